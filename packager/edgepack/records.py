@@ -1,0 +1,235 @@
+"""The frozen records that one stage hands to the next (standard library only).
+
+Sizes are bytes, times seconds, memory bytes, unless a field's name says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotMeasured:
+    """In the place of a figure that could not be measured, with the reason."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return f"not measured: {self.reason}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A model as it was found: a folder of safetensors and configs, and what they say."""
+
+    model: str  # as the user named it
+    name: str  # short, fit for a folder name
+    path: Path
+    revision: str | None  # the hub commit; None for a folder
+    architecture: str  # config.json's architectures[0]
+    model_type: str  # config.json's model_type
+    task: str
+    licence: str | None  # SPDX-like, lower case, as the model card says
+    parameters: int
+    weights_bytes: int  # of the safetensors files, as stored
+    sha256: str  # over the weights and every config that shapes the conversion
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorSpec:
+    """One input or output: ``shape`` mixes sizes and the names of dynamic dimensions."""
+
+    name: str
+    dtype: str  # numpy's name
+    shape: tuple[int | str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How the weights (and activations) are compressed.
+
+    ``scheme`` names a module of formats/<format>/quantize; the other fields are its numbers.
+    """
+
+    name: str
+    scheme: str  # fp32 | fp16 | int8-dynamic | int8-static | blocks
+    weight_bits: int = 32
+    activation_bits: int = 32
+    block_size: int = 0  # 0: one scale per channel
+    embedding_bits: int = 32
+    smooth: float = 0.0  # SmoothQuant's alpha; 0: off
+    finer: int = 0  # how many weights stay in 8-bit blocks, chosen by measured sensitivity
+    min_coverage: float = 0.0  # of the weights' parameters, 0..1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """One device of a target: what it has."""
+
+    name: str
+    title: str
+    isa: str  # arm64 | x86_64 | wasm32
+    memory: int  # bytes that a model may use
+    threads: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Floors:
+    """The least that a bundle must keep, per task: ``metric -> least value``."""
+
+    by_task: Mapping[str, Mapping[str, float]]
+
+    def of(self, task: str) -> Mapping[str, float]:
+        return self.by_task.get(task, {})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """A place where bundles run: facts from its target.toml, with one profile chosen."""
+
+    name: str
+    title: str
+    folder: Path
+    format: str  # onnx | coreml
+    layout: str  # flat | transformers.js
+    runtime: str  # the runtime's package
+    runtime_version: str  # a version specifier, for example ">=1.20"
+    opset: int
+    ir_version: int
+    profile: Profile
+    profiles: tuple[str, ...]
+    denied_operators: tuple[str, ...]
+    store_limit: int | None  # bytes of compressed download
+    default_recipes: Mapping[str, str]  # task -> recipe; "*" for the rest
+    recipes: Mapping[str, Recipe]
+    floors: Floors
+
+    def recipe_for(self, task: str) -> Recipe:
+        """The recipe that measured best on this target for ``task``."""
+        return self.recipes[self.default_recipes.get(task, self.default_recipes["*"])]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Component:
+    """Part of a model's weights: embedding, attention, mlp, conv, head or other."""
+
+    name: str
+    parameters: int  # weights of the original that it holds
+    bytes: int  # as stored, scales and zero points included
+
+    @property
+    def bits_per_weight(self) -> float:
+        return 8 * self.bytes / self.parameters if self.parameters else 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Skipped:
+    """A weight that the recipe named and that was left as it was."""
+
+    tensor: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coverage:
+    """How much of the weights was compressed, counted in parameters."""
+
+    compressed: int
+    total: int
+    skipped: tuple[Skipped, ...] = ()
+
+    @property
+    def share(self) -> float:
+        return self.compressed / self.total if self.total else 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artifact:
+    """A converted model file and what is in it."""
+
+    path: Path
+    format: str
+    opset: int
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    components: tuple[Component, ...]
+    coverage: Coverage
+    operators: Mapping[str, int]  # operator -> how often
+
+    @property
+    def bytes(self) -> int:
+        return self.path.stat().st_size
+
+
+@dataclass(frozen=True, kw_only=True)
+class Where:
+    """On what a figure was measured."""
+
+    machine: str  # processor, as the machine names it
+    isa: str
+    os: str
+    runtime: str  # "onnxruntime 1.32.0"
+    threads: int
+    target: bool  # False: this machine is not the target
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accuracy:
+    """One metric: the original's value, the bundle's, and how sure the difference is.
+
+    ``original`` is None for measures of agreement, which compare with the original by nature.
+    ``interval`` is the 95 % interval of packed - original (paired bootstrap).
+    """
+
+    metric: str
+    packed: float | NotMeasured
+    original: float | None = None
+    interval: tuple[float, float] | None = None
+    floor: float | None = None
+    samples: int = 0
+    data: str = ""  # which inputs
+    higher_is_better: bool = True
+    where: Where | None = None
+
+    @property
+    def passed(self) -> bool | None:
+        """Whether the floor is kept; None where there is no floor or no figure."""
+        if self.floor is None or isinstance(self.packed, NotMeasured):
+            return None
+        return self.packed >= self.floor if self.higher_is_better else self.packed <= self.floor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timing:
+    """One speed measurement by the protocol of runtime/clock.py."""
+
+    what: str  # "1 x 32 tokens"
+    load: float
+    first: float
+    warmup: int
+    runs: int
+    p50: float
+    p90: float | NotMeasured
+    p99: float | NotMeasured
+    cpu: float  # processor seconds per inference
+    peak_memory: int
+    where: Where
+    verdict: str = "valid"  # or why the figure is not to be trusted
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bundle:
+    """A finished bundle and everything known about it."""
+
+    path: Path
+    source: Source
+    target: Target
+    recipe: Recipe
+    artifact: Artifact
+    accuracy: tuple[Accuracy, ...] = ()
+    timings: tuple[Timing, ...] = ()
+    notes: tuple[str, ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict)
