@@ -83,7 +83,8 @@ class Floors:
     by_task: Mapping[str, Mapping[str, float]]
 
     def of(self, task: str) -> Mapping[str, float]:
-        return self.by_task.get(task, {})
+        """The floors of ``task``, else those of "*"."""
+        return self.by_task.get(task, self.by_task.get("*", {}))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,83 @@
+"""Data sets: rows from a CSV, TSV, JSONL or Parquet file or a folder of pictures, with the columns a task needs.
+
+    path = "pairs.csv"
+    columns = { sentence1 = "a", sentence2 = "b", score = 2 }   # a name, or a number where there is no header
+    limit = 500                                                 # the first so many rows
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from edgepack import plugins
+from edgepack.errors import DataError, ProjectError, nearest
+
+Row = Mapping[str, Any]
+_KEYS = {"path", "columns", "limit", "name"}
+_READERS = {".csv": "table", ".tsv": "table", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSpec:
+    """Where a data set lies and which of its columns mean what."""
+
+    path: Path
+    columns: Mapping[str, str | int] = field(default_factory=dict)  # the task's name -> the file's name or number
+    limit: int | None = None
+    name: str = ""
+
+    @classmethod
+    def parse(cls, table: Any, *, root: Path) -> Self:
+        """From a TOML table; the path is relative to ``root``. Raises ProjectError."""
+        if not isinstance(table, dict) or not isinstance(table.get("path"), str):
+            raise ProjectError("a data set needs a path", hint='for example data = { path = "pairs.csv" }')
+        for key in table:
+            if key not in _KEYS:
+                close = nearest(key, _KEYS)
+                raise ProjectError(
+                    f"unknown key {key!r} of a data set",
+                    hint=f"did you mean {close!r}?" if close else f"known: {', '.join(sorted(_KEYS))}",
+                )
+        path = root / table["path"]
+        return cls(
+            path=path,
+            columns=table.get("columns", {}),
+            limit=table.get("limit"),
+            name=table.get("name", path.name),
+        )
+
+
+def read(spec: DataSpec, wanted: Iterable[str]) -> list[dict[str, Any]]:
+    """The rows of a data set, each with the columns ``wanted``.
+
+    Raises DataError: no such file, an unknown kind of file, a broken line, a missing column, no rows.
+    """
+    if not spec.path.exists():
+        raise DataError(f"there is no data set {spec.path}", hint="paths are relative to the file that names them")
+    kind = "folder" if spec.path.is_dir() else _READERS.get(spec.path.suffix.lower())
+    if kind is None:
+        raise DataError(
+            f"{spec.path.name} is of no kind that edgepack reads", hint=f"known: {', '.join(_READERS)} and folders of pictures"
+        )
+    headless = any(isinstance(column, int) for column in spec.columns.values())
+    rows = plugins.load_module(f"edgepack.data.{kind}").rows(spec.path, headless=headless)
+    names = {name: spec.columns.get(name, name) for name in wanted}
+    chosen = [_pick(row, names, spec) for _, row in zip(range(spec.limit or 1 << 62), rows, strict=False)]
+    if not chosen:
+        raise DataError(f"{spec.path.name} has no rows")
+    return chosen
+
+
+def _pick(row: Row, names: Mapping[str, str | int], spec: DataSpec) -> dict[str, Any]:
+    for name, column in names.items():
+        if column not in row:
+            have = [str(key) for key in row]
+            close = nearest(str(column), have)
+            raise DataError(
+                f"{spec.path.name} has no column {column!r} (for {name}); it has {', '.join(have)}",
+                hint=f'columns = {{ {name} = "{close or have[0] if have else "…"}" }} names another',
+            )
+    return {name: row[column] for name, column in names.items()}

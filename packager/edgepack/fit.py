@@ -1,0 +1,113 @@
+"""Will it fit? The memory that a model needs on a device, estimated before any conversion.
+
+    weights      parameters x bits / 8, with the scales of the blocks
+    activations  the largest set of tensors alive at once in one layer, float32, batch 1
+    runtime      what the inference runtime itself takes
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from edgepack.errors import DoesNotFit
+from edgepack.records import Recipe, Source, Target
+
+RUNTIME = 60_000_000  # bytes: onnxruntime's libraries and arenas for a small model, measured on Linux
+_FLOAT = 4  # bytes
+_SCALE_BITS = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """Bytes by cause, and the shape that they were reckoned for."""
+
+    weights: int
+    activations: int
+    shape: str
+    runtime: int = RUNTIME
+
+    @property
+    def total(self) -> int:
+        """All of it, bytes."""
+        return self.weights + self.activations + self.runtime
+
+
+def estimate(source: Source, recipe: Recipe, config: Mapping[str, Any], processing: Mapping[str, Any]) -> Estimate:
+    """The memory of one inference at the longest input that the model takes."""
+    activations, shape = _activations(config, processing)
+    return Estimate(weights=_weights(source, recipe, config), activations=activations, shape=shape)
+
+
+def check(
+    source: Source, target: Target, recipe: Recipe, config: Mapping[str, Any], processing: Mapping[str, Any]
+) -> Estimate:
+    """The estimate, where it fits the target's memory. Raises DoesNotFit with the arithmetic."""
+    need = estimate(source, recipe, config, processing)
+    limit = target.profile.memory
+    if need.total > limit:
+        raise DoesNotFit(
+            f"{source.name} as {recipe.name} needs {_size(need.total)} = {_size(need.weights)} weights "
+            f"({source.parameters:,} at {recipe.weight_bits} bits) + {_size(need.activations)} activations "
+            f"at {need.shape} + {_size(need.runtime)} runtime; {target.name}:{target.profile.name} "
+            f"gives a model {_size(limit)}",
+            hint=_way_out(source, target, config, processing),
+        )
+    return need
+
+
+def _way_out(source: Source, target: Target, config: Mapping[str, Any], processing: Mapping[str, Any]) -> str:
+    fitting = [
+        recipe
+        for recipe in target.recipes.values()
+        if estimate(source, recipe, config, processing).total <= target.profile.memory
+    ]
+    if fitting:
+        return f"--recipe {max(fitting, key=lambda recipe: recipe.weight_bits).name} would fit"
+    others = [name for name in target.profiles if name != target.profile.name]
+    return f"no recipe fits; try a larger profile ({', '.join(others)})" if others else "take a smaller model"
+
+
+def _weights(source: Source, recipe: Recipe, config: Mapping[str, Any]) -> int:
+    table = min(int(config.get("vocab_size") or 0) * _hidden(config), source.parameters)
+    scales = _SCALE_BITS / recipe.block_size if recipe.block_size else 0.0
+    rest = source.parameters - table
+    return int((table * recipe.embedding_bits + rest * (recipe.weight_bits + scales)) / 8)
+
+
+def _activations(config: Mapping[str, Any], processing: Mapping[str, Any]) -> tuple[int, str]:
+    if "max_length" in processing:
+        length = int(processing["max_length"])
+        return _transformer(config, length), f"1 x {length} tokens"
+    height, width = _picture(config, processing)
+    shape = f"1 x {height} x {width} pixels"
+    patch = config.get("patch_size")
+    if isinstance(patch, int):
+        return _transformer(config, (height // patch) * (width // patch) + 1), shape
+    # convolutional: input and output of the first layers, 32 channels each at half the resolution
+    return 2 * 32 * (height // 2) * (width // 2) * _FLOAT, shape
+
+
+def _transformer(config: Mapping[str, Any], length: int) -> int:
+    """Hidden states, q, k, v, the feed-forward product and the attention scores of one layer."""
+    hidden = _hidden(config)
+    inner = int(config.get("intermediate_size") or config.get("hidden_dim") or 4 * hidden)
+    heads = int(config.get("num_attention_heads") or config.get("n_heads") or 12)
+    return _FLOAT * (length * (6 * hidden + 2 * inner) + 2 * heads * length * length)
+
+
+def _hidden(config: Mapping[str, Any]) -> int:
+    return int(config.get("hidden_size") or config.get("dim") or config.get("n_embd") or 768)
+
+
+def _picture(config: Mapping[str, Any], processing: Mapping[str, Any]) -> tuple[int, int]:
+    for box in (processing.get("crop"), processing.get("resize")):
+        if box and "height" in box:
+            return int(box["height"]), int(box["width"])
+    side = int(config.get("image_size") or 224)
+    return side, side
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"

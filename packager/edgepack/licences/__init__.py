@@ -1,0 +1,62 @@
+"""What a bundle owes to others: the licence text, a card that says what was changed, and notices."""
+
+from __future__ import annotations
+
+import importlib.resources
+import shutil
+from pathlib import Path
+
+from edgepack.records import Recipe, Source, Target
+
+
+def write(source: Source, target: Target, recipe: Recipe, folder: Path) -> None:
+    """LICENSE, MODEL_CARD.md and NOTICE into a bundle's folder."""
+    _write_licence(source, folder)
+    (folder / "MODEL_CARD.md").write_text(_card(source, target, recipe), "utf-8")
+    (folder / "NOTICE").write_text(_notice(source), "utf-8")
+
+
+def _write_licence(source: Source, folder: Path) -> None:
+    own = sorted(file for file in source.path.glob("LICEN[CS]E*") if file.is_file())
+    texts = importlib.resources.files("edgepack") / "licences"
+    shipped = texts / f"{source.licence}.txt"
+    if own:
+        shutil.copyfile(own[0], folder / "LICENSE")
+    elif source.licence and shipped.is_file():
+        (folder / "LICENSE").write_text(shipped.read_text("utf-8"), "utf-8")
+    else:
+        said = source.licence or "none"
+        (folder / "LICENSE").write_text(
+            f"The model card of {source.model} names this licence: {said}.\n"
+            "No licence text came with the model; see its page before you pass it on.\n",
+            "utf-8",
+        )
+
+
+def _card(source: Source, target: Target, recipe: Recipe) -> str:
+    original = source.path / "README.md"
+    body = original.read_text("utf-8", errors="replace") if original.is_file() else "The model came without a card."
+    return (
+        f"# {source.name} for {target.title}\n\n"
+        f"- base model: {source.model}{f' at {source.revision}' if source.revision else ''}\n"
+        f"- what was changed: exported to {target.format.upper()}, compressed with the recipe {recipe.name} "
+        f"({recipe.weight_bits}-bit weights, {recipe.embedding_bits}-bit embedding)\n"
+        f"- licence: {source.licence or 'not stated'}\n\n"
+        "The original model's card follows.\n\n---\n\n"
+        f"{_without_front_matter(body)}\n"
+    )
+
+
+def _without_front_matter(card: str) -> str:
+    if card.startswith("---\n") and "\n---" in card[4:]:
+        return card[4:].split("\n---", 1)[1].strip()
+    return card.strip()
+
+
+def _notice(source: Source) -> str:
+    return (
+        "This folder holds a modified copy of a third party's model.\n\n"
+        f"Model: {source.model}\nArchitecture: {source.architecture}\nLicence: {source.licence or 'not stated'}\n\n"
+        "It was converted with PyTorch (BSD-3-Clause), transformers, optimum-onnx and tokenizers (Apache-2.0),\n"
+        "ONNX (Apache-2.0) and ONNX Runtime (MIT). None of their code is in this folder.\n"
+    )

@@ -1,0 +1,49 @@
+"""How far one output of a compressed model lies from the original's; both are vectors of one sample."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+_SILENT = 1e-300  # keeps the logarithm of a noise of nothing finite: 3000 dB
+
+
+def cosine(original: Array, packed: Array) -> float:
+    """The cosine of the angle between the two; 1 for two zero vectors."""
+    a, b = original.astype(np.float64), packed.astype(np.float64)
+    norm = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return float(a @ b) / norm if norm else float(np.array_equal(a, b))
+
+
+def sqnr(original: Array, packed: Array) -> float:
+    """Signal to quantization noise, 10 log10(|x|^2 / |x - y|^2), dB."""
+    a, b = original.astype(np.float64), packed.astype(np.float64)
+    noise = float(((a - b) ** 2).sum())
+    return float(10 * np.log10(max(float((a**2).sum()), _SILENT) / max(noise, _SILENT)))
+
+
+def max_error(original: Array, packed: Array) -> float:
+    """The largest absolute difference."""
+    return float(np.abs(original.astype(np.float64) - packed.astype(np.float64)).max())
+
+
+def top1(original: Array, packed: Array) -> float:
+    """1 where the largest value is at the same place, else 0."""
+    return float(int(original.argmax()) == int(packed.argmax()))
+
+
+MEASURES: dict[str, Callable[[Array, Array], float]] = {
+    "cosine": cosine,
+    "sqnr_db": sqnr,
+    "max_error": max_error,
+    "top1": top1,
+}
+
+
+def per_sample(names: Sequence[str], original: Sequence[Array], packed: Sequence[Array]) -> dict[str, Array]:
+    """Each of ``names`` for each pair of vectors, float64 [samples]."""
+    pairs = list(zip(original, packed, strict=True))
+    return {name: np.array([MEASURES[name](a, b) for a, b in pairs]) for name in names}

@@ -1,0 +1,108 @@
+"""Task metrics: ``metric(predictions, references) -> float``, larger is better, 1 is perfect."""
+
+from __future__ import annotations
+
+import re
+import string
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import numpy as np
+
+from edgepack.errors import DataError
+
+Array = np.ndarray[Any, Any]
+
+
+def pearson(predictions: Sequence[float], references: Sequence[float]) -> float:
+    """Pearson's correlation; 0 when one side is constant."""
+    a, b = np.asarray(predictions, float), np.asarray(references, float)
+    a, b = a - a.mean(), b - b.mean()
+    norm = float(np.sqrt((a @ a) * (b @ b)))
+    return float(a @ b) / norm if norm else 0.0
+
+
+def spearman(predictions: Sequence[float], references: Sequence[float]) -> float:
+    """Spearman's rank correlation: Pearson's of the ranks, ties sharing their mean rank."""
+    return pearson(ranks(predictions), ranks(references))  # type: ignore[arg-type]  # arrays are fine
+
+
+def ranks(values: Sequence[float]) -> Array:
+    """float64 [n]: ranks from 1, ties sharing their mean rank."""
+    _, places, counts = np.unique(np.asarray(values, float), return_inverse=True, return_counts=True)
+    ends = np.cumsum(counts)
+    return np.asarray((ends - (counts - 1) / 2)[places])
+
+
+def accuracy(predictions: Sequence[Hashable], references: Sequence[Hashable]) -> float:
+    """The share that is right."""
+    return _mean([a == b for a, b in zip(predictions, references, strict=True)])
+
+
+def first(predictions: Sequence[Sequence[Hashable]], references: Sequence[Hashable]) -> float:
+    """The share whose reference comes first in a ranked prediction."""
+    return _mean([bool(a) and a[0] == b for a, b in zip(predictions, references, strict=True)])
+
+
+def top5(predictions: Sequence[Sequence[Hashable]], references: Sequence[Hashable]) -> float:
+    """The share whose reference is among the first five of a ranked prediction."""
+    return _mean([b in list(a)[:5] for a, b in zip(predictions, references, strict=True)])
+
+
+def macro_f1(predictions: Sequence[Hashable], references: Sequence[Hashable]) -> float:
+    """The mean over classes of 2TP / (2TP + FP + FN), over every class that occurs on either side."""
+    hits, made, true = Counter[Hashable](), Counter(predictions), Counter(references)
+    hits.update(a for a, b in zip(predictions, references, strict=True) if a == b)
+    return _mean([2 * hits[name] / (made[name] + true[name]) for name in sorted({*made, *true}, key=str)])
+
+
+def span_f1(predictions: Sequence[Sequence[Hashable]], references: Sequence[Sequence[Hashable]]) -> float:
+    """F1 over whole spans (label, start, end) of all texts together, as CoNLL's evaluation counts them."""
+    hits = sum(len(set(a) & set(b)) for a, b in zip(predictions, references, strict=True))
+    total = sum(map(len, map(set, predictions))) + sum(map(len, map(set, references)))
+    return 2 * hits / total if total else 1.0
+
+
+def exact_match(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> float:
+    """The share that equals one of its references after SQuAD's normalisation (Rajpurkar et al. 2016)."""
+    return _mean([any(_plain(a) == _plain(b) for b in many) for a, many in zip(predictions, references, strict=True)])
+
+
+def token_f1(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> float:
+    """The mean over questions of the best word-overlap F1 with a reference (Rajpurkar et al. 2016)."""
+    return _mean([max(_overlap(a, b) for b in many) for a, many in zip(predictions, references, strict=True)])
+
+
+def retrieval(predictions: Sequence[Array], references: Sequence[Hashable]) -> float:
+    """1-nearest-neighbour accuracy, leave one out: how often the closest other vector (cosine) has the same label."""
+    vectors = np.stack([np.asarray(vector, float) for vector in predictions])
+    vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    likeness = vectors @ vectors.T
+    np.fill_diagonal(likeness, -np.inf)
+    return _mean([references[i] == references[int(j)] for i, j in enumerate(likeness.argmax(axis=1))])
+
+
+def number(value: Any, column: str) -> float:
+    """A number of a data set. Raises DataError."""
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{value!r} in column {column!r} is not a number") from error
+
+
+def _plain(text: str) -> str:
+    text = "".join(ch for ch in text.lower() if ch not in string.punctuation)
+    return " ".join(re.sub(r"\b(a|an|the)\b", " ", text).split())
+
+
+def _overlap(a: str, b: str) -> float:
+    first, second = _plain(a).split(), _plain(b).split()
+    if not first or not second:
+        return float(first == second)
+    same = sum((Counter(first) & Counter(second)).values())
+    return 2 * same / (len(first) + len(second))
+
+
+def _mean(values: Sequence[float | bool]) -> float:
+    return float(np.mean(values)) if len(values) else 0.0

@@ -1,0 +1,95 @@
+"""The original model as a Run: its outputs, remembered by the hash of their inputs.
+
+PyTorch is imported when an output is asked for that is not remembered; a second target, and a second build with
+the same inputs, need none. ``close`` frees the weights before the conversion allocates its own.
+"""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import importlib.metadata
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType, TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from edgepack import cache, plugins
+from edgepack.records import Source
+from edgepack.runtime.types import Outputs
+
+
+class Original:
+    """``original(feeds)`` gives the outputs of the PyTorch model, float32.
+
+    ``inputs`` is a hash of all inputs that will be asked for; it names the cache entry.
+    """
+
+    def __init__(self, source: Source, task: ModuleType, *, inputs: str = "") -> None:
+        self.source, self.task = source, task
+        self._module: Any = None
+        self._facts = {
+            "model": source.name,
+            "sha256": source.sha256,
+            "task": task.NAME,
+            "inputs": inputs,
+            "tools": {name: importlib.metadata.version(name) for name in ("torch", "transformers")},
+        }
+        self._memory: dict[str, np.ndarray] = {}
+        self._news = False
+        if inputs:
+            self._recall()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def module(self) -> Any:
+        """The torch.nn.Module, opened on first use."""
+        if self._module is None:
+            self._module = plugins.load_module("edgepack.original.pytorch").open_module(self.source, self.task)
+        return self._module
+
+    def __call__(self, feeds: Mapping[str, np.ndarray]) -> Outputs:
+        """The task's outputs for ``feeds`` (input name -> array), without the bulky hidden states."""
+        key = _digest(feeds)
+        names = tuple(name for name in self.task.OUTPUTS if name != "last_hidden_state")
+        if f"{key}.{names[0]}" not in self._memory:
+            outputs = plugins.load_module("edgepack.original.pytorch").run(self.module, feeds, names)
+            self._memory |= {f"{key}.{name}": outputs[name] for name in names}
+            self._news = True
+        return {name: self._memory[f"{key}.{name}"] for name in names}
+
+    def close(self) -> None:
+        """Free the weights and keep what was learned for the next build."""
+        if self._module is not None:
+            self._module = None
+            gc.collect()
+        if self._news and self._facts["inputs"]:
+            cache.fetch("outputs", self._facts, self._save)
+            self._news = False
+
+    def _save(self, folder: Path) -> None:
+        np.savez(folder / "outputs.npz", **self._memory)
+
+    def _recall(self) -> None:
+        file = cache.root() / "outputs" / cache.key_of(self._facts) / "outputs.npz"
+        if file.is_file():
+            with np.load(file) as stored:
+                self._memory = {name: stored[name] for name in stored.files}
+
+
+def _digest(feeds: Mapping[str, np.ndarray]) -> str:
+    total = hashlib.sha256()
+    for name in sorted(feeds):
+        array = np.ascontiguousarray(feeds[name])
+        total.update(f"{name} {array.dtype} {array.shape}".encode())
+        total.update(array.data)
+    return total.hexdigest()[:32]

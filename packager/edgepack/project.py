@@ -1,0 +1,109 @@
+"""edgepack.toml: what a project builds, so that ``edgepack build`` needs no arguments.
+
+    model = "sentence-transformers/all-MiniLM-L6-v2"
+    targets = ["rpi", "android"]
+    recipes = ["int8"]                 # optional: the target's default for the task
+
+    [recipe.int8]                      # optional: other numbers for a recipe
+    block_size = 64
+
+    [calibration]                      # optional: inputs that the quantizer looks at
+    path = "calibration.jsonl"
+
+    [evaluation]                       # optional: the task's metric, original against bundle
+    path = "stsb.csv"
+    columns = { sentence1 = 0, sentence2 = 1, score = 2 }
+
+    suite = "release.toml"             # optional: what `edgepack validate` runs
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edgepack.data import DataSpec
+from edgepack.errors import ProjectError, nearest
+
+FILE = "edgepack.toml"
+_KEYS = {"model", "task", "targets", "recipes", "recipe", "calibration", "evaluation", "suite", "out"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Project:
+    """What an edgepack.toml says; paths are already relative to the file's folder."""
+
+    model: str | None = None
+    task: str | None = None
+    targets: tuple[str, ...] = ()
+    recipes: tuple[str, ...] = ()
+    overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # recipe -> field -> value
+    calibration: DataSpec | None = None
+    evaluation: DataSpec | None = None
+    suite: Path | None = None
+    out: Path = Path("dist")
+
+
+def read(file: Path) -> Project:
+    """The project of ``file``. Raises ProjectError."""
+    try:
+        table = tomllib.loads(file.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise ProjectError(f"there is no {file}", hint="edgepack init writes one") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ProjectError(f"{file} is not valid TOML: {error}") from error
+    for key in table:
+        if key not in _KEYS:
+            close = nearest(key, _KEYS)
+            raise ProjectError(
+                f"{file}: unknown key {key!r}",
+                hint=f"did you mean {close!r}?" if close else f"known: {', '.join(sorted(_KEYS))}",
+            )
+    root = file.parent
+    model = table.get("model")
+    return Project(
+        model=_below(root, model) if isinstance(model, str) else None,
+        task=table.get("task"),
+        targets=tuple(_names(table, "targets", file)),
+        recipes=tuple(_names(table, "recipes", file)),
+        overrides=table.get("recipe", {}),
+        calibration=_data(table, "calibration", file),
+        evaluation=_data(table, "evaluation", file),
+        suite=root / table["suite"] if "suite" in table else None,
+        out=root / table.get("out", "dist"),
+    )
+
+
+def template(model: str, targets: tuple[str, ...]) -> str:
+    """The text of a new edgepack.toml."""
+    listed = ", ".join(f'"{name}"' for name in targets)
+    return (
+        "# What this project packs; `edgepack build` reads it.\n"
+        f'model = "{model}"\n'
+        f"targets = [{listed}]\n"
+        "# recipes = [\"int8\"]            # else the one that measured best for the target and task\n"
+        "# suite = \"release.toml\"        # what `edgepack validate` checks\n"
+        "\n"
+        "# [evaluation]                  # the task's metric, original against bundle\n"
+        '# path = "pairs.csv"\n'
+        "# columns = { sentence1 = 0, sentence2 = 1, score = 2 }\n"
+    )
+
+
+def _below(root: Path, model: str) -> str:
+    """A relative folder is meant from the file's place; ids and python: references stay as they are."""
+    return str(root / model) if model.startswith(".") else model
+
+
+def _names(table: Mapping[str, Any], key: str, file: Path) -> list[str]:
+    names = table.get(key, [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ProjectError(f"{file}: {key} must be a list of names", hint=f'for example {key} = ["rpi"]')
+    return names
+
+
+def _data(table: Mapping[str, Any], key: str, file: Path) -> DataSpec | None:
+    return DataSpec.parse(table[key], root=file.parent) if key in table else None

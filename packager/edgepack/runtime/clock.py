@@ -1,0 +1,151 @@
+"""One protocol for speed on every device: load, first inference, warm-up until stable, then enough runs.
+
+Percentiles follow MLPerf LoadGen's early stopping rule (inference_rules, appendix "Early Stopping Criterion"): with
+99 % confidence the true percentile is no larger than the value reported, so a p90 needs 64 runs and a p99 662.
+
+Run as ``python -m edgepack.runtime.clock FILE`` it reads a request (JSON) from standard input and answers on
+standard output: a process of its own, whose peak memory is the model's and not the caller's.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgepack.errors import BundleError
+from edgepack.records import NotMeasured, Timing, Where
+from edgepack.runtime import machine
+from edgepack.runtime.session import Session, open_session
+from edgepack.runtime.types import Array
+
+_CONFIDENCE = 0.99
+_STABLE = 0.05  # medians of the two halves of the warm-up agree this well
+_LONGEST_WARMUP = 50  # runs
+_LONGEST_WARMUP_SECONDS = 3.0
+
+
+def measure(
+    path: Path,
+    inputs: Sequence[tuple[str, Mapping[str, Array]]],
+    *,
+    threads: int,
+    target_isa: str,
+    runs: int = 64,
+    seconds: float = 2.0,
+) -> tuple[Timing, ...]:
+    """Time the model at ``path`` in a fresh process: one Timing per (name, feeds), smallest input first.
+
+    Each is measured for at least ``runs`` runs and ``seconds`` seconds. Raises BundleError when the model
+    cannot be run there.
+    """
+    request = {
+        "threads": threads,
+        "isa": target_isa,
+        "runs": runs,
+        "seconds": seconds,
+        "inputs": [[name, {key: [str(a.dtype), a.shape, a.tobytes().hex()] for key, a in feeds.items()}] for name, feeds in inputs],
+    }
+    command = [sys.executable, "-m", "edgepack.runtime.clock", str(path)]
+    done = subprocess.run(command, input=json.dumps(request), capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        raise BundleError(f"the model could not be timed: {last}")
+    return tuple(timing(entry) for entry in json.loads(done.stdout))
+
+
+def timing(table: Mapping[str, Any]) -> Timing:
+    """A Timing from its JSON form."""
+    percentiles = {key: _figure(table[key]) for key in ("p90", "p99")}
+    return Timing(**{**table, **percentiles, "where": Where(**table["where"])})
+
+
+def percentile(times: Sequence[float], share: float) -> float | NotMeasured:
+    """The ``share`` quantile (0.9, 0.99) that holds with 99 % confidence; NotMeasured for too few runs."""
+    discarded = 0
+    while _at_most(discarded + 1, len(times), 1 - share) <= 1 - _CONFIDENCE:
+        discarded += 1
+    if not discarded:
+        return NotMeasured(reason=f"{len(times)} runs are too few for a p{share * 100:.0f}")
+    return sorted(times)[-discarded]
+
+
+def _at_most(count: int, total: int, chance: float) -> float:
+    """P(X <= count) for X binomial over ``total`` tries."""
+    return sum(math.comb(total, k) * chance**k * (1 - chance) ** (total - k) for k in range(min(count, total) + 1))
+
+
+def _figure(value: Any) -> float | NotMeasured:
+    return NotMeasured(reason=value["reason"]) if isinstance(value, dict) else float(value)
+
+
+def _serve(path: Path, request: Mapping[str, Any]) -> list[dict[str, Any]]:
+    started = time.perf_counter()
+    session = open_session(path, request["threads"])
+    load = time.perf_counter() - started
+    return [
+        asdict(_one(session, name, _arrays(feeds), load, request)) for name, feeds in request["inputs"]
+    ]
+
+
+def _arrays(feeds: Mapping[str, Any]) -> dict[str, Array]:
+    return {
+        key: np.frombuffer(bytes.fromhex(data), dtype).reshape(shape) for key, (dtype, shape, data) in feeds.items()
+    }
+
+
+def _one(session: Session, name: str, feeds: Mapping[str, Array], load: float, request: Mapping[str, Any]) -> Timing:
+    first = _timed(session, feeds)
+    warmup = _warm_up(session, feeds)
+    before, cpu = machine.state(), time.process_time()
+    times = [_timed(session, feeds)]
+    started = time.perf_counter()
+    while len(times) < request["runs"] or time.perf_counter() - started < request["seconds"]:
+        times.append(_timed(session, feeds))
+    used = (time.process_time() - cpu) / len(times)
+    return Timing(
+        what=name,
+        load=load,
+        first=first,
+        warmup=warmup,
+        runs=len(times),
+        p50=statistics.median(times),
+        p90=percentile(times, 0.9),
+        p99=percentile(times, 0.99),
+        cpu=used,
+        peak_memory=machine.peak_memory(),
+        where=machine.where(session.threads, request["isa"]),
+        verdict=machine.verdict(before, machine.state()),
+    )
+
+
+def _timed(session: Session, feeds: Mapping[str, Array]) -> float:
+    started = time.perf_counter()
+    session(feeds)
+    return time.perf_counter() - started
+
+
+def _warm_up(session: Session, feeds: Mapping[str, Array]) -> int:
+    """Run until the later half is as fast as the earlier one; how many runs that took."""
+    times: list[float] = []
+    while len(times) < _LONGEST_WARMUP and sum(times) < _LONGEST_WARMUP_SECONDS:
+        times.append(_timed(session, feeds))
+        half = len(times) // 2
+        if half >= 5:
+            early, late = statistics.median(times[:half]), statistics.median(times[half:])
+            if abs(late - early) <= _STABLE * early:
+                break
+    return len(times)
+
+
+if __name__ == "__main__":
+    print(json.dumps(_serve(Path(sys.argv[1]), json.load(sys.stdin))))

@@ -1,0 +1,59 @@
+"""An ONNX Runtime session as a Run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from edgepack.errors import BundleError, InputError
+from edgepack.records import TensorSpec
+from edgepack.runtime.types import Array, Outputs
+
+_DTYPES = {
+    "tensor(float)": "float32", "tensor(float16)": "float16", "tensor(int64)": "int64", "tensor(int32)": "int32",
+    "tensor(bool)": "bool", "tensor(uint8)": "uint8",
+}  # fmt: skip
+
+
+class Session:
+    """``session(feeds)`` runs the model; inputs the graph does not have are left out."""
+
+    def __init__(self, path: Path, threads: int) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3  # errors only
+        try:
+            self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime raises bare classes of its own for each kind of bad file
+            line = str(error).splitlines()[0]
+            raise BundleError(f"onnxruntime {onnxruntime.__version__} cannot open {path.name}: {line}") from error
+        self.inputs = tuple(_spec(node) for node in self._session.get_inputs())
+        self.outputs = tuple(_spec(node) for node in self._session.get_outputs())
+        self.threads = threads
+
+    def __call__(self, feeds: Mapping[str, Array], names: list[str] | None = None) -> Outputs:
+        """The outputs (all, or ``names``). Raises InputError where an input is missing or has the wrong shape."""
+        missing = [spec.name for spec in self.inputs if spec.name not in feeds]
+        if missing:
+            raise InputError(f"the model also needs the input {missing[0]!r}")
+        wanted = names or [spec.name for spec in self.outputs]
+        given = {spec.name: np.asarray(feeds[spec.name], spec.dtype) for spec in self.inputs}
+        try:
+            return dict(zip(wanted, self._session.run(wanted, given), strict=True))
+        except Exception as error:  # as above; the message names the input and both shapes
+            raise InputError(f"the model cannot run on this input: {str(error).splitlines()[0]}") from error
+
+
+def open_session(path: Path, threads: int | None = None) -> Session:
+    """The model at ``path`` with ``threads`` intra-op threads (default: as many as the machine has)."""
+    available = os.cpu_count() or 1
+    return Session(path, min(threads, available) if threads else available)
+
+
+def _spec(node: onnxruntime.NodeArg) -> TensorSpec:
+    return TensorSpec(name=node.name, dtype=_DTYPES.get(node.type, node.type), shape=tuple(node.shape))

@@ -1,0 +1,1 @@
+"""One class ``Model`` per task: pre-processing, a Run, post-processing, and the task's natural call."""

@@ -1,0 +1,41 @@
+"""Pictures to labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from edgepack.runtime.batch import BATCH, in_batches
+from edgepack.runtime.image import ImageInput
+from edgepack.runtime.scores import Label, labels
+from edgepack.runtime.types import Feeds, Run
+
+
+class Model:
+    """``classify(image)``: the labels of each picture, best first."""
+
+    def __init__(self, run: Run, folder: Path, processing: Mapping[str, Any]) -> None:
+        self._run = run
+        self._names, self._problem = list(processing["labels"]), str(processing.get("problem", ""))
+        self.image = ImageInput(processing)
+
+    def classify(self, images: Any, *, batch_size: int = BATCH) -> Any:
+        """A list of Label per picture (uint8 array [h, w, 3] or [h, w], or a file's path); one gives one list."""
+        if isinstance(images, list | tuple):
+            return self.predict(images, batch_size=batch_size)
+        return self.predict([images])[0]
+
+    def feeds(self, examples: Sequence[Any]) -> Feeds:
+        """One batch's input arrays."""
+        return self.image.feeds(examples)
+
+    def predict(self, examples: Sequence[Any], *, batch_size: int = BATCH) -> list[list[Label]]:
+        """The labels of each picture, best first."""
+        return in_batches(
+            examples,
+            batch_size,
+            lambda batch: [
+                labels(row, self._names, self._problem) for row in self._run(self.feeds(batch))["logits"]
+            ],
+        )

@@ -1,0 +1,72 @@
+"""A question and a context to the span that answers it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tokenizers import Encoding
+
+from edgepack.runtime.batch import BATCH
+from edgepack.runtime.scores import softmax
+from edgepack.runtime.text import TextInput
+from edgepack.runtime.types import Array, Feeds, Run
+
+
+@dataclass(frozen=True)
+class Answer:
+    """``context[start:end]`` with its probability; an empty text when the context is empty."""
+
+    text: str
+    start: int
+    end: int
+    score: float
+
+
+class Model:
+    """``answer(question, context)``: the best span; long contexts are read in overlapping windows."""
+
+    def __init__(self, run: Run, folder: Path, processing: Mapping[str, Any]) -> None:
+        self._run = run
+        self._longest = int(processing["max_answer"])
+        self.text = TextInput(folder, processing)
+        self._stride = min(int(processing["stride"]), self.text.max_length // 2)
+
+    def answer(self, question: str, context: str) -> Answer:
+        """The span of ``context`` with the largest probability. Raises InputError."""
+        windows = self.text.windows(question, context, self._stride)
+        candidates = [self._best(window, context) for window in windows]
+        return max(candidates, key=lambda answer: answer.score)
+
+    def feeds(self, examples: Sequence[tuple[str, str]]) -> Feeds:
+        """The first window of each (question, context), as one batch."""
+        first = [self.text.windows(question, context, self._stride)[0] for question, context in examples]
+        longest = max(len(encoding.ids) for encoding in first)
+        for encoding in first:
+            encoding.pad(longest, pad_id=self.text.pad_id, pad_token=self.text.pad_token)
+        return self.text.feeds(first)
+
+    def predict(self, examples: Sequence[tuple[str, str]], *, batch_size: int = BATCH) -> list[Answer]:
+        """The answer to each (question, context)."""
+        return [self.answer(question, context) for question, context in examples]
+
+    def _best(self, window: Encoding, context: str) -> Answer:
+        """Start and end probabilities multiplied over allowed spans, as BERT's authors do (Devlin et al. 2019)."""
+        outputs = self._run(self.text.feeds([window]))
+        inside = np.array([part == 1 for part in window.sequence_ids])
+        if not inside.any():
+            return Answer("", 0, 0, 0.0)
+        start = _probabilities(outputs["start_logits"][0], inside)
+        end = _probabilities(outputs["end_logits"][0], inside)
+        spans = np.triu(np.outer(start, end)) - np.triu(np.outer(start, end), self._longest)
+        first, last = np.unravel_index(int(spans.argmax()), spans.shape)
+        begin, stop = window.offsets[first][0], window.offsets[last][1]
+        return Answer(context[begin:stop], begin, stop, float(spans[first, last]))
+
+
+def _probabilities(logits: Array, inside: Array) -> Array:
+    """Softmax over the context's tokens; the rest cannot be part of an answer."""
+    return softmax(np.where(inside, logits, -10000.0))

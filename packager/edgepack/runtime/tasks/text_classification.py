@@ -1,0 +1,44 @@
+"""Texts, or pairs of texts, to labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from edgepack.runtime.batch import BATCH, in_batches, many, text_length
+from edgepack.runtime.scores import Label, labels
+from edgepack.runtime.text import TextInput
+from edgepack.runtime.types import Feeds, Run
+
+Text = str | tuple[str, str]
+
+
+class Model:
+    """``classify(texts)``: the labels of each text, best first."""
+
+    def __init__(self, run: Run, folder: Path, processing: Mapping[str, Any]) -> None:
+        self._run = run
+        self._names, self._problem = list(processing["labels"]), str(processing["problem"])
+        self.text = TextInput(folder, processing)
+
+    def classify(self, texts: Text | Sequence[Text], *, batch_size: int = BATCH) -> Any:
+        """A list of Label per text; one text (or one pair, as a tuple) gives one list. Raises InputError."""
+        if isinstance(texts, str | tuple):
+            return self.predict([texts])[0]  # type: ignore[list-item]  # a tuple is one pair
+        return self.predict(many(texts), batch_size=batch_size)
+
+    def feeds(self, examples: Sequence[Text]) -> Feeds:
+        """One batch's input arrays."""
+        return self.text.encode(examples)[0]
+
+    def predict(self, examples: Sequence[Text], *, batch_size: int = BATCH) -> list[list[Label]]:
+        """The labels of each text, best first."""
+        return in_batches(
+            examples,
+            batch_size,
+            lambda batch: [
+                labels(row, self._names, self._problem) for row in self._run(self.feeds(batch))["logits"]
+            ],
+            text_length,
+        )

@@ -1,0 +1,80 @@
+"""Texts to named spans."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tokenizers import Encoding
+
+from edgepack.runtime.batch import BATCH, in_batches, many, text_length
+from edgepack.runtime.scores import softmax
+from edgepack.runtime.text import TextInput
+from edgepack.runtime.types import Array, Feeds, Run
+
+_OUTSIDE = "O"
+
+
+@dataclass(frozen=True)
+class Entity:
+    """A span of the text: ``text[start:end]`` has the label with this mean probability."""
+
+    label: str
+    text: str
+    start: int
+    end: int
+    score: float
+
+
+class Model:
+    """``tag(texts)``: the entities of each text, in order."""
+
+    def __init__(self, run: Run, folder: Path, processing: Mapping[str, Any]) -> None:
+        self._run, self._names = run, list(processing["labels"])
+        self.text = TextInput(folder, processing)
+
+    def tag(self, texts: str | Sequence[str], *, batch_size: int = BATCH) -> Any:
+        """A list of Entity per text; a single str gives one list. Raises InputError."""
+        if isinstance(texts, str):
+            return self.predict([texts])[0]
+        return self.predict(many(texts), batch_size=batch_size)
+
+    def feeds(self, examples: Sequence[str]) -> Feeds:
+        """One batch's input arrays."""
+        return self.text.encode(examples)[0]
+
+    def predict(self, examples: Sequence[str], *, batch_size: int = BATCH) -> list[list[Entity]]:
+        """The entities of each text."""
+        return in_batches(examples, batch_size, self._step, text_length)
+
+    def _step(self, batch: list[str]) -> list[list[Entity]]:
+        feeds, encodings = self.text.encode(batch)
+        scores = softmax(self._run(feeds)["logits"])
+        return [self._entities(*item) for item in zip(batch, encodings, scores, strict=True)]
+
+    def _entities(self, text: str, encoding: Encoding, scores: Array) -> list[Entity]:
+        """Neighbouring tokens of one label are one entity; B- starts a new one (transformers' "simple")."""
+        groups: list[tuple[str, list[int]]] = []
+        for index in range(len(encoding.ids)):
+            if encoding.special_tokens_mask[index] or not encoding.attention_mask[index]:
+                continue
+            prefix, label = _split(self._names[int(scores[index].argmax())])
+            if groups and groups[-1][0] == label and prefix != "B":
+                groups[-1][1].append(index)
+            else:
+                groups.append((label, [index]))
+        return [_entity(text, encoding, scores, *group) for group in groups if group[0] != _OUTSIDE]
+
+
+def _split(name: str) -> tuple[str, str]:
+    """ "B-PER" into its prefix and label; a name without one counts as inside."""
+    prefix, dash, label = name.partition("-")
+    return (prefix, label) if dash and prefix in {"B", "I", "E", "S", "L", "U"} else ("I", name)
+
+
+def _entity(text: str, encoding: Encoding, scores: Array, label: str, tokens: list[int]) -> Entity:
+    start, end = encoding.offsets[tokens[0]][0], encoding.offsets[tokens[-1]][1]
+    return Entity(label, text[start:end], start, end, float(np.mean([scores[i].max() for i in tokens])))

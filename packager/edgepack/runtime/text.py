@@ -1,0 +1,66 @@
+"""Text to token ids, as the model's tokenizer.json and the manifest's numbers say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tokenizers import Encoding, Tokenizer
+
+from edgepack.errors import BundleFileMissing, InputError
+from edgepack.runtime.types import Feeds
+
+
+class TextInput:
+    """Batches of int64 ids [batch, longest], padded to the longest text of the batch.
+
+    ``processing``: max_length, inputs, pad_id, pad_token, padding_side.
+    """
+
+    def __init__(self, folder: Path, processing: Mapping[str, Any]) -> None:
+        file = folder / "tokenizer.json"
+        if not file.is_file():
+            raise BundleFileMissing(f"{folder} lacks tokenizer.json")
+        self.tokenizer = Tokenizer.from_file(str(file))
+        self.names = list(processing["inputs"])
+        self.pad_id = int(processing.get("pad_id", 0))
+        self.pad_token = str(processing.get("pad_token", "[PAD]"))
+        self.max_length = int(processing["max_length"])
+        self.tokenizer.enable_truncation(self.max_length)
+        self.tokenizer.enable_padding(
+            pad_id=self.pad_id, pad_token=self.pad_token, direction=str(processing.get("padding_side", "right"))
+        )
+
+    def encode(self, texts: Sequence[str | tuple[str, str]]) -> tuple[Feeds, list[Encoding]]:
+        """The feeds of one batch, and the encodings with their offsets. Raises InputError."""
+        encodings = self.tokenizer.encode_batch([_checked(text) for text in texts])
+        return self.feeds(encodings), encodings
+
+    def feeds(self, encodings: Sequence[Encoding]) -> Feeds:
+        """The arrays that the model takes, of encodings of one length."""
+        arrays = {
+            "input_ids": [encoding.ids for encoding in encodings],
+            "attention_mask": [encoding.attention_mask for encoding in encodings],
+            "token_type_ids": [encoding.type_ids for encoding in encodings],
+        }
+        return {name: np.array(arrays[name], np.int64).reshape(len(encodings), -1) for name in self.names}
+
+    def windows(self, question: str, context: str, stride: int) -> list[Encoding]:
+        """A question with each overlapping window of a long context (only the context is cut)."""
+        self.tokenizer.enable_truncation(self.max_length, stride=stride, strategy="only_second")
+        try:
+            first = self.tokenizer.encode(*_checked((question, context)))
+        finally:
+            self.tokenizer.enable_truncation(self.max_length)
+        return [first, *first.overflowing]
+
+
+def _checked(text: Any) -> Any:
+    """``text`` with lone surrogates replaced, which have no UTF-8 form. Raises InputError."""
+    if isinstance(text, str):
+        return text.encode("utf-8", "replace").decode("utf-8")
+    if isinstance(text, tuple | list) and len(text) == 2:
+        return tuple(_checked(part) for part in text)
+    raise InputError(f"a text must be a str, not {type(text).__name__}")

@@ -1,0 +1,30 @@
+"""Where models come from: one module per kind of place.
+
+Each has ``fetch(reference, progress) -> Fetched``: ``folder`` takes a path, ``python`` a folder that an installed
+package carries (``python:package/model``), ``hub`` a Hugging Face id (``org/name`` or ``org/name@revision``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A model folder on this disk, and the hub commit it came from (None: not from a hub)."""
+
+    path: Path
+    name: str
+    revision: str | None = None
+
+
+class Place(Protocol):
+    """What a module of this package offers."""
+
+    def fetch(self, reference: str, say: Say) -> Fetched:
+        """Make the model available on this disk. Raises ModelNotFound, NetworkError."""

@@ -1,0 +1,16 @@
+"""A model in a local folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edgepack.errors import ModelNotFound
+from edgepack.sources import Fetched, Say
+
+
+def fetch(reference: str, say: Say) -> Fetched:
+    """The folder itself. Raises ModelNotFound."""
+    path = Path(reference).expanduser()
+    if not path.is_dir():
+        raise ModelNotFound(f"there is no folder {reference}", hint="give a model folder, a hub id or python:package/folder")
+    return Fetched(path.resolve(), path.resolve().name)

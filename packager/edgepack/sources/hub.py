@@ -1,0 +1,79 @@
+"""A model on the Hugging Face hub: ``org/name`` or ``org/name@revision``, pinned to a commit.
+
+huggingface_hub keeps its own cache and shows its own progress; without a network, a commit that is already
+in that cache is used.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    GatedRepoError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+
+from edgepack.errors import ModelNotFound, NetworkError, UnsafeModel
+from edgepack.sources import Fetched, Say
+
+# What a conversion needs; never pickled weights, never other formats' copies.
+_WANTED = ["*.json", "*.txt", "*.model", "*.safetensors", "README.md", "LICENSE*", "NOTICE*"]
+_UNWANTED = ["onnx/*", "openvino/*", "coreml/*", "runs/*", "checkpoint-*/*"]
+_PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack")
+_PATIENCE = 20  # seconds for the hub's first answer
+
+
+def fetch(reference: str, say: Say) -> Fetched:
+    """Download the model at its newest commit, or at ``@revision``.
+
+    Raises ModelNotFound, NetworkError, UnsafeModel (no safetensors in the repository).
+    """
+    repository, _, revision = reference.partition("@")
+    name = repository.split("/")[-1]
+    try:
+        commit = _commit(repository, revision or None)
+        say(f"downloading {repository} at {commit[:12]}")
+        path = snapshot_download(
+            repository, revision=commit, allow_patterns=_WANTED, ignore_patterns=_UNWANTED
+        )
+    except (GatedRepoError, RepositoryNotFoundError, HFValidationError) as error:
+        raise ModelNotFound(
+            f"the hub has no model {repository!r} that you may read",
+            hint="check the spelling; a private or gated model needs `hf auth login`",
+        ) from error
+    except (RevisionNotFoundError, EntryNotFoundError) as error:
+        raise ModelNotFound(f"{repository} has no revision {revision!r}") from error
+    except OSError as error:  # what requests raises when there is no network is one
+        return _cached(repository, revision or None, name, error)
+    return Fetched(Path(path), name, commit)
+
+
+def _commit(repository: str, revision: str | None) -> str:
+    """The commit that ``revision`` stands for, after a look at what the repository holds."""
+    info = HfApi().model_info(repository, revision=revision, timeout=_PATIENCE)
+    files = [entry.rfilename for entry in info.siblings or []]
+    if files and not any(file.endswith(".safetensors") for file in files):
+        pickled = next((file for file in files if file.endswith(_PICKLED)), None)
+        if pickled:
+            raise UnsafeModel(
+                f"{repository} has only pickled weights ({pickled}), which run code when they are loaded",
+                hint="look for a revision with safetensors, for example the hub's own @refs/pr/… conversion",
+            )
+    return str(info.sha)
+
+
+def _cached(repository: str, revision: str | None, name: str, error: OSError) -> Fetched:
+    """The copy in huggingface_hub's cache, for work without a network."""
+    try:
+        path = Path(snapshot_download(repository, revision=revision, local_files_only=True))
+    except LocalEntryNotFoundError:
+        raise NetworkError(
+            f"the hub cannot be reached for {repository} ({type(error).__name__})",
+            hint="check the network, or give a folder or python:package/folder",
+        ) from error
+    return Fetched(path, name, path.name)

@@ -1,0 +1,27 @@
+"""A model folder that an installed Python package carries: ``python:package/folder``."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+from edgepack.errors import ModelNotFound
+from edgepack.sources import Fetched, Say
+
+
+def fetch(reference: str, say: Say) -> Fetched:
+    """The folder inside the package, which is not imported. Raises ModelNotFound."""
+    package, _, inside = reference.removeprefix("python:").partition("/")
+    spec = importlib.util.find_spec(package) if package.isidentifier() else None
+    if spec is None or not spec.submodule_search_locations:
+        raise ModelNotFound(f"no Python package {package!r} is installed", hint=f"pip install {package.replace('_', '-')}")
+    root = Path(next(iter(spec.submodule_search_locations))).resolve()
+    path = (root / inside).resolve()
+    if not path.is_dir() or not path.is_relative_to(root):
+        raise ModelNotFound(f"the package {package!r} has no folder {inside!r}", hint=f"it lies in {root}")
+    return Fetched(path, _name(package, path))
+
+
+def _name(package: str, path: Path) -> str:
+    """The folder's own name, unless it is a word like "model" that says nothing."""
+    return package.replace("_", "-") if path.name in {"model", "models", package} else path.name

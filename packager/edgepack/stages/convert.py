@@ -1,0 +1,83 @@
+"""From the original to the target's compressed model, each promise checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from edgepack import plugins
+from edgepack.errors import ConversionError, CoverageTooLow, DoesNotFit
+from edgepack.original import Original
+from edgepack.records import Artifact, Recipe, Target
+
+
+def prepare(original: Original, target: Target, config: Mapping[str, Any]) -> Path:
+    """The uncompressed graph in the target's format; shared by recipes, targets and builds."""
+    path: Path = _format(target).prepare(original, target, config)
+    return path
+
+
+def compress(
+    prepared: Path,
+    out: Path,
+    target: Target,
+    recipe: Recipe,
+    calibration: Sequence[Mapping[str, np.ndarray]],
+) -> Artifact:
+    """``prepared`` as ``recipe`` says, in ``out``.
+
+    Raises ConversionError, CoverageTooLow, DoesNotFit where it breaks what the target or the recipe demands.
+    """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    artifact: Artifact = _format(target).compress(prepared, out, recipe, calibration)
+    _check_coverage(artifact, recipe)
+    _check_operators(artifact, target)
+    _check_store(artifact, target)
+    return artifact
+
+
+def suffix(target: Target) -> str:
+    """The file name's ending in the target's format."""
+    return str(_format(target).SUFFIX)
+
+
+def tools(target: Target) -> dict[str, str]:
+    """The versions that decide what the conversion gives."""
+    return dict(_format(target).tools())
+
+
+def _format(target: Target) -> ModuleType:
+    return plugins.load("formats", target.format)
+
+
+def _check_coverage(artifact: Artifact, recipe: Recipe) -> None:
+    coverage = artifact.coverage
+    if coverage.share < recipe.min_coverage:
+        left = "; ".join(f"{skipped.tensor}: {skipped.reason}" for skipped in coverage.skipped[:3])
+        raise CoverageTooLow(
+            f"{recipe.name} compressed {coverage.share:.1%} of the weights, not the {recipe.min_coverage:.0%} it promises "
+            f"({left or 'none was found'})",
+            hint="choose another recipe, or lower min_coverage in [recipe.…] of edgepack.toml",
+        )
+
+
+def _check_operators(artifact: Artifact, target: Target) -> None:
+    denied = sorted(set(artifact.operators) & set(target.denied_operators))
+    if denied:
+        raise ConversionError(
+            f"{target.name} cannot run {', '.join(denied)}", hint="choose another recipe for this target"
+        )
+
+
+def _check_store(artifact: Artifact, target: Target) -> None:
+    """Quantized weights hardly deflate, so the file's size stands for the download's."""
+    if target.store_limit is not None and artifact.bytes > target.store_limit:
+        raise DoesNotFit(
+            f"the model takes {artifact.bytes / 1e6:.0f} MB; {target.name} allows a download of "
+            f"{target.store_limit / 1e6:.0f} MB",
+            hint="choose a smaller recipe, or deliver the model beside the app",
+        )

@@ -1,0 +1,109 @@
+"""Find the model: fetch it, refuse what is unsafe, and say what it is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from edgepack import plugins, tasks, weights
+from edgepack.errors import ModelError, UnknownName, UnsafeModel, UnsupportedModel
+from edgepack.records import Source
+
+# Files beside the weights that shape a conversion.
+_SHAPING = (
+    "config.json", "modules.json", "sentence_bert_config.json", "preprocessor_config.json", "tokenizer.json",
+    "tokenizer_config.json", "special_tokens_map.json", "vocab.txt", "vocab.json", "merges.txt",
+)  # fmt: skip
+_CHUNK = 1 << 20
+
+
+def resolve(reference: str, *, task: str | None = None, say: Callable[[str], None] = lambda line: None) -> Source:
+    """The model that ``reference`` names, fetched and looked through.
+
+    ``reference`` is a folder, ``python:package/folder`` or a hub id; ``task`` overrides what the files tell.
+    Raises ModelError and its subclasses, UnknownName.
+    """
+    fetched = plugins.load("sources", _place(reference)).fetch(reference, say)
+    config = _config(fetched.path)
+    files = weights.files(fetched.path)
+    stored = [tensor for file in files for tensor in weights.tensors(file)]
+    return Source(
+        model=reference,
+        name=fetched.name,
+        path=fetched.path,
+        revision=fetched.revision,
+        architecture=config["architectures"][0],
+        model_type=str(config.get("model_type", "")),
+        task=_task(fetched.path, config, task),
+        licence=_licence(fetched.path),
+        parameters=sum(tensor.parameters for tensor in stored if tensor.dtype not in {"I64", "I32"}),
+        weights_bytes=sum(file.stat().st_size for file in files),
+        sha256=_digest([*files, *(fetched.path / name for name in _SHAPING)], fetched.path),
+    )
+
+
+def _place(reference: str) -> str:
+    if reference.startswith("python:"):
+        return "python"
+    looks_local = reference.startswith((".", "/", "~")) or Path(reference).expanduser().is_dir()
+    return "folder" if looks_local or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?(@.+)?", reference) else "hub"
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    file = folder / "config.json"
+    if not file.is_file():
+        raise ModelError(f"{folder} has no config.json", hint="give the folder that holds config.json and safetensors")
+    try:
+        config = json.loads(file.read_text("utf-8"))
+    except ValueError as error:
+        raise ModelError(f"{file} is not valid JSON: {error}") from error
+    if not isinstance(config, dict) or not config.get("architectures"):
+        raise ModelError(
+            f"{file} names no architectures, so it is unclear what the model is",
+            hint='add for example "architectures": ["BertModel"]',
+        )
+    if config.get("auto_map"):
+        raise UnsafeModel(
+            f"{folder.name} brings its own code (auto_map in config.json), which edgepack does not run",
+            hint="remove auto_map from a copy of the folder if transformers itself knows the architecture",
+        )
+    if config.get("quantization_config"):
+        raise UnsupportedModel(
+            f"{folder.name} is already quantized ({config['quantization_config'].get('quant_method', 'unknown')})",
+            hint="start from the original weights",
+        )
+    return config
+
+
+def _task(folder: Path, config: dict[str, Any], asked: str | None) -> str:
+    if asked is None:
+        return tasks.find(folder, config)
+    if asked not in plugins.names("tasks"):
+        raise UnknownName("task", asked, plugins.names("tasks"))
+    return asked
+
+
+def _licence(folder: Path) -> str | None:
+    """What the model card's front matter says."""
+    card = folder / "README.md"
+    if not card.is_file():
+        return None
+    front = re.match(r"\A---\n(.*?)\n---", card.read_text("utf-8", errors="replace"), re.DOTALL)
+    found = re.search(r"^license:\s*['\"]?([\w.+-]+)", front[1], re.MULTILINE) if front else None
+    return found[1].lower() if found else None
+
+
+def _digest(files: list[Path], root: Path) -> str:
+    """SHA-256 over the names and bytes of ``files``; absent ones count as absent."""
+    total = hashlib.sha256()
+    for file in files:
+        if file.is_file():
+            total.update(str(file.relative_to(root)).encode() + b"\0")
+            with file.open("rb") as stream:
+                while chunk := stream.read(_CHUNK):
+                    total.update(chunk)
+    return total.hexdigest()

@@ -1,0 +1,153 @@
+"""Read target.toml into a Target; an unknown key is an error with a suggestion.
+
+A target is a folder with a target.toml. Built-in ones live in targets/ beside the source, or in
+edgepack/_targets in an installed wheel; ``--target ./my-board`` takes any folder.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from edgepack.errors import TargetError, UnknownName, nearest
+from edgepack.records import Floors, Profile, Recipe, Target
+
+_PACKAGED = Path(__file__).parent / "_targets"
+ROOT = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parents[2] / "targets"
+
+_UNITS = {"B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+_KEYS = {
+    "title", "format", "layout", "runtime", "runtime_version", "opset", "ir_version", "default_profile",
+    "profiles", "denied_operators", "store_limit", "default_recipes", "recipes", "floors",
+}  # fmt: skip
+_PROFILE_KEYS = {"title", "isa", "memory", "threads"}
+_LAYOUTS = ("flat", "transformers.js")
+
+
+def parse_size(text: str | int) -> int:
+    """Bytes of "24 MB", "1.5 GiB" or a plain number. Raises ValueError for anything else."""
+    if isinstance(text, int):
+        return text
+    match = re.fullmatch(r"\s*([0-9.]+)\s*([kKMG]i?B|B)\s*", text)
+    if not match:
+        raise ValueError(f"{text!r} is not a size; write it like '24 MB'")
+    return int(float(match[1]) * _UNITS[match[2]])
+
+
+def names() -> list[str]:
+    """The built-in targets."""
+    return sorted(folder.parent.name for folder in ROOT.glob("*/target.toml"))
+
+
+def load(name: str) -> Target:
+    """The target ``name``: a built-in one or a folder; ``name:profile`` chooses a profile.
+
+    Raises UnknownName or TargetError.
+    """
+    base, _, profile = name.partition(":")
+    folder = Path(base) if "/" in base or "\\" in base else ROOT / base
+    file = folder / "target.toml"
+    if not file.is_file():
+        if folder.is_dir():
+            raise TargetError(f"{folder} has no target.toml", hint="see docs/adding-a-target.md")
+        raise UnknownName("target", base, names())
+    return _target(folder, _read(file), profile)
+
+
+def built_in_recipes() -> dict[str, Recipe]:
+    """The recipes that every target starts from."""
+    file = ROOT / "recipes.toml"
+    return {name: _recipe(name, table, file) for name, table in _read(file).items()}
+
+
+def recipe(target: Target, name: str) -> Recipe:
+    """The recipe ``name`` of ``target``. Raises UnknownName."""
+    if name not in target.recipes:
+        raise UnknownName("recipe", name, target.recipes)
+    return target.recipes[name]
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise TargetError(f"{file}: {error}", hint="the file is not valid TOML") from error
+
+
+def _target(folder: Path, table: dict[str, Any], profile: str) -> Target:
+    file = folder / "target.toml"
+    _check_keys(table, _KEYS, file)
+    for key in ("title", "format", "runtime", "runtime_version", "opset", "profiles", "default_recipes"):
+        if key not in table:
+            raise TargetError(f"{file} lacks {key!r}", hint="see docs/adding-a-target.md")
+    if table.get("layout", "flat") not in _LAYOUTS:
+        raise TargetError(f"{file}: no layout {table['layout']!r}", hint=f"known: {', '.join(_LAYOUTS)}")
+    recipes = built_in_recipes() | {
+        name: _recipe(name, values, file) for name, values in table.get("recipes", {}).items()
+    }
+    for name in table["default_recipes"].values():
+        if name not in recipes:
+            raise TargetError(f"{file}: default_recipes names {name!r}", hint=f"known: {', '.join(recipes)}")
+    profiles = table["profiles"]
+    chosen = profile or table.get("default_profile") or next(iter(profiles))
+    if chosen not in profiles:
+        raise UnknownName(f"profile of target {folder.name}", chosen, profiles)
+    limit = table.get("store_limit")
+    return Target(
+        name=folder.resolve().name,
+        title=table["title"],
+        folder=folder,
+        format=table["format"],
+        layout=table.get("layout", "flat"),
+        runtime=table["runtime"],
+        runtime_version=table["runtime_version"],
+        opset=table["opset"],
+        ir_version=table.get("ir_version", 10),
+        profile=_profile(chosen, profiles[chosen], file),
+        profiles=tuple(profiles),
+        denied_operators=tuple(table.get("denied_operators", ())),
+        store_limit=_size(limit, file) if limit is not None else None,
+        default_recipes={"*": "fp32"} | table["default_recipes"],
+        recipes=recipes,
+        floors=Floors(by_task=table.get("floors", {})),
+    )
+
+
+def _profile(name: str, table: Mapping[str, Any], file: Path) -> Profile:
+    _check_keys(table, _PROFILE_KEYS, file)
+    for key in ("isa", "memory", "threads"):
+        if key not in table:
+            raise TargetError(f"{file}: profile {name!r} lacks {key!r}", hint="see docs/adding-a-target.md")
+    return Profile(
+        name=name,
+        title=table.get("title", name),
+        isa=table["isa"],
+        memory=_size(table["memory"], file),
+        threads=table["threads"],
+    )
+
+
+def _recipe(name: str, table: Mapping[str, Any], file: Path) -> Recipe:
+    _check_keys(table, {field.name for field in fields(Recipe)} - {"name"}, file)
+    if "scheme" not in table:
+        raise TargetError(f"{file}: recipe {name!r} lacks 'scheme'", hint="see docs/adding-a-target.md")
+    return Recipe(name=name, **table)
+
+
+def _size(text: str | int, file: Path) -> int:
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise TargetError(f"{file}: {error}") from error
+
+
+def _check_keys(table: Iterable[str], known: set[str], file: Path) -> None:
+    for key in table:
+        if key not in known:
+            close = nearest(key, known)
+            hint = f"did you mean {close!r}?" if close else f"known: {', '.join(sorted(known))}"
+            raise TargetError(f"{file}: unknown key {key!r}", hint=hint)

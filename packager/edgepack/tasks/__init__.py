@@ -1,0 +1,68 @@
+"""What a model is for: one light module per task (no PyTorch), and how a task is found from a model's files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from edgepack import plugins
+from edgepack.errors import ModelError, UnsupportedModel
+from edgepack.runtime.types import Array, Feeds, Outputs
+
+
+class Task(Protocol):
+    """What a module of this package offers; third parties' come through the entry points ``edgepack.tasks``."""
+
+    NAME: str
+    TITLE: str
+    AUTO: str  # the class of transformers that opens the original
+    ARCHITECTURES: tuple[str, ...]  # endings of config.json's architectures[0]
+    OUTPUTS: tuple[str, ...]  # of the packed graph
+    MEASURES: tuple[str, ...]  # of agreement, names of metrics/agreement.py
+    COLUMNS: tuple[str, ...]  # that a data set must have
+    METRICS: Mapping[str, Any]  # name -> (predictions, references) -> float; the first is the main one
+
+    def processing(self, folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+        """The numbers of pre- and post-processing, for the manifest."""
+
+    def examples(self, processing: Mapping[str, Any]) -> list[Any]:
+        """Inputs that edgepack brings: even ones calibrate, odd ones measure agreement."""
+
+    def rows(self, feeds: Feeds, outputs: Outputs) -> list[Array]:
+        """The vectors to compare, one or more per sample, padding left out."""
+
+    def predict(self, model: Any, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
+        """A prediction per row of a data set, in the form that METRICS take."""
+
+    def references(self, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
+        """The truth per row."""
+
+
+def find(folder: Path, config: Mapping[str, Any]) -> str:
+    """The task that the files of a model tell. Raises UnsupportedModel."""
+    if (folder / "modules.json").is_file():
+        return "text-embedding"
+    architecture = str(config["architectures"][0])
+    known = [plugins.load("tasks", name) for name in plugins.names("tasks")]
+    for task in known:
+        if architecture.endswith(tuple(task.ARCHITECTURES)):
+            return str(task.NAME)
+    raise UnsupportedModel(
+        f"edgepack cannot pack the architecture {architecture}",
+        hint="it packs " + ", ".join(f"…{task.ARCHITECTURES[0]}" for task in known),
+    )
+
+
+def table(file: Path) -> dict[str, Any]:
+    """A JSON object of a model folder, empty where there is no such file. Raises ModelError."""
+    if not file.is_file():
+        return {}
+    try:
+        content = json.loads(file.read_text("utf-8"))
+    except ValueError as error:
+        raise ModelError(f"{file} is not valid JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise ModelError(f"{file} does not hold an object")
+    return content

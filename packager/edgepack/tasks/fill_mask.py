@@ -1,0 +1,56 @@
+"""A text with a mask to the tokens that fit there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from edgepack.errors import ModelError
+from edgepack.metrics import tasks as metrics
+from edgepack.runtime.types import Array, Feeds, Outputs
+from edgepack.tasks import _text, table
+
+NAME = "fill-mask"
+TITLE = "a text with a mask to the tokens that fit"
+AUTO = "AutoModelForMaskedLM"
+ARCHITECTURES = ("ForMaskedLM", "ForPreTraining")
+OUTPUTS = ("logits",)
+MEASURES = ("cosine", "sqnr_db", "max_error", "top1")
+COLUMNS = ("text", "answer")
+METRICS = {"accuracy": metrics.first, "top5": metrics.top5}
+
+
+def processing(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The tokenizer's numbers and its mask token. Raises ModelError where it has none."""
+    name = _text.token(table(folder / "tokenizer_config.json"), "mask_token")
+    listed = table(folder / "tokenizer.json").get("added_tokens", [])
+    number = next((entry["id"] for entry in listed if entry["content"] == name), None)
+    if name is None or number is None:
+        raise ModelError(f"the tokenizer of {folder.name} has no mask token")
+    return {**_text.processing(folder, config), "mask_token": name, "mask_id": number}
+
+
+def examples(processing: Mapping[str, Any]) -> list[str]:
+    """Our sentences, the middle word masked."""
+    return [_masked(sentence.split(), str(processing["mask_token"])) for sentence in _text.sentences()]
+
+
+def rows(feeds: Feeds, outputs: Outputs) -> list[Array]:
+    """The logits of each token that is no padding."""
+    return list(outputs["logits"][feeds["attention_mask"].astype(bool)])
+
+
+def predict(model: Any, rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """The five best tokens for the first mask."""
+    return [[filled.token for filled in best] for best in model.predict([str(row["text"]) for row in rows], top=5)]
+
+
+def references(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The masked word."""
+    return [str(row["answer"]) for row in rows]
+
+
+def _masked(words: list[str], mask: str) -> str:
+    middle = len(words) // 2
+    return " ".join([*words[:middle], mask, *words[middle + 1 :]])

@@ -1,0 +1,45 @@
+"""Pictures to labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from edgepack.metrics import tasks as metrics
+from edgepack.runtime.types import Array, Feeds, Outputs
+from edgepack.tasks import _image, _text
+
+NAME = "image-classification"
+TITLE = "pictures to labels"
+AUTO = "AutoModelForImageClassification"
+ARCHITECTURES = ("ForImageClassification",)
+OUTPUTS = ("logits",)
+MEASURES = ("cosine", "sqnr_db", "max_error", "top1")
+COLUMNS = ("image", "label")
+METRICS = {"accuracy": metrics.first, "top5": metrics.top5}
+
+
+def processing(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The image processor's numbers and the labels."""
+    return {**_image.processing(folder, config), **_text.labels(config)}
+
+
+def examples(processing: Mapping[str, Any]) -> list[Array]:
+    """Pictures that edgepack draws."""
+    return _image.pictures(processing)
+
+
+def rows(feeds: Feeds, outputs: Outputs) -> list[Array]:
+    """The logits of each picture."""
+    return list(outputs["logits"])
+
+
+def predict(model: Any, rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """The five best labels' names."""
+    return [[label.name for label in best[:5]] for best in model.predict([_image.example(r["image"]) for r in rows])]
+
+
+def references(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The label's name."""
+    return [str(row["label"]) for row in rows]

@@ -1,0 +1,47 @@
+"""Pictures to vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from edgepack.metrics import tasks as metrics
+from edgepack.runtime.types import Array, Feeds, Outputs
+from edgepack.tasks import _image
+
+NAME = "image-embedding"
+TITLE = "pictures to vectors"
+AUTO = "AutoModel"
+ARCHITECTURES = ("ViTModel", "DeiTModel", "Dinov2Model", "BeitModel", "CLIPVisionModelWithProjection", "ResNetModel")
+OUTPUTS = ("last_hidden_state", "image_embedding")
+MEASURES = ("cosine", "sqnr_db", "max_error")
+COLUMNS = ("image", "label")
+METRICS = {"retrieval": metrics.retrieval}
+
+
+def processing(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The image processor's numbers."""
+    width = config.get("projection_dim") or config.get("hidden_size") or 0
+    return {**_image.processing(folder, config), "output": "image_embedding", "width": int(width)}
+
+
+def examples(processing: Mapping[str, Any]) -> list[Array]:
+    """Pictures that edgepack draws."""
+    return _image.pictures(processing)
+
+
+def rows(feeds: Feeds, outputs: Outputs) -> list[Array]:
+    """One vector per picture."""
+    return list(outputs["image_embedding"])
+
+
+def predict(model: Any, rows: Sequence[Mapping[str, Any]]) -> list[Array]:
+    """A vector per picture."""
+    vectors: list[Array] = model.predict([_image.example(row["image"]) for row in rows])
+    return vectors
+
+
+def references(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The label's name."""
+    return [str(row["label"]) for row in rows]

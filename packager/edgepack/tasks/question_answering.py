@@ -1,0 +1,58 @@
+"""A question and a context to the span that answers it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from edgepack.metrics import tasks as metrics
+from edgepack.runtime.types import Array, Feeds, Outputs
+from edgepack.tasks import _text
+
+NAME = "question-answering"
+TITLE = "a question and a context to the answer's span"
+AUTO = "AutoModelForQuestionAnswering"
+ARCHITECTURES = ("ForQuestionAnswering",)
+OUTPUTS = ("start_logits", "end_logits")
+MEASURES = ("cosine", "sqnr_db", "max_error", "top1")
+COLUMNS = ("question", "context", "answers")  # answers: a text, or a list of texts (or its JSON)
+METRICS = {"f1": metrics.token_f1, "exact_match": metrics.exact_match}
+
+_STRIDE = 128  # tokens that neighbouring windows share, and
+_LONGEST = 30  # tokens of an answer: the values of BERT's own SQuAD script
+
+
+def processing(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The tokenizer's numbers, the windows' overlap and the longest answer."""
+    return {**_text.processing(folder, config), "stride": _STRIDE, "max_answer": _LONGEST}
+
+
+def examples(processing: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Our sentences as contexts, each with a question about it."""
+    return [("What is said here, and who says it?", sentence) for sentence in _text.sentences()]
+
+
+def rows(feeds: Feeds, outputs: Outputs) -> list[Array]:
+    """Start and end logits of each question, padding left out."""
+    masks = feeds["attention_mask"].astype(bool)
+    return [logits[mask] for name in OUTPUTS for logits, mask in zip(outputs[name], masks, strict=True)]
+
+
+def predict(model: Any, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The text of each answer."""
+    return [answer.text for answer in model.predict([(str(r["question"]), str(r["context"])) for r in rows])]
+
+
+def references(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """The accepted answers of each question."""
+    return [_answers(row["answers"]) for row in rows]
+
+
+def _answers(value: Any) -> list[str]:
+    if isinstance(value, str) and value.startswith("["):
+        value = json.loads(value)
+    if isinstance(value, dict):  # SQuAD's own form
+        value = value["text"]
+    return [str(answer) for answer in value] if isinstance(value, list) else [str(value)]

@@ -1,0 +1,51 @@
+"""Texts, or pairs of texts, to labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from edgepack.metrics import tasks as metrics
+from edgepack.runtime.types import Array, Feeds, Outputs
+from edgepack.tasks import _text
+
+NAME = "text-classification"
+TITLE = "texts to labels"
+AUTO = "AutoModelForSequenceClassification"
+ARCHITECTURES = ("ForSequenceClassification",)
+OUTPUTS = ("logits",)
+MEASURES = ("cosine", "sqnr_db", "max_error", "top1")
+COLUMNS = ("text", "label")
+METRICS = {"accuracy": metrics.accuracy, "f1": metrics.macro_f1}
+
+
+def processing(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The tokenizer's numbers and the labels."""
+    return {**_text.processing(folder, config), **_text.labels(config)}
+
+
+def examples(processing: Mapping[str, Any]) -> list[str]:
+    """Our sentences."""
+    return _text.sentences()
+
+
+def rows(feeds: Feeds, outputs: Outputs) -> list[Array]:
+    """The logits of each text."""
+    return list(outputs["logits"])
+
+
+def predict(model: Any, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The best label's name."""
+    return [labels[0].name for labels in model.predict([_example(row) for row in rows])]
+
+
+def references(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The label's name."""
+    return [str(row["label"]) for row in rows]
+
+
+def _example(row: Mapping[str, Any]) -> Any:
+    """A text, or a pair where the data set holds pairs."""
+    text = row["text"]
+    return tuple(text) if isinstance(text, list) else str(text)

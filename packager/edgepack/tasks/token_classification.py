@@ -1,0 +1,52 @@
+"""Texts to named spans."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from edgepack.errors import DataError
+from edgepack.metrics import tasks as metrics
+from edgepack.runtime.types import Array, Feeds, Outputs
+from edgepack.tasks import _text
+
+NAME = "token-classification"
+TITLE = "texts to named spans"
+AUTO = "AutoModelForTokenClassification"
+ARCHITECTURES = ("ForTokenClassification",)
+OUTPUTS = ("logits",)
+MEASURES = ("cosine", "sqnr_db", "max_error", "top1")
+COLUMNS = ("text", "entities")  # entities: a list (or its JSON) of {label, start, end}
+METRICS = {"f1": metrics.span_f1}
+
+
+def processing(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The tokenizer's numbers and the labels."""
+    return {**_text.processing(folder, config), "labels": _text.labels(config)["labels"]}
+
+
+def examples(processing: Mapping[str, Any]) -> list[str]:
+    """Our sentences."""
+    return _text.sentences()
+
+
+def rows(feeds: Feeds, outputs: Outputs) -> list[Array]:
+    """The logits of each token that is no padding."""
+    return list(outputs["logits"][feeds["attention_mask"].astype(bool)])
+
+
+def predict(model: Any, rows: Sequence[Mapping[str, Any]]) -> list[list[tuple[str, int, int]]]:
+    """The spans of each text."""
+    found = model.predict([str(row["text"]) for row in rows])
+    return [[(entity.label, entity.start, entity.end) for entity in entities] for entities in found]
+
+
+def references(rows: Sequence[Mapping[str, Any]]) -> list[list[tuple[str, int, int]]]:
+    """The true spans. Raises DataError."""
+    try:
+        listed = [json.loads(r["entities"]) if isinstance(r["entities"], str) else r["entities"] for r in rows]
+        return [[(span["label"], int(span["start"]), int(span["end"])) for span in spans] for spans in listed]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError("entities must be a list of {label, start, end}") from error

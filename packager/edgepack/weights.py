@@ -1,0 +1,138 @@
+"""The safetensors format: read the headers (what is stored, is the file whole) and write small files.
+
+Format: 8 bytes little-endian header length, a JSON header {name: {dtype, shape, data_offsets}}, then the data
+(https://huggingface.co/docs/safetensors).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgepack.errors import DamagedWeights, ModelError, UnsafeModel
+
+_BITS = {
+    "F64": 64, "F32": 32, "F16": 16, "BF16": 16, "F8_E4M3": 8, "F8_E5M2": 8,
+    "I64": 64, "I32": 32, "I16": 16, "I8": 8, "U64": 64, "U32": 32, "U16": 16, "U8": 8, "BOOL": 8,
+}  # fmt: skip
+_LONGEST_HEADER = 100_000_000  # the format's own limit
+_PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack", "*.pkl")
+_AGAIN = "download or copy the file again"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One tensor of a safetensors file."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers it holds."""
+        return math.prod(self.shape)
+
+
+def files(folder: Path) -> list[Path]:
+    """The safetensors files of a model folder, sharded or not.
+
+    Raises UnsafeModel where there are only pickled weights, ModelError where there are none,
+    DamagedWeights where the index names a shard that is missing.
+    """
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        return _shards(index)
+    single = folder / "model.safetensors"
+    if single.is_file():
+        return [single]
+    pickled = [file.name for pattern in _PICKLED for file in sorted(folder.glob(pattern))]
+    if pickled:
+        raise UnsafeModel(
+            f"{folder} has only pickled weights ({pickled[0]}), which run code when they are loaded",
+            hint="convert them where you trust them: "
+            "AutoModel.from_pretrained(…).save_pretrained(…, safe_serialization=True)",
+        )
+    raise ModelError(f"{folder} has no model.safetensors", hint="a model folder holds config.json and safetensors")
+
+
+def tensors(file: Path) -> list[Stored]:
+    """The tensors that ``file`` holds. Raises DamagedWeights when it is not whole."""
+    size = file.stat().st_size
+    with file.open("rb") as stream:
+        start = stream.read(8)
+        length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+        if not 2 <= length <= min(size - 8, _LONGEST_HEADER):
+            raise DamagedWeights(f"{file} is cut short or no safetensors file", hint=_AGAIN)
+        header = _header(stream.read(length), file)
+    end = _checked_end(header, file)
+    if end != size - 8 - length:
+        raise DamagedWeights(f"{file} holds {size - 8 - length:,} bytes of data, not the {end:,} it names", hint=_AGAIN)
+    return [Stored(name, entry["dtype"], tuple(entry["shape"])) for name, entry in header.items()]
+
+
+def _header(raw: bytes, file: Path) -> dict[str, Mapping[str, Any]]:
+    try:
+        header = json.loads(raw)
+        header.pop("__metadata__", None)
+        return {name: dict(entry) for name, entry in header.items()}
+    except (ValueError, AttributeError, TypeError) as error:
+        raise DamagedWeights(f"{file} has a header that cannot be read", hint=_AGAIN) from error
+
+
+def _checked_end(header: Mapping[str, Mapping[str, Any]], file: Path) -> int:
+    """Where the data must end; the tensors must lie side by side without holes."""
+    end = 0
+    for name, entry in sorted(header.items(), key=lambda item: item[1].get("data_offsets", [0])):
+        bits = _BITS.get(str(entry.get("dtype")))
+        if bits is None:
+            raise DamagedWeights(f"{file}: tensor {name!r} has an unknown dtype {entry.get('dtype')!r}", hint=_AGAIN)
+        try:
+            begin, stop = entry["data_offsets"]
+            wanted = math.prod(entry["shape"]) * bits // 8
+        except (KeyError, TypeError, ValueError) as error:
+            raise DamagedWeights(f"{file}: the entry of tensor {name!r} is broken", hint=_AGAIN) from error
+        if begin != end or stop - begin != wanted:
+            raise DamagedWeights(f"{file}: tensor {name!r} does not lie where its shape says", hint=_AGAIN)
+        end = stop
+    return end
+
+
+def _shards(index: Path) -> list[Path]:
+    try:
+        names = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise DamagedWeights(f"{index} cannot be read", hint=_AGAIN) from error
+    for name in names:
+        if not (index.parent / name).is_file():
+            raise DamagedWeights(f"{index.parent} lacks the shard {name}", hint=_AGAIN)
+    return [index.parent / name for name in names]
+
+
+_NAMES = {"float32": "F32", "int64": "I64", "int32": "I32", "uint8": "U8", "bool": "BOOL"}
+
+
+def encode(tensors: Mapping[str, np.ndarray]) -> bytes:
+    """A safetensors file's bytes, the same for the same tensors: widest dtype first, then by name."""
+    header: dict[str, Any] = {}
+    parts: list[bytes] = []
+    end = 0
+    for name in sorted(tensors, key=lambda name: (-tensors[name].dtype.itemsize, name)):
+        array = tensors[name]
+        parts.append(np.ascontiguousarray(array).tobytes())
+        header[name] = {
+            "dtype": _NAMES[str(array.dtype)],
+            "shape": list(array.shape),
+            "data_offsets": [end, end + len(parts[-1])],
+        }
+        end += len(parts[-1])
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return b"".join([struct.pack("<Q", len(text)), text, *parts])
