@@ -1,0 +1,243 @@
+"""A build, from a model's name to measured bundles: one line per step. The order of the stages is here alone."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from edgepack import fit, plugins, reports
+from edgepack import targets as targets_
+from edgepack.data import DataSpec
+from edgepack.errors import CheckFailed, ProjectError
+from edgepack.original import Original
+from edgepack.records import Accuracy, Artifact, Bundle, NotMeasured, Recipe, Source, Target, Timing
+from edgepack.runtime import machine, manifest, measurements
+from edgepack.runtime import model as task_model
+from edgepack.runtime.session import open_session
+from edgepack.runtime.types import Feeds
+from edgepack.stages import bench, convert, pack, resolve, validate
+from edgepack.tasks import table
+
+_GOLDEN = 4  # vectors: enough to notice a wrong kernel, small beside the model
+_LEAST_COSINE = 0.9  # of a golden vector where the target has no floor: a bundle below computes something else
+_QUICK = {"runs": 16, "seconds": 0.0}  # of the speed check in a build; `edgepack bench` takes longer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What to build."""
+
+    model: str
+    targets: tuple[str, ...]
+    recipes: tuple[str, ...] = ()  # none: the target's default for the model
+    task: str | None = None
+    out: Path = Path("dist")
+    overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    calibration: DataSpec | None = None
+    evaluation: DataSpec | None = None
+    allow_loss: bool = False
+    measure_speed: bool = True
+
+
+class Progress:
+    """What a build says while it works; the command line's draws, this one is silent."""
+
+    def step(self, text: str) -> None:
+        """A new step has begun."""
+
+    def note(self, text: str) -> None:
+        """Something worth knowing."""
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """The model's own facts and every input of a build, made by the shipping pre-processing."""
+
+    task: ModuleType
+    config: Mapping[str, Any]
+    processing: dict[str, Any]
+    calibration: Sequence[Feeds]
+    agreement: Sequence[Feeds]
+    rows: Sequence[Mapping[str, Any]]
+    evaluation: DataSpec | None
+    digest: str
+
+
+def build(request: Request, progress: Progress) -> tuple[Bundle, ...]:
+    """Every target in every recipe, each measured against the original.
+
+    Raises an EdgepackError; bundles that were finished before it stay.
+    """
+    progress.step(f"finding {request.model}")
+    source = resolve.resolve(request.model, task=request.task, say=progress.note)
+    plans = _plans(request, source)
+    inputs = _inputs(request, source)
+    for target, recipe in plans:
+        fit.check(source, target, recipe, inputs.config, inputs.processing)
+    with Original(source, inputs.task, inputs=inputs.digest) as original:
+        progress.step("running the original")
+        _learn(original, source, inputs)
+        return tuple(_one(request, original, target, recipe, inputs, progress) for target, recipe in plans)
+
+
+def _one(
+    request: Request, original: Original, target: Target, recipe: Recipe, inputs: _Inputs, progress: Progress
+) -> Bundle:
+    source, task = original.source, inputs.task
+    name = bundle_name(source, target, recipe)
+    with pack.workspace(request.out, name) as folder:
+        progress.step(f"{name}: exporting")
+        prepared = convert.prepare(original, target, inputs.config)
+        original.close()
+        progress.step(f"{name}: compressing to {recipe.name}")
+        file = folder / pack.model_file(target, recipe, convert.suffix(target))
+        artifact = convert.compress(prepared, file, target, recipe, inputs.calibration)
+        progress.step(f"{name}: comparing with the original")
+        accuracy, samples = _accuracy(original, artifact, target, inputs)
+        pack.copy_files(source, target, recipe, folder)
+        _write_manifest(folder, name, original, target, recipe, artifact, inputs)
+        progress.step(f"{name}: measuring speed")
+        timings = bench.bench(manifest.read(folder), **_QUICK) if request.measure_speed else ()
+        measurements.write(folder, accuracy, timings)
+        bundle = _bundle(request.out / name, source, target, recipe, artifact, accuracy, timings)
+        _keep_report(request.out, bundle, samples)
+        if not request.allow_loss:
+            _check_floors(bundle, request.out)
+    return bundle
+
+
+def bundle_name(source: Source, target: Target, recipe: Recipe) -> str:
+    """model-target, with the recipe where it is not the target's default."""
+    usual = recipe.name == target.recipe_for(source).name
+    return f"{source.name}-{target.name}" + ("" if usual else f"-{recipe.name}")
+
+
+def _plans(request: Request, source: Source) -> list[tuple[Target, Recipe]]:
+    """Each target with each recipe, the project's numbers in place of the target's."""
+    plans = []
+    for name in request.targets:
+        target = targets_.load(name)
+        chosen = [targets_.recipe(target, recipe) for recipe in request.recipes] or [target.recipe_for(source)]
+        plans += [(target, _overridden(recipe, request.overrides)) for recipe in chosen]
+    return plans
+
+
+def _overridden(recipe: Recipe, overrides: Mapping[str, Mapping[str, Any]]) -> Recipe:
+    values = overrides.get(recipe.name, {})
+    unknown = set(values) - set(asdict(recipe))
+    if unknown:
+        raise ProjectError(f"a recipe has no {min(unknown)!r}", hint=f"it has {', '.join(asdict(recipe))}")
+    return replace(recipe, **{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
+
+
+def _inputs(request: Request, source: Source) -> _Inputs:
+    task = plugins.load("tasks", source.task)
+    config = table(source.path / "config.json")
+    processing = task.processing(source.path, config)
+    model = task_model(source.task, None, source.path, processing)
+    examples = task.examples(processing)
+    calibration = examples[0::2]
+    if request.calibration is not None:
+        calibration = task.inputs(validate.rows(task, request.calibration, task.INPUTS))
+    rows = validate.rows(task, request.evaluation) if request.evaluation else []
+    described = [repr(calibration), repr(examples), repr(rows)]
+    return _Inputs(
+        task=task,
+        config=config,
+        processing=processing,
+        calibration=validate.batches(model, calibration),
+        agreement=validate.batches(model, examples[1::2]),
+        rows=rows,
+        evaluation=request.evaluation,
+        digest=hashlib.sha256("\0".join(described).encode()).hexdigest(),
+    )
+
+
+def _learn(original: Original, source: Source, inputs: _Inputs) -> None:
+    """Ask the original for all outputs that will be compared, so that its weights can be freed."""
+    for feeds in (*inputs.agreement, *_golden(inputs)):
+        original(feeds)
+    if inputs.rows:
+        inputs.task.predict(task_model(source.task, original, source.path, inputs.processing), inputs.rows)
+
+
+def _golden(inputs: _Inputs) -> list[Feeds]:
+    """The first agreement inputs, one by one."""
+    batch = inputs.agreement[0]
+    return [{name: array[i : i + 1] for name, array in batch.items()} for i in range(min(_GOLDEN, len(batch)))]
+
+
+def _accuracy(
+    original: Original, artifact: Artifact, target: Target, inputs: _Inputs
+) -> tuple[tuple[Accuracy, ...], Mapping[str, Any]]:
+    source, task = original.source, inputs.task
+    session = open_session(artifact.path, target.profile.threads)
+    where = machine.where(session.threads, target.profile.isa)
+    floors = target.floors.of(source.task)
+    agreed = validate.agreement(original, session, task, inputs.agreement, floors=floors, where=where)
+    if not inputs.rows or inputs.evaluation is None:
+        unknown = Accuracy(metric=next(iter(task.METRICS)), packed=NotMeasured(reason="no [evaluation] data set"))
+        return (*agreed.accuracy, unknown), agreed.samples
+    models = (task_model(source.task, run, source.path, inputs.processing) for run in (original, session))
+    scores = validate.metric(*models, task, inputs.rows, name=inputs.evaluation.name, floors=floors, where=where)
+    return (*agreed.accuracy, *scores.accuracy), agreed.samples
+
+
+def _write_manifest(
+    folder: Path,
+    name: str,
+    original: Original,
+    target: Target,
+    recipe: Recipe,
+    artifact: Artifact,
+    inputs: _Inputs,
+) -> None:
+    source, task = original.source, inputs.task
+    key = task.OUTPUTS[-1]
+    golden = _golden(inputs)
+    file = pack.write_golden(folder, golden, [original(feeds)[key] for feeds in golden], key)
+    least = target.floors.of(source.task).get("cosine_min", _LEAST_COSINE)
+    facts = {
+        "processing": inputs.processing,
+        "golden": {"file": file, "output": key, "least_cosine": least},
+        "reproduce": {"tools": convert.tools(target), "calibration_sha256": inputs.digest, "seed": 0},
+    }
+    pack.write_manifest(
+        folder, name=name, source=source, target=target, recipe=recipe, artifact=artifact, facts=facts
+    )
+
+
+def _bundle(
+    path: Path,
+    source: Source,
+    target: Target,
+    recipe: Recipe,
+    artifact: Artifact,
+    accuracy: tuple[Accuracy, ...],
+    timings: tuple[Timing, ...],
+) -> Bundle:
+    final = replace(artifact, path=path / artifact.path.name, bytes=artifact.bytes)
+    return Bundle(
+        path=path, source=source, target=target, recipe=recipe, artifact=final, accuracy=accuracy, timings=timings
+    )
+
+
+def _keep_report(out: Path, bundle: Bundle, samples: Mapping[str, Any]) -> None:
+    """The report lies beside the bundle, so that it stays when a floor is missed."""
+    (out / f"{bundle.path.name}.html").write_text(reports.of_bundle(bundle, samples), "utf-8")
+
+
+def _check_floors(bundle: Bundle, out: Path) -> None:
+    """Raises CheckFailed, which leaves no bundle."""
+    missed = [a for a in bundle.accuracy if a.passed is False]
+    if missed:
+        worst = missed[0]
+        raise CheckFailed(
+            f"{bundle.path.name}: {worst.metric} is {worst.packed:.4f}, below the floor of {worst.floor} "
+            f"for {bundle.target.name}",
+            hint=f"see {out / bundle.path.name}.html; choose a finer recipe, or pass --allow-loss",
+        )

@@ -35,6 +35,7 @@ class Source:
     licence: str | None  # SPDX-like, lower case, as the model card says
     parameters: int
     weights_bytes: int  # of the safetensors files, as stored
+    convolutional: bool  # most of the weights are convolutions' kernels
     sha256: str  # over the weights and every config that shapes the conversion
 
 
@@ -51,17 +52,17 @@ class TensorSpec:
 class Recipe:
     """How the weights (and activations) are compressed.
 
-    ``scheme`` names a module of formats/<format>/quantize; the other fields are its numbers.
+    ``scheme`` names a module of formats/<format>/schemes; the other fields are its numbers.
     """
 
     name: str
     scheme: str  # fp32 | fp16 | int8-dynamic | int8-static | blocks
     weight_bits: int = 32
     activation_bits: int = 32
-    block_size: int = 0  # 0: one scale per channel
+    block_size: int = 0  # weights that share a scale; 0: one scale per output channel
     embedding_bits: int = 32
-    smooth: float = 0.0  # SmoothQuant's alpha; 0: off
-    finer: int = 0  # how many weights stay in 8-bit blocks, chosen by measured sensitivity
+    smooth: bool = False  # move the outliers of activations into the weights (SmoothQuant)
+    finer: tuple[str, ...] = ()  # components that keep 8 bits: attention, mlp, embedding, head, other
     min_coverage: float = 0.0  # of the weights' parameters, 0..1
 
 
@@ -104,13 +105,14 @@ class Target:
     profiles: tuple[str, ...]
     denied_operators: tuple[str, ...]
     store_limit: int | None  # bytes of compressed download
-    default_recipes: Mapping[str, str]  # task -> recipe; "*" for the rest
+    default_recipes: Mapping[str, str]  # "convolutional" or a task -> recipe; "*" for the rest
     recipes: Mapping[str, Recipe]
     floors: Floors
 
-    def recipe_for(self, task: str) -> Recipe:
-        """The recipe that measured best on this target for ``task``."""
-        return self.recipes[self.default_recipes.get(task, self.default_recipes["*"])]
+    def recipe_for(self, source: Source) -> Recipe:
+        """The recipe that measured best on this target for models of this kind."""
+        kind = "convolutional" if source.convolutional else source.task
+        return self.recipes[self.default_recipes.get(kind, self.default_recipes["*"])]
 
 
 @dataclass(frozen=True, kw_only=True)

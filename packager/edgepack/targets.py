@@ -135,7 +135,7 @@ def _recipe(name: str, table: Mapping[str, Any], file: Path) -> Recipe:
     _check_keys(table, {field.name for field in fields(Recipe)} - {"name"}, file)
     if "scheme" not in table:
         raise TargetError(f"{file}: recipe {name!r} lacks 'scheme'", hint="see docs/adding-a-target.md")
-    return Recipe(name=name, **table)
+    return Recipe(name=name, **{key: tuple(v) if isinstance(v, list) else v for key, v in table.items()})
 
 
 def _size(text: str | int, file: Path) -> int:

@@ -42,6 +42,7 @@ def resolve(reference: str, *, task: str | None = None, say: Callable[[str], Non
         licence=_licence(fetched.path),
         parameters=sum(tensor.parameters for tensor in stored if tensor.dtype not in {"I64", "I32"}),
         weights_bytes=sum(file.stat().st_size for file in files),
+        convolutional=_kernels(stored) > 0.5,
         sha256=_digest([*files, *(fetched.path / name for name in _SHAPING)], fetched.path),
     )
 
@@ -95,6 +96,12 @@ def _licence(folder: Path) -> str | None:
     front = re.match(r"\A---\n(.*?)\n---", card.read_text("utf-8", errors="replace"), re.DOTALL)
     found = re.search(r"^license:\s*['\"]?([\w.+-]+)", front[1], re.MULTILINE) if front else None
     return found[1].lower() if found else None
+
+
+def _kernels(stored: list[weights.Stored]) -> float:
+    """The share of the parameters that lie in convolutions' kernels, which have four dimensions."""
+    total = sum(tensor.parameters for tensor in stored)
+    return sum(tensor.parameters for tensor in stored if len(tensor.shape) == 4) / max(total, 1)
 
 
 def _digest(files: list[Path], root: Path) -> str:

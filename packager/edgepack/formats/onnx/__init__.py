@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib.metadata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -52,10 +51,10 @@ def compress(
     prepared: Path, out: Path, recipe: Recipe, calibration: Sequence[Mapping[str, np.ndarray]]
 ) -> Artifact:
     """Compress ``prepared`` as ``recipe`` says and describe what came of it."""
-    quantize: ModuleType = plugins.load_module("edgepack.formats.onnx.quantize")
-    contents: ModuleType = plugins.load_module("edgepack.formats.onnx.contents")
-    coverage = quantize.quantize(prepared, out, recipe, calibration)
-    artifact: Artifact = contents.describe(out, coverage)
+    scheme = plugins.load("formats.onnx.schemes", recipe.scheme)
+    contents = plugins.load_module("edgepack.formats.onnx.contents")
+    coverage = scheme.quantize(prepared, out, recipe, calibration)
+    artifact: Artifact = contents.describe(out, coverage, prepared)
     return artifact
 
 

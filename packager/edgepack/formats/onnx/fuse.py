@@ -1,48 +1,104 @@
-"""ONNX Runtime's transformer fusions: attention, layer normalisation and GELU become one operator each."""
+"""Fuse a transformer's graph with ONNX Runtime's own fusions: attention, skip layer norm, bias GELU.
+
+Embedding lookups stay Gather nodes, so that their tables can be compressed, and attention takes the
+two-dimensional mask, so that padding on either side and any batch size give the right result.
+"""
 
 from __future__ import annotations
 
 import logging
+import tempfile
 from pathlib import Path
 
 import onnx
-from onnxruntime.transformers.fusion_options import FusionOptions
-from onnxruntime.transformers.optimizer import optimize_model
+from onnx import ModelProto
+from onnxruntime.transformers.fusion_options import AttentionMaskFormat, FusionOptions
+from onnxruntime.transformers.optimizer import optimize_by_fusion
 
 from edgepack.errors import ConversionError
 
 logging.getLogger("onnxruntime.transformers").setLevel(logging.ERROR)
-for _name in ("fusion_base", "onnx_model", "onnx_model_bert", "fusion_attention", "fusion_utils", "optimizer"):
-    logging.getLogger(_name).setLevel(logging.ERROR)
+logging.getLogger("fusion_base").setLevel(logging.ERROR)
 
-# onnxruntime's optimizer knows graphs by the family they were traced from
-_FAMILIES = {"vit": "vit", "deit": "vit", "dinov2": "vit", "clip_vision_model": "clip", "swin": "swin"}
+# Hugging Face's model_type -> the optimizer's; the rest are encoders in BERT's shape, or match nothing
+_OPTIMIZERS = {"vit": "vit", "deit": "vit", "swin": "swin", "bart": "bart", "clip": "clip"}
+_ASIDE = 16_384  # bytes; smaller tensors can be constants that a fusion reads
+_ALIGNED_KINDS = {"MatMul", "Gemm", "Gather", "Conv"}
 
 
 def fuse(model: Path, out: Path, *, model_type: str, heads: int, hidden: int) -> None:
-    """Write the fused graph of ``model`` to ``out``; what no fusion knows stays as it is.
+    """Write ``model`` (float32 ONNX) with its attention, normalisation and activation fused to ``out``.
 
-    Raises ConversionError when inputs or outputs have changed.
+    ``heads`` and ``hidden`` are the attention's head count and width; 0 lets the fusion find them.
+    A graph without such patterns (a convolutional network) comes out as it was.
+    Raises ConversionError when the fused graph has other inputs or outputs.
     """
-    family = _FAMILIES.get(model_type, "bert")
-    options = FusionOptions(family)
-    options.enable_embed_layer_norm = False  # it would hold the tables, which are to be compressed
-    optimized = optimize_model(
-        str(model),
-        model_type=family,
-        num_heads=heads,
-        hidden_size=hidden,
-        optimization_options=options,
-        opt_level=0,
-        verbose=False,
-    ).model
-    _check(onnx.load(model, load_external_data=False), optimized)
-    onnx.save(optimized, out)
+    before = _interface(onnx.load(model, load_external_data=False))
+    with tempfile.TemporaryDirectory(dir=out.parent) as folder:
+        light = _set_weights_aside(model, Path(folder))
+        fused: ModelProto = optimize_by_fusion(
+            light, _OPTIMIZERS.get(model_type, "bert"), heads, hidden, _options()
+        ).model
+        del light
+        onnx.load_external_data_for_model(fused, folder)
+    _import_contrib(fused)
+    _name_weights(fused)
+    if _interface(fused) != before:
+        raise ConversionError(f"fusing changed the graph's interface: {before} became {_interface(fused)}")
+    onnx.save(fused, out)
 
 
-def _check(before: onnx.ModelProto, after: onnx.ModelProto) -> None:
-    for kind in ("input", "output"):
-        was = [(v.name, v.type.tensor_type.elem_type) for v in getattr(before.graph, kind)]
-        now = [(v.name, v.type.tensor_type.elem_type) for v in getattr(after.graph, kind)]
-        if was != now:
-            raise ConversionError(f"the fusion changed the {kind}s from {was} to {now}")
+def _options() -> FusionOptions:
+    options = FusionOptions("bert")
+    options.use_raw_attention_mask(True)  # a mask of lengths would be wrong for padding on the left
+    options.enable_embed_layer_norm = False
+    options.attention_mask_format = AttentionMaskFormat.AttentionMask
+    return options
+
+
+def _set_weights_aside(model: Path, folder: Path) -> ModelProto:
+    """``model`` with the large weights that no fusion reads in a file of ``folder``.
+
+    The fusions copy the whole graph many times for shape inference; without the weights, that is 5 times as fast.
+    Square matrices stay, because fusing attention joins those of query, key and value.
+    """
+    proto = onnx.load(model)
+    square = {i.name for i in proto.graph.initializer if len(i.dims) == 2 and i.dims[0] == i.dims[1]}
+    readers: dict[str, set[str]] = {}
+    for node in proto.graph.node:
+        for name in node.input:
+            readers.setdefault(name, set()).add(node.op_type)
+    for tensor in proto.graph.initializer:
+        movable = readers.get(tensor.name, set()) <= _ALIGNED_KINDS and tensor.name not in square
+        if movable and len(tensor.raw_data) >= _ASIDE:
+            onnx.external_data_helper.set_external_data(tensor, "weights")
+    onnx.save(proto, folder / "light.onnx")
+    return onnx.load(folder / "light.onnx", load_external_data=False)
+
+
+def _interface(model: ModelProto) -> list[tuple[str, int]]:
+    """Names and element types of the inputs and outputs."""
+    values = [*model.graph.input, *model.graph.output]
+    return [(value.name, value.type.tensor_type.elem_type) for value in values]
+
+
+def _import_contrib(model: ModelProto) -> None:
+    if not any(imported.domain == "com.microsoft" for imported in model.opset_import):
+        model.opset_import.append(onnx.helper.make_opsetid("com.microsoft", 1))
+
+
+def _name_weights(model: ModelProto) -> None:
+    """Name the exporter's anonymous weights (``onnx::MatMul_774``) after the layer that uses them."""
+    names = {tensor.name for tensor in model.graph.initializer}
+    renamed: dict[str, str] = {}
+    for node in model.graph.node:
+        for position, name in enumerate(node.input):
+            if name in names and name.startswith("onnx::"):
+                layer = node.output[0].rsplit("/", 1)[0].strip("/").replace("/", ".")
+                fresh = f"{layer}.weight"
+                if name not in renamed and fresh not in names and layer:
+                    renamed[name] = fresh
+                    names.add(fresh)
+                node.input[position] = renamed.get(name, name)
+    for tensor in model.graph.initializer:
+        tensor.name = renamed.get(tensor.name, tensor.name)

@@ -1,0 +1,82 @@
+"""The walk that weight-compressing schemes share: normalise, look at activations, compress layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from onnx import NodeProto, helper
+
+from edgepack.formats.onnx import activations
+from edgepack.formats.onnx.graph import Array, Graph
+from edgepack.formats.onnx.linears import Linear, component, linears, normalise
+from edgepack.formats.onnx.tables import compress, tables
+from edgepack.records import Coverage, Recipe, Skipped
+
+Step = Callable[[Graph, Linear, Array | None], None]
+_SMALLEST = 256  # values; a smaller weight is a bias or a norm, not worth a scale
+
+
+def run(
+    model: Path, out: Path, recipe: Recipe, calibration: Sequence[Mapping[str, Array]], step: Step
+) -> Coverage:
+    """Compress ``model`` to ``out``: ``step`` rewrites one linear layer, given a sample of what enters it.
+
+    The coverage counts every weight that is no vector; what was left, and why, is listed.
+    """
+    graph = Graph(model)
+    normalise(graph)
+    found = linears(graph)
+    total = _matrices(graph)
+    samples = _samples(graph, found, recipe, calibration, out)
+    done = 0
+    for linear in found:
+        step(graph, linear, samples.get(linear.input))
+        done += linear.shape[0] * linear.shape[1]
+    for table in tables(graph):
+        compress(graph, table, 8 if "embedding" in recipe.finer else recipe.embedding_bits)
+        done += table.shape[0] * table.shape[1]
+    left = sorted(total.keys() & _matrices(graph).keys())
+    graph.save(out)
+    return Coverage(
+        compressed=done,
+        total=sum(total.values()),
+        skipped=tuple(Skipped(tensor=name, reason=_reason(graph, name)) for name in left),
+    )
+
+
+def scaled(graph: Graph, linear: Linear, s: Array | None) -> tuple[list[NodeProto], str]:
+    """The node that divides a layer's input by ``s``, and the name of the result."""
+    if s is None:
+        return [], linear.input
+    factor = graph.add(f"{linear.weight}_smooth", (1 / s).astype(np.float32))
+    name = f"{linear.output}_smoothed"
+    return [helper.make_node("Mul", [linear.input, factor], [name], name=name)], name
+
+
+def _samples(
+    graph: Graph, found: list[Linear], recipe: Recipe, calibration: Sequence[Mapping[str, Array]], out: Path
+) -> dict[str, Array]:
+    if not found or not calibration or not (recipe.smooth or recipe.weight_bits < 8):
+        return {}
+    return activations.collect(
+        graph.proto(), {linear.input for linear in found}, calibration, out.with_suffix(".calibration")
+    )
+
+
+def _matrices(graph: Graph) -> dict[str, int]:
+    """The float weights that are no vectors, with their number of values."""
+    used = {name for node in graph.nodes for name in node.input}
+    shapes = {name: graph.shape(name) for name in sorted(used) if graph.is_float(name)}
+    sizes = {name: int(np.prod(shape)) for name, shape in shapes.items() if shape and max(shape) < np.prod(shape)}
+    return {name: size for name, size in sizes.items() if size >= _SMALLEST}
+
+
+def _reason(graph: Graph, name: str) -> str:
+    kinds = sorted({node.op_type for node in graph.nodes if name in node.input})
+    if "Conv" in kinds:
+        return "a convolution: the recipe int8-static compresses those"
+    if component(name) == "embedding":
+        return "a small table"
+    return f"read by {' and '.join(kinds)}, which has no compressed form"

@@ -1,0 +1,112 @@
+"""An ONNX graph that is being rewritten: its nodes in order, and its weights by name as numpy arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import NodeProto, TensorProto, helper, numpy_helper
+
+Array = np.ndarray[Any, Any]
+CONTRIB = "com.microsoft"  # the operators that ONNX Runtime adds on every platform
+
+
+class Graph:
+    """The nodes and weights of a model.
+
+    ``take(name)`` hands a weight out and forgets it, so that a large one can be freed before the next is made.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.model = onnx.load(path)
+        self._stored: dict[str, TensorProto] = {t.name: t for t in self.model.graph.initializer}
+        del self.model.graph.initializer[:]
+        self._added: dict[str, Array] = {}
+        self.nodes: list[NodeProto] = list(self.model.graph.node)
+        del self.model.graph.node[:]
+
+    @property
+    def outputs(self) -> list[str]:
+        """The names of the graph's outputs."""
+        return [output.name for output in self.model.graph.output]
+
+    def shape(self, name: str) -> tuple[int, ...] | None:
+        """The shape of a weight; None where ``name`` is not one."""
+        if name in self._added:
+            return self._added[name].shape
+        return tuple(self._stored[name].dims) if name in self._stored else None
+
+    def is_float(self, name: str) -> bool:
+        """Whether ``name`` is a float32 weight."""
+        if name in self._added:
+            return self._added[name].dtype == np.float32
+        return name in self._stored and self._stored[name].data_type == TensorProto.FLOAT
+
+    def weight(self, name: str) -> Array:
+        """A weight's value. Raises KeyError."""
+        return self._added[name] if name in self._added else numpy_helper.to_array(self._stored[name])
+
+    def take(self, name: str) -> Array:
+        """A weight's value, no longer held by the graph unless another node uses it. Raises KeyError."""
+        value = self.weight(name)
+        if sum(name in node.input for node in self.nodes) <= 1:
+            self._added.pop(name, None)
+            self._stored.pop(name, None)
+        return value
+
+    def add(self, name: str, value: Array) -> str:
+        """Hold a new weight; its name, for a node's inputs."""
+        self._added[name] = value
+        return name
+
+    def constants(self) -> None:
+        """Turn Constant nodes into weights, so that there is one way to look a value up."""
+        kept = []
+        for node in self.nodes:
+            values = [a.t for a in node.attribute if a.name == "value"] if node.op_type == "Constant" else []
+            if values:
+                self._added[node.output[0]] = numpy_helper.to_array(values[0])
+            else:
+                kept.append(node)
+        self.nodes = kept
+
+    def rewrite(self, old: NodeProto, new: list[NodeProto]) -> None:
+        """Put ``new`` where ``old`` is."""
+        place = next(i for i, node in enumerate(self.nodes) if node is old)
+        self.nodes[place : place + 1] = new
+
+    def proto(self) -> onnx.ModelProto:
+        """The model, with the weights that are still used, in the order of their names."""
+        used = {name for node in self.nodes for name in node.input} | set(self.outputs)
+        graph = self.model.graph
+        del graph.node[:], graph.initializer[:]
+        graph.node.extend(self.nodes)
+        for name in sorted(used & (self._stored.keys() | self._added.keys())):
+            stored = name in self._stored and name not in self._added
+            graph.initializer.append(self._stored[name] if stored else numpy_helper.from_array(self._added[name], name))
+        del graph.value_info[:]  # types that may no longer hold
+        if not any(entry.domain == CONTRIB for entry in self.model.opset_import):
+            self.model.opset_import.append(helper.make_opsetid(CONTRIB, 1))
+        return self.model
+
+    def save(self, path: Path) -> None:
+        """Write the model."""
+        onnx.save(self.proto(), path)
+
+
+def attributes(node: NodeProto) -> dict[str, Any]:
+    """A node's attributes by name."""
+    return {a.name: helper.get_attribute_value(a) for a in node.attribute}
+
+
+def contrib(kind: str, inputs: list[str], outputs: list[str], **values: Any) -> NodeProto:
+    """A node of one of ONNX Runtime's own operators."""
+    return helper.make_node(kind, inputs, outputs, name=outputs[0], domain=CONTRIB, **values)
+
+
+def users(nodes: list[NodeProto], name: str) -> Iterator[NodeProto]:
+    """The nodes that read ``name``."""
+    return (node for node in nodes if name in node.input)

@@ -1,0 +1,1 @@
+"""One module per way to compress, each with ``quantize(model, out, recipe, calibration) -> Coverage``."""
