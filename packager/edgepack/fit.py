@@ -13,6 +13,7 @@ from typing import Any
 
 from edgepack.errors import DoesNotFit
 from edgepack.records import Recipe, Source, Target
+from edgepack.units import size
 
 RUNTIME = 60_000_000  # bytes: onnxruntime's libraries and arenas for a small model, measured on Linux
 _FLOAT = 4  # bytes
@@ -48,10 +49,10 @@ def check(
     limit = target.profile.memory
     if need.total > limit:
         raise DoesNotFit(
-            f"{source.name} as {recipe.name} needs {_size(need.total)} = {_size(need.weights)} weights "
-            f"({source.parameters:,} at {recipe.weight_bits} bits) + {_size(need.activations)} activations "
-            f"at {need.shape} + {_size(need.runtime)} runtime; {target.name}:{target.profile.name} "
-            f"gives a model {_size(limit)}",
+            f"{source.name} as {recipe.name} needs {size(need.total)} = {size(need.weights)} weights "
+            f"({source.parameters:,} at {recipe.weight_bits} bits) + {size(need.activations)} activations "
+            f"at {need.shape} + {size(need.runtime)} runtime; {target.name}:{target.profile.name} "
+            f"gives a model {size(limit)}",
             hint=_way_out(source, target, config, processing),
         )
     return need
@@ -107,7 +108,3 @@ def _picture(config: Mapping[str, Any], processing: Mapping[str, Any]) -> tuple[
             return int(box["height"]), int(box["width"])
     side = int(config.get("image_size") or 224)
     return side, side
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from edgepack import fit, plugins, reports
+from edgepack import comparison, fit, plugins, reports
 from edgepack import targets as targets_
 from edgepack.data import DataSpec
 from edgepack.errors import CheckFailed, ProjectError
@@ -19,7 +19,7 @@ from edgepack.runtime import machine, manifest, measurements
 from edgepack.runtime import model as task_model
 from edgepack.runtime.session import open_session
 from edgepack.runtime.types import Feeds
-from edgepack.stages import bench, convert, pack, resolve, validate
+from edgepack.stages import bench, convert, pack, resolve
 from edgepack.tasks import table
 
 _GOLDEN = 4  # vectors: enough to notice a wrong kernel, small beside the model
@@ -142,15 +142,15 @@ def _inputs(request: Request, source: Source) -> _Inputs:
     examples = task.examples(processing)
     calibration = examples[0::2]
     if request.calibration is not None:
-        calibration = task.inputs(validate.rows(task, request.calibration, task.INPUTS))
-    rows = validate.rows(task, request.evaluation) if request.evaluation else []
+        calibration = task.inputs(comparison.rows(task, request.calibration, task.INPUTS))
+    rows = comparison.rows(task, request.evaluation) if request.evaluation else []
     described = [repr(calibration), repr(examples), repr(rows)]
     return _Inputs(
         task=task,
         config=config,
         processing=processing,
-        calibration=validate.batches(model, calibration),
-        agreement=validate.batches(model, examples[1::2]),
+        calibration=comparison.batches(model, calibration),
+        agreement=comparison.batches(model, examples[1::2]),
         rows=rows,
         evaluation=request.evaluation,
         digest=hashlib.sha256("\0".join(described).encode()).hexdigest(),
@@ -178,12 +178,12 @@ def _accuracy(
     session = open_session(artifact.path, target.profile.threads)
     where = machine.where(session.threads, target.profile.isa)
     floors = target.floors.of(source.task)
-    agreed = validate.agreement(original, session, task, inputs.agreement, floors=floors, where=where)
+    agreed = comparison.agreement(original, session, task, inputs.agreement, floors=floors, where=where)
     if not inputs.rows or inputs.evaluation is None:
         unknown = Accuracy(metric=next(iter(task.METRICS)), packed=NotMeasured(reason="no [evaluation] data set"))
         return (*agreed.accuracy, unknown), agreed.samples
     models = (task_model(source.task, run, source.path, inputs.processing) for run in (original, session))
-    scores = validate.metric(*models, task, inputs.rows, name=inputs.evaluation.name, floors=floors, where=where)
+    scores = comparison.metric(*models, task, inputs.rows, name=inputs.evaluation.name, floors=floors, where=where)
     return (*agreed.accuracy, *scores.accuracy), agreed.samples
 
 

@@ -6,9 +6,8 @@ Sizes are bytes, times seconds, memory bytes, unless a field's name says otherwi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,10 +160,7 @@ class Artifact:
     components: tuple[Component, ...]
     coverage: Coverage
     operators: Mapping[str, int]  # operator -> how often
-
-    @property
-    def bytes(self) -> int:
-        return self.path.stat().st_size
+    bytes: int  # of the file, external data included
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,5 +230,3 @@ class Bundle:
     artifact: Artifact
     accuracy: tuple[Accuracy, ...] = ()
     timings: tuple[Timing, ...] = ()
-    notes: tuple[str, ...] = ()
-    extra: Mapping[str, Any] = field(default_factory=dict)

@@ -6,7 +6,6 @@ edgepack/_targets in an installed wheel; ``--target ./my-board`` takes any folde
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
@@ -15,27 +14,17 @@ from typing import Any
 
 from edgepack.errors import TargetError, UnknownName, nearest
 from edgepack.records import Floors, Profile, Recipe, Target
+from edgepack.units import parse_size
 
 _PACKAGED = Path(__file__).parent / "_targets"
 ROOT = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parents[2] / "targets"
 
-_UNITS = {"B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 _KEYS = {
     "title", "format", "layout", "runtime", "runtime_version", "opset", "ir_version", "default_profile",
     "profiles", "denied_operators", "store_limit", "default_recipes", "recipes", "floors",
 }  # fmt: skip
 _PROFILE_KEYS = {"title", "isa", "memory", "threads"}
 _LAYOUTS = ("flat", "transformers.js")
-
-
-def parse_size(text: str | int) -> int:
-    """Bytes of "24 MB", "1.5 GiB" or a plain number. Raises ValueError for anything else."""
-    if isinstance(text, int):
-        return text
-    match = re.fullmatch(r"\s*([0-9.]+)\s*([kKMG]i?B|B)\s*", text)
-    if not match:
-        raise ValueError(f"{text!r} is not a size; write it like '24 MB'")
-    return int(float(match[1]) * _UNITS[match[2]])
 
 
 def names() -> list[str]:

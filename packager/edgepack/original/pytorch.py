@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Mapping
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -28,20 +29,25 @@ transformers.utils.logging.disable_progress_bar()
 
 
 def open_module(source: Source, task: ModuleType) -> nn.Module:
+    """The module of ``source``; see open_path."""
+    return open_path(source.path, source.model_type, source.name, task)
+
+
+def open_path(path: Path | str, model_type: str, name: str, task: ModuleType) -> nn.Module:
     """The model in evaluation mode, float32, from safetensors, with no code of its own.
 
     Raises UnsupportedModel, DamagedWeights (weights missing from the file, or not finite).
     """
     auto = getattr(transformers, task.AUTO)
     known = transformers.models.auto.configuration_auto.CONFIG_MAPPING
-    if source.model_type not in known:
+    if model_type not in known:
         raise UnsupportedModel(
-            f"{source.name}: model_type {source.model_type!r} is not one that transformers {transformers.__version__} knows",
+            f"{name}: model_type {model_type!r} is not one that transformers {transformers.__version__} knows",
             hint="see the list of architectures in docs/how-it-works.md",
         )
     try:
         model, report = auto.from_pretrained(
-            source.path,
+            path,
             local_files_only=True,
             use_safetensors=True,
             trust_remote_code=False,
@@ -50,9 +56,9 @@ def open_module(source: Source, task: ModuleType) -> nn.Module:
         )
     except (ValueError, RuntimeError, KeyError) as error:
         line = str(error).splitlines()[0]
-        raise UnsupportedModel(f"{source.name} cannot be opened as {task.AUTO}: {line}") from error
-    _check_loaded(model, report, source)
-    processing = task.processing(source.path, model.config.to_dict())
+        raise UnsupportedModel(f"{name} cannot be opened as {task.AUTO}: {line}") from error
+    _check_loaded(model, report, name)
+    processing = task.processing(Path(path), model.config.to_dict())
     wrap = _WRAPPERS.get(task.NAME)
     module: nn.Module = wrap(model, processing) if wrap else model
     return module.eval()
@@ -66,16 +72,16 @@ def run(module: nn.Module, feeds: Mapping[str, np.ndarray], names: tuple[str, ..
     return {name: outputs[name].float().numpy() for name in names if name in outputs}
 
 
-def _check_loaded(model: nn.Module, report: Mapping[str, Any], source: Source) -> None:
-    missing = [name for name in report["missing_keys"] if not name.startswith(("pooler.", "vit.pooler."))]
+def _check_loaded(model: nn.Module, report: Mapping[str, Any], name: str) -> None:
+    missing = [key for key in report["missing_keys"] if not key.startswith(("pooler.", "vit.pooler."))]
     if missing or report["mismatched_keys"]:
         raise DamagedWeights(
-            f"{source.name}: the weights lack {missing[0] if missing else report['mismatched_keys'][0][0]!r}",
+            f"{name}: the weights lack {missing[0] if missing else report['mismatched_keys'][0][0]!r}",
             hint="the checkpoint and its config.json do not belong together, or the task is another",
         )
-    for name, tensor in model.named_parameters():
+    for weight, tensor in model.named_parameters():
         if not torch.isfinite(tensor).all():
-            raise DamagedWeights(f"{source.name}: the weight {name!r} holds NaN or infinity")
+            raise DamagedWeights(f"{name}: the weight {weight!r} holds NaN or infinity")
 
 
 class SentenceEncoder(nn.Module):

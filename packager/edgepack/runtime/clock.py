@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +27,8 @@ import numpy as np
 from edgepack.errors import BundleError
 from edgepack.records import NotMeasured, Timing, Where
 from edgepack.runtime import machine
-from edgepack.runtime.session import Session, open_session
-from edgepack.runtime.types import Array
+from edgepack.runtime.session import open_session
+from edgepack.runtime.types import Array, Run
 
 _CONFIDENCE = 0.99
 _STABLE = 0.05  # medians of the two halves of the warm-up agree this well
@@ -48,14 +50,28 @@ def measure(
     Each is measured for at least ``runs`` runs and ``seconds`` seconds. Raises BundleError when the model
     cannot be run there.
     """
-    request = {
+    return ask("edgepack.runtime.clock", str(path), request(inputs, threads, target_isa, runs, seconds))
+
+
+def request(
+    inputs: Sequence[tuple[str, Mapping[str, Array]]], threads: int, target_isa: str, runs: int, seconds: float
+) -> dict[str, Any]:
+    """What is asked of a measuring process, in JSON's types."""
+    return {
         "threads": threads,
         "isa": target_isa,
         "runs": runs,
         "seconds": seconds,
-        "inputs": [[name, {key: [str(a.dtype), a.shape, a.tobytes().hex()] for key, a in feeds.items()}] for name, feeds in inputs],
+        "inputs": [
+            [name, {key: [str(a.dtype), a.shape, a.tobytes().hex()] for key, a in feeds.items()}]
+            for name, feeds in inputs
+        ],
     }
-    command = [sys.executable, "-m", "edgepack.runtime.clock", str(path)]
+
+
+def ask(module: str, argument: str, request: Mapping[str, Any]) -> tuple[Timing, ...]:
+    """Let ``module`` measure in a process of its own. Raises BundleError with its last word when it cannot."""
+    command = [sys.executable, "-m", module, argument]
     done = subprocess.run(command, input=json.dumps(request), capture_output=True, text=True, check=False)
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
@@ -88,13 +104,12 @@ def _figure(value: Any) -> float | NotMeasured:
     return NotMeasured(reason=value["reason"]) if isinstance(value, dict) else float(value)
 
 
-def _serve(path: Path, request: Mapping[str, Any]) -> list[dict[str, Any]]:
+def serve(opened: Callable[[int], Run], asked: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Answer a request: ``opened(threads)`` loads the model, which is timed too."""
     started = time.perf_counter()
-    session = open_session(path, request["threads"])
+    run = opened(asked["threads"])
     load = time.perf_counter() - started
-    return [
-        asdict(_one(session, name, _arrays(feeds), load, request)) for name, feeds in request["inputs"]
-    ]
+    return [asdict(_one(run, name, _arrays(feeds), load, asked)) for name, feeds in asked["inputs"]]
 
 
 def _arrays(feeds: Mapping[str, Any]) -> dict[str, Array]:
@@ -103,14 +118,14 @@ def _arrays(feeds: Mapping[str, Any]) -> dict[str, Array]:
     }
 
 
-def _one(session: Session, name: str, feeds: Mapping[str, Array], load: float, request: Mapping[str, Any]) -> Timing:
-    first = _timed(session, feeds)
-    warmup = _warm_up(session, feeds)
+def _one(run: Run, name: str, feeds: Mapping[str, Array], load: float, asked: Mapping[str, Any]) -> Timing:
+    first = _timed(run, feeds)
+    warmup = _warm_up(run, feeds)
     before, cpu = machine.state(), time.process_time()
-    times = [_timed(session, feeds)]
+    times = [_timed(run, feeds)]
     started = time.perf_counter()
-    while len(times) < request["runs"] or time.perf_counter() - started < request["seconds"]:
-        times.append(_timed(session, feeds))
+    while len(times) < asked["runs"] or time.perf_counter() - started < asked["seconds"]:
+        times.append(_timed(run, feeds))
     used = (time.process_time() - cpu) / len(times)
     return Timing(
         what=name,
@@ -123,22 +138,27 @@ def _one(session: Session, name: str, feeds: Mapping[str, Array], load: float, r
         p99=percentile(times, 0.99),
         cpu=used,
         peak_memory=machine.peak_memory(),
-        where=machine.where(session.threads, request["isa"]),
+        where=machine.where(threads_of(asked), asked["isa"]),
         verdict=machine.verdict(before, machine.state()),
     )
 
 
-def _timed(session: Session, feeds: Mapping[str, Array]) -> float:
+def threads_of(asked: Mapping[str, Any]) -> int:
+    """The threads that a request gets: at most what the machine has."""
+    return min(int(asked["threads"]), os.cpu_count() or 1)
+
+
+def _timed(run: Run, feeds: Mapping[str, Array]) -> float:
     started = time.perf_counter()
-    session(feeds)
+    run(feeds)
     return time.perf_counter() - started
 
 
-def _warm_up(session: Session, feeds: Mapping[str, Array]) -> int:
+def _warm_up(run: Run, feeds: Mapping[str, Array]) -> int:
     """Run until the later half is as fast as the earlier one; how many runs that took."""
     times: list[float] = []
     while len(times) < _LONGEST_WARMUP and sum(times) < _LONGEST_WARMUP_SECONDS:
-        times.append(_timed(session, feeds))
+        times.append(_timed(run, feeds))
         half = len(times) // 2
         if half >= 5:
             early, late = statistics.median(times[:half]), statistics.median(times[half:])
@@ -148,4 +168,4 @@ def _warm_up(session: Session, feeds: Mapping[str, Array]) -> int:
 
 
 if __name__ == "__main__":
-    print(json.dumps(_serve(Path(sys.argv[1]), json.load(sys.stdin))))
+    print(json.dumps(serve(partial(open_session, Path(sys.argv[1])), json.load(sys.stdin))))

@@ -1,113 +1,223 @@
-"""How close is the bundle to the original, and how good is it at the task?"""
+"""Run a release suite against a bundle: the numbers are about the artifact, through the code that ships."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from types import ModuleType
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from edgepack import data
-from edgepack.data import DataSpec
-from edgepack.metrics import agreement as measures
-from edgepack.metrics import bootstrap
-from edgepack.records import Accuracy, Where
-from edgepack.runtime.types import Array, Feeds, Run
+from edgepack import comparison, plugins, suites
+from edgepack.errors import UsageError
+from edgepack.original import Original
+from edgepack.records import Accuracy, NotMeasured, Timing, Where
+from edgepack.runtime import clock, golden, machine
+from edgepack.runtime import model as task_model
+from edgepack.runtime.manifest import Manifest
+from edgepack.runtime.session import Session, open_session
+from edgepack.runtime.shapes import PICTURE, feeds
+from edgepack.suites import Check, CheckResult, Suite, SuiteResult
 
-BATCH = 8
-# How per-sample values become one figure; cosines are judged by the mean and by the worst sample.
-_STATISTICS = {
-    "cosine": ("mean", "min"),
-    "sqnr_db": ("mean",),
-    "max_error": ("max",),
-    "top1": ("mean",),
-}
-_REDUCE = {"mean": np.mean, "min": np.min, "max": np.max}
+_RUNS, _SECONDS = 64, 1.0  # of a speed check: enough for a p90
+_RUNS_P99 = 700
 
 
-@dataclass(frozen=True)
-class Agreement:
-    """Figures of agreement, and the value of every sample for plots."""
+@dataclass
+class _Bench:
+    """What the checks of one run share, so that nothing is measured twice."""
 
-    accuracy: tuple[Accuracy, ...]
-    samples: Mapping[str, Array]
+    manifest: Manifest
+    original: Original | None
+    threads: int
+    session: Session = field(init=False)
+    where: Where = field(init=False)
+    task: Any = field(init=False)
+    accuracy: list[Accuracy] = field(default_factory=list)
+    timings: dict[tuple[str, int], Timing] = field(default_factory=dict)
+    references: dict[str, Timing] = field(default_factory=dict)
+    samples: dict[str, list[float]] = field(default_factory=dict)
+    pairs: list[tuple[float, float]] = field(default_factory=list)
+    agreed: dict[str, comparison.Agreement] = field(default_factory=dict)
+    scored: dict[str, comparison.Scores] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self.session = open_session(self.manifest.model_file, self.threads)
+        self.where = machine.where(self.session.threads, self.manifest.isa)
+        self.task = plugins.load("tasks", self.manifest.task)
 
-@dataclass(frozen=True)
-class Scores:
-    """A task's metrics on a data set, and each model's predictions for plots."""
-
-    accuracy: tuple[Accuracy, ...]
-    original: Sequence[Any] | None
-    packed: Sequence[Any]
-
-
-def batches(model: Any, examples: Sequence[Any]) -> list[Feeds]:
-    """The feeds of ``examples`` in batches, made by the shipping pre-processing."""
-    return [model.feeds(examples[start : start + BATCH]) for start in range(0, len(examples), BATCH)]
-
-
-def agreement(
-    original: Run, packed: Run, task: ModuleType, feeds: Iterable[Feeds], *, floors: Mapping[str, float], where: Where
-) -> Agreement:
-    """Both models on the same inputs: cosine, SQNR, largest error, top-1 agreement, by sample."""
-    true: list[Array] = []
-    made: list[Array] = []
-    for feed in feeds:
-        true += task.rows(feed, original(feed))
-        made += task.rows(feed, packed(feed))
-    samples = measures.per_sample(task.MEASURES, true, made)
-    accuracy = [
-        Accuracy(
-            metric=f"{name}_{statistic}",
-            packed=float(_REDUCE[statistic](values)),
-            floor=floors.get(f"{name}_{statistic}"),
-            samples=len(values),
-            data="edgepack's own inputs",
-            higher_is_better=name != "max_error",
-            where=where,
-        )
-        for name, values in samples.items()
-        for statistic in _STATISTICS[name]
-    ]
-    return Agreement(tuple(accuracy), samples)
+    def model(self, run: Any) -> Any:
+        """The task's object around a Run."""
+        return task_model(self.manifest.task, run, self.manifest.folder, dict(self.manifest.processing))
 
 
-def rows(task: ModuleType, spec: DataSpec) -> list[dict[str, Any]]:
-    """The data set's rows, with the columns that the task needs. Raises DataError."""
-    return data.read(spec, task.COLUMNS)
-
-
-def metric(
-    original: Any | None,
-    packed: Any,
-    task: ModuleType,
-    table: Sequence[Mapping[str, Any]],
+def validate(
+    manifest: Manifest,
+    suite: Suite,
     *,
-    name: str,
-    floors: Mapping[str, float],
-    where: Where,
-) -> Scores:
-    """The task's metrics for both models, with the 95 % interval of their difference.
+    original: Original | None = None,
+    threads: int | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> SuiteResult:
+    """Every check of ``suite``. Without the ``original`` (on a device), what needs it is not measured.
 
-    ``original`` and ``packed`` are task objects of runtime/tasks; without an original there is no interval.
+    Raises DataError, UsageError (a metric that the task does not have).
     """
-    truth = task.references(table)
-    made = task.predict(packed, table)
-    true = task.predict(original, table) if original is not None else None
-    accuracy = [
-        Accuracy(
-            metric=key,
-            packed=score(made, truth),
-            original=score(true, truth) if true is not None else None,
-            interval=bootstrap.difference(score, true, made, truth) if true is not None else None,
-            floor=floors.get(key),
-            samples=len(truth),
-            data=name,
-            where=where,
+    bench = _Bench(manifest, original, threads or manifest.threads)
+    results = []
+    for check in suite.checks:
+        say(check.name)
+        results.append(_KINDS[check.kind](bench, check))
+    return SuiteResult(
+        suite=suite.name,
+        bundle=manifest.name,
+        results=tuple(results),
+        accuracy=tuple(bench.accuracy),
+        timings=tuple(bench.timings.values()),
+        samples=bench.samples,
+        pairs=bench.pairs,
+    )
+
+
+def _agreement(bench: _Bench, check: Check) -> CheckResult:
+    if check.metric not in bench.task.MEASURES:
+        raise UsageError(f"{bench.task.NAME} has no measure {check.metric!r}", hint=f"it has {', '.join(bench.task.MEASURES)}")
+    if bench.original is None:
+        return _unmeasured(check, "the original model is not here")
+    key = repr(check.data)
+    if key not in bench.agreed:
+        model = bench.model(bench.session)
+        examples = bench.task.examples(bench.manifest.processing)[1::2]
+        if check.data is not None:
+            examples = bench.task.inputs(comparison.rows(bench.task, check.data, bench.task.INPUTS))
+        agreed = comparison.agreement(
+            bench.original, bench.session, bench.task, comparison.batches(model, examples), floors={}, where=bench.where
         )
-        for key, score in task.METRICS.items()
-    ]
-    return Scores(tuple(accuracy), true, made)
+        bench.agreed[key] = agreed
+        bench.accuracy += agreed.accuracy
+        bench.samples |= {name: [float(v) for v in values] for name, values in agreed.samples.items()}
+    values = bench.agreed[key].samples[check.metric]
+    return suites.judge(check, float({"mean": np.mean, "min": np.min, "max": np.max}[check.statistic](values)), None)
+
+
+def _metric(bench: _Bench, check: Check) -> CheckResult:
+    if check.metric not in bench.task.METRICS:
+        raise UsageError(f"{bench.task.NAME} has no metric {check.metric!r}", hint=f"it has {', '.join(bench.task.METRICS)}")
+    assert check.data is not None  # suites.py has seen to it
+    key = repr(check.data)
+    if key not in bench.scored:
+        rows = comparison.rows(bench.task, check.data)
+        scores = comparison.metric(
+            bench.model(bench.original) if bench.original is not None else None,
+            bench.model(bench.session),
+            bench.task,
+            rows,
+            name=check.data.name,
+            floors={},
+            where=bench.where,
+        )
+        bench.scored[key] = scores
+        bench.accuracy += scores.accuracy
+        bench.pairs += _numbers(scores)
+    found = next(a for a in bench.scored[key].accuracy if a.metric == check.metric)
+    return suites.judge(check, _figure(found.packed), found.original, found.interval)
+
+
+def _size(bench: _Bench, check: Check) -> CheckResult:
+    size = bench.manifest.model_file.stat().st_size
+    original = 4 * int(bench.manifest.table["source"]["parameters"])
+    return suites.judge(check, size, original)
+
+
+def _latency(bench: _Bench, check: Check) -> CheckResult:
+    timing = _timing(bench, check, _RUNS_P99 if check.percentile == 99 else _RUNS)
+    value = getattr(timing, f"p{check.percentile}", NotMeasured(reason=f"no percentile {check.percentile}"))
+    return _timed(bench, check, timing, value, "p50")
+
+
+def _memory(bench: _Bench, check: Check) -> CheckResult:
+    timing = _timing(bench, check, _RUNS)
+    return _timed(bench, check, timing, float(timing.peak_memory), "peak_memory")
+
+
+def _load(bench: _Bench, check: Check) -> CheckResult:
+    timing = _timing(bench, check, _RUNS)
+    return _timed(bench, check, timing, timing.load, "load")
+
+
+def _golden(bench: _Bench, check: Check) -> CheckResult:
+    found = golden.check(bench.session, bench.manifest)
+    worst = min(found.cosines, default=0.0)
+    reason = "" if found.passed else f"a golden vector is off: cosine {worst:.4f}, not {found.least}"
+    return CheckResult(check=check, value=worst, passed=found.passed, reason=reason)
+
+
+_KINDS: dict[str, Callable[[_Bench, Check], CheckResult]] = {
+    "agreement": _agreement,
+    "metric": _metric,
+    "size": _size,
+    "latency": _latency,
+    "memory": _memory,
+    "load": _load,
+    "golden": _golden,
+}
+
+
+def _timed(bench: _Bench, check: Check, timing: Timing, value: float | NotMeasured, against: str) -> CheckResult:
+    """A figure of a Timing, where it can be trusted and comes from the target's kind of machine."""
+    if isinstance(value, NotMeasured):
+        return CheckResult(check=check, value=value, reason=value.reason)
+    relative = any(limit.endswith("_share") for limit in check.limits)
+    reference = float(getattr(_reference(bench, timing.what), against)) if relative and bench.original else None
+    result = suites.judge(check, value, reference)
+    notes = [] if timing.verdict == "valid" else [timing.verdict]
+    if not timing.where.target:
+        notes.append(f"measured on {timing.where.isa}, which is not the target")
+    return CheckResult(
+        check=check,
+        value=value,
+        original=reference,
+        passed=result.passed,
+        reason="; ".join(filter(None, [result.reason, *notes])),
+    )
+
+
+def _timing(bench: _Bench, check: Check, runs: int) -> Timing:
+    shape = check.input if "max_length" in bench.manifest.processing else PICTURE
+    if (shape, runs) not in bench.timings:
+        (bench.timings[shape, runs],) = clock.measure(
+            bench.manifest.model_file,
+            [(shape, feeds(bench.manifest, shape))],
+            threads=bench.threads,
+            target_isa=bench.manifest.isa,
+            runs=runs,
+            seconds=_SECONDS,
+        )
+    return bench.timings[shape, runs]
+
+
+def _reference(bench: _Bench, shape: str) -> Timing:
+    """The original's Timing for the same input, in PyTorch on this machine."""
+    if shape not in bench.references and bench.original is not None:
+        source = bench.original.source
+        asked = clock.request(
+            [(shape, feeds(bench.manifest, shape))], bench.threads, bench.manifest.isa, _RUNS, _SECONDS
+        )
+        asked |= {"task": source.task, "path": str(source.path), "model_type": source.model_type, "name": source.name}
+        (bench.references[shape],) = clock.ask("edgepack.original.clock", source.name, asked)
+    return bench.references[shape]
+
+
+def _numbers(scores: comparison.Scores) -> list[tuple[float, float]]:
+    """(original, packed) predictions where they are numbers, for the scatter plot."""
+    if scores.original is None or not isinstance(scores.packed[0], float):
+        return []
+    return list(zip(scores.original, scores.packed, strict=True))
+
+
+def _figure(value: float | NotMeasured) -> float:
+    return float("nan") if isinstance(value, NotMeasured) else value
+
+
+def _unmeasured(check: Check, reason: str) -> CheckResult:
+    return CheckResult(check=check, value=NotMeasured(reason=reason), reason=reason)

@@ -21,6 +21,7 @@ class Task(Protocol):
     ARCHITECTURES: tuple[str, ...]  # endings of config.json's architectures[0]
     OUTPUTS: tuple[str, ...]  # of the packed graph
     MEASURES: tuple[str, ...]  # of agreement, names of metrics/agreement.py
+    INPUTS: tuple[str, ...]  # columns of a data set that is only run, without truth
     COLUMNS: tuple[str, ...]  # that a data set must have
     METRICS: Mapping[str, Any]  # name -> (predictions, references) -> float; the first is the main one
 
@@ -29,6 +30,9 @@ class Task(Protocol):
 
     def examples(self, processing: Mapping[str, Any]) -> list[Any]:
         """Inputs that edgepack brings: even ones calibrate, odd ones measure agreement."""
+
+    def inputs(self, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
+        """A data set's inputs, for calibration and agreement."""
 
     def rows(self, feeds: Feeds, outputs: Outputs) -> list[Array]:
         """The vectors to compare, one or more per sample, padding left out."""

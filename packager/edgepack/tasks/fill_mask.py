@@ -17,6 +17,7 @@ AUTO = "AutoModelForMaskedLM"
 ARCHITECTURES = ("ForMaskedLM", "ForPreTraining")
 OUTPUTS = ("logits",)
 MEASURES = ("cosine", "sqnr_db", "max_error", "top1")
+INPUTS = ("text",)
 COLUMNS = ("text", "answer")
 METRICS = {"accuracy": metrics.first, "top5": metrics.top5}
 
@@ -36,6 +37,11 @@ def examples(processing: Mapping[str, Any]) -> list[str]:
     return [_masked(sentence.split(), str(processing["mask_token"])) for sentence in _text.sentences()]
 
 
+def inputs(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A data set's inputs, for calibration and agreement."""
+    return [str(row["text"]) for row in rows]
+
+
 def rows(feeds: Feeds, outputs: Outputs) -> list[Array]:
     """The logits of each token that is no padding."""
     return list(outputs["logits"][feeds["attention_mask"].astype(bool)])
@@ -43,7 +49,7 @@ def rows(feeds: Feeds, outputs: Outputs) -> list[Array]:
 
 def predict(model: Any, rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     """The five best tokens for the first mask."""
-    return [[filled.token for filled in best] for best in model.predict([str(row["text"]) for row in rows], top=5)]
+    return [[filled.token for filled in best] for best in model.predict(inputs(rows), top=5)]
 
 
 def references(rows: Sequence[Mapping[str, Any]]) -> list[str]:

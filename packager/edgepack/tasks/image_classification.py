@@ -16,6 +16,7 @@ AUTO = "AutoModelForImageClassification"
 ARCHITECTURES = ("ForImageClassification",)
 OUTPUTS = ("logits",)
 MEASURES = ("cosine", "sqnr_db", "max_error", "top1")
+INPUTS = ("image",)
 COLUMNS = ("image", "label")
 METRICS = {"accuracy": metrics.first, "top5": metrics.top5}
 
@@ -30,6 +31,11 @@ def examples(processing: Mapping[str, Any]) -> list[Array]:
     return _image.pictures(processing)
 
 
+def inputs(rows: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """A data set's inputs, for calibration and agreement."""
+    return [_image.example(row["image"]) for row in rows]
+
+
 def rows(feeds: Feeds, outputs: Outputs) -> list[Array]:
     """The logits of each picture."""
     return list(outputs["logits"])
@@ -37,7 +43,7 @@ def rows(feeds: Feeds, outputs: Outputs) -> list[Array]:
 
 def predict(model: Any, rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     """The five best labels' names."""
-    return [[label.name for label in best[:5]] for best in model.predict([_image.example(r["image"]) for r in rows])]
+    return [[label.name for label in best[:5]] for best in model.predict(inputs(rows))]
 
 
 def references(rows: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -16,6 +16,7 @@ AUTO = "AutoModel"
 ARCHITECTURES = ("ViTModel", "DeiTModel", "Dinov2Model", "BeitModel", "CLIPVisionModelWithProjection", "ResNetModel")
 OUTPUTS = ("last_hidden_state", "image_embedding")
 MEASURES = ("cosine", "sqnr_db", "max_error")
+INPUTS = ("image",)
 COLUMNS = ("image", "label")
 METRICS = {"retrieval": metrics.retrieval}
 
@@ -31,6 +32,11 @@ def examples(processing: Mapping[str, Any]) -> list[Array]:
     return _image.pictures(processing)
 
 
+def inputs(rows: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """A data set's inputs, for calibration and agreement."""
+    return [_image.example(row["image"]) for row in rows]
+
+
 def rows(feeds: Feeds, outputs: Outputs) -> list[Array]:
     """One vector per picture."""
     return list(outputs["image_embedding"])
@@ -38,7 +44,7 @@ def rows(feeds: Feeds, outputs: Outputs) -> list[Array]:
 
 def predict(model: Any, rows: Sequence[Mapping[str, Any]]) -> list[Array]:
     """A vector per picture."""
-    vectors: list[Array] = model.predict([_image.example(row["image"]) for row in rows])
+    vectors: list[Array] = model.predict(inputs(rows))
     return vectors
 
 

@@ -17,6 +17,7 @@ AUTO = "AutoModelForQuestionAnswering"
 ARCHITECTURES = ("ForQuestionAnswering",)
 OUTPUTS = ("start_logits", "end_logits")
 MEASURES = ("cosine", "sqnr_db", "max_error", "top1")
+INPUTS = ("question", "context")
 COLUMNS = ("question", "context", "answers")  # answers: a text, or a list of texts (or its JSON)
 METRICS = {"f1": metrics.token_f1, "exact_match": metrics.exact_match}
 
@@ -34,6 +35,11 @@ def examples(processing: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [("What is said here, and who says it?", sentence) for sentence in _text.sentences()]
 
 
+def inputs(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """A data set's inputs, for calibration and agreement."""
+    return [(str(row["question"]), str(row["context"])) for row in rows]
+
+
 def rows(feeds: Feeds, outputs: Outputs) -> list[Array]:
     """Start and end logits of each question, padding left out."""
     masks = feeds["attention_mask"].astype(bool)
@@ -42,7 +48,7 @@ def rows(feeds: Feeds, outputs: Outputs) -> list[Array]:
 
 def predict(model: Any, rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """The text of each answer."""
-    return [answer.text for answer in model.predict([(str(r["question"]), str(r["context"])) for r in rows])]
+    return [answer.text for answer in model.predict(inputs(rows))]
 
 
 def references(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:

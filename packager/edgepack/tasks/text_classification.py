@@ -16,6 +16,7 @@ AUTO = "AutoModelForSequenceClassification"
 ARCHITECTURES = ("ForSequenceClassification",)
 OUTPUTS = ("logits",)
 MEASURES = ("cosine", "sqnr_db", "max_error", "top1")
+INPUTS = ("text",)
 COLUMNS = ("text", "label")
 METRICS = {"accuracy": metrics.accuracy, "f1": metrics.macro_f1}
 
@@ -30,6 +31,11 @@ def examples(processing: Mapping[str, Any]) -> list[str]:
     return _text.sentences()
 
 
+def inputs(rows: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """A data set's inputs, for calibration and agreement."""
+    return [_example(row) for row in rows]
+
+
 def rows(feeds: Feeds, outputs: Outputs) -> list[Array]:
     """The logits of each text."""
     return list(outputs["logits"])
@@ -37,7 +43,7 @@ def rows(feeds: Feeds, outputs: Outputs) -> list[Array]:
 
 def predict(model: Any, rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """The best label's name."""
-    return [labels[0].name for labels in model.predict([_example(row) for row in rows])]
+    return [labels[0].name for labels in model.predict(inputs(rows))]
 
 
 def references(rows: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -19,6 +19,7 @@ AUTO = "AutoModel"
 ARCHITECTURES = ("BertModel", "RobertaModel", "MPNetModel", "ElectraModel", "AlbertModel", "CamembertModel")
 OUTPUTS = ("last_hidden_state", "sentence_embedding")
 MEASURES = ("cosine", "sqnr_db", "max_error")
+INPUTS = ("text",)
 COLUMNS = ("sentence1", "sentence2", "score")
 METRICS = {"spearman": metrics.spearman, "pearson": metrics.pearson}
 
@@ -54,6 +55,11 @@ def processing(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
 def examples(processing: Mapping[str, Any]) -> list[str]:
     """Our sentences."""
     return _text.sentences()
+
+
+def inputs(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A data set's inputs, for calibration and agreement."""
+    return [str(row["text"]) for row in rows]
 
 
 def rows(feeds: Feeds, outputs: Outputs) -> list[Array]:

@@ -18,6 +18,7 @@ AUTO = "AutoModelForTokenClassification"
 ARCHITECTURES = ("ForTokenClassification",)
 OUTPUTS = ("logits",)
 MEASURES = ("cosine", "sqnr_db", "max_error", "top1")
+INPUTS = ("text",)
 COLUMNS = ("text", "entities")  # entities: a list (or its JSON) of {label, start, end}
 METRICS = {"f1": metrics.span_f1}
 
@@ -32,6 +33,11 @@ def examples(processing: Mapping[str, Any]) -> list[str]:
     return _text.sentences()
 
 
+def inputs(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A data set's inputs, for calibration and agreement."""
+    return [str(row["text"]) for row in rows]
+
+
 def rows(feeds: Feeds, outputs: Outputs) -> list[Array]:
     """The logits of each token that is no padding."""
     return list(outputs["logits"][feeds["attention_mask"].astype(bool)])
@@ -39,7 +45,7 @@ def rows(feeds: Feeds, outputs: Outputs) -> list[Array]:
 
 def predict(model: Any, rows: Sequence[Mapping[str, Any]]) -> list[list[tuple[str, int, int]]]:
     """The spans of each text."""
-    found = model.predict([str(row["text"]) for row in rows])
+    found = model.predict(inputs(rows))
     return [[(entity.label, entity.start, entity.end) for entity in entities] for entities in found]
 
 

@@ -41,6 +41,7 @@ def describe(path: Path, coverage: Coverage, original: Path) -> Artifact:
             Component(name=name, parameters=parameters.get(name, 0), bytes=stored[name]) for name in sorted(stored)
         ),
         coverage=coverage,
+        bytes=path.stat().st_size,
         operators=dict(sorted(Counter(node.op_type for node in model.graph.node).items())),
     )
 

@@ -1,0 +1,34 @@
+"""Time the original in PyTorch by the same protocol, in a process of its own: what a relative check compares with.
+
+Run as ``python -m edgepack.original.clock MODEL`` with a request on standard input, as runtime/clock.py is.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import torch
+
+from edgepack import plugins
+from edgepack.original import pytorch
+from edgepack.runtime import clock
+from edgepack.runtime.types import Run
+
+
+def opener(asked: dict[str, Any]) -> Any:
+    """A function that opens the model named in the request with so many threads."""
+    task = plugins.load("tasks", asked["task"])
+
+    def opened(threads: int) -> Run:
+        torch.set_num_threads(clock.threads_of(asked))
+        module = pytorch.open_path(asked["path"], asked["model_type"], asked["name"], task)
+        return lambda feeds: pytorch.run(module, feeds, task.OUTPUTS)
+
+    return opened
+
+
+if __name__ == "__main__":
+    request = json.load(sys.stdin)
+    print(json.dumps(clock.serve(opener(request), request)))

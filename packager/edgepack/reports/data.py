@@ -1,0 +1,34 @@
+"""Results as plain JSON values."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from edgepack.suites import CheckResult, SuiteResult
+
+
+def of_suite(result: SuiteResult) -> dict[str, Any]:
+    """A suite's result, for ``--json`` and the file beside the HTML report."""
+    return {
+        "suite": result.suite,
+        "bundle": result.bundle,
+        "passed": result.passed,
+        "checks": [_check(r) for r in result.results],
+        "accuracy": [asdict(a) for a in result.accuracy],
+        "timings": [asdict(t) for t in result.timings],
+    }
+
+
+def _check(result: CheckResult) -> dict[str, Any]:
+    value = result.value if isinstance(result.value, float | int) else {"reason": result.value.reason}
+    return {
+        "name": result.check.name,
+        "kind": result.check.kind,
+        "limits": dict(result.check.limits),
+        "value": value,
+        "original": result.original,
+        "interval": result.interval,
+        "passed": result.passed,
+        "reason": result.reason,
+    }

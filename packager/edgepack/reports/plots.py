@@ -1,0 +1,96 @@
+"""Small plots as inline SVG, in the page's own colours (CSS variables), each with a text for screen readers."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+
+import numpy as np
+
+_WIDTH, _HEIGHT, _MARGIN = 420, 220, 36
+_BINS = 24
+_MOST_POINTS = 2000
+
+
+def histogram(values: Sequence[float], name: str) -> str:
+    """How often each value occurs; the worst sample is named."""
+    array = np.asarray(values, float)
+    counts, edges = np.histogram(array, bins=_BINS)
+    width = (_WIDTH - 2 * _MARGIN) / _BINS
+    tallest = max(int(counts.max()), 1)
+    bars = "".join(
+        f'<rect class="mark" x="{_MARGIN + i * width + 0.5:.1f}" width="{width - 1:.1f}" '
+        f'y="{_HEIGHT - _MARGIN - h:.1f}" height="{h:.1f}"><title>{edges[i]:.5g} to {edges[i + 1]:.5g}: {count}</title></rect>'
+        for i, count in enumerate(counts)
+        if (h := count / tallest * (_HEIGHT - 2 * _MARGIN))
+    )
+    title = f"{name} of each of {len(array)} samples: lowest {array.min():.5g}, mean {array.mean():.5g}"
+    return _figure(title, bars + _axis(edges[0], edges[-1], tallest))
+
+
+def scatter(pairs: Sequence[tuple[float, float]], x: str, y: str) -> str:
+    """Each sample's prediction by both models, with the line on which they agree."""
+    array = np.asarray(pairs, float)[:: max(len(pairs) // _MOST_POINTS, 1)]
+    low, high = float(array.min()), float(array.max())
+    span = (high - low) or 1.0
+    inner = _WIDTH - 2 * _MARGIN, _HEIGHT - 2 * _MARGIN
+    dots = "".join(
+        f'<circle class="dot" cx="{_MARGIN + (a - low) / span * inner[0]:.1f}" '
+        f'cy="{_HEIGHT - _MARGIN - (b - low) / span * inner[1]:.1f}" r="2"/>'
+        for a, b in array
+    )
+    line = f'<line class="rule" x1="{_MARGIN}" y1="{_HEIGHT - _MARGIN}" x2="{_WIDTH - _MARGIN}" y2="{_MARGIN}"/>'
+    return _figure(f"prediction of each sample: {x} across, {y} up", line + dots + _axis(low, high, None))
+
+
+def intervals(changes: Sequence[tuple[str, tuple[float, float]]]) -> str:
+    """The 95 % interval of each metric's difference, with a line at no difference."""
+    reach = max(abs(edge) for _, interval in changes for edge in interval) * 1.15 or 1.0
+    middle, half = _WIDTH / 2, _WIDTH / 2 - _MARGIN
+    height = 34 * len(changes) + 2 * _MARGIN
+    rows = []
+    for i, (name, (low, high)) in enumerate(changes):
+        y = _MARGIN + 34 * i + 17
+        x1, x2 = middle + low / reach * half, middle + high / reach * half
+        rows.append(
+            f'<text x="{_MARGIN}" y="{y - 8}">{html.escape(name)}</text>'
+            f'<line class="bar" x1="{x1:.1f}" x2="{max(x2, x1 + 1):.1f}" y1="{y}" y2="{y}"/>'
+        )
+    rule = f'<line class="rule" x1="{middle}" x2="{middle}" y1="{_MARGIN / 2}" y2="{height - _MARGIN}"/>'
+    labels = (
+        f'<text class="tick" x="{_MARGIN}" y="{height - 8}">{-reach:.2g}</text>'
+        f'<text class="tick" x="{middle}" y="{height - 8}" text-anchor="middle">no difference</text>'
+        f'<text class="tick" x="{_WIDTH - _MARGIN}" y="{height - 8}" text-anchor="end">{reach:+.2g}</text>'
+    )
+    return _figure("bundle less original, 95 % interval", rule + "".join(rows) + labels, height)
+
+
+def bars(values: Sequence[tuple[str, float, str]]) -> str:
+    """(name, value, label) as horizontal bars."""
+    most = max((value for _, value, _ in values), default=0) or 1.0
+    height = 30 * len(values) + 16
+    rows = "".join(
+        f'<text x="0" y="{30 * i + 24}">{html.escape(name)}</text>'
+        f'<rect class="mark" x="96" y="{30 * i + 11}" height="18" width="{max(value / most * 220, 1):.1f}"/>'
+        f'<text class="tick" x="{102 + max(value / most * 220, 1):.1f}" y="{30 * i + 24}">{html.escape(label)}</text>'
+        for i, (name, value, label) in enumerate(values)
+    )
+    return _figure("; ".join(f"{name} {label}" for name, _, label in values), rows, height, caption=False)
+
+
+def _axis(low: float, high: float, tallest: int | None) -> str:
+    base = _HEIGHT - _MARGIN
+    top = "" if tallest is None else f'<text class="tick" x="{_MARGIN - 6}" y="{_MARGIN + 4}" text-anchor="end">{tallest}</text>'
+    return (
+        f'<line class="axis" x1="{_MARGIN}" x2="{_WIDTH - _MARGIN}" y1="{base}" y2="{base}"/>{top}'
+        f'<text class="tick" x="{_MARGIN}" y="{base + 18}">{low:.5g}</text>'
+        f'<text class="tick" x="{_WIDTH - _MARGIN}" y="{base + 18}" text-anchor="end">{high:.5g}</text>'
+    )
+
+
+def _figure(title: str, inside: str, height: float = _HEIGHT, *, caption: bool = True) -> str:
+    label = html.escape(title, quote=True)
+    below = f"<figcaption>{html.escape(title)}</figcaption>" if caption else ""
+    return (
+        f'<figure><svg viewBox="0 0 {_WIDTH} {height:g}" role="img" aria-label="{label}">{inside}</svg>{below}</figure>'
+    )

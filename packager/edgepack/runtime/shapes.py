@@ -1,0 +1,57 @@
+"""The inputs that speed is stated for: the same for every run and machine."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from edgepack.errors import InputError
+from edgepack.runtime.manifest import Manifest
+from edgepack.runtime.types import Array, Feeds
+
+LENGTHS = (32, 128)  # tokens
+PICTURE = "1 picture"
+
+
+def shapes(manifest: Manifest) -> list[str]:
+    """ "1x32" and "1x128" tokens, as far as the model takes them, or one picture."""
+    longest = manifest.processing.get("max_length")
+    if longest is None:
+        return [PICTURE]
+    return [f"1x{length}" for length in LENGTHS if length <= longest] or [f"1x{longest}"]
+
+
+def feeds(manifest: Manifest, shape: str) -> Feeds:
+    """Inputs of that shape, "batch x tokens" or "1 picture". Raises InputError for another."""
+    if "max_length" not in manifest.processing:
+        return _picture(manifest)
+    match = re.fullmatch(r"(\d+)x(\d+)", shape)
+    if not match or int(match[2]) > manifest.processing["max_length"] or not int(match[1]) * int(match[2]):
+        raise InputError(
+            f"no input {shape!r}", hint=f"write batch x tokens, for example 1x{manifest.processing['max_length']} at most"
+        )
+    return {spec.name: _tokens(spec.name, int(match[1]), int(match[2])) for spec in manifest.inputs}
+
+
+def _tokens(name: str, batch: int, length: int) -> Array:
+    if name == "input_ids":
+        # ids that every vocabulary has; which ones makes no difference to the time
+        return 1 + np.arange(batch * length, dtype=np.int64).reshape(batch, length) * 7 % 97
+    return np.full((batch, length), 1 if name == "attention_mask" else 0, np.int64)
+
+
+def _picture(manifest: Manifest) -> Feeds:
+    shape = (1, int(manifest.processing.get("channels", 3)), *_side(manifest.processing))
+    ramp = np.linspace(-1, 1, int(np.prod(shape)), dtype=np.float32)
+    return {manifest.inputs[0].name: ramp.reshape(shape)}
+
+
+def _side(processing: Mapping[str, Any]) -> tuple[int, int]:
+    for box in (processing.get("crop"), processing.get("resize")):
+        if box and "height" in box:
+            return int(box["height"]), int(box["width"])
+    edge = int((processing.get("resize") or {}).get("shortest_edge", 224))
+    return edge, edge

@@ -1,0 +1,217 @@
+"""Release suites: what a bundle must keep before it ships, read from a TOML file.
+
+    name = "release"
+
+    [[check]]
+    kind = "agreement"           # with the original, on edgepack's own inputs or on `data`
+    metric = "cosine"            # cosine, sqnr_db, max_error, top1
+    statistic = "mean"           # mean, min, max
+    at_least = 0.997
+
+    [[check]]
+    kind = "metric"              # the task's metric on a data set
+    metric = "spearman"
+    data = { path = "pairs.csv", columns = { sentence1 = 0, sentence2 = 1, score = 2 } }
+    at_least = 0.86
+    at_most_loss = 0.002         # below the original's value; with `sure = true` the 95 % interval must keep it
+
+    [[check]]
+    kind = "size"                # size, memory: "24 MB"; load, latency: "50 ms"
+    at_most = "24 MB"
+    at_most_share = 0.3          # of the original's
+
+    [[check]]
+    kind = "latency"
+    input = "1x128"
+    percentile = 50              # 50, 90, 99
+
+    [[check]]
+    kind = "golden"              # the bundle's own vectors
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edgepack.data import DataSpec
+from edgepack.errors import ProjectError, nearest
+from edgepack.records import Accuracy, NotMeasured, Timing
+from edgepack.units import parse_size
+
+LIMITS = ("at_least", "at_most", "at_least_share", "at_most_share", "at_most_loss")
+_OPTIONS = {
+    "agreement": {"metric", "statistic", "data"},
+    "metric": {"metric", "data", "sure"},
+    "size": set[str](),
+    "memory": {"input"},
+    "load": set[str](),
+    "latency": {"input", "percentile"},
+    "golden": set[str](),
+}
+_BYTES = {"size", "memory"}
+_SECONDS = {"load", "latency"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One demand; ``limits`` are in bytes, seconds or the metric's own unit."""
+
+    kind: str
+    name: str
+    limits: Mapping[str, float]
+    metric: str = ""
+    statistic: str = "mean"
+    data: DataSpec | None = None
+    sure: bool = False
+    input: str = "1x128"
+    percentile: int = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suite:
+    """The checks of a file, in its order."""
+
+    name: str
+    checks: tuple[Check, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckResult:
+    """What a check measured, what it had to compare with, and whether it passed.
+
+    ``passed`` is None when it could not be measured, which does not count as passed.
+    """
+
+    check: Check
+    value: float | NotMeasured
+    original: float | None = None
+    interval: tuple[float, float] | None = None
+    passed: bool | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SuiteResult:
+    """A whole run: the results, and the samples and timings behind them for plots."""
+
+    suite: str
+    bundle: str
+    results: tuple[CheckResult, ...]
+    accuracy: tuple[Accuracy, ...] = ()
+    timings: tuple[Timing, ...] = ()
+    samples: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    pairs: Sequence[tuple[float, float]] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check was measured and kept."""
+        return all(result.passed for result in self.results)
+
+
+def read(file: Path) -> Suite:
+    """The suite of a file. Raises ProjectError."""
+    try:
+        table = tomllib.loads(file.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise ProjectError(f"there is no suite {file}", hint="see docs/release-suites.md for one to start from") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ProjectError(f"{file} is not valid TOML: {error}") from error
+    _known(table, {"name", "check"}, str(file))
+    checks = table.get("check", [])
+    if not isinstance(checks, list) or not checks:
+        raise ProjectError(f"{file} has no [[check]]", hint="see docs/release-suites.md")
+    parsed = tuple(_check(entry, f"{file}, check {number}", file.parent) for number, entry in enumerate(checks, 1))
+    return Suite(name=table.get("name", file.stem), checks=parsed)
+
+
+def judge(check: Check, value: float, original: float | None, interval: tuple[float, float] | None = None) -> CheckResult:
+    """Compare a figure with a check's limits; a relative limit without an original is not measured."""
+    missed = []
+    for limit, bound in check.limits.items():
+        if limit in ("at_least", "at_most"):
+            kept = value >= bound if limit == "at_least" else value <= bound
+        elif original is None:
+            return CheckResult(check=check, value=value, reason=f"{limit} needs the original, which is not here")
+        elif limit == "at_most_loss":
+            loss = -interval[0] if check.sure and interval else original - value
+            kept = loss <= bound
+        else:
+            share = value / original if original else float("inf")
+            kept = share >= bound if limit == "at_least_share" else share <= bound
+        if not kept:
+            missed.append(f"{limit} {bound:g}")
+    return CheckResult(
+        check=check,
+        value=value,
+        original=original,
+        interval=interval,
+        passed=not missed,
+        reason=", ".join(missed) and f"misses {', '.join(missed)}",
+    )
+
+
+def _check(entry: Mapping[str, Any], place: str, root: Path) -> Check:
+    kind = entry.get("kind")
+    if kind not in _OPTIONS:
+        close = nearest(str(kind), _OPTIONS)
+        raise ProjectError(
+            f"{place}: no kind {kind!r}", hint=f"did you mean {close!r}?" if close else f"known: {', '.join(_OPTIONS)}"
+        )
+    _known(entry, {"kind", "name", *LIMITS, *_OPTIONS[kind]}, place)
+    limits = {limit: _limit(kind, limit, entry[limit], place) for limit in LIMITS if limit in entry}
+    if not limits and kind != "golden":
+        raise ProjectError(f"{place} has no limit", hint=f"give one of {', '.join(LIMITS)}")
+    if kind in ("agreement", "metric") and "metric" not in entry:
+        raise ProjectError(f"{place} names no metric")
+    if kind == "metric" and "data" not in entry:
+        raise ProjectError(f"{place} names no data", hint='for example data = { path = "pairs.csv" }')
+    return Check(
+        kind=kind,
+        name=entry.get("name", _title(kind, entry)),
+        limits=limits,
+        metric=entry.get("metric", ""),
+        statistic=entry.get("statistic", "mean"),
+        data=DataSpec.parse(entry["data"], root=root) if "data" in entry else None,
+        sure=bool(entry.get("sure", False)),
+        input=entry.get("input", "1x128"),
+        percentile=int(entry.get("percentile", 50)),
+    )
+
+
+def _title(kind: str, entry: Mapping[str, Any]) -> str:
+    details = [str(entry[key]) for key in ("metric", "statistic", "input") if key in entry]
+    if kind == "latency":
+        details.append(f"p{entry.get('percentile', 50)}")
+    return " ".join([kind, *details])
+
+
+def _limit(kind: str, limit: str, value: Any, place: str) -> float:
+    """A bound in bytes, seconds or as it is."""
+    try:
+        if limit in ("at_least", "at_most") and kind in _BYTES:
+            return float(parse_size(value))
+        if limit in ("at_least", "at_most") and kind in _SECONDS:
+            return _seconds(value)
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise ProjectError(f"{place}: {limit} = {value!r} cannot be read", hint="write 24 MB, 50 ms or a number") from error
+
+
+def _seconds(text: str) -> float:
+    match = re.fullmatch(r"\s*([0-9.]+)\s*(ms|s)\s*", text)
+    if not match:
+        raise ValueError(text)
+    return float(match[1]) * (0.001 if match[2] == "ms" else 1.0)
+
+
+def _known(table: Mapping[str, Any], known: set[str], place: str) -> None:
+    for key in table:
+        if key not in known:
+            close = nearest(key, known)
+            hint = f"did you mean {close!r}?" if close else f"known: {', '.join(sorted(known))}"
+            raise ProjectError(f"{place}: unknown key {key!r}", hint=hint)
