@@ -2,12 +2,12 @@
 
     python benchmarks/minilm_peers.py [--data stsb-en-dev.csv] [--rounds 20]
 
-Prints one table: file size, cosine to the float32 original over every sentence of the data (mean and least),
-Spearman and Pearson of the pairs' cosines with the scores (in points), and the median time for 1 x 32 and 1 x 128
-tokens as a ratio to the peer's --avx2 model. Then the wall times of the builds, ours without validation.
+Prints one table: file size, cosine to the float32 original over every sentence of the data (mean and
+least), Spearman and Pearson of the pairs' cosines with the scores (in points), and the median time for
+1 x 32 and 1 x 128 tokens, with its ratio to the peer's --avx2 model. Then the wall seconds of the steps.
 
-Every model is timed in a process of its own, one at a time in turns: the waiting threads of an idle session in the
-same process would take a core from the session being timed.
+Every model is timed in a process of its own, one at a time in turns: the waiting threads of an idle
+session in the same process would take a core from the session being timed.
 """
 
 from __future__ import annotations
@@ -21,12 +21,15 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
+
 from edgepack import plugins, targets
 from edgepack.metrics.tasks import pearson, spearman
 from edgepack.original import Original
+from edgepack.records import Source
 from edgepack.runtime import model as task_model
 from edgepack.stages import convert, resolve
 
@@ -62,7 +65,8 @@ def build_peers(folder: Path) -> tuple[dict[str, Path], dict[str, float]]:
     """The peer's models and its commands' wall seconds."""
     cli = shutil.which("optimum-cli", path=str(Path(sys.executable).parent)) or "optimum-cli"
     source, plain = str(resolve.resolve(MODEL).path), folder / "peer"
-    seconds = {"peer export": timed([cli, "export", "onnx", "--model", source, "--task", "feature-extraction", plain])}
+    export = [cli, "export", "onnx", "--model", source, "--task", "feature-extraction", plain]
+    seconds = {"peer export": timed(export)}
     models = {"peer fp32": plain / "model.onnx"}
     for kind in ("avx2", "arm64"):
         out = folder / kind
@@ -80,13 +84,9 @@ def timed(command: list[str | Path]) -> float:
 
 def build_ours(folder: Path) -> tuple[dict[str, Path], dict[str, float]]:
     """Our models for the target rpi in each of RECIPES, and the wall seconds of their steps."""
-    source = resolve.resolve(MODEL)
+    source, task, config, model = open_task()
     target = targets.load("rpi")
-    task = plugins.load("tasks", source.task)
-    config = json.loads((source.path / "config.json").read_text())
-    processing = task.processing(source.path, config)
-    model = task_model(source.task, None, source.path, processing)
-    texts = sorted(task.examples(processing)[0::2], key=len)
+    texts = sorted(task.examples({})[0::2], key=len)
     calibration = [model.feeds(texts[start : start + 8]) for start in range(0, len(texts), 8)]
     models, seconds = {}, {}
     start = time.perf_counter()
@@ -101,6 +101,15 @@ def build_ours(folder: Path) -> tuple[dict[str, Path], dict[str, float]]:
     return models, seconds
 
 
+def open_task() -> tuple[Source, Any, dict[str, Any], Any]:
+    """The model as found, its task, its config.json, and what turns texts into feeds."""
+    source = resolve.resolve(MODEL)
+    task = plugins.load("tasks", source.task)
+    config = json.loads((source.path / "config.json").read_text())
+    processing = task.processing(source.path, config)
+    return source, task, config, task_model(source.task, None, source.path, processing)
+
+
 def read_pairs(data: Path) -> list[tuple[str, str, float]]:
     with data.open(newline="", encoding="utf-8") as file:
         return [(row[0], row[1], float(row[2])) for row in csv.reader(file)]
@@ -110,10 +119,7 @@ def measure_quality(
     models: dict[str, Path], pairs: list[tuple[str, str, float]]
 ) -> dict[str, tuple[float, float, float, float]]:
     """Cosine mean and least, Spearman and Pearson per model; the cosines are to the peer's float32 model."""
-    source = resolve.resolve(MODEL)
-    task = plugins.load("tasks", source.task)
-    processing = task.processing(source.path, {})
-    model = task_model(source.task, None, source.path, processing)
+    model = open_task()[-1]
     texts = sorted({text for pair in pairs for text in pair[:2]}, key=len)
     place = {text: i for i, text in enumerate(texts)}
     left, right = ([place[pair[side]] for pair in pairs] for side in (0, 1))
@@ -130,15 +136,16 @@ def measure_quality(
 
 
 def embed(path: Path, feeds: list[dict[str, np.ndarray]]) -> np.ndarray:
-    """Unit vectors [n, 384]; the peer's models have no pooling, so it is done here."""
+    """Unit vectors [n, 384]; models without pooling, as optimum may make them, get theirs here."""
     session = open_model(path)
     names = [output.name for output in session.get_outputs()]
     parts = []
     for feed in feeds:
         outputs = dict(zip(names, session.run(None, feed), strict=True))
-        mask = feed["attention_mask"][..., None]
-        mean = (outputs["last_hidden_state"] * mask).sum(1) / mask.sum(1)
-        vectors = outputs.get("sentence_embedding", mean)
+        vectors = outputs.get("sentence_embedding")
+        if vectors is None:
+            mask = feed["attention_mask"][..., None]
+            vectors = (outputs["last_hidden_state"] * mask).sum(1) / mask.sum(1)
         parts.append(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
     return np.concatenate(parts)
 

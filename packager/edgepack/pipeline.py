@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 
 from edgepack import comparison, fit, plugins, reports
 from edgepack import targets as targets_
@@ -43,8 +43,8 @@ class Request:
     measure_speed: bool = True
 
 
-class Progress:
-    """What a build says while it works; the command line's draws, this one is silent."""
+class Progress(Protocol):
+    """Where a build says what it does; the command line's draws it."""
 
     def step(self, text: str) -> None:
         """A new step has begun."""
@@ -65,6 +65,37 @@ class _Inputs:
     rows: Sequence[Mapping[str, Any]]
     evaluation: DataSpec | None
     digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """One bundle that a request leads to, and the memory that it is reckoned to need."""
+
+    name: str
+    target: Target
+    recipe: Recipe
+    need: fit.Estimate
+
+    @property
+    def fits(self) -> bool:
+        """Whether the target has the memory."""
+        return self.need.total <= self.target.profile.memory
+
+
+def plan(request: Request) -> list[Plan]:
+    """What a request would build, without building it. Raises as build does for the model and the names."""
+    source = resolve.resolve(request.model, task=request.task)
+    config = table(source.path / "config.json")
+    processing = plugins.load("tasks", source.task).processing(source.path, config)
+    return [
+        Plan(
+            name=bundle_name(source, target, recipe),
+            target=target,
+            recipe=recipe,
+            need=fit.estimate(source, recipe, config, processing),
+        )
+        for target, recipe in _plans(request, source)
+    ]
 
 
 def build(request: Request, progress: Progress) -> tuple[Bundle, ...]:

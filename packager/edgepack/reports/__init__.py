@@ -11,7 +11,7 @@ from edgepack.reports.page import Section, Table
 from edgepack.suites import CheckResult, SuiteResult
 from edgepack.units import duration, size
 
-__all__ = ["accuracy_table", "figure", "of_bundle", "of_suite", "sizes_table", "speed_table"]
+__all__ = ["accuracy_table", "checks_table", "figure", "of_bundle", "of_suite", "shown", "sizes_table", "speed_table"]
 
 
 def of_bundle(bundle: Bundle, samples: Mapping[str, Any]) -> str:
@@ -47,7 +47,7 @@ def of_suite(result: SuiteResult, components: Sequence[Component], facts: Mappin
     if intervals:
         figures.append(plots.intervals(intervals))
     sections = [
-        Section("Checks", _checks(result.results)),
+        Section("Checks", checks_table(result.results)),
         Section("Accuracy", accuracy_table(result.accuracy), figures),
         Section("Speed", speed_table(result.timings), _latency_plot(result.timings)),
         Section("Sizes", sizes_table(components), [plots.bars(_bytes(components))]),
@@ -112,7 +112,8 @@ def sizes_table(components: Sequence[Component]) -> Table:
     return Table(["component", "weights", "bytes", "bits per weight"], rows, [])
 
 
-def _checks(results: Sequence[CheckResult]) -> Table:
+def checks_table(results: Sequence[CheckResult]) -> Table:
+    """Each check with its value, limits and result."""
     rows = []
     for r in results:
         limits = ", ".join(f"{key.replace('_', ' ')} {_limit(r, key, value)}" for key, value in r.check.limits.items())

@@ -16,6 +16,7 @@ from edgepack.records import Where
 
 _ISAS = {"aarch64": "arm64", "arm64": "arm64", "x86_64": "x86_64", "amd64": "x86_64"}
 _BUSY = 0.2  # share of the processors that others may use before latencies say more about them
+_TICKS = 0.5  # seconds: below, the kernel's ticks of 10 ms are too coarse to tell who used the time
 _SYSTEM = Path("/sys/devices/system/cpu/cpu0/cpufreq")
 
 
@@ -80,8 +81,9 @@ def verdict(before: State, after: State) -> str:
     if emulated():
         return "emulated processor: never timed"
     cores = os.cpu_count() or 1
-    if before.others is not None and after.others is not None and after.wall > before.wall:
-        share = (after.others - before.others) / (after.wall - before.wall) / cores
+    wall = after.wall - before.wall
+    if before.others is not None and after.others is not None and wall > _TICKS:
+        share = (after.others - before.others) / wall / cores
         if share > _BUSY:
             return f"other programs used {share:.0%} of the processors while measuring"
     if after.throttled and after.throttled & ~(before.throttled or 0):

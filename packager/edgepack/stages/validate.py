@@ -44,11 +44,16 @@ class _Bench:
     def __post_init__(self) -> None:
         self.session = open_session(self.manifest.model_file, self.threads)
         self.where = machine.where(self.session.threads, self.manifest.isa)
-        self.task = plugins.load("tasks", self.manifest.task)
+        self.task = task_of(self.manifest)
 
     def model(self, run: Any) -> Any:
         """The task's object around a Run."""
         return task_model(self.manifest.task, run, self.manifest.folder, dict(self.manifest.processing))
+
+
+def task_of(manifest: Manifest) -> Any:
+    """The module of a bundle's task."""
+    return plugins.load("tasks", manifest.task)
 
 
 def validate(

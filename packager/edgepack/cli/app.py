@@ -1,0 +1,45 @@
+"""The commands and their order in the help."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from edgepack import __version__
+from edgepack.cli import bench, build, cache, compare, doctor, init, inspect, pack, run, targets, validate
+
+app = typer.Typer(
+    name="edgepack",
+    help="Pack open models for the device that will run them, measured on the artifact that ships.",
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"edgepack {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+) -> None:
+    """Pack open models for the device that will run them, measured on the artifact that ships."""
+
+
+app.command("init")(init.init)
+app.command("build")(build.build)
+app.command("validate")(validate.validate)
+app.command("bench")(bench.bench)
+app.command("run")(run.run)
+app.command("pack")(pack.pack)
+app.command("inspect")(inspect.inspect)
+app.command("compare")(compare.compare)
+app.command("targets")(targets.targets)
+app.command("doctor")(doctor.doctor)
+app.command("cache")(cache.cache)

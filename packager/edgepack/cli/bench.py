@@ -1,0 +1,35 @@
+"""edgepack bench: the speed of a bundle on this machine."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from edgepack import runtime
+from edgepack.cli import show
+from edgepack.cli.options import Bundle, Json, Threads
+from edgepack.reports import speed_table
+from edgepack.runtime import manifest
+from edgepack.stages import bench as stage
+
+
+def bench(
+    bundle: Bundle,
+    shape: Annotated[
+        list[str] | None, typer.Option("--input", help="batch x tokens, for example 1x64; may repeat.", show_default=False)
+    ] = None,
+    runs: Annotated[int, typer.Option(help="At least so many runs.", min=1)] = 64,
+    seconds: Annotated[float, typer.Option(help="At least so long.", min=0.0)] = 2.0,
+    threads: Threads = None,
+    json: Json = False,
+) -> None:
+    """Measure load time, latency and peak memory in a process of its own."""
+    listed = manifest.read(runtime.folder_of(bundle))
+    with show.Steps() as steps:
+        steps.step(f"measuring {listed.name}")
+        timings = stage.bench(listed, threads=threads, runs=runs, seconds=seconds, inputs=tuple(shape or ()))
+    if json:
+        show.as_json(timings)
+    else:
+        show.table(f"{listed.name} on this machine", speed_table(timings))

@@ -1,0 +1,51 @@
+"""edgepack compare: bundles side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edgepack import runtime
+from edgepack.cli import show
+from edgepack.cli.options import Json
+from edgepack.errors import UsageError
+from edgepack.reports import figure
+from edgepack.reports.page import Table
+from edgepack.runtime import manifest, measurements
+from edgepack.units import duration, size
+
+
+def compare(
+    bundles: Annotated[list[Path], typer.Argument(help="Two or more bundles.", show_default=False)], json: Json = False
+) -> None:
+    """Show what was measured about two or more bundles, a column each."""
+    if len(bundles) < 2:
+        raise UsageError("compare takes two bundles or more", hint="edgepack inspect shows one")
+    found = [_facts(bundle) for bundle in bundles]
+    if json:
+        show.as_json(found)
+        return
+    keys = list(dict.fromkeys(key for facts in found for key in facts if key != "name"))
+    rows = [[key, *(str(facts.get(key, "–")) for facts in found)] for key in keys]
+    show.table("side by side", Table(["", *(facts["name"] for facts in found)], rows))
+
+
+def _facts(bundle: Path) -> dict[str, Any]:
+    listed = manifest.read(runtime.folder_of(bundle))
+    accuracy, timings = measurements.read(listed.folder)
+    model = listed.table["model"]
+    stored = sum(component["bytes"] for component in model["components"])
+    weights = sum(component["parameters"] for component in model["components"])
+    return {
+        "name": listed.name,
+        "model": listed.table["source"]["model"],
+        "target": listed.table["target"]["name"],
+        "recipe": listed.table["recipe"]["name"],
+        "model file": size(listed.model_file.stat().st_size),
+        "bits per weight": f"{8 * stored / weights:.2f}" if weights else "–",
+        **{a.metric: figure(a.packed, a.metric) for a in accuracy},
+        **{f"p50 {t.what}": duration(t.p50) for t in timings},
+        **{f"peak memory {t.what}": size(t.peak_memory) for t in timings},
+    }

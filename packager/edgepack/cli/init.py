@@ -1,0 +1,31 @@
+"""edgepack init: write an edgepack.toml."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgepack import project
+from edgepack import targets as known_targets
+from edgepack.cli import show
+from edgepack.errors import UsageError
+
+
+def init(
+    model: Annotated[
+        str, typer.Argument(help="Hub id, folder or python:package/folder.")
+    ] = "sentence-transformers/all-MiniLM-L6-v2",
+    target: Annotated[list[str] | None, typer.Option("--target", "-t", help="Target; may repeat.", show_default=False)] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an edgepack.toml that is there.")] = False,
+) -> None:
+    """Write an edgepack.toml in this folder."""
+    file = Path(project.FILE)
+    if file.exists() and not force:
+        raise UsageError(f"there is an {file} already", hint="--force replaces it")
+    chosen = tuple(target or ["rpi"])
+    for name in chosen:
+        known_targets.load(name)
+    file.write_text(project.template(model, chosen), "utf-8")
+    show.line(f"wrote {file}; next: edgepack build")

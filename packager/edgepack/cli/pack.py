@@ -1,0 +1,36 @@
+"""edgepack pack: a bundle as one file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgepack.cli import show
+from edgepack.cli.options import Json
+from edgepack.errors import UsageError
+from edgepack.runtime import archive, manifest
+from edgepack.units import size
+
+
+def pack(
+    bundle: Annotated[Path, typer.Argument(help="A bundle's folder.", show_default=False)],
+    zip_: Annotated[bool, typer.Option("--zip", help="Write the one-file form, BUNDLE.edgepack.")] = False,
+    out: Annotated[Path | None, typer.Option(help="The file (default: beside the folder).", show_default=False)] = None,
+    json: Json = False,
+) -> None:
+    """Check a bundle's files, and with --zip write them as one .edgepack file."""
+    listed = manifest.read(bundle)
+    extra = manifest.verify(listed)
+    if extra:
+        raise UsageError(f"{bundle} holds {extra[0]}, which its manifest does not list", hint="remove it first")
+    if not zip_:
+        show.as_json({"whole": True}) if json else show.line(f"{bundle} is whole; --zip writes it as one file")
+        return
+    file = archive.zip_folder(bundle, out or bundle.with_name(bundle.name + archive.SUFFIX))
+    found = {"file": file, "bytes": file.stat().st_size, "sha256": manifest.digest(file)}
+    if json:
+        show.as_json(found)
+    else:
+        show.line(f"wrote {file}, {size(file.stat().st_size)} to download, sha256 {found['sha256']}")

@@ -1,0 +1,103 @@
+"""How results look in a terminal: tables, progress, errors and JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from edgepack.errors import EdgepackError
+from edgepack.reports.page import Table
+
+_WIDE = 160  # columns when nobody looks: lines in logs are not folded
+_STYLES = {True: "green", False: "red", None: ""}
+
+
+def console() -> Console:
+    """Standard output, as wide as the terminal."""
+    return Console(width=None if sys.stdout.isatty() else _WIDE, highlight=False)
+
+
+def table(title: str, content: Table) -> None:
+    """A table with a heading; rows that passed or failed are coloured. Nothing for no rows."""
+    if not content.rows:
+        return
+    drawn = RichTable(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in content.head:
+        drawn.add_column(name, header_style="dim", overflow="fold")
+    marks = [*content.passed, *[None] * len(content.rows)]
+    for row, mark in zip(content.rows, marks, strict=False):
+        drawn.add_row(*(Text(cell) for cell in row), style=_STYLES[mark])
+    out = console()
+    out.print()
+    out.print(drawn)
+
+
+def line(text: str, style: str = "") -> None:
+    """One line of text."""
+    console().print(Text(text, style=style), soft_wrap=True)
+
+
+def as_json(value: Any) -> None:
+    """The value as JSON; records become objects, paths and arrays what they hold."""
+    sys.stdout.write(json.dumps(value, indent=2, default=_plain, ensure_ascii=False) + "\n")
+
+
+def fail(error: EdgepackError) -> None:
+    """An error: one line, and one with what to do."""
+    out = Console(stderr=True, highlight=False, soft_wrap=True)
+    out.print(Text(f"error: {error}", style="red"))
+    if error.hint:
+        out.print(Text(f" hint: {error.hint}"))
+
+
+class Steps:
+    """The steps of a long work, drawn while it runs when standard error is a terminal; else silent."""
+
+    def __init__(self, total: int | None = None) -> None:
+        self._drawn = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TimeElapsedColumn(),
+            console=Console(stderr=True, highlight=False),
+            transient=True,
+            disable=not sys.stderr.isatty(),
+        )
+        self._task = self._drawn.add_task("starting", total=total)
+
+    def __enter__(self) -> Steps:
+        self._drawn.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._drawn.stop()
+
+    def step(self, text: str) -> None:
+        """A new step has begun."""
+        self._drawn.update(self._task, description=text, advance=1)
+
+    def note(self, text: str) -> None:
+        """Something worth knowing, kept on the screen."""
+        if not self._drawn.disable:
+            self._drawn.console.print(text)
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")

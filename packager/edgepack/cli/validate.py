@@ -1,0 +1,101 @@
+"""edgepack validate: the release gate."""
+
+from __future__ import annotations
+
+import json as json_
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgepack import project, runtime, suites
+from edgepack.cli import show
+from edgepack.cli.options import Bundle, Json, Threads
+from edgepack.errors import CheckFailed, EdgepackError
+from edgepack.original import Original
+from edgepack.records import Component
+from edgepack.reports import checks_table, data, junit, of_suite
+from edgepack.runtime import manifest
+from edgepack.runtime.manifest import Manifest
+from edgepack.stages import resolve
+from edgepack.stages import validate as stage
+from edgepack.suites import Check, Suite, SuiteResult
+
+_GOLDEN = Suite(name="golden vectors", checks=(Check(kind="golden", name="golden vectors", limits={}),))
+
+
+def validate(
+    bundle: Bundle,
+    suite: Annotated[
+        Path | None, typer.Option(help="The suite (default: edgepack.toml's, else the golden vectors).", show_default=False)
+    ] = None,
+    original: Annotated[
+        str | None, typer.Option(help="The original model (default: the one the bundle was built from).", show_default=False)
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for report.html, junit.xml and report.json.", show_default=False)] = None,
+    threads: Threads = None,
+    json: Json = False,
+) -> None:
+    """Check a bundle against a release suite; exit code 1 when a check fails."""
+    listed = manifest.read(runtime.folder_of(bundle))
+    manifest.verify(listed)
+    chosen = _suite(suite)
+    with show.Steps(total=len(chosen.checks)) as steps:
+        result = stage.validate(listed, chosen, original=_original(listed, chosen, original, steps), threads=threads, say=steps.step)
+    written = _write(result, listed, out)
+    if json:
+        show.as_json(data.of_suite(result))
+    else:
+        show.table(f"{listed.name}: {result.suite}", checks_table(result.results))
+        for file in written:
+            show.line(f"wrote {file}")
+    failed = [r.check.name for r in result.results if not r.passed]
+    if failed:
+        raise CheckFailed(f"{len(failed)} of {len(result.results)} checks did not pass: {', '.join(failed)}")
+
+
+def _suite(file: Path | None) -> Suite:
+    own = Path(project.FILE)
+    if file is None and own.is_file():
+        file = project.read(own).suite
+    return suites.read(file) if file is not None else _GOLDEN
+
+
+def _original(listed: Manifest, suite: Suite, model: str | None, steps: show.Steps) -> Original | None:
+    """The original, where a check needs it and it can be had; checks without it say so themselves."""
+    if not any(_compares(check) for check in suite.checks):
+        return None
+    try:
+        source = resolve.resolve(model or listed.table["source"]["model"], task=listed.task)
+        return Original(source, stage.task_of(listed))
+    except EdgepackError as error:
+        if model is not None:
+            raise
+        steps.note(f"without the original: {error}")
+        return None
+
+
+def _compares(check: Check) -> bool:
+    relative = any(limit.endswith(("_share", "_loss")) for limit in check.limits)
+    return check.kind in ("agreement", "metric") or (relative and check.kind != "size")
+
+
+def _write(result: SuiteResult, listed: Manifest, out: Path | None) -> list[Path]:
+    if out is None:
+        return []
+    out.mkdir(parents=True, exist_ok=True)
+    components = [Component(**entry) for entry in listed.table["model"]["components"]]
+    facts = {
+        "bundle": str(listed.folder),
+        "model": str(listed.table["source"]["model"]),
+        "target": f"{listed.table['target']['name']} ({listed.table['target']['profile']})",
+        "recipe": str(listed.table["recipe"]["name"]),
+    }
+    texts = {
+        "report.html": of_suite(result, components, facts),
+        "junit.xml": junit.render(result),
+        "report.json": json_.dumps(data.of_suite(result), indent=1) + "\n",
+    }
+    for name, text in texts.items():
+        (out / name).write_text(text, "utf-8")
+    return [out / name for name in texts]

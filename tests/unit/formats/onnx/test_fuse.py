@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import onnx
+import pytest
+
+from edgepack.errors import ConversionError
+from edgepack.formats.onnx.fuse import fuse
+from edgepack.runtime.session import open_session
+
+SAME = 1 - 1e-5  # float32 sums in another order
+
+
+def operators(path):
+    return Counter(node.op_type for node in onnx.load(path).graph.node)
+
+
+def interface(path):
+    graph = onnx.load(path).graph
+    return [(v.name, v.type.tensor_type.elem_type) for v in (*graph.input, *graph.output)]
+
+
+@pytest.mark.parametrize("name", ["bert", "distilbert", "roberta", "vit", "mobilenet"])
+def test_a_fused_graph_computes_the_same(exported, cosine, name):
+    model = exported(name)
+    assert interface(model.fused) == interface(model.plain)
+    assert all(cosine(model.fused, model, feed) > SAME for feed in model.feeds)
+
+
+@pytest.mark.parametrize("name", ["bert", "roberta", "vit"])
+def test_attention_becomes_one_operator_per_layer(exported, name):
+    found = operators(exported(name).fused)
+    assert found["Attention"] + found["MultiHeadAttention"] == 2
+    assert found["Softmax"] == 0
+
+
+def test_padding_on_the_left_is_masked_as_well(exported, cosine):
+    model = exported("bert")
+    feed = {name: array.copy() for name, array in model.feeds[1].items()}
+    feed["attention_mask"] = feed["attention_mask"][:, ::-1].copy()
+    assert cosine(model.fused, model, feed) > SAME
+
+
+def test_an_embedding_does_not_depend_on_the_padding_beside_it(exported):
+    model = exported("bert")
+    session = open_session(model.fused, 1)
+    alone = {name: array[2:3, :10] for name, array in model.feeds[1].items()}
+    together = session(model.feeds[1])["sentence_embedding"][2]
+    np.testing.assert_allclose(session(alone)["sentence_embedding"][0], together, atol=1e-5)
+
+
+def test_weights_are_named_after_their_layers(exported):
+    names = [tensor.name for tensor in onnx.load(exported("bert").fused).graph.initializer]
+    assert not [name for name in names if name.startswith("onnx::")]
+    assert any(name.endswith("layer.0.intermediate.dense.weight") for name in names)
+
+
+def test_a_network_of_convolutions_stays_as_it_was(exported):
+    model = exported("mobilenet")
+    assert operators(model.fused) == operators(model.plain)
+
+
+def test_the_same_graph_gives_the_same_bytes(exported, tmp_path):
+    model = exported("bert")
+    fuse(model.plain, tmp_path / "again.onnx", model_type="bert", heads=4, hidden=64)
+    assert (tmp_path / "again.onnx").read_bytes() == model.fused.read_bytes()
+
+
+def test_a_changed_interface_is_an_error(exported, tmp_path, monkeypatch):
+    model = exported("bert")
+    answers = iter([["one"], ["another"]])
+    monkeypatch.setattr("edgepack.formats.onnx.fuse._interface", lambda proto: next(answers, ["another"]))
+    with pytest.raises(ConversionError, match="interface"):
+        fuse(model.plain, tmp_path / "out.onnx", model_type="bert", heads=4, hidden=64)
