@@ -138,10 +138,11 @@ def measure_quality(
 def embed(path: Path, feeds: list[dict[str, np.ndarray]]) -> np.ndarray:
     """Unit vectors [n, 384]; models without pooling, as optimum may make them, get theirs here."""
     session = open_model(path)
+    inputs = [given.name for given in session.get_inputs()]
     names = [output.name for output in session.get_outputs()]
     parts = []
     for feed in feeds:
-        outputs = dict(zip(names, session.run(None, feed), strict=True))
+        outputs = dict(zip(names, session.run(None, {name: feed[name] for name in inputs}), strict=True))
         vectors = outputs.get("sentence_embedding")
         if vectors is None:
             mask = feed["attention_mask"][..., None]
@@ -185,7 +186,8 @@ def serve(path: Path) -> None:
     random = np.random.default_rng(0)
     for line in sys.stdin:
         ids = random.integers(1000, 20000, (1, int(line)))
-        feeds = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
+        known = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
+        feeds = {given.name: known[given.name] for given in session.get_inputs()}
         seconds = []
         for _ in range(RUNS + 3):
             start = time.perf_counter()

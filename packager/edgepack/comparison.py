@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -24,7 +24,7 @@ _STATISTICS = {
     "max_error": ("max",),
     "top1": ("mean",),
 }
-_REDUCE = {"mean": np.mean, "min": np.min, "max": np.max}
+REDUCE: dict[str, Callable[[Array], Any]] = {"mean": np.mean, "min": np.min, "max": np.max}
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,13 @@ def batches(model: Any, examples: Sequence[Any]) -> list[Feeds]:
 
 
 def agreement(
-    original: Run, packed: Run, task: ModuleType, feeds: Iterable[Feeds], *, floors: Mapping[str, float], where: Where
+    original: Run,
+    packed: Run,
+    task: ModuleType,
+    feeds: Iterable[Feeds],
+    *,
+    floors: Mapping[str, float],
+    where: Where,
 ) -> Agreement:
     """Both models on the same inputs: cosine, SQNR, largest error, top-1 agreement, by sample."""
     true: list[Array] = []
@@ -62,7 +68,7 @@ def agreement(
     accuracy = [
         Accuracy(
             metric=f"{name}_{statistic}",
-            packed=float(_REDUCE[statistic](values)),
+            packed=float(REDUCE[statistic](values)),
             floor=floors.get(f"{name}_{statistic}"),
             samples=len(values),
             data="edgepack's own inputs",

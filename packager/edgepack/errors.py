@@ -1,30 +1,30 @@
 """Every way to fail on purpose: a class, an exit code, one line and a hint.
 
-    EdgepackError                      1   (never raised itself; 1 is "a check failed")
-    ├── CheckFailed                    1   a release check or an accuracy floor was missed
-    ├── UsageError                     2   the command line or a call is wrong
-    │   └── UnknownName                3   a target, recipe, task … that does not exist (nearest suggested)
-    ├── ProjectError                   4   edgepack.toml or a suite file is wrong
-    ├── MissingExtra                   5   a Python package that the command needs is not installed
-    ├── ModelError                    10   a model that cannot be read
-    │   ├── ModelNotFound             11   no such folder, package or hub id
-    │   ├── NetworkError              12   the hub cannot be reached
-    │   ├── UnsafeModel               13   pickled weights or remote code
-    │   ├── DamagedWeights            14   truncated or corrupt safetensors
-    │   └── UnsupportedModel          15   an architecture or task that edgepack cannot pack
-    ├── DoesNotFit                    16   the model does not fit the target's memory or store limit
-    ├── ConversionError               17   a conversion broke its promise
-    ├── CoverageTooLow                18   too few of the weights were compressed
-    ├── TargetError                   19   a target.toml that is wrong
-    ├── DataError                     20   a data set that is missing, empty or lacks columns
-    ├── DiskFull                      21   no space left to write the bundle
-    ├── BundleError                   30   not a bundle
-    │   ├── BundleDamaged             31   a byte differs from the manifest
-    │   ├── BundleFileMissing         32   a listed file is not there
-    │   ├── BundleUnsafe              33   a path outside the folder, or a zip bomb
-    │   └── BundleTooNew              34   written by a newer edgepack
-    ├── InputError                    40   an input that the model cannot take
-    └── Interrupted                  130   Ctrl-C
+EdgepackError                      1   (never raised itself; 1 is "a check failed")
+├── CheckFailed                    1   a release check or an accuracy floor was missed
+├── UsageError                     2   the command line or a call is wrong
+│   └── UnknownName                3   a target, recipe, task … that does not exist (nearest suggested)
+├── ProjectError                   4   edgepack.toml or a suite file is wrong
+├── MissingExtra                   5   a Python package that the command needs is not installed
+├── ModelError                    10   a model that cannot be read
+│   ├── ModelNotFound             11   no such folder, package or hub id
+│   ├── NetworkError              12   the hub cannot be reached
+│   ├── UnsafeModel               13   pickled weights or remote code
+│   ├── DamagedWeights            14   truncated or corrupt safetensors
+│   └── UnsupportedModel          15   an architecture or task that edgepack cannot pack
+├── DoesNotFit                    16   the model does not fit the target's memory or store limit
+├── ConversionError               17   a conversion broke its promise
+├── CoverageTooLow                18   too few of the weights were compressed
+├── TargetError                   19   a target.toml that is wrong
+├── DataError                     20   a data set that is missing, empty or lacks columns
+├── DiskFull                      21   no space left to write the bundle
+├── BundleError                   30   not a bundle
+│   ├── BundleDamaged             31   a byte differs from the manifest
+│   ├── BundleFileMissing         32   a listed file is not there
+│   ├── BundleUnsafe              33   a path outside the folder, or a zip bomb
+│   └── BundleTooNew              34   written by a newer edgepack
+├── InputError                    40   an input that the model cannot take
+└── Interrupted                  130   Ctrl-C
 """
 
 from __future__ import annotations

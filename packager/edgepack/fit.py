@@ -1,8 +1,8 @@
 """Will it fit? The memory that a model needs on a device, estimated before any conversion.
 
-    weights      parameters x bits / 8, with the scales of the blocks
-    activations  the largest set of tensors alive at once in one layer, float32, batch 1
-    runtime      what the inference runtime itself takes
+weights      parameters x bits / 8, with the scales of the blocks
+activations  the largest set of tensors alive at once in one layer, float32, batch 1
+runtime      what the inference runtime itself takes
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from edgepack.tasks import table
 
 _GOLDEN = 4  # vectors: enough to notice a wrong kernel, small beside the model
 _LEAST_COSINE = 0.9  # of a golden vector where the target has no floor: a bundle below computes something else
-_QUICK = {"runs": 16, "seconds": 0.0}  # of the speed check in a build; `edgepack bench` takes longer
+_QUICK_RUNS = 16  # of the speed check in a build; `edgepack bench` takes longer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +84,7 @@ class Plan:
 
 def plan(request: Request) -> list[Plan]:
     """What a request would build, without building it. Raises as build does for the model and the names."""
+    _check_names(request)
     source = resolve.resolve(request.model, task=request.task)
     config = table(source.path / "config.json")
     processing = plugins.load("tasks", source.task).processing(source.path, config)
@@ -103,6 +104,7 @@ def build(request: Request, progress: Progress) -> tuple[Bundle, ...]:
 
     Raises an EdgepackError; bundles that were finished before it stay.
     """
+    _check_names(request)
     progress.step(f"finding {request.model}")
     source = resolve.resolve(request.model, task=request.task, say=progress.note)
     plans = _plans(request, source)
@@ -132,7 +134,7 @@ def _one(
         pack.copy_files(source, target, recipe, folder)
         _write_manifest(folder, name, original, target, recipe, artifact, inputs)
         progress.step(f"{name}: measuring speed")
-        timings = bench.bench(manifest.read(folder), **_QUICK) if request.measure_speed else ()
+        timings = bench.bench(manifest.read(folder), runs=_QUICK_RUNS, seconds=0.0) if request.measure_speed else ()
         measurements.write(folder, accuracy, timings)
         bundle = _bundle(request.out / name, source, target, recipe, artifact, accuracy, timings)
         _keep_report(request.out, bundle, samples)
@@ -145,6 +147,14 @@ def bundle_name(source: Source, target: Target, recipe: Recipe) -> str:
     """model-target, with the recipe where it is not the target's default."""
     usual = recipe.name == target.recipe_for(source).name
     return f"{source.name}-{target.name}" + ("" if usual else f"-{recipe.name}")
+
+
+def _check_names(request: Request) -> None:
+    """Misspelt names are told before a model is downloaded. Raises UnknownName."""
+    for name in request.targets:
+        target = targets_.load(name)
+        for recipe in request.recipes:
+            targets_.recipe(target, recipe)
 
 
 def _plans(request: Request, source: Source) -> list[tuple[Target, Recipe]]:
@@ -162,7 +172,8 @@ def _overridden(recipe: Recipe, overrides: Mapping[str, Mapping[str, Any]]) -> R
     unknown = set(values) - set(asdict(recipe))
     if unknown:
         raise ProjectError(f"a recipe has no {min(unknown)!r}", hint=f"it has {', '.join(asdict(recipe))}")
-    return replace(recipe, **{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
+    numbers: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
+    return replace(recipe, **numbers)
 
 
 def _inputs(request: Request, source: Source) -> _Inputs:
@@ -213,8 +224,10 @@ def _accuracy(
     if not inputs.rows or inputs.evaluation is None:
         unknown = Accuracy(metric=next(iter(task.METRICS)), packed=NotMeasured(reason="no [evaluation] data set"))
         return (*agreed.accuracy, unknown), agreed.samples
-    models = (task_model(source.task, run, source.path, inputs.processing) for run in (original, session))
-    scores = comparison.metric(*models, task, inputs.rows, name=inputs.evaluation.name, floors=floors, where=where)
+    before, after = (task_model(source.task, run, source.path, inputs.processing) for run in (original, session))
+    scores = comparison.metric(
+        before, after, task, inputs.rows, name=inputs.evaluation.name, floors=floors, where=where
+    )
     return (*agreed.accuracy, *scores.accuracy), agreed.samples
 
 
@@ -237,9 +250,7 @@ def _write_manifest(
         "golden": {"file": file, "output": key, "least_cosine": least},
         "reproduce": {"tools": convert.tools(target), "calibration_sha256": inputs.digest, "seed": 0},
     }
-    pack.write_manifest(
-        folder, name=name, source=source, target=target, recipe=recipe, artifact=artifact, facts=facts
-    )
+    pack.write_manifest(folder, name=name, source=source, target=target, recipe=recipe, artifact=artifact, facts=facts)
 
 
 def _bundle(
@@ -253,7 +264,13 @@ def _bundle(
 ) -> Bundle:
     final = replace(artifact, path=path / artifact.path.name, bytes=artifact.bytes)
     return Bundle(
-        path=path, source=source, target=target, recipe=recipe, artifact=final, accuracy=accuracy, timings=timings
+        path=path,
+        source=source,
+        target=target,
+        recipe=recipe,
+        artifact=final,
+        accuracy=accuracy,
+        timings=timings,
     )
 
 

@@ -1,20 +1,20 @@
 """edgepack.toml: what a project builds, so that ``edgepack build`` needs no arguments.
 
-    model = "sentence-transformers/all-MiniLM-L6-v2"
-    targets = ["rpi", "android"]
-    recipes = ["int8"]                 # optional: the target's default for the task
+model = "sentence-transformers/all-MiniLM-L6-v2"
+targets = ["rpi", "android"]
+recipes = ["int8"]                 # optional: the target's default for the task
 
-    [recipe.int8]                      # optional: other numbers for a recipe
-    block_size = 64
+[recipe.int8]                      # optional: other numbers for a recipe
+block_size = 64
 
-    [calibration]                      # optional: inputs that the quantizer looks at
-    path = "calibration.jsonl"
+[calibration]                      # optional: inputs that the quantizer looks at
+path = "calibration.jsonl"
 
-    [evaluation]                       # optional: the task's metric, original against bundle
-    path = "stsb.csv"
-    columns = { sentence1 = 0, sentence2 = 1, score = 2 }
+[evaluation]                       # optional: the task's metric, original against bundle
+path = "stsb.csv"
+columns = { sentence1 = 0, sentence2 = 1, score = 2 }
 
-    suite = "release.toml"             # optional: what `edgepack validate` runs
+suite = "release.toml"             # optional: what `edgepack validate` runs
 """
 
 from __future__ import annotations
@@ -84,8 +84,8 @@ def template(model: str, targets: tuple[str, ...]) -> str:
         "# What this project packs; `edgepack build` reads it.\n"
         f'model = "{model}"\n'
         f"targets = [{listed}]\n"
-        "# recipes = [\"int8\"]            # else the one that measured best for the target and task\n"
-        "# suite = \"release.toml\"        # what `edgepack validate` checks\n"
+        '# recipes = ["int8"]            # else the one that measured best for the target and task\n'
+        '# suite = "release.toml"        # what `edgepack validate` checks\n'
         "\n"
         "# [evaluation]                  # the task's metric, original against bundle\n"
         '# path = "pairs.csv"\n'

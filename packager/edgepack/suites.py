@@ -1,32 +1,32 @@
 """Release suites: what a bundle must keep before it ships, read from a TOML file.
 
-    name = "release"
+name = "release"
 
-    [[check]]
-    kind = "agreement"           # with the original, on edgepack's own inputs or on `data`
-    metric = "cosine"            # cosine, sqnr_db, max_error, top1
-    statistic = "mean"           # mean, min, max
-    at_least = 0.997
+[[check]]
+kind = "agreement"           # with the original, on edgepack's own inputs or on `data`
+metric = "cosine"            # cosine, sqnr_db, max_error, top1
+statistic = "mean"           # mean, min, max
+at_least = 0.997
 
-    [[check]]
-    kind = "metric"              # the task's metric on a data set
-    metric = "spearman"
-    data = { path = "pairs.csv", columns = { sentence1 = 0, sentence2 = 1, score = 2 } }
-    at_least = 0.86
-    at_most_loss = 0.002         # below the original's value; with `sure = true` the 95 % interval must keep it
+[[check]]
+kind = "metric"              # the task's metric on a data set
+metric = "spearman"
+data = { path = "pairs.csv", columns = { sentence1 = 0, sentence2 = 1, score = 2 } }
+at_least = 0.86
+at_most_loss = 0.002         # below the original's value; with `sure = true` the 95 % interval must keep it
 
-    [[check]]
-    kind = "size"                # size, memory: "24 MB"; load, latency: "50 ms"
-    at_most = "24 MB"
-    at_most_share = 0.3          # of the original's
+[[check]]
+kind = "size"                # size, memory: "24 MB"; load, latency: "50 ms"
+at_most = "24 MB"
+at_most_share = 0.3          # of the original's
 
-    [[check]]
-    kind = "latency"
-    input = "1x128"
-    percentile = 50              # 50, 90, 99
+[[check]]
+kind = "latency"
+input = "1x128"
+percentile = 50              # 50, 90, 99
 
-    [[check]]
-    kind = "golden"              # the bundle's own vectors
+[[check]]
+kind = "golden"              # the bundle's own vectors
 """
 
 from __future__ import annotations
@@ -118,7 +118,9 @@ def read(file: Path) -> Suite:
     try:
         table = tomllib.loads(file.read_text("utf-8"))
     except FileNotFoundError as error:
-        raise ProjectError(f"there is no suite {file}", hint="see docs/release-suites.md for one to start from") from error
+        raise ProjectError(
+            f"there is no suite {file}", hint="see docs/release-suites.md for one to start from"
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ProjectError(f"{file} is not valid TOML: {error}") from error
     _known(table, {"name", "check"}, str(file))
@@ -129,7 +131,9 @@ def read(file: Path) -> Suite:
     return Suite(name=table.get("name", file.stem), checks=parsed)
 
 
-def judge(check: Check, value: float, original: float | None, interval: tuple[float, float] | None = None) -> CheckResult:
+def judge(
+    check: Check, value: float, original: float | None, interval: tuple[float, float] | None = None
+) -> CheckResult:
     """Compare a figure with a check's limits; a relative limit without an original is not measured."""
     missed = []
     for limit, bound in check.limits.items():
@@ -160,7 +164,8 @@ def _check(entry: Mapping[str, Any], place: str, root: Path) -> Check:
     if kind not in _OPTIONS:
         close = nearest(str(kind), _OPTIONS)
         raise ProjectError(
-            f"{place}: no kind {kind!r}", hint=f"did you mean {close!r}?" if close else f"known: {', '.join(_OPTIONS)}"
+            f"{place}: no kind {kind!r}",
+            hint=f"did you mean {close!r}?" if close else f"known: {', '.join(_OPTIONS)}",
         )
     _known(entry, {"kind", "name", *LIMITS, *_OPTIONS[kind]}, place)
     limits = {limit: _limit(kind, limit, entry[limit], place) for limit in LIMITS if limit in entry}
@@ -199,7 +204,9 @@ def _limit(kind: str, limit: str, value: Any, place: str) -> float:
             return _seconds(value)
         return float(value)
     except (TypeError, ValueError) as error:
-        raise ProjectError(f"{place}: {limit} = {value!r} cannot be read", hint="write 24 MB, 50 ms or a number") from error
+        raise ProjectError(
+            f"{place}: {limit} = {value!r} cannot be read", hint="write 24 MB, 50 ms or a number"
+        ) from error
 
 
 def _seconds(text: str) -> float:

@@ -124,7 +124,8 @@ def _recipe(name: str, table: Mapping[str, Any], file: Path) -> Recipe:
     _check_keys(table, {field.name for field in fields(Recipe)} - {"name"}, file)
     if "scheme" not in table:
         raise TargetError(f"{file}: recipe {name!r} lacks 'scheme'", hint="see docs/adding-a-target.md")
-    return Recipe(name=name, **{key: tuple(v) if isinstance(v, list) else v for key, v in table.items()})
+    values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in table.items()}
+    return Recipe(name=name, **values)
 
 
 def _size(text: str | int, file: Path) -> int:

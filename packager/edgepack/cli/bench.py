@@ -17,7 +17,8 @@ from edgepack.stages import bench as stage
 def bench(
     bundle: Bundle,
     shape: Annotated[
-        list[str] | None, typer.Option("--input", help="batch x tokens, for example 1x64; may repeat.", show_default=False)
+        list[str] | None,
+        typer.Option("--input", help="batch x tokens, for example 1x64; may repeat.", show_default=False),
     ] = None,
     runs: Annotated[int, typer.Option(help="At least so many runs.", min=1)] = 64,
     seconds: Annotated[float, typer.Option(help="At least so long.", min=0.0)] = 2.0,

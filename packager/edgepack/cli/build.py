@@ -14,6 +14,7 @@ from edgepack.cli.options import Json
 from edgepack.errors import UsageError
 from edgepack.records import Bundle
 from edgepack.reports import accuracy_table, sizes_table, speed_table
+from edgepack.reports.page import Table
 from edgepack.units import size
 
 _STEPS = 4  # that a bundle takes, for the progress bar
@@ -25,7 +26,8 @@ def build(
         typer.Argument(help="Hub id, folder or python:package/folder (default: edgepack.toml's).", show_default=False),
     ] = None,
     target: Annotated[
-        list[str] | None, typer.Option("--target", "-t", help="Target, with a profile as rpi:pi4; may repeat.", show_default=False)
+        list[str] | None,
+        typer.Option("--target", "-t", help="Target, with a profile as rpi:pi4; may repeat.", show_default=False),
     ] = None,
     recipe: Annotated[
         list[str] | None,
@@ -33,9 +35,13 @@ def build(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Where bundles go (default: dist).", show_default=False)] = None,
     task: Annotated[str | None, typer.Option(help="Task, where the files do not tell.", show_default=False)] = None,
-    allow_loss: Annotated[bool, typer.Option("--allow-loss", help="Keep a bundle that misses an accuracy floor.")] = False,
+    allow_loss: Annotated[
+        bool, typer.Option("--allow-loss", help="Keep a bundle that misses an accuracy floor.")
+    ] = False,
     speed: Annotated[bool, typer.Option(help="Measure the speed on this machine.")] = True,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be built and whether it fits.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be built and whether it fits.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Convert, compress and measure a model for each target."""
@@ -92,7 +98,7 @@ def _show(bundle: Bundle) -> None:
     show.table("size", sizes_table(bundle.artifact.components))
     coverage = bundle.artifact.coverage
     if coverage.total:
-        show.line(f"\n{coverage.share:.2%} of the weights compressed" + _left(bundle))
+        show.line(f"\n{coverage.share:.3%} of the weights compressed" + _left(bundle))
     show.line(f"report: {bundle.path}.html")
 
 
@@ -104,15 +110,31 @@ def _left(bundle: Bundle) -> str:
 def _show_plans(plans: list[pipeline.Plan], json: bool) -> None:
     if json:
         show.as_json(
-            [{"bundle": p.name, "target": p.target.name, "recipe": p.recipe.name, "needs": p.need, "fits": p.fits} for p in plans]
+            [
+                {
+                    "bundle": p.name,
+                    "target": p.target.name,
+                    "recipe": p.recipe.name,
+                    "needs": p.need,
+                    "fits": p.fits,
+                }
+                for p in plans
+            ]
         )
         return
     rows = [
-        [p.name, p.recipe.name, size(p.need.weights), size(p.need.activations), size(p.need.total), size(p.target.profile.memory)]
+        [
+            p.name,
+            p.recipe.name,
+            size(p.need.weights),
+            size(p.need.activations),
+            size(p.need.total),
+            size(p.target.profile.memory),
+        ]
         for p in plans
     ]
     head = ["bundle", "recipe", "weights", "activations", "in all", "the target gives"]
-    show.table("estimated memory", show.Table(head, rows, [p.fits for p in plans]))
+    show.table("estimated memory", Table(head, rows, [p.fits for p in plans]))
 
 
 def _facts(bundle: Bundle) -> dict[str, Any]:

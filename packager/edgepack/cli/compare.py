@@ -18,7 +18,8 @@ from edgepack.units import duration, size
 
 
 def compare(
-    bundles: Annotated[list[Path], typer.Argument(help="Two or more bundles.", show_default=False)], json: Json = False
+    bundles: Annotated[list[Path], typer.Argument(help="Two or more bundles.", show_default=False)],
+    json: Json = False,
 ) -> None:
     """Show what was measured about two or more bundles, a column each."""
     if len(bundles) < 2:

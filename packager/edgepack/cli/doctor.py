@@ -16,7 +16,14 @@ from edgepack.runtime import machine
 # What each extra enables, by the distributions it needs.
 _NEEDS = {
     "use bundles": ("numpy", "onnxruntime", "tokenizers", "typer", "rich"),
-    "build for ONNX targets": ("torch", "transformers", "optimum-onnx", "onnx", "safetensors", "huggingface-hub"),
+    "build for ONNX targets": (
+        "torch",
+        "transformers",
+        "optimum-onnx",
+        "onnx",
+        "safetensors",
+        "huggingface-hub",
+    ),
     "read picture files": ("pillow",),
     "read Parquet data": ("pyarrow",),
 }
@@ -27,7 +34,7 @@ def doctor(json: Json = False) -> None:
     """Show what this machine can do, and what to install for the rest."""
     versions = {name: _version(name) for names in _NEEDS.values() for name in names}
     ready = {use: all(versions[name] for name in names) for use, names in _NEEDS.items()}
-    builds = {name: ready["build for ONNX targets"] for name in known.names()}
+    builds = dict.fromkeys(known.names(), ready["build for ONNX targets"])
     if json:
         show.as_json({"edgepack": __version__, "versions": versions, "ready": ready, "targets": builds})
         return

@@ -17,7 +17,9 @@ def init(
     model: Annotated[
         str, typer.Argument(help="Hub id, folder or python:package/folder.")
     ] = "sentence-transformers/all-MiniLM-L6-v2",
-    target: Annotated[list[str] | None, typer.Option("--target", "-t", help="Target; may repeat.", show_default=False)] = None,
+    target: Annotated[
+        list[str] | None, typer.Option("--target", "-t", help="Target; may repeat.", show_default=False)
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an edgepack.toml that is there.")] = False,
 ) -> None:
     """Write an edgepack.toml in this folder."""

@@ -51,7 +51,10 @@ def _facts(listed: Manifest) -> list[list[str]]:
         ["parameters", f"{source['parameters']:,}"],
         ["target", f"{target['name']} ({target['profile']}, {target['isa']})"],
         ["runtime", f"{target['runtime']} {target['runtime_version']}"],
-        ["recipe", f"{recipe['name']}: {recipe['weight_bits']}-bit weights, {recipe['embedding_bits']}-bit embedding"],
+        [
+            "recipe",
+            f"{recipe['name']}: {recipe['weight_bits']}-bit weights, {recipe['embedding_bits']}-bit tables",
+        ],
         ["coverage", f"{share:.2%} of {coverage['total']:,} weights"],
         ["opset", str(listed.table["model"]["opset"])],
     ]

@@ -10,5 +10,6 @@ import typer
 Bundle = Annotated[Path, typer.Argument(help="A bundle: its folder or its .edgepack file.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 Threads = Annotated[
-    int | None, typer.Option(help="Threads (default: the target's, at most this machine's).", show_default=False, min=1)
+    int | None,
+    typer.Option(help="Threads (default: the target's, at most this machine's).", show_default=False, min=1),
 ]

@@ -30,7 +30,9 @@ def table(title: str, content: Table) -> None:
     """A table with a heading; rows that passed or failed are coloured. Nothing for no rows."""
     if not content.rows:
         return
-    drawn = RichTable(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    drawn = RichTable(
+        title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0)
+    )
     for name in content.head:
         drawn.add_column(name, header_style="dim", overflow="fold")
     marks = [*content.passed, *[None] * len(content.rows)]

@@ -27,12 +27,17 @@ _GOLDEN = Suite(name="golden vectors", checks=(Check(kind="golden", name="golden
 def validate(
     bundle: Bundle,
     suite: Annotated[
-        Path | None, typer.Option(help="The suite (default: edgepack.toml's, else the golden vectors).", show_default=False)
+        Path | None,
+        typer.Option(help="The suite (default: edgepack.toml's, else the golden vectors).", show_default=False),
     ] = None,
     original: Annotated[
-        str | None, typer.Option(help="The original model (default: the one the bundle was built from).", show_default=False)
+        str | None,
+        typer.Option(help="The original model (default: the one the bundle was built from).", show_default=False),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for report.html, junit.xml and report.json.", show_default=False)] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for report.html, junit.xml and report.json.", show_default=False),
+    ] = None,
     threads: Threads = None,
     json: Json = False,
 ) -> None:
@@ -41,7 +46,13 @@ def validate(
     manifest.verify(listed)
     chosen = _suite(suite)
     with show.Steps(total=len(chosen.checks)) as steps:
-        result = stage.validate(listed, chosen, original=_original(listed, chosen, original, steps), threads=threads, say=steps.step)
+        result = stage.validate(
+            listed,
+            chosen,
+            original=_original(listed, chosen, original, steps),
+            threads=threads,
+            say=steps.step,
+        )
     written = _write(result, listed, out)
     if json:
         show.as_json(data.of_suite(result))

@@ -1,8 +1,8 @@
-"""Data sets: rows from a CSV, TSV, JSONL or Parquet file or a folder of pictures, with the columns a task needs.
+"""Data sets: rows of a CSV, TSV, JSONL or Parquet file or a folder of pictures, with the columns of a task.
 
-    path = "pairs.csv"
-    columns = { sentence1 = "a", sentence2 = "b", score = 2 }   # a name, or a number where there is no header
-    limit = 500                                                 # the first so many rows
+path = "pairs.csv"
+columns = { sentence1 = "a", sentence2 = "b", score = 2 }   # a name, or a number where there is no header
+limit = 500                                                 # the first so many rows
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Self
 from edgepack import plugins
 from edgepack.errors import DataError, ProjectError, nearest
 
-Row = Mapping[str, Any]
+Row = Mapping[str | int, Any]
 _KEYS = {"path", "columns", "limit", "name"}
 _READERS = {".csv": "table", ".tsv": "table", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 
@@ -60,7 +60,8 @@ def read(spec: DataSpec, wanted: Iterable[str]) -> list[dict[str, Any]]:
     kind = "folder" if spec.path.is_dir() else _READERS.get(spec.path.suffix.lower())
     if kind is None:
         raise DataError(
-            f"{spec.path.name} is of no kind that edgepack reads", hint=f"known: {', '.join(_READERS)} and folders of pictures"
+            f"{spec.path.name} is of no kind that edgepack reads",
+            hint=f"known: {', '.join(_READERS)} and folders of pictures",
         )
     headless = any(isinstance(column, int) for column in spec.columns.values())
     rows = plugins.load_module(f"edgepack.data.{kind}").rows(spec.path, headless=headless)

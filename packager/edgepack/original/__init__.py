@@ -77,7 +77,7 @@ class Original:
             self._news = False
 
     def _save(self, folder: Path) -> None:
-        np.savez(folder / "outputs.npz", **self._memory)
+        np.savez(folder / "outputs.npz", allow_pickle=False, **self._memory)
 
     def _recall(self) -> None:
         file = cache.root() / "outputs" / cache.key_of(self._facts) / "outputs.npz"

@@ -11,7 +11,16 @@ from edgepack.reports.page import Section, Table
 from edgepack.suites import CheckResult, SuiteResult
 from edgepack.units import duration, size
 
-__all__ = ["accuracy_table", "checks_table", "figure", "of_bundle", "of_suite", "shown", "sizes_table", "speed_table"]
+__all__ = [
+    "accuracy_table",
+    "checks_table",
+    "figure",
+    "of_bundle",
+    "of_suite",
+    "shown",
+    "sizes_table",
+    "speed_table",
+]
 
 
 def of_bundle(bundle: Bundle, samples: Mapping[str, Any]) -> str:
@@ -71,7 +80,14 @@ def accuracy_table(accuracy: Sequence[Accuracy]) -> Table:
         change = f"[{a.interval[0]:+.4f}, {a.interval[1]:+.4f}]" if a.interval else "–"
         floor = "–" if a.floor is None else f"{'≥' if a.higher_is_better else '≤'} {a.floor:g}"
         rows.append(
-            [a.metric, figure(a.original, a.metric), figure(a.packed, a.metric), change, floor, f"{a.samples or '–'}"]
+            [
+                a.metric,
+                figure(a.original, a.metric),
+                figure(a.packed, a.metric),
+                change,
+                floor,
+                f"{a.samples or '–'}",
+            ]
         )
     return Table(
         ["metric", "original", "bundle", "95 % of the difference", "floor", "samples"],
@@ -144,12 +160,14 @@ def _limit(result: CheckResult, key: str, value: float) -> str:
 def _skipped(bundle: Bundle) -> Table:
     coverage = bundle.artifact.coverage
     rows = [[skipped.tensor, skipped.reason] for skipped in coverage.skipped]
-    rows.append(["compressed in all", f"{coverage.share:.2%} of {coverage.total:,} weights"])
+    rows.append(["compressed in all", f"{coverage.share:.3%} of {coverage.total:,} weights"])
     return Table(["weight", "why"], rows, [])
 
 
 def _sample_plots(samples: Mapping[str, Any]) -> list[str]:
-    return [plots.histogram([float(v) for v in samples[name]], name) for name in ("cosine", "sqnr_db") if name in samples]
+    return [
+        plots.histogram([float(v) for v in samples[name]], name) for name in ("cosine", "sqnr_db") if name in samples
+    ]
 
 
 def _latency_plot(timings: Sequence[Timing]) -> list[str]:

@@ -80,7 +80,11 @@ def bars(values: Sequence[tuple[str, float, str]]) -> str:
 
 def _axis(low: float, high: float, tallest: int | None) -> str:
     base = _HEIGHT - _MARGIN
-    top = "" if tallest is None else f'<text class="tick" x="{_MARGIN - 6}" y="{_MARGIN + 4}" text-anchor="end">{tallest}</text>'
+    top = (
+        ""
+        if tallest is None
+        else f'<text class="tick" x="{_MARGIN - 6}" y="{_MARGIN + 4}" text-anchor="end">{tallest}</text>'
+    )
     return (
         f'<line class="axis" x1="{_MARGIN}" x2="{_WIDTH - _MARGIN}" y1="{base}" y2="{base}"/>{top}'
         f'<text class="tick" x="{_MARGIN}" y="{base + 18}">{low:.5g}</text>'

@@ -86,7 +86,9 @@ def _limits(archive: zipfile.ZipFile, file: Path) -> dict[str, int]:
     for name in names:
         if not name.endswith("/") and name not in limits and name not in {MANIFEST, MEASUREMENTS}:
             inside(Path("."), name)
-            raise BundleUnsafe(f"{file} holds {name!r}, which its manifest does not list", hint="do not use this bundle")
+            raise BundleUnsafe(
+                f"{file} holds {name!r}, which its manifest does not list", hint="do not use this bundle"
+            )
     return limits
 
 

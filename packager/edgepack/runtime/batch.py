@@ -13,7 +13,10 @@ BATCH = 8
 
 
 def in_batches(
-    examples: Sequence[E], size: int, step: Callable[[list[E]], Sequence[R]], length: Callable[[E], int] | None = None
+    examples: Sequence[E],
+    size: int,
+    step: Callable[[list[E]], Sequence[R]],
+    length: Callable[[E], int] | None = None,
 ) -> list[R]:
     """``step`` over batches of at most ``size``; with ``length``, alike ones share a batch and little is padded."""
     order = sorted(range(len(examples)), key=lambda i: length(examples[i])) if length else list(range(len(examples)))

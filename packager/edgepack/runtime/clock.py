@@ -54,7 +54,11 @@ def measure(
 
 
 def request(
-    inputs: Sequence[tuple[str, Mapping[str, Array]]], threads: int, target_isa: str, runs: int, seconds: float
+    inputs: Sequence[tuple[str, Mapping[str, Array]]],
+    threads: int,
+    target_isa: str,
+    runs: int,
+    seconds: float,
 ) -> dict[str, Any]:
     """What is asked of a measuring process, in JSON's types."""
     return {

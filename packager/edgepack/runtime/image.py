@@ -39,7 +39,7 @@ class ImageInput:
             image = resize(image, *_size(image, facts["resize"]), str(facts["resample"]))
         if facts.get("crop"):
             image = crop(image, int(facts["crop"]["height"]), int(facts["crop"]["width"]))
-        values = image.astype(np.float32) * np.float32(facts["scale"]) + np.float32(facts.get("offset", 0.0))
+        values: Array = image.astype(np.float32) * np.float32(facts["scale"]) + np.float32(facts.get("offset", 0.0))
         values = (values - np.array(facts["mean"], np.float32)) / np.array(facts["std"], np.float32)
         return np.ascontiguousarray(values.transpose(2, 0, 1))
 
@@ -88,10 +88,13 @@ def crop(image: Array, height: int, width: int) -> Array:
     top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
     if top < 0 or left < 0:
         grown = np.zeros((max(height, image.shape[0]), max(width, image.shape[1]), image.shape[2]), image.dtype)
-        y, x = math.ceil((grown.shape[0] - image.shape[0]) / 2), math.ceil((grown.shape[1] - image.shape[1]) / 2)
+        y, x = (
+            math.ceil((grown.shape[0] - image.shape[0]) / 2),
+            math.ceil((grown.shape[1] - image.shape[1]) / 2),
+        )
         grown[y : y + image.shape[0], x : x + image.shape[1]] = image
         image, top, left = grown, max(top, 0), max(left, 0)
-    return image[top : top + height, left : left + width]
+    return np.asarray(image[top : top + height, left : left + width])
 
 
 def resize(image: Array, height: int, width: int, resample: str) -> Array:
@@ -101,7 +104,7 @@ def resize(image: Array, height: int, width: int, resample: str) -> Array:
     if resample == "nearest":
         rows = ((np.arange(height) + 0.5) * image.shape[0] / height).astype(int)
         columns = ((np.arange(width) + 0.5) * image.shape[1] / width).astype(int)
-        return image[rows][:, columns]
+        return np.asarray(image[rows][:, columns])
     across = _weights(image.shape[1], width, *_FILTERS[resample])
     down = _weights(image.shape[0], height, *_FILTERS[resample])
     if image.shape[1] != width:
@@ -129,7 +132,7 @@ def _weights(size: int, wanted: int, kernel: Callable[[Array], Array], support: 
 
 
 def _triangle(x: Array) -> Array:
-    return np.maximum(1 - np.abs(x), 0)
+    return np.asarray(np.maximum(1 - np.abs(x), 0))
 
 
 def _box(x: Array) -> Array:
@@ -141,11 +144,11 @@ def _cubic(x: Array) -> Array:
     x, a = np.abs(x), -0.5
     near = ((a + 2) * x - (a + 3)) * x * x + 1
     far = (((x - 5) * x + 8) * x - 4) * a
-    return np.where(x < 1, near, np.where(x < 2, far, 0.0))
+    return np.asarray(np.where(x < 1, near, np.where(x < 2, far, 0.0)))
 
 
 def _lanczos(x: Array) -> Array:
-    return np.where(np.abs(x) < 3, np.sinc(x) * np.sinc(x / 3), 0.0)
+    return np.asarray(np.where(np.abs(x) < 3, np.sinc(x) * np.sinc(x / 3), 0.0))
 
 
 _FILTERS: dict[str, tuple[Callable[[Array], Array], float]] = {

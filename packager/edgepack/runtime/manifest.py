@@ -39,7 +39,7 @@ class Manifest:
     @property
     def model_file(self) -> Path:
         """Where the model lies."""
-        return self.folder / self.table["model"]["file"]
+        return self.folder / str(self.table["model"]["file"])
 
     @property
     def processing(self) -> Mapping[str, Any]:
@@ -82,7 +82,10 @@ def read(folder: Path) -> Manifest:
     except (ValueError, KeyError, TypeError) as error:
         raise BundleError(f"{file} cannot be read", hint=_REBUILD) from error
     if not isinstance(schema, int) or schema > SCHEMA:
-        raise BundleTooNew(f"{folder} has schema {schema}; this edgepack reads up to {SCHEMA}", hint="pip install -U edgepack")
+        raise BundleTooNew(
+            f"{folder} has schema {schema}; this edgepack reads up to {SCHEMA}",
+            hint="pip install -U edgepack",
+        )
     manifest = Manifest(folder, table)
     _check_shape(manifest)
     for name in table["files"]:
@@ -128,7 +131,13 @@ def _check_shape(manifest: Manifest) -> None:
     """What the runtime relies on is there; the JSON Schema says it in full."""
     table = manifest.table
     try:
-        known = [table["name"], table["task"], table["processing"], table["target"]["threads"], table["target"]["isa"]]
+        known = [
+            table["name"],
+            table["task"],
+            table["processing"],
+            table["target"]["threads"],
+            table["target"]["isa"],
+        ]
         files, model = table["files"], table["model"]
         known += [model["inputs"], model["outputs"], *(entry["sha256"] for entry in files.values())]
         file = model["file"]

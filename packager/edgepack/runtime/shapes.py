@@ -31,7 +31,8 @@ def feeds(manifest: Manifest, shape: str) -> Feeds:
     match = re.fullmatch(r"(\d+)x(\d+)", shape)
     if not match or int(match[2]) > manifest.processing["max_length"] or not int(match[1]) * int(match[2]):
         raise InputError(
-            f"no input {shape!r}", hint=f"write batch x tokens, for example 1x{manifest.processing['max_length']} at most"
+            f"no input {shape!r}",
+            hint=f"write batch x tokens, for example 1x{manifest.processing['max_length']} at most",
         )
     return {spec.name: _tokens(spec.name, int(match[1]), int(match[2])) for spec in manifest.inputs}
 

@@ -30,7 +30,9 @@ class TextInput:
         self.max_length = int(processing["max_length"])
         self.tokenizer.enable_truncation(self.max_length)
         self.tokenizer.enable_padding(
-            pad_id=self.pad_id, pad_token=self.pad_token, direction=str(processing.get("padding_side", "right"))
+            pad_id=self.pad_id,
+            pad_token=self.pad_token,
+            direction=str(processing.get("padding_side", "right")),
         )
 
     def encode(self, texts: Sequence[str | tuple[str, str]]) -> tuple[Feeds, list[Encoding]]:

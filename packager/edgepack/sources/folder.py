@@ -12,5 +12,7 @@ def fetch(reference: str, say: Say) -> Fetched:
     """The folder itself. Raises ModelNotFound."""
     path = Path(reference).expanduser()
     if not path.is_dir():
-        raise ModelNotFound(f"there is no folder {reference}", hint="give a model folder, a hub id or python:package/folder")
+        raise ModelNotFound(
+            f"there is no folder {reference}", hint="give a model folder, a hub id or python:package/folder"
+        )
     return Fetched(path.resolve(), path.resolve().name)

@@ -38,9 +38,7 @@ def fetch(reference: str, say: Say) -> Fetched:
     try:
         commit = _commit(repository, revision or None)
         say(f"downloading {repository} at {commit[:12]}")
-        path = snapshot_download(
-            repository, revision=commit, allow_patterns=_WANTED, ignore_patterns=_UNWANTED
-        )
+        path = snapshot_download(repository, revision=commit, allow_patterns=_WANTED, ignore_patterns=_UNWANTED)
     except (GatedRepoError, RepositoryNotFoundError, HFValidationError) as error:
         raise ModelNotFound(
             f"the hub has no model {repository!r} that you may read",

@@ -14,7 +14,9 @@ def fetch(reference: str, say: Say) -> Fetched:
     package, _, inside = reference.removeprefix("python:").partition("/")
     spec = importlib.util.find_spec(package) if package.isidentifier() else None
     if spec is None or not spec.submodule_search_locations:
-        raise ModelNotFound(f"no Python package {package!r} is installed", hint=f"pip install {package.replace('_', '-')}")
+        raise ModelNotFound(
+            f"no Python package {package!r} is installed", hint=f"pip install {package.replace('_', '-')}"
+        )
     root = Path(next(iter(spec.submodule_search_locations))).resolve()
     path = (root / inside).resolve()
     if not path.is_dir() or not path.is_relative_to(root):

@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -125,7 +125,7 @@ def _name_dtype(config: Path, recipe: Recipe) -> None:
 
 
 def write_golden(
-    folder: Path, feeds: list[Mapping[str, np.ndarray]], outputs: list[np.ndarray], name: str
+    folder: Path, feeds: Sequence[Mapping[str, np.ndarray]], outputs: Sequence[np.ndarray], name: str
 ) -> str:
     """golden.safetensors: inputs and the original's output ``name``; the file's name."""
     tensors: dict[str, np.ndarray] = {}

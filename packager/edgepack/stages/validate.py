@@ -6,8 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from edgepack import comparison, plugins, suites
 from edgepack.errors import UsageError
 from edgepack.original import Original
@@ -86,7 +84,10 @@ def validate(
 
 def _agreement(bench: _Bench, check: Check) -> CheckResult:
     if check.metric not in bench.task.MEASURES:
-        raise UsageError(f"{bench.task.NAME} has no measure {check.metric!r}", hint=f"it has {', '.join(bench.task.MEASURES)}")
+        raise UsageError(
+            f"{bench.task.NAME} has no measure {check.metric!r}",
+            hint=f"it has {', '.join(bench.task.MEASURES)}",
+        )
     if bench.original is None:
         return _unmeasured(check, "the original model is not here")
     key = repr(check.data)
@@ -96,18 +97,26 @@ def _agreement(bench: _Bench, check: Check) -> CheckResult:
         if check.data is not None:
             examples = bench.task.inputs(comparison.rows(bench.task, check.data, bench.task.INPUTS))
         agreed = comparison.agreement(
-            bench.original, bench.session, bench.task, comparison.batches(model, examples), floors={}, where=bench.where
+            bench.original,
+            bench.session,
+            bench.task,
+            comparison.batches(model, examples),
+            floors={},
+            where=bench.where,
         )
         bench.agreed[key] = agreed
         bench.accuracy += agreed.accuracy
         bench.samples |= {name: [float(v) for v in values] for name, values in agreed.samples.items()}
     values = bench.agreed[key].samples[check.metric]
-    return suites.judge(check, float({"mean": np.mean, "min": np.min, "max": np.max}[check.statistic](values)), None)
+    return suites.judge(check, float(comparison.REDUCE[check.statistic](values)), None)
 
 
 def _metric(bench: _Bench, check: Check) -> CheckResult:
     if check.metric not in bench.task.METRICS:
-        raise UsageError(f"{bench.task.NAME} has no metric {check.metric!r}", hint=f"it has {', '.join(bench.task.METRICS)}")
+        raise UsageError(
+            f"{bench.task.NAME} has no metric {check.metric!r}",
+            hint=f"it has {', '.join(bench.task.METRICS)}",
+        )
     assert check.data is not None  # suites.py has seen to it
     key = repr(check.data)
     if key not in bench.scored:
@@ -208,7 +217,12 @@ def _reference(bench: _Bench, shape: str) -> Timing:
         asked = clock.request(
             [(shape, feeds(bench.manifest, shape))], bench.threads, bench.manifest.isa, _RUNS, _SECONDS
         )
-        asked |= {"task": source.task, "path": str(source.path), "model_type": source.model_type, "name": source.name}
+        asked |= {
+            "task": source.task,
+            "path": str(source.path),
+            "model_type": source.model_type,
+            "name": source.name,
+        }
         (bench.references[shape],) = clock.ask("edgepack.original.clock", source.name, asked)
     return bench.references[shape]
 

@@ -13,7 +13,7 @@ from edgepack.runtime.types import Array, Feeds, Outputs
 
 
 class Task(Protocol):
-    """What a module of this package offers; third parties' come through the entry points ``edgepack.tasks``."""
+    """What a module of this package offers; third parties' through the entry points ``edgepack.tasks``."""
 
     NAME: str
     TITLE: str

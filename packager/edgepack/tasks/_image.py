@@ -52,7 +52,7 @@ def example(value: Any) -> Any:
 
 def _picture(rng: np.random.Generator) -> Array:
     height, width = (int(side) for side in rng.integers(96, 320, 2))
-    y, x = np.mgrid[0:1:height * 1j, 0:1:width * 1j]
+    y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
     field = np.zeros((height, width, 3))
     for channel in range(3):
         for _ in range(4):

@@ -10,18 +10,34 @@ from typing import Any
 from edgepack.errors import ModelError
 from edgepack.tasks import table
 
-_TYPED = {"bert", "electra", "albert", "mobilebert", "convbert", "roformer", "squeezebert", "big_bird", "funnel"}
-_OFFSET = {"roberta", "xlm-roberta", "camembert", "mpnet", "longformer"}  # positions start after the padding id
+_TYPED = {
+    "bert",
+    "electra",
+    "albert",
+    "mobilebert",
+    "convbert",
+    "roformer",
+    "squeezebert",
+    "big_bird",
+    "funnel",
+}
+_OFFSET = {
+    "roberta",
+    "xlm-roberta",
+    "camembert",
+    "mpnet",
+    "longformer",
+}  # positions start after the padding id
 _NO_LIMIT = 100_000  # tokenizers without a length say 1e30
 _USUAL = 512
 
 
 def processing(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
-    """max_length, inputs and padding, from tokenizer_config.json, config.json and sentence_bert_config.json."""
+    """max_length, inputs and padding, from the tokenizer's, the model's and sentence-transformers' configs."""
     if not (folder / "tokenizer.json").is_file():
         raise ModelError(
             f"{folder} has no tokenizer.json",
-            hint="write one: python -c \"from transformers import AutoTokenizer as T; "
+            hint='write one: python -c "from transformers import AutoTokenizer as T; '
             f"T.from_pretrained('{folder.name}').save_pretrained('{folder.name}')\"",
         )
     tokens = table(folder / "tokenizer_config.json")

@@ -13,7 +13,14 @@ from edgepack.tasks import _image
 NAME = "image-embedding"
 TITLE = "pictures to vectors"
 AUTO = "AutoModel"
-ARCHITECTURES = ("ViTModel", "DeiTModel", "Dinov2Model", "BeitModel", "CLIPVisionModelWithProjection", "ResNetModel")
+ARCHITECTURES = (
+    "ViTModel",
+    "DeiTModel",
+    "Dinov2Model",
+    "BeitModel",
+    "CLIPVisionModelWithProjection",
+    "ResNetModel",
+)
 OUTPUTS = ("last_hidden_state", "image_embedding")
 MEASURES = ("cosine", "sqnr_db", "max_error")
 INPUTS = ("image",)

@@ -33,7 +33,7 @@ _POOLINGS = {
 
 
 def processing(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
-    """The tokenizer's numbers, and how token vectors become one. Raises UnsupportedModel for unknown modules."""
+    """The tokenizer's numbers, and how token vectors become one. Raises UnsupportedModel."""
     pooling, normalize = "mean", False
     for module in _modules(folder):
         kind = str(module["type"]).rsplit(".", 1)[-1]

@@ -14,7 +14,7 @@ import numpy as np
 
 from edgepack import cache, plugins
 from edgepack.original import Original
-from edgepack.records import Artifact, Recipe, Source, Target
+from edgepack.records import Artifact, Recipe, Target
 
 SUFFIX = ".onnx"
 _TOOLS = ("torch", "transformers", "optimum-onnx", "onnx", "onnxruntime")
@@ -47,9 +47,7 @@ def prepare(original: Original, target: Target, config: Mapping[str, Any]) -> Pa
     return cache.fetch("exports", facts, make) / "model.onnx"
 
 
-def compress(
-    prepared: Path, out: Path, recipe: Recipe, calibration: Sequence[Mapping[str, np.ndarray]]
-) -> Artifact:
+def compress(prepared: Path, out: Path, recipe: Recipe, calibration: Sequence[Mapping[str, np.ndarray]]) -> Artifact:
     """Compress ``prepared`` as ``recipe`` says and describe what came of it."""
     scheme = plugins.load("formats.onnx.schemes", recipe.scheme)
     contents = plugins.load_module("edgepack.formats.onnx.contents")

@@ -20,8 +20,8 @@ def collect(
 ) -> dict[str, Array]:
     """float32 [rows, k] per name: what the activation holds for the tokens that are no padding.
 
-    Rows are spread evenly over ``feeds``. The model is written to ``scratch``, so that the session reads it from there
-    and no second copy is held.
+    Rows are spread evenly over ``feeds``. The session reads the model from the file ``scratch``, so that no second
+    copy of the weights is held.
     """
     wanted = sorted(set(names))
     known = {output.name for output in model.graph.output}

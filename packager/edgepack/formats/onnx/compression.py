@@ -18,9 +18,7 @@ Step = Callable[[Graph, Linear, Array | None], None]
 _SMALLEST = 256  # values; a smaller weight is a bias or a norm, not worth a scale
 
 
-def run(
-    model: Path, out: Path, recipe: Recipe, calibration: Sequence[Mapping[str, Array]], step: Step
-) -> Coverage:
+def run(model: Path, out: Path, recipe: Recipe, calibration: Sequence[Mapping[str, Array]], step: Step) -> Coverage:
     """Compress ``model`` to ``out``: ``step`` rewrites one linear layer, given a sample of what enters it.
 
     The coverage counts every weight that is no vector; what was left, and why, is listed.

@@ -17,7 +17,7 @@ _STORED = ("_q8", "_q4", "_scale", "_smooth", "_t", "_quantized", "_zero_point")
 
 
 def describe(path: Path, coverage: Coverage, original: Path) -> Artifact:
-    """The Artifact of the model at ``path``, compressed from ``original`` (whose parameters the bits are counted by).
+    """The Artifact of the model at ``path``; its bits are counted by the parameters of ``original``.
 
     Raises ConversionError when inputs or outputs are not the original's, or a weight is not finite.
     """
@@ -85,9 +85,9 @@ def _check_interface(before: onnx.ModelProto, after: onnx.ModelProto) -> None:
 
 
 def _check_finite(tensor: onnx.TensorProto) -> None:
-    if tensor.data_type in (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16):
-        if not np.isfinite(onnx.numpy_helper.to_array(tensor)).all():
-            raise ConversionError(f"the weight {tensor.name} is not finite after compression")
+    floats = tensor.data_type in (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16)
+    if floats and not np.isfinite(onnx.numpy_helper.to_array(tensor)).all():
+        raise ConversionError(f"the weight {tensor.name} is not finite after compression")
 
 
 def _spec(value: onnx.ValueInfoProto) -> TensorSpec:

@@ -6,6 +6,7 @@ import logging
 import warnings
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import onnx
 from optimum.exporters.onnx import export as optimum_export
@@ -39,7 +40,7 @@ def export(module: nn.Module, task: ModuleType, out: Path, *, opset: int, ir_ver
     with warnings.catch_warnings():
         # the tracer warns of every Python number in the model's code; agreement is measured afterwards
         warnings.simplefilter("ignore")
-        inputs, outputs = optimum_export(module, config, out, opset=opset)
+        _, outputs = optimum_export(module, config, out, opset=opset)
     module.eval()  # the exporter may leave it in training mode
     model = onnx.load(out)
     model.ir_version = ir_version
@@ -47,8 +48,8 @@ def export(module: nn.Module, task: ModuleType, out: Path, *, opset: int, ir_ver
     onnx.save(model, out)
 
 
-def _config(module: nn.Module, task: ModuleType) -> OnnxConfig:
-    """optimum's description of the architecture, with our embedding among its outputs."""
+def _config(module: Any, task: ModuleType) -> OnnxConfig:
+    """Optimum's description of the architecture, with our embedding among its outputs."""
     name = _OPTIMUM_TASKS[task.NAME]
     model_type = module.config.model_type
     try:

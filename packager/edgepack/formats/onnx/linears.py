@@ -60,7 +60,16 @@ _SIGNS = {
     "embedding": ("embeddings", "embed_tokens", "wte", "wpe"),
     "attention": ("attention", "attn", "query", "key_proj", "qkv", "q_lin", "k_lin", "v_lin", "out_lin"),
     "mlp": ("intermediate", "mlp", "ffn", "fc1", "fc2", "lin1", "lin2", "feed_forward"),
-    "head": ("classifier", "qa_outputs", "cls", "lm_head", "vocab_", "pre_classifier", "score", "predictions"),
+    "head": (
+        "classifier",
+        "qa_outputs",
+        "cls",
+        "lm_head",
+        "vocab_",
+        "pre_classifier",
+        "score",
+        "predictions",
+    ),
     "conv": ("conv", "patch", "stem"),
 }
 
@@ -82,7 +91,7 @@ def normalise(graph: Graph) -> None:
 
 
 def _split_gemm(graph: Graph, node: NodeProto) -> None:
-    """alpha A B + beta C as MatMul and Add; with a transposed A, or factors, the node stays."""
+    """Alpha A B + beta C as MatMul and Add; with a transposed A, or factors, the node stays."""
     facts = attributes(node)
     plain = not facts.get("transA") and facts.get("alpha", 1.0) == 1.0 and facts.get("beta", 1.0) == 1.0
     if not plain or not graph.is_float(node.input[1]):
@@ -122,7 +131,13 @@ def _split_attention(graph: Graph, node: NodeProto) -> None:
         [
             helper.make_node("MatMul", [inputs[0], inputs[1]], [f"{name}_qkv"], name=f"{name}_qkv"),
             helper.make_node("Split", [f"{name}_qkv", sizes], parts, name=f"{name}_split", axis=-1),
-            contrib("MultiHeadAttention", [*parts, *_trimmed(inputs[2:4])], [name], num_heads=facts["num_heads"], **keep),
+            contrib(
+                "MultiHeadAttention",
+                [*parts, *_trimmed(inputs[2:4])],
+                [name],
+                num_heads=facts["num_heads"],
+                **keep,
+            ),
         ],
     )
 

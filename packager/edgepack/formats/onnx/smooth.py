@@ -15,7 +15,14 @@ import numpy as np
 from edgepack.formats.onnx.graph import Array
 
 # (a, floor as a share of the loudest channel); None: no smoothing
-CANDIDATES: tuple[tuple[float, float] | None, ...] = (None, (0.75, 0.02), (0.75, 0.1), (0.75, 0.3), (1.0, 0.2), (1.0, 0.3))
+CANDIDATES: tuple[tuple[float, float] | None, ...] = (
+    None,
+    (0.75, 0.02),
+    (0.75, 0.1),
+    (0.75, 0.3),
+    (1.0, 0.2),
+    (1.0, 0.3),
+)
 _ROWS = 192  # of each half: the error is a mean over them, more change nothing
 _WORTH = 0.8  # smoothing costs a multiplication at run time, so it must take away a fifth of the error
 
@@ -42,7 +49,7 @@ def factors(rows: Array, weight: Array, quantized: Rounding, activation: Roundin
 
 
 def _of(rows: Array, weight: Array, candidate: tuple[float, float] | None) -> Array:
-    """s with a geometric mean of 1."""
+    """S with a geometric mean of 1."""
     if candidate is None:
         return np.ones(len(weight), np.float32)
     power, floor = candidate

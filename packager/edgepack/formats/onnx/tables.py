@@ -73,7 +73,11 @@ def _blocks(graph: Graph, table: Table, bits: int) -> None:
     values, scale = (np.concatenate(column) for column in zip(*parts, strict=True))
     node = contrib(
         "GatherBlockQuantized",
-        [graph.add(f"{table.weight}_q{bits}", values), table.node.input[1], graph.add(f"{table.weight}_scale", scale)],
+        [
+            graph.add(f"{table.weight}_q{bits}", values),
+            table.node.input[1],
+            graph.add(f"{table.weight}_scale", scale),
+        ],
         [table.node.output[0]],
         bits=bits,
         block_size=size,

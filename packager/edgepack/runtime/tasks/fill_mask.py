@@ -50,12 +50,18 @@ class Model:
     def _step(self, batch: list[str], top: int) -> list[list[Filled]]:
         feeds = self.feeds(batch)
         logits = self._run(feeds)["logits"]
-        return [self._best(text, *row, top) for text, row in zip(batch, zip(feeds["input_ids"], logits, strict=True), strict=True)]
+        return [
+            self._best(text, *row, top)
+            for text, row in zip(batch, zip(feeds["input_ids"], logits, strict=True), strict=True)
+        ]
 
     def _best(self, text: str, ids: Array, logits: Array, top: int) -> list[Filled]:
         places = np.flatnonzero(ids == self._mask_id)
         if not len(places):
-            raise InputError(f"the text has no {self._mask}", hint=f'write for example "Paris is the {self._mask} of France."')
+            raise InputError(
+                f"the text has no {self._mask}",
+                hint=f'write for example "Paris is the {self._mask} of France."',
+            )
         scores = softmax(logits[places[0]])
         order = np.argsort(-scores, kind="stable")[:top]
         tokens = [self.text.tokenizer.decode([int(i)]).strip() for i in order]

@@ -35,7 +35,5 @@ class Model:
         return in_batches(
             examples,
             batch_size,
-            lambda batch: [
-                labels(row, self._names, self._problem) for row in self._run(self.feeds(batch))["logits"]
-            ],
+            lambda batch: [labels(row, self._names, self._problem) for row in self._run(self.feeds(batch))["logits"]],
         )

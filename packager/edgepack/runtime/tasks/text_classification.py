@@ -25,7 +25,7 @@ class Model:
     def classify(self, texts: Text | Sequence[Text], *, batch_size: int = BATCH) -> Any:
         """A list of Label per text; one text (or one pair, as a tuple) gives one list. Raises InputError."""
         if isinstance(texts, str | tuple):
-            return self.predict([texts])[0]  # type: ignore[list-item]  # a tuple is one pair
+            return self.predict([texts])[0]
         return self.predict(many(texts), batch_size=batch_size)
 
     def feeds(self, examples: Sequence[Text]) -> Feeds:
@@ -37,8 +37,6 @@ class Model:
         return in_batches(
             examples,
             batch_size,
-            lambda batch: [
-                labels(row, self._names, self._problem) for row in self._run(self.feeds(batch))["logits"]
-            ],
+            lambda batch: [labels(row, self._names, self._problem) for row in self._run(self.feeds(batch))["logits"]],
             text_length,
         )

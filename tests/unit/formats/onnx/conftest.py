@@ -1,4 +1,4 @@
-"""Tiny models with random weights, exported and fused once; their weights are large enough that mistakes show."""
+"""Tiny models with random weights, exported and fused once; large weights, so that mistakes show."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Export
             export(module, task, plain, opset=OPSET, ir_version=IR_VERSION)
             config = module.config
             width = getattr(config, "hidden_size", None) or getattr(config, "dim", 0)
-            heads = getattr(config, "num_attention_heads", 0)
+            heads = getattr(config, "num_attention_heads", 0) or getattr(config, "n_heads", 0)
             fuse(plain, fused, model_type=config.model_type, heads=heads, hidden=width)
             feeds = _pictures(module) if "image" in task_name else _texts(module)
             made[name] = Exported(module, task, plain, fused, feeds)

@@ -12,7 +12,7 @@ def weight():
 
 
 def saturating(activation, weight):
-    """vpmaddubsw by hand: the 16-bit saturating sums of neighbouring u8 * s8 products, then exact sums [n, N]."""
+    """vpmaddubsw by hand: saturating 16-bit sums of neighbouring u8 * s8 products, added up [n, N]."""
     products = activation[:, :, None].astype(np.int64) * weight[None].astype(np.int64)
     pairs = products.reshape(len(activation), -1, 2, weight.shape[1]).sum(2)
     return pairs.clip(-32768, 32767).sum(1)

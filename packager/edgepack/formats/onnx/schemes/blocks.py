@@ -36,7 +36,14 @@ def quantize(model: Path, out: Path, recipe: Recipe, calibration: Sequence[Mappi
         ]
         k, n = linear.shape
         product = contrib(
-            "MatMulNBits", inputs, [linear.output], K=k, N=n, bits=bits, block_size=size, accuracy_level=_ACCURACY_LEVEL
+            "MatMulNBits",
+            inputs,
+            [linear.output],
+            K=k,
+            N=n,
+            bits=bits,
+            block_size=size,
+            accuracy_level=_ACCURACY_LEVEL,
         )
         graph.rewrite(linear.node, [*nodes, product])
 
