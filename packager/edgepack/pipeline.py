@@ -120,7 +120,7 @@ def build(request: Request, progress: Progress) -> tuple[Bundle, ...]:
 def _one(
     request: Request, original: Original, target: Target, recipe: Recipe, inputs: _Inputs, progress: Progress
 ) -> Bundle:
-    source, task = original.source, inputs.task
+    source = original.source
     name = bundle_name(source, target, recipe)
     with pack.workspace(request.out, name) as folder:
         progress.step(f"{name}: exporting")

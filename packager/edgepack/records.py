@@ -124,6 +124,7 @@ class Component:
 
     @property
     def bits_per_weight(self) -> float:
+        """Stored bits per weight of the original."""
         return 8 * self.bytes / self.parameters if self.parameters else 0.0
 
 
@@ -145,6 +146,7 @@ class Coverage:
 
     @property
     def share(self) -> float:
+        """The compressed part, 0..1; 1 where there was nothing to compress."""
         return self.compressed / self.total if self.total else 1.0
 
 

@@ -99,6 +99,7 @@ class SentenceEncoder(nn.Module):
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None
     ) -> dict[str, Tensor]:
+        """``last_hidden_state`` [batch, tokens, hidden] and ``sentence_embedding`` [batch, hidden]."""
         types = {"token_type_ids": token_type_ids} if self.accepts_types else {}
         hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask, **types).last_hidden_state
         pooled = _POOLINGS[self.pooling](hidden, attention_mask.unsqueeze(-1).to(hidden.dtype))
@@ -143,6 +144,7 @@ class ImageEncoder(nn.Module):
         self.encoder, self.config = encoder, encoder.config
 
     def forward(self, pixel_values: Tensor) -> dict[str, Tensor]:
+        """``last_hidden_state`` [batch, tokens, hidden] and ``image_embedding`` [batch, hidden]."""
         outputs = self.encoder(pixel_values=pixel_values)
         found = [outputs.get(name) for name in ("image_embeds", "pooler_output")]
         embedding = next((value for value in found if value is not None), None)

@@ -88,5 +88,6 @@ tr.bad td{color:var(--bad)}
 figure{margin:0;max-width:460px}figcaption{color:var(--soft);font-size:12.5px}
 svg{width:100%;height:auto}svg text{fill:var(--ink);font-size:12px}svg .tick{fill:var(--soft)}
 .mark{fill:var(--mark)}.dot{fill:var(--mark);opacity:.45}
-.axis,.rule{stroke:var(--soft);stroke-width:1}.rule{stroke-dasharray:3 3}.bar{stroke:var(--mark);stroke-width:7;stroke-linecap:round}
+.axis,.rule{stroke:var(--soft);stroke-width:1}.rule{stroke-dasharray:3 3}
+.bar{stroke:var(--mark);stroke-width:7;stroke-linecap:round}
 """

@@ -20,7 +20,8 @@ def histogram(values: Sequence[float], name: str) -> str:
     tallest = max(int(counts.max()), 1)
     bars = "".join(
         f'<rect class="mark" x="{_MARGIN + i * width + 0.5:.1f}" width="{width - 1:.1f}" '
-        f'y="{_HEIGHT - _MARGIN - h:.1f}" height="{h:.1f}"><title>{edges[i]:.5g} to {edges[i + 1]:.5g}: {count}</title></rect>'
+        f'y="{_HEIGHT - _MARGIN - h:.1f}" height="{h:.1f}">'
+        f"<title>{edges[i]:.5g} to {edges[i + 1]:.5g}: {count}</title></rect>"
         for i, count in enumerate(counts)
         if (h := count / tallest * (_HEIGHT - 2 * _MARGIN))
     )

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 import math
+import shutil
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from onnxruntime.transformers.fusion_options import AttentionMaskFormat, FusionOptions
 from onnxruntime.transformers.optimizer import optimize_by_fusion
 
@@ -35,21 +36,19 @@ def fuse(model: Path, out: Path, *, model_type: str, heads: int, hidden: int) ->
     A graph without such patterns (a convolutional network) comes out as it was.
     Raises ConversionError when the fused graph has other inputs or outputs.
     """
-    before = _interface(onnx.load(model, load_external_data=False))
     with tempfile.TemporaryDirectory(dir=out.parent) as folder:
         light = _set_weights_aside(model, Path(folder))
+        before = _interface(light)
         if heads and hidden:
             _join_scales(light, (hidden / heads) ** -0.5)
         fused: ModelProto = optimize_by_fusion(
             light, _OPTIMIZERS.get(model_type, "bert"), heads, hidden, _options()
         ).model
-        del light
-        onnx.load_external_data_for_model(fused, folder)
-    _import_contrib(fused)
-    _name_weights(fused)
-    if _interface(fused) != before:
-        raise ConversionError(f"fusing changed the graph's interface: {before} became {_interface(fused)}")
-    onnx.save(fused, out)
+        _import_contrib(fused)
+        _name_weights(fused)
+        if _interface(fused) != before:
+            raise ConversionError(f"fusing changed the interface: {before} became {_interface(fused)}")
+        _write(fused, Path(folder), out)
 
 
 def _options() -> FusionOptions:
@@ -78,6 +77,49 @@ def _set_weights_aside(model: Path, folder: Path) -> ModelProto:
             onnx.external_data_helper.set_external_data(tensor, "weights")
     onnx.save(proto, folder / "light.onnx")
     return onnx.load(folder / "light.onnx", load_external_data=False)
+
+
+def _write(model: ModelProto, folder: Path, out: Path) -> None:
+    """Write ``model`` to ``out`` with the weights that lie in ``folder``, holding one of them at a time.
+
+    onnx.save would hold three copies of them all. This is protobuf's wire format: a message is its tag
+    (field << 3 | 2), its length and its fields.
+    """
+    tensors = list(model.graph.initializer)
+    del model.graph.initializer[:]
+    graph = model.graph.SerializeToString(deterministic=True)
+    model.ClearField("graph")
+    with (folder / "initializers").open("w+b") as spool:
+        for tensor in tensors:
+            content = _whole(tensor, folder).SerializeToString(deterministic=True)
+            spool.write(_head(GraphProto.INITIALIZER_FIELD_NUMBER, len(content)))
+            spool.write(content)
+        size = spool.tell()
+        spool.seek(0)
+        with out.open("wb") as file:
+            file.write(model.SerializeToString(deterministic=True))
+            file.write(_head(ModelProto.GRAPH_FIELD_NUMBER, len(graph) + size) + graph)
+            shutil.copyfileobj(spool, file, 1 << 20)
+
+
+def _whole(tensor: TensorProto, folder: Path) -> TensorProto:
+    """A copy of ``tensor`` with its values from ``folder``; memory is freed with the copy, not with the model."""
+    whole = TensorProto()
+    whole.CopyFrom(tensor)
+    if onnx.external_data_helper.uses_external_data(whole):
+        onnx.external_data_helper.load_external_data_for_tensor(whole, str(folder))
+        whole.ClearField("data_location")
+        whole.ClearField("external_data")
+    return whole
+
+
+def _head(field: int, length: int) -> bytes:
+    """A length-delimited field's tag and length; the length as a varint, 7 bits a byte, low ones first."""
+    varint = bytearray()
+    while length > 0x7F:
+        varint.append(length & 0x7F | 0x80)
+        length >>= 7
+    return bytes([field << 3 | 2, *varint, length])
 
 
 def _join_scales(model: ModelProto, usual: float) -> None:

@@ -29,9 +29,10 @@ def tables(graph: Graph) -> list[Table]:
     found = []
     for node in graph.nodes:
         shape = graph.shape(node.input[0]) if node.op_type == "Gather" else None
-        if shape is not None and len(shape) == 2 and graph.is_float(node.input[0]):
-            if attributes(node).get("axis", 0) == 0 and shape[0] * shape[1] >= _SMALLEST:
-                found.append(Table(node, node.input[0], (shape[0], shape[1])))
+        if shape is None or len(shape) != 2 or not graph.is_float(node.input[0]):
+            continue
+        if attributes(node).get("axis", 0) == 0 and shape[0] * shape[1] >= _SMALLEST:
+            found.append(Table(node, node.input[0], (shape[0], shape[1])))
     return found
 
 
