@@ -3,8 +3,9 @@
 import sys
 from pathlib import Path
 
-import edgepack
 import numpy as np
+
+import edgepack
 
 SEVEN = """
 ........

@@ -33,7 +33,7 @@ def network() -> ViTForImageClassification:
 
 
 def pixels(images: np.ndarray) -> torch.Tensor:
-    """float [n, 1, 8, 8] in -1..1, as preprocessor_config.json says."""
+    """Float [n, 1, 8, 8] in -1..1, as preprocessor_config.json says."""
     return torch.from_numpy(images).float()[:, None] / 255 * 2 - 1
 
 

@@ -6,8 +6,9 @@ Needs edgepack alone (numpy, onnxruntime, tokenizers). The notes are lines of no
 import argparse
 from pathlib import Path
 
-import edgepack
 import numpy as np
+
+import edgepack
 
 HERE = Path(__file__).parent
 

