@@ -1,0 +1,29 @@
+"""Every deliberate failure has an exit code of its own, and the tree in the docstring is the tree."""
+
+from __future__ import annotations
+
+import re
+
+from edgepack import errors
+from edgepack.errors import EdgepackError
+
+
+def tree() -> list[type[EdgepackError]]:
+    return [getattr(errors, name) for name in errors.__all__ if name != "nearest"]
+
+
+def test_exit_codes_are_distinct() -> None:
+    codes = {kind.__name__: kind.exit_code for kind in tree() if kind is not EdgepackError}
+    assert len(set(codes.values())) == len(codes)
+    assert codes["CheckFailed"] == 1
+    assert 0 not in codes.values()
+
+
+def test_the_docstring_lists_them_all() -> None:
+    listed = dict(re.findall(r"(\w+) +(\d+)  ", str(errors.__doc__)))
+    assert listed == {kind.__name__: str(kind.exit_code) for kind in tree()}
+
+
+def test_unknown_names_suggest_the_nearest() -> None:
+    assert errors.UnknownName("target", "rpy", ["rpi", "web"]).hint == "did you mean 'rpi'?"
+    assert errors.UnknownName("target", "zzzz", ["rpi", "web"]).hint == "known: rpi, web"

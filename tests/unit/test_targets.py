@@ -1,0 +1,72 @@
+"""target.toml is checked when it is read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edgepack import targets
+from edgepack.errors import TargetError, UnknownName
+
+RPI = (targets.ROOT / "rpi" / "target.toml").read_text("utf-8")
+
+
+@pytest.mark.parametrize("name", targets.names())
+def test_built_in_targets_are_whole(name: str) -> None:
+    target = targets.load(name)
+    assert target.format == "onnx"
+    assert set(target.default_recipes.values()) <= set(target.recipes)
+    assert {"fp32", "fp16", "int8", "int8-fine", "int8-static", "int4"} <= set(target.recipes)
+    assert all(targets.load(f"{name}:{profile}").profile.name == profile for profile in target.profiles)
+
+
+def test_a_profile_is_chosen_by_name() -> None:
+    assert targets.load("rpi").profile.name == "pi5"
+    assert targets.load("rpi:pi4").profile.memory == 1_000_000_000
+    with pytest.raises(UnknownName, match="pi6"):
+        targets.load("rpi:pi6")
+
+
+def test_unknown_targets_and_recipes_suggest() -> None:
+    with pytest.raises(UnknownName) as error:
+        targets.load("androit")
+    assert error.value.hint == "did you mean 'android'?"
+    with pytest.raises(UnknownName):
+        targets.recipe(targets.load("rpi"), "int9")
+
+
+def board(folder: Path, old: str, new: str) -> str:
+    assert old in RPI
+    folder.joinpath("target.toml").write_text(RPI.replace(old, new), "utf-8")
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("opset = 17", "opsett = 17", "unknown key 'opsett'"),
+        ("opset = 17", "", "lacks 'opset'"),
+        ('layout = "flat"', 'layout = "round"', "no layout 'round'"),
+        ('memory = "2 GB"', 'memory = "2 buckets"', "'2 buckets' is not a size"),
+        ("threads = 4", "thread = 4", "unknown key 'thread'"),
+        ('"*" = "int8"', '"*" = "int9"', "default_recipes names 'int9'"),
+        ("opset = 17", "opset = = 17", "valid TOML"),
+    ],
+)
+def test_wrong_files_are_told(tmp_path: Path, old: str, new: str, said: str) -> None:
+    with pytest.raises(TargetError) as error:
+        targets.load(board(tmp_path, old, new))
+    assert said in f"{error.value} {error.value.hint}"
+
+
+def test_a_folder_is_a_target_and_may_bring_recipes(tmp_path: Path) -> None:
+    extra = '[recipes.mine]\nscheme = "blocks"\nweight_bits = 8\nblock_size = 64\nfiner = ["head"]\n\n[floors."*"]'
+    target = targets.load(board(tmp_path, '[floors."*"]', extra))
+    assert target.recipes["mine"].finer == ("head",)
+    assert target.name == tmp_path.name
+
+
+def test_a_folder_without_a_file(tmp_path: Path) -> None:
+    with pytest.raises(TargetError, match=r"no target\.toml"):
+        targets.load(str(tmp_path))

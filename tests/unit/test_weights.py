@@ -1,0 +1,94 @@
+"""Safetensors headers: whole files are read, every kind of damage is told."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load, save_file
+
+from edgepack import weights
+from edgepack.errors import DamagedWeights, ModelError, UnsafeModel
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "model.safetensors"
+    save_file({"a": np.ones((2, 3), np.float32), "b": np.zeros(5, np.int64)}, path)
+    return path
+
+
+def test_tensors_are_listed(file: Path) -> None:
+    found = {tensor.name: tensor for tensor in weights.tensors(file)}
+    assert (found["a"].dtype, found["a"].shape, found["a"].parameters) == ("F32", (2, 3), 6)
+    assert weights.files(file.parent) == [file]
+
+
+def test_what_we_write_the_library_reads() -> None:
+    tensors = {"x": np.arange(6, dtype=np.float32).reshape(2, 3), "ids": np.array([[1, 2]], np.int64)}
+    back = load(weights.encode(tensors))
+    assert back.keys() == tensors.keys()
+    for name, value in tensors.items():
+        np.testing.assert_array_equal(back[name], value)
+
+
+def header(entry: object) -> bytes:
+    text = json.dumps({"a": entry}).encode()
+    return struct.pack("<Q", len(text)) + text
+
+
+GOOD = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"1234",
+        struct.pack("<Q", 1 << 40) + b"{}",
+        struct.pack("<Q", 10) + b"not json!!",
+        header(GOOD)[:-3],
+        header(GOOD) + b"1234",
+        header(GOOD) + b"1" * 12,
+        header({**GOOD, "dtype": "F99"}) + b"1" * 8,
+        header({**GOOD, "shape": [3]}) + b"1" * 8,
+        header({**GOOD, "data_offsets": [4, 12]}) + b"1" * 12,
+        header({"dtype": "F32"}) + b"1" * 8,
+        header([1, 2]) + b"1" * 8,
+    ],
+)
+def test_damage_is_told(tmp_path: Path, raw: bytes) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(raw)
+    with pytest.raises(DamagedWeights) as error:
+        weights.tensors(path)
+    assert error.value.hint
+
+
+def test_a_truncated_file(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-7])
+    with pytest.raises(DamagedWeights):
+        weights.tensors(file)
+
+
+def test_only_pickled_weights_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "pytorch_model.bin").write_bytes(b"x")
+    with pytest.raises(UnsafeModel, match="run code"):
+        weights.files(tmp_path)
+    (tmp_path / "pytorch_model.bin").unlink()
+    with pytest.raises(ModelError, match=r"no model\.safetensors"):
+        weights.files(tmp_path)
+
+
+def test_a_missing_shard(file: Path) -> None:
+    index = {"weight_map": {"a": "one.safetensors", "b": "two.safetensors"}}
+    file.rename(file.with_name("one.safetensors"))
+    file.with_name("model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(DamagedWeights, match=r"two\.safetensors"):
+        weights.files(file.parent)
+    file.with_name("model.safetensors.index.json").write_text("[]")
+    with pytest.raises(DamagedWeights):
+        weights.files(file.parent)
