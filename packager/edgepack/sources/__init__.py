@@ -23,6 +23,11 @@ class Fetched:
     revision: str | None = None
 
 
+def named(path: Path, otherwise: str) -> str:
+    """The folder's own name, or ``otherwise`` where that is a word that says nothing, such as "model"."""
+    return otherwise if path.name in {"model", "models", "checkpoint"} else path.name
+
+
 class Place(Protocol):
     """What a module of this package offers."""
 

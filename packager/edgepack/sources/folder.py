@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgepack.errors import ModelNotFound
-from edgepack.sources import Fetched, Say
+from edgepack.sources import Fetched, Say, named
 
 
 def fetch(reference: str, say: Say) -> Fetched:
@@ -15,4 +15,4 @@ def fetch(reference: str, say: Say) -> Fetched:
         raise ModelNotFound(
             f"there is no folder {reference}", hint="give a model folder, a hub id or python:package/folder"
         )
-    return Fetched(path.resolve(), path.resolve().name)
+    return Fetched(path.resolve(), named(path.resolve(), path.resolve().parent.name))

@@ -6,7 +6,7 @@ import importlib.util
 from pathlib import Path
 
 from edgepack.errors import ModelNotFound
-from edgepack.sources import Fetched, Say
+from edgepack.sources import Fetched, Say, named
 
 
 def fetch(reference: str, say: Say) -> Fetched:
@@ -21,9 +21,5 @@ def fetch(reference: str, say: Say) -> Fetched:
     path = (root / inside).resolve()
     if not path.is_dir() or not path.is_relative_to(root):
         raise ModelNotFound(f"the package {package!r} has no folder {inside!r}", hint=f"it lies in {root}")
-    return Fetched(path, _name(package, path))
+    return Fetched(path, named(path, package.replace("_", "-")))
 
-
-def _name(package: str, path: Path) -> str:
-    """The folder's own name, unless it is a word like "model" that says nothing."""
-    return package.replace("_", "-") if path.name in {"model", "models", package} else path.name
