@@ -9,7 +9,18 @@ import pytest
 
 from edgepack.records import Bundle
 
-HEAVY = "torch", "transformers", "optimum", "onnx", "safetensors", "huggingface_hub", "scipy", "sklearn", "PIL", "pyarrow"
+HEAVY = (
+    "torch",
+    "transformers",
+    "optimum",
+    "onnx",
+    "safetensors",
+    "huggingface_hub",
+    "scipy",
+    "sklearn",
+    "PIL",
+    "pyarrow",
+)
 
 
 def loaded(program: str) -> set[str]:

@@ -102,9 +102,7 @@ def resize(image: Array, height: int, width: int, resample: str) -> Array:
     if resample not in _FILTERS:
         raise InputError(f"no resampling {resample!r}; known: {', '.join(_FILTERS)}")
     if resample == "nearest":
-        rows = ((np.arange(height) + 0.5) * image.shape[0] / height).astype(int)
-        columns = ((np.arange(width) + 0.5) * image.shape[1] / width).astype(int)
-        return np.asarray(image[rows][:, columns])
+        return np.asarray(image[_nearest(image.shape[0], height)][:, _nearest(image.shape[1], width)])
     across = _weights(image.shape[1], width, *_FILTERS[resample])
     down = _weights(image.shape[0], height, *_FILTERS[resample])
     if image.shape[1] != width:
@@ -112,6 +110,13 @@ def resize(image: Array, height: int, width: int, resample: str) -> Array:
     if image.shape[0] != height:
         image = _bytes(np.einsum("hwc,yh->ywc", image.astype(np.float64), down, optimize=True))
     return image
+
+
+def _nearest(size: int, wanted: int) -> Array:
+    """The source pixel of each new one; summed up as Pillow does it, since ties hang on the last bit."""
+    steps = np.full(wanted, size / wanted)
+    steps[0] /= 2
+    return np.cumsum(steps).astype(int)
 
 
 def _bytes(values: Array) -> Array:

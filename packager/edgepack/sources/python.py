@@ -22,4 +22,3 @@ def fetch(reference: str, say: Say) -> Fetched:
     if not path.is_dir() or not path.is_relative_to(root):
         raise ModelNotFound(f"the package {package!r} has no folder {inside!r}", hint=f"it lies in {root}")
     return Fetched(path, named(path, package.replace("_", "-")))
-

@@ -71,7 +71,15 @@ def ask(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
 
     def run(endpoint: str, reference: str) -> subprocess.CompletedProcess[str]:
         settings = {"HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_DISABLE_XET": "1"}
-        command = [str(Path(sys.executable).parent / "edgepack"), "build", reference, "-t", "rpi", "--dry-run", "--json"]
+        command = [
+            str(Path(sys.executable).parent / "edgepack"),
+            "build",
+            reference,
+            "-t",
+            "rpi",
+            "--dry-run",
+            "--json",
+        ]
         environment = {**os.environ, **settings}
         return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False)
 
