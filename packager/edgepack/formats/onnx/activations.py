@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -16,20 +17,29 @@ ROWS = 512  # of each activation that are kept: enough for extremes and least sq
 
 
 def collect(
-    model: onnx.ModelProto, names: Iterable[str], feeds: Sequence[Mapping[str, Array]], scratch: Path
+    model: Path,
+    names: Iterable[str],
+    outputs: Iterable[str],
+    feeds: Sequence[Mapping[str, Array]],
+    scratch: Path,
 ) -> dict[str, Array]:
     """float32 [rows, k] per name: what the activation holds for the tokens that are no padding.
 
-    Rows are spread evenly over ``feeds``. The session reads the model from the file ``scratch``, so that no second
-    copy of the weights is held.
+    ``outputs`` are the graph's own. Rows are spread evenly over ``feeds``. A copy of the model that gives ``names`` as
+    well is written to ``scratch``: protobuf joins the parts of a message, so they are appended and no weight is parsed.
     """
     wanted = sorted(set(names))
-    known = {output.name for output in model.graph.output}
-    extra = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in wanted if name not in known]
-    model.graph.output.extend(extra)
-    onnx.save(model, scratch)
-    del model.graph.output[len(model.graph.output) - len(extra) :]
+    known = set(outputs)
+    extra = [
+        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
+        for name in wanted
+        if name not in known
+    ]
+    shutil.copyfile(model, scratch)
+    with scratch.open("ab") as file:
+        file.write(onnx.ModelProto(graph=onnx.GraphProto(output=extra)).SerializeToString())
     session = _session(scratch)
+    scratch.unlink()
     found: dict[str, list[Array]] = {name: [] for name in wanted}
     share = max(ROWS // max(len(feeds), 1), 1)
     inputs = [node.name for node in session.get_inputs()]
@@ -37,7 +47,6 @@ def collect(
         values = session.run(wanted, {name: feed[name] for name in inputs})
         for name, value in zip(wanted, values, strict=True):
             found[name].append(_thinned(_rows(value, feed.get("attention_mask")), share))
-    scratch.unlink()
     return {name: np.concatenate(parts) for name, parts in found.items() if parts}
 
 

@@ -33,6 +33,11 @@ class Graph:
         """The names of the graph's outputs."""
         return [output.name for output in self.model.graph.output]
 
+    @property
+    def opset(self) -> int:
+        """The version of ONNX's own operators."""
+        return next(entry.version for entry in self.model.opset_import if entry.domain in ("", "ai.onnx"))
+
     def shape(self, name: str) -> tuple[int, ...] | None:
         """The shape of a weight; None where ``name`` is not one."""
         if name in self._added:
@@ -86,7 +91,9 @@ class Graph:
         graph.node.extend(self.nodes)
         for name in sorted(used & (self._stored.keys() | self._added.keys())):
             stored = name in self._stored and name not in self._added
-            graph.initializer.append(self._stored[name] if stored else numpy_helper.from_array(self._added[name], name))
+            graph.initializer.append(
+                self._stored[name] if stored else numpy_helper.from_array(self._added[name], name)
+            )
         del graph.value_info[:]  # types that may no longer hold
         if not any(entry.domain == CONTRIB for entry in self.model.opset_import):
             self.model.opset_import.append(helper.make_opsetid(CONTRIB, 1))

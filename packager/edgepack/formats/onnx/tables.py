@@ -58,7 +58,9 @@ def _rows(graph: Graph, table: Table) -> None:
         [
             helper.make_node("Gather", [stored[0], ids], [f"{name}_q8"], name=f"{name}_q8"),
             helper.make_node("Gather", [stored[1], ids], [f"{name}_scale"], name=f"{name}_scale"),
-            helper.make_node("Cast", [f"{name}_q8"], [f"{name}_cast"], name=f"{name}_cast", to=TensorProto.FLOAT),
+            helper.make_node(
+                "Cast", [f"{name}_q8"], [f"{name}_cast"], name=f"{name}_cast", to=TensorProto.FLOAT
+            ),
             helper.make_node("Mul", [f"{name}_cast", f"{name}_scale"], [name], name=name),
         ],
     )
@@ -72,6 +74,7 @@ def _blocks(graph: Graph, table: Table, bits: int) -> None:
         made = blocks(matrix[start : start + _CHUNK], bits, size)
         parts.append((made.packed().reshape(len(made.values), -1), made.scale))
     values, scale = (np.concatenate(column) for column in zip(*parts, strict=True))
+    values = values[:, : -(-matrix.shape[1] * bits // 8)]  # the padding to whole blocks is not stored
     node = contrib(
         "GatherBlockQuantized",
         [

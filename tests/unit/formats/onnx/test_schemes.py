@@ -94,6 +94,16 @@ def test_static_int8_compresses_convolutions(exported, cosine, tmp_path):
     assert min(cosine(out, model, feed) for feed in model.feeds) > 0.95
 
 
+def test_static_weights_are_unsigned_and_versions_stay(exported, tmp_path):
+    model, out = exported("mobilenet"), tmp_path / "model.onnx"
+    quantize(model, RECIPES["int8-static"], out)
+    before, after = onnx.load(model.fused), onnx.load(out)
+    assert after.ir_version == before.ir_version
+    assert [(e.domain, e.version) for e in after.opset_import] == [("", 17)]
+    # u8 * s8 saturates on x86 without VNNI, u8 * u8 does not
+    assert onnx.TensorProto.INT8 not in {tensor.data_type for tensor in after.graph.initializer}
+
+
 def test_dynamic_int8_leaves_convolutions_and_says_so(exported, cosine, tmp_path):
     model, out = exported("mobilenet"), tmp_path / "model.onnx"
     coverage = quantize(model, RECIPES["int8"], out)
