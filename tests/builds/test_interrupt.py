@@ -74,7 +74,8 @@ def test_a_full_disk(tmp_path: Path, tiny: Callable[[str], Path]) -> None:
     """On a file system of 64 kB, in a mount namespace of its own."""
     script = (
         f"mount -t tmpfs -o size=64k none {tmp_path} && "
-        f"{EDGEPACK} build {tiny('text-embedding')} --target rpi --out {tmp_path}; code=$?; ls -A {tmp_path}; exit $code"
+        f"{EDGEPACK} build {tiny('text-embedding')} --target rpi --out {tmp_path}; "
+        f"code=$?; ls -A {tmp_path}; exit $code"
     )
     done = subprocess.run(["unshare", "--mount", "sh", "-c", script], capture_output=True, text=True, check=False)
     if "unshare failed" in done.stderr or "mount:" in done.stderr:

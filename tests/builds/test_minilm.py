@@ -114,7 +114,7 @@ def test_every_target_takes_it(build: Build) -> None:
 def test_golden_vectors_hold(minilm: Bundle) -> None:
     listed = manifest.read(minilm.path)
     found = golden.check(open_session(listed.model_file), listed)
-    assert len(found.cosines) == 4
+    assert len(found.cosines) == 4  # short, middle and long texts
     assert found.passed
     # vectors of another model do not pass: the check can fail
     assert not golden.check(lambda feeds: {"sentence_embedding": np.ones((1, 384), np.float32)}, listed).passed

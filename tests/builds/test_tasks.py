@@ -1,4 +1,4 @@
-"""Every task, from a folder that transformers saved to answers of the bundle, compared with transformers' own pipelines."""
+"""Every task, from a folder that transformers saved to the bundle's answers, beside transformers' own pipelines."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from types import FrameType
@@ -17,11 +18,17 @@ def main() -> None:
     """The entry point of the command ``edgepack``."""
     signal.signal(signal.SIGINT, _stop)
     signal.signal(signal.SIGTERM, _stop)
+    code = 0
     try:
-        app()
+        app(standalone_mode=True)
     except EdgepackError as error:
         fail(error)
-        sys.exit(error.exit_code)
+        code = error.exit_code
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else int(bool(ended.code))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # everything is written: do not wait most of a second for PyTorch to take itself down
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

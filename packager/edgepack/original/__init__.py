@@ -6,7 +6,6 @@ the same inputs, need none. ``close`` frees the weights before the conversion al
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import importlib.metadata
 from collections.abc import Mapping
@@ -16,7 +15,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from edgepack import cache, plugins
+from edgepack import cache, memory, plugins
 from edgepack.records import Source
 from edgepack.runtime.types import Outputs
 
@@ -71,7 +70,7 @@ class Original:
         """Free the weights and keep what was learned for the next build."""
         if self._module is not None:
             self._module = None
-            gc.collect()
+            memory.release()
         if self._news and self._facts["inputs"]:
             cache.fetch("outputs", self._facts, self._save)
             self._news = False

@@ -6,6 +6,7 @@ export, the reference outputs and the golden vectors come from one definition.
 
 from __future__ import annotations
 
+import gc
 import logging
 import warnings
 from collections.abc import Mapping
@@ -14,15 +15,22 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-import torch
-import transformers
-from torch import Tensor, nn
-from torch.nn import functional
+import transformers.utils.import_utils
 
-from edgepack.errors import DamagedWeights, UnsupportedModel
-from edgepack.records import Source
-from edgepack.runtime.types import Outputs
+# transformers asks for scikit-learn on import, which takes a second, for speculative decoding, which we do not do
+transformers.utils.import_utils._sklearn_available = False
 
+import torch  # noqa: E402
+import transformers  # noqa: E402
+import transformers.models.auto.modeling_auto  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
+from torch.nn import functional  # noqa: E402
+
+from edgepack.errors import DamagedWeights, UnsupportedModel  # noqa: E402
+from edgepack.records import Source  # noqa: E402
+from edgepack.runtime.types import Outputs  # noqa: E402
+
+gc.freeze()  # what the imports made stays: later collections need not look at it again
 # transformers says through logging what it could not match; it is checked below instead
 logging.getLogger("transformers").setLevel(logging.ERROR)
 transformers.utils.logging.disable_progress_bar()

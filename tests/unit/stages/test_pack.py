@@ -25,12 +25,16 @@ def test_the_folder_appears_at_the_end(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
 
 
+def fail_in(folder: Path) -> None:
+    fill(folder, "new")
+    raise RuntimeError("broken")
+
+
 def test_an_error_leaves_the_earlier_bundle(tmp_path: Path) -> None:
     with pack.workspace(tmp_path, "bundle") as folder:
         fill(folder, "old")
     with pytest.raises(RuntimeError, match="broken"), pack.workspace(tmp_path, "bundle") as folder:
-        fill(folder, "new")
-        raise RuntimeError("broken")
+        fail_in(folder)
     assert "old" in (tmp_path / "bundle" / "edgepack.json").read_text()
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from edgepack import cache, plugins
+from edgepack import cache, memory, plugins
 from edgepack.original import Original
 from edgepack.records import Artifact, Recipe, Target
 
@@ -34,15 +34,24 @@ def prepare(original: Original, target: Target, config: Mapping[str, Any]) -> Pa
 
     def make(folder: Path) -> None:
         plain = folder / "plain.onnx"
-        plugins.load_module("edgepack.formats.onnx.export").export(
-            original.module, task, plain, opset=target.opset, ir_version=target.ir_version
+        memory.release()
+        tables = plugins.load_module("edgepack.formats.onnx.export").export(
+            original.module, task, plain, opset=target.opset
         )
         original.close()
         heads, hidden = (_first(config, names) for names in (_HEADS, _HIDDEN))
         plugins.load_module("edgepack.formats.onnx.fuse").fuse(
-            plain, folder / "model.onnx", model_type=source.model_type, heads=heads, hidden=hidden
+            plain,
+            folder / "model.onnx",
+            model_type=source.model_type,
+            heads=heads,
+            hidden=hidden,
+            ir_version=target.ir_version,
+            tables=tables,
         )
         plain.unlink()
+        tables.clear()
+        memory.release()
 
     return cache.fetch("exports", facts, make) / "model.onnx"
 

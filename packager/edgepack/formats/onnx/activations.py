@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -16,30 +15,13 @@ from edgepack.formats.onnx.graph import Array
 ROWS = 512  # of each activation that are kept: enough for extremes and least squares, small beside the model
 
 
-def collect(
-    model: Path,
-    names: Iterable[str],
-    outputs: Iterable[str],
-    feeds: Sequence[Mapping[str, Array]],
-    scratch: Path,
-) -> dict[str, Array]:
+def collect(model: Path, names: Iterable[str], feeds: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
     """float32 [rows, k] per name: what the activation holds for the tokens that are no padding.
 
-    ``outputs`` are the graph's own. Rows are spread evenly over ``feeds``. A copy of the model that gives ``names`` as
-    well is written to ``scratch``: protobuf joins the parts of a message, so they are appended and no weight is parsed.
+    Rows are spread evenly over ``feeds``.
     """
     wanted = sorted(set(names))
-    known = set(outputs)
-    extra = [
-        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
-        for name in wanted
-        if name not in known
-    ]
-    shutil.copyfile(model, scratch)
-    with scratch.open("ab") as file:
-        file.write(onnx.ModelProto(graph=onnx.GraphProto(output=extra)).SerializeToString())
-    session = _session(scratch)
-    scratch.unlink()
+    session = _session(model, wanted)
     found: dict[str, list[Array]] = {name: [] for name in wanted}
     share = max(ROWS // max(len(feeds), 1), 1)
     inputs = [node.name for node in session.get_inputs()]
@@ -50,12 +32,19 @@ def collect(
     return {name: np.concatenate(parts) for name, parts in found.items() if parts}
 
 
-def _session(path: Path) -> onnxruntime.InferenceSession:
+def _session(path: Path, names: list[str]) -> onnxruntime.InferenceSession:
+    """The model with the activations ``names`` among its outputs; its weights are mapped from their file."""
+    model = onnx.load(path, load_external_data=False)
+    known = {output.name for output in model.graph.output}
+    model.graph.output.extend(
+        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in names if name not in known
+    )
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.enable_mem_pattern = False
     options.add_session_config_entry("session.disable_prepacking", "1")  # a second copy of every weight
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path.parent))
+    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
 def _rows(value: Array, mask: Array | None) -> Array:

@@ -24,9 +24,7 @@ _ROWS = 256  # of the samples: the noise is a mean over them
 class Balance:
     """The remedies for one activation."""
 
-    channels: Array | None = (
-        None  # float32 [k]: the activation is divided by these, the weight's rows multiplied
-    )
+    channels: Array | None = None  # float32 [k]: the activation is divided by these, the weight's rows multiplied
     tokens: bool = False  # each token is divided by its largest absolute value
 
 

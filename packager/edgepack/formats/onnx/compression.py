@@ -18,17 +18,15 @@ Step = Callable[[Graph, Linear, Array | None], None]
 _SMALLEST = 256  # values; a smaller weight is a bias or a norm, not worth a scale
 
 
-def run(
-    model: Path, out: Path, recipe: Recipe, calibration: Sequence[Mapping[str, Array]], step: Step
-) -> Coverage:
+def run(model: Path, out: Path, recipe: Recipe, calibration: Sequence[Mapping[str, Array]], step: Step) -> Coverage:
     """Compress ``model`` to ``out``: ``step`` rewrites one linear layer, given a sample of what enters it.
 
     The coverage counts every weight that is no vector; what was left, and why, is listed.
     """
-    samples = _samples(model, recipe, calibration, out)
     graph = Graph(model)
     normalise(graph)
     found = linears(graph)
+    samples = _samples(model, found, recipe, calibration)
     total = _matrices(graph)
     done = 0
     for linear in found:
@@ -56,27 +54,18 @@ def scaled(graph: Graph, linear: Linear, s: Array | None) -> tuple[list[NodeProt
 
 
 def _samples(
-    model: Path, recipe: Recipe, calibration: Sequence[Mapping[str, Array]], out: Path
+    model: Path, found: list[Linear], recipe: Recipe, calibration: Sequence[Mapping[str, Array]]
 ) -> dict[str, Array]:
-    """Samples of what enters each layer; the graph is let go before the session that computes them opens."""
-    if not calibration or not (recipe.smooth or recipe.weight_bits < 8):
+    if not found or not calibration or not (recipe.smooth or recipe.weight_bits < 8):
         return {}
-    graph = Graph(model)
-    normalise(graph)
-    names, outputs = {linear.input for linear in linears(graph)}, graph.outputs
-    del graph
-    if not names:
-        return {}
-    return activations.collect(model, names, outputs, calibration, out.with_suffix(".calibration"))
+    return activations.collect(model, {linear.input for linear in found}, calibration)
 
 
 def _matrices(graph: Graph) -> dict[str, int]:
     """The float weights that are no vectors, with their number of values."""
     used = {name for node in graph.nodes for name in node.input}
     shapes = {name: graph.shape(name) for name in sorted(used) if graph.is_float(name)}
-    sizes = {
-        name: int(np.prod(shape)) for name, shape in shapes.items() if shape and max(shape) < np.prod(shape)
-    }
+    sizes = {name: int(np.prod(shape)) for name, shape in shapes.items() if shape and max(shape) < np.prod(shape)}
     return {name: size for name, size in sizes.items() if size >= _SMALLEST}
 
 

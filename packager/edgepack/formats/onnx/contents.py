@@ -21,7 +21,7 @@ def describe(path: Path, coverage: Coverage, original: Path) -> Artifact:
 
     Raises ConversionError when inputs or outputs are not the original's, or a weight is not finite.
     """
-    model, before = onnx.load(path), onnx.load(original)
+    model, before = onnx.load(path), onnx.load(original, load_external_data=False)
     owners = _owners(before)
     parameters = _parameters(before, owners)
     del before.graph.initializer[:]

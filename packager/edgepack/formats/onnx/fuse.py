@@ -8,32 +8,38 @@ from __future__ import annotations
 
 import logging
 import math
-import shutil
+import mmap
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from onnxruntime.transformers.fusion_options import AttentionMaskFormat, FusionOptions
 from onnxruntime.transformers.optimizer import optimize_by_fusion
 
 from edgepack.errors import ConversionError
+from edgepack.runtime.types import Array
 
 logging.getLogger("onnxruntime.transformers").setLevel(logging.ERROR)
 logging.getLogger("fusion_base").setLevel(logging.ERROR)
 
 # Hugging Face's model_type -> the optimizer's; the rest are encoders in BERT's shape, or match nothing
 _OPTIMIZERS = {"vit": "vit", "deit": "vit", "swin": "swin", "bart": "bart", "clip": "clip"}
+WEIGHTS = "weights.bin"  # beside the fused model: mapped or read one at a time, never parsed as a whole
 _ASIDE = 16_384  # bytes; smaller tensors can be constants that a fusion reads
 _ALIGNED_KINDS = {"MatMul", "Gemm", "Gather", "Conv"}
 
 
-def fuse(model: Path, out: Path, *, model_type: str, heads: int, hidden: int) -> None:
-    """Write ``model`` (float32 ONNX) with its attention, normalisation and activation fused to ``out``.
+def fuse(
+    model: Path, out: Path, *, model_type: str, heads: int, hidden: int, ir_version: int, tables: Mapping[str, Array]
+) -> None:
+    """Write ``model`` (float32 ONNX) with its attention, normalisation and activation fused to ``out`` and WEIGHTS.
 
     ``heads`` and ``hidden`` are the attention's head count and width; 0 lets the fusion find them.
-    A graph without such patterns (a convolutional network) comes out as it was.
+    ``ir_version`` is what the target's runtime reads; ``tables`` are the weights that export() set aside, by name. A
+    graph without such patterns (a convolutional network) comes out as it was.
     Raises ConversionError when the fused graph has other inputs or outputs.
     """
     with tempfile.TemporaryDirectory(dir=out.parent) as folder:
@@ -45,10 +51,11 @@ def fuse(model: Path, out: Path, *, model_type: str, heads: int, hidden: int) ->
             light, _OPTIMIZERS.get(model_type, "bert"), heads, hidden, _options()
         ).model
         _import_contrib(fused)
+        fused.ir_version = ir_version
         _name_weights(fused)
         if _interface(fused) != before:
             raise ConversionError(f"fusing changed the interface: {before} became {_interface(fused)}")
-        _write(fused, Path(folder), out)
+        _write(fused, Path(folder), out, tables)
 
 
 def _options() -> FusionOptions:
@@ -79,47 +86,37 @@ def _set_weights_aside(model: Path, folder: Path) -> ModelProto:
     return onnx.load(folder / "light.onnx", load_external_data=False)
 
 
-def _write(model: ModelProto, folder: Path, out: Path) -> None:
-    """Write ``model`` to ``out`` with the weights that lie in ``folder``, holding one of them at a time.
-
-    onnx.save would hold three copies of them all. This is protobuf's wire format: a message is its tag
-    (field << 3 | 2), its length and its fields.
-    """
-    tensors = list(model.graph.initializer)
-    del model.graph.initializer[:]
-    graph = model.graph.SerializeToString(deterministic=True)
-    model.ClearField("graph")
-    with (folder / "initializers").open("w+b") as spool:
-        for tensor in tensors:
-            content = _whole(tensor, folder).SerializeToString(deterministic=True)
-            spool.write(_head(GraphProto.INITIALIZER_FIELD_NUMBER, len(content)))
-            spool.write(content)
-        size = spool.tell()
-        spool.seek(0)
-        with out.open("wb") as file:
-            file.write(model.SerializeToString(deterministic=True))
-            file.write(_head(ModelProto.GRAPH_FIELD_NUMBER, len(graph) + size) + graph)
-            shutil.copyfileobj(spool, file, 1 << 20)
+def _write(model: ModelProto, folder: Path, out: Path, tables: Mapping[str, Array]) -> None:
+    """Write ``model`` to ``out`` and its large weights to a file beside it, one at a time."""
+    with (out.parent / WEIGHTS).open("wb") as file:
+        for tensor in model.graph.initializer:
+            value = _value(tensor, folder, tables)
+            if value.nbytes >= _ASIDE:
+                file.write(b"\0" * (-file.tell() % mmap.ALLOCATIONGRANULARITY))  # so that it can be mapped
+                tensor.CopyFrom(_pointer(tensor.name, value, file.tell()))
+                file.write(np.ascontiguousarray(value).data)
+            elif tensor.data_location == TensorProto.EXTERNAL:
+                tensor.CopyFrom(numpy_helper.from_array(value, tensor.name))
+    out.write_bytes(model.SerializeToString(deterministic=True))
 
 
-def _whole(tensor: TensorProto, folder: Path) -> TensorProto:
-    """A copy of ``tensor`` with its values from ``folder``; memory is freed with the copy, not with the model."""
-    whole = TensorProto()
-    whole.CopyFrom(tensor)
-    if onnx.external_data_helper.uses_external_data(whole):
-        onnx.external_data_helper.load_external_data_for_tensor(whole, str(folder))
-        whole.ClearField("data_location")
-        whole.ClearField("external_data")
-    return whole
+def _value(tensor: TensorProto, folder: Path, tables: Mapping[str, Array]) -> Array:
+    if tensor.name in tables:
+        return tables[tensor.name]
+    return numpy_helper.to_array(tensor, str(folder))
 
 
-def _head(field: int, length: int) -> bytes:
-    """A length-delimited field's tag and length; the length as a varint, 7 bits a byte, low ones first."""
-    varint = bytearray()
-    while length > 0x7F:
-        varint.append(length & 0x7F | 0x80)
-        length >>= 7
-    return bytes([field << 3 | 2, *varint, length])
+def _pointer(name: str, value: Array, offset: int) -> TensorProto:
+    """A tensor whose values lie in the file of weights."""
+    pointer = TensorProto(
+        name=name,
+        dims=value.shape,
+        data_type=helper.np_dtype_to_tensor_dtype(value.dtype),
+        data_location=TensorProto.EXTERNAL,
+    )
+    for key, entry in (("location", WEIGHTS), ("offset", offset), ("length", value.nbytes)):
+        pointer.external_data.add(key=key, value=str(entry))
+    return pointer
 
 
 def _join_scales(model: ModelProto, usual: float) -> None:

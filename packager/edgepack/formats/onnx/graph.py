@@ -21,7 +21,8 @@ class Graph:
     """
 
     def __init__(self, path: Path) -> None:
-        self.model = onnx.load(path)
+        self.model = onnx.load(path, load_external_data=False)
+        self._folder = path.parent
         self._stored: dict[str, TensorProto] = {t.name: t for t in self.model.graph.initializer}
         del self.model.graph.initializer[:]
         self._added: dict[str, Array] = {}
@@ -52,7 +53,16 @@ class Graph:
 
     def weight(self, name: str) -> Array:
         """A weight's value. Raises KeyError."""
-        return self._added[name] if name in self._added else numpy_helper.to_array(self._stored[name])
+        return self._added[name] if name in self._added else self._read(self._stored[name])
+
+    def _read(self, tensor: TensorProto) -> Array:
+        """A stored value; one that lies in a file is mapped, so that only what is looked at takes memory."""
+        if tensor.data_location != TensorProto.EXTERNAL:
+            return numpy_helper.to_array(tensor)
+        place = {entry.key: entry.value for entry in tensor.external_data}
+        dtype = helper.tensor_dtype_to_np_dtype(tensor.data_type)
+        file, offset = self._folder / place["location"], int(place.get("offset", 0))
+        return np.memmap(file, dtype, "r", offset, tuple(tensor.dims))
 
     def take(self, name: str) -> Array:
         """A weight's value, no longer held by the graph unless another node uses it. Raises KeyError."""
@@ -90,10 +100,7 @@ class Graph:
         del graph.node[:], graph.initializer[:]
         graph.node.extend(self.nodes)
         for name in sorted(used & (self._stored.keys() | self._added.keys())):
-            stored = name in self._stored and name not in self._added
-            graph.initializer.append(
-                self._stored[name] if stored else numpy_helper.from_array(self._added[name], name)
-            )
+            graph.initializer.append(numpy_helper.from_array(np.asarray(self.weight(name)), name))
         del graph.value_info[:]  # types that may no longer hold
         if not any(entry.domain == CONTRIB for entry in self.model.opset_import):
             self.model.opset_import.append(helper.make_opsetid(CONTRIB, 1))

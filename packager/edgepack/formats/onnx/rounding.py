@@ -42,14 +42,6 @@ def per_channel(weight: Array) -> Channels:
     return Channels(np.clip(np.round(weight / scale), -127, 127).astype(np.int8), scale)
 
 
-def dynamic(rows: Array) -> Array:
-    """What an activation [n, k] becomes under DynamicQuantizeLinear: asymmetric u8, one scale for all."""
-    low, high = min(float(rows.min()), 0.0), max(float(rows.max()), 0.0)
-    scale = (high - low) / 255 or 1.0
-    zero = np.round(-low / scale)
-    return np.asarray((np.clip(np.round(rows / scale) + zero, 0, 255) - zero) * scale, np.float32)
-
-
 def blockwise(rows: Array, size: int) -> Array:
     """What an activation [n, k] becomes inside MatMulNBits with accuracy_level 4: s8, a scale per row and block."""
     padded = _padded(rows, size)

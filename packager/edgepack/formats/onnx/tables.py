@@ -58,9 +58,7 @@ def _rows(graph: Graph, table: Table) -> None:
         [
             helper.make_node("Gather", [stored[0], ids], [f"{name}_q8"], name=f"{name}_q8"),
             helper.make_node("Gather", [stored[1], ids], [f"{name}_scale"], name=f"{name}_scale"),
-            helper.make_node(
-                "Cast", [f"{name}_q8"], [f"{name}_cast"], name=f"{name}_cast", to=TensorProto.FLOAT
-            ),
+            helper.make_node("Cast", [f"{name}_q8"], [f"{name}_cast"], name=f"{name}_cast", to=TensorProto.FLOAT),
             helper.make_node("Mul", [f"{name}_cast", f"{name}_scale"], [name], name=name),
         ],
     )

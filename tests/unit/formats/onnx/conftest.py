@@ -82,6 +82,12 @@ def _roberta() -> nn.Module:
     return transformers.RobertaForMaskedLM(config)
 
 
+def _tied() -> nn.Module:
+    """A table that is large enough to be set aside while tracing, shared with the head."""
+    config = transformers.BertConfig(vocab_size=2000, **_layers())
+    return transformers.BertForMaskedLM(config)
+
+
 def _vit() -> nn.Module:
     config = transformers.ViTConfig(image_size=32, patch_size=8, num_labels=10, **_layers())
     return transformers.ViTForImageClassification(config)
@@ -101,6 +107,7 @@ _MODELS: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "narrow": (lambda: _bert(40), "text-embedding"),  # 40 is no multiple of any block
     "distilbert": (_distilbert, "text-classification"),
     "roberta": (_roberta, "fill-mask"),
+    "tied": (_tied, "fill-mask"),
     "vit": (_vit, "image-classification"),
     "mobilenet": (_mobilenet, "image-classification"),
 }
@@ -141,11 +148,19 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Export
             module, task = make().eval(), plugins.load("tasks", task_name)
             folder = tmp_path_factory.mktemp(name)
             plain, fused = folder / "plain.onnx", folder / "fused.onnx"
-            export(module, task, plain, opset=OPSET, ir_version=IR_VERSION)
+            tables = export(module, task, plain, opset=OPSET)
             config = module.config
             width = getattr(config, "hidden_size", None) or getattr(config, "dim", 0)
             heads = getattr(config, "num_attention_heads", 0) or getattr(config, "n_heads", 0)
-            fuse(plain, fused, model_type=config.model_type, heads=heads, hidden=width)
+            fuse(
+                plain,
+                fused,
+                model_type=config.model_type,
+                heads=heads,
+                hidden=width,
+                ir_version=IR_VERSION,
+                tables=tables,
+            )
             feeds = _pictures(module) if "image" in task_name else _texts(module)
             made[name] = Exported(module, task, plain, fused, feeds)
         return made[name]

@@ -68,7 +68,7 @@ def test_a_network_of_convolutions_stays_as_it_was(exported):
 
 def test_the_same_graph_gives_the_same_bytes(exported, tmp_path):
     model = exported("bert")
-    fuse(model.plain, tmp_path / "again.onnx", model_type="bert", heads=4, hidden=64)
+    fuse(model.plain, tmp_path / "again.onnx", model_type="bert", heads=4, hidden=64, ir_version=9, tables={})
     assert (tmp_path / "again.onnx").read_bytes() == model.fused.read_bytes()
 
 
@@ -77,4 +77,4 @@ def test_a_changed_interface_is_an_error(exported, tmp_path, monkeypatch):
     answers = iter([["one"], ["another"]])
     monkeypatch.setattr("edgepack.formats.onnx.fuse._interface", lambda proto: next(answers, ["another"]))
     with pytest.raises(ConversionError, match="interface"):
-        fuse(model.plain, tmp_path / "out.onnx", model_type="bert", heads=4, hidden=64)
+        fuse(model.plain, tmp_path / "out.onnx", model_type="bert", heads=4, hidden=64, ir_version=9, tables={})

@@ -24,7 +24,7 @@ from onnxruntime.quantization import (
 )
 
 from edgepack.errors import DataError
-from edgepack.formats.onnx.graph import Array
+from edgepack.formats.onnx.graph import Array, Graph
 from edgepack.records import Coverage, Recipe, Skipped
 
 _OPERATORS = ("Conv", "MatMul", "Gemm")
@@ -46,8 +46,9 @@ def quantize(model: Path, out: Path, recipe: Recipe, calibration: Sequence[Mappi
     if not calibration:
         raise DataError("int8-static needs calibration inputs")
     with _quiet(), tempfile.TemporaryDirectory(dir=out.parent) as folder:
-        simple = Path(folder) / "simple.onnx"
-        _fold(model, simple)
+        whole, simple = Path(folder) / "whole.onnx", Path(folder) / "simple.onnx"
+        Graph(model).save(whole)
+        _fold(whole, simple)
         quantize_static(
             str(simple),
             str(out),
@@ -112,16 +113,10 @@ def _quiet() -> Iterator[None]:
 def _coverage(model: onnx.ModelProto) -> Coverage:
     """Counted on what was written: int8 kernels against float ones."""
     sizes = {t.name: (t.data_type, int(np.prod(t.dims))) for t in model.graph.initializer if len(t.dims) > 1}
-    done = sum(
-        size for kind, size in sizes.values() if kind in (onnx.TensorProto.INT8, onnx.TensorProto.UINT8)
-    )
-    left = {
-        name: size for name, (kind, size) in sizes.items() if kind == onnx.TensorProto.FLOAT and size > 256
-    }
+    done = sum(size for kind, size in sizes.values() if kind in (onnx.TensorProto.INT8, onnx.TensorProto.UINT8))
+    left = {name: size for name, (kind, size) in sizes.items() if kind == onnx.TensorProto.FLOAT and size > 256}
     return Coverage(
         compressed=done,
         total=done + sum(left.values()),
-        skipped=tuple(
-            Skipped(tensor=name, reason="no operand of Conv, MatMul or Gemm") for name in sorted(left)
-        ),
+        skipped=tuple(Skipped(tensor=name, reason="no operand of Conv, MatMul or Gemm") for name in sorted(left)),
     )
