@@ -210,7 +210,8 @@ def _learn(original: Original, source: Source, inputs: _Inputs) -> None:
 def _golden(inputs: _Inputs) -> list[Feeds]:
     """The first agreement inputs, one by one."""
     batch = inputs.agreement[0]
-    return [{name: array[i : i + 1] for name, array in batch.items()} for i in range(min(_GOLDEN, len(batch)))]
+    count = min(_GOLDEN, *(len(array) for array in batch.values()))
+    return [{name: array[i : i + 1] for name, array in batch.items()} for i in range(count)]
 
 
 def _accuracy(

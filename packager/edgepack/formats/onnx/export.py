@@ -77,7 +77,7 @@ def _tables(modules: Mapping[str, Any], rows: int | None) -> list[str]:
 
 
 def _config(module: Any, task: ModuleType) -> OnnxConfig:
-    """optimum's description of the architecture, with our embedding among its outputs."""
+    """Optimum's description of the architecture, with our embedding among its outputs."""
     name = _OPTIMUM_TASKS[task.NAME]
     model_type = module.config.model_type
     try:

@@ -1,0 +1,93 @@
+"""Data sets of every kind, whole and broken."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+import pytest
+from PIL import Image
+
+from edgepack import data
+from edgepack.data import DataSpec
+from edgepack.errors import DataError
+
+ROWS = [{"text": "a, b", "label": "x"}, {"text": "ü", "label": "y"}]
+
+
+def write(folder: Path, kind: str) -> Path:
+    file = folder / f"d.{kind}"
+    if kind == "csv":
+        file.write_text('text,label\n"a, b",x\nü,y\n', "utf-8")
+    elif kind == "tsv":
+        file.write_text("text\tlabel\na, b\tx\nü\ty\n", "utf-8")
+    elif kind == "jsonl":
+        file.write_text('{"text": "a, b", "label": "x", "more": 1}\n\n{"text": "ü", "label": "y"}\n', "utf-8")
+    else:
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(ROWS), file)
+    return file
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "parquet"])
+def test_every_kind_gives_the_same_rows(tmp_path: Path, kind: str) -> None:
+    spec = DataSpec(path=write(tmp_path, kind))
+    assert data.read(spec, ("text", "label")) == ROWS
+    assert data.read(DataSpec(path=spec.path, limit=1), ("text",)) == [{"text": "a, b"}]
+    renamed = DataSpec(path=spec.path, columns={"answer": "label"})
+    assert data.read(renamed, ("answer",)) == [{"answer": "x"}, {"answer": "y"}]
+
+
+def test_no_header(tmp_path: Path) -> None:
+    (tmp_path / "d.csv").write_text("one,two,3\nfour,five,6\n")
+    spec = DataSpec(path=tmp_path / "d.csv", columns={"a": 0, "score": 2})
+    assert data.read(spec, ("a", "score")) == [{"a": "one", "score": "3"}, {"a": "four", "score": "6"}]
+
+
+def test_a_folder_of_pictures(tmp_path: Path) -> None:
+    for label in ("cat", "dog"):
+        (tmp_path / label).mkdir()
+        Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / label / "1.png")
+        (tmp_path / label / "notes.txt").write_text("x")
+    found = data.read(DataSpec(path=tmp_path), ("image", "label"))
+    assert [row["label"] for row in found] == ["cat", "dog"]
+
+
+BROKEN = {
+    "missing.csv": (None, "there is no data set"),
+    "kind.xlsx": ("x", "of no kind"),
+    "empty.csv": ("", "no rows"),
+    "header.csv": ("text,label\n", "no rows"),
+    "columns.csv": ("txt,label\na,b\n", "no column 'text'"),
+    "short.csv": ("text,label\na,b\nc\n", "line 3: 1 fields, not 2"),
+    "quote.csv": ('text,label\n"a"b,c\n', "line 2"),
+    "latin.csv": (b"text,label\n\xff\xfe,b\n", "latin.csv line"),
+    "bad.jsonl": ('{"text": "a", "label": "b"}\n{"text"\n', "line 2"),
+    "list.jsonl": ("[1]\n", "line 1: not an object"),
+    "lacks.jsonl": ('{"text": "a"}\n', "no column 'label'"),
+    "bad.parquet": (b"PAR1 no", "cannot be read"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_data_sets(tmp_path: Path, name: str) -> None:
+    content, said = BROKEN[name]
+    if content is not None:
+        (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(DataError) as error:
+        data.read(DataSpec(path=tmp_path / name), ("text", "label"))
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_column_suggests(tmp_path: Path) -> None:
+    (tmp_path / "d.csv").write_text("txt,label\na,b\n")
+    with pytest.raises(DataError) as error:
+        data.read(DataSpec(path=tmp_path / "d.csv"), ("text",))
+    assert error.value.hint == 'columns = { text = "txt" } names another'
+
+
+def test_an_empty_folder(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no pictures"):
+        data.read(DataSpec(path=tmp_path), ("image", "label"))

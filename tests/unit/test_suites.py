@@ -1,0 +1,103 @@
+"""Release suites: parsing and judging."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edgepack import suites
+from edgepack.errors import ProjectError
+from edgepack.suites import Check
+
+
+def write(folder: Path, text: str) -> Path:
+    file = folder / "suite.toml"
+    file.write_text(text, "utf-8")
+    return file
+
+
+def test_units_become_bytes_and_seconds(tmp_path: Path) -> None:
+    text = (
+        '[[check]]\nkind = "size"\nat_most = "24 MB"\nat_most_share = 0.3\n'
+        '[[check]]\nkind = "latency"\nat_most = "50 ms"\npercentile = 90\ninput = "1x32"\n'
+        '[[check]]\nkind = "load"\nat_most = "1.5 s"\n[[check]]\nkind = "golden"\n'
+    )
+    found = suites.read(write(tmp_path, text))
+    assert found.name == "suite"
+    assert [dict(check.limits) for check in found.checks] == [
+        {"at_most": 24e6, "at_most_share": 0.3},
+        {"at_most": 0.05},
+        {"at_most": 1.5},
+        {},
+    ]
+    assert found.checks[1].name == "latency 1x32 p90"
+
+
+def test_data_lies_beside_the_suite(tmp_path: Path) -> None:
+    text = '[[check]]\nkind = "metric"\nmetric = "f1"\nat_least = 0.9\ndata = { path = "d.csv" }\n'
+    data = suites.read(write(tmp_path, text)).checks[0].data
+    assert data is not None
+    assert data.path == tmp_path / "d.csv"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "has no [[check]]"),
+        ("[[check]]\n", "no kind None"),
+        ('[[check]]\nkind = "sise"\n', "did you mean 'size'?"),
+        ('[[check]]\nkind = "size"\n', "has no limit"),
+        ('[[check]]\nkind = "size"\nat_mots = "1 MB"\n', "did you mean 'at_most'?"),
+        ('[[check]]\nkind = "size"\nat_most = "much"\n', "cannot be read"),
+        ('[[check]]\nkind = "load"\nat_most = "24 MB"\n', "cannot be read"),
+        ('[[check]]\nkind = "metric"\nat_least = 1\n', "names no metric"),
+        ('[[check]]\nkind = "metric"\nmetric = "f1"\nat_least = 1\n', "names no data"),
+        ('[[check]]\nkind = "golden"\nmetric = "f1"\n', "unknown key 'metric'"),
+        ("[[check]\n", "not valid TOML"),
+        ("[[chekc]]\n", "did you mean 'check'?"),
+    ],
+)
+def test_mistakes_are_told(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(ProjectError) as error:
+        suites.read(write(tmp_path, text))
+    assert said in f"{error.value} {error.value.hint}"
+
+
+def test_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ProjectError, match="there is no suite"):
+        suites.read(tmp_path / "none.toml")
+
+
+def check(**limits: float) -> Check:
+    return Check(kind="metric", name="m", limits=limits, metric="f1")
+
+
+@pytest.mark.parametrize(
+    ("limits", "value", "original", "passed"),
+    [
+        ({"at_least": 0.9}, 0.9, None, True),
+        ({"at_least": 0.9}, 0.89, None, False),
+        ({"at_most": 10}, 11, None, False),
+        ({"at_most_loss": 0.01}, 0.895, 0.9, True),
+        ({"at_most_loss": 0.01}, 0.88, 0.9, False),
+        ({"at_most_loss": 0.01}, 0.95, 0.9, True),
+        ({"at_least_share": 0.99}, 0.98, 1.0, False),
+        ({"at_most_share": 0.3}, 0.2, 1.0, True),
+        ({"at_least": 0.5, "at_most_loss": 0.01}, 0.8, 0.9, False),
+        ({"at_most_loss": 0.01}, 0.9, None, None),
+        ({"at_most_share": 0.5}, 1.0, 0.0, False),
+    ],
+)
+def test_judging(limits: dict[str, float], value: float, original: float | None, passed: bool | None) -> None:
+    result = suites.judge(check(**limits), value, original)
+    assert result.passed is passed
+    assert bool(result.reason) is (passed is not True)
+
+
+def test_being_sure_uses_the_interval() -> None:
+    unsure = suites.judge(check(at_most_loss=0.01), 0.895, 0.9, (-0.02, 0.01))
+    sure = suites.judge(
+        Check(kind="metric", name="m", limits={"at_most_loss": 0.01}, sure=True), 0.895, 0.9, (-0.02, 0.01)
+    )
+    assert (unsure.passed, sure.passed) == (True, False)
