@@ -18,7 +18,7 @@ check: .venv/ready
 	$(RUN)/lint-imports
 
 docs: .venv/ready
-	$(RUN)/python docs/commands.py
+	$(RUN)/python docs/make_commands.py
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -172,3 +178,67 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 def picture() -> np.ndarray:
     """uint8 [60, 44, 3]."""
     return np.random.default_rng(1).integers(0, 256, (60, 44, 3), dtype=np.uint8)
+
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+class Hub(BaseHTTPRequestHandler):
+    """Answers as the hub does, for the repositories in ``folders``; ``org/pickled`` has pickled weights alone."""
+
+    folders: dict[str, Path]
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def do_GET(self) -> None:
+        path = unquote(self.path.split("?")[0])
+        if match := re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/revision/(.+))?", path):
+            self.info(match[1], match[2] or "main")
+        elif match := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
+            self.send_content((self.folders[match[1]] / match[3]).read_bytes())
+        else:
+            self.answer(404, b"{}", {"X-Error-Code": "EntryNotFound"})
+
+    def info(self, name: str, revision: str) -> None:
+        if name == "org/pickled":
+            files = ["config.json", "pytorch_model.bin"]
+        elif name not in self.folders:
+            return self.answer(404, b"{}", {"X-Error-Code": "RepoNotFound"})
+        elif revision not in {"main", COMMIT}:
+            return self.answer(404, b"{}", {"X-Error-Code": "RevisionNotFound"})
+        else:
+            folder = self.folders[name]
+            files = sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file())
+        siblings = [{"rfilename": file} for file in files]
+        return self.answer(200, json.dumps({"id": name, "sha": COMMIT, "siblings": siblings}).encode(), {})
+
+    def send_content(self, content: bytes) -> None:
+        self.answer(200, content, {"ETag": f'"{hashlib.sha1(content).hexdigest()}"', "X-Repo-Commit": COMMIT})
+
+    def answer(self, code: int, content: bytes, headers: dict[str, str]) -> None:
+        self.send_response(code)
+        for name, value in {**headers, "Content-Length": str(len(content))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[dict[str, Path]], str]]:
+    """``serve({"org/name": folder})``: the address of a hub on this machine that has those models."""
+    servers: list[ThreadingHTTPServer] = []
+
+    def start(folders: dict[str, Path]) -> str:
+        server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Hub,), {"folders": folders}))
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{server.server_port}"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()

