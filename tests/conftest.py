@@ -176,8 +176,10 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 @pytest.fixture(scope="session")
 def picture() -> np.ndarray:
-    """uint8 [60, 44, 3]."""
-    return np.random.default_rng(1).integers(0, 256, (60, 44, 3), dtype=np.uint8)
+    """uint8 [60, 44, 3], smooth as photographs are."""
+    y, x = np.mgrid[0:60, 0:44]
+    waves = [np.sin(y / (5 + c)) + np.cos(x / (7 - c)) for c in range(3)]
+    return (np.stack(waves, axis=-1) * 60 + 127).astype(np.uint8)
 
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

@@ -55,7 +55,7 @@ def test_int8_keeps_every_task(task: str, build: Build, tiny: Callable[[str], Pa
 
 
 def test_text_classification(exact: Callable[[str], Bundle], tiny: Callable[[str], Path]) -> None:
-    theirs = transformers.pipeline("text-classification", str(tiny("text-classification")), top_k=None)(TEXT)
+    theirs = transformers.pipeline("text-classification", str(tiny("text-classification")), top_k=None)([TEXT])[0]
     ours = edgepack.load(exact("text-classification").path).classify(TEXT)
     assert [label.name for label in ours] == [entry["label"] for entry in theirs]
     assert [label.score for label in ours] == pytest.approx([entry["score"] for entry in theirs], abs=EQUAL)
@@ -94,8 +94,10 @@ def test_question_answering(repeats: int, exact: Callable[[str], Bundle], tiny: 
         align_to_words=False,
     )
     ours = edgepack.load(exact("question-answering").path).answer("who wrote it", context)
-    assert ours.score == pytest.approx(theirs["score"], abs=EQUAL)
     assert (ours.start, ours.end) == (theirs["start"], theirs["end"])
+    assert context[ours.start : ours.end] == ours.text
+    if repeats == 1:  # of a span that two windows find, transformers adds the probabilities up, and we keep the larger
+        assert ours.score == pytest.approx(theirs["score"], abs=EQUAL)
 
 
 def test_fill_mask(exact: Callable[[str], Bundle], tiny: Callable[[str], Path]) -> None:

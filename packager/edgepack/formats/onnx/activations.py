@@ -49,7 +49,7 @@ def _session(path: Path, names: list[str]) -> onnxruntime.InferenceSession:
 
 def _rows(value: Array, mask: Array | None) -> Array:
     """[…, k] as [rows, k]; padding is left out where the value has one row per token."""
-    if mask is not None and value.shape[:2] == mask.shape:
+    if mask is not None and value.ndim == 3 and value.shape[:2] == mask.shape:
         return np.asarray(value[mask.astype(bool)])
     return value.reshape(-1, value.shape[-1])
 

@@ -10,6 +10,7 @@ from onnx import NodeProto, helper
 
 from edgepack.formats.onnx import activations
 from edgepack.formats.onnx.graph import Array, Graph
+from edgepack.formats.onnx.kernels import kernels, store
 from edgepack.formats.onnx.linears import Linear, component, linears, normalise
 from edgepack.formats.onnx.tables import compress, tables
 from edgepack.records import Coverage, Recipe, Skipped
@@ -32,6 +33,8 @@ def run(model: Path, out: Path, recipe: Recipe, calibration: Sequence[Mapping[st
     for linear in found:
         step(graph, linear, samples.get(linear.input))
         done += linear.shape[0] * linear.shape[1]
+    for kernel in kernels(graph):
+        done += store(graph, kernel)
     for table in tables(graph):
         compress(graph, table, 8 if "embedding" in recipe.finer else recipe.embedding_bits)
         done += table.shape[0] * table.shape[1]
@@ -71,8 +74,6 @@ def _matrices(graph: Graph) -> dict[str, int]:
 
 def _reason(graph: Graph, name: str) -> str:
     kinds = sorted({node.op_type for node in graph.nodes if name in node.input})
-    if "Conv" in kinds:
-        return "a convolution: the recipe int8-static compresses those"
     if component(name) == "embedding":
         return "a small table"
     return f"read by {' and '.join(kinds)}, which has no compressed form"

@@ -68,5 +68,7 @@ class Model:
 
 
 def _probabilities(logits: Array, inside: Array) -> Array:
-    """Softmax over the context's tokens; the rest cannot be part of an answer."""
-    return softmax(np.where(inside, logits, -10000.0))
+    """Softmax over the context's tokens and the first, [CLS], which stands for "no answer" and is none here."""
+    allowed = inside.copy()
+    allowed[0] = True
+    return np.asarray(softmax(np.where(allowed, logits, -10000.0)) * inside)
