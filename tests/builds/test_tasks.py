@@ -25,6 +25,13 @@ TASKS = [
     "image-classification",
     "image-embedding",
 ]
+SENTENCES = [
+    "ada lovelace wrote the first program in london",
+    "the bank raised interest rates again on thursday",
+    "rain fell on paris all day and all night",
+    "numbers like 42 and 1969 are words too",
+    "the quick brown fox jumps over the lazy dog",
+]
 TEXT = "ada lovelace wrote the first program in london"
 
 
@@ -80,24 +87,27 @@ def test_token_classification(exact: Callable[[str], Bundle], tiny: Callable[[st
     assert ours
 
 
-@pytest.mark.parametrize("repeats", [1, 12])
-def test_question_answering(repeats: int, exact: Callable[[str], Bundle], tiny: Callable[[str], Path]) -> None:
-    context = " ".join([TEXT, "rain fell on paris all day"] * repeats)
+@pytest.mark.parametrize("sentences", [1, 5])
+def test_question_answering(sentences: int, exact: Callable[[str], Bundle], tiny: Callable[[str], Path]) -> None:
+    context = " and then ".join(SENTENCES[:sentences])  # five do not fit into one window
     pipe = transformers.pipeline("question-answering", str(tiny("question-answering")))
     stride = min(128, 64 // 2)
-    theirs = pipe(
+    best = pipe(
         question="who wrote it",
         context=context,
         max_answer_len=30,
         doc_stride=stride,
         max_seq_len=64,
         align_to_words=False,
+        top_k=5,
     )
     ours = edgepack.load(exact("question-answering").path).answer("who wrote it", context)
-    assert (ours.start, ours.end) == (theirs["start"], theirs["end"])
     assert context[ours.start : ours.end] == ours.text
-    if repeats == 1:  # of a span that two windows find, transformers adds the probabilities up, and we keep the larger
-        assert ours.score == pytest.approx(theirs["score"], abs=EQUAL)
+    # of a span that two windows find, transformers adds the probabilities up, and we keep the larger
+    assert (ours.start, ours.end) in [(answer["start"], answer["end"]) for answer in best]
+    if sentences == 1:
+        assert (ours.start, ours.end) == (best[0]["start"], best[0]["end"])
+        assert ours.score == pytest.approx(best[0]["score"], abs=EQUAL)
 
 
 def test_fill_mask(exact: Callable[[str], Bundle], tiny: Callable[[str], Path]) -> None:
