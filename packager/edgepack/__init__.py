@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,7 +18,5 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> Any:
     """Load the runtime when it is first asked for, so that ``import edgepack`` costs nothing."""
     if name == "load":
-        from edgepack.runtime import load
-
-        return load
+        return importlib.import_module("edgepack.runtime").load
     raise AttributeError(f"module 'edgepack' has no attribute {name!r}")

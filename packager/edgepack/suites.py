@@ -68,7 +68,7 @@ class Check:
     statistic: str = "mean"
     data: DataSpec | None = None
     sure: bool = False
-    input: str = "1x128"
+    input: str = ""  # batch x tokens; the longest stated one where nothing is said
     percentile: int = 50
 
 
@@ -183,7 +183,7 @@ def _check(entry: Mapping[str, Any], place: str, root: Path) -> Check:
         statistic=entry.get("statistic", "mean"),
         data=DataSpec.parse(entry["data"], root=root) if "data" in entry else None,
         sure=bool(entry.get("sure", False)),
-        input=entry.get("input", "1x128"),
+        input=entry.get("input", ""),
         percentile=int(entry.get("percentile", 50)),
     )
 

@@ -129,6 +129,47 @@ def test_validate(edgepack: Command, minilm: Bundle, tmp_path: Path) -> None:
     assert done.stderr.splitlines()[0] == "error: 1 of 3 checks did not pass: size"
 
 
+RELATIVE = """
+[[check]]
+kind = "latency"
+input = "1x16"
+at_most_share = 50.0
+[[check]]
+kind = "memory"
+at_most_share = 0.9
+[[check]]
+kind = "load"
+at_most_share = 0.9
+[[check]]
+kind = "size"
+at_most_share = 0.5
+[[check]]
+kind = "latency"
+percentile = 90
+at_most = "10 s"
+"""
+
+
+def test_relative_to_the_original(
+    edgepack: Command, build: Callable[..., tuple[Bundle, ...]], tiny: Callable[[str], Path], tmp_path: Path
+) -> None:
+    bundle = build(tiny("text-embedding"), "rpi", allow_loss=True)[0]
+    suite = tmp_path / "suite.toml"
+    suite.write_text(RELATIVE)
+    done = edgepack("validate", bundle.path, "--suite", suite, "--json")
+    checks = json.loads(done.stdout)["checks"]
+    assert [check["kind"] for check in checks if check["original"]] == ["latency", "memory", "load", "size"]
+    # where the original cannot be had, what compares with it is not measured, and does not pass
+    manifest = json.loads((bundle.path / "edgepack.json").read_text())
+    manifest["source"]["model"] = "./gone"
+    (bundle.path / "edgepack.json").write_text(json.dumps(manifest))
+    done = edgepack("validate", bundle.path, "--suite", suite, "--json")
+    assert done.returncode == 1
+    assert [check["passed"] for check in json.loads(done.stdout)["checks"]][:3] == [None, None, None]
+    done = edgepack("validate", bundle.path, "--suite", suite, "--original", "./gone")
+    assert done.returncode == 11
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [

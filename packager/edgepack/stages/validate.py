@@ -14,7 +14,7 @@ from edgepack.runtime import clock, golden, machine
 from edgepack.runtime import model as task_model
 from edgepack.runtime.manifest import Manifest
 from edgepack.runtime.session import Session, open_session
-from edgepack.runtime.shapes import PICTURE, feeds
+from edgepack.runtime.shapes import feeds, shapes
 from edgepack.suites import Check, CheckResult, Suite, SuiteResult
 
 _RUNS, _SECONDS = 64, 1.0  # of a speed check: enough for a p90
@@ -197,7 +197,7 @@ def _timed(bench: _Bench, check: Check, timing: Timing, value: float | NotMeasur
 
 
 def _timing(bench: _Bench, check: Check, runs: int) -> Timing:
-    shape = check.input if "max_length" in bench.manifest.processing else PICTURE
+    shape = check.input or shapes(bench.manifest)[-1]
     if (shape, runs) not in bench.timings:
         (bench.timings[shape, runs],) = clock.measure(
             bench.manifest.model_file,

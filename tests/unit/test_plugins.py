@@ -1,0 +1,58 @@
+"""Plugins are found by name, third parties' as well."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+
+from edgepack import plugins
+from edgepack.errors import MissingExtra, UnknownName
+
+
+def test_our_own_are_files() -> None:
+    assert "text-embedding" in plugins.names("tasks")
+    assert plugins.names("sources") == ["folder", "hub", "python"]
+    assert plugins.load("tasks", "fill-mask").NAME == "fill-mask"
+    assert not any(name.startswith("-") for name in plugins.names("tasks"))
+
+
+def test_unknown_names() -> None:
+    with pytest.raises(UnknownName) as error:
+        plugins.load("tasks", "fil-mask")
+    assert error.value.hint == "did you mean 'fill-mask'?"
+
+
+@pytest.fixture
+def outsider(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installed package with a task of its own, and one that needs a library that is not here."""
+    (tmp_path / "their_task.py").write_text('NAME = "translation"\n')
+    (tmp_path / "needs_diffusers.py").write_text("import diffusers\n")
+    (tmp_path / "broken.py").write_text("import no_such_thing\n")
+    meta = tmp_path / "theirs-1.dist-info"
+    meta.mkdir()
+    (meta / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1\n")
+    (meta / "entry_points.txt").write_text(
+        "[edgepack.tasks]\ntranslation = their_task\nimages = needs_diffusers\nbroken = broken\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    importlib.invalidate_caches()
+    for name in ("their_task", "needs_diffusers", "broken"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+
+
+@pytest.mark.usefixtures("outsider")
+def test_a_third_party_s_entry_point() -> None:
+    assert "translation" in plugins.names("tasks")
+    assert plugins.load("tasks", "translation").NAME == "translation"
+
+
+@pytest.mark.usefixtures("outsider")
+def test_a_missing_library_names_what_to_install() -> None:
+    with pytest.raises(MissingExtra) as error:
+        plugins.load("tasks", "images")
+    assert error.value.hint == "pip install 'edgepack[diffusion]'"
+    with pytest.raises(ModuleNotFoundError):  # a broken plugin is not hidden
+        plugins.load("tasks", "broken")
