@@ -157,6 +157,7 @@ def test_relative_to_the_original(
     suite = tmp_path / "suite.toml"
     suite.write_text(RELATIVE)
     done = edgepack("validate", bundle.path, "--suite", suite, "--json")
+    assert done.stdout, done.stderr
     checks = json.loads(done.stdout)["checks"]
     assert [check["kind"] for check in checks if check["original"]] == ["latency", "memory", "load", "size"]
     # where the original cannot be had, what compares with it is not measured, and does not pass

@@ -91,17 +91,21 @@ def timing(table: Mapping[str, Any]) -> Timing:
 
 def percentile(times: Sequence[float], share: float) -> float | NotMeasured:
     """The ``share`` quantile (0.9, 0.99) that holds with 99 % confidence; NotMeasured for too few runs."""
-    discarded = 0
-    while _at_most(discarded + 1, len(times), 1 - share) <= 1 - _CONFIDENCE:
+    discarded, likely = 0, math.exp(_log_binomial(0, len(times), 1 - share))
+    while discarded < len(times):
+        likely += math.exp(_log_binomial(discarded + 1, len(times), 1 - share))  # P(X <= discarded + 1)
+        if likely > 1 - _CONFIDENCE:
+            break
         discarded += 1
     if not discarded:
         return NotMeasured(reason=f"{len(times)} runs are too few for a p{share * 100:.0f}")
     return sorted(times)[-discarded]
 
 
-def _at_most(count: int, total: int, chance: float) -> float:
-    """P(X <= count) for X binomial over ``total`` tries."""
-    return sum(math.comb(total, k) * chance**k * (1 - chance) ** (total - k) for k in range(min(count, total) + 1))
+def _log_binomial(count: int, total: int, chance: float) -> float:
+    """Ln P(X = count) for X binomial over ``total`` tries; in logarithms, since the coefficients of thousands of runs are no floats."""
+    ways = math.lgamma(total + 1) - math.lgamma(count + 1) - math.lgamma(total - count + 1)
+    return ways + count * math.log(chance) + (total - count) * math.log1p(-chance)
 
 
 def _figure(value: Any) -> float | NotMeasured:
