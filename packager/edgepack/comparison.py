@@ -14,6 +14,7 @@ from edgepack.data import DataSpec
 from edgepack.metrics import agreement as measures
 from edgepack.metrics import bootstrap
 from edgepack.records import Accuracy, Where
+from edgepack.runtime.batch import text_length
 from edgepack.runtime.types import Array, Feeds, Run
 
 BATCH = 8
@@ -45,8 +46,10 @@ class Scores:
 
 
 def batches(model: Any, examples: Sequence[Any]) -> list[Feeds]:
-    """The feeds of ``examples`` in batches, made by the shipping pre-processing."""
-    return [model.feeds(examples[start : start + BATCH]) for start in range(0, len(examples), BATCH)]
+    """The feeds of ``examples`` in batches, made by the shipping pre-processing; texts of like length together."""
+    texts = all(isinstance(example, str | tuple) for example in examples)
+    ordered = sorted(examples, key=text_length) if texts else examples
+    return [model.feeds(ordered[start : start + BATCH]) for start in range(0, len(ordered), BATCH)]
 
 
 def agreement(

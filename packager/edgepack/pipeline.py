@@ -22,7 +22,7 @@ from edgepack.runtime.types import Feeds
 from edgepack.stages import bench, convert, pack, resolve
 from edgepack.tasks import table
 
-_GOLDEN = 4  # vectors: enough to notice a wrong kernel, small beside the model
+_GOLDEN = 4  # vectors at most: enough to notice a wrong kernel, small beside the model
 _LEAST_COSINE = 0.9  # of a golden vector where the target has no floor: a bundle below computes something else
 _QUICK_RUNS = 16  # of the speed check in a build; `edgepack bench` takes longer
 
@@ -208,10 +208,9 @@ def _learn(original: Original, source: Source, inputs: _Inputs) -> None:
 
 
 def _golden(inputs: _Inputs) -> list[Feeds]:
-    """The first agreement inputs, one by one."""
-    batch = inputs.agreement[0]
-    count = min(_GOLDEN, *(len(array) for array in batch.values()))
-    return [{name: array[i : i + 1] for name, array in batch.items()} for i in range(count)]
+    """The first of some agreement batches, short inputs and long ones."""
+    chosen = inputs.agreement[:: -(-len(inputs.agreement) // _GOLDEN)]
+    return [{name: array[:1] for name, array in batch.items()} for batch in chosen]
 
 
 def _accuracy(

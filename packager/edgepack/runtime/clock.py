@@ -103,7 +103,7 @@ def percentile(times: Sequence[float], share: float) -> float | NotMeasured:
 
 
 def _log_binomial(count: int, total: int, chance: float) -> float:
-    """Ln P(X = count) for X binomial over ``total`` tries; in logarithms, since the coefficients of thousands of runs are no floats."""
+    """Ln P(X = count) for X binomial over ``total`` tries; in logarithms, since thousands of runs overflow."""
     ways = math.lgamma(total + 1) - math.lgamma(count + 1) - math.lgamma(total - count + 1)
     return ways + count * math.log(chance) + (total - count) * math.log1p(-chance)
 
