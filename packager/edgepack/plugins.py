@@ -11,6 +11,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import pkgutil
+from collections.abc import Iterable
 from types import ModuleType
 
 from edgepack.errors import MissingExtra, UnknownName
@@ -48,6 +49,17 @@ def load(kind: str, name: str) -> ModuleType:
     for entry in importlib.metadata.entry_points(group=f"edgepack.{kind}", name=name):
         return load_module(entry.value)
     return load_module(f"edgepack.{kind}.{name.replace('-', '_')}")
+
+
+def versions(distributions: Iterable[str]) -> dict[str, str]:
+    """The installed versions. Raises MissingExtra for one that is not installed."""
+    found = {}
+    for name in distributions:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError as missing:
+            raise MissingExtra(name, _EXTRAS.get(name.split("-")[0], "build")) from missing
+    return found
 
 
 def load_module(path: str) -> ModuleType:

@@ -56,3 +56,11 @@ def test_a_missing_library_names_what_to_install() -> None:
     assert error.value.hint == "pip install 'edgepack[diffusion]'"
     with pytest.raises(ModuleNotFoundError):  # a broken plugin is not hidden
         plugins.load("tasks", "broken")
+
+
+def test_versions_of_what_is_not_installed() -> None:
+    assert set(plugins.versions(["numpy"])) == {"numpy"}
+    with pytest.raises(MissingExtra) as error:
+        plugins.versions(["numpy", "coremltools-of-mars"])
+    assert error.value.exit_code == 5
+    assert error.value.hint == "pip install 'edgepack[coreml]'"

@@ -7,7 +7,6 @@ the same inputs, need none. ``close`` frees the weights before the conversion al
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType, TracebackType
@@ -34,7 +33,7 @@ class Original:
             "sha256": source.sha256,
             "task": task.NAME,
             "inputs": inputs,
-            "tools": {name: importlib.metadata.version(name) for name in ("torch", "transformers")},
+            "tools": plugins.versions(("torch", "transformers")),
         }
         self._memory: dict[str, np.ndarray] = {}
         self._news = False

@@ -5,7 +5,6 @@ The modules with heavy libraries are loaded when there is work for them; with a 
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -67,7 +66,7 @@ def compress(prepared: Path, out: Path, recipe: Recipe, calibration: Sequence[Ma
 
 def tools() -> dict[str, str]:
     """The versions that decide what a conversion gives."""
-    return {name: importlib.metadata.version(name) for name in _TOOLS}
+    return plugins.versions(_TOOLS)
 
 
 _HEADS = ("num_attention_heads", "n_heads", "n_head")
