@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -29,19 +30,19 @@ def run(model: Path, out: Path, recipe: Recipe, calibration: Sequence[Mapping[st
     found = linears(graph)
     samples = _samples(model, found, recipe, calibration)
     total = _matrices(graph)
-    done = 0
+    layers = Counter(linear.weight for linear in found)
     for linear in found:
-        step(graph, linear, samples.get(linear.input))
-        done += linear.shape[0] * linear.shape[1]
+        # layers that share a weight (ALBERT's do) meet other activations: nothing of one may go into the weight
+        alone = layers[linear.weight] == 1
+        step(graph, linear, samples.get(linear.input) if alone else None)
     for kernel in kernels(graph):
-        done += store(graph, kernel)
+        store(graph, kernel)
     for table in tables(graph):
         compress(graph, table, 8 if "embedding" in recipe.finer else recipe.embedding_bits)
-        done += table.shape[0] * table.shape[1]
     left = sorted(total.keys() & _matrices(graph).keys())
     graph.save(out)
     return Coverage(
-        compressed=done,
+        compressed=sum(total.values()) - sum(total[name] for name in left),
         total=sum(total.values()),
         skipped=tuple(Skipped(tensor=name, reason=_reason(graph, name)) for name in left),
     )

@@ -42,6 +42,8 @@ def fuse(
     graph without such patterns (a convolutional network) comes out as it was.
     Raises ConversionError when the fused graph has other inputs or outputs.
     """
+    if not heads or hidden % heads:
+        heads = hidden = 0  # stages of several widths (Swin): onnxruntime wants both numbers or neither
     with tempfile.TemporaryDirectory(dir=out.parent) as folder:
         light = _set_weights_aside(model, Path(folder))
         before = _interface(light)

@@ -25,8 +25,8 @@ def kernels(graph: Graph) -> list[NodeProto]:
     ]
 
 
-def store(graph: Graph, node: NodeProto) -> int:
-    """Replace the kernel by int8 values and a scale per output channel; the number of values."""
+def store(graph: Graph, node: NodeProto) -> None:
+    """Replace the kernel by int8 values and a scale per output channel."""
     name = node.input[1]
     kernel = graph.take(name)
     scale = np.abs(kernel).reshape(len(kernel), -1).max(axis=1) / 127
@@ -38,4 +38,3 @@ def store(graph: Graph, node: NodeProto) -> int:
     restore = helper.make_node("DequantizeLinear", stored, [restored], name=restored, axis=0)
     graph.rewrite(node, [restore, node])
     node.input[1] = restored
-    return int(kernel.size)

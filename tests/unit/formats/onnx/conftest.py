@@ -88,6 +88,13 @@ def _tied() -> nn.Module:
     return transformers.BertForMaskedLM(config)
 
 
+def _shared() -> nn.Module:
+    """All layers have the same weights."""
+    config = transformers.AlbertConfig(vocab_size=VOCABULARY, embedding_size=32, **_layers())
+    processing = {"pooling": "mean", "normalize": True, "inputs": ["input_ids", "attention_mask", "token_type_ids"]}
+    return SentenceEncoder(transformers.AlbertModel(config, add_pooling_layer=False), processing)
+
+
 def _vit() -> nn.Module:
     config = transformers.ViTConfig(image_size=32, patch_size=8, num_labels=10, **_layers())
     return transformers.ViTForImageClassification(config)
@@ -108,6 +115,7 @@ _MODELS: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "distilbert": (_distilbert, "text-classification"),
     "roberta": (_roberta, "fill-mask"),
     "tied": (_tied, "fill-mask"),
+    "shared": (_shared, "text-embedding"),
     "vit": (_vit, "image-classification"),
     "mobilenet": (_mobilenet, "image-classification"),
 }
@@ -124,7 +132,7 @@ def _texts(module: nn.Module) -> list[Feeds]:
             mask[row, length - 3 * row :] = 0
         ids[mask == 0] = 1
         feed = {"input_ids": ids, "attention_mask": mask}
-        if module.config.model_type == "bert":
+        if module.config.model_type in ("bert", "albert"):
             feed["token_type_ids"] = np.zeros_like(ids)
         feeds.append(feed)
     return feeds
