@@ -1,16 +1,43 @@
-"""Give freed memory back to the system between the steps of a build, so that their peaks do not add up."""
+"""Give memory back to the system between the steps of a build, so that their peaks do not add up."""
 
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
 import gc
+import mmap
+import re
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+_SMAPS = Path("/proc/self/smaps")
+_MAPPING = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) \S{4} \S+ \S+ \d+ +(/.+)\n((?:[A-Z]\w+:.*\n)+)", re.MULTILINE)
+_COPIES = re.compile(r"^(?:Anonymous|Swap): +(\d+) kB$", re.MULTILINE)
 
 
 def release() -> None:
     """Collect, and let glibc's allocator return what it holds; other allocators do so by themselves."""
     gc.collect()
-    name = ctypes.util.find_library("c")
-    trim = getattr(ctypes.CDLL(name), "malloc_trim", None) if name else None
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
+
+
+def forget(files: Iterable[Path]) -> None:
+    """Let go of the pages of mapped ``files``: they are read again when they are next used.
+
+    Mappings that were written to stay as they are. Only where the system tells of its mappings (Linux).
+    """
+    if not _SMAPS.is_file():
+        return
+    for begin, end in _unwritten(_SMAPS.read_text(), {str(file.resolve()) for file in files}):
+        ctypes.CDLL(None).madvise(ctypes.c_void_p(begin), ctypes.c_size_t(end - begin), mmap.MADV_DONTNEED)
+
+
+def _unwritten(smaps: str, names: Collection[str]) -> list[tuple[int, int]]:
+    """Begin and end of each mapping of a file among ``names`` of which no page has a copy of its own."""
+    found = []
+    for mapping in _MAPPING.finditer(smaps):
+        begin, end, name, facts = mapping.groups()
+        if name in names and not any(int(size) for size in _COPIES.findall(facts)):
+            found.append((int(begin, 16), int(end, 16)))
+    return found

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from edgepack import cache, memory, plugins
+from edgepack import cache, memory, plugins, weights
 from edgepack.records import Source
 from edgepack.runtime.types import Outputs
 
@@ -53,7 +53,12 @@ class Original:
         """The torch.nn.Module, opened on first use."""
         if self._module is None:
             self._module = plugins.load_module("edgepack.original.pytorch").open_module(self.source, self.task)
+            self.forget()  # what only the check has looked at
         return self._module
+
+    def forget(self) -> None:
+        """Let go of the weights' pages in memory; they are read again when they are used."""
+        memory.forget(weights.files(self.source.path))
 
     def __call__(self, feeds: Mapping[str, np.ndarray]) -> Outputs:
         """The task's outputs for ``feeds`` (input name -> array), without the bulky hidden states."""

@@ -34,6 +34,7 @@ def prepare(original: Original, target: Target, config: Mapping[str, Any]) -> Pa
     def make(folder: Path) -> None:
         plain = folder / "plain.onnx"
         memory.release()
+        original.forget()
         tables = plugins.load_module("edgepack.formats.onnx.export").export(
             original.module, task, plain, opset=target.opset
         )

@@ -19,6 +19,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from onnxruntime.transformers.fusion_options import AttentionMaskFormat, FusionOptions
 from onnxruntime.transformers.optimizer import optimize_by_fusion
 
+from edgepack import memory
 from edgepack.errors import ConversionError
 from edgepack.runtime.types import Array
 
@@ -57,6 +58,8 @@ def fuse(
         _name_weights(fused)
         if _interface(fused) != before:
             raise ConversionError(f"fusing changed the interface: {before} became {_interface(fused)}")
+        del light
+        memory.release()
         _write(fused, Path(folder), out, tables)
 
 
