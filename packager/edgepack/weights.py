@@ -16,12 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from edgepack.errors import DamagedWeights, ModelError, UnsafeModel
+from edgepack.errors import DamagedWeights, ModelError, UnsafeModel, UnsupportedModel
 
 _BITS = {
     "F64": 64, "F32": 32, "F16": 16, "BF16": 16, "F8_E4M3": 8, "F8_E5M2": 8,
     "I64": 64, "I32": 32, "I16": 16, "I8": 8, "U64": 64, "U32": 32, "U16": 16, "U8": 8, "BOOL": 8,
 }  # fmt: skip
+_FLOATS = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 _LONGEST_HEADER = 100_000_000  # the format's own limit
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack", "*.pkl")
 _AGAIN = "download or copy the file again"
@@ -34,6 +35,8 @@ class Stored:
     name: str
     dtype: str
     shape: tuple[int, ...]
+    file: Path
+    offset: int  # of its first byte in the file
 
     @property
     def parameters(self) -> int:
@@ -75,7 +78,23 @@ def tensors(file: Path) -> list[Stored]:
     end = _checked_end(header, file)
     if end != size - 8 - length:
         raise DamagedWeights(f"{file} holds {size - 8 - length:,} bytes of data, not the {end:,} it names", hint=_AGAIN)
-    return [Stored(name, entry["dtype"], tuple(entry["shape"])) for name, entry in header.items()]
+    return [
+        Stored(name, entry["dtype"], tuple(entry["shape"]), file, 8 + length + entry["data_offsets"][0])
+        for name, entry in header.items()
+    ]
+
+
+def read(stored: Stored, rows: slice = slice(None)) -> np.ndarray[Any, Any]:
+    """``rows`` of a float32, float16 or bfloat16 tensor as float32; only they are read. Raises UnsupportedModel."""
+    if stored.dtype not in _FLOATS:
+        raise UnsupportedModel(
+            f"the weight {stored.name!r} is stored as {stored.dtype}, so the model was quantized before",
+            hint="start from the original weights: bf16, fp16 or fp32",
+        )
+    mapped = np.memmap(stored.file, _FLOATS[stored.dtype], "r", stored.offset, stored.shape)[rows]
+    if stored.dtype == "BF16":  # the upper half of a float32
+        return np.left_shift(mapped, 16, dtype=np.uint32).view(np.float32)
+    return np.asarray(mapped, np.float32)
 
 
 def _header(raw: bytes, file: Path) -> dict[str, Mapping[str, Any]]:

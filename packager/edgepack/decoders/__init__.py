@@ -1,0 +1,134 @@
+"""How each family of language models is laid out, as data: one module per ``model_type``, found by its name.
+
+A module has ``describe(config) -> Decoder``. The ONNX emitter, the reference in numpy and the memory estimate all
+read the same description, and none of them knows a family by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from edgepack import plugins
+from edgepack.errors import ModelError, UnsupportedModel
+
+
+@dataclass(frozen=True, kw_only=True)
+class Norm:
+    """RMSNorm (Zhang & Sennrich 2019) or LayerNorm (Ba et al. 2016) over the last dimension."""
+
+    kind: str  # rms | layer
+    epsilon: float
+    offset: float = 0.0  # added to the stored weight; Gemma stores w - 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rotary:
+    """Rotary position embedding (Su et al. 2021) in halves, over the first ``width`` dimensions of each head."""
+
+    base: float
+    width: int
+    scaling: Mapping[str, Any] = field(default_factory=dict)  # config.json's rope_scaling
+    trained: int = 0  # the length that a scaling starts from
+    longest: int = 0  # the length that it reaches
+
+
+@dataclass(frozen=True, kw_only=True)
+class Names:
+    """Where a layer's tensors lie: module paths without ".weight" and ".bias", {i} for the layer.
+
+    Several paths of one role lie below each other as rows: q, k, v or gate, up.
+    """
+
+    prefixes: tuple[str, ...]  # in front of every path but the head's; the first that fits counts
+    embedding: str
+    final: str
+    norm1: str
+    norm2: str
+    qkv: tuple[str, ...]
+    out: str
+    inner: tuple[str, ...]  # gate and up, or the one product before the activation
+    down: str
+    positions: str = ""
+    query_norm: str = ""
+    key_norm: str = ""
+    after_attention: str = ""  # a norm of the branch, before it joins the residual
+    after_mlp: str = ""
+    heads: tuple[str, ...] = ("lm_head",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoder:
+    """A decoder-only transformer."""
+
+    model_type: str
+    names: Names
+    layers: int
+    hidden: int
+    heads: int
+    kv_heads: int  # grouped-query attention (Ainslie et al. 2023); the same as heads without it
+    head: int  # width of one head
+    inner: int  # width of the feed-forward layer
+    vocabulary: int
+    context: int  # the longest sequence that the model was made for
+    norm: Norm
+    activation: str  # silu | gelu | gelu_tanh | relu
+    gated: bool = True
+    rotary: Rotary | None = None
+    local_rotary: Rotary | None = None  # of the layers with a window, where it differs
+    windows: tuple[int, ...] = ()  # tokens that a layer looks back at, by layer; 0: all
+    parallel: bool = False  # attention and feed-forward read the same residual and add to it together
+    tied: bool = False  # the head is the embedding
+    transposed: bool = False  # weights are stored [in, out] (Conv1D)
+    interleaved: bool = False  # packed q, k, v change with every head
+    scale: float = 0.0  # of q k; 0: 1 / sqrt(head)
+    attention_cap: float = 0.0  # scores are cap * tanh(score / cap)
+    logits_cap: float = 0.0
+    embedding_scale: float = 1.0
+
+    @property
+    def query(self) -> int:
+        """Width of all query heads."""
+        return self.heads * self.head
+
+    @property
+    def key(self) -> int:
+        """Width of all key heads, and of all value heads."""
+        return self.kv_heads * self.head
+
+    @property
+    def scaling(self) -> float:
+        """The factor of q k."""
+        return self.scale or self.head**-0.5
+
+    def window(self, layer: int) -> int:
+        """How many tokens ``layer`` looks back at, its own included; 0: all."""
+        return self.windows[layer] if self.windows else 0
+
+    def rotary_of(self, layer: int) -> Rotary | None:
+        """The rotary embedding of ``layer``."""
+        return self.local_rotary if self.local_rotary and self.window(layer) else self.rotary
+
+    def cache_bytes(self, tokens: int) -> int:
+        """Bytes of float32 keys and values for ``tokens``."""
+        return 2 * 4 * self.layers * self.key * tokens
+
+
+def describe(config: Mapping[str, Any]) -> Decoder:
+    """The description of a model by its config.json.
+
+    Raises UnsupportedModel (naming the families that are known), ModelError where the config lacks a number.
+    """
+    kind = str(config.get("model_type", ""))
+    known = plugins.names("decoders")
+    if kind.replace("_", "-") not in known:
+        listed = ", ".join(name.replace("-", "_") for name in known)
+        raise UnsupportedModel(f"edgepack has no language model family {kind!r}", hint=f"it packs {listed}")
+    try:
+        described: Decoder = plugins.load("decoders", kind.replace("_", "-")).describe(config)
+    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        raise ModelError(f"config.json of this {kind} lacks or misstates {error}") from error
+    if described.heads % described.kv_heads:
+        raise ModelError(f"config.json: {described.heads} heads cannot share {described.kv_heads} key heads")
+    return described

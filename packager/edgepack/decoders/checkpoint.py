@@ -1,0 +1,155 @@
+"""A language model's weights as its description names them, read from safetensors in pieces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgepack import weights
+from edgepack.decoders import Decoder
+from edgepack.errors import DamagedWeights
+from edgepack.weights import Stored
+
+Array = np.ndarray[Any, Any]
+_AGAIN = "the checkpoint and its config.json do not belong together, or a file is missing"
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A weight [rows, width], of one tensor or of several below each other; nothing is read until asked for."""
+
+    name: str
+    parts: tuple[Stored, ...]
+    bias: Array | None  # float32 [rows]
+    transposed: bool = False
+    order: Array | None = None  # which stored row comes where
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows (outputs) and width (inputs)."""
+        first = self.parts[0].shape
+        if self.transposed:
+            return first[1], first[0]
+        return sum(part.shape[0] for part in self.parts), first[1]
+
+    def rows(self, start: int, stop: int) -> Array:
+        """float32 [stop - start, width]. Raises DamagedWeights where a number is not finite."""
+        if self.transposed:
+            found = np.ascontiguousarray(weights.read(self.parts[0])[:, start:stop].T)
+        elif self.order is not None:
+            found = weights.read(self.parts[0])[self.order[start:stop]]
+        else:
+            found = np.concatenate(list(self._pieces(start, stop)))
+        return _finite(found, self.name)
+
+    def _pieces(self, start: int, stop: int) -> Iterator[Array]:
+        begin = 0
+        for part in self.parts:
+            low, high = max(start - begin, 0), min(stop - begin, part.shape[0])
+            if low < high:
+                yield weights.read(part, slice(low, high))
+            begin += part.shape[0]
+
+
+class Checkpoint:
+    """The weights of ``decoder`` in ``folder``.
+
+    Raises DamagedWeights where a tensor is missing or has another shape than the config demands.
+    """
+
+    def __init__(self, folder: Path, decoder: Decoder) -> None:
+        self.decoder = decoder
+        stored = [tensor for file in weights.files(folder) for tensor in weights.tensors(file)]
+        self._stored = {tensor.name: tensor for tensor in stored}
+        names = decoder.names
+        prefixes = [prefix for prefix in names.prefixes if f"{prefix}{names.embedding}.weight" in self._stored]
+        self._prefix = prefixes[0] if prefixes else names.prefixes[0]
+
+    def embedding(self) -> Matrix:
+        """[vocabulary, hidden]."""
+        return self._matrix((self._prefix + self.decoder.names.embedding,), (self.decoder.vocabulary, None))
+
+    def positions(self) -> Matrix | None:
+        """[context, hidden], where positions are learned."""
+        if not self.decoder.names.positions:
+            return None
+        return self._matrix((self._prefix + self.decoder.names.positions,), (self.decoder.context, None))
+
+    def head(self) -> Matrix:
+        """[vocabulary, hidden]: the embedding where the two are tied, or where the file has no other."""
+        for name in () if self.decoder.tied else self.decoder.names.heads:
+            if f"{name}.weight" in self._stored:
+                return self._matrix((name,), (self.decoder.vocabulary, self.decoder.hidden))
+        if self.decoder.tied:
+            return self.embedding()
+        raise DamagedWeights(f"the weights lack {self.decoder.names.heads[0]}.weight", hint=_AGAIN)
+
+    def qkv(self, layer: int) -> Matrix:
+        """Query, key and value below each other, [query + 2 key, hidden]."""
+        d = self.decoder
+        order = None
+        if d.interleaved:
+            rows = np.arange(d.query + 2 * d.key).reshape(d.heads, 3, d.head)
+            order = rows.transpose(1, 0, 2).ravel()
+        return self._layer(layer, d.names.qkv, (d.query + 2 * d.key, d.hidden), order)
+
+    def out(self, layer: int) -> Matrix:
+        """[hidden, query]."""
+        return self._layer(layer, (self.decoder.names.out,), (self.decoder.hidden, self.decoder.query))
+
+    def inner(self, layer: int) -> Matrix:
+        """[2 inner, hidden], gate above up, or [inner, hidden]."""
+        rows = self.decoder.inner * (2 if self.decoder.gated else 1)
+        return self._layer(layer, self.decoder.names.inner, (rows, self.decoder.hidden))
+
+    def down(self, layer: int) -> Matrix:
+        """[hidden, inner]."""
+        return self._layer(layer, (self.decoder.names.down,), (self.decoder.hidden, self.decoder.inner))
+
+    def norm(self, path: str, layer: int = 0) -> tuple[Array, Array | None]:
+        """Weight (the description's offset added) and bias of the norm at ``path``, float32."""
+        name = self._prefix + path.format(i=layer)
+        bias = self._stored.get(f"{name}.bias")
+        weight = _finite(weights.read(self._tensor(f"{name}.weight")), name) + np.float32(self.decoder.norm.offset)
+        return weight, _finite(weights.read(bias), name) if bias else None
+
+    def _layer(self, layer: int, paths: tuple[str, ...], shape: tuple[int, int], order: Array | None = None) -> Matrix:
+        names = tuple(self._prefix + path.format(i=layer) for path in paths)
+        return self._matrix(names, shape, self.decoder.transposed, order)
+
+    def _matrix(
+        self,
+        names: tuple[str, ...],
+        shape: tuple[int, int | None],
+        transposed: bool = False,
+        order: Array | None = None,
+    ) -> Matrix:
+        parts = tuple(self._tensor(f"{name}.weight") for name in names)
+        found = Matrix(names[0], parts, self._bias(names, order), transposed, order)
+        wanted = (shape[0], shape[1] or self.decoder.hidden)
+        if any(len(part.shape) != 2 for part in parts) or found.shape != wanted:
+            listed = " + ".join(str(list(part.shape)) for part in parts)
+            raise DamagedWeights(f"the weight {names[0]}.weight is {listed}; config.json says {wanted}", hint=_AGAIN)
+        return found
+
+    def _bias(self, names: tuple[str, ...], order: Array | None) -> Array | None:
+        found = [self._stored.get(f"{name}.bias") for name in names]
+        if not any(found):
+            return None
+        joined = np.concatenate([_finite(weights.read(self._tensor(f"{name}.bias")), name) for name in names])
+        return joined if order is None else joined[order]
+
+    def _tensor(self, name: str) -> Stored:
+        if name not in self._stored:
+            raise DamagedWeights(f"the weights lack {name!r}", hint=_AGAIN)
+        return self._stored[name]
+
+
+def _finite(values: Array, name: str) -> Array:
+    if not np.isfinite(values).all():
+        raise DamagedWeights(f"the weight {name!r} holds NaN or infinity", hint="no recipe can mend it")
+    return values

@@ -1,0 +1,163 @@
+"""The original language model in numpy, a layer at a time from its safetensors: any size, in little memory.
+
+The arithmetic is float32 and follows the description of decoders/; the tests hold it against transformers. All
+sequences pass through one layer before the next is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from edgepack.decoders import Decoder, describe
+from edgepack.decoders.checkpoint import Checkpoint, Matrix
+from edgepack.decoders.rotary import tables
+from edgepack.records import Source
+from edgepack.runtime.types import Array, Outputs
+from edgepack.tasks import table
+
+TOOLS = ("numpy",)
+_ROWS = 8192  # of a weight that are held at once
+_NEVER = np.float32(-1e30)  # a score that no softmax sees
+
+
+class Reference:
+    """``logits(ids)`` of a checkpoint."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self.checkpoint, self.decoder = checkpoint, checkpoint.decoder
+
+    def logits(self, ids: Array) -> Array:
+        """float32 [batch, tokens, vocabulary] for int64 ``ids`` [batch, tokens]."""
+        hidden = self.hidden(ids)
+        found = _product(hidden, self.checkpoint.head())
+        cap = self.decoder.logits_cap
+        return np.asarray(np.tanh(found / cap) * cap if cap else found, np.float32)
+
+    def hidden(self, ids: Array) -> Array:
+        """What the head reads, float32 [batch, tokens, hidden]."""
+        d, names = self.decoder, self.decoder.names
+        x = _gather(self.checkpoint.embedding(), ids) * np.float32(d.embedding_scale)
+        positions = self.checkpoint.positions()
+        if positions is not None:
+            x = x + positions.rows(0, ids.shape[1])
+        for layer in range(d.layers):
+            x = self._layer(x, layer)
+        return self._norm(x, names.final, 0)
+
+    def _layer(self, x: Array, layer: int) -> Array:
+        names = self.decoder.names
+        attended = self._attention(self._norm(x, names.norm1, layer), layer)
+        if names.after_attention:
+            attended = self._norm(attended, names.after_attention, layer)
+        before = x if self.decoder.parallel else x + attended
+        fed = self._feed_forward(self._norm(before, names.norm2, layer), layer)
+        if names.after_mlp:
+            fed = self._norm(fed, names.after_mlp, layer)
+        return np.asarray(x + attended + fed)
+
+    def _attention(self, x: Array, layer: int) -> Array:
+        """Scores by the scaled product (Vaswani et al. 2017), causal, within the layer's window."""
+        d = self.decoder
+        batch, tokens, _ = x.shape
+        packed = _product(x, self.checkpoint.qkv(layer)).reshape(batch, tokens, -1, d.head).transpose(0, 2, 1, 3)
+        q, k, v = np.split(packed, [d.heads, d.heads + d.kv_heads], axis=1)
+        q, k = self._turned(q, d.names.query_norm, layer), self._turned(k, d.names.key_norm, layer)
+        back = np.arange(tokens)[:, None] - np.arange(tokens)
+        unseen = (back < 0) | (back >= (d.window(layer) or tokens))
+        mixed = np.empty_like(q)
+        for head in range(d.heads):
+            shared = head // (d.heads // d.kv_heads)
+            scores = q[:, head] @ k[:, shared].transpose(0, 2, 1) * np.float32(d.scaling)
+            if d.attention_cap:
+                scores = np.tanh(scores / d.attention_cap) * np.float32(d.attention_cap)
+            mixed[:, head] = _softmax(np.where(unseen, _NEVER, scores)) @ v[:, shared]
+        return _product(mixed.transpose(0, 2, 1, 3).reshape(batch, tokens, -1), self.checkpoint.out(layer))
+
+    def _turned(self, x: Array, norm: str, layer: int) -> Array:
+        """Queries or keys [batch, heads, tokens, head], normed and rotated as the description says."""
+        if norm:
+            x = self._norm(x, norm, layer)
+        rotary = self.decoder.rotary_of(layer)
+        if rotary is None:
+            return x
+        cos, sin = tables(rotary, x.shape[2])
+        half = rotary.width // 2
+        a, b, rest = x[..., :half], x[..., half : 2 * half], x[..., 2 * half :]
+        return np.concatenate([a * cos - b * sin, b * cos + a * sin, rest], axis=-1)
+
+    def _feed_forward(self, x: Array, layer: int) -> Array:
+        made = _product(x, self.checkpoint.inner(layer))
+        act = _ACTIVATIONS[self.decoder.activation]
+        if self.decoder.gated:
+            gate, up = np.split(made, 2, axis=-1)
+            return _product(act(gate) * up, self.checkpoint.down(layer))
+        return _product(act(made), self.checkpoint.down(layer))
+
+    def _norm(self, x: Array, path: str, layer: int) -> Array:
+        weight, bias = self.checkpoint.norm(path, layer)
+        epsilon = np.float32(self.decoder.norm.epsilon)
+        if self.decoder.norm.kind == "layer":
+            x = x - x.mean(axis=-1, keepdims=True)
+        x = x / np.sqrt((x * x).mean(axis=-1, keepdims=True) + epsilon) * weight
+        return x if bias is None else x + bias
+
+
+def _product(x: Array, matrix: Matrix) -> Array:
+    """X W^T + b, the weight read in pieces."""
+    flat = x.reshape(-1, x.shape[-1])
+    out = np.empty((len(flat), matrix.shape[0]), np.float32)
+    for start in range(0, matrix.shape[0], _ROWS):
+        stop = min(start + _ROWS, matrix.shape[0])
+        np.matmul(flat, matrix.rows(start, stop).T, out=out[:, start:stop])
+    if matrix.bias is not None:
+        out += matrix.bias
+    return out.reshape(*x.shape[:-1], -1)
+
+
+def _gather(matrix: Matrix, ids: Array) -> Array:
+    """The rows of ``ids``, float32 [*ids.shape, width]."""
+    wanted, places = np.unique(ids, return_inverse=True)
+    rows = np.concatenate([matrix.rows(int(row), int(row) + 1) for row in wanted])
+    return np.asarray(rows[places].reshape(*ids.shape, -1))
+
+
+def _softmax(scores: Array) -> Array:
+    raised = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    return np.asarray(raised / raised.sum(axis=-1, keepdims=True))
+
+
+def _silu(x: Array) -> Array:
+    return np.asarray(x * (0.5 * (1 + np.tanh(0.5 * x))))
+
+
+def _gelu(x: Array) -> Array:
+    """X Phi(x) (Hendrycks & Gimpel 2016), with erf by Abramowitz & Stegun 7.1.26 in float64 (error 1.5e-7)."""
+    z = np.abs(x.astype(np.float64)) / np.sqrt(2)
+    t = 1 / (1 + 0.3275911 * z)
+    series = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))))
+    erf = np.sign(x) * (1 - series * np.exp(-z * z))
+    return np.asarray(0.5 * x * (1 + erf), np.float32)
+
+
+def _gelu_tanh(x: Array) -> Array:
+    return np.asarray(0.5 * x * (1 + np.tanh(np.float32(np.sqrt(2 / np.pi)) * (x + np.float32(0.044715) * x**3))))
+
+
+_ACTIVATIONS: dict[str, Any] = {
+    "silu": _silu, "gelu": _gelu, "gelu_tanh": _gelu_tanh, "relu": lambda x: np.maximum(x, 0),
+}  # fmt: skip
+
+
+def open_module(source: Source, task: ModuleType) -> Reference:
+    """The reference of ``source``. Raises UnsupportedModel, DamagedWeights."""
+    decoder: Decoder = describe(table(source.path / "config.json"))
+    return Reference(Checkpoint(source.path, decoder))
+
+
+def run(module: Reference, feeds: Mapping[str, Array], names: tuple[str, ...]) -> Outputs:
+    """``logits`` for ``input_ids``; the inputs are whole sequences without padding."""
+    return {"logits": module.logits(feeds["input_ids"])}
