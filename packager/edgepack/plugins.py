@@ -22,6 +22,7 @@ _EXTRAS = {
     "transformers": "build",
     "optimum": "build",
     "onnx": "build",
+    "onnx_ir": "llm",
     "safetensors": "build",
     "coremltools": "coreml",
     "diffusers": "diffusion",

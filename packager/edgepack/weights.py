@@ -84,14 +84,14 @@ def tensors(file: Path) -> list[Stored]:
     ]
 
 
-def read(stored: Stored, rows: slice = slice(None)) -> np.ndarray[Any, Any]:
-    """``rows`` of a float32, float16 or bfloat16 tensor as float32; only they are read. Raises UnsupportedModel."""
+def read(stored: Stored, part: slice | tuple[slice, ...] = slice(None)) -> np.ndarray[Any, Any]:
+    """``part`` of a float32, float16 or bfloat16 tensor as float32; only it is read. Raises UnsupportedModel."""
     if stored.dtype not in _FLOATS:
         raise UnsupportedModel(
             f"the weight {stored.name!r} is stored as {stored.dtype}, so the model was quantized before",
             hint="start from the original weights: bf16, fp16 or fp32",
         )
-    mapped = np.memmap(stored.file, _FLOATS[stored.dtype], "r", stored.offset, stored.shape)[rows]
+    mapped = np.memmap(stored.file, _FLOATS[stored.dtype], "r", stored.offset, stored.shape)[part]
     if stored.dtype == "BF16":  # the upper half of a float32
         return np.left_shift(mapped, 16, dtype=np.uint32).view(np.float32)
     return np.asarray(mapped, np.float32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +39,29 @@ class Matrix:
     def rows(self, start: int, stop: int) -> Array:
         """float32 [stop - start, width]. Raises DamagedWeights where a number is not finite."""
         if self.transposed:
-            found = np.ascontiguousarray(weights.read(self.parts[0])[:, start:stop].T)
+            found = np.ascontiguousarray(weights.read(self.parts[0], (slice(None), slice(start, stop))).T)
         elif self.order is not None:
-            found = weights.read(self.parts[0])[self.order[start:stop]]
+            found = self._gathered(self.order[start:stop])
         else:
             found = np.concatenate(list(self._pieces(start, stop)))
         return _finite(found, self.name)
+
+    def reordered(self, order: Array) -> Matrix:
+        """The same with its rows (and bias) in another order; ``order`` [rows] says which row comes where."""
+        before = np.arange(self.shape[0]) if self.order is None else self.order
+        return replace(self, order=before[order], bias=None if self.bias is None else self.bias[order])
+
+    def _gathered(self, wanted: Array) -> Array:
+        found = np.empty((len(wanted), self.shape[1]), np.float32)
+        begin = 0
+        for part in self.parts:
+            here = (wanted >= begin) & (wanted < begin + part.shape[0])
+            if here.any():
+                low, high = int(wanted[here].min()), int(wanted[here].max()) + 1
+                rows = weights.read(part, slice(low - begin, high - begin))
+                found[here] = rows[wanted[here] - low]
+            begin += part.shape[0]
+        return found
 
     def _pieces(self, start: int, stop: int) -> Iterator[Array]:
         begin = 0

@@ -1,0 +1,208 @@
+"""Write a decoder's graph from its description, one weight at a time.
+
+The layout is what ONNX Runtime runs fastest: packed q, k, v into GroupQueryAttention with the rotary embedding inside
+it, norms that add the residual, and the head for the last token alone. ``logits_from`` has a default of -1 (the last
+token); feeding 0 gives the logits of every token.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from edgepack.decoders import Decoder
+from edgepack.decoders.checkpoint import Checkpoint, Matrix
+from edgepack.decoders.rotary import tables
+from edgepack.errors import UnsupportedModel
+from edgepack.formats.onnx.decoder.builder import CONTRIB, Builder
+from edgepack.formats.onnx.decoder.weights import Weights
+
+FLOAT, INT64, INT32 = ir.DataType.FLOAT, ir.DataType.INT64, ir.DataType.INT32
+_TO_THE_END = np.iinfo(np.int64).max
+_GELUS = {"gelu": "Gelu", "gelu_tanh": "FastGelu"}
+
+
+class Emitter:
+    """``emit()`` fills ``builder`` with the decoder of ``checkpoint``, made for at most ``context`` tokens."""
+
+    def __init__(self, builder: Builder, checkpoint: Checkpoint, weights: Weights, context: int) -> None:
+        self.g, self.checkpoint, self.weights, self.context = builder, checkpoint, weights, context
+        self.d: Decoder = checkpoint.decoder
+        self._norm_op = "SimplifiedLayerNormalization" if self.d.norm.kind == "rms" else "LayerNormalization"
+
+    def emit(self) -> None:
+        """Every layer, from ids to logits."""
+        d, g = self.d, self.g
+        ids = g.input("input_ids", INT64, ("batch", "tokens"))
+        mask = g.input("attention_mask", INT64, ("batch", "total"))
+        places = g.input("position_ids", INT64, ("batch", "tokens")) if d.names.positions else None
+        pasts = [self._past(layer) for layer in range(d.layers)]
+        self._lengths(mask)
+        x = self._embed(ids, places)
+        branch: ir.Value | None = None  # what has not been added to x yet
+        for layer in range(d.layers):
+            x, branch = self._layer(x, branch, layer, pasts[layer])
+        _, normed = self._add_norm(x, branch, d.names.final, 0)
+        self._logits(normed)
+
+    def _past(self, layer: int) -> tuple[ir.Value, ir.Value]:
+        shape = ("batch", self.d.kv_heads, "past", self.d.head)
+        key, value = (self.g.input(f"past_key_values.{layer}.{part}", FLOAT, shape) for part in ("key", "value"))
+        return key, value
+
+    def _lengths(self, mask: ir.Value) -> None:
+        """What GroupQueryAttention asks for: the last key's place of each sequence, and the longest length."""
+        g = self.g
+        axis, one = g.constant("axis_1", np.array([1], np.int64)), g.constant("one", np.array(1, np.int64))
+        seen = g.op("ReduceSum", mask, axis, name="lengths", keepdims=0)
+        self._last = g.op("Cast", g.op("Sub", seen, one, name="lengths_less_1"), name="seqlens_k", to=INT32)
+        total = g.op("Gather", g.op("Shape", mask, name="mask_shape"), one, name="total")
+        self._total = g.op("Cast", total, name="total_sequence_length", to=INT32)
+
+    def _embed(self, ids: ir.Value, places: ir.Value | None) -> ir.Value:
+        x = self.weights.gather(ids, self.checkpoint.embedding(), "embedding")
+        if self.d.embedding_scale != 1.0:
+            scale = self.g.constant("embedding_scale", np.array(self.d.embedding_scale, np.float32))
+            x = self.g.op("Mul", x, scale, name="embedding_scaled")
+        positions = self.checkpoint.positions()
+        if positions is not None and places is not None:
+            x = self.g.op("Add", x, self.weights.gather(places, positions, "positions"), name="embedded")
+        return x
+
+    def _layer(
+        self, x: ir.Value, branch: ir.Value | None, layer: int, past: tuple[ir.Value, ir.Value]
+    ) -> tuple[ir.Value, ir.Value]:
+        """The residual, and the branch that the next norm adds to it."""
+        d, name = self.d, f"layers.{layer}"
+        x, normed = self._add_norm(x, branch, d.names.norm1, layer)
+        attended = self._attention(normed, layer, past)
+        if d.names.after_attention:
+            attended = self._norm(attended, d.names.after_attention, layer)
+        if d.parallel:
+            fed = self._feed_forward(self._norm(x, d.names.norm2, layer), layer)
+            return x, self.g.op("Add", attended, fed, name=f"{name}.branches")
+        x, normed = self._add_norm(x, attended, d.names.norm2, layer)
+        fed = self._feed_forward(normed, layer)
+        return x, self._norm(fed, d.names.after_mlp, layer) if d.names.after_mlp else fed
+
+    def _attention(self, x: ir.Value, layer: int, past: tuple[ir.Value, ir.Value]) -> ir.Value:
+        d, g, name = self.d, self.g, f"layers.{layer}.attention"
+        packed = self.weights.linear(x, self._turnable(self.checkpoint.qkv(layer), layer), f"{name}.qkv")
+        q, k, v = (packed, None, None) if not d.names.query_norm else self._normed_heads(packed, layer)
+        rotary = d.rotary_of(layer)
+        mixed, key, value = g.ops(
+            "GroupQueryAttention", q, k, v, *past, self._last, self._total, *self._angles(layer),
+            names=(f"{name}.mixed", f"present.{layer}.key", f"present.{layer}.value"),
+            domain=CONTRIB,
+            num_heads=d.heads,
+            kv_num_heads=d.kv_heads,
+            scale=d.scaling,
+            do_rotary=int(rotary is not None),
+            local_window_size=d.window(layer) or -1,
+            softcap=d.attention_cap,
+        )  # fmt: skip
+        shape = ("batch", d.kv_heads, "total", d.head)
+        g.output(key, f"present.{layer}.key", FLOAT, shape)
+        g.output(value, f"present.{layer}.value", FLOAT, shape)
+        return self.weights.linear(mixed, self.checkpoint.out(layer), f"{name}.out")
+
+    def _normed_heads(self, packed: ir.Value, layer: int) -> tuple[ir.Value, ir.Value, ir.Value]:
+        """Q, k and v apart, each query's and key's head normed for itself."""
+        d, g, name = self.d, self.g, f"layers.{layer}.attention"
+        sizes = g.constant("qkv_sizes", np.array([d.query, d.key, d.key], np.int64))
+        q, k, v = g.ops("Split", packed, sizes, names=tuple(f"{name}.{part}" for part in "qkv"), axis=-1)
+        by_head = g.constant("by_head", np.array([0, 0, -1, d.head], np.int64))
+        joined = g.constant("joined", np.array([0, 0, -1], np.int64))
+
+        def normed(part: ir.Value, path: str) -> ir.Value:
+            heads = g.op("Reshape", part, by_head, name=f"{part.name}.heads")
+            return g.op("Reshape", self._norm(heads, path, layer), joined, name=f"{part.name}.normed")
+
+        return normed(q, d.names.query_norm), normed(k, d.names.key_norm), v
+
+    def _angles(self, layer: int) -> tuple[ir.Value, ...]:
+        """Cos and sin caches, float32 [context, width / 2]; layers with the same rotary embedding share them."""
+        rotary = self.d.rotary_of(layer)
+        if rotary is None:
+            return ()
+        kind = "local" if rotary is self.d.local_rotary else "rotary"
+        cos, sin = tables(rotary, self.context)
+        more = ((0, 0), (0, _whole(cos.shape[1]) - cos.shape[1]))  # dimensions that do not turn
+        cos, sin = np.pad(cos, more, constant_values=1.0), np.pad(sin, more)
+        return self.weights.plain(f"{kind}.cos", cos), self.weights.plain(f"{kind}.sin", sin)
+
+    def _turnable(self, qkv: Matrix, layer: int) -> Matrix:
+        """GroupQueryAttention turns multiples of eight pairs (i, i + n); others are moved into such places.
+
+        Queries and keys are moved alike, so their products stay. Raises UnsupportedModel where there is no room.
+        """
+        d, rotary = self.d, self.d.rotary_of(layer)
+        half = rotary.width // 2 if rotary else 0
+        if half == _whole(half):
+            return qkv
+        if 2 * _whole(half) > d.head or d.names.query_norm:
+            raise UnsupportedModel(f"heads of {d.head} with {half} rotary pairs have no ONNX operator")
+        turned = [*range(half)], [*range(half, 2 * half)]
+        rest = [*range(2 * half, d.head)]
+        more = _whole(half) - half
+        order = np.array([*turned[0], *rest[:more], *turned[1], *rest[more:]])
+        heads = np.arange(d.query + 2 * d.key).reshape(-1, d.head)
+        heads[: d.heads + d.kv_heads] = heads[: d.heads + d.kv_heads, order]
+        return qkv.reordered(heads.ravel())
+
+    def _feed_forward(self, x: ir.Value, layer: int) -> ir.Value:
+        d, g, name = self.d, self.g, f"layers.{layer}.mlp"
+        made = self.weights.linear(x, self.checkpoint.inner(layer), f"{name}.inner")
+        if not d.gated:
+            return self.weights.linear(self._activation(made, name), self.checkpoint.down(layer), f"{name}.down")
+        sizes = g.constant("inner_sizes", np.array([d.inner, d.inner], np.int64))
+        gate, up = g.ops("Split", made, sizes, names=(f"{name}.gate", f"{name}.up"), axis=-1)
+        gated = g.op("Mul", self._activation(gate, name), up, name=f"{name}.gated")
+        return self.weights.linear(gated, self.checkpoint.down(layer), f"{name}.down")
+
+    def _activation(self, x: ir.Value, name: str) -> ir.Value:
+        kind, name = self.d.activation, f"{name}.activated"
+        if kind == "silu":  # x sigmoid(x)
+            return self.g.op("QuickGelu", x, name=name, domain=CONTRIB, alpha=1.0)
+        return (
+            self.g.op("Relu", x, name=name) if kind == "relu" else self.g.op(_GELUS[kind], x, name=name, domain=CONTRIB)
+        )
+
+    def _norm(self, x: ir.Value, path: str, layer: int) -> ir.Value:
+        name, weights = self._norm_weights(path, layer)
+        return self.g.op(self._norm_op, x, *weights, name=name, axis=-1, epsilon=self.d.norm.epsilon)
+
+    def _add_norm(self, x: ir.Value, branch: ir.Value | None, path: str, layer: int) -> tuple[ir.Value, ir.Value]:
+        """X + branch, and its norm, in one node."""
+        if branch is None:
+            return x, self._norm(x, path, layer)
+        name, weights = self._norm_weights(path, layer)
+        normed, _, _, total = self.g.ops(
+            f"Skip{self._norm_op}", x, branch, *weights,
+            names=(name, "", "", f"{name}.sum"), domain=CONTRIB, epsilon=self.d.norm.epsilon,
+        )  # fmt: skip
+        return total, normed
+
+    def _norm_weights(self, path: str, layer: int) -> tuple[str, list[ir.Value]]:
+        name = path.format(i=layer)
+        weight, bias = self.checkpoint.norm(path, layer)
+        parts = [("weight", weight)] + ([("bias", bias)] if bias is not None else [])
+        return name, [self.weights.plain(f"{name}.{part}", array) for part, array in parts]
+
+    def _logits(self, x: ir.Value) -> None:
+        g, d = self.g, self.d
+        start = g.input("logits_from", INT64, (1,))
+        g.default(start, np.array([-1], np.int64))
+        end, axis = g.constant("to_the_end", np.array([_TO_THE_END], np.int64)), g.constant("axis_1", np.array([1]))
+        logits = self.weights.head(g.op("Slice", x, start, end, axis, name="last"), self.checkpoint.head())
+        if d.logits_cap:
+            cap = g.constant("logits_cap", np.array(d.logits_cap, np.float32))
+            squashed = g.op("Tanh", g.op("Div", logits, cap, name="logits.scaled"), name="logits.squashed")
+            logits = g.op("Mul", squashed, cap, name="logits.capped")
+        g.output(logits, "logits", FLOAT, ("batch", "wanted", d.vocabulary))
+        g.outputs.insert(0, g.outputs.pop())
+
+
+def _whole(pairs: int) -> int:
+    """The next multiple of eight."""
+    return -(-pairs // 8) * 8

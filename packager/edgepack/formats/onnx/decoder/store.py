@@ -1,0 +1,52 @@
+"""The external data of an ONNX file, written once from front to back, a piece at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import onnx_ir as ir
+
+Array = np.ndarray[Any, Any]
+_ALIGNED = 4096  # a page, so that runtimes can map a tensor instead of reading it
+
+
+class Store:
+    """``add`` appends a tensor to ``file`` and gives what the graph refers to it by."""
+
+    def __init__(self, file: Path) -> None:
+        self._file, self._stream = file, file.open("wb")
+        self._end = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stream.close()
+
+    def add(self, name: str, shape: tuple[int, ...], dtype: ir.DataType, pieces: Iterable[Array]) -> ir.ExternalTensor:
+        """``pieces`` one after the other; each is written before the next is asked for."""
+        gap = -self._end % _ALIGNED
+        self._stream.write(b"\0" * gap)
+        start = self._end + gap
+        self._end = start
+        for piece in pieces:
+            self._end += self._stream.write(np.ascontiguousarray(piece).data)
+        return self._tensor(name, shape, dtype, start, self._end - start)
+
+    def again(self, stored: ir.ExternalTensor, name: str, shape: tuple[int, ...]) -> ir.ExternalTensor:
+        """The same bytes under another name and shape."""
+        assert stored.offset is not None and stored.length is not None
+        return self._tensor(name, shape, stored.dtype, stored.offset, stored.length)
+
+    def _tensor(
+        self, name: str, shape: tuple[int, ...], dtype: ir.DataType, offset: int, length: int
+    ) -> ir.ExternalTensor:
+        return ir.ExternalTensor(
+            self._file.name, offset, length, dtype, shape=ir.Shape(shape), name=name, base_dir=self._file.parent
+        )
