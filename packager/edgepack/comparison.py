@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -13,19 +14,25 @@ from edgepack import data
 from edgepack.data import DataSpec
 from edgepack.metrics import agreement as measures
 from edgepack.metrics import bootstrap
+from edgepack.metrics import tasks as scores
 from edgepack.records import Accuracy, Where
-from edgepack.runtime.batch import text_length
 from edgepack.runtime.types import Array, Feeds, Run
 
-BATCH = 8
 # How per-sample values become one figure; cosines are judged by the mean and by the worst sample.
 _STATISTICS = {
     "cosine": ("mean", "min"),
     "sqnr_db": ("mean",),
     "max_error": ("max",),
     "top1": ("mean",),
+    "kl": ("mean", "median", "p99"),
 }
-REDUCE: dict[str, Callable[[Array], Any]] = {"mean": np.mean, "min": np.min, "max": np.max}
+REDUCE: dict[str, Callable[[Array], Any]] = {
+    "mean": np.mean,
+    "min": np.min,
+    "max": np.max,
+    "median": np.median,
+    "p99": partial(np.percentile, q=99),
+}
 
 
 @dataclass(frozen=True)
@@ -45,13 +52,6 @@ class Scores:
     packed: Sequence[Any]
 
 
-def batches(model: Any, examples: Sequence[Any]) -> list[Feeds]:
-    """The feeds of ``examples`` in batches, made by the shipping pre-processing; texts of like length together."""
-    texts = all(isinstance(example, str | tuple) for example in examples)
-    ordered = sorted(examples, key=text_length) if texts else examples
-    return [model.feeds(ordered[start : start + BATCH]) for start in range(0, len(ordered), BATCH)]
-
-
 def agreement(
     original: Run,
     packed: Run,
@@ -61,13 +61,12 @@ def agreement(
     floors: Mapping[str, float],
     where: Where,
 ) -> Agreement:
-    """Both models on the same inputs: cosine, SQNR, largest error, top-1 agreement, by sample."""
-    true: list[Array] = []
-    made: list[Array] = []
-    for feed in feeds:
-        true += task.rows(feed, original(feed))
-        made += task.rows(feed, packed(feed))
-    samples = measures.per_sample(task.MEASURES, true, made)
+    """Both models on the same inputs, a batch at a time: every measure of the task, by sample."""
+    parts = [
+        measures.per_sample(task.MEASURES, task.rows(feed, original(feed)), task.rows(feed, packed(feed)))
+        for feed in feeds
+    ]
+    samples = {name: np.concatenate([part[name] for part in parts]) for name in task.MEASURES}
     accuracy = [
         Accuracy(
             metric=f"{name}_{statistic}",
@@ -75,7 +74,7 @@ def agreement(
             floor=floors.get(f"{name}_{statistic}"),
             samples=len(values),
             data="edgepack's own inputs",
-            higher_is_better=name != "max_error",
+            higher_is_better=name not in measures.LESS_IS_BETTER,
             where=where,
         )
         for name, values in samples.items()
@@ -103,8 +102,8 @@ def metric(
 
     ``original`` and ``packed`` are task objects of runtime/tasks; without an original there is no interval.
     """
-    truth = task.references(table)
     made = task.predict(packed, table)
+    truth = task.references(table) or [None] * len(made)
     true = task.predict(original, table) if original is not None else None
     accuracy = [
         Accuracy(
@@ -115,6 +114,7 @@ def metric(
             floor=floors.get(key),
             samples=len(truth),
             data=name,
+            higher_is_better=key not in scores.LESS_IS_BETTER,
             where=where,
         )
         for key, score in task.METRICS.items()

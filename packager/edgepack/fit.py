@@ -1,6 +1,7 @@
 """Will it fit? The memory that a model needs on a device, estimated before any conversion.
 
 weights      parameters x bits / 8, with the scales of the blocks
+cache        keys and values of a language model at its context, float32
 activations  the largest set of tensors alive at once in one layer, float32, batch 1
 runtime      what the inference runtime itself takes
 """
@@ -11,13 +12,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from edgepack import decoders
+from edgepack.decoders import Decoder
 from edgepack.errors import DoesNotFit
 from edgepack.records import Recipe, Source, Target
 from edgepack.units import size
 
 RUNTIME = 60_000_000  # bytes: onnxruntime's libraries and arenas for a small model, measured on Linux
+PROMPT = 512  # tokens of a prompt that are in the works at once, at most
 _FLOAT = 4  # bytes
 _SCALE_BITS = 32
+_PACKED_BITS = 64  # of a block's scale and sum, as MatMulNBits holds them in memory
+_FINER = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,16 +33,24 @@ class Estimate:
     weights: int
     activations: int
     shape: str
+    cache: int = 0
+    read: int = 0  # of the weights, for each token that a language model makes
     runtime: int = RUNTIME
 
     @property
     def total(self) -> int:
         """All of it, bytes."""
-        return self.weights + self.activations + self.runtime
+        return self.weights + self.cache + self.activations + self.runtime
+
+    def tokens_per_second(self, bandwidth: int) -> float:
+        """What ``bandwidth`` (bytes per second) allows: a token reads every weight, and half the cache on average."""
+        return bandwidth / (self.read + self.cache / 2) if self.read else 0.0
 
 
 def estimate(source: Source, recipe: Recipe, config: Mapping[str, Any], processing: Mapping[str, Any]) -> Estimate:
     """The memory of one inference at the longest input that the model takes."""
+    if "kv_heads" in processing:
+        return _decoder(decoders.describe(config), recipe, int(processing["max_length"]))
     activations, shape = _activations(config, processing)
     return Estimate(weights=_weights(source, recipe, config), activations=activations, shape=shape)
 
@@ -48,9 +62,10 @@ def check(
     need = estimate(source, recipe, config, processing)
     limit = target.profile.memory
     if need.total > limit:
+        cache = f"{size(need.cache)} key-value cache + " if need.cache else ""
         raise DoesNotFit(
             f"{source.name} as {recipe.name} needs {size(need.total)} = {size(need.weights)} weights "
-            f"({source.parameters:,} at {recipe.weight_bits} bits) + {size(need.activations)} activations "
+            f"({source.parameters:,} at {recipe.weight_bits} bits) + {cache}{size(need.activations)} activations "
             f"at {need.shape} + {size(need.runtime)} runtime; {target.name}:{target.profile.name} "
             f"gives a model {size(limit)}",
             hint=_way_out(source, target, config, processing),
@@ -61,13 +76,48 @@ def check(
 def _way_out(source: Source, target: Target, config: Mapping[str, Any], processing: Mapping[str, Any]) -> str:
     fitting = [
         recipe
-        for recipe in target.recipes.values()
+        for recipe in target.recipes_of(source.task).values()
         if estimate(source, recipe, config, processing).total <= target.profile.memory
     ]
     if fitting:
         return f"--recipe {max(fitting, key=lambda recipe: recipe.weight_bits).name} would fit"
+    if "kv_heads" in processing:
+        return "--fit looks for a recipe and a context that fit; --context makes the cache smaller"
     others = [name for name in target.profiles if name != target.profile.name]
     return f"no recipe fits; try a larger profile ({', '.join(others)})" if others else "take a smaller model"
+
+
+def _decoder(decoder: Decoder, recipe: Recipe, context: int) -> Estimate:
+    """Of a language model: weights as they lie in memory, the cache at ``context``, a prompt in pieces of PROMPT."""
+    d, tokens = decoder, min(PROMPT, context)
+    gated = 2 if d.gated else 1
+    table = _held(d.vocabulary * d.hidden, recipe, "head" if d.tied else "embedding")
+    head = table if d.tied else _held(d.vocabulary * d.hidden, recipe, "head")
+    layer = (
+        _held(d.hidden * (d.query + 2 * d.key), recipe, "qkv")
+        + _held(d.query * d.hidden, recipe, "out")
+        + _held(d.hidden * d.inner * gated, recipe, "inner")
+        + _held(d.inner * d.hidden, recipe, "down")
+    )
+    wide = 4 * d.hidden + 2 * (d.query + 2 * d.key) + (gated + 1) * d.inner
+    scores = 2 * d.heads * tokens * context
+    return Estimate(
+        weights=layer * d.layers + head + (0 if d.tied else table),
+        cache=d.cache_bytes(context),
+        activations=_FLOAT * (tokens * wide + scores + d.vocabulary),
+        shape=f"{tokens:,} of {context:,} tokens",
+        read=layer * d.layers + head,
+    )
+
+
+def _held(parameters: int, recipe: Recipe, role: str) -> int:
+    """Bytes of a weight in memory; 16-bit floats are widened when they are loaded."""
+    bits = recipe.embedding_bits if role == "embedding" else recipe.weight_bits
+    part = {"qkv": "attention", "out": "attention", "inner": "mlp", "down": "mlp"}.get(role, role)
+    if bits > _FINER:
+        return parameters * _FLOAT
+    finer = role in recipe.finer or part in recipe.finer
+    return int(parameters * (max(bits, _FINER if finer else 0) + _PACKED_BITS / (recipe.block_size or 32)) / 8)
 
 
 def _weights(source: Source, recipe: Recipe, config: Mapping[str, Any]) -> int:

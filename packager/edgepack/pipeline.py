@@ -24,6 +24,7 @@ from edgepack.tasks import table
 
 _GOLDEN = 4  # vectors at most: enough to notice a wrong kernel, small beside the model
 _LEAST_COSINE = 0.9  # of a golden vector where the target has no floor: a bundle below computes something else
+_USEFUL_CONTEXT = 2048  # tokens: a recipe that leaves less gives way to a coarser one that leaves them
 _QUICK_RUNS = 16  # of the speed check in a build; `edgepack bench` takes longer
 
 
@@ -39,6 +40,8 @@ class Request:
     overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     calibration: DataSpec | None = None
     evaluation: DataSpec | None = None
+    context: int | None = None  # tokens of a language model's bundle; None: as is usual
+    fit: bool = False  # the finest recipe and the longest context that fit, where none is asked for
     allow_loss: bool = False
     measure_speed: bool = True
 
@@ -74,6 +77,7 @@ class Plan:
     name: str
     target: Target
     recipe: Recipe
+    processing: Mapping[str, Any]
     need: fit.Estimate
 
     @property
@@ -86,17 +90,8 @@ def plan(request: Request) -> list[Plan]:
     """What a request would build, without building it. Raises as build does for the model and the names."""
     _check_names(request)
     source = resolve.resolve(request.model, task=request.task)
-    config = table(source.path / "config.json")
-    processing = plugins.load("tasks", source.task).processing(source.path, config)
-    return [
-        Plan(
-            name=bundle_name(source, target, recipe),
-            target=target,
-            recipe=recipe,
-            need=fit.estimate(source, recipe, config, processing),
-        )
-        for target, recipe in _plans(request, source)
-    ]
+    task, config = plugins.load("tasks", source.task), table(source.path / "config.json")
+    return _plans(request, source, task, config)
 
 
 def build(request: Request, progress: Progress) -> tuple[Bundle, ...]:
@@ -107,32 +102,29 @@ def build(request: Request, progress: Progress) -> tuple[Bundle, ...]:
     _check_names(request)
     progress.step(f"finding {request.model}")
     source = resolve.resolve(request.model, task=request.task, say=progress.note)
-    plans = _plans(request, source)
     inputs = _inputs(request, source)
-    for target, recipe in plans:
-        fit.check(source, target, recipe, inputs.config, inputs.processing)
+    plans = _plans(request, source, inputs.task, inputs.config)
+    for plan in plans:
+        fit.check(source, plan.target, plan.recipe, inputs.config, plan.processing)
     with Original(source, inputs.task, inputs=inputs.digest) as original:
         progress.step("running the original")
         _learn(original, source, inputs)
-        return tuple(_one(request, original, target, recipe, inputs, progress) for target, recipe in plans)
+        return tuple(_one(request, original, plan, inputs, progress) for plan in plans)
 
 
-def _one(
-    request: Request, original: Original, target: Target, recipe: Recipe, inputs: _Inputs, progress: Progress
-) -> Bundle:
-    source = original.source
-    name = bundle_name(source, target, recipe)
+def _one(request: Request, original: Original, plan: Plan, inputs: _Inputs, progress: Progress) -> Bundle:
+    source, name, target, recipe = original.source, plan.name, plan.target, plan.recipe
     with pack.workspace(request.out, name) as folder:
         progress.step(f"{name}: exporting")
-        prepared = convert.prepare(original, target, inputs.config)
+        prepared = convert.prepare(original, target, inputs.config, plan.processing)
         original.close()
         progress.step(f"{name}: compressing to {recipe.name}")
         file = folder / pack.model_file(target, recipe, convert.suffix(target))
         artifact = convert.compress(prepared, file, target, recipe, inputs.calibration)
         progress.step(f"{name}: comparing with the original")
-        accuracy, samples = _accuracy(original, artifact, target, inputs)
+        accuracy, samples = _accuracy(original, artifact, plan, inputs)
         pack.copy_files(source, target, recipe, folder)
-        _write_manifest(folder, name, original, target, recipe, artifact, inputs)
+        _write_manifest(folder, original, plan, artifact, inputs)
         progress.step(f"{name}: measuring speed")
         timings = bench.bench(manifest.read(folder), runs=_QUICK_RUNS, seconds=0.0) if request.measure_speed else ()
         measurements.write(folder, accuracy, timings)
@@ -161,15 +153,46 @@ def _check_names(request: Request) -> None:
             targets_.recipe(target, recipe)
 
 
-def _plans(request: Request, source: Source) -> list[tuple[Target, Recipe]]:
+def _plans(request: Request, source: Source, task: ModuleType, config: Mapping[str, Any]) -> list[Plan]:
     """Each target with each recipe, the project's numbers in place of the target's."""
+    whole = task.processing(source.path, config)
     plans = []
     for name in dict.fromkeys(request.targets):
         target = targets_.load(name)
-        named = [targets_.recipe(target, recipe) for recipe in dict.fromkeys(request.recipes)]
-        chosen = named or [target.recipe_for(source)]
-        plans += [(target, _overridden(recipe, request.overrides)) for recipe in chosen]
+        named = [targets_.recipe(target, recipe, source.task) for recipe in dict.fromkeys(request.recipes)]
+        offered = list(target.recipes_of(source.task).values())
+        recipes = named or ([target.recipe_for(source)] if not request.fit else offered)
+        recipes = [_overridden(recipe, request.overrides) for recipe in recipes]
+        sizes = [request.context] if request.context or not request.fit else task.contexts(whole)
+        candidates = [
+            _plan(source, target, recipe, config, task.sized(whole, size))
+            for recipe in convert.takes(target, task, recipes, strict=not request.fit)
+            for size in sizes
+        ]
+        plans += [_finest(candidates)] if request.fit else candidates
     return plans
+
+
+def _plan(
+    source: Source, target: Target, recipe: Recipe, config: Mapping[str, Any], processing: Mapping[str, Any]
+) -> Plan:
+    need = fit.estimate(source, recipe, config, processing)
+    return Plan(
+        name=bundle_name(source, target, recipe), target=target, recipe=recipe, processing=processing, need=need
+    )
+
+
+def _finest(candidates: Sequence[Plan]) -> Plan:
+    """The finest recipe that fits with a context that is of use, then the longest context that fits with it."""
+
+    def fineness(plan: Plan) -> tuple[bool, int, int, int, int]:
+        recipe, context = plan.recipe, int(plan.processing.get("max_length", 0))
+        fine = (recipe.weight_bits, recipe.embedding_bits, -recipe.block_size)
+        return (context >= _USEFUL_CONTEXT, *fine, context)
+
+    fitting = [plan for plan in candidates if plan.fits]
+    # where none fits, the smallest is told, with its arithmetic
+    return max(fitting, key=fineness) if fitting else min(candidates, key=lambda plan: plan.need.total)
 
 
 def _overridden(recipe: Recipe, overrides: Mapping[str, Mapping[str, Any]]) -> Recipe:
@@ -196,8 +219,8 @@ def _inputs(request: Request, source: Source) -> _Inputs:
         task=task,
         config=config,
         processing=processing,
-        calibration=comparison.batches(model, calibration),
-        agreement=comparison.batches(model, examples[1::2]),
+        calibration=task.batches(model, calibration),
+        agreement=task.batches(model, examples[1::2]),
         rows=rows,
         evaluation=request.evaluation,
         digest=hashlib.sha256("\0".join(described).encode()).hexdigest(),
@@ -206,8 +229,7 @@ def _inputs(request: Request, source: Source) -> _Inputs:
 
 def _learn(original: Original, source: Source, inputs: _Inputs) -> None:
     """Ask the original for all outputs that will be compared, so that its weights can be freed."""
-    for feeds in (*inputs.agreement, *_golden(inputs)):
-        original(feeds)
+    original.learn([*inputs.agreement, *_golden(inputs)])
     if inputs.rows:
         inputs.task.predict(task_model(source.task, original, source.path, inputs.processing), inputs.rows)
 
@@ -215,13 +237,13 @@ def _learn(original: Original, source: Source, inputs: _Inputs) -> None:
 def _golden(inputs: _Inputs) -> list[Feeds]:
     """The first of some agreement batches, short inputs and long ones."""
     chosen = inputs.agreement[:: -(-len(inputs.agreement) // _GOLDEN)]
-    return [{name: array[:1] for name, array in batch.items()} for batch in chosen]
+    return [inputs.task.golden({name: array[:1] for name, array in batch.items()}) for batch in chosen]
 
 
 def _accuracy(
-    original: Original, artifact: Artifact, target: Target, inputs: _Inputs
+    original: Original, artifact: Artifact, plan: Plan, inputs: _Inputs
 ) -> tuple[tuple[Accuracy, ...], Mapping[str, Any]]:
-    source, task = original.source, inputs.task
+    source, task, target = original.source, inputs.task, plan.target
     session = open_session(artifact.path, target.profile.threads)
     where = machine.where(session.threads, target.profile.isa)
     floors = target.floors.of(source.task)
@@ -229,33 +251,27 @@ def _accuracy(
     if not inputs.rows or inputs.evaluation is None:
         unknown = Accuracy(metric=next(iter(task.METRICS)), packed=NotMeasured(reason="no [evaluation] data set"))
         return (*agreed.accuracy, unknown), agreed.samples
-    before, after = (task_model(source.task, run, source.path, inputs.processing) for run in (original, session))
+    before, after = (task_model(source.task, run, source.path, dict(plan.processing)) for run in (original, session))
     scores = comparison.metric(
         before, after, task, inputs.rows, name=inputs.evaluation.name, floors=floors, where=where
     )
     return (*agreed.accuracy, *scores.accuracy), agreed.samples
 
 
-def _write_manifest(
-    folder: Path,
-    name: str,
-    original: Original,
-    target: Target,
-    recipe: Recipe,
-    artifact: Artifact,
-    inputs: _Inputs,
-) -> None:
-    source, task = original.source, inputs.task
+def _write_manifest(folder: Path, original: Original, plan: Plan, artifact: Artifact, inputs: _Inputs) -> None:
+    source, task, target, recipe = original.source, inputs.task, plan.target, plan.recipe
     key = task.OUTPUTS[-1]
     golden = _golden(inputs)
     file = pack.write_golden(folder, golden, [original(feeds)[key] for feeds in golden], key)
     least = target.floors.of(source.task).get("cosine_min", _LEAST_COSINE)
     facts = {
-        "processing": inputs.processing,
+        "processing": plan.processing,
         "golden": {"file": file, "output": key, "least_cosine": least},
-        "reproduce": {"tools": convert.tools(target), "calibration_sha256": inputs.digest, "seed": 0},
+        "reproduce": {"tools": convert.tools(original, target), "calibration_sha256": inputs.digest, "seed": 0},
     }
-    pack.write_manifest(folder, name=name, source=source, target=target, recipe=recipe, artifact=artifact, facts=facts)
+    pack.write_manifest(
+        folder, name=plan.name, source=source, target=target, recipe=recipe, artifact=artifact, facts=facts
+    )
 
 
 def _bundle(
@@ -290,7 +306,7 @@ def _check_floors(bundle: Bundle, out: Path) -> None:
     if missed:
         worst = missed[0]
         raise CheckFailed(
-            f"{bundle.path.name}: {worst.metric} is {worst.packed:.4f}, below the floor of {worst.floor} "
-            f"for {bundle.target.name}",
+            f"{bundle.path.name}: {worst.metric} is {worst.packed:.4f}, and {bundle.target.name} asks for "
+            f"{worst.floor} at {'least' if worst.higher_is_better else 'most'}",
             hint=f"see {out / bundle.path.name}.html; choose a finer recipe, or pass --allow-loss",
         )

@@ -61,7 +61,7 @@ class Recipe:
     block_size: int = 0  # weights that share a scale; 0: one scale per output channel
     embedding_bits: int = 32
     smooth: bool = False  # move the outliers of activations into the weights (SmoothQuant)
-    finer: tuple[str, ...] = ()  # components that keep 8 bits: attention, mlp, embedding, head, other
+    finer: tuple[str, ...] = ()  # what keeps 8 bits: attention, mlp, embedding, head, other; qkv, out, inner, down
     min_coverage: float = 0.0  # of the weights' parameters, 0..1
 
 
@@ -74,6 +74,7 @@ class Profile:
     isa: str  # arm64 | x86_64 | wasm32
     memory: int  # bytes that a model may use
     threads: int
+    bandwidth: int = 0  # bytes per second that the processor reads from memory; 0: not known
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,12 +107,17 @@ class Target:
     store_limit: int | None  # bytes of compressed download
     default_recipes: Mapping[str, str]  # "convolutional" or a task -> recipe; "*" for the rest
     recipes: Mapping[str, Recipe]
+    variants: Mapping[str, Mapping[str, Recipe]]  # task -> recipes that have other numbers for it
     floors: Floors
+
+    def recipes_of(self, task: str) -> Mapping[str, Recipe]:
+        """Every recipe, with its numbers for ``task``."""
+        return {**self.recipes, **self.variants.get(task, {})}
 
     def recipe_for(self, source: Source) -> Recipe:
         """The recipe that measured best on this target for models of this kind."""
         kind = "convolutional" if source.convolutional else source.task
-        return self.recipes[self.default_recipes.get(kind, self.default_recipes["*"])]
+        return self.recipes_of(source.task)[self.default_recipes.get(kind, self.default_recipes["*"])]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,6 +225,7 @@ class Timing:
     peak_memory: int
     where: Where
     verdict: str = "valid"  # or why the figure is not to be trusted
+    tokens: int = 0  # that a language model processes in one run; 0 for other models
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,8 +4,8 @@ name = "release"
 
 [[check]]
 kind = "agreement"           # with the original, on edgepack's own inputs or on `data`
-metric = "cosine"            # cosine, sqnr_db, max_error, top1
-statistic = "mean"           # mean, min, max
+metric = "cosine"            # cosine, sqnr_db, max_error, top1; of language models kl, top1, greedy
+statistic = "mean"           # mean, min, max, median, p99
 at_least = 0.997
 
 [[check]]
@@ -40,6 +40,7 @@ from typing import Any
 
 from edgepack.data import DataSpec
 from edgepack.errors import ProjectError, nearest
+from edgepack.metrics.tasks import LESS_IS_BETTER
 from edgepack.records import Accuracy, NotMeasured, Timing
 from edgepack.units import parse_size
 
@@ -53,6 +54,7 @@ _OPTIONS = {
     "latency": {"input", "percentile"},
     "golden": set[str](),
 }
+STATISTICS = ("mean", "min", "max", "median", "p99")
 _BYTES = {"size", "memory"}
 _SECONDS = {"load", "latency"}
 
@@ -142,7 +144,7 @@ def judge(
         elif original is None:
             return CheckResult(check=check, value=value, reason=f"{limit} needs the original, which is not here")
         elif limit == "at_most_loss":
-            loss = -interval[0] if check.sure and interval else original - value
+            loss = _loss(check, value, original, interval)
             kept = loss <= bound
         else:
             share = value / original if original else float("inf")
@@ -159,6 +161,13 @@ def judge(
     )
 
 
+def _loss(check: Check, value: float, original: float, interval: tuple[float, float] | None) -> float:
+    """How much worse the value is than the original's; with ``sure``, the worst that the interval allows."""
+    if check.metric in LESS_IS_BETTER:
+        return interval[1] if check.sure and interval else value - original
+    return -interval[0] if check.sure and interval else original - value
+
+
 def _check(entry: Mapping[str, Any], place: str, root: Path) -> Check:
     kind = entry.get("kind")
     if kind not in _OPTIONS:
@@ -173,6 +182,8 @@ def _check(entry: Mapping[str, Any], place: str, root: Path) -> Check:
         raise ProjectError(f"{place} has no limit", hint=f"give one of {', '.join(LIMITS)}")
     if kind in ("agreement", "metric") and "metric" not in entry:
         raise ProjectError(f"{place} names no metric")
+    if entry.get("statistic", "mean") not in STATISTICS:
+        raise ProjectError(f"{place}: no statistic {entry['statistic']!r}", hint=f"known: {', '.join(STATISTICS)}")
     if kind == "metric" and "data" not in entry:
         raise ProjectError(f"{place} names no data", hint='for example data = { path = "pairs.csv" }')
     return Check(

@@ -7,8 +7,9 @@ edgepack/_targets in an installed wheel; ``--target ./my-board`` takes any folde
 from __future__ import annotations
 
 import tomllib
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ _KEYS = {
     "title", "format", "layout", "runtime", "runtime_version", "opset", "ir_version", "default_profile",
     "profiles", "denied_operators", "store_limit", "default_recipes", "recipes", "floors",
 }  # fmt: skip
-_PROFILE_KEYS = {"title", "isa", "memory", "threads"}
+_PROFILE_KEYS = {"title", "isa", "memory", "threads", "bandwidth"}
 _LAYOUTS = ("flat", "transformers.js")
 
 
@@ -47,17 +48,17 @@ def load(name: str) -> Target:
     return _target(folder, _read(file), profile)
 
 
-def built_in_recipes() -> dict[str, Recipe]:
-    """The recipes that every target starts from."""
-    file = ROOT / "recipes.toml"
-    return {name: _recipe(name, table, file) for name, table in _read(file).items()}
+def built_in_recipes() -> tuple[dict[str, Recipe], dict[str, dict[str, Recipe]]]:
+    """The recipes that every target starts from, and by task those with other numbers for it."""
+    return _recipes(_read(ROOT / "recipes.toml"), ROOT / "recipes.toml", {})
 
 
-def recipe(target: Target, name: str) -> Recipe:
-    """The recipe ``name`` of ``target``. Raises UnknownName."""
-    if name not in target.recipes:
-        raise UnknownName("recipe", name, target.recipes)
-    return target.recipes[name]
+def recipe(target: Target, name: str, task: str = "") -> Recipe:
+    """The recipe ``name`` of ``target``, with its numbers for ``task``. Raises UnknownName."""
+    recipes = target.recipes_of(task)
+    if name not in recipes:
+        raise UnknownName("recipe", name, recipes)
+    return recipes[name]
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -75,9 +76,10 @@ def _target(folder: Path, table: dict[str, Any], profile: str) -> Target:
             raise TargetError(f"{file} lacks {key!r}", hint="see docs/adding-a-target.md")
     if table.get("layout", "flat") not in _LAYOUTS:
         raise TargetError(f"{file}: no layout {table['layout']!r}", hint=f"known: {', '.join(_LAYOUTS)}")
-    recipes = built_in_recipes() | {
-        name: _recipe(name, values, file) for name, values in table.get("recipes", {}).items()
-    }
+    recipes, variants = built_in_recipes()
+    own, varied = _recipes(table.get("recipes", {}), file, recipes)
+    recipes |= own
+    variants = {task: variants.get(task, {}) | varied.get(task, {}) for task in {*variants, *varied}}
     for name in table["default_recipes"].values():
         if name not in recipes:
             raise TargetError(f"{file}: default_recipes names {name!r}", hint=f"known: {', '.join(recipes)}")
@@ -103,6 +105,7 @@ def _target(folder: Path, table: dict[str, Any], profile: str) -> Target:
         store_limit=_size(limit, file) if limit is not None else None,
         default_recipes={"*": "fp32"} | table["default_recipes"],
         recipes=recipes,
+        variants=variants,
         floors=Floors(by_task=table.get("floors", {})),
     )
 
@@ -118,7 +121,23 @@ def _profile(name: str, table: Mapping[str, Any], file: Path) -> Profile:
         isa=table["isa"],
         memory=_size(table["memory"], file),
         threads=table["threads"],
+        bandwidth=_size(table.get("bandwidth", 0), file),
     )
+
+
+def _recipes(
+    table: Mapping[str, Any], file: Path, known: Mapping[str, Recipe]
+) -> tuple[dict[str, Recipe], dict[str, dict[str, Recipe]]]:
+    """The recipes of a table, and by task the variants: tables in a recipe's own that are named after a task."""
+    plain, variants = {}, defaultdict[str, dict[str, Recipe]](dict)
+    for name, values in table.items():
+        own = {key: value for key, value in values.items() if not isinstance(value, dict)}
+        if own or name not in known:
+            plain[name] = _recipe(name, own, file)
+        base = {key: value for key, value in asdict({**known, **plain}[name]).items() if key != "name"}
+        for task in values.keys() - own.keys():
+            variants[task][name] = _recipe(name, base | values[task], file)
+    return plain, variants
 
 
 def _recipe(name: str, table: Mapping[str, Any], file: Path) -> Recipe:

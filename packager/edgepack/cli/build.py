@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,6 +36,17 @@ def build(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Where bundles go (default: dist).", show_default=False)] = None,
     task: Annotated[str | None, typer.Option(help="Task, where the files do not tell.", show_default=False)] = None,
+    context: Annotated[
+        int | None,
+        typer.Option(
+            help="Tokens that a language model's bundle takes (default: the model's, at most 4096).",
+            show_default=False,
+            min=1,
+        ),
+    ] = None,
+    fit: Annotated[
+        bool, typer.Option("--fit", help="Choose the finest recipe and the longest context that fit the target.")
+    ] = False,
     allow_loss: Annotated[
         bool, typer.Option("--allow-loss", help="Keep a bundle that misses an accuracy floor.")
     ] = False,
@@ -45,7 +57,9 @@ def build(
     json: Json = False,
 ) -> None:
     """Convert, compress and measure a model for each target."""
-    request = _request(model, target, recipe, out, task, allow_loss, speed)
+    request = replace(
+        _request(model, target, recipe, out, task), context=context, fit=fit, allow_loss=allow_loss, measure_speed=speed
+    )
     if dry_run:
         _show_plans(pipeline.plan(request), json)
         return
@@ -64,8 +78,6 @@ def _request(
     recipe: list[str] | None,
     out: Path | None,
     task: str | None,
-    allow_loss: bool,
-    speed: bool,
 ) -> pipeline.Request:
     """What the command line says, and edgepack.toml for the rest."""
     file = Path(project.FILE)
@@ -85,8 +97,6 @@ def _request(
         overrides=found.overrides,
         calibration=found.calibration if own else None,
         evaluation=found.evaluation if own else None,
-        allow_loss=allow_loss,
-        measure_speed=speed,
     )
 
 
@@ -115,26 +125,38 @@ def _show_plans(plans: list[pipeline.Plan], json: bool) -> None:
                     "bundle": p.name,
                     "target": p.target.name,
                     "recipe": p.recipe.name,
+                    "context": p.processing.get("max_length"),
                     "needs": p.need,
+                    "tokens_per_second_estimate": _pace(p),
                     "fits": p.fits,
                 }
                 for p in plans
             ]
         )
         return
-    rows = [
-        [
-            p.name,
-            p.recipe.name,
-            size(p.need.weights),
-            size(p.need.activations),
-            size(p.need.total),
-            size(p.target.profile.memory),
-        ]
-        for p in plans
+    generates = any(plan.need.read for plan in plans)
+    more = ["context", "key-value cache", "tokens/s (an estimate)"] if generates else []
+    head = ["bundle", "recipe", "weights", *more[1:2], "activations", "in all", "the target gives", *more[::2]]
+    show.table("estimated memory", Table(head, [_plan_row(p, generates) for p in plans], [p.fits for p in plans]))
+
+
+def _plan_row(plan: pipeline.Plan, generates: bool) -> list[str]:
+    need, context, pace = plan.need, plan.processing.get("max_length"), _pace(plan)
+    return [
+        plan.name,
+        plan.recipe.name,
+        size(need.weights),
+        *([size(need.cache)] if generates else []),
+        size(need.activations),
+        size(need.total),
+        size(plan.target.profile.memory),
+        *([f"{context:,}", f"{pace:.1f}" if pace else "–"] if generates else []),
     ]
-    head = ["bundle", "recipe", "weights", "activations", "in all", "the target gives"]
-    show.table("estimated memory", Table(head, rows, [p.fits for p in plans]))
+
+
+def _pace(plan: pipeline.Plan) -> float | None:
+    """Tokens per second by the target's memory bandwidth: an estimate, never a measurement."""
+    return plan.need.tokens_per_second(plan.target.profile.bandwidth) or None
 
 
 def _facts(bundle: Bundle) -> dict[str, Any]:

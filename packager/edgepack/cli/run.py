@@ -8,26 +8,97 @@ import numpy as np
 import typer
 
 from edgepack import runtime
-from edgepack.cli import show
+from edgepack.cli import chat, show
 from edgepack.cli.options import Bundle, Json, Threads
 from edgepack.errors import UsageError
 from edgepack.reports.page import Table
 from edgepack.runtime import manifest
+from edgepack.runtime.generation import Statistics
+from edgepack.runtime.shapes import GENERATION
 
 _NUMBERS = 6  # of a vector that are shown
 
 
 def run(
     bundle: Bundle,
-    inputs: Annotated[list[str], typer.Argument(help="Texts, pictures' paths, or a question and its context.")],
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Texts, pictures' paths, or a question and its context. A language model without any opens a chat.",
+            show_default=False,
+        ),
+    ] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Language models: the longest answer [256].")] = None,
+    temperature: Annotated[float | None, typer.Option(help="0 takes the likeliest token [0].")] = None,
+    top_k: Annotated[int | None, typer.Option(help="Only the k likeliest tokens [0: all].")] = None,
+    top_p: Annotated[float | None, typer.Option(help="Only the likeliest tokens of so much probability [1].")] = None,
+    min_p: Annotated[float | None, typer.Option(help="Only tokens this likely, against the likeliest [0].")] = None,
+    repetition_penalty: Annotated[float | None, typer.Option(help="Above 1 repeats less [1].")] = None,
+    stop: Annotated[list[str] | None, typer.Option(help="End before this text; may repeat.")] = None,
+    seed: Annotated[int | None, typer.Option(help="The same seed gives the same text.")] = None,
+    system: Annotated[str | None, typer.Option(help="Chat: what the assistant is told first.")] = None,
     threads: Threads = None,
     json: Json = False,
 ) -> None:
     """Run a bundle on the inputs given."""
+    stated = {
+        "max_tokens": max_tokens, "temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p,
+        "repetition_penalty": repetition_penalty, "stop": stop or None, "seed": seed,
+    }  # fmt: skip
+    options = {name: value for name, value in stated.items() if value is not None}
     folder = runtime.folder_of(bundle)
     task = manifest.read(folder).task
-    examples = _examples(task, inputs)
-    results = runtime.load(folder, threads=threads).predict(examples)
+    _check(task, inputs or [], [*options, *(["system"] if system is not None else [])], json)
+    model = runtime.load(folder, threads=threads)
+    if task != GENERATION:
+        _predict(model, _examples(task, inputs or []), json)
+    elif inputs:
+        _complete(model, [_prompt(text, system) for text in inputs], inputs, options, json)
+    else:
+        chat.chat(model, options, system)
+
+
+def _check(task: str, inputs: list[str], options: list[str], json: bool) -> None:
+    """Raises UsageError for what the task cannot use, before the model is opened."""
+    if task == GENERATION:
+        if json and not inputs:
+            raise UsageError("a chat has no JSON", hint='edgepack run BUNDLE "Once upon a time" --json')
+        return
+    if not inputs:
+        raise UsageError(f"a model for {task} needs an input", hint='edgepack run BUNDLE "…"')
+    if options:
+        raise UsageError(f"--{options[0].replace('_', '-')} is for language models; this bundle's task is {task}")
+
+
+def _prompt(text: str, system: str | None) -> Any:
+    """A text to go on from; with a system message a question to answer."""
+    if system is None:
+        return text
+    return [{"role": "system", "content": system}, {"role": "user", "content": text}]
+
+
+def _complete(model: Any, prompts: list[Any], inputs: list[str], options: dict[str, Any], json: bool) -> None:
+    """What follows each prompt, as it is made; or all of it as JSON."""
+    results = []
+    for prompt, text in zip(prompts, inputs, strict=True):
+        pieces = model.generate(prompt, **options)
+        if json:
+            results.append({"prompt": text, "text": "".join(pieces), **_figures(model.last)})
+            continue
+        if len(inputs) > 1:
+            show.line(text, "bold")
+        chat.stream(pieces)
+    if json:
+        show.as_json(results)
+
+
+def _figures(last: Statistics) -> dict[str, float]:
+    return {"tokens": last.new, "tokens_per_second": last.speed, "seconds_to_first_token": last.first}
+
+
+def _predict(model: Any, examples: list[Any], json: bool) -> None:
+    """The task's result for each example."""
+    results = model.predict(examples)
     if json:
         show.as_json([{"input": example, "result": result} for example, result in zip(examples, results, strict=True)])
         return

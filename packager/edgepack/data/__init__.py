@@ -1,4 +1,4 @@
-"""Data sets: rows of a CSV, TSV, JSONL or Parquet file or a folder of pictures, with the columns of a task.
+"""Data sets: rows of a CSV, TSV, JSONL or Parquet file, a text, or a folder of pictures, with a task's columns.
 
 path = "pairs.csv"
 columns = { sentence1 = "a", sentence2 = "b", score = 2 }   # a name, or a number where there is no header
@@ -17,7 +17,14 @@ from edgepack.errors import DataError, ProjectError, nearest
 
 Row = Mapping[str | int, Any]
 _KEYS = {"path", "columns", "limit", "name"}
-_READERS = {".csv": "table", ".tsv": "table", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
+_READERS = {
+    ".csv": "table",
+    ".tsv": "table",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+    ".txt": "text",
+}
 
 
 @dataclass(frozen=True, kw_only=True)

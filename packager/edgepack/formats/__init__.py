@@ -1,1 +1,18 @@
-"""All about one file format in one place: how models are read (pytorch) and written (onnx)."""
+"""All about one file format in one place: a format has SUFFIX, ``prepare`` and ``tools``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from edgepack.records import Artifact, Recipe
+
+
+class Prepared(Protocol):
+    """A model in a format, ready to be compressed once per recipe."""
+
+    def compress(self, out: Path, recipe: Recipe, calibration: Sequence[Mapping[str, np.ndarray]]) -> Artifact:
+        """The model at ``out``, and what came of it."""

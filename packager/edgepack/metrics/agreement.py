@@ -35,12 +35,25 @@ def top1(original: Array, packed: Array) -> float:
     return float(int(original.argmax()) == int(packed.argmax()))
 
 
+def kl(original: Array, packed: Array) -> float:
+    """Kullback-Leibler divergence of the packed model's distribution from the original's, of logits, nats."""
+    p, q = _log_softmax(original), _log_softmax(packed)
+    return float(np.exp(p) @ (p - q))
+
+
+def _log_softmax(logits: Array) -> Array:
+    shifted = logits.astype(np.float64) - float(logits.max())
+    return np.asarray(shifted - np.log(np.exp(shifted).sum()))
+
+
 MEASURES: dict[str, Callable[[Array, Array], float]] = {
     "cosine": cosine,
     "sqnr_db": sqnr,
     "max_error": max_error,
     "top1": top1,
+    "kl": kl,
 }
+LESS_IS_BETTER = {"max_error", "kl"}
 
 
 def per_sample(names: Sequence[str], original: Sequence[Array], packed: Sequence[Array]) -> dict[str, Array]:

@@ -1,4 +1,4 @@
-"""Task metrics: ``metric(predictions, references) -> float``, larger is better, 1 is perfect."""
+"""Task metrics: ``metric(predictions, references) -> float``; larger is better but for LESS_IS_BETTER."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 from edgepack.errors import DataError
 
 Array = np.ndarray[Any, Any]
+LESS_IS_BETTER = {"perplexity"}
 
 
 def pearson(predictions: Sequence[float], references: Sequence[float]) -> float:
@@ -72,6 +73,11 @@ def exact_match(predictions: Sequence[str], references: Sequence[Sequence[str]])
 def token_f1(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> float:
     """The mean over questions of the best word-overlap F1 with a reference (Rajpurkar et al. 2016)."""
     return _mean([max(_overlap(a, b) for b in many) for a, many in zip(predictions, references, strict=True)])
+
+
+def perplexity(predictions: Sequence[float], references: Sequence[None]) -> float:
+    """The exponential of the mean negative log likelihood (nats) of a token."""
+    return float(np.exp(np.mean(predictions)))
 
 
 def retrieval(predictions: Sequence[Array], references: Sequence[Hashable]) -> float:

@@ -1,13 +1,14 @@
 """The original model as a Run: its outputs, remembered by the hash of their inputs.
 
 PyTorch is imported when an output is asked for that is not remembered; a second target, and a second build with
-the same inputs, need none. ``close`` frees the weights before the conversion allocates its own.
+the same inputs, need none. ``close`` frees the weights before the conversion allocates its own. A language model is
+computed in numpy instead, from its description, and remembers states (decoder.py): its logits are large.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, Self
@@ -28,16 +29,18 @@ class Original:
     def __init__(self, source: Source, task: ModuleType, *, inputs: str = "") -> None:
         self.source, self.task = source, task
         self._module: Any = None
-        self._facts = {
-            "model": source.name,
-            "sha256": source.sha256,
-            "task": task.NAME,
-            "inputs": inputs,
-            "tools": plugins.versions(("torch", "transformers")),
-        }
+        self._engine = f"edgepack.original.{'pytorch' if task.AUTO else 'decoder'}"
+        self._facts: dict[str, Any] = {}
         self._memory: dict[str, np.ndarray] = {}
         self._news = False
-        if inputs:
+        if inputs and task.AUTO:
+            self._facts = {
+                "model": source.name,
+                "sha256": source.sha256,
+                "task": task.NAME,
+                "inputs": inputs,
+                "tools": plugins.versions(("torch", "transformers")),
+            }
             self._recall()
 
     def __enter__(self) -> Self:
@@ -50,9 +53,9 @@ class Original:
 
     @property
     def module(self) -> Any:
-        """The torch.nn.Module, opened on first use."""
+        """The torch.nn.Module, or the Reference of a language model, opened on first use."""
         if self._module is None:
-            self._module = plugins.load_module("edgepack.original.pytorch").open_module(self.source, self.task)
+            self._module = plugins.load_module(self._engine).open_module(self.source, self.task)
             self.forget()  # what only the check has looked at
         return self._module
 
@@ -62,20 +65,30 @@ class Original:
 
     def __call__(self, feeds: Mapping[str, np.ndarray]) -> Outputs:
         """The task's outputs for ``feeds`` (input name -> array), without the bulky hidden states."""
+        if not self.task.AUTO:
+            return dict(plugins.load_module(self._engine).run(self.module, feeds))
         key = _digest(feeds)
         names = tuple(name for name in self.task.OUTPUTS if name != "last_hidden_state")
         if f"{key}.{names[0]}" not in self._memory:
-            outputs = plugins.load_module("edgepack.original.pytorch").run(self.module, feeds, names)
+            outputs = plugins.load_module(self._engine).run(self.module, feeds, names)
             self._memory |= {f"{key}.{name}": outputs[name] for name in names}
             self._news = True
         return {name: self._memory[f"{key}.{name}"] for name in names}
 
+    def learn(self, feeds: Sequence[Mapping[str, np.ndarray]]) -> None:
+        """Remember the outputs for all of ``feeds``; a language model passes them through each layer together."""
+        if not self.task.AUTO:
+            plugins.load_module(self._engine).learn(self.module, feeds)
+            return
+        for feed in feeds:
+            self(feed)
+
     def close(self) -> None:
-        """Free the weights and keep what was learned for the next build."""
-        if self._module is not None:
+        """Free the weights and keep what was learned for the next build. A language model holds none."""
+        if self._module is not None and self.task.AUTO:
             self._module = None
             memory.release()
-        if self._news and self._facts["inputs"]:
+        if self._news and self._facts:
             cache.fetch("outputs", self._facts, self._save)
             self._news = False
 

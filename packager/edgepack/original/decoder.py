@@ -6,7 +6,7 @@ sequences pass through one layer before the next is read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -19,50 +19,70 @@ from edgepack.records import Source
 from edgepack.runtime.types import Array, Outputs
 from edgepack.tasks import table
 
-TOOLS = ("numpy",)
-_ROWS = 8192  # of a weight that are held at once
+Watch = Callable[[str, Array], None]  # told the name of a product and what enters it, [batch, tokens, width]
+_VALUES = 1 << 22  # of a weight that are held at once
 _NEVER = np.float32(-1e30)  # a score that no softmax sees
 
 
 class Reference:
-    """``logits(ids)`` of a checkpoint."""
+    """``logits(ids)`` of a checkpoint. The states before the head are remembered; they are small beside logits."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.checkpoint, self.decoder = checkpoint, checkpoint.decoder
+        self._known: list[tuple[Array, Array]] = []
 
-    def logits(self, ids: Array) -> Array:
-        """float32 [batch, tokens, vocabulary] for int64 ``ids`` [batch, tokens]."""
-        hidden = self.hidden(ids)
-        found = _product(hidden, self.checkpoint.head())
+    def logits(self, ids: Array, *, start: int = 0) -> Array:
+        """float32 [batch, tokens, vocabulary] for int64 ``ids`` [batch, tokens], from the token ``start`` on."""
+        found = _product(self.hidden(ids)[:, start:], self.checkpoint.head())
         cap = self.decoder.logits_cap
         return np.asarray(np.tanh(found / cap) * cap if cap else found, np.float32)
 
     def hidden(self, ids: Array) -> Array:
         """What the head reads, float32 [batch, tokens, hidden]."""
-        d, names = self.decoder, self.decoder.names
-        x = _gather(self.checkpoint.embedding(), ids) * np.float32(d.embedding_scale)
-        positions = self.checkpoint.positions()
-        if positions is not None:
-            x = x + positions.rows(0, ids.shape[1])
-        for layer in range(d.layers):
-            x = self._layer(x, layer)
-        return self._norm(x, names.final, 0)
+        found = [self._recalled(row) for row in ids]
+        if any(row is None for row in found):
+            self.learn(ids)
+            found = [self._recalled(row) for row in ids]
+        return np.stack([row for row in found if row is not None])
 
-    def _layer(self, x: Array, layer: int) -> Array:
+    def learn(self, ids: Array) -> None:
+        """Run over ``ids`` [batch, tokens] and remember the states."""
+        x = self.embedded(ids)
+        for layer in range(self.decoder.layers):
+            x = self.layer(x, layer)
+        self._known.append((ids, self._norm(x, self.decoder.names.final, 0)))
+
+    def _recalled(self, row: Array) -> Array | None:
+        """The states of one text. A state depends on earlier tokens alone: the beginning of a known text is known."""
+        for ids, states in self._known:
+            same = [len(row) <= ids.shape[1] and np.array_equal(known[: len(row)], row) for known in ids]
+            if any(same):
+                return np.asarray(states[same.index(True)][: len(row)])
+        return None
+
+    def embedded(self, ids: Array) -> Array:
+        """What the first layer reads, float32 [batch, tokens, hidden]."""
+        x = _gather(self.checkpoint.embedding(), ids) * np.float32(self.decoder.embedding_scale)
+        positions = self.checkpoint.positions()
+        return x if positions is None else x + positions.rows(0, ids.shape[1])
+
+    def layer(self, x: Array, layer: int, watch: Watch = lambda name, x: None) -> Array:
+        """``x`` [batch, tokens, hidden] after ``layer``."""
         names = self.decoder.names
-        attended = self._attention(self._norm(x, names.norm1, layer), layer)
+        attended = self._attention(self._norm(x, names.norm1, layer), layer, watch)
         if names.after_attention:
             attended = self._norm(attended, names.after_attention, layer)
         before = x if self.decoder.parallel else x + attended
-        fed = self._feed_forward(self._norm(before, names.norm2, layer), layer)
+        fed = self._feed_forward(self._norm(before, names.norm2, layer), layer, watch)
         if names.after_mlp:
             fed = self._norm(fed, names.after_mlp, layer)
         return np.asarray(x + attended + fed)
 
-    def _attention(self, x: Array, layer: int) -> Array:
+    def _attention(self, x: Array, layer: int, watch: Watch) -> Array:
         """Scores by the scaled product (Vaswani et al. 2017), causal, within the layer's window."""
         d = self.decoder
         batch, tokens, _ = x.shape
+        watch(f"layers.{layer}.attention.qkv", x)
         packed = _product(x, self.checkpoint.qkv(layer)).reshape(batch, tokens, -1, d.head).transpose(0, 2, 1, 3)
         q, k, v = np.split(packed, [d.heads, d.heads + d.kv_heads], axis=1)
         q, k = self._turned(q, d.names.query_norm, layer), self._turned(k, d.names.key_norm, layer)
@@ -75,7 +95,9 @@ class Reference:
             if d.attention_cap:
                 scores = np.tanh(scores / d.attention_cap) * np.float32(d.attention_cap)
             mixed[:, head] = _softmax(np.where(unseen, _NEVER, scores)) @ v[:, shared]
-        return _product(mixed.transpose(0, 2, 1, 3).reshape(batch, tokens, -1), self.checkpoint.out(layer))
+        joined = mixed.transpose(0, 2, 1, 3).reshape(batch, tokens, -1)
+        watch(f"layers.{layer}.attention.out", joined)
+        return _product(joined, self.checkpoint.out(layer))
 
     def _turned(self, x: Array, norm: str, layer: int) -> Array:
         """Queries or keys [batch, heads, tokens, head], normed and rotated as the description says."""
@@ -89,13 +111,17 @@ class Reference:
         a, b, rest = x[..., :half], x[..., half : 2 * half], x[..., 2 * half :]
         return np.concatenate([a * cos - b * sin, b * cos + a * sin, rest], axis=-1)
 
-    def _feed_forward(self, x: Array, layer: int) -> Array:
+    def _feed_forward(self, x: Array, layer: int, watch: Watch) -> Array:
+        watch(f"layers.{layer}.mlp.inner", x)
         made = _product(x, self.checkpoint.inner(layer))
         act = _ACTIVATIONS[self.decoder.activation]
         if self.decoder.gated:
             gate, up = np.split(made, 2, axis=-1)
-            return _product(act(gate) * up, self.checkpoint.down(layer))
-        return _product(act(made), self.checkpoint.down(layer))
+            made = act(gate) * up
+        else:
+            made = act(made)
+        watch(f"layers.{layer}.mlp.down", made)
+        return _product(made, self.checkpoint.down(layer))
 
     def _norm(self, x: Array, path: str, layer: int) -> Array:
         weight, bias = self.checkpoint.norm(path, layer)
@@ -110,8 +136,9 @@ def _product(x: Array, matrix: Matrix) -> Array:
     """X W^T + b, the weight read in pieces."""
     flat = x.reshape(-1, x.shape[-1])
     out = np.empty((len(flat), matrix.shape[0]), np.float32)
-    for start in range(0, matrix.shape[0], _ROWS):
-        stop = min(start + _ROWS, matrix.shape[0])
+    rows = max(_VALUES // matrix.shape[1], 1)
+    for start in range(0, matrix.shape[0], rows):
+        stop = min(start + rows, matrix.shape[0])
         np.matmul(flat, matrix.rows(start, stop).T, out=out[:, start:stop])
     if matrix.bias is not None:
         out += matrix.bias
@@ -158,6 +185,14 @@ def open_module(source: Source, task: ModuleType) -> Reference:
     return Reference(Checkpoint(source.path, decoder))
 
 
-def run(module: Reference, feeds: Mapping[str, Array], names: tuple[str, ...]) -> Outputs:
-    """``logits`` for ``input_ids``; the inputs are whole sequences without padding."""
-    return {"logits": module.logits(feeds["input_ids"])}
+def learn(module: Reference, feeds: Sequence[Mapping[str, Array]]) -> None:
+    """Run over the ids of ``feeds``, those of one length together."""
+    lengths = sorted({feed["input_ids"].shape[1] for feed in feeds})
+    for length in lengths:
+        module.learn(np.concatenate([feed["input_ids"] for feed in feeds if feed["input_ids"].shape[1] == length]))
+
+
+def run(module: Reference, feeds: Mapping[str, Array]) -> Outputs:
+    """``logits`` for ``input_ids``, whole sequences without padding; of the last token where logits_from is not fed."""
+    start = int(feeds["logits_from"][0]) if "logits_from" in feeds else -1
+    return {"logits": module.logits(feeds["input_ids"], start=start)}

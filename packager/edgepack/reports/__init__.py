@@ -97,10 +97,15 @@ def accuracy_table(accuracy: Sequence[Accuracy]) -> Table:
 
 
 def speed_table(timings: Sequence[Timing]) -> Table:
-    """Percentiles, load and memory; a figure from another machine than the target says so."""
+    """Percentiles, load and memory; a figure from another machine than the target says so.
+
+    Language models also have the tokens per second of the median run.
+    """
+    spoken = any(t.tokens for t in timings)
     rows = [
         [
             t.what,
+            *([f"{t.tokens / t.p50:,.1f}" if t.tokens else "–"] if spoken else []),
             duration(t.p50),
             *(str(p) if isinstance(p, NotMeasured) else duration(p) for p in (t.p90, t.p99)),
             duration(t.load),
@@ -111,7 +116,18 @@ def speed_table(timings: Sequence[Timing]) -> Table:
         ]
         for t in timings
     ]
-    head = ["input", "p50", "p90", "p99", "load", "peak memory", "runs", "measured on", "verdict"]
+    head = [
+        "input",
+        *(["tokens/s"] if spoken else []),
+        "p50",
+        "p90",
+        "p99",
+        "load",
+        "peak memory",
+        "runs",
+        "measured on",
+        "verdict",
+    ]
     return Table(head, rows, [t.verdict == "valid" or None for t in timings])
 
 

@@ -14,7 +14,7 @@ __all__ = ["load"]
 
 _TASKS = (
     "text-embedding", "text-classification", "token-classification", "question-answering", "fill-mask",
-    "image-classification", "image-embedding",
+    "image-classification", "image-embedding", "text-generation",
 )  # fmt: skip
 
 

@@ -27,6 +27,7 @@ import numpy as np
 from edgepack.errors import BundleError
 from edgepack.records import NotMeasured, Timing, Where
 from edgepack.runtime import machine
+from edgepack.runtime.decoding import Decoding, decodes
 from edgepack.runtime.session import open_session
 from edgepack.runtime.types import Array, Run
 
@@ -112,12 +113,49 @@ def _figure(value: Any) -> float | NotMeasured:
     return NotMeasured(reason=value["reason"]) if isinstance(value, dict) else float(value)
 
 
-def serve(opened: Callable[[int], Run], asked: Mapping[str, Any]) -> list[dict[str, Any]]:
+def serve(opened: Callable[[int], Run | Decoding], asked: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Answer a request: ``opened(threads)`` loads the model, which is timed too."""
     started = time.perf_counter()
     run = opened(asked["threads"])
     load = time.perf_counter() - started
     return [asdict(_one(run, name, _arrays(feeds), load, asked)) for name, feeds in asked["inputs"]]
+
+
+def opener(path: Path, asked: Mapping[str, Any]) -> Callable[[int], Run | Decoding]:
+    """A function that opens the model at ``path``: a language model with a cache for the longest input asked."""
+
+    def opened(threads: int) -> Run | Decoding:
+        session = open_session(path, threads)
+        if not decodes(session):
+            return session
+        decoding = Decoding(session, max(_length(_arrays(feeds)) for _, feeds in asked["inputs"]))
+        decoding.reserve(decoding.longest)
+        return decoding
+
+    return opened
+
+
+def _length(feeds: Mapping[str, Array]) -> int:
+    return sum(array.shape[-1] for array in feeds.values())
+
+
+def _work(run: Run | Decoding, feeds: Mapping[str, Array]) -> tuple[Callable[[], object], int]:
+    """What is timed, and the tokens that it processes: ``input_ids``, or the first of them after ``past_ids``."""
+    if not isinstance(run, Decoding):
+        return partial(run, feeds), 0
+    past, new = (feeds[name][0].tolist() for name in ("past_ids", "input_ids"))
+    if past:
+        run.prefill(past)
+
+    def step() -> None:
+        run.rewind(len(past))
+        run.step(new[0])
+
+    def prefill() -> None:
+        run.rewind(0)
+        run.prefill(new)
+
+    return (step, 1) if past else (prefill, len(new))
 
 
 def _arrays(feeds: Mapping[str, Any]) -> dict[str, Array]:
@@ -126,14 +164,15 @@ def _arrays(feeds: Mapping[str, Any]) -> dict[str, Array]:
     }
 
 
-def _one(run: Run, name: str, feeds: Mapping[str, Array], load: float, asked: Mapping[str, Any]) -> Timing:
-    first = _timed(run, feeds)
-    warmup = _warm_up(run, feeds)
+def _one(run: Run | Decoding, name: str, feeds: Mapping[str, Array], load: float, asked: Mapping[str, Any]) -> Timing:
+    work, tokens = _work(run, feeds)
+    first = _timed(work)
+    warmup = _warm_up(work)
     before, cpu = machine.state(), time.process_time()
-    times = [_timed(run, feeds)]
+    times = [_timed(work)]
     started = time.perf_counter()
     while len(times) < asked["runs"] or time.perf_counter() - started < asked["seconds"]:
-        times.append(_timed(run, feeds))
+        times.append(_timed(work))
     used = (time.process_time() - cpu) / len(times)
     return Timing(
         what=name,
@@ -148,6 +187,7 @@ def _one(run: Run, name: str, feeds: Mapping[str, Array], load: float, asked: Ma
         peak_memory=machine.peak_memory(),
         where=machine.where(threads_of(asked), asked["isa"]),
         verdict=machine.verdict(before, machine.state()),
+        tokens=tokens,
     )
 
 
@@ -156,17 +196,17 @@ def threads_of(asked: Mapping[str, Any]) -> int:
     return min(int(asked["threads"]), os.cpu_count() or 1)
 
 
-def _timed(run: Run, feeds: Mapping[str, Array]) -> float:
+def _timed(work: Callable[[], object]) -> float:
     started = time.perf_counter()
-    run(feeds)
+    work()
     return time.perf_counter() - started
 
 
-def _warm_up(run: Run, feeds: Mapping[str, Array]) -> int:
+def _warm_up(work: Callable[[], object]) -> int:
     """Run until the later half is as fast as the earlier one; how many runs that took."""
     times: list[float] = []
     while len(times) < _LONGEST_WARMUP and sum(times) < _LONGEST_WARMUP_SECONDS:
-        times.append(_timed(run, feeds))
+        times.append(_timed(work))
         half = len(times) // 2
         if half >= 5:
             early, late = statistics.median(times[:half]), statistics.median(times[half:])
@@ -176,4 +216,5 @@ def _warm_up(run: Run, feeds: Mapping[str, Array]) -> int:
 
 
 if __name__ == "__main__":
-    print(json.dumps(serve(partial(open_session, Path(sys.argv[1])), json.load(sys.stdin))))
+    demand = json.load(sys.stdin)
+    print(json.dumps(serve(opener(Path(sys.argv[1]), demand), demand)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -20,7 +21,10 @@ _DTYPES = {
 
 
 class Session:
-    """``session(feeds)`` runs the model; inputs the graph does not have are left out."""
+    """``session(feeds)`` runs the model; inputs the graph does not have are left out.
+
+    ``optional`` are the inputs with a default, which need no feeding.
+    """
 
     def __init__(self, path: Path, threads: int) -> None:
         options = onnxruntime.SessionOptions()
@@ -33,6 +37,7 @@ class Session:
             line = str(error).splitlines()[0]
             raise BundleError(f"onnxruntime {onnxruntime.__version__} cannot open {path.name}: {line}") from error
         self.inputs = tuple(_spec(node) for node in self._session.get_inputs())
+        self.optional = tuple(_spec(node) for node in self._session.get_overridable_initializers())
         self.outputs = tuple(_spec(node) for node in self._session.get_outputs())
         self.threads = threads
 
@@ -42,17 +47,36 @@ class Session:
         if missing:
             raise InputError(f"the model also needs the input {missing[0]!r}")
         wanted = names or [spec.name for spec in self.outputs]
-        given = {spec.name: np.asarray(feeds[spec.name], spec.dtype) for spec in self.inputs}
+        given = {
+            spec.name: np.asarray(feeds[spec.name], spec.dtype)
+            for spec in (*self.inputs, *self.optional)
+            if spec.name in feeds
+        }
         try:
             return dict(zip(wanted, self._session.run(wanted, given), strict=True))
         except Exception as error:  # as above; the message names the input and both shapes
-            raise InputError(f"the model cannot run on this input: {str(error).splitlines()[0]}") from error
+            raise _refused(error) from error
+
+    def binding(self) -> Any:
+        """A new onnxruntime.IOBinding: inputs and outputs at places in memory that the caller owns."""
+        return self._session.io_binding()
+
+    def run_bound(self, binding: Any) -> None:
+        """Run on what is bound, with no array made. Raises InputError."""
+        try:
+            self._session.run_with_iobinding(binding)
+        except Exception as error:  # as above
+            raise _refused(error) from error
 
 
 def open_session(path: Path, threads: int | None = None) -> Session:
     """The model at ``path`` with ``threads`` intra-op threads (default: as many as the machine has)."""
     available = os.cpu_count() or 1
     return Session(path, min(threads, available) if threads else available)
+
+
+def _refused(error: Exception) -> InputError:
+    return InputError(f"the model cannot run on this input: {str(error).splitlines()[0]}")
 
 
 def _spec(node: onnxruntime.NodeArg) -> TensorSpec:

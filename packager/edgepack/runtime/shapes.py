@@ -14,20 +14,29 @@ from edgepack.runtime.types import Array, Feeds
 
 LENGTHS = (32, 128)  # tokens
 PICTURE = "1 picture"
+GENERATION = "text-generation"
 
 
 def shapes(manifest: Manifest) -> list[str]:
-    """ "1x32" and "1x128" tokens, as far as the model takes them, or one picture."""
+    """ "1x32" and "1x128" tokens, as far as the model takes them, or one picture.
+
+    For language models "prefill 32", "prefill 128" and "decode 128": one token after so many.
+    """
     longest = manifest.processing.get("max_length")
     if longest is None:
         return [PICTURE]
+    if manifest.task == GENERATION:
+        lengths = [length for length in LENGTHS if length <= longest] or [longest]
+        return [*(f"prefill {length}" for length in lengths), f"decode {min(LENGTHS[-1], longest - 1)}"]
     return [f"1x{length}" for length in LENGTHS if length <= longest] or [f"1x{longest}"]
 
 
 def feeds(manifest: Manifest, shape: str) -> Feeds:
-    """Inputs of that shape, "batch x tokens" or "1 picture". Raises InputError for another."""
+    """Inputs of that shape, "batch x tokens" or "1 picture"; for language models see _text. Raises InputError."""
     if "max_length" not in manifest.processing:
         return _picture(manifest)
+    if manifest.task == GENERATION:
+        return _text(manifest.processing, shape)
     match = re.fullmatch(r"(\d+)x(\d+)", shape)
     if not match or int(match[2]) > manifest.processing["max_length"] or not int(match[1]) * int(match[2]):
         raise InputError(
@@ -35,6 +44,20 @@ def feeds(manifest: Manifest, shape: str) -> Feeds:
             hint=f"write batch x tokens, for example 1x{manifest.processing['max_length']} at most",
         )
     return {spec.name: _tokens(spec.name, int(match[1]), int(match[2])) for spec in manifest.inputs}
+
+
+def _text(processing: Mapping[str, Any], shape: str) -> Feeds:
+    """``input_ids`` that are timed, and ``past_ids`` that are in the cache before, int64 [1, tokens]."""
+    longest = int(processing["max_length"])
+    match = re.fullmatch(r"(prefill|decode) (\d+)", shape)
+    length = int(match[2]) if match else 0
+    past, new = (length, 1) if shape.startswith("decode") else (0, length)
+    if not match or not length or past + new > longest:
+        raise InputError(
+            f"no input {shape!r}", hint=f"write for example prefill {longest} or decode {longest - 1} at most"
+        )
+    ids = _tokens("input_ids", 1, past + new) % int(processing["vocabulary"])
+    return {"past_ids": ids[:, :past], "input_ids": ids[:, past:]}
 
 
 def _tokens(name: str, batch: int, length: int) -> Array:

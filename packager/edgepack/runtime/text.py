@@ -20,10 +20,7 @@ class TextInput:
     """
 
     def __init__(self, folder: Path, processing: Mapping[str, Any]) -> None:
-        file = folder / "tokenizer.json"
-        if not file.is_file():
-            raise BundleFileMissing(f"{folder} lacks tokenizer.json")
-        self.tokenizer = Tokenizer.from_file(str(file))
+        self.tokenizer = tokenizer(folder)
         self.names = list(processing["inputs"])
         self.pad_id = int(processing.get("pad_id", 0))
         self.pad_token = str(processing.get("pad_token", "[PAD]"))
@@ -37,7 +34,7 @@ class TextInput:
 
     def encode(self, texts: Sequence[str | tuple[str, str]]) -> tuple[Feeds, list[Encoding]]:
         """The feeds of one batch, and the encodings with their offsets. Raises InputError."""
-        encodings = self.tokenizer.encode_batch([_checked(text) for text in texts])
+        encodings = self.tokenizer.encode_batch([_each(text) for text in texts])
         return self.feeds(encodings), encodings
 
     def feeds(self, encodings: Sequence[Encoding]) -> Feeds:
@@ -53,16 +50,29 @@ class TextInput:
         """A question with each overlapping window of a long context (only the context is cut)."""
         self.tokenizer.enable_truncation(self.max_length, stride=stride, strategy="only_second")
         try:
-            first = self.tokenizer.encode(*_checked((question, context)))
+            first = self.tokenizer.encode(checked(question), checked(context))
         finally:
             self.tokenizer.enable_truncation(self.max_length)
         return [first, *first.overflowing]
 
 
-def _checked(text: Any) -> Any:
-    """``text`` with lone surrogates replaced, which have no UTF-8 form. Raises InputError."""
+def tokenizer(folder: Path) -> Tokenizer:
+    """The tokenizer of a bundle. Raises BundleFileMissing."""
+    file = folder / "tokenizer.json"
+    if not file.is_file():
+        raise BundleFileMissing(f"{folder} lacks tokenizer.json")
+    return Tokenizer.from_file(str(file))
+
+
+def checked(text: Any) -> str:
+    """``text`` with lone surrogates replaced, which have no UTF-8 form. Raises InputError for anything but a str."""
     if isinstance(text, str):
         return text.encode("utf-8", "replace").decode("utf-8")
-    if isinstance(text, tuple | list) and len(text) == 2:
-        return tuple(_checked(part) for part in text)
     raise InputError(f"a text must be a str, not {type(text).__name__}")
+
+
+def _each(text: Any) -> Any:
+    """A text, or a pair of texts, checked."""
+    if isinstance(text, tuple | list) and len(text) == 2:
+        return tuple(checked(part) for part in text)
+    return checked(text)

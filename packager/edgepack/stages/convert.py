@@ -10,19 +10,20 @@ from typing import Any
 import numpy as np
 
 from edgepack import plugins
-from edgepack.errors import ConversionError, CoverageTooLow, DoesNotFit
+from edgepack.errors import ConversionError, CoverageTooLow, DoesNotFit, UsageError
+from edgepack.formats import Prepared
 from edgepack.original import Original
 from edgepack.records import Artifact, Recipe, Target
 
 
-def prepare(original: Original, target: Target, config: Mapping[str, Any]) -> Path:
-    """The uncompressed graph in the target's format; shared by recipes, targets and builds."""
-    path: Path = _format(target).prepare(original, target, config)
-    return path
+def prepare(original: Original, target: Target, config: Mapping[str, Any], processing: Mapping[str, Any]) -> Prepared:
+    """The model in the target's format, uncompressed; shared by recipes, targets and builds."""
+    prepared: Prepared = _format(target).prepare(original, target, config, processing)
+    return prepared
 
 
 def compress(
-    prepared: Path,
+    prepared: Prepared,
     out: Path,
     target: Target,
     recipe: Recipe,
@@ -33,11 +34,24 @@ def compress(
     Raises ConversionError, CoverageTooLow, DoesNotFit where it breaks what the target or the recipe demands.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
-    artifact: Artifact = _format(target).compress(prepared, out, recipe, calibration)
+    artifact = prepared.compress(out, recipe, calibration)
     _check_coverage(artifact, recipe)
     _check_operators(artifact, target)
     _check_store(artifact, target)
     return artifact
+
+
+def takes(target: Target, task: ModuleType, recipes: Sequence[Recipe], *, strict: bool) -> list[Recipe]:
+    """Those of ``recipes`` that have a form for the task; where ``strict``, UsageError for one that has none."""
+    schemes = _format(target).schemes(task)
+    fitting = [recipe for recipe in recipes if recipe.scheme in schemes]
+    missing = [recipe for recipe in recipes if recipe.scheme not in schemes]
+    if missing and strict:
+        raise UsageError(
+            f"the recipe {missing[0].name} has no form for {task.NAME}",
+            hint=f"recipes of the schemes {', '.join(schemes)} have one",
+        )
+    return fitting
 
 
 def suffix(target: Target) -> str:
@@ -45,9 +59,9 @@ def suffix(target: Target) -> str:
     return str(_format(target).SUFFIX)
 
 
-def tools(target: Target) -> dict[str, str]:
+def tools(original: Original, target: Target) -> dict[str, str]:
     """The versions that decide what the conversion gives."""
-    return dict(_format(target).tools())
+    return dict(_format(target).tools(original))
 
 
 def _format(target: Target) -> ModuleType:

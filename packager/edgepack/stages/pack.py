@@ -7,7 +7,6 @@ name is swapped out in the last step, so an interrupted build leaves it as it wa
 from __future__ import annotations
 
 import errno
-import hashlib
 import importlib.metadata
 import json
 import os
@@ -24,13 +23,14 @@ import numpy as np
 from edgepack import licences, weights
 from edgepack.errors import DiskFull
 from edgepack.records import Artifact, Recipe, Source, Target
-from edgepack.runtime.manifest import MANIFEST, SCHEMA
+from edgepack.runtime.manifest import MANIFEST, SCHEMA, digest
 
 # What clients beside our runtime read: tokenizer, configs, the image processor's numbers.
 _KEPT = (
     "config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt", "vocab.json",
     "merges.txt", "preprocessor_config.json", "modules.json", "sentence_bert_config.json",
-    "config_sentence_transformers.json", "1_Pooling/config.json",
+    "config_sentence_transformers.json", "1_Pooling/config.json", "generation_config.json", "chat_template.jinja",
+    "tokenizer.model", "added_tokens.json",
 )  # fmt: skip
 _STALE = ".building-"
 
@@ -196,7 +196,7 @@ def _model(artifact: Artifact, folder: Path) -> dict[str, Any]:
 def _hashes(folder: Path) -> dict[str, dict[str, Any]]:
     return {
         file.relative_to(folder).as_posix(): {
-            "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+            "sha256": digest(file),
             "bytes": file.stat().st_size,
         }
         for file in sorted(folder.rglob("*"))

@@ -17,6 +17,7 @@ from edgepack.records import Source
 _SHAPING = (
     "config.json", "modules.json", "sentence_bert_config.json", "preprocessor_config.json", "tokenizer.json",
     "tokenizer_config.json", "special_tokens_map.json", "vocab.txt", "vocab.json", "merges.txt",
+    "generation_config.json", "chat_template.jinja",
 )  # fmt: skip
 _CHUNK = 1 << 20
 
@@ -67,7 +68,7 @@ def _config(folder: Path) -> dict[str, Any]:
             f"{file} names no architectures, so it is unclear what the model is",
             hint='add for example "architectures": ["BertModel"]',
         )
-    if config.get("auto_map"):
+    if config.get("auto_map") and str(config.get("model_type")).replace("_", "-") not in plugins.names("decoders"):
         raise UnsafeModel(
             f"{folder.name} brings its own code (auto_map in config.json), which edgepack does not run",
             hint="remove auto_map from a copy of the folder if transformers itself knows the architecture",

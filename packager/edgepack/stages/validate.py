@@ -100,7 +100,7 @@ def _agreement(bench: _Bench, check: Check) -> CheckResult:
             bench.original,
             bench.session,
             bench.task,
-            comparison.batches(model, examples),
+            bench.task.batches(model, examples),
             floors={},
             where=bench.where,
         )

@@ -28,11 +28,23 @@ class Task(Protocol):
     def processing(self, folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
         """The numbers of pre- and post-processing, for the manifest."""
 
+    def sized(self, processing: Mapping[str, Any], context: int | None) -> dict[str, Any]:
+        """``processing`` for at most ``context`` tokens (None: as is usual). Raises UsageError for too many."""
+
+    def contexts(self, processing: Mapping[str, Any]) -> list[int | None]:
+        """What ``sized`` can be asked for, the longest first."""
+
     def examples(self, processing: Mapping[str, Any]) -> list[Any]:
         """Inputs that edgepack brings: even ones calibrate, odd ones measure agreement."""
 
     def inputs(self, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
         """A data set's inputs, for calibration and agreement."""
+
+    def batches(self, model: Any, examples: Sequence[Any]) -> list[Feeds]:
+        """The feeds of ``examples``, made by the shipping pre-processing."""
+
+    def golden(self, feeds: Feeds) -> Feeds:
+        """What a golden vector asks of a batch of one."""
 
     def rows(self, feeds: Feeds, outputs: Outputs) -> list[Array]:
         """The vectors to compare, one or more per sample, padding left out."""

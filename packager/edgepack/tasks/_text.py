@@ -30,16 +30,16 @@ _OFFSET = {
 }  # positions start after the padding id
 _NO_LIMIT = 100_000  # tokenizers without a length say 1e30
 _USUAL = 512
+WRITE_TOKENIZER = (
+    'write one: python -c "from transformers import AutoTokenizer as T; '
+    "T.from_pretrained('{name}').save_pretrained('{name}')\""
+)
 
 
 def processing(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     """max_length, inputs and padding, from the tokenizer's, the model's and sentence-transformers' configs."""
     if not (folder / "tokenizer.json").is_file():
-        raise ModelError(
-            f"{folder} has no tokenizer.json",
-            hint='write one: python -c "from transformers import AutoTokenizer as T; '
-            f"T.from_pretrained('{folder.name}').save_pretrained('{folder.name}')\"",
-        )
+        raise ModelError(f"{folder} has no tokenizer.json", hint=WRITE_TOKENIZER.format(name=folder.name))
     tokens = table(folder / "tokenizer_config.json")
     types = ["token_type_ids"] if config.get("model_type") in _TYPED else []
     return {

@@ -1,79 +1,39 @@
-"""ONNX: export (optimum), fuse and quantize (ONNX Runtime and our own), describe.
+"""ONNX, in two ways: traced from PyTorch (encoders, classifiers, vision), or described and written (language models).
 
-The modules with heavy libraries are loaded when there is work for them; with a cached export, torch is not.
+The modules with heavy libraries are loaded when there is work for them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
+from types import ModuleType
 from typing import Any
 
-import numpy as np
-
-from edgepack import cache, memory, plugins
+from edgepack import plugins
+from edgepack.formats import Prepared
 from edgepack.original import Original
-from edgepack.records import Artifact, Recipe, Target
+from edgepack.records import Target
 
 SUFFIX = ".onnx"
-_TOOLS = ("torch", "transformers", "optimum-onnx", "onnx", "onnxruntime")
+_WRITTEN = ("fp32", "fp16", "blocks")  # the schemes that language models are written in
 
 
-def prepare(original: Original, target: Target, config: Mapping[str, Any]) -> Path:
-    """The exported and fused float32 graph, from the cache when the same was made before."""
-    source, task = original.source, original.task
-    facts = {
-        "model": source.name,
-        "sha256": source.sha256,
-        "task": task.NAME,
-        "opset": target.opset,
-        "ir_version": target.ir_version,
-        "tools": tools(),
-    }
-
-    def make(folder: Path) -> None:
-        plain = folder / "plain.onnx"
-        memory.release()
-        original.forget()
-        tables = plugins.load_module("edgepack.formats.onnx.export").export(
-            original.module, task, plain, opset=target.opset
-        )
-        original.close()
-        heads, hidden = (_first(config, names) for names in (_HEADS, _HIDDEN))
-        plugins.load_module("edgepack.formats.onnx.fuse").fuse(
-            plain,
-            folder / "model.onnx",
-            model_type=source.model_type,
-            heads=heads,
-            hidden=hidden,
-            ir_version=target.ir_version,
-            tables=tables,
-        )
-        plain.unlink()
-        tables.clear()
-        memory.release()
-
-    return cache.fetch("exports", facts, make) / "model.onnx"
+def prepare(original: Original, target: Target, config: Mapping[str, Any], processing: Mapping[str, Any]) -> Prepared:
+    """The model in its uncompressed form: an exported graph from the cache, or a description and its weights."""
+    prepared: Prepared = _way(original).prepare(original, target, config, processing)
+    return prepared
 
 
-def compress(prepared: Path, out: Path, recipe: Recipe, calibration: Sequence[Mapping[str, np.ndarray]]) -> Artifact:
-    """Compress ``prepared`` as ``recipe`` says and describe what came of it."""
-    scheme = plugins.load("formats.onnx.schemes", recipe.scheme)
-    contents = plugins.load_module("edgepack.formats.onnx.contents")
-    coverage = scheme.quantize(prepared, out, recipe, calibration)
-    artifact: Artifact = contents.describe(out, coverage, prepared)
-    return artifact
+def schemes(task: ModuleType) -> tuple[str, ...]:
+    """The recipes' schemes that models of ``task`` can be compressed by."""
+    known = tuple(plugins.names("formats.onnx.schemes"))
+    return known if task.AUTO else tuple(name for name in known if name in _WRITTEN)
 
 
-def tools() -> dict[str, str]:
-    """The versions that decide what a conversion gives."""
-    return plugins.versions(_TOOLS)
+def tools(original: Original) -> dict[str, str]:
+    """The versions that decide what the conversion gives."""
+    return plugins.versions(_way(original).TOOLS)
 
 
-_HEADS = ("num_attention_heads", "n_heads", "n_head")
-_HIDDEN = ("hidden_size", "dim", "n_embd")
-
-
-def _first(config: Mapping[str, Any], names: Sequence[str]) -> int:
-    """The first of ``names`` that the config has; 0 lets the fusion look for itself."""
-    return next((int(config[name]) for name in names if isinstance(config.get(name), int)), 0)
+def _way(original: Original) -> Any:
+    return plugins.load_module(f"edgepack.formats.onnx.{'traced' if original.task.AUTO else 'decoder'}")

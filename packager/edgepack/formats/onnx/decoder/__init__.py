@@ -6,52 +6,82 @@ PyTorch and transformers have no part in it; the memory that it takes is a few p
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import onnx_ir as ir
 
-from edgepack.decoders.checkpoint import Checkpoint
-from edgepack.formats.onnx.decoder.builder import Array, Builder
+from edgepack.errors import ConversionError
+from edgepack.formats.onnx.decoder import genai
+from edgepack.formats.onnx.decoder.builder import Builder
+from edgepack.formats.onnx.decoder.calibration import Calibration
 from edgepack.formats.onnx.decoder.emit import Emitter
 from edgepack.formats.onnx.decoder.store import Store
 from edgepack.formats.onnx.decoder.weights import Weights
-from edgepack.records import Artifact, Recipe, TensorSpec
+from edgepack.formats.onnx.decoder.writer import Writer
+from edgepack.formats.onnx.graph import Array
+from edgepack.original import Original
+from edgepack.original.decoder import Reference
+from edgepack.records import Artifact, Recipe, Target, TensorSpec
+
+TOOLS = ("numpy", "onnx-ir")
 
 
-def write(
-    checkpoint: Checkpoint,
-    out: Path,
-    recipe: Recipe,
-    *,
-    context: int,
-    importance: Mapping[str, Array],
-    opset: int,
-    ir_version: int,
-) -> Artifact:
-    """The model of ``checkpoint`` at ``out``, its weights beside it in ``<out>.data``."""
-    builder = Builder()
-    with Store(out.with_name(f"{out.name}.data")) as store:
-        weights = Weights(builder, store, recipe, importance)
-        Emitter(builder, checkpoint, weights, context).emit()
-    version = importlib.metadata.version("edgepack")
-    model = builder.model(checkpoint.decoder.model_type, opset=opset, ir_version=ir_version, producer=version)
-    out.write_bytes(ir.serde.serialize_model(model).SerializeToString(deterministic=True))
-    return Artifact(
-        path=out,
-        format="onnx",
-        opset=opset,
-        inputs=tuple(_spec(value) for value in builder.inputs),
-        outputs=tuple(_spec(value) for value in builder.outputs),
-        components=weights.components,
-        coverage=weights.coverage,
-        operators=builder.operators,
-        bytes=sum(file.stat().st_size for file in out.parent.glob(f"{out.name}*")),
+@dataclass(frozen=True, kw_only=True)
+class Described:
+    """A decoder's description with its weights, to be written for ``context`` tokens at most."""
+
+    reference: Reference
+    model: Path  # its folder
+    layout: str
+    context: int
+    opset: int
+    ir_version: int
+
+    def compress(self, out: Path, recipe: Recipe, calibration: Sequence[Mapping[str, Array]]) -> Artifact:
+        """The graph at ``out``, its weights beside it in ``<out>_data``, and what onnxruntime-genai asks for."""
+        builder, checkpoint = Builder(), self.reference.checkpoint
+        ids = [feeds["input_ids"] for feeds in calibration]
+        with Store(out.with_name(f"{out.name}_data")) as store:
+            writer = Writer(
+                store, recipe, Calibration(self.reference, ids, recipe.block_size), tied=checkpoint.decoder.tied
+            )
+            Emitter(builder, checkpoint, Weights(builder, writer), self.context).emit()
+        version = importlib.metadata.version("edgepack")
+        name = checkpoint.decoder.model_type
+        model = builder.model(name, opset=self.opset, ir_version=self.ir_version, producer=version)
+        out.write_bytes(ir.serde.serialize_model(model).SerializeToString(deterministic=True))
+        if self.layout == "flat":  # where onnxruntime-genai looks
+            genai.write(checkpoint.decoder, self.model, out, self.context)
+        return Artifact(
+            path=out,
+            format="onnx",
+            opset=self.opset,
+            inputs=tuple(_spec(value) for value in builder.inputs),
+            outputs=tuple(_spec(value) for value in builder.outputs),
+            components=writer.components,
+            coverage=writer.coverage,
+            operators=builder.operators,
+            bytes=sum(file.stat().st_size for file in (out, store.file)),
+        )
+
+
+def prepare(original: Original, target: Target, config: Mapping[str, Any], processing: Mapping[str, Any]) -> Described:
+    """Nothing but a look at the files: the weights are read when they are written."""
+    return Described(
+        reference=original.module,
+        model=original.source.path,
+        layout=target.layout,
+        context=int(processing["max_length"]),
+        opset=target.opset,
+        ir_version=target.ir_version,
     )
 
 
 def _spec(value: ir.Value) -> TensorSpec:
-    assert value.shape is not None and value.dtype is not None
-    shape = tuple(int(side) if isinstance(side, int) else str(side.value) for side in value.shape)
+    if value.shape is None or value.dtype is None:
+        raise ConversionError(f"the graph's {value.name} has no shape")
+    shape = tuple(side if isinstance(side, int) else str(side.value) for side in value.shape)
     return TensorSpec(name=str(value.name), dtype=value.dtype.numpy().name, shape=shape)

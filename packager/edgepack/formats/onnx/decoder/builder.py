@@ -38,11 +38,13 @@ class Builder:
         self.outputs.append(value)
 
     def constant(self, name: str, array: Array) -> ir.Value:
-        """A small constant, inside the file; the same name is the same constant."""
-        return self.stored(ir.Tensor(array, name=name)) if name not in self._initializers else self._initializers[name]
+        """A small constant, inside the file."""
+        return self.stored(ir.Tensor(array, name=name))
 
     def stored(self, tensor: ir.TensorProtocol) -> ir.Value:
-        """A constant that lies in the external data, or is small."""
+        """A constant; the same name is the same constant."""
+        if tensor.name in self._initializers:
+            return self._initializers[tensor.name]
         value = ir.Value(
             name=tensor.name, shape=ir.Shape(tensor.shape), type=ir.TensorType(tensor.dtype), const_value=tensor
         )

@@ -129,7 +129,7 @@ class Emitter:
         cos, sin = tables(rotary, self.context)
         more = ((0, 0), (0, _whole(cos.shape[1]) - cos.shape[1]))  # dimensions that do not turn
         cos, sin = np.pad(cos, more, constant_values=1.0), np.pad(sin, more)
-        return self.weights.plain(f"{kind}.cos", cos), self.weights.plain(f"{kind}.sin", sin)
+        return self.weights.plain(f"{kind}.cos", cos, made=True), self.weights.plain(f"{kind}.sin", sin, made=True)
 
     def _turnable(self, qkv: Matrix, layer: int) -> Matrix:
         """GroupQueryAttention turns multiples of eight pairs (i, i + n); others are moved into such places.
@@ -194,12 +194,14 @@ class Emitter:
         start = g.input("logits_from", INT64, (1,))
         g.default(start, np.array([-1], np.int64))
         end, axis = g.constant("to_the_end", np.array([_TO_THE_END], np.int64)), g.constant("axis_1", np.array([1]))
-        logits = self.weights.head(g.op("Slice", x, start, end, axis, name="last"), self.checkpoint.head())
+        last = g.op("Slice", x, start, end, axis, name="last")
+        logits = self.weights.linear(last, self.checkpoint.head(), "head")
         if d.logits_cap:
             cap = g.constant("logits_cap", np.array(d.logits_cap, np.float32))
             squashed = g.op("Tanh", g.op("Div", logits, cap, name="logits.scaled"), name="logits.squashed")
             logits = g.op("Mul", squashed, cap, name="logits.capped")
-        g.output(logits, "logits", FLOAT, ("batch", "wanted", d.vocabulary))
+        # onnxruntime-genai takes 1 as a sign that prompts give one token's logits, too
+        g.output(logits, "logits", FLOAT, ("batch", 1, d.vocabulary))
         g.outputs.insert(0, g.outputs.pop())
 
 

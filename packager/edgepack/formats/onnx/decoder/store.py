@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
@@ -11,14 +12,15 @@ import numpy as np
 import onnx_ir as ir
 
 Array = np.ndarray[Any, Any]
-_ALIGNED = 4096  # a page, so that runtimes can map a tensor instead of reading it
+_PAGE, _LINE = 4096, 64  # bytes; runtimes map a large tensor where it begins with a page
+_LARGE = 1 << 16
 
 
 class Store:
     """``add`` appends a tensor to ``file`` and gives what the graph refers to it by."""
 
     def __init__(self, file: Path) -> None:
-        self._file, self._stream = file, file.open("wb")
+        self.file, self._stream = file, file.open("wb")
         self._end = 0
 
     def __enter__(self) -> Self:
@@ -31,7 +33,7 @@ class Store:
 
     def add(self, name: str, shape: tuple[int, ...], dtype: ir.DataType, pieces: Iterable[Array]) -> ir.ExternalTensor:
         """``pieces`` one after the other; each is written before the next is asked for."""
-        gap = -self._end % _ALIGNED
+        gap = -self._end % (_PAGE if math.prod(shape) * dtype.itemsize >= _LARGE else _LINE)
         self._stream.write(b"\0" * gap)
         start = self._end + gap
         self._end = start
@@ -41,12 +43,13 @@ class Store:
 
     def again(self, stored: ir.ExternalTensor, name: str, shape: tuple[int, ...]) -> ir.ExternalTensor:
         """The same bytes under another name and shape."""
-        assert stored.offset is not None and stored.length is not None
+        assert stored.offset is not None
+        assert stored.length is not None
         return self._tensor(name, shape, stored.dtype, stored.offset, stored.length)
 
     def _tensor(
         self, name: str, shape: tuple[int, ...], dtype: ir.DataType, offset: int, length: int
     ) -> ir.ExternalTensor:
         return ir.ExternalTensor(
-            self._file.name, offset, length, dtype, shape=ir.Shape(shape), name=name, base_dir=self._file.parent
+            self.file.name, offset, length, dtype, shape=ir.Shape(shape), name=name, base_dir=self.file.parent
         )

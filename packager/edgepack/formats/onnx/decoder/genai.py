@@ -1,0 +1,69 @@
+"""genai_config.json, by which onnxruntime-genai opens the bundle's folder.
+
+The key-value cache is allocated for ``context`` tokens before the first one, so the context is the bundle's own and
+not the model's longest.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from edgepack.decoders import Decoder
+from edgepack.tasks import table
+from edgepack.tasks.text_generation import eos_ids
+
+_SEARCH = ("do_sample", "temperature", "top_k", "top_p", "repetition_penalty")
+
+
+def write(decoder: Decoder, model: Path, out: Path, context: int) -> None:
+    """Beside the graph ``out`` of the model folder ``model``."""
+    config, wishes = table(model / "config.json"), table(model / "generation_config.json")
+    ends = eos_ids(model, config)
+    first = wishes.get("bos_token_id", config.get("bos_token_id"))
+    known = {
+        "bos_token_id": first,
+        "eos_token_id": ends if len(ends) > 1 else ends[0] if ends else None,
+        "pad_token_id": config.get("pad_token_id") or (ends[0] if ends else 0),
+    }
+    content = {
+        "model": {
+            **{name: value for name, value in known.items() if value is not None},
+            "context_length": context,
+            "decoder": _decoder(decoder, out.name),
+            "type": "decoder",
+            "vocab_size": decoder.vocabulary,
+        },
+        "search": {
+            **{name: wishes[name] for name in _SEARCH if wishes.get(name) is not None},
+            "max_length": context,
+            "past_present_share_buffer": True,
+        },
+    }
+    (out.parent / "genai_config.json").write_text(json.dumps(content, indent=2) + "\n", "utf-8")
+
+
+def _decoder(decoder: Decoder, file: str) -> dict[str, Any]:
+    places = {"position_ids": "position_ids"} if decoder.names.positions else {}
+    return {
+        "session_options": {"provider_options": []},
+        "filename": file,
+        "head_size": decoder.head,
+        "hidden_size": decoder.hidden,
+        "inputs": {
+            "input_ids": "input_ids",
+            "attention_mask": "attention_mask",
+            **places,
+            "past_key_names": "past_key_values.%d.key",
+            "past_value_names": "past_key_values.%d.value",
+        },
+        "outputs": {
+            "logits": "logits",
+            "present_key_names": "present.%d.key",
+            "present_value_names": "present.%d.value",
+        },
+        "num_attention_heads": decoder.heads,
+        "num_hidden_layers": decoder.layers,
+        "num_key_value_heads": decoder.kv_heads,
+    }

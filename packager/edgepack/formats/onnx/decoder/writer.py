@@ -1,0 +1,143 @@
+"""A decoder's weights on their way into the file: read in rows, rounded, written, and counted by component."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from edgepack.decoders.checkpoint import Matrix
+from edgepack.formats.onnx.decoder import gptq
+from edgepack.formats.onnx.decoder.calibration import Calibration
+from edgepack.formats.onnx.decoder.store import Store
+from edgepack.formats.onnx.graph import Array
+from edgepack.formats.onnx.rounding import blocks
+from edgepack.records import Component, Coverage, Recipe
+
+_THREADS = 2  # more would wait for the file
+_VALUES = 1 << 20  # of a weight that a thread holds at once
+_FINER = 8  # bits of the parts that a recipe keeps finer
+_SMALLEST = 16  # block
+_PARTS = {"qkv": "attention", "out": "attention", "inner": "mlp", "down": "mlp", "positions": "embedding"}
+_FLOATS = {32: (ir.DataType.FLOAT, np.float32), 16: (ir.DataType.FLOAT16, np.float16)}
+
+
+@dataclass(frozen=True)
+class Rounded:
+    """A matrix in blocks, in the file: values as MatMulNBits takes them, one float16 scale per block."""
+
+    values: ir.ExternalTensor  # uint8 [rows, blocks, size * bits / 8]
+    scale: ir.ExternalTensor  # float16 [rows, blocks]
+    bits: int
+    size: int
+    shape: tuple[int, int]
+
+    @property
+    def padded(self) -> int:
+        """The width with its last block filled up."""
+        return -(-self.shape[1] // self.size) * self.size
+
+
+class Writer:
+    """Writes weights as ``recipe`` says. ``tied``: the embedding is the head too, so it is kept as fine as one."""
+
+    def __init__(self, store: Store, recipe: Recipe, calibration: Calibration, *, tied: bool) -> None:
+        self.store, self.recipe, self.calibration, self.tied = store, recipe, calibration, tied
+        self._matrices: dict[str, Rounded | ir.ExternalTensor] = {}
+        self._parameters: dict[str, int] = defaultdict(int)
+        self._bytes: dict[str, int] = defaultdict(int)
+        self._compressed = 0
+
+    @property
+    def components(self) -> tuple[Component, ...]:
+        """Bytes by part of the model."""
+        return tuple(
+            Component(name=name, parameters=self._parameters[name], bytes=stored)
+            for name, stored in sorted(self._bytes.items())
+        )
+
+    @property
+    def coverage(self) -> Coverage:
+        """What was rounded of all that are no vectors."""
+        total = sum(count for name, count in self._parameters.items() if name != "other")
+        return Coverage(compressed=self._compressed, total=total)
+
+    def vector(self, name: str, array: Array, *, made: bool = False) -> ir.ExternalTensor:
+        """A norm, a bias or (``made``: it is no weight) a table, float32."""
+        self._parameters["other"] += 0 if made else array.size
+        self._bytes["other"] += array.nbytes
+        return self.store.add(name, array.shape, ir.DataType.FLOAT, [array])
+
+    def matrix(self, matrix: Matrix, name: str) -> Rounded | ir.ExternalTensor:
+        """A weight, whose role is the end of ``name``: embedding, positions, qkv, out, inner, down or head."""
+        if matrix.name in self._matrices:
+            return self._matrices[matrix.name]
+        role = name.rsplit(".", 1)[-1]
+        bits, part = self._bits(role), _PARTS.get(role, role)
+        written = self._rounded(matrix, name, bits) if bits <= _FINER else self._float(matrix, name, bits)
+        self._matrices[matrix.name] = written
+        size = matrix.shape[0] * matrix.shape[1]
+        self._parameters[part] += size
+        self._compressed += size if isinstance(written, Rounded) else 0
+        stored = (written.values, written.scale) if isinstance(written, Rounded) else (written,)
+        self._bytes[part] += sum(tensor.nbytes for tensor in stored)
+        return written
+
+    def _bits(self, role: str) -> int:
+        role = "head" if role == "embedding" and self.tied else role
+        bits = self.recipe.embedding_bits if role == "embedding" else self.recipe.weight_bits
+        finer = role == "positions" or role in self.recipe.finer or _PARTS.get(role) in self.recipe.finer
+        return max(bits, _FINER) if finer else bits
+
+    def _float(self, matrix: Matrix, name: str, bits: int) -> ir.ExternalTensor:
+        kind, dtype = _FLOATS[bits]
+        pieces = (matrix.rows(*part).astype(dtype, copy=False) for part in _parts(matrix))
+        return self.store.add(f"{name}.weight", matrix.shape, kind, pieces)
+
+    def _rounded(self, matrix: Matrix, name: str, bits: int) -> Rounded:
+        size = _block_size(matrix.shape[1], self.recipe.block_size, bits)
+        factors = self.calibration.factors(name) if bits < _FINER else None
+        scales: list[Array] = []
+
+        def made(start: int, stop: int) -> tuple[Array, Array]:
+            rows = matrix.rows(start, stop)
+            rounded = blocks(rows, bits, size) if factors is None else gptq.rounded(rows, bits, size, factors)
+            return rounded.packed(), rounded.scale.astype(np.float16)
+
+        def values() -> Iterator[Array]:
+            for packed, scale in _in_threads(made, matrix):
+                scales.append(scale)
+                yield packed
+
+        shape = (matrix.shape[0], -(-matrix.shape[1] // size), size * bits // 8)
+        stored = self.store.add(f"{name}.q{bits}", shape, ir.DataType.UINT8, values())
+        scale = self.store.add(f"{name}.scale", shape[:2], ir.DataType.FLOAT16, scales)
+        return Rounded(stored, scale, bits, size, matrix.shape)
+
+
+def _block_size(width: int, most: int, bits: int) -> int:
+    """The size, at most ``most``, that stores a row of ``width`` in the fewest bytes; the largest of those alike."""
+    sizes = [most >> step for step in range(most.bit_length()) if most >> step >= _SMALLEST]
+    return min(sizes, key=lambda size: -(-width // size) * (size * bits // 8 + 2))
+
+
+def _parts(matrix: Matrix) -> Iterator[tuple[int, int]]:
+    rows = max(_VALUES // matrix.shape[1], 1)
+    for start in range(0, matrix.shape[0], rows):
+        yield start, min(start + rows, matrix.shape[0])
+
+
+def _in_threads(step: Callable[[int, int], tuple[Array, Array]], matrix: Matrix) -> Iterator[tuple[Array, Array]]:
+    """``step`` of each part of the rows, in order; a few parts at most are in memory."""
+    with ThreadPoolExecutor(_THREADS) as pool:
+        waiting: deque[Future[tuple[Array, Array]]] = deque()
+        for start, stop in _parts(matrix):
+            waiting.append(pool.submit(step, start, stop))
+            if len(waiting) > _THREADS:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

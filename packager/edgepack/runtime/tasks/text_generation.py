@@ -1,0 +1,194 @@
+"""Text, or a conversation, to what comes next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgepack.errors import InputError, UsageError
+from edgepack.runtime import chat
+from edgepack.runtime.chat import ChatTemplate, Messages
+from edgepack.runtime.decoding import Decoding
+from edgepack.runtime.generation import MAX_TOKENS, Generation, Limits, Statistics
+from edgepack.runtime.sampling import Sampler, Sampling
+from edgepack.runtime.session import Session
+from edgepack.runtime.stream import Pieces
+from edgepack.runtime.surprise import Windows, surprises
+from edgepack.runtime.text import checked, tokenizer
+from edgepack.runtime.types import Array, Feeds, Run
+
+Prompt = str | Messages
+_WINDOW = 128  # tokens of each sequence that is compared with the original
+
+
+class Model:
+    """``generate(prompt)``: a text or a conversation continued, piece by piece; one at a time and in one thread.
+
+    ``last`` says what the last generation took. A conversation's beginning stays in memory: the next call with more
+    of it only processes what is new.
+    """
+
+    def __init__(self, run: Run, folder: Path, processing: Mapping[str, Any]) -> None:
+        self._run, self._folder = run, folder
+        self._layers, self._cache = int(processing["layers"]), (int(processing["kv_heads"]), int(processing["head"]))
+        self._vocabulary, self._placed = int(processing["vocabulary"]), bool(processing["positions"])
+        self._eos = frozenset(int(token) for token in processing["eos_ids"])
+        self.max_length = int(processing["max_length"])
+        self.tokenizer = tokenizer(folder)
+        self.tokenizer.no_truncation()
+        self.tokenizer.no_padding()
+        self.last: Statistics | None = None
+
+    def generate(
+        self,
+        prompt: Prompt,
+        *,
+        max_tokens: int = MAX_TOKENS,
+        temperature: float = 0.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        min_p: float = 0.0,
+        repetition_penalty: float = 1.0,
+        stop: str | Sequence[str] = (),
+        seed: int | None = None,
+    ) -> Iterator[str]:
+        """Pieces of the text that follows ``prompt``: a str is continued, messages are answered.
+
+        Ends at the model's end token, before a ``stop`` string, after ``max_tokens`` or where the context is full.
+        Raises InputError (a prompt that is empty or too long), UsageError (an option out of its range), both at once.
+        """
+        sampling = Sampling(
+            temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, repetition_penalty=repetition_penalty
+        )
+        limits = Limits(tokens=_count(max_tokens), eos=self._eos, stops=_stops(stop))
+        ids = self._fitting(self.tokens(prompt))
+        sampler = Sampler(sampling, _seed(seed), ids)
+        return Generation(self._decoding, Pieces(self.tokenizer, ids), sampler, limits, self._report).pieces(ids)
+
+    def tokens(self, prompt: Prompt) -> list[int]:
+        """The ids that ``generate`` begins with: a text's with what its tokenizer adds, or a conversation's.
+
+        Raises InputError.
+        """
+        if isinstance(prompt, str):
+            return list(self.tokenizer.encode(checked(prompt)).ids)
+        return self._plain(self._answering().render(prompt))
+
+    @property
+    def chats(self) -> bool:
+        """Whether the model has a chat template."""
+        return self._template is not None
+
+    def feeds(self, examples: Sequence[str]) -> Feeds:
+        """The texts, joined, in windows of up to 128 tokens: every input of the graph, and logits of every token.
+
+        What does not fill a window is left out, unless it is all there is. Raises InputError for no tokens.
+        """
+        body = self._plain(checked("\n".join(examples)))
+        size = min(_WINDOW, self.max_length) - len(self._opening)
+        count = len(body) // size
+        windows = np.array(body[: count * size] or body, np.int64).reshape(count or 1, -1)
+        opening = np.tile(np.array(self._opening, np.int64), (len(windows), 1))
+        ids = np.hstack([opening, windows])
+        if not ids.size:
+            raise InputError("the texts hold no tokens")
+        return self._feeds(ids)
+
+    def surprise(self, text: str, *, length: int, stride: int) -> Array:
+        """Negative log likelihoods in nats, float64 [tokens scored], of the tokens of ``text``.
+
+        Windows of ``length`` tokens, what the tokenizer puts before a text included, move by ``stride``; each token
+        is scored once, in the first window that holds it. Raises UsageError, InputError (too few tokens).
+        """
+        if not 0 < length <= self.max_length:
+            raise UsageError(f"windows of {length} tokens", hint=f"the bundle takes 1 to {self.max_length:,}")
+        windows = Windows(self._plain(checked(text)), self._opening, length, stride)
+        return surprises(self._logits, windows, self._vocabulary)
+
+    def predict(self, examples: Sequence[Prompt]) -> list[str]:
+        """What follows each prompt, with the options that ``generate`` has by default."""
+        return ["".join(self.generate(prompt)) for prompt in examples]
+
+    @cached_property
+    def _decoding(self) -> Decoding:
+        if not isinstance(self._run, Session):
+            raise UsageError("only an opened bundle generates text", hint="edgepack.load(bundle).generate(prompt)")
+        return Decoding(self._run, self.max_length)
+
+    @cached_property
+    def _template(self) -> ChatTemplate | None:
+        return chat.template(self._folder)
+
+    @cached_property
+    def _opening(self) -> list[int]:
+        """The tokens that the tokenizer puts before every text."""
+        encoded = self.tokenizer.encode("a")
+        marked = zip(encoded.ids, encoded.special_tokens_mask, strict=True)
+        return [token for token, _ in takewhile(lambda entry: entry[1], marked)]
+
+    def _answering(self) -> ChatTemplate:
+        if self._template is None:
+            raise InputError("the model is no chat model: it has no chat template", hint="generate(str) continues text")
+        return self._template
+
+    def _plain(self, text: str) -> list[int]:
+        """Ids without what the tokenizer adds."""
+        return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def _fitting(self, ids: list[int]) -> list[int]:
+        if not ids:
+            raise InputError("the prompt is empty", hint="give some text to go on from")
+        if len(ids) > self.max_length:
+            raise InputError(
+                f"the prompt has {len(ids):,} tokens; the bundle takes {self.max_length:,}",
+                hint="shorten the prompt, or build the bundle with a longer context",
+            )
+        return ids
+
+    def _feeds(self, ids: Array, start: int = 0) -> Feeds:
+        """Whole sequences int64 [batch, tokens], nothing cached; logits from the token ``start`` on."""
+        batch, length = ids.shape
+        heads, head = self._cache
+        past = np.zeros((batch, heads, 0, head), np.float32)
+        names = [f"past_key_values.{layer}.{part}" for layer in range(self._layers) for part in ("key", "value")]
+        places = {"position_ids": np.tile(np.arange(length), (batch, 1))} if self._placed else {}
+        return {
+            "input_ids": ids,
+            "attention_mask": np.ones_like(ids),
+            **places,
+            **dict.fromkeys(names, past),
+            "logits_from": np.array([start], np.int64),
+        }
+
+    def _logits(self, ids: Array, start: int) -> Array:
+        """float32 [batch, wanted, vocabulary]; the original gives every token's whatever ``start`` says."""
+        feeds = self._feeds(ids, start)
+        outputs = self._run(feeds, ["logits"]) if isinstance(self._run, Session) else self._run(feeds)
+        return outputs["logits"]
+
+    def _report(self, statistics: Statistics) -> None:
+        self.last = statistics
+
+
+def _count(tokens: int) -> int:
+    if not isinstance(tokens, int) or tokens < 1:
+        raise UsageError(f"max_tokens is {tokens}", hint="it must be a whole number, 1 or more")
+    return tokens
+
+
+def _seed(seed: int | None) -> int | None:
+    if seed is not None and (not isinstance(seed, int) or seed < 0):
+        raise UsageError(f"seed is {seed}", hint="it must be a whole number, 0 or more")
+    return seed
+
+
+def _stops(stop: str | Sequence[str]) -> tuple[str, ...]:
+    stops = (stop,) if isinstance(stop, str) else tuple(stop)
+    if not all(isinstance(text, str) and text for text in stops):
+        raise UsageError("a stop string is a text that is not empty", hint='stop=["\\n\\n"]')
+    return stops

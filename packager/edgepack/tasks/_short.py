@@ -1,0 +1,34 @@
+"""What the tasks share whose inputs are short: batches, whole golden vectors, no choice of a context."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from edgepack.errors import UsageError
+from edgepack.runtime.batch import BATCH, text_length
+from edgepack.runtime.types import Feeds
+
+
+def sized(processing: Mapping[str, Any], context: int | None) -> dict[str, Any]:
+    """As it is. Raises UsageError where a context is asked for."""
+    if context is not None:
+        raise UsageError("only language models have a context to choose", hint="leave --context out")
+    return dict(processing)
+
+
+def contexts(processing: Mapping[str, Any]) -> list[int | None]:
+    """None to choose from."""
+    return [None]
+
+
+def batches(model: Any, examples: Sequence[Any]) -> list[Feeds]:
+    """The feeds of ``examples`` in batches, made by the shipping pre-processing; texts of like length together."""
+    texts = all(isinstance(example, str | tuple) for example in examples)
+    ordered = sorted(examples, key=text_length) if texts else examples
+    return [model.feeds(ordered[start : start + BATCH]) for start in range(0, len(ordered), BATCH)]
+
+
+def golden(feeds: Feeds) -> Feeds:
+    """All of it."""
+    return feeds

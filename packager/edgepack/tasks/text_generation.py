@@ -1,0 +1,131 @@
+"""A text to its continuation: decoder-only language models, and chats with those that were trained for them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgepack.decoders import describe
+from edgepack.errors import ModelError, UsageError
+from edgepack.metrics import tasks as metrics
+from edgepack.runtime.types import Array, Feeds, Outputs
+from edgepack.tasks import _text, table
+
+NAME = "text-generation"
+TITLE = "a text to its continuation"
+AUTO = ""  # PyTorch has no part in it: decoders/ describes the original
+ARCHITECTURES = ("ForCausalLM", "LMHeadModel", "Gemma3ForConditionalGeneration")
+OUTPUTS = ("logits",)
+MEASURES = ("kl", "top1")
+INPUTS = ("text",)
+COLUMNS = ("text",)
+METRICS = {"perplexity": metrics.perplexity}
+
+_USUAL = 4096  # tokens of context where none is asked for: a longer cache takes more memory than many a model
+_SHORT = 256  # tokens of context that --fit does not go below
+_LEAST = 8
+_WINDOW = 512  # tokens that perplexity is measured with, at most the context; half of each window is new
+
+
+def processing(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The model's context and the sizes of its cache. Raises ModelError: no tokenizer, or another model's."""
+    decoder = describe(config)
+    _check_tokenizer(folder, decoder.vocabulary)
+    return {
+        "max_length": decoder.context,
+        "layers": decoder.layers,
+        "kv_heads": decoder.kv_heads,
+        "head": decoder.head,
+        "vocabulary": decoder.vocabulary,
+        "eos_ids": eos_ids(folder, config),
+        "positions": bool(decoder.names.positions),
+    }
+
+
+def sized(processing: Mapping[str, Any], context: int | None) -> dict[str, Any]:
+    """For ``context`` tokens at most, prompt and answer together. Raises UsageError beyond the model's own length."""
+    longest = int(processing["max_length"])
+    if context is not None and not _LEAST <= context <= longest:
+        raise UsageError(
+            f"a context of {context:,} tokens: the model was made for {min(_LEAST, longest):,} to {longest:,}",
+            hint=f"--context {longest}",
+        )
+    return {**processing, "max_length": context or min(_USUAL, longest)}
+
+
+def contexts(processing: Mapping[str, Any]) -> list[int | None]:
+    """The model's own length and halves of it."""
+    longest = int(processing["max_length"])
+    return [longest >> step for step in range(longest.bit_length()) if longest >> step >= min(_SHORT, longest)]
+
+
+def eos_ids(folder: Path, config: Mapping[str, Any]) -> list[int]:
+    """The tokens that end a text: generation_config.json's, else config.json's."""
+    text = config.get("text_config") or config
+    found = table(folder / "generation_config.json").get("eos_token_id", text.get("eos_token_id"))
+    return [int(token) for token in (found if isinstance(found, list) else [found]) if token is not None]
+
+
+def examples(processing: Mapping[str, Any]) -> list[str]:
+    """Two texts of our sentences: one calibrates, the other measures."""
+    sentences = _text.sentences()
+    return ["\n".join(sentences[0::2]), "\n".join(sentences[1::2])]
+
+
+def inputs(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A data set's texts, for calibration and agreement."""
+    return [str(row["text"]) for row in rows]
+
+
+def batches(model: Any, examples: Sequence[str]) -> list[Feeds]:
+    """Windows of the texts, one at a time: their logits are large."""
+    feeds = model.feeds(examples)
+    count = len(feeds["input_ids"])
+    return [
+        {name: array[row : row + 1] if len(array) == count else array for name, array in feeds.items()}
+        for row in range(count)
+    ]
+
+
+def golden(feeds: Feeds) -> Feeds:
+    """The same, asking for the last token's logits alone, as a device will."""
+    return {name: array for name, array in feeds.items() if name != "logits_from"}
+
+
+def rows(feeds: Feeds, outputs: Outputs) -> list[Array]:
+    """The logits of each token."""
+    return list(outputs["logits"].reshape(-1, outputs["logits"].shape[-1]))
+
+
+def predict(model: Any, rows: Sequence[Mapping[str, Any]]) -> list[float]:
+    """The negative log likelihood of every token but the first ones, nats."""
+    length = min(_WINDOW, model.max_length)
+    found = [model.surprise(text, length=length, stride=max(length // 2, 1)) for text in inputs(rows)]
+    return [float(value) for value in np.concatenate(found)]
+
+
+def references(rows: Sequence[Mapping[str, Any]]) -> list[None]:
+    """None: the text is its own truth."""
+    return []
+
+
+def _check_tokenizer(folder: Path, vocabulary: int) -> None:
+    file = folder / "tokenizer.json"
+    if not file.is_file():
+        raise ModelError(f"{folder} has no tokenizer.json", hint=_text.WRITE_TOKENIZER.format(name=folder.name))
+    try:
+        tokens = json.loads(file.read_text("utf-8"))
+        pieces = tokens["model"]["vocab"]
+        last = max(pieces.values()) if isinstance(pieces, dict) else len(pieces) - 1
+        last = max([last, *(int(entry["id"]) for entry in tokens.get("added_tokens", []))])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"{file} is no tokenizer that can be read") from error
+    if last >= vocabulary:
+        raise ModelError(
+            f"the tokenizer of {folder.name} has the id {last:,}; the model has {vocabulary:,} tokens",
+            hint="the tokenizer and the weights belong to different models",
+        )
