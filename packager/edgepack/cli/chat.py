@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from itertools import chain
 from typing import Any
 
 from edgepack.cli import show
@@ -73,10 +74,11 @@ class Conversation:
         return turns
 
 
-def stream(pieces: Iterable[str]) -> None:
-    """Write each piece to standard output as it comes, and a line's end."""
+def stream(pieces: Iterator[str]) -> None:
+    """Write each piece to standard output as it comes, and a line's end. Raises InputError before anything."""
+    first = next(pieces, "")
     try:
-        for piece in pieces:
+        for piece in chain([first], pieces):
             sys.stdout.write(piece)
             sys.stdout.flush()
     finally:

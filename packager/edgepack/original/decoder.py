@@ -186,10 +186,10 @@ def open_module(source: Source, task: ModuleType) -> Reference:
 
 
 def learn(module: Reference, feeds: Sequence[Mapping[str, Array]]) -> None:
-    """Run over the ids of ``feeds``, those of one length together."""
-    lengths = sorted({feed["input_ids"].shape[1] for feed in feeds})
-    for length in lengths:
-        module.learn(np.concatenate([feed["input_ids"] for feed in feeds if feed["input_ids"].shape[1] == length]))
+    """Run over the ids of ``feeds``, each text once and those of one length together."""
+    texts = {tuple(row): row for feed in feeds for row in feed["input_ids"]}
+    for length in sorted({len(text) for text in texts}, reverse=True):
+        module.learn(np.stack([row for text, row in texts.items() if len(text) == length]))
 
 
 def run(module: Reference, feeds: Mapping[str, Array]) -> Outputs:

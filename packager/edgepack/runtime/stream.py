@@ -58,9 +58,9 @@ class Stops:
         if not self._stops:
             return text
         text = self._held + text
-        ends = [place for stop in self._stops if (place := text.find(stop)) >= 0]
-        self.found = bool(ends)
-        safe = min(ends) if ends else len(text) - max(_overlap(text, stop) for stop in self._stops)
+        ends = [(place + len(stop), place) for stop in self._stops if (place := text.find(stop)) >= 0]
+        self.found = bool(ends)  # the one that is complete first counts, however the text was cut
+        safe = min(ends)[1] if ends else len(text) - max(_overlap(text, stop) for stop in self._stops)
         self._held = "" if ends else text[safe:]
         return text[:safe]
 

@@ -11,7 +11,7 @@ from itertools import groupby
 
 import numpy as np
 
-from edgepack.errors import InputError, UsageError
+from edgepack.errors import UsageError
 from edgepack.runtime.types import Array
 
 Logits = Callable[[Array, int], Array]  # (ids [batch, tokens], the first place wanted) -> [batch, places, vocabulary]
@@ -23,15 +23,13 @@ _ROWS = 64  # tokens whose probabilities are worked out at once
 class Windows:
     """Iterates over (ids, tokens scored): the windows of ``body``, each with ``opening`` before it.
 
-    Raises UsageError where ``stride`` leaves tokens out, InputError where nothing is left to score.
+    Raises UsageError where ``stride`` leaves tokens out.
     """
 
     def __init__(self, body: Sequence[int], opening: Sequence[int], length: int, stride: int) -> None:
         room = length - len(opening)
         if not 0 < stride <= room:
             raise UsageError(f"windows of {length} tokens that move by {stride}", hint=f"move by 1 to {max(room, 1)}")
-        if len(body) + len(opening) < 2 or not body:
-            raise InputError("the text has too few tokens to score")
         self._body, self._opening, self._room, self._stride = list(body), list(opening), room, stride
 
     def __iter__(self) -> Iterator[tuple[list[int], int]]:
@@ -58,7 +56,7 @@ def surprises(logits: Logits, windows: Windows, vocabulary: int) -> Array:
             some = ids[start : start + batch]
             before = logits(some, length - 1 - scored)
             found += [_surprise(row, window, scored) for row, window in zip(before, some, strict=True)]
-    return np.concatenate(found)
+    return np.concatenate(found) if found else np.zeros(0)
 
 
 def _surprise(logits: Array, ids: Array, scored: int) -> Array:

@@ -100,7 +100,7 @@ def _agreement(bench: _Bench, check: Check) -> CheckResult:
             bench.original,
             bench.session,
             bench.task,
-            bench.task.batches(model, examples),
+            bench.task.batches(model, examples, own=check.data is None),
             floors={},
             where=bench.where,
         )

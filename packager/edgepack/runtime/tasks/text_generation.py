@@ -103,7 +103,8 @@ class Model:
         """Negative log likelihoods in nats, float64 [tokens scored], of the tokens of ``text``.
 
         Windows of ``length`` tokens, what the tokenizer puts before a text included, move by ``stride``; each token
-        is scored once, in the first window that holds it. Raises UsageError, InputError (too few tokens).
+        is scored once, in the first window that holds it. Nothing comes before the first token of a text whose
+        tokenizer adds none: it is not scored. Raises UsageError.
         """
         if not 0 < length <= self.max_length:
             raise UsageError(f"windows of {length} tokens", hint=f"the bundle takes 1 to {self.max_length:,}")

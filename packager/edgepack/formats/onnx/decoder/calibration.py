@@ -11,17 +11,21 @@ from edgepack.formats.onnx.graph import Array
 from edgepack.original.decoder import Reference
 
 
+_ENOUGH = 32  # sequences; the gain of more is lost in the noise
+
+
 class Calibration:
     """``factors(name)`` for the products "layers.{i}.attention.qkv", … in the order of the layers.
 
-    ``ids`` are int64 [sequences, tokens] each; the original runs over them layer by layer, and only the factors of
-    the latest layer are held.
+    ``ids`` are int64 [sequences, tokens] each; the original runs over the first of them layer by layer, and only what
+    the latest layer gave is held.
     """
 
     def __init__(self, reference: Reference, ids: Sequence[Array], width: int) -> None:
         self._reference, self._width = reference, max(width, gptq.STRETCH)
-        self._ids, self._states = ids, [np.empty(0)] * len(ids)
-        self._tokens = sum(batch.size for batch in ids)
+        self._ids = _joined(ids[:_ENOUGH])
+        self._states = [np.empty(0)] * len(self._ids)
+        self._tokens = sum(batch.size for batch in self._ids)
         self._reached = -1
         self._sums: dict[str, Array] = {}
 
@@ -44,3 +48,9 @@ class Calibration:
         rows = x.reshape(-1, x.shape[-1])
         share = gptq.covariance(rows, self._width) * np.float32(len(rows) / self._tokens)
         self._sums[name] = self._sums[name] + share if name in self._sums else share
+
+
+def _joined(ids: Sequence[Array]) -> list[Array]:
+    """Sequences of one length in one batch, so that a weight is read once for all of them."""
+    lengths = sorted({batch.shape[1] for batch in ids})
+    return [np.concatenate([batch for batch in ids if batch.shape[1] == length]) for length in lengths]
