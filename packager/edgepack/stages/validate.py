@@ -100,7 +100,7 @@ def _agreement(bench: _Bench, check: Check) -> CheckResult:
             bench.original,
             bench.session,
             bench.task,
-            bench.task.batches(model, examples, own=check.data is None),
+            bench.task.batches(model, examples, use="" if check.data else "agreement"),
             floors={},
             where=bench.where,
         )

@@ -40,8 +40,11 @@ class Task(Protocol):
     def inputs(self, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
         """A data set's inputs, for calibration and agreement."""
 
-    def batches(self, model: Any, examples: Sequence[Any], *, own: bool) -> list[Feeds]:
-        """The feeds of ``examples`` (``own``: edgepack's, of which few may do), made by the shipping pre-processing."""
+    def batches(self, model: Any, examples: Sequence[Any], *, use: str = "") -> list[Feeds]:
+        """The feeds of ``examples``, made by the shipping pre-processing.
+
+        Of edgepack's own examples a task may take as many as do for the ``use``: "calibration" or "agreement".
+        """
 
     def golden(self, feeds: Feeds) -> Feeds:
         """What a golden vector asks of a batch of one."""

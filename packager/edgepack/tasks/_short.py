@@ -22,7 +22,7 @@ def contexts(processing: Mapping[str, Any]) -> list[int | None]:
     return [None]
 
 
-def batches(model: Any, examples: Sequence[Any], *, own: bool) -> list[Feeds]:
+def batches(model: Any, examples: Sequence[Any], *, use: str = "") -> list[Feeds]:
     """The feeds of ``examples`` in batches, made by the shipping pre-processing; texts of like length together."""
     texts = all(isinstance(example, str | tuple) for example in examples)
     ordered = sorted(examples, key=text_length) if texts else examples

@@ -28,7 +28,8 @@ METRICS = {"perplexity": metrics.perplexity}
 _USUAL = 4096  # tokens of context where none is asked for: a longer cache takes more memory than many a model
 _SHORT = 256  # tokens of context that --fit does not go below
 _LEAST = 8
-_OWN = 4  # windows of edgepack's texts that calibrate, and that measure: each takes the whole model's arithmetic
+# Windows of edgepack's texts: each takes the whole model's arithmetic, and release suites bring texts of their own.
+_ENOUGH = {"calibration": 4, "agreement": 2}
 _WINDOW = 512  # tokens that perplexity is measured with, at most the context; half of each window is new
 
 
@@ -82,13 +83,13 @@ def inputs(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return [str(row["text"]) for row in rows]
 
 
-def batches(model: Any, examples: Sequence[str], *, own: bool) -> list[Feeds]:
-    """Windows of the texts, one at a time: their logits are large. A few of edgepack's ``own`` do."""
+def batches(model: Any, examples: Sequence[str], *, use: str = "") -> list[Feeds]:
+    """Windows of the texts, one at a time: their logits are large. A few of edgepack's own do for a ``use``."""
     feeds = model.feeds(examples)
     count = len(feeds["input_ids"])
     return [
         {name: array[row : row + 1] if len(array) == count else array for name, array in feeds.items()}
-        for row in range(min(count, _OWN if own else count))
+        for row in range(min(count, _ENOUGH.get(use, count)))
     ]
 
 

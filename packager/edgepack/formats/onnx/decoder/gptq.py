@@ -13,7 +13,7 @@ from edgepack.formats.onnx.rounding import Blocks
 
 STRETCH = 128  # inputs whose errors make up for each other
 _DAMPING = 0.2  # of the mean variance, added to each: calibration is short, and texts differ
-_AT_ONCE = 16  # inputs, before their errors go to the rest of the stretch in one product
+_AT_ONCE = 8  # inputs, before their errors go to the rest of the stretch in one product
 _TINY = 1e-12
 # How far the scale may lie below the one that just holds the largest weight. Nine steps gain 2 % of the divergence.
 _SEARCH = (0.82, 0.91, 1.0)
@@ -50,30 +50,42 @@ def rounded(matrix: Array, bits: int, size: int, upper: Array) -> Blocks:
     values = np.empty((stretches, wide, rows), np.uint8)
     scales = np.empty((stretches, wide // size, rows), np.float32)
     errors = np.empty((stretches, _AT_ONCE, rows), np.float32)
+    spare = np.empty((stretches * wide * rows,), np.float32)  # new memory for each step would take longer than the step
+    whole, inverse = np.empty((2, stretches, rows), np.float32)
     strength = 1 / upper[:, np.arange(wide), np.arange(wide)]
     for start in range(0, wide, _AT_ONCE):
         stop = start + _AT_ONCE
         for j in range(start, stop):
             if j % size == 0:
-                scales[:, j // size] = scale = _scale(left[:, j : j + size], half)
-                inverse = 1 / scale
-            column = left[:, j]
-            whole = np.rint(column * inverse)
-            np.clip(whole, -half, half - 1, out=whole)
-            values[:, j] = whole + half
+                scales[:, j // size] = scale = _scale(left[:, j : j + size], half, spare)
+                np.divide(1, scale, out=inverse)
+            column, error = left[:, j], errors[:, j - start]
+            np.multiply(column, inverse, out=whole)
+            _whole(whole, half)
+            np.add(whole, half, out=values[:, j], casting="unsafe")
             whole *= scale
-            error = np.subtract(column, whole, out=errors[:, j - start])
+            np.subtract(column, whole, out=error)
             error *= strength[:, j, None]
-            if j + 1 < stop:
-                left[:, j + 1 : stop] -= upper[:, j, j + 1 : stop, None] * error[:, None, :]
-        if stop < wide:
-            left[:, stop:] -= upper[:, start:stop, stop:].transpose(0, 2, 1) @ errors
+            _make_up(left[:, j + 1 : stop], upper[:, j, j + 1 : stop, None], error[:, None], spare, np.multiply)
+        _make_up(left[:, stop:], upper[:, start:stop, stop:].transpose(0, 2, 1), errors, spare, np.matmul)
     count = -(-k // size)
     inputs = values.reshape(-1, size, rows)[:count].transpose(2, 0, 1)
     return Blocks(np.ascontiguousarray(inputs), np.ascontiguousarray(scales.reshape(-1, rows)[:count].T), bits, k)
 
 
-def _scale(block: Array, half: int) -> Array:
+def _make_up(rest: Array, share: Array, error: Array, spare: Array, product: np.ufunc) -> None:
+    """Take each later input's ``share`` of the ``error`` from it."""
+    rest -= product(share, error, out=spare[: rest.size].reshape(rest.shape))
+
+
+def _whole(values: Array, half: int) -> None:
+    """Round to the integers that the bits hold."""
+    np.rint(values, out=values)
+    np.minimum(values, half - 1, out=values)
+    np.maximum(values, -half, out=values)
+
+
+def _scale(block: Array, half: int, spare: Array) -> Array:
     """The scale [stretches, rows] of least squared error for ``block`` [stretches, size, rows], as float16 holds it.
 
     The extreme takes the one value that the other side does not have: -half. For given integers q the error of the
@@ -83,10 +95,11 @@ def _scale(block: Array, half: int) -> Array:
     plain = np.where(top > -bottom, top, bottom) / -half
     plain = np.where(np.abs(plain) < _TINY, _TINY, plain)
     best, most = plain, np.full(plain.shape, -1.0, np.float32)
+    whole = spare[: block.size].reshape(block.shape)
     for factor in _SEARCH:
         tried = plain * np.float32(factor)
-        whole = np.rint(block * (1 / tried)[:, None])
-        np.clip(whole, -half, half - 1, out=whole)
+        np.multiply(block, (1 / tried)[:, None], out=whole)
+        _whole(whole, half)
         along = np.einsum("bsr,bsr->br", block, whole)
         gain = along * along / np.maximum(np.einsum("bsr,bsr->br", whole, whole), 1.0)
         better = gain > most
