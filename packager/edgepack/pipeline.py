@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
 
-from edgepack import comparison, fit, plugins, reports
+from edgepack import comparison, fit, memory, plugins, reports
 from edgepack import targets as targets_
 from edgepack.data import DataSpec
 from edgepack.errors import CheckFailed, ProjectError
@@ -244,6 +244,7 @@ def _accuracy(
     original: Original, artifact: Artifact, plan: Plan, inputs: _Inputs
 ) -> tuple[tuple[Accuracy, ...], Mapping[str, Any]]:
     source, task, target = original.source, inputs.task, plan.target
+    memory.release()  # what the conversion held, before the runtime allocates
     session = open_session(artifact.path, target.profile.threads)
     where = machine.where(session.threads, target.profile.isa)
     floors = target.floors.of(source.task)

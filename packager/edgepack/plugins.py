@@ -23,6 +23,7 @@ _EXTRAS = {
     "optimum": "build",
     "onnx": "build",
     "onnx_ir": "llm",
+    "threadpoolctl": "llm",
     "safetensors": "build",
     "coremltools": "coreml",
     "diffusers": "diffusion",

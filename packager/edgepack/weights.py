@@ -92,11 +92,11 @@ def read(stored: Stored, part: slice | tuple[slice, ...] = slice(None)) -> np.nd
             f"the weight {stored.name!r} is stored as {stored.dtype}, so the model was quantized before",
             hint="start from the original weights: bf16, fp16 or fp32",
         )
-    whole = np.memmap(stored.file, _FLOATS[stored.dtype], "r", stored.offset, stored.shape)
-    mapped: np.ndarray[Any, Any] = np.asarray(whole)[part]
+    stored_as = np.memmap(stored.file, _FLOATS[stored.dtype], "r", stored.offset, stored.shape)
+    mapped: np.ndarray[Any, Any] = np.asarray(stored_as)[part]
     if stored.dtype == "BF16":  # the upper half of a float32
-        return np.left_shift(mapped, 16, dtype=np.uint32).view(np.float32)
-    return _widened(mapped) if stored.dtype == "F16" else mapped.astype(np.float32)
+        return np.left_shift(mapped.astype(np.uint32), 16).view(np.float32)
+    return _widened(mapped) if stored.dtype == "F16" else np.array(mapped, np.float32)
 
 
 def _widened(half: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from itertools import chain
 from typing import Any
@@ -48,7 +48,7 @@ class Conversation:
         """Begin anew."""
         self._turns = []
 
-    def answer(self, text: str) -> Iterator[str]:
+    def answer(self, text: str) -> Generator[str, None, None]:
         """Pieces of the answer, which is remembered as far as it came. Raises InputError, and forgets ``text``."""
         if not self.model.chats:
             yield from self.model.generate(text, **self._options)

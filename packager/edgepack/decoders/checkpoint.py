@@ -43,7 +43,8 @@ class Matrix:
         elif self.order is not None:
             found = self._gathered(self.order[start:stop])
         else:
-            found = np.concatenate(list(self._pieces(start, stop)))
+            pieces = list(self._pieces(start, stop))
+            found = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
         return _finite(found, self.name)
 
     def reordered(self, order: Array) -> Matrix:

@@ -6,6 +6,7 @@ sequences pass through one layer before the next is read.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
@@ -15,12 +16,13 @@ import numpy as np
 from edgepack.decoders import Decoder, describe
 from edgepack.decoders.checkpoint import Checkpoint, Matrix
 from edgepack.decoders.rotary import tables
+from edgepack.parallel import in_parts
 from edgepack.records import Source
 from edgepack.runtime.types import Array, Outputs
 from edgepack.tasks import table
 
 Watch = Callable[[str, Array], None]  # told the name of a product and what enters it, [batch, tokens, width]
-_VALUES = 1 << 22  # of a weight that are held at once
+_VALUES = 1 << 20  # of a weight that are held at once
 _NEVER = np.float32(-1e30)  # a score that no softmax sees
 
 
@@ -136,10 +138,11 @@ def _product(x: Array, matrix: Matrix) -> Array:
     """X W^T + b, the weight read in pieces."""
     flat = x.reshape(-1, x.shape[-1])
     out = np.empty((len(flat), matrix.shape[0]), np.float32)
-    rows = max(_VALUES // matrix.shape[1], 1)
-    for start in range(0, matrix.shape[0], rows):
-        stop = min(start + rows, matrix.shape[0])
+
+    def part(start: int, stop: int) -> None:
         np.matmul(flat, matrix.rows(start, stop).T, out=out[:, start:stop])
+
+    deque(in_parts(part, matrix.shape[0], _VALUES // matrix.shape[1]), maxlen=0)
     if matrix.bias is not None:
         out += matrix.bias
     return out.reshape(*x.shape[:-1], -1)

@@ -43,7 +43,7 @@ def compress(
 
 def takes(target: Target, task: ModuleType, recipes: Sequence[Recipe], *, strict: bool) -> list[Recipe]:
     """Those of ``recipes`` that have a form for the task; where ``strict``, UsageError for one that has none."""
-    schemes = _format(target).schemes(task)
+    schemes = _format(target).forms(task)
     fitting = [recipe for recipe in recipes if recipe.scheme in schemes]
     missing = [recipe for recipe in recipes if recipe.scheme not in schemes]
     if missing and strict:

@@ -24,7 +24,7 @@ def prepare(original: Original, target: Target, config: Mapping[str, Any], proce
     return prepared
 
 
-def schemes(task: ModuleType) -> tuple[str, ...]:
+def forms(task: ModuleType) -> tuple[str, ...]:
     """The recipes' schemes that models of ``task`` can be compressed by."""
     known = tuple(plugins.names("formats.onnx.schemes"))
     return known if task.AUTO else tuple(name for name in known if name in _WRITTEN)

@@ -10,7 +10,6 @@ from edgepack.formats.onnx.decoder import gptq
 from edgepack.formats.onnx.graph import Array
 from edgepack.original.decoder import Reference
 
-
 _ENOUGH = 32  # sequences; the gain of more is lost in the noise
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,9 +15,9 @@ from edgepack.formats.onnx.decoder.calibration import Calibration
 from edgepack.formats.onnx.decoder.store import Store
 from edgepack.formats.onnx.graph import Array
 from edgepack.formats.onnx.rounding import blocks
+from edgepack.parallel import in_parts
 from edgepack.records import Component, Coverage, Recipe
 
-_THREADS = 2  # more would wait for the file
 _VALUES = 1 << 20  # of a weight that a thread holds at once
 _FINER = 8  # bits of the parts that a recipe keeps finer
 _SMALLEST = 16  # block
@@ -95,7 +94,11 @@ class Writer:
 
     def _float(self, matrix: Matrix, name: str, bits: int) -> ir.ExternalTensor:
         kind, dtype = _FLOATS[bits]
-        pieces = (matrix.rows(*part).astype(dtype, copy=False) for part in _parts(matrix))
+
+        def made(start: int, stop: int) -> Array:
+            return matrix.rows(start, stop).astype(dtype, copy=False)
+
+        pieces = in_parts(made, matrix.shape[0], _at_once(matrix))
         return self.store.add(f"{name}.weight", matrix.shape, kind, pieces)
 
     def _rounded(self, matrix: Matrix, name: str, bits: int) -> Rounded:
@@ -109,7 +112,7 @@ class Writer:
             return rounded.packed(), rounded.scale.astype(np.float16)
 
         def values() -> Iterator[Array]:
-            for packed, scale in _in_threads(made, matrix):
+            for packed, scale in in_parts(made, matrix.shape[0], _at_once(matrix)):
                 scales.append(scale)
                 yield packed
 
@@ -125,19 +128,5 @@ def _block_size(width: int, most: int, bits: int) -> int:
     return min(sizes, key=lambda size: -(-width // size) * (size * bits // 8 + 2))
 
 
-def _parts(matrix: Matrix) -> Iterator[tuple[int, int]]:
-    rows = max(_VALUES // matrix.shape[1], 1)
-    for start in range(0, matrix.shape[0], rows):
-        yield start, min(start + rows, matrix.shape[0])
-
-
-def _in_threads(step: Callable[[int, int], tuple[Array, Array]], matrix: Matrix) -> Iterator[tuple[Array, Array]]:
-    """``step`` of each part of the rows, in order; a few parts at most are in memory."""
-    with ThreadPoolExecutor(_THREADS) as pool:
-        waiting: deque[Future[tuple[Array, Array]]] = deque()
-        for start, stop in _parts(matrix):
-            waiting.append(pool.submit(step, start, stop))
-            if len(waiting) > _THREADS:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+def _at_once(matrix: Matrix) -> int:
+    return max(_VALUES // matrix.shape[1], 1)

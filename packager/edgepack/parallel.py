@@ -1,0 +1,36 @@
+"""Work on the parts of a large array in threads, in order and with few parts in memory.
+
+Each thread multiplies for itself: BLAS's own threads split a product in fixed halves, and wait for the slower one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
+from typing import TypeVar
+
+from threadpoolctl import ThreadpoolController
+
+T = TypeVar("T")
+_THREADS = min(os.cpu_count() or 1, 8)
+
+
+def in_parts(step: Callable[[int, int], T], rows: int, at_once: int) -> Iterator[T]:
+    """``step(start, stop)`` for each part of ``rows``, at most ``at_once`` in one; the results in order."""
+    with _controller().limit(limits=1, user_api="blas"), ThreadPoolExecutor(_THREADS) as pool:
+        waiting: deque[Future[T]] = deque()
+        for start in range(0, rows, max(at_once, 1)):
+            waiting.append(pool.submit(step, start, min(start + max(at_once, 1), rows)))
+            if len(waiting) > _THREADS:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+@cache
+def _controller() -> ThreadpoolController:
+    """Looking for the loaded libraries takes a while."""
+    return ThreadpoolController()
