@@ -19,7 +19,7 @@ from edgepack.records import Recipe, Source, Target
 from edgepack.units import size
 
 RUNTIME = 60_000_000  # bytes: onnxruntime's libraries and arenas for a small model, measured on Linux
-PROMPT = 512  # tokens of a prompt that are in the works at once, at most
+PROMPT = 256  # tokens of a prompt that are in the works at once, at most
 _FLOAT = 4  # bytes
 _SCALE_BITS = 32
 _PACKED_BITS = 64  # of a block's scale and sum, as MatMulNBits holds them in memory
