@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import ModuleType
@@ -15,9 +15,11 @@ from edgepack.data import DataSpec
 from edgepack.metrics import agreement as measures
 from edgepack.metrics import bootstrap
 from edgepack.metrics import tasks as scores
+from edgepack.original import Original
 from edgepack.records import Accuracy, Where
 from edgepack.runtime.types import Array, Feeds, Run
 
+_LEARNT = 64  # batches that pass through the original together
 # How per-sample values become one figure; cosines are judged by the mean and by the worst sample.
 _STATISTICS = {
     "cosine": ("mean", "min"),
@@ -25,6 +27,7 @@ _STATISTICS = {
     "max_error": ("max",),
     "top1": ("mean",),
     "kl": ("mean", "median", "p99"),
+    "greedy": ("mean", "min"),
 }
 REDUCE: dict[str, Callable[[Array], Any]] = {
     "mean": np.mean,
@@ -53,34 +56,52 @@ class Scores:
 
 
 def agreement(
-    original: Run,
+    original: Original,
     packed: Run,
     task: ModuleType,
-    feeds: Iterable[Feeds],
+    feeds: Sequence[Feeds],
     *,
     floors: Mapping[str, float],
     where: Where,
+    data: str = "",
 ) -> Agreement:
     """Both models on the same inputs, a batch at a time: every measure of the task, by sample."""
-    parts = [
-        measures.per_sample(task.MEASURES, task.rows(feed, original(feed)), task.rows(feed, packed(feed)))
-        for feed in feeds
-    ]
+    parts = []
+    for start in range(0, len(feeds), _LEARNT):
+        group = feeds[start : start + _LEARNT]
+        original.learn(group)
+        parts += [
+            measures.per_sample(task.MEASURES, task.rows(feed, original(feed)), task.rows(feed, packed(feed)))
+            for feed in group
+        ]
     samples = {name: np.concatenate([part[name] for part in parts]) for name in task.MEASURES}
-    accuracy = [
+    return Agreement(_figures(samples, floors, where, data), samples)
+
+
+def trial(
+    original: Original, model: Any, task: ModuleType, feeds: Sequence[Feeds], *, name: str, where: Where, data: str
+) -> Agreement:
+    """A measure for which the packed ``model`` does its work, and the original judges it."""
+    samples = {name: task.TRIALS[name](original, model, feeds)}
+    return Agreement(_figures(samples, {}, where, data), samples)
+
+
+def _figures(
+    samples: Mapping[str, Array], floors: Mapping[str, float], where: Where, data: str
+) -> tuple[Accuracy, ...]:
+    return tuple(
         Accuracy(
             metric=f"{name}_{statistic}",
             packed=float(REDUCE[statistic](values)),
             floor=floors.get(f"{name}_{statistic}"),
             samples=len(values),
-            data="edgepack's own inputs",
+            data=data or "edgepack's own inputs",
             higher_is_better=name not in measures.LESS_IS_BETTER,
             where=where,
         )
         for name, values in samples.items()
         for statistic in _STATISTICS[name]
-    ]
-    return Agreement(tuple(accuracy), samples)
+    )
 
 
 def rows(task: ModuleType, spec: DataSpec, columns: Sequence[str] = ()) -> list[dict[str, Any]]:

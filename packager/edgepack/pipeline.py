@@ -230,7 +230,7 @@ def _inputs(request: Request, source: Source) -> _Inputs:
 def _learn(original: Original, source: Source, inputs: _Inputs) -> None:
     """Ask the original for all outputs that will be compared, so that its weights can be freed."""
     original.learn([*inputs.agreement, *_golden(inputs)])
-    if inputs.rows:
+    if inputs.rows and original.frees:
         inputs.task.predict(task_model(source.task, original, source.path, inputs.processing), inputs.rows)
 
 

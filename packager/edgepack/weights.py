@@ -95,7 +95,7 @@ def read(stored: Stored, part: slice | tuple[slice, ...] = slice(None)) -> np.nd
     stored_as = np.memmap(stored.file, _FLOATS[stored.dtype], "r", stored.offset, stored.shape)
     mapped: np.ndarray[Any, Any] = np.asarray(stored_as)[part]
     if stored.dtype == "BF16":  # the upper half of a float32
-        return np.left_shift(mapped.astype(np.uint32), 16).view(np.float32)
+        return np.asarray(np.left_shift(mapped.astype(np.uint32), 16).view(np.float32))
     return _widened(mapped) if stored.dtype == "F16" else np.array(mapped, np.float32)
 
 

@@ -44,7 +44,7 @@ def _facts(bundle: Path) -> dict[str, Any]:
         "model": listed.table["source"]["model"],
         "target": listed.table["target"]["name"],
         "recipe": listed.table["recipe"]["name"],
-        "model file": size(listed.model_file.stat().st_size),
+        "model file": size(listed.model_bytes),
         "bits per weight": f"{8 * stored / weights:.2f}" if weights else "–",
         **{a.metric: figure(a.packed, a.metric) for a in accuracy},
         **{f"p50 {t.what}": duration(t.p50) for t in timings},

@@ -59,6 +59,11 @@ class Original:
             self.forget()  # what only the check has looked at
         return self._module
 
+    @property
+    def frees(self) -> bool:
+        """Whether ``close`` makes it cheaper to have asked for everything before."""
+        return bool(self.task.AUTO)
+
     def forget(self) -> None:
         """Let go of the weights' pages in memory; they are read again when they are used."""
         memory.forget(weights.files(self.source.path))

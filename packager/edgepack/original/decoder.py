@@ -23,6 +23,7 @@ from edgepack.tasks import table
 
 Watch = Callable[[str, Array], None]  # told the name of a product and what enters it, [batch, tokens, width]
 _VALUES = 1 << 20  # of a weight that are held at once
+_REMEMBERED = 4  # calls, whose texts need no second run
 _NEVER = np.float32(-1e30)  # a score that no softmax sees
 
 
@@ -31,7 +32,7 @@ class Reference:
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.checkpoint, self.decoder = checkpoint, checkpoint.decoder
-        self._known: list[tuple[Array, Array]] = []
+        self._known: deque[tuple[Array, Array]] = deque(maxlen=_REMEMBERED)
 
     def logits(self, ids: Array, *, start: int = 0) -> Array:
         """float32 [batch, tokens, vocabulary] for int64 ``ids`` [batch, tokens], from the token ``start`` on."""

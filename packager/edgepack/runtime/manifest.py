@@ -42,6 +42,12 @@ class Manifest:
         return self.folder / str(self.table["model"]["file"])
 
     @property
+    def model_bytes(self) -> int:
+        """Of the model's file, and of the weights where they lie beside it."""
+        name = str(self.table["model"]["file"])
+        return sum(int(entry["bytes"]) for file, entry in self.table["files"].items() if file.startswith(name))
+
+    @property
     def processing(self) -> Mapping[str, Any]:
         """The numbers of pre- and post-processing."""
         processing: Mapping[str, Any] = self.table["processing"]

@@ -83,27 +83,26 @@ def validate(
 
 
 def _agreement(bench: _Bench, check: Check) -> CheckResult:
-    if check.metric not in bench.task.MEASURES:
-        raise UsageError(
-            f"{bench.task.NAME} has no measure {check.metric!r}",
-            hint=f"it has {', '.join(bench.task.MEASURES)}",
-        )
+    known = (*bench.task.MEASURES, *bench.task.TRIALS)
+    if check.metric not in known:
+        raise UsageError(f"{bench.task.NAME} has no measure {check.metric!r}", hint=f"it has {', '.join(known)}")
     if bench.original is None:
         return _unmeasured(check, "the original model is not here")
-    key = repr(check.data)
+    kind = check.metric if check.metric in bench.task.TRIALS else ""
+    key = f"{kind} {check.data!r}"
     if key not in bench.agreed:
         model = bench.model(bench.session)
         examples = bench.task.examples(bench.manifest.processing)[1::2]
         if check.data is not None:
             examples = bench.task.inputs(comparison.rows(bench.task, check.data, bench.task.INPUTS))
-        agreed = comparison.agreement(
-            bench.original,
-            bench.session,
-            bench.task,
-            bench.task.batches(model, examples, use="" if check.data else "agreement"),
-            floors={},
-            where=bench.where,
-        )
+        feeds = bench.task.batches(model, examples, use="" if check.data else "agreement")
+        data = check.data.name if check.data else ""
+        if kind:
+            agreed = comparison.trial(bench.original, model, bench.task, feeds, name=kind, where=bench.where, data=data)
+        else:
+            agreed = comparison.agreement(
+                bench.original, bench.session, bench.task, feeds, floors={}, where=bench.where, data=data
+            )
         bench.agreed[key] = agreed
         bench.accuracy += agreed.accuracy
         bench.samples |= {name: [float(v) for v in values] for name, values in agreed.samples.items()}
@@ -138,7 +137,7 @@ def _metric(bench: _Bench, check: Check) -> CheckResult:
 
 
 def _size(bench: _Bench, check: Check) -> CheckResult:
-    size = bench.manifest.model_file.stat().st_size
+    size = bench.manifest.model_bytes
     original = 4 * int(bench.manifest.table["source"]["parameters"])
     return suites.judge(check, size, original)
 

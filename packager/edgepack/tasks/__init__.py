@@ -21,6 +21,7 @@ class Task(Protocol):
     ARCHITECTURES: tuple[str, ...]  # endings of config.json's architectures[0]
     OUTPUTS: tuple[str, ...]  # of the packed graph
     MEASURES: tuple[str, ...]  # of agreement, names of metrics/agreement.py
+    TRIALS: Mapping[str, Any]  # measures for which the packed model works and the original judges
     INPUTS: tuple[str, ...]  # columns of a data set that is only run, without truth
     COLUMNS: tuple[str, ...]  # that a data set must have
     METRICS: Mapping[str, Any]  # name -> (predictions, references) -> float; the first is the main one

@@ -9,6 +9,8 @@ from edgepack.errors import UsageError
 from edgepack.runtime.batch import BATCH, text_length
 from edgepack.runtime.types import Feeds
 
+TRIALS: Mapping[str, Any] = {}
+
 
 def sized(processing: Mapping[str, Any], context: int | None) -> dict[str, Any]:
     """As it is. Raises UsageError where a context is asked for."""

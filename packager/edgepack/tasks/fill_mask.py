@@ -10,6 +10,7 @@ from edgepack.errors import ModelError
 from edgepack.metrics import tasks as metrics
 from edgepack.runtime.types import Array, Feeds, Outputs
 from edgepack.tasks import _text, table
+from edgepack.tasks._short import TRIALS as TRIALS
 from edgepack.tasks._short import batches as batches
 from edgepack.tasks._short import contexts as contexts
 from edgepack.tasks._short import golden as golden

@@ -9,6 +9,7 @@ from typing import Any
 from edgepack.metrics import tasks as metrics
 from edgepack.runtime.types import Array, Feeds, Outputs
 from edgepack.tasks import _image, _text
+from edgepack.tasks._short import TRIALS as TRIALS
 from edgepack.tasks._short import batches as batches
 from edgepack.tasks._short import contexts as contexts
 from edgepack.tasks._short import golden as golden

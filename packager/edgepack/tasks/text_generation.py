@@ -12,7 +12,7 @@ import numpy as np
 from edgepack.decoders import describe
 from edgepack.errors import ModelError, UsageError
 from edgepack.metrics import tasks as metrics
-from edgepack.runtime.types import Array, Feeds, Outputs
+from edgepack.runtime.types import Array, Feeds, Outputs, Run
 from edgepack.tasks import _text, table
 
 NAME = "text-generation"
@@ -28,6 +28,7 @@ METRICS = {"perplexity": metrics.perplexity}
 _USUAL = 4096  # tokens of context where none is asked for: a longer cache takes more memory than many a model
 _SHORT = 256  # tokens of context that --fit does not go below
 _LEAST = 8
+_GREEDY = 32  # tokens
 # Windows of edgepack's texts: each takes the whole model's arithmetic, and release suites bring texts of their own.
 _ENOUGH = {"calibration": 4, "agreement": 2}
 _WINDOW = 512  # tokens that perplexity is measured with, at most the context; half of each window is new
@@ -101,6 +102,27 @@ def golden(feeds: Feeds) -> Feeds:
 def rows(feeds: Feeds, outputs: Outputs) -> list[Array]:
     """The logits of each token."""
     return list(outputs["logits"].reshape(-1, outputs["logits"].shape[-1]))
+
+
+def greedy(original: Run, model: Any, feeds: Sequence[Feeds]) -> Array:
+    """How many tokens of the model's greedy continuation are the original's too, float64 [prompts], at most 32.
+
+    The first half of each window is the prompt. Until the two part, the original's own continuation is the same
+    text, so one look at it tells where they do.
+    """
+    lengths = []
+    for feed in feeds:
+        prompt = [int(token) for token in feed["input_ids"][0]]
+        prompt = prompt[: max(min(len(prompt) // 2, model.max_length - _GREEDY), 1)]
+        made = model.continued(prompt, _GREEDY)
+        whole = np.array([[*prompt, *made]], np.int64)
+        logits = original({"input_ids": whole, "logits_from": np.array([len(prompt) - 1])})["logits"][0]
+        same = logits[: len(made)].argmax(axis=-1) == made
+        lengths.append(float(len(made) if same.all() else same.argmin()))
+    return np.array(lengths)
+
+
+TRIALS = {"greedy": greedy}
 
 
 def predict(model: Any, rows: Sequence[Mapping[str, Any]]) -> list[float]:

@@ -79,6 +79,15 @@ class Model:
             return list(self.tokenizer.encode(checked(prompt)).ids)
         return self._plain(self._answering().render(prompt))
 
+    def continued(self, ids: Sequence[int], tokens: int) -> list[int]:
+        """The ``tokens`` ids that greedily follow ``ids``, end tokens too."""
+        made: list[int] = []
+        logits = self._decoding.prefill(ids)
+        for _ in range(min(tokens, self.max_length - len(ids))):
+            made.append(int(logits.argmax()))
+            logits = self._decoding.step(made[-1])
+        return made
+
     @property
     def chats(self) -> bool:
         """Whether the model has a chat template."""
