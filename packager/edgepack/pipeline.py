@@ -207,7 +207,7 @@ def _overridden(recipe: Recipe, overrides: Mapping[str, Mapping[str, Any]]) -> R
 def _inputs(request: Request, source: Source) -> _Inputs:
     task = plugins.load("tasks", source.task)
     config = table(source.path / "config.json")
-    processing = task.processing(source.path, config)
+    processing = task.sized(task.processing(source.path, config), request.context)
     model = task_model(source.task, None, source.path, processing)
     examples = task.examples(processing)
     calibration = examples[0::2]

@@ -95,7 +95,9 @@ def test_the_command_reference_is_the_commands_own(tmp_path: Path) -> None:
     assert (tmp_path / "commands.md").read_text() == (ROOT / "docs" / "commands.md").read_text(), "make docs"
 
 
-@pytest.mark.parametrize("page", [*PAGES, "docs/how-it-works.md", "docs/accuracy.md", "docs/recipes.md", "docs/language-models.md"])
+@pytest.mark.parametrize(
+    "page", [*PAGES, *(f"docs/{name}.md" for name in ("how-it-works", "accuracy", "recipes", "language-models"))]
+)
 def test_links_lead_somewhere(page: str) -> None:
     for link in re.findall(r"\]\(([^)#]+)\)", (ROOT / page).read_text("utf-8")):
         assert ((ROOT / page).parent / link).exists(), link

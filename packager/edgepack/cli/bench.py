@@ -18,7 +18,9 @@ def bench(
     bundle: Bundle,
     shape: Annotated[
         list[str] | None,
-        typer.Option("--input", help="1x64 (batch x tokens); 'prefill 64', 'decode 32' of language models; may repeat.", show_default=False),
+        typer.Option(
+            "--input", help="1x64 (batch x tokens), of language models 'prefill 64'; may repeat.", show_default=False
+        ),
     ] = None,
     runs: Annotated[int, typer.Option(help="At least so many runs.", min=1)] = 64,
     seconds: Annotated[float, typer.Option(help="At least so long.", min=0.0)] = 2.0,

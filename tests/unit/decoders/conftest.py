@@ -63,31 +63,35 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
 _CLASSES = {"Gemma3": "Gemma3ForCausalLM", "GPT2": "GPT2LMHeadModel"}
 
 
+def make(name: str, folder: Path) -> tuple[Path, Any]:
+    """The folder and the transformers model of a family."""
+    kind, numbers = FAMILIES[name]
+    config = getattr(transformers, _config(kind))(**numbers)
+    torch.manual_seed(7)
+    # eager: the other attentions of transformers leave out caps and odd scales
+    model = (
+        getattr(transformers, _CLASSES.get(kind, f"{kind}ForCausalLM"))
+        ._from_config(config, attn_implementation="eager")
+        .eval()
+    )
+    with torch.no_grad():
+        for weight in model.parameters():  # louder than usual, so that every part is heard in the logits
+            weight.normal_(0, 0.25).add_(0.5 if weight.ndim == 1 else 0)
+    model.save_pretrained(folder)
+    return folder, model
+
+
 @pytest.fixture(scope="session")
 def family(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Path, Any]]:
     """The folder and the transformers model of a family."""
     made: dict[str, tuple[Path, Any]] = {}
 
-    def make(name: str) -> tuple[Path, Any]:
+    def get(name: str) -> tuple[Path, Any]:
         if name not in made:
-            kind, numbers = FAMILIES[name]
-            config = getattr(transformers, _config(kind))(**numbers)
-            torch.manual_seed(7)
-            # eager: the other attentions of transformers leave out caps and odd scales
-            model = (
-                getattr(transformers, _CLASSES.get(kind, f"{kind}ForCausalLM"))
-                ._from_config(config, attn_implementation="eager")
-                .eval()
-            )
-            with torch.no_grad():
-                for weight in model.parameters():  # louder than usual, so that every part is heard in the logits
-                    weight.normal_(0, 0.25).add_(0.5 if weight.ndim == 1 else 0)
-            folder = tmp_path_factory.mktemp(name.replace(":", "-"))
-            model.save_pretrained(folder)
-            made[name] = folder, model
+            made[name] = make(name, tmp_path_factory.mktemp(name.replace(":", "-")))
         return made[name]
 
-    return make
+    return get
 
 
 def _config(kind: str) -> str:
