@@ -14,6 +14,7 @@ import numpy as np
 
 from edgepack.errors import InputError
 from edgepack.records import TensorSpec
+from edgepack.runtime import pages
 from edgepack.runtime.session import Session
 from edgepack.runtime.types import Array
 
@@ -42,6 +43,7 @@ class Decoding:
         self._new = np.zeros(_CHUNK, np.int64)
         self._ones, self._places = np.ones(longest, np.int64), np.arange(longest, dtype=np.int64)
         self._bind_output("logits", self._logits, (1, 1, vocabulary))
+        pages.collapse()
 
     def prefill(self, ids: Sequence[int]) -> Array:
         """The logits after ``ids``, which is all that the cache then holds; only what it lacked is processed.

@@ -1,4 +1,4 @@
-"""Move a model's weights onto huge pages: a token reads all of them, and 4 kB at a time that takes a quarter longer.
+"""Move a model's weights onto huge pages: a token reads all of them, and in pages of 4 kB that takes longer.
 
 Linux alone, from 6.1 on (madvise(2), MADV_COLLAPSE); elsewhere nothing happens. What is moved is memory that this
 process has filled, so that it takes no more than before.
