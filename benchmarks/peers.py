@@ -71,13 +71,13 @@ def contestants(model: Path, out: Path, venvs: Path, recipes: Sequence[str]) -> 
     ]
 
 
-def edgepack(model: Path, out: Path, recipe: str) -> Contestant:
+def edgepack(model: Path, out: Path, recipe: str, target: str | Path = "desktop") -> Contestant:
     """A bundle of this project's, by its command beside the Python that runs this.
 
     ``--allow-loss`` because random weights may miss the accuracy floor, which is for real ones.
     """
     python = Path(sys.executable)
-    make = [python.with_name("edgepack"), "build", model, "--target", "desktop", "--recipe", recipe, "--no-speed"]
+    make = [python.with_name("edgepack"), "build", model, "--target", target, "--recipe", recipe, "--no-speed"]
     make += ["--allow-loss", "--out", out]
     return Contestant(name=f"edgepack {recipe}", out=out, make=make, python=python, script="peer_edgepack.py")
 

@@ -16,8 +16,7 @@ import onnxruntime_genai as og
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tests.unit.decoders.conftest import FAMILIES, make
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tests.unit.decoders.conftest import FAMILIES, WORDS, make, with_tokenizer
 
 import edgepack
 from edgepack import targets
@@ -29,15 +28,7 @@ from edgepack.runtime.session import open_session
 Build = Callable[..., tuple[Bundle, ...]]
 _CLOSE = 1e-4  # float32 sums in another order, relative to the largest logit
 _TOKENS, _CONTEXT = 24, 32  # phi3:long was trained on 32 tokens; beyond it takes other factors
-WORDS = [f"w{i}" for i in range(160)]
-
-
-def with_tokenizer(folder: Path) -> Path:
-    """A tokenizer of 160 words beside the weights."""
-    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="w0"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.save(str(folder / "tokenizer.json"))
-    return folder
+ROWS = {"gate": 102, "up": 90}
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +79,7 @@ def test_a_family(name: str, model: Callable[[str], tuple[Path, Any]], build: Bu
     assert loaded.continued(prompt, 8) == text[8:]
 
 
-@pytest.mark.parametrize("name", [name for name in FAMILIES if ":" not in name])
+@pytest.mark.parametrize("name", FAMILIES)
 def test_onnxruntime_genai_opens_it(name: str, model: Callable[[str], tuple[Path, Any]], build: Build) -> None:
     bundle = packed(build, model(name)[0], "int4", context=_CONTEXT)
     assert bundle.artifact.coverage.share == 1
@@ -129,10 +120,16 @@ def test_the_same_twice_and_from_shards(model: Callable[[str], tuple[Path, Any]]
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_precision(dtype: torch.dtype, llama: Path, build: Build) -> None:
+def test_half_precision_is_read_exactly(dtype: torch.dtype, llama: Path, build: Build) -> None:
     file = llama / "model.safetensors"
-    save_file({name: weight.to(dtype) for name, weight in load_file(file).items()}, file, {"format": "pt"})
-    assert packed(build, llama, "int8").artifact.coverage.share == 1
+    halves = {name: weight.to(dtype) for name, weight in load_file(file).items()}
+    data = []
+    for weights in (halves, {name: weight.float() for name, weight in halves.items()}):
+        save_file(weights, file, {"format": "pt"})
+        bundle = packed(build, llama, "int8")
+        assert bundle.artifact.coverage.share == 1
+        data.append((bundle.path / "model.onnx_data").read_bytes())
+    assert data[0] == data[1]
 
 
 @pytest.mark.parametrize(
@@ -146,6 +143,23 @@ def test_half_precision(dtype: torch.dtype, llama: Path, build: Build) -> None:
             UnsupportedModel,
             "quantized before",
         ),
+        (
+            lambda w: w.update({"model.layers.0.mlp.down_proj.weight": torch.zeros((64, 96), dtype=torch.int32)}),
+            UnsupportedModel,
+            "stored as I32",
+        ),
+        (
+            lambda w: w.update({"model.layers.0.mlp.up_proj.weight": torch.ones(96, 60)}),
+            DamagedWeights,
+            r"\[96, 64\] \+ \[96, 60\]; config.json says",
+        ),
+        (  # as many rows together, so that a product would come out, of the wrong gate
+            lambda w: w.update({f"model.layers.0.mlp.{k}_proj.weight": torch.ones(n, 64) for k, n in ROWS.items()}),
+            DamagedWeights,
+            "config.json says",
+        ),
+        (lambda w: w["model.norm.weight"].fill_(float("inf")), DamagedWeights, "infinity"),
+        (lambda w: w["model.embed_tokens.weight"][150].fill_(float("nan")), DamagedWeights, "embed_tokens"),
     ],
 )
 def test_bad_weights(damage: Any, error: type[Exception], words: str, llama: Path, build: Build) -> None:
@@ -162,6 +176,11 @@ def test_bad_weights(damage: Any, error: type[Exception], words: str, llama: Pat
         ({"quantization_config": {"quant_method": "gptq"}}, UnsupportedModel, "already quantized"),
         ({"model_type": "mamba"}, UnsupportedModel, "no language model family 'mamba'"),
         ({"num_hidden_layers": None}, ModelError, "config.json"),
+        ({"num_hidden_layers": 4}, DamagedWeights, r"lack 'model\.layers\.3\."),
+        ({"num_key_value_heads": 3}, ModelError, "4 heads cannot share 3"),
+        ({"hidden_size": "big"}, ModelError, "config.json of this llama"),
+        ({"vocab_size": 200}, DamagedWeights, r"config.json says \(200, 64\)"),
+        ({"rope_scaling": {"rope_type": "dynamic", "factor": 2.0}}, UnsupportedModel, "scaling 'dynamic'"),
         ({"vocab_size": 100}, ModelError, "has the id 159"),
         ({"hidden_act": "mish"}, UnsupportedModel, "mish"),
     ],
@@ -175,9 +194,25 @@ def test_bad_configs(change: dict[str, Any], error: type[Exception], words: str,
         assert "gpt_neox" in raised.value.hint
 
 
+@pytest.mark.parametrize(
+    "key", ["hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size", "max_position_embeddings"]
+)
+def test_a_config_that_lacks_a_number(key: str, llama: Path, build: Build) -> None:
+    config = json.loads((llama / "config.json").read_text())
+    del config[key]
+    (llama / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match=f"config.json of this llama lacks or misstates '{key}'"):
+        packed(build, llama, "int4")
+
+
+@pytest.mark.parametrize("context", [-1, 0, 7, 65])
+def test_contexts_out_of_range(context: int, llama: Path, build: Build) -> None:
+    with pytest.raises(UsageError, match="made for 8 to 64") as raised:
+        packed(build, llama, "int4", context=context)
+    assert raised.value.hint == "--context 64"
+
+
 def test_contexts(llama: Path, build: Build, minilm: Bundle) -> None:
-    with pytest.raises(UsageError, match="made for 8 to 64"):
-        packed(build, llama, "int4", context=65)
     with pytest.raises(UsageError, match="only language models"):
         build(minilm.source.model, "rpi", context=32)
     with pytest.raises(UsageError, match="no form for text-generation"):

@@ -18,7 +18,7 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture
 def sample(tmp_path: Path) -> Callable[[str], Path]:
     def copy(name: str) -> Path:
-        ignored = shutil.ignore_patterns("dist", "__pycache__", "held-out.jsonl", "report")
+        ignored = shutil.ignore_patterns("dist", "__pycache__", "held-out.*", "report")
         return Path(shutil.copytree(SAMPLES / name, tmp_path / name, ignore=ignored))
 
     return copy
@@ -54,3 +54,24 @@ def test_digits(edgepack: Command, sample: Callable[[str], Path]) -> None:
     done = edgepack("validate", "dist/digits-rpi", "--out", "report", cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (folder / "report" / "report.html").is_file()
+
+
+def test_storyteller(edgepack: Command, sample: Callable[[str], Path]) -> None:
+    folder = sample("storyteller")
+    assert sum(file.stat().st_size for file in (folder / "model").iterdir()) < 4_000_000
+    assert "7 topics" in python(folder, "text.py")
+    built = edgepack("build", "--no-speed", "--json", cwd=folder)
+    assert built.returncode == 0, built.stderr
+    accuracy = {a["metric"]: a for a in json.loads(built.stdout)[0]["accuracy"]}["perplexity"]
+    assert 20 < accuracy["original"] < 60, "what train.py reports, within what Python's versions change in the topics"
+    assert accuracy["packed"] > accuracy["original"], "4 bits cost something, and the figure shows it"
+    told = python(folder, "tell.py", "The following")
+    assert told.startswith("The following")
+    assert told == python(folder, "tell.py", "The following"), "the seed fixes the text"
+    done = edgepack("validate", "dist/storyteller-rpi", "--out", "report", cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    checks = json.loads((folder / "report" / "report.json").read_text())["checks"]
+    values = {check["name"]: check["value"] for check in checks}
+    assert 0.001 < values["agreement kl mean"] < 0.03
+    assert values["agreement kl p99"] > values["agreement kl mean"]
+    assert values["agreement greedy"] < 32, "the greedy texts part"

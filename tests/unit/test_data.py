@@ -54,6 +54,12 @@ def test_a_folder_of_pictures(tmp_path: Path) -> None:
     assert [row["label"] for row in found] == ["cat", "dog"]
 
 
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_a_text_is_one_row(tmp_path: Path, mark: bytes) -> None:
+    (tmp_path / "story.TXT").write_bytes(mark + "Zwölf\n\n寿司 🙂\n".encode())
+    assert data.read(DataSpec(path=tmp_path / "story.TXT"), ("text",)) == [{"text": "Zwölf\n\n寿司 🙂\n"}]
+
+
 BROKEN = {
     "missing.csv": (None, "there is no data set"),
     "kind.xlsx": ("x", "of no kind"),
@@ -67,6 +73,11 @@ BROKEN = {
     "list.jsonl": ("[1]\n", "line 1: not an object"),
     "lacks.jsonl": ('{"text": "a"}\n', "no column 'label'"),
     "bad.parquet": (b"PAR1 no", "cannot be read"),
+    "latin.txt": (b"caf\xe9", "latin.txt is no text in UTF-8 (byte 3)"),
+    "empty.txt": ("", "empty.txt has no rows"),
+    "blank.txt": (" \n\t\n", "no rows"),
+    "mark.txt": (b"\xef\xbb\xbf", "no rows"),
+    "whole.txt": ("a text", "no column 'label'"),
 }
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from edgepack import suites
+from edgepack import comparison, suites
 from edgepack.errors import ProjectError
 from edgepack.suites import Check
 
@@ -54,6 +55,9 @@ def test_data_lies_beside_the_suite(tmp_path: Path) -> None:
         ('[[check]]\nkind = "metric"\nat_least = 1\n', "names no metric"),
         ('[[check]]\nkind = "metric"\nmetric = "f1"\nat_least = 1\n', "names no data"),
         ('[[check]]\nkind = "golden"\nmetric = "f1"\n', "unknown key 'metric'"),
+        ('[[check]]\nkind = "agreement"\nmetric = "kl"\nat_most = 1\nstatistic = "p98"\n', "no statistic 'p98'"),
+        ('[[check]]\nkind = "agreement"\nmetric = "kl"\nat_most = 1\nstatistic = "p98"\n', "median, p99"),
+        ('[[check]]\nkind = "size"\nat_most = "1 MB"\nstatistic = "p99"\n', "unknown key 'statistic'"),
         ("[[check]\n", "not valid TOML"),
         ("[[chekc]]\n", "did you mean 'check'?"),
     ],
@@ -101,3 +105,32 @@ def test_being_sure_uses_the_interval() -> None:
         Check(kind="metric", name="m", limits={"at_most_loss": 0.01}, sure=True), 0.895, 0.9, (-0.02, 0.01)
     )
     assert (unsure.passed, sure.passed) == (True, False)
+
+
+def test_statistics_are_known_where_they_are_reckoned(tmp_path: Path) -> None:
+    assert set(suites.STATISTICS) == set(comparison.REDUCE)
+    for statistic in suites.STATISTICS:
+        text = f'[[check]]\nkind = "agreement"\nmetric = "kl"\nat_most = 0.1\nstatistic = "{statistic}"\n'
+        (found,) = suites.read(write(tmp_path, text)).checks
+        assert (found.statistic, found.name) == (statistic, f"agreement kl {statistic}")
+    values = np.array([0.0, 1.0, 2.0, 3.0, 94.0])
+    found = {name: float(reduce(values)) for name, reduce in comparison.REDUCE.items()}
+    assert found == {"mean": 20, "min": 0, "max": 94, "median": 2, "p99": pytest.approx(3 + 91 * 0.96)}
+
+
+@pytest.mark.parametrize(
+    ("value", "interval", "sure", "passed"),
+    [
+        (10.4, None, False, True),
+        (10.6, None, False, False),
+        (9.0, None, False, True),  # better than the original
+        (10.4, (0.1, 0.6), False, True),
+        (10.4, (0.1, 0.6), True, False),  # it may be 0.6 worse
+        (10.4, (-0.9, 0.45), True, True),
+    ],
+)
+def test_less_perplexity_is_no_loss(
+    value: float, interval: tuple[float, float] | None, sure: bool, passed: bool
+) -> None:
+    wanted = Check(kind="metric", name="m", limits={"at_most_loss": 0.5}, metric="perplexity", sure=sure)
+    assert suites.judge(wanted, value, 10.0, interval).passed is passed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -70,3 +71,44 @@ def test_a_folder_is_a_target_and_may_bring_recipes(tmp_path: Path) -> None:
 def test_a_folder_without_a_file(tmp_path: Path) -> None:
     with pytest.raises(TargetError, match=r"no target\.toml"):
         targets.load(str(tmp_path))
+
+
+MINE = """[recipes.mine]
+scheme = "blocks"
+weight_bits = 4
+block_size = 64
+finer = ["head"]
+
+[recipes.mine.text-generation]
+block_size = 16
+
+[recipes.int8.fill-mask]
+smooth = false
+
+[floors."*"]"""
+
+
+def test_a_variant_keeps_the_numbers_that_it_does_not_name(tmp_path: Path) -> None:
+    target = targets.load(board(tmp_path, '[floors."*"]', MINE))
+    plain, varied = (targets.recipe(target, "mine", task) for task in ("fill-mask", "text-generation"))
+    assert (plain.block_size, varied.block_size) == (64, 16)
+    assert varied == replace(plain, block_size=16)
+    assert targets.recipe(target, "int8", "fill-mask") == replace(target.recipes["int8"], smooth=False)
+    assert targets.recipe(target, "int8", "text-generation").scheme == "blocks"  # edgepack's own variant stays
+    assert targets.recipe(target, "int8", "text-embedding") == target.recipes["int8"]
+
+
+@pytest.mark.parametrize("name", targets.names())
+def test_language_models_have_recipes_that_fit_them(name: str) -> None:
+    target = targets.load(name)
+    found = target.recipes_of("text-generation")
+    assert target.default_recipes["text-generation"] in found
+    assert {found[name].scheme for name in ("int8", "int8-fine", "int4", "int4-fine")} == {"blocks"}
+    assert not any(found[name].smooth for name in ("int8", "int8-fine", "int4", "int4-fine"))
+
+
+def test_a_variant_s_keys_are_checked(tmp_path: Path) -> None:
+    wrong = MINE.replace("block_size = 16", "block_sise = 16")
+    with pytest.raises(TargetError, match="unknown key 'block_sise'") as error:
+        targets.load(board(tmp_path, '[floors."*"]', wrong))
+    assert error.value.hint == "did you mean 'block_size'?"

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load, save_file
+from safetensors.torch import save_file as save_torch
 
 from edgepack import weights
-from edgepack.errors import DamagedWeights, ModelError, UnsafeModel
+from edgepack.errors import DamagedWeights, ModelError, UnsafeModel, UnsupportedModel
 
 
 @pytest.fixture
@@ -92,3 +94,38 @@ def test_a_missing_shard(file: Path) -> None:
     file.with_name("model.safetensors.index.json").write_text("[]")
     with pytest.raises(DamagedWeights):
         weights.files(file.parent)
+
+
+def stored(folder: Path, tensor: torch.Tensor) -> weights.Stored:
+    save_torch({"first": torch.zeros(3), "w": tensor}, folder / "model.safetensors")
+    return next(found for found in weights.tensors(folder / "model.safetensors") if found.name == "w")
+
+
+def test_every_half_is_widened_exactly(tmp_path: Path) -> None:
+    bits = np.arange(1 << 16, dtype=np.uint16).view(np.float16)  # subnormals, infinities and NaN among them
+    whole = bits.reshape(256, 256)
+    found = weights.read(stored(tmp_path, torch.from_numpy(whole.copy())))
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, whole.astype(np.float32))
+    finite = np.where(np.isfinite(whole), whole, 0)
+    found = weights.read(stored(tmp_path, torch.from_numpy(finite.astype(np.float16))))
+    np.testing.assert_array_equal(found.view(np.uint32), finite.astype(np.float32).view(np.uint32))  # -0 too
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("part", [slice(None), slice(3, 7), slice(9, 9), (slice(None), slice(2, 5))])
+def test_a_part_is_read_as_float32(tmp_path: Path, dtype: torch.dtype, part: slice | tuple[slice, ...]) -> None:
+    torch.manual_seed(1)
+    tensor = (torch.randn(11, 9) * 100).to(dtype)
+    found = weights.read(stored(tmp_path, tensor), part)
+    np.testing.assert_array_equal(found, tensor.float().numpy()[part])
+    assert found.dtype == np.float32
+    found += 1  # it is the reader's own, and not the file
+    np.testing.assert_array_equal(weights.read(stored(tmp_path, tensor), part), tensor.float().numpy()[part])
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.int32, torch.uint8, torch.float8_e4m3fn])
+def test_quantized_weights_are_refused(tmp_path: Path, dtype: torch.dtype) -> None:
+    with pytest.raises(UnsupportedModel, match=r"'w' is stored as .*quantized before") as error:
+        weights.read(stored(tmp_path, torch.ones(4, 4).to(dtype)))
+    assert "bf16, fp16 or fp32" in error.value.hint

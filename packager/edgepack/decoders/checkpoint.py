@@ -149,7 +149,8 @@ class Checkpoint:
         parts = tuple(self._tensor(f"{name}.weight") for name in names)
         found = Matrix(names[0], parts, self._bias(names, order), transposed, order)
         wanted = (shape[0], shape[1] or self.decoder.hidden)
-        if any(len(part.shape) != 2 for part in parts) or found.shape != wanted:
+        odd = len({part.shape[1:] for part in parts}) + len({part.shape[0] for part in parts[-2:]}) > 2  # k v, gate up
+        if odd or any(len(part.shape) != 2 for part in parts) or found.shape != wanted:
             listed = " + ".join(str(list(part.shape)) for part in parts)
             raise DamagedWeights(f"the weight {names[0]}.weight is {listed}; config.json says {wanted}", hint=_AGAIN)
         return found

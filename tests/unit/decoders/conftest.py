@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from tokenizers import Tokenizer, models, pre_tokenizers
 
 _SMALL: dict[str, Any] = {
     "vocab_size": 160, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 3, "num_attention_heads": 4,
@@ -60,6 +61,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "gpt_neox": ("GPTNeoX", {**_SMALL, "rotary_pct": 0.5}),
     "gpt_neox:serial": ("GPTNeoX", {**_SMALL, "use_parallel_residual": False, "rotary_pct": 1.0}),
 }
+WORDS = [f"w{i}" for i in range(160)]
 _CLASSES = {"Gemma3": "Gemma3ForCausalLM", "GPT2": "GPT2LMHeadModel"}
 
 
@@ -92,6 +94,14 @@ def family(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Pa
         return made[name]
 
     return get
+
+
+def with_tokenizer(folder: Path) -> Path:
+    """A tokenizer of 160 words beside the weights."""
+    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="w0"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return folder
 
 
 def _config(kind: str) -> str:

@@ -138,6 +138,8 @@ class Emitter:
         """
         d, rotary = self.d, self.d.rotary_of(layer)
         half = rotary.width // 2 if rotary else 0
+        if half and d.head % 16:
+            raise UnsupportedModel(f"heads of {d.head} have no ONNX operator that turns them", hint="16 n are packed")
         if half == _whole(half):
             return qkv
         if 2 * _whole(half) > d.head or d.names.query_norm:
