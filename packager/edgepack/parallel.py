@@ -9,8 +9,9 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from functools import cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from threadpoolctl import ThreadpoolController
 
@@ -20,7 +21,7 @@ _THREADS = min(os.cpu_count() or 1, 8)
 
 def in_parts(step: Callable[[int, int], T], rows: int, at_once: int) -> Iterator[T]:
     """``step(start, stop)`` for each part of ``rows``, at most ``at_once`` in one; the results in order."""
-    with _controller().limit(limits=1, user_api="blas"), ThreadPoolExecutor(_THREADS) as pool:
+    with alone(), ThreadPoolExecutor(_THREADS) as pool:
         waiting: deque[Future[T]] = deque()
         for start in range(0, rows, max(at_once, 1)):
             waiting.append(pool.submit(step, start, min(start + max(at_once, 1), rows)))
@@ -28,6 +29,12 @@ def in_parts(step: Callable[[int, int], T], rows: int, at_once: int) -> Iterator
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+
+
+def alone() -> AbstractContextManager[Any]:
+    """BLAS in one thread, for products that are too small to share or whose threads are ours."""
+    limited: AbstractContextManager[Any] = _controller().limit(limits=1, user_api="blas")
+    return limited
 
 
 @cache

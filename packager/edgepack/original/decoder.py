@@ -16,7 +16,7 @@ import numpy as np
 from edgepack.decoders import Decoder, describe
 from edgepack.decoders.checkpoint import Checkpoint, Matrix
 from edgepack.decoders.rotary import tables
-from edgepack.parallel import in_parts
+from edgepack.parallel import alone, in_parts
 from edgepack.records import Source
 from edgepack.runtime.types import Array, Outputs
 from edgepack.tasks import table
@@ -72,7 +72,8 @@ class Reference:
     def layer(self, x: Array, layer: int, watch: Watch = lambda name, x: None) -> Array:
         """``x`` [batch, tokens, hidden] after ``layer``."""
         names = self.decoder.names
-        attended = self._attention(self._norm(x, names.norm1, layer), layer, watch)
+        with alone():  # a head's products are small
+            attended = self._attention(self._norm(x, names.norm1, layer), layer, watch)
         if names.after_attention:
             attended = self._norm(attended, names.after_attention, layer)
         before = x if self.decoder.parallel else x + attended

@@ -9,6 +9,7 @@ import numpy as np
 from edgepack.formats.onnx.decoder import gptq
 from edgepack.formats.onnx.graph import Array
 from edgepack.original.decoder import Reference
+from edgepack.parallel import alone
 
 _ENOUGH = 32  # sequences; the gain of more is lost in the noise
 
@@ -34,7 +35,8 @@ class Calibration:
             return None
         while self._reached < int(name.split(".")[1]):
             self._advance()
-        return gptq.factors(self._sums.pop(name))
+        with alone():
+            return gptq.factors(self._sums.pop(name))
 
     def _advance(self) -> None:
         self._reached += 1
