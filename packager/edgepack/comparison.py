@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -28,13 +27,6 @@ _STATISTICS = {
     "top1": ("mean",),
     "kl": ("mean", "median", "p99"),
     "greedy": ("mean", "min"),
-}
-REDUCE: dict[str, Callable[[Array], Any]] = {
-    "mean": np.mean,
-    "min": np.min,
-    "max": np.max,
-    "median": np.median,
-    "p99": partial(np.percentile, q=99),
 }
 
 
@@ -92,7 +84,7 @@ def _figures(
     return tuple(
         Accuracy(
             metric=f"{name}_{statistic}",
-            packed=float(REDUCE[statistic](values)),
+            packed=float(measures.REDUCE[statistic](values)),
             floor=floors.get(f"{name}_{statistic}"),
             samples=len(values),
             data=data or "edgepack's own inputs",

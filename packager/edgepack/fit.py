@@ -15,7 +15,7 @@ from typing import Any
 from edgepack import decoders
 from edgepack.decoders import Decoder
 from edgepack.errors import DoesNotFit
-from edgepack.records import Recipe, Source, Target
+from edgepack.records import FINER, Recipe, Source, Target
 from edgepack.units import size
 
 RUNTIME = 60_000_000  # bytes: onnxruntime's libraries and arenas for a small model, measured on Linux
@@ -23,7 +23,6 @@ PROMPT = 256  # tokens of a prompt that are in the works at once, at most
 _FLOAT = 4  # bytes
 _SCALE_BITS = 32
 _PACKED_BITS = 64  # of a block's scale and sum, as MatMulNBits holds them in memory
-_FINER = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,12 +111,10 @@ def _decoder(decoder: Decoder, recipe: Recipe, context: int) -> Estimate:
 
 def _held(parameters: int, recipe: Recipe, role: str) -> int:
     """Bytes of a weight in memory; 16-bit floats are widened when they are loaded."""
-    bits = recipe.embedding_bits if role == "embedding" else recipe.weight_bits
-    part = {"qkv": "attention", "out": "attention", "inner": "mlp", "down": "mlp"}.get(role, role)
-    if bits > _FINER:
+    bits = recipe.bits(role)
+    if bits > FINER:
         return parameters * _FLOAT
-    finer = role in recipe.finer or part in recipe.finer
-    return int(parameters * (max(bits, _FINER if finer else 0) + _PACKED_BITS / (recipe.block_size or 32)) / 8)
+    return int(parameters * (bits + _PACKED_BITS / (recipe.block_size or 32)) / 8)
 
 
 def _weights(source: Source, recipe: Recipe, config: Mapping[str, Any]) -> int:

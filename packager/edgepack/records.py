@@ -47,6 +47,11 @@ class TensorSpec:
     shape: tuple[int | str, ...]
 
 
+FINER = 8  # bits of the parts that a recipe keeps finer
+# The component that a role belongs to, where it has another name
+PARTS = {"qkv": "attention", "out": "attention", "inner": "mlp", "down": "mlp", "positions": "embedding"}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """How the weights (and activations) are compressed.
@@ -63,6 +68,12 @@ class Recipe:
     smooth: bool = False  # move the outliers of activations into the weights (SmoothQuant)
     finer: tuple[str, ...] = ()  # what keeps 8 bits: attention, mlp, embedding, head, other; qkv, out, inner, down
     min_coverage: float = 0.0  # of the weights' parameters, 0..1
+
+    def bits(self, role: str) -> int:
+        """Of a language model's weight: embedding (head, where it is one), positions, qkv, out, inner, down or head."""
+        stated = self.embedding_bits if role == "embedding" else self.weight_bits
+        finer = role == "positions" or role in self.finer or PARTS.get(role) in self.finer
+        return max(stated, FINER) if finer else stated
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -40,6 +40,7 @@ from typing import Any
 
 from edgepack.data import DataSpec
 from edgepack.errors import ProjectError, nearest
+from edgepack.metrics.agreement import REDUCE
 from edgepack.metrics.tasks import LESS_IS_BETTER
 from edgepack.records import Accuracy, NotMeasured, Timing
 from edgepack.units import parse_size
@@ -54,7 +55,6 @@ _OPTIONS = {
     "latency": {"input", "percentile"},
     "golden": set[str](),
 }
-STATISTICS = ("mean", "min", "max", "median", "p99")
 _BYTES = {"size", "memory"}
 _SECONDS = {"load", "latency"}
 
@@ -182,8 +182,8 @@ def _check(entry: Mapping[str, Any], place: str, root: Path) -> Check:
         raise ProjectError(f"{place} has no limit", hint=f"give one of {', '.join(LIMITS)}")
     if kind in ("agreement", "metric") and "metric" not in entry:
         raise ProjectError(f"{place} names no metric")
-    if entry.get("statistic", "mean") not in STATISTICS:
-        raise ProjectError(f"{place}: no statistic {entry['statistic']!r}", hint=f"known: {', '.join(STATISTICS)}")
+    if entry.get("statistic", "mean") not in REDUCE:
+        raise ProjectError(f"{place}: no statistic {entry['statistic']!r}", hint=f"known: {', '.join(REDUCE)}")
     if kind == "metric" and "data" not in entry:
         raise ProjectError(f"{place} names no data", hint='for example data = { path = "pairs.csv" }')
     return Check(

@@ -135,8 +135,8 @@ def _show_plans(plans: list[pipeline.Plan], json: bool) -> None:
         )
         return
     generates = any(plan.need.read for plan in plans)
-    more = ["context", "key-value cache", "tokens/s (an estimate)"] if generates else []
-    head = ["bundle", "recipe", "weights", *more[1:2], "activations", "in all", "the target gives", *more[::2]]
+    cache, pace = (["key-value cache"], ["context", "tokens/s (an estimate)"]) if generates else ([], [])
+    head = ["bundle", "recipe", "weights", *cache, "activations", "in all", "the target gives", *pace]
     show.table("estimated memory", Table(head, [_plan_row(p, generates) for p in plans], [p.fits for p in plans]))
 
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from edgepack import weights
 from edgepack.decoders import Decoder
 from edgepack.errors import DamagedWeights
+from edgepack.runtime.types import Array
 from edgepack.weights import Stored
 
-Array = np.ndarray[Any, Any]
 _AGAIN = "the checkpoint and its config.json do not belong together, or a file is missing"
 
 

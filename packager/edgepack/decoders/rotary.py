@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
 from edgepack.decoders import Rotary
 from edgepack.errors import UnsupportedModel
-
-Array = np.ndarray[Any, Any]
+from edgepack.runtime.types import Array
 
 
 def tables(rotary: Rotary, context: int) -> tuple[Array, Array]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,13 @@ MEASURES: dict[str, Callable[[Array, Array], float]] = {
     "kl": kl,
 }
 LESS_IS_BETTER = {"max_error", "kl"}
+REDUCE: dict[str, Callable[[Array], Any]] = {
+    "mean": np.mean,
+    "min": np.min,
+    "max": np.max,
+    "median": np.median,
+    "p99": partial(np.percentile, q=99),
+}
 
 
 def per_sample(names: Sequence[str], original: Sequence[Array], packed: Sequence[Array]) -> dict[str, Array]:

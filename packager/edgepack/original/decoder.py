@@ -55,6 +55,10 @@ class Reference:
             x = self.layer(x, layer)
         self._known.append((ids, self._norm(x, self.decoder.names.final, 0)))
 
+    def knows(self, row: Array) -> bool:
+        """Whether the states of a text, int64 [tokens], are remembered."""
+        return self._recalled(row) is not None
+
     def _recalled(self, row: Array) -> Array | None:
         """The states of one text. A state depends on earlier tokens alone: the beginning of a known text is known."""
         for ids, states in self._known:
@@ -191,10 +195,16 @@ def open_module(source: Source, task: ModuleType) -> Reference:
 
 
 def learn(module: Reference, feeds: Sequence[Mapping[str, Array]]) -> None:
-    """Run over the ids of ``feeds``, each text once and those of one length together."""
-    texts = {tuple(row): row for feed in feeds for row in feed["input_ids"]}
-    for length in sorted({len(text) for text in texts}, reverse=True):
-        module.learn(np.stack([row for text, row in texts.items() if len(text) == length]))
+    """Run over the ids of ``feeds`` that are not known, each text once, longest first."""
+    texts = {tuple(row): row[None] for feed in feeds for row in feed["input_ids"]}
+    for batch in reversed(together([row for row in texts.values() if not module.knows(row[0])])):
+        module.learn(batch)
+
+
+def together(texts: Sequence[Array]) -> list[Array]:
+    """Batches of ids [texts, tokens], joined by length, so that a weight is read once for all of one length."""
+    lengths = sorted({batch.shape[1] for batch in texts})
+    return [np.concatenate([batch for batch in texts if batch.shape[1] == length]) for length in lengths]
 
 
 def run(module: Reference, feeds: Mapping[str, Array]) -> Outputs:

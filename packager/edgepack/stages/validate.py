@@ -8,6 +8,7 @@ from typing import Any
 
 from edgepack import comparison, plugins, suites
 from edgepack.errors import UsageError
+from edgepack.metrics.agreement import REDUCE
 from edgepack.original import Original
 from edgepack.records import Accuracy, NotMeasured, Timing, Where
 from edgepack.runtime import clock, golden, machine
@@ -107,7 +108,7 @@ def _agreement(bench: _Bench, check: Check) -> CheckResult:
         bench.accuracy += agreed.accuracy
         bench.samples |= {name: [float(v) for v in values] for name, values in agreed.samples.items()}
     values = bench.agreed[key].samples[check.metric]
-    return suites.judge(check, float(comparison.REDUCE[check.statistic](values)), None)
+    return suites.judge(check, float(REDUCE[check.statistic](values)), None)
 
 
 def _metric(bench: _Bench, check: Check) -> CheckResult:

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-import numpy as np
 import onnx_ir as ir
 
-Array = np.ndarray[Any, Any]
-CONTRIB = "com.microsoft"
+from edgepack.formats.onnx.graph import CONTRIB, Array
 
 
 class Builder:

@@ -8,7 +8,7 @@ import numpy as np
 
 from edgepack.formats.onnx.decoder import gptq
 from edgepack.formats.onnx.graph import Array
-from edgepack.original.decoder import Reference
+from edgepack.original.decoder import Reference, together
 from edgepack.parallel import alone
 
 _ENOUGH = 32  # sequences; the gain of more is lost in the noise
@@ -23,7 +23,7 @@ class Calibration:
 
     def __init__(self, reference: Reference, ids: Sequence[Array], width: int) -> None:
         self._reference, self._width = reference, max(width, gptq.STRETCH)
-        self._ids = _joined(ids[:_ENOUGH])
+        self._ids = together(ids[:_ENOUGH])
         self._states = [np.empty(0)] * len(self._ids)
         self._tokens = sum(batch.size for batch in self._ids)
         self._reached = -1
@@ -49,9 +49,3 @@ class Calibration:
         rows = x.reshape(-1, x.shape[-1])
         share = gptq.covariance(rows, self._width) * np.float32(len(rows) / self._tokens)
         self._sums[name] = self._sums[name] + share if name in self._sums else share
-
-
-def _joined(ids: Sequence[Array]) -> list[Array]:
-    """Sequences of one length in one batch, so that a weight is read once for all of them."""
-    lengths = sorted({batch.shape[1] for batch in ids})
-    return [np.concatenate([batch for batch in ids if batch.shape[1] == length]) for length in lengths]

@@ -14,8 +14,9 @@ from edgepack.decoders import Decoder
 from edgepack.decoders.checkpoint import Checkpoint, Matrix
 from edgepack.decoders.rotary import tables
 from edgepack.errors import UnsupportedModel
-from edgepack.formats.onnx.decoder.builder import CONTRIB, Builder
+from edgepack.formats.onnx.decoder.builder import Builder
 from edgepack.formats.onnx.decoder.weights import Weights
+from edgepack.formats.onnx.graph import CONTRIB
 
 FLOAT, INT64, INT32 = ir.DataType.FLOAT, ir.DataType.INT64, ir.DataType.INT32
 _TO_THE_END = np.iinfo(np.int64).max
@@ -28,6 +29,7 @@ class Emitter:
     def __init__(self, builder: Builder, checkpoint: Checkpoint, weights: Weights, context: int) -> None:
         self.g, self.checkpoint, self.weights, self.context = builder, checkpoint, weights, context
         self.d: Decoder = checkpoint.decoder
+        self._turns: dict[str, tuple[ir.Value, ...]] = {}
         self._norm_op = "SimplifiedLayerNormalization" if self.d.norm.kind == "rms" else "LayerNormalization"
 
     def emit(self) -> None:
@@ -126,10 +128,12 @@ class Emitter:
         if rotary is None:
             return ()
         kind = "local" if rotary is self.d.local_rotary else "rotary"
-        cos, sin = tables(rotary, self.context)
-        more = ((0, 0), (0, _whole(cos.shape[1]) - cos.shape[1]))  # dimensions that do not turn
-        cos, sin = np.pad(cos, more, constant_values=1.0), np.pad(sin, more)
-        return self.weights.plain(f"{kind}.cos", cos, made=True), self.weights.plain(f"{kind}.sin", sin, made=True)
+        if kind not in self._turns:
+            cos, sin = tables(rotary, self.context)
+            more = ((0, 0), (0, _whole(cos.shape[1]) - cos.shape[1]))  # dimensions that do not turn
+            made = {"cos": np.pad(cos, more, constant_values=1.0), "sin": np.pad(sin, more)}
+            self._turns[kind] = tuple(self.weights.plain(f"{kind}.{part}", made[part], made=True) for part in made)
+        return self._turns[kind]
 
     def _turnable(self, qkv: Matrix, layer: int) -> Matrix:
         """GroupQueryAttention turns multiples of eight pairs (i, i + n); others are moved into such places.
@@ -166,9 +170,9 @@ class Emitter:
         kind, name = self.d.activation, f"{name}.activated"
         if kind == "silu":  # x sigmoid(x)
             return self.g.op("QuickGelu", x, name=name, domain=CONTRIB, alpha=1.0)
-        return (
-            self.g.op("Relu", x, name=name) if kind == "relu" else self.g.op(_GELUS[kind], x, name=name, domain=CONTRIB)
-        )
+        if kind == "relu":
+            return self.g.op("Relu", x, name=name)
+        return self.g.op(_GELUS[kind], x, name=name, domain=CONTRIB)
 
     def _norm(self, x: ir.Value, path: str, layer: int) -> ir.Value:
         name, weights = self._norm_weights(path, layer)

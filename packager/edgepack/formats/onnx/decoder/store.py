@@ -6,12 +6,13 @@ import math
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import onnx_ir as ir
 
-Array = np.ndarray[Any, Any]
+from edgepack.formats.onnx.graph import Array
+
 _PAGE, _LINE = 4096, 64  # bytes; runtimes map a large tensor where it begins with a page
 _LARGE = 1 << 16
 

@@ -6,9 +6,9 @@ import numpy as np
 import onnx_ir as ir
 
 from edgepack.decoders.checkpoint import Matrix
-from edgepack.formats.onnx.decoder.builder import CONTRIB, Builder
+from edgepack.formats.onnx.decoder.builder import Builder
 from edgepack.formats.onnx.decoder.writer import Rounded, Writer
-from edgepack.formats.onnx.graph import Array
+from edgepack.formats.onnx.graph import CONTRIB, Array
 
 _ACCURACY_LEVEL = 4  # of MatMulNBits: multiply in int8, which Arm and x86 do fastest
 
@@ -37,7 +37,7 @@ class Weights:
                 "MatMulNBits", x, *inputs, name=f"{name}.product", domain=CONTRIB, K=written.shape[1],
                 N=written.shape[0], bits=written.bits, block_size=written.size, accuracy_level=_ACCURACY_LEVEL,
             )  # fmt: skip
-        weight = self._float(self.g.stored(written), name)
+        weight = self._float(self.g.stored(written), written, name)
         product = self.g.op("FusedMatMul", x, weight, name=f"{name}.product", domain=CONTRIB, transB=1)
         return product if bias is None else self.g.op("Add", product, bias, name=f"{name}.sum")
 
@@ -45,7 +45,7 @@ class Weights:
         """The rows of ``ids``."""
         written = self.writer.matrix(matrix, name)
         if not isinstance(written, Rounded):
-            return self._float(self.g.op("Gather", self.g.stored(written), ids, name=name, axis=0), name)
+            return self._float(self.g.op("Gather", self.g.stored(written), ids, name=name, axis=0), written, name)
         flat = (written.shape[0], written.padded * written.bits // 8)
         rows = self.g.op(
             "GatherBlockQuantized",
@@ -57,9 +57,8 @@ class Weights:
         rows = self._cast(rows, name)
         return rows if written.padded == written.shape[1] else self._cut(rows, written.shape[1], name)
 
-    def _float(self, value: ir.Value, name: str) -> ir.Value:
-        half = self.writer.recipe.weight_bits == 16
-        return self._cast(value, name) if half else value
+    def _float(self, value: ir.Value, written: ir.ExternalTensor, name: str) -> ir.Value:
+        return self._cast(value, name) if written.dtype == ir.DataType.FLOAT16 else value
 
     def _cast(self, value: ir.Value, name: str) -> ir.Value:
         """As float32. Runtimes do it once, when they load the model, where the value is a constant."""

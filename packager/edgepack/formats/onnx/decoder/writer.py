@@ -16,12 +16,10 @@ from edgepack.formats.onnx.decoder.store import Store
 from edgepack.formats.onnx.graph import Array
 from edgepack.formats.onnx.rounding import blocks
 from edgepack.parallel import in_parts
-from edgepack.records import Component, Coverage, Recipe
+from edgepack.records import FINER, PARTS, Component, Coverage, Recipe
 
 _VALUES = 1 << 20  # of a weight that a thread holds at once
-_FINER = 8  # bits of the parts that a recipe keeps finer
 _SMALLEST = 16  # block
-_PARTS = {"qkv": "attention", "out": "attention", "inner": "mlp", "down": "mlp", "positions": "embedding"}
 _FLOATS = {32: (ir.DataType.FLOAT, np.float32), 16: (ir.DataType.FLOAT16, np.float16)}
 
 
@@ -76,8 +74,9 @@ class Writer:
         if matrix.name in self._matrices:
             return self._matrices[matrix.name]
         role = name.rsplit(".", 1)[-1]
-        bits, part = self._bits(role), _PARTS.get(role, role)
-        written = self._rounded(matrix, name, bits) if bits <= _FINER else self._float(matrix, name, bits)
+        bits = self.recipe.bits("head" if role == "embedding" and self.tied else role)
+        part = PARTS.get(role, role)
+        written = self._rounded(matrix, name, bits) if bits <= FINER else self._float(matrix, name, bits)
         self._matrices[matrix.name] = written
         size = matrix.shape[0] * matrix.shape[1]
         self._parameters[part] += size
@@ -85,12 +84,6 @@ class Writer:
         stored = (written.values, written.scale) if isinstance(written, Rounded) else (written,)
         self._bytes[part] += sum(tensor.nbytes for tensor in stored)
         return written
-
-    def _bits(self, role: str) -> int:
-        role = "head" if role == "embedding" and self.tied else role
-        bits = self.recipe.embedding_bits if role == "embedding" else self.recipe.weight_bits
-        finer = role == "positions" or role in self.recipe.finer or _PARTS.get(role) in self.recipe.finer
-        return max(bits, _FINER) if finer else bits
 
     def _float(self, matrix: Matrix, name: str, bits: int) -> ir.ExternalTensor:
         kind, dtype = _FLOATS[bits]
@@ -103,7 +96,7 @@ class Writer:
 
     def _rounded(self, matrix: Matrix, name: str, bits: int) -> Rounded:
         size = _block_size(matrix.shape[1], self.recipe.block_size, bits)
-        factors = self.calibration.factors(name) if bits < _FINER else None
+        factors = self.calibration.factors(name) if bits < FINER else None
         scales: list[Array] = []
 
         def made(start: int, stop: int) -> tuple[Array, Array]:
