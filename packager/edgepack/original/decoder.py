@@ -7,7 +7,8 @@ sequences pass through one layer before the next is read.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from types import ModuleType
 from typing import Any
 
@@ -23,7 +24,7 @@ from edgepack.tasks import table
 
 Watch = Callable[[str, Array], None]  # told the name of a product and what enters it, [batch, tokens, width]
 _VALUES = 1 << 20  # of a weight that are held at once
-_REMEMBERED = 4  # calls, whose texts need no second run
+_REMEMBERED = 4  # walks, whose texts need no second run
 _NEVER = np.float32(-1e30)  # a score that no softmax sees
 
 
@@ -32,7 +33,8 @@ class Reference:
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.checkpoint, self.decoder = checkpoint, checkpoint.decoder
-        self._known: deque[tuple[Array, Array]] = deque(maxlen=_REMEMBERED)
+        self._known: deque[list[tuple[Array, Array]]] = deque(maxlen=_REMEMBERED)
+        self._expected: dict[tuple[int, ...], Array] = {}
 
     def logits(self, ids: Array, *, start: int = 0) -> Array:
         """float32 [batch, tokens, vocabulary] for int64 ``ids`` [batch, tokens], from the token ``start`` on."""
@@ -42,26 +44,36 @@ class Reference:
 
     def hidden(self, ids: Array) -> Array:
         """What the head reads, float32 [batch, tokens, hidden]."""
-        found = [self._recalled(row) for row in ids]
-        if any(row is None for row in found):
-            self.learn(ids)
-            found = [self._recalled(row) for row in ids]
-        return np.stack([row for row in found if row is not None])
+        self.expect(ids)
+        if any(self._recalled(row) is None for row in ids):
+            deque(self.walk(), maxlen=0)
+        return np.stack([row for row in map(self._recalled, ids) if row is not None])
 
-    def learn(self, ids: Array) -> None:
-        """Run over ``ids`` [batch, tokens] and remember the states."""
-        x = self.embedded(ids)
+    def expect(self, texts: Iterable[Array]) -> None:
+        """Texts, int64 [tokens] each, that will be asked for: the next walk takes along those that are not known."""
+        self._expected |= {tuple(text): text for text in texts if self._recalled(text) is None}
+
+    def walk(self, watched: Sequence[Array] = (), watch: Watch = lambda name, x: None) -> Iterator[int]:
+        """Run all texts that are expected through the layers, together so that each weight is read once; then known.
+
+        Yields each layer's number when it is done. ``watch`` is told what ``watched``, int64 [batch, tokens] each,
+        gives; they run along and are not remembered.
+        """
+        batches = _batches([row for batch in watched for row in batch], list(self._expected.values()))
+        states = [self.embedded(ids) for ids, _ in batches]
         for layer in range(self.decoder.layers):
-            x = self.layer(x, layer)
-        self._known.append((ids, self._norm(x, self.decoder.names.final, 0)))
-
-    def knows(self, row: Array) -> bool:
-        """Whether the states of a text, int64 [tokens], are remembered."""
-        return self._recalled(row) is not None
+            for place, (_, count) in enumerate(batches):
+                states[place] = self.layer(states[place], layer, _first(count, watch))
+            if layer == self.decoder.layers - 1:
+                final = self.decoder.names.final
+                new = [(ids[n:], self._norm(x[n:], final, 0)) for (ids, n), x in zip(batches, states, strict=True)]
+                self._known.append([(ids, state) for ids, state in new if len(ids)])
+                self._expected.clear()
+            yield layer
 
     def _recalled(self, row: Array) -> Array | None:
         """The states of one text. A state depends on earlier tokens alone: the beginning of a known text is known."""
-        for ids, states in self._known:
+        for ids, states in chain.from_iterable(self._known):
             same = [len(row) <= ids.shape[1] and np.array_equal(known[: len(row)], row) for known in ids]
             if any(same):
                 return np.asarray(states[same.index(True)][: len(row)])
@@ -140,6 +152,21 @@ class Reference:
         return x if bias is None else x + bias
 
 
+def _batches(watched: Sequence[Array], expected: Sequence[Array]) -> list[tuple[Array, int]]:
+    """Ids [texts, tokens] by length, and how many of them, which come first, are watched."""
+    texts = [*watched, *expected]
+    found = []
+    for length in sorted({len(text) for text in texts}):
+        alike = np.stack([text for text in texts if len(text) == length])
+        found.append((alike, sum(len(text) == length for text in watched)))
+    return found
+
+
+def _first(count: int, watch: Watch) -> Watch:
+    """``watch``, told of the first ``count`` texts of a batch."""
+    return (lambda name, x: watch(name, x[:count])) if count else (lambda name, x: None)
+
+
 def _product(x: Array, matrix: Matrix) -> Array:
     """X W^T + b, the weight read in pieces."""
     flat = x.reshape(-1, x.shape[-1])
@@ -195,16 +222,8 @@ def open_module(source: Source, task: ModuleType) -> Reference:
 
 
 def learn(module: Reference, feeds: Sequence[Mapping[str, Array]]) -> None:
-    """Run over the ids of ``feeds`` that are not known, each text once, longest first."""
-    texts = {tuple(row): row[None] for feed in feeds for row in feed["input_ids"]}
-    for batch in reversed(together([row for row in texts.values() if not module.knows(row[0])])):
-        module.learn(batch)
-
-
-def together(texts: Sequence[Array]) -> list[Array]:
-    """Batches of ids [texts, tokens], joined by length, so that a weight is read once for all of one length."""
-    lengths = sorted({batch.shape[1] for batch in texts})
-    return [np.concatenate([batch for batch in texts if batch.shape[1] == length]) for length in lengths]
+    """Expect the ids of ``feeds``: they run together, when the first is asked for or on a walk of the calibration's."""
+    module.expect(row for feed in feeds for row in feed["input_ids"])
 
 
 def run(module: Reference, feeds: Mapping[str, Array]) -> Outputs:

@@ -30,7 +30,7 @@ _SHORT = 256  # tokens of context that --fit does not go below
 _LEAST = 8
 _GREEDY = 32  # tokens
 # Windows of edgepack's texts: each takes the whole model's arithmetic, and release suites bring texts of their own.
-_ENOUGH = {"calibration": 4, "agreement": 2}
+_ENOUGH = {"calibration": 2, "agreement": 1}
 _WINDOW = 512  # tokens that perplexity is measured with, at most the context; half of each window is new
 
 

@@ -92,21 +92,30 @@ def blocks(matrix: Array, bits: int, size: int, importance: Array | None = None)
 
 
 def _searched(padded: Array, plain: Array, half: int, weights: Array | None) -> tuple[Array, Array]:
-    best, scale = np.zeros_like(padded), plain.copy()
-    least = np.full(plain.shape, np.inf, np.float32)
+    """Integers and scales of least squared error.
+
+    For given integers q the best scale is sum x q / sum q^2, and leaves the error sum x^2 - (sum x q)^2 / sum q^2: the
+    largest second term wins.
+    """
+    weighted = padded if weights is None else padded * weights
+    centred = np.empty_like(padded)
+
+    def fit(tried: Array) -> tuple[Array, Array]:
+        np.divide(padded, tried[..., None], out=centred)
+        np.rint(centred, out=centred)
+        np.clip(centred, -half, half - 1, out=centred)
+        along = np.einsum("rbs,rbs->rb", weighted, centred)
+        own = centred if weights is None else centred * weights
+        return along, np.maximum(np.einsum("rbs,rbs->rb", own, centred), _TINY)
+
+    best, most = plain, np.full(plain.shape, -1.0, np.float32)
     for factor in _SEARCH:
-        tried = plain * factor
-        centred = np.clip(np.round(padded / tried[..., None]), -half, half - 1)
-        weighted = centred if weights is None else centred * weights
-        norm = np.einsum("rbs,rbs->rb", weighted, centred)
-        fitted = np.where(norm > 0, np.einsum("rbs,rbs->rb", weighted, padded) / np.maximum(norm, _TINY), tried)
-        gap = (fitted[..., None] * centred - padded) ** 2
-        error = gap.sum(axis=2) if weights is None else np.einsum("rbs,xbs->rb", gap, weights)
-        better = error < least
-        least = np.where(better, error, least)
-        scale = np.where(better, fitted, scale).astype(np.float32)
-        best = np.where(better[..., None], centred, best)
-    return best, scale
+        along, norm = fit(plain * factor)
+        gain = along * along / norm
+        better = gain > most
+        most, best = np.where(better, gain, most), np.where(better, plain * factor, best)
+    along, norm = fit(best)
+    return centred, np.where(along != 0, along / norm, best).astype(np.float32)
 
 
 def _padded(matrix: Array, size: int) -> Array:

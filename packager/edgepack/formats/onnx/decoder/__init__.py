@@ -45,9 +45,8 @@ class Described:
         builder, checkpoint = Builder(), self.reference.checkpoint
         ids = [feeds["input_ids"] for feeds in calibration]
         with Store(out.with_name(f"{out.name}_data")) as store:
-            writer = Writer(
-                store, recipe, Calibration(self.reference, ids, recipe.block_size), tied=checkpoint.decoder.tied
-            )
+            calibrated = Calibration(self.reference, ids, recipe.block_size) if ids else None
+            writer = Writer(store, recipe, calibrated, tied=checkpoint.decoder.tied)
             Emitter(builder, checkpoint, Weights(builder, writer), self.context).emit()
         version = importlib.metadata.version("edgepack")
         name = checkpoint.decoder.model_type

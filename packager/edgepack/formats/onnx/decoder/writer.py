@@ -42,7 +42,7 @@ class Rounded:
 class Writer:
     """Writes weights as ``recipe`` says. ``tied``: the embedding is the head too, so it is kept as fine as one."""
 
-    def __init__(self, store: Store, recipe: Recipe, calibration: Calibration, *, tied: bool) -> None:
+    def __init__(self, store: Store, recipe: Recipe, calibration: Calibration | None, *, tied: bool) -> None:
         self.store, self.recipe, self.calibration, self.tied = store, recipe, calibration, tied
         self._matrices: dict[str, Rounded | ir.ExternalTensor] = {}
         self._parameters: dict[str, int] = defaultdict(int)
@@ -96,12 +96,12 @@ class Writer:
 
     def _rounded(self, matrix: Matrix, name: str, bits: int) -> Rounded:
         size = _block_size(matrix.shape[1], self.recipe.block_size, bits)
-        factors = self.calibration.factors(name) if bits < FINER else None
+        shares = self.calibration.feedback(name) if self.calibration and bits < FINER else None
         scales: list[Array] = []
 
         def made(start: int, stop: int) -> tuple[Array, Array]:
             rows = matrix.rows(start, stop)
-            rounded = blocks(rows, bits, size) if factors is None else gptq.rounded(rows, bits, size, factors)
+            rounded = blocks(rows, bits, size) if shares is None else gptq.rounded(rows, bits, size, shares)
             return rounded.packed(), rounded.scale.astype(np.float16)
 
         def values() -> Iterator[Array]:

@@ -20,6 +20,7 @@ from edgepack.original.decoder import Reference
 
 from .conftest import Write, ids_of, recipe
 
+_FEW = 12  # tokens
 _CLOSE = 1e-3  # float32 sums of states that came through several layers
 
 
@@ -51,8 +52,8 @@ def nearest(weight: np.ndarray, size: int) -> Blocks:
 @pytest.mark.parametrize("size", [16, 32, 128])
 def test_it_beats_rounding_to_the_nearest(width: int, size: int) -> None:
     weight, x = matrix(64, width), inputs(width)
-    upper = gptq.factors(gptq.covariance(x[:2000], gptq.STRETCH))
-    made, unseen = gptq.rounded(weight, 4, size, upper), x[2000:]
+    shares = gptq.feedback(gptq.covariance(x[:2000], gptq.STRETCH))
+    made, unseen = gptq.rounded(weight, 4, size, shares), x[2000:]
     assert made.values.shape == (64, -(-width // size), size)
     assert made.restored().shape == weight.shape
     # 0.29 to 0.75 were measured; blocks of 128 gain least, for one scale serves the whole stretch
@@ -62,7 +63,7 @@ def test_it_beats_rounding_to_the_nearest(width: int, size: int) -> None:
 def test_inputs_that_do_not_vary_together_gain_nothing_and_lose_nothing() -> None:
     weight = matrix(64, 128)
     even = np.eye(128, dtype=np.float32)[None]
-    made = gptq.rounded(weight, 4, 32, gptq.factors(even))
+    made = gptq.rounded(weight, 4, 32, gptq.feedback(even))
     # what is left is the choice of scales, in three steps instead of nine
     ratio = ((made.restored() - weight) ** 2).sum() / ((blocks(weight, 4, 32).restored() - weight) ** 2).sum()
     assert 1 <= ratio < 1.15
@@ -72,7 +73,7 @@ def test_inputs_that_do_not_vary_together_gain_nothing_and_lose_nothing() -> Non
 def test_values_and_scales_are_what_the_file_holds(size: int) -> None:
     weight = matrix(32, 200) * np.float32(3e-4)
     weight[3], weight[5, :40], weight[7] = 0, 0, weight[7] * 1e-5
-    made = gptq.rounded(weight, 4, size, gptq.factors(gptq.covariance(inputs(200), gptq.STRETCH)))
+    made = gptq.rounded(weight, 4, size, gptq.feedback(gptq.covariance(inputs(200), gptq.STRETCH)))
     assert made.values.dtype == np.uint8
     assert made.values.max() <= 15
     assert made.scale.dtype == np.float32
@@ -85,11 +86,11 @@ def test_values_and_scales_are_what_the_file_holds(size: int) -> None:
 def test_inputs_that_are_always_zero() -> None:
     x = inputs(160)
     x[:, [0, 5, 80]] = 0
-    upper = gptq.factors(gptq.covariance(x, gptq.STRETCH))
-    assert np.isfinite(upper).all()
-    assert np.isfinite(gptq.rounded(matrix(16, 160), 4, 32, upper).restored()).all()
-    nothing = gptq.factors(gptq.covariance(np.zeros((8, 160), np.float32), gptq.STRETCH))
-    assert np.isfinite(nothing).all()
+    shares = gptq.feedback(gptq.covariance(x, gptq.STRETCH))
+    assert all(np.isfinite(share).all() for share in shares)
+    assert np.isfinite(gptq.rounded(matrix(16, 160), 4, 32, shares).restored()).all()
+    nothing = gptq.feedback(gptq.covariance(np.zeros((8, 160), np.float32), gptq.STRETCH))
+    assert all(np.isfinite(share).all() for share in nothing)
 
 
 def test_the_covariance_is_by_stretch() -> None:
@@ -113,14 +114,16 @@ def test_calibration_sees_what_enters_each_product(tmp_path: Path) -> None:
     texts = [ids_of(1, 20), ids_of(1, 20, seed=4), ids_of(1, 9, seed=5)]
     seen = watched(original, texts)
     calibration = Calibration(Reference(Checkpoint(folder, describe(config_of(folder)))), texts, 32)
-    assert calibration.factors("embedding") is None
+    assert calibration.feedback("embedding") is None
     for layer in range(3):
         for name, path in PRODUCTS.items():
-            found = calibration.factors(f"layers.{layer}.{name}")
+            found = calibration.feedback(f"layers.{layer}.{name}")
             assert found is not None
-            wanted = gptq.factors(gptq.covariance(seen[f"model.layers.{layer}.{path}"], gptq.STRETCH))
-            assert np.abs(found - wanted).max() <= _CLOSE * np.abs(wanted).max()
-    assert calibration.factors("head") is None
+            wanted = gptq.feedback(gptq.covariance(seen[f"model.layers.{layer}.{path}"], gptq.STRETCH))
+            assert len(found) == len(wanted)
+            for own, other in zip(found, wanted, strict=True):
+                assert np.abs(own - other).max() <= _CLOSE * np.abs(other).max()
+    assert calibration.feedback("head") is None
 
 
 def watched(original: Any, texts: list[np.ndarray]) -> dict[str, np.ndarray]:
@@ -139,17 +142,12 @@ def watched(original: Any, texts: list[np.ndarray]) -> dict[str, np.ndarray]:
     return {name: np.concatenate(parts) for name, parts in seen.items()}
 
 
-def test_without_texts_there_is_nothing_to_weigh_by(folder_of: Callable[[str], Path]) -> None:
-    folder = folder_of("llama")
-    calibration = Calibration(Reference(Checkpoint(folder, describe(config_of(folder)))), [], 32)
-    assert calibration.factors("layers.0.attention.qkv") is None
-
-
 def test_a_calibrated_graph_is_nearer_to_the_original(folder_of: Callable[[str], Path], write: Write) -> None:
-    folder, ids = folder_of("llama"), ids_of(6, 48, seed=8)
-    texts = [ids_of(1, 48, seed=seed) for seed in range(20, 40)]
+    # a few tokens that come again and again: states vary together, as those of real texts do
+    folder, ids = folder_of("llama"), ids_of(6, 48, seed=8) % _FEW
+    texts = [ids_of(1, 48, seed=seed) % _FEW for seed in range(20, 40)]
     plain = write(folder, recipe("int4"))
     true = plain.reference.logits(ids)
     gap = np.abs(plain.logits(ids) - true).mean()
     calibrated = write(folder, recipe("int4"), texts)
-    assert np.abs(calibrated.logits(ids) - true).mean() < 0.98 * gap  # random tokens: there is little to gain
+    assert np.abs(calibrated.logits(ids) - true).mean() < 0.9 * gap

@@ -11,7 +11,6 @@ import pytest
 from edgepack import weights
 from edgepack.decoders.checkpoint import Matrix
 from edgepack.formats.onnx.decoder.builder import Builder
-from edgepack.formats.onnx.decoder.calibration import Calibration
 from edgepack.formats.onnx.decoder.store import Store
 from edgepack.formats.onnx.decoder.weights import Weights
 from edgepack.formats.onnx.decoder.writer import Rounded, Writer
@@ -35,7 +34,7 @@ def made(tmp_path: Path, width: int, bits: int) -> tuple[dict[str, np.ndarray], 
     recipe = Recipe(name="r", scheme="blocks", weight_bits=bits, embedding_bits=bits, block_size=128)
     builder = Builder()
     with Store(tmp_path / "m.onnx_data") as store:
-        used = Weights(builder, Writer(store, recipe, Calibration(None, [], 128), tied=False))
+        used = Weights(builder, Writer(store, recipe, None, tied=False))
         product = used.linear(builder.input("x", ir.DataType.FLOAT, ("n", width)), matrix, "out")
         rows = used.gather(builder.input("ids", ir.DataType.INT64, ("n",)), matrix, "embedding")
         stored = used.writer.matrix(matrix, "out")
