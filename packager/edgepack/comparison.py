@@ -16,7 +16,7 @@ from edgepack.metrics import bootstrap
 from edgepack.metrics import tasks as scores
 from edgepack.original import Original
 from edgepack.records import Accuracy, Where
-from edgepack.runtime.types import Array, Feeds, Run
+from edgepack.runtime.types import Array, Feeds, Runs
 
 _LEARNT = 64  # batches that pass through the original together
 # How per-sample values become one figure; cosines are judged by the mean and by the worst sample.
@@ -49,7 +49,7 @@ class Scores:
 
 def agreement(
     original: Original,
-    packed: Run,
+    packed: Runs,
     task: ModuleType,
     feeds: Sequence[Feeds],
     *,
@@ -63,8 +63,8 @@ def agreement(
         group = feeds[start : start + _LEARNT]
         original.learn(group)
         parts += [
-            measures.per_sample(task.MEASURES, task.rows(feed, original(feed)), task.rows(feed, packed(feed)))
-            for feed in group
+            measures.per_sample(task.MEASURES, task.rows(feed, original(feed)), task.rows(feed, outputs))
+            for feed, outputs in zip(group, packed.each(group), strict=True)
         ]
     samples = {name: np.concatenate([part[name] for part in parts]) for name in task.MEASURES}
     return Agreement(_figures(samples, floors, where, data), samples)

@@ -21,10 +21,13 @@ _THREADS = min(os.cpu_count() or 1, 8)
 
 def in_parts(step: Callable[[int, int], T], rows: int, at_once: int) -> Iterator[T]:
     """``step(start, stop)`` for each part of ``rows``, at most ``at_once`` in one; the results in order."""
+    parts = -(-rows // max(at_once, 1))
+    parts += -parts % _THREADS  # no thread waits for the last part of another
+    size = max(-(-rows // parts), 1)
     with alone(), ThreadPoolExecutor(_THREADS) as pool:
         waiting: deque[Future[T]] = deque()
-        for start in range(0, rows, max(at_once, 1)):
-            waiting.append(pool.submit(step, start, min(start + max(at_once, 1), rows)))
+        for start in range(0, rows, size):
+            waiting.append(pool.submit(step, start, min(start + size, rows)))
             if len(waiting) > _THREADS:
                 yield waiting.popleft().result()
         while waiting:

@@ -17,7 +17,6 @@ from edgepack.original import Original
 from edgepack.records import Accuracy, Artifact, Bundle, NotMeasured, Recipe, Source, Target, Timing
 from edgepack.runtime import machine, manifest, measurements
 from edgepack.runtime import model as task_model
-from edgepack.runtime.session import open_session
 from edgepack.runtime.types import Feeds
 from edgepack.stages import bench, convert, pack, resolve
 from edgepack.tasks import table
@@ -245,14 +244,14 @@ def _accuracy(
 ) -> tuple[tuple[Accuracy, ...], Mapping[str, Any]]:
     source, task, target = original.source, inputs.task, plan.target
     memory.release()  # what the conversion held, before the runtime allocates
-    session = open_session(artifact.path, target.profile.threads)
-    where = machine.where(session.threads, target.profile.isa)
+    packed = convert.opened(original, artifact, target)
+    where = machine.where(packed.threads, target.profile.isa)
     floors = target.floors.of(source.task)
-    agreed = comparison.agreement(original, session, task, inputs.agreement, floors=floors, where=where)
+    agreed = comparison.agreement(original, packed, task, inputs.agreement, floors=floors, where=where)
     if not inputs.rows or inputs.evaluation is None:
         unknown = Accuracy(metric=next(iter(task.METRICS)), packed=NotMeasured(reason="no [evaluation] data set"))
         return (*agreed.accuracy, unknown), agreed.samples
-    before, after = (task_model(source.task, run, source.path, dict(plan.processing)) for run in (original, session))
+    before, after = (task_model(source.task, run, source.path, dict(plan.processing)) for run in (original, packed))
     scores = comparison.metric(
         before, after, task, inputs.rows, name=inputs.evaluation.name, floors=floors, where=where
     )

@@ -1,4 +1,4 @@
-"""All about one file format in one place: a format has SUFFIX, ``prepare`` and ``tools``."""
+"""All about one file format in one place: a format has SUFFIX, ``prepare``, ``opened``, ``forms`` and ``tools``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from edgepack.records import Artifact, Recipe
+from edgepack.runtime.types import Runs as Runs
 
 
 class Prepared(Protocol):

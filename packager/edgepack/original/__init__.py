@@ -81,7 +81,7 @@ class Original:
         return {name: self._memory[f"{key}.{name}"] for name in names}
 
     def learn(self, feeds: Sequence[Mapping[str, np.ndarray]]) -> None:
-        """Remember the outputs for all of ``feeds``; a language model runs them together when the first is asked for."""
+        """Remember the outputs for all of ``feeds``; a language model runs them together, when one is asked for."""
         if not self.task.AUTO:
             plugins.load_module(self._engine).learn(self.module, feeds)
             return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +23,18 @@ _DTYPES = {
 class Session:
     """``session(feeds)`` runs the model; inputs the graph does not have are left out.
 
-    ``optional`` are the inputs with a default, which need no feeding.
+    ``optional`` are the inputs with a default, which need no feeding. ``graph`` is opened in place of the file's own
+    graph, with the weights that lie beside the file.
     """
 
-    def __init__(self, path: Path, threads: int) -> None:
+    def __init__(self, path: Path, threads: int, graph: bytes | None = None) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3  # errors only
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path.parent))
         try:
-            self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(graph or path, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime raises bare classes of its own for each kind of bad file
             line = str(error).splitlines()[0]
             raise BundleError(f"onnxruntime {onnxruntime.__version__} cannot open {path.name}: {line}") from error
@@ -56,6 +58,10 @@ class Session:
             return dict(zip(wanted, self._session.run(wanted, given), strict=True))
         except Exception as error:  # as above; the message names the input and both shapes
             raise _refused(error) from error
+
+    def each(self, feeds: Sequence[Mapping[str, Array]]) -> Iterator[Outputs]:
+        """The outputs for each of ``feeds``."""
+        return map(self, feeds)
 
     def binding(self) -> Any:
         """A new onnxruntime.IOBinding: inputs and outputs at places in memory that the caller owns."""

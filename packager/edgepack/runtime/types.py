@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -11,3 +11,17 @@ Array = np.ndarray[Any, Any]
 Feeds = dict[str, Array]  # input name -> array
 Outputs = dict[str, Array]  # output name -> array
 Run = Callable[[Mapping[str, Array]], Outputs]  # an ONNX session, or the original model: the same signature
+
+
+class Runs(Protocol):
+    """An opened model."""
+
+    @property
+    def threads(self) -> int:
+        """That it computes with."""
+
+    def __call__(self, feeds: Mapping[str, Array], /) -> Outputs:
+        """The outputs for ``feeds``."""
+
+    def each(self, feeds: Sequence[Mapping[str, Array]], /) -> Iterator[Outputs]:
+        """The outputs for each of ``feeds``, in order: what is large may pass over all of them a part at a time."""

@@ -14,6 +14,7 @@ from edgepack.errors import ConversionError, CoverageTooLow, DoesNotFit, UsageEr
 from edgepack.formats import Prepared
 from edgepack.original import Original
 from edgepack.records import Artifact, Recipe, Target
+from edgepack.runtime.types import Runs
 
 
 def prepare(original: Original, target: Target, config: Mapping[str, Any], processing: Mapping[str, Any]) -> Prepared:
@@ -39,6 +40,12 @@ def compress(
     _check_operators(artifact, target)
     _check_store(artifact, target)
     return artifact
+
+
+def opened(original: Original, artifact: Artifact, target: Target) -> Runs:
+    """The artifact, to be held against the original."""
+    runs: Runs = _format(target).opened(original, artifact.path, target.profile.threads)
+    return runs
 
 
 def takes(target: Target, task: ModuleType, recipes: Sequence[Recipe], *, strict: bool) -> list[Recipe]:

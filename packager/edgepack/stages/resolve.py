@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ _SHAPING = (
     "tokenizer_config.json", "special_tokens_map.json", "vocab.txt", "vocab.json", "merges.txt",
     "generation_config.json", "chat_template.jinja",
 )  # fmt: skip
-_CHUNK = 1 << 20
+_CHUNK, _PART = 1 << 20, 1 << 26  # bytes
 
 
 def resolve(reference: str, *, task: str | None = None, say: Callable[[str], None] = lambda line: None) -> Source:
@@ -106,12 +108,26 @@ def _kernels(stored: list[weights.Stored]) -> float:
 
 
 def _digest(files: list[Path], root: Path) -> str:
-    """SHA-256 over the names and bytes of ``files``; absent ones count as absent."""
+    """SHA-256 over the names, the sizes and the parts' digests of ``files``; absent ones count as absent.
+
+    Parts are read side by side: the weights of a large model take as long as one thread needs for all of them.
+    """
+    there = [file for file in files if file.is_file()]
+    parts = [(file, start) for file in there for start in range(0, file.stat().st_size, _PART)]
     total = hashlib.sha256()
-    for file in files:
-        if file.is_file():
-            total.update(str(file.relative_to(root)).encode() + b"\0")
-            with file.open("rb") as stream:
-                while chunk := stream.read(_CHUNK):
-                    total.update(chunk)
+    for file in there:
+        total.update(f"{file.relative_to(root)}\0{file.stat().st_size}\0".encode())
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for digest in pool.map(_part_digest, parts):
+            total.update(digest)
     return total.hexdigest()
+
+
+def _part_digest(part: tuple[Path, int]) -> bytes:
+    file, start = part
+    total = hashlib.sha256()
+    with file.open("rb") as stream:
+        stream.seek(start)
+        for _ in range(_PART // _CHUNK):
+            total.update(stream.read(_CHUNK))
+    return total.digest()

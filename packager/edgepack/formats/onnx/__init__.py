@@ -6,11 +6,12 @@ The modules with heavy libraries are loaded when there is work for them.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from edgepack import plugins
-from edgepack.formats import Prepared
+from edgepack.formats import Prepared, Runs
 from edgepack.original import Original
 from edgepack.records import Target
 
@@ -22,6 +23,12 @@ def prepare(original: Original, target: Target, config: Mapping[str, Any], proce
     """The model in its uncompressed form: an exported graph from the cache, or a description and its weights."""
     prepared: Prepared = _way(original).prepare(original, target, config, processing)
     return prepared
+
+
+def opened(original: Original, path: Path, threads: int) -> Runs:
+    """The model at ``path``, to be held against the original."""
+    runs: Runs = _way(original).opened(path, threads)
+    return runs
 
 
 def forms(task: ModuleType) -> tuple[str, ...]:

@@ -68,7 +68,8 @@ class Blocks:
         """uint8 [rows, blocks, size * bits / 8]; two 4-bit values share a byte, the first in the low half."""
         if self.bits == 8:
             return self.values
-        return np.asarray(self.values[..., 0::2] | (self.values[..., 1::2] << 4))
+        pairs = np.ascontiguousarray(self.values).view("<u2")  # the first value is the lower byte
+        return np.asarray((pairs | (pairs >> 4)).astype(np.uint8))
 
 
 def blocks(matrix: Array, bits: int, size: int, importance: Array | None = None) -> Blocks:

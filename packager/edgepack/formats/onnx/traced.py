@@ -15,6 +15,8 @@ import numpy as np
 from edgepack import cache, memory, plugins
 from edgepack.original import Original
 from edgepack.records import Artifact, Recipe, Target
+from edgepack.runtime.session import open_session
+from edgepack.runtime.types import Runs
 
 TOOLS = ("torch", "transformers", "optimum-onnx", "onnx", "onnxruntime")
 
@@ -69,6 +71,11 @@ def prepare(original: Original, target: Target, config: Mapping[str, Any], proce
         memory.release()
 
     return Traced(cache.fetch("exports", facts, make) / "model.onnx")
+
+
+def opened(path: Path, threads: int) -> Runs:
+    """The model at ``path``."""
+    return open_session(path, threads)
 
 
 _HEADS = ("num_attention_heads", "n_heads", "n_head")

@@ -18,6 +18,7 @@ from edgepack.formats.onnx.decoder import genai
 from edgepack.formats.onnx.decoder.builder import Builder
 from edgepack.formats.onnx.decoder.calibration import Calibration
 from edgepack.formats.onnx.decoder.emit import Emitter
+from edgepack.formats.onnx.decoder.pieces import Pieces
 from edgepack.formats.onnx.decoder.store import Store
 from edgepack.formats.onnx.decoder.weights import Weights
 from edgepack.formats.onnx.decoder.writer import Writer
@@ -25,6 +26,7 @@ from edgepack.formats.onnx.graph import Array
 from edgepack.original import Original
 from edgepack.original.decoder import Reference
 from edgepack.records import Artifact, Recipe, Target, TensorSpec
+from edgepack.runtime.types import Runs
 
 TOOLS = ("numpy", "onnx-ir")
 
@@ -77,6 +79,11 @@ def prepare(original: Original, target: Target, config: Mapping[str, Any], proce
         opset=target.opset,
         ir_version=target.ir_version,
     )
+
+
+def opened(path: Path, threads: int) -> Runs:
+    """The model at ``path``, in pieces: it may be larger than the memory."""
+    return Pieces(path, threads, ("logits",))
 
 
 def _spec(value: ir.Value) -> TensorSpec:
