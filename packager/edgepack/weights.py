@@ -25,7 +25,7 @@ _BITS = {
 _FLOATS = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 _LONGEST_HEADER = 100_000_000  # the format's own limit
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack", "*.pkl")
-_AT_ONCE = 1 << 15  # values that are widened at once: they stay in the processor's cache
+_BEYOND_HALF = np.float32(65536)  # that infinity and NaN seem to be when their bits are moved
 _AGAIN = "download or copy the file again"
 
 
@@ -102,23 +102,16 @@ def read(stored: Stored, part: slice | tuple[slice, ...] = slice(None)) -> np.nd
 def _widened(half: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """float16 as float32, by moving the bits: a third of the time that numpy takes.
 
-    The exponents lie 112 apart (IEEE 754), and multiplying by 2^112 makes subnormal numbers right too.
+    The exponents lie 112 apart (IEEE 754), and multiplying by 2^112 makes subnormal numbers right too. Moved up as
+    integers with a sign, the copies of the sign bit below the topmost have to go.
     """
-    flat = np.ascontiguousarray(half).view(np.int16).ravel()
-    wide = np.empty(flat.size, np.float32)
-    signs, largest = np.empty(_AT_ONCE, np.int32), 0
-    for start in range(0, flat.size, _AT_ONCE):
-        values = wide[start : start + _AT_ONCE]
-        bits = values.view(np.int32)
-        bits[...] = flat[start : start + _AT_ONCE]
-        sign = np.bitwise_and(bits, -0x80000000, out=signs[: bits.size])
-        bits &= 0x7FFF
-        largest = max(largest, int(bits.max()))
-        bits <<= 13
-        values *= np.float32(2.0**112)
-        bits |= sign
-    # infinity and NaN have an exponent of their own
-    return wide.reshape(half.shape) if largest < 0x7C00 else half.astype(np.float32)
+    wide = np.empty(half.shape, np.float32)
+    bits = wide.view(np.int32)
+    np.left_shift(half.view(np.int16), 13, out=bits, dtype=np.int32)
+    bits &= -0x70000001
+    wide *= np.float32(2.0**112)
+    finite = not wide.size or max(wide.max(), -wide.min()) < _BEYOND_HALF
+    return wide if finite else half.astype(np.float32)  # infinity and NaN have an exponent of their own
 
 
 def _header(raw: bytes, file: Path) -> dict[str, Mapping[str, Any]]:
