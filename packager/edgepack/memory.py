@@ -9,9 +9,22 @@ import re
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # malloc.h
+_LARGEST, _NEVER = 1 << 25, (1 << 31) - 1  # bytes; glibc takes no larger threshold for mapping
 _SMAPS = Path("/proc/self/smaps")
 _MAPPING = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) \S{4} \S+ \S+ \d+ +(/.+)\n((?:[A-Z]\w+:.*\n)+)", re.MULTILINE)
 _COPIES = re.compile(r"^(?:Anonymous|Swap): +(\d+) kB$", re.MULTILINE)
+
+
+def keep() -> None:
+    """Let glibc's allocator hold on to what is freed, until ``release``, in all threads.
+
+    Otherwise each large array of a thread has new pages, and that takes as long as filling them with results.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_MMAP_THRESHOLD, _LARGEST)
+        mallopt(_TRIM_THRESHOLD, _NEVER)
 
 
 def release() -> None:

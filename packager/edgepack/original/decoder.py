@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from edgepack import memory
 from edgepack.decoders import Decoder, describe
 from edgepack.decoders.checkpoint import Checkpoint, Matrix
 from edgepack.decoders.rotary import tables
@@ -217,6 +218,7 @@ _ACTIVATIONS: dict[str, Any] = {
 
 def open_module(source: Source, task: ModuleType) -> Reference:
     """The reference of ``source``. Raises UnsupportedModel, DamagedWeights."""
+    memory.keep()
     decoder: Decoder = describe(table(source.path / "config.json"))
     return Reference(Checkpoint(source.path, decoder))
 
