@@ -16,6 +16,7 @@ import argparse
 import json
 import os
 import tempfile
+from dataclasses import replace
 from fnmatch import fnmatch
 from math import prod
 from pathlib import Path
@@ -34,7 +35,7 @@ from edgepack.original.decoder import Reference
 DATA = Path(__file__).parents[2] / "shared" / "data"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 WINDOW = 256  # tokens of a story that are looked at: the small model's context
-BASES = ("genai int4", "llama.cpp Q4_0")  # that speeds are divided by
+BASES = ("genai int4", "llama.cpp Q4_0", "edgepack int4")  # that speeds are divided by
 
 
 def main() -> None:
@@ -61,7 +62,7 @@ def main() -> None:
         if arguments.build:
             show_costs(entries)
         if arguments.speed:
-            show_speed(entries, arguments)
+            show_speed([*entries, *runtimes(entries)], arguments)
     if arguments.quality:
         entries = chosen(arguments, arguments.data / "babyllama361", ["fp16", "int8", "int4"])
         show_quality(entries, arguments)
@@ -92,6 +93,12 @@ def chosen(arguments: argparse.Namespace, model: Path, recipes: list[str]) -> li
     out = arguments.work / f"of-{model.name}"
     found = peers.contestants(model, out, arguments.venvs, arguments.recipes or recipes)
     return [one for one in found if any(fnmatch(one.name, pattern) for pattern in arguments.only)]
+
+
+def runtimes(entries: list[Contestant]) -> list[Contestant]:
+    """Edgepack's bundles in edgepack's own runtime, which generates as ``edgepack run`` does."""
+    ours = [entry for entry in entries if entry.script == "peer_edgepack.py"]
+    return [replace(one, name=one.name.replace("edgepack", "runtime"), script="peer_runtime.py") for one in ours]
 
 
 def show_costs(entries: list[Contestant]) -> None:
