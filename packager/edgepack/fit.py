@@ -8,7 +8,7 @@ runtime      what the inference runtime itself takes
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,9 +55,17 @@ def estimate(source: Source, recipe: Recipe, config: Mapping[str, Any], processi
 
 
 def check(
-    source: Source, target: Target, recipe: Recipe, config: Mapping[str, Any], processing: Mapping[str, Any]
+    source: Source,
+    target: Target,
+    recipe: Recipe,
+    config: Mapping[str, Any],
+    processing: Mapping[str, Any],
+    offered: Iterable[Recipe],
 ) -> Estimate:
-    """The estimate, where it fits the target's memory. Raises DoesNotFit with the arithmetic."""
+    """The estimate, where it fits the target's memory.
+
+    Raises DoesNotFit with the arithmetic, and the finest of the ``offered`` recipes that fits.
+    """
     need = estimate(source, recipe, config, processing)
     limit = target.profile.memory
     if need.total > limit:
@@ -67,16 +75,20 @@ def check(
             f"({source.parameters:,} at {recipe.weight_bits} bits) + {cache}{size(need.activations)} activations "
             f"at {need.shape} + {size(need.runtime)} runtime; {target.name}:{target.profile.name} "
             f"gives a model {size(limit)}",
-            hint=_way_out(source, target, config, processing),
+            hint=_way_out(source, target, config, processing, offered),
         )
     return need
 
 
-def _way_out(source: Source, target: Target, config: Mapping[str, Any], processing: Mapping[str, Any]) -> str:
+def _way_out(
+    source: Source,
+    target: Target,
+    config: Mapping[str, Any],
+    processing: Mapping[str, Any],
+    offered: Iterable[Recipe],
+) -> str:
     fitting = [
-        recipe
-        for recipe in target.recipes_of(source.task).values()
-        if estimate(source, recipe, config, processing).total <= target.profile.memory
+        recipe for recipe in offered if estimate(source, recipe, config, processing).total <= target.profile.memory
     ]
     if fitting:
         return f"--recipe {max(fitting, key=lambda recipe: recipe.weight_bits).name} would fit"

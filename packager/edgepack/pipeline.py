@@ -104,7 +104,10 @@ def build(request: Request, progress: Progress) -> tuple[Bundle, ...]:
     inputs = _inputs(request, source)
     plans = _plans(request, source, inputs.task, inputs.config)
     for plan in plans:
-        fit.check(source, plan.target, plan.recipe, inputs.config, plan.processing)
+        offered = convert.takes(
+            plan.target, inputs.task, list(plan.target.recipes_of(source.task).values()), strict=False
+        )
+        fit.check(source, plan.target, plan.recipe, inputs.config, plan.processing, offered)
     with Original(source, inputs.task, inputs=inputs.digest) as original:
         progress.step("running the original")
         _learn(original, source, inputs)

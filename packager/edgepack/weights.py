@@ -22,7 +22,7 @@ _BITS = {
     "F64": 64, "F32": 32, "F16": 16, "BF16": 16, "F8_E4M3": 8, "F8_E5M2": 8,
     "I64": 64, "I32": 32, "I16": 16, "I8": 8, "U64": 64, "U32": 32, "U16": 16, "U8": 8, "BOOL": 8,
 }  # fmt: skip
-_FLOATS = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}
+_FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 _LONGEST_HEADER = 100_000_000  # the format's own limit
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack", "*.pkl")
 _BEYOND_HALF = np.float32(65536)  # that infinity and NaN seem to be when their bits are moved
@@ -86,7 +86,7 @@ def tensors(file: Path) -> list[Stored]:
 
 
 def read(stored: Stored, part: slice | tuple[slice, ...] = slice(None)) -> np.ndarray[Any, Any]:
-    """``part`` of a float32, float16 or bfloat16 tensor as float32; only it is read. Raises UnsupportedModel."""
+    """``part`` of a tensor of floats as float32; only it is read. Raises UnsupportedModel for a quantized one."""
     if stored.dtype not in _FLOATS:
         raise UnsupportedModel(
             f"the weight {stored.name!r} is stored as {stored.dtype}, so the model was quantized before",

@@ -127,8 +127,31 @@ def describe(config: Mapping[str, Any]) -> Decoder:
         raise UnsupportedModel(f"edgepack has no language model family {kind!r}", hint=f"it packs {listed}")
     try:
         described: Decoder = plugins.load("decoders", kind.replace("_", "-")).describe(config)
-    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
-        raise ModelError(f"config.json of this {kind} lacks or misstates {error}") from error
-    if described.heads % described.kv_heads:
-        raise ModelError(f"config.json: {described.heads} heads cannot share {described.kv_heads} key heads")
+    except (KeyError, TypeError, ValueError, ZeroDivisionError, OverflowError) as error:
+        wrong = next((key for key in _NUMBERS if key in config and not _number(config[key])), error)
+        raise ModelError(f"config.json of this {kind} lacks or misstates {wrong}") from error
+    _check(described)
     return described
+
+
+# What the families read as numbers; null or a text in their place is told by its name.
+_NUMBERS = (
+    "hidden_size", "n_embd", "num_hidden_layers", "n_layer", "num_attention_heads", "n_head", "intermediate_size",
+    "vocab_size", "max_position_embeddings", "n_positions", "head_dim", "num_key_value_heads", "rms_norm_eps",
+    "layer_norm_eps", "layer_norm_epsilon", "rope_theta", "rotary_pct", "partial_rotary_factor",
+)  # fmt: skip
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _check(decoder: Decoder) -> None:
+    """Raises ModelError for numbers that no model has."""
+    for name in ("layers", "hidden", "heads", "kv_heads", "head", "inner", "vocabulary", "context"):
+        if getattr(decoder, name) < 1:
+            raise ModelError(f"config.json: {name.replace('_', ' ')} of {getattr(decoder, name)}; there is 1 at least")
+    if decoder.heads % decoder.kv_heads:
+        raise ModelError(f"config.json: {decoder.heads} heads cannot share {decoder.kv_heads} key heads")
+    if decoder.windows and len(decoder.windows) != decoder.layers:
+        raise ModelError(f"config.json: layer_types names {len(decoder.windows)} layers of {decoder.layers}")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from edgepack.decoders import Decoder, Names, Norm, Rotary
+from edgepack.decoders.rotary import check
 from edgepack.errors import UnsupportedModel
 
 Config = Mapping[str, Any]
@@ -41,13 +42,15 @@ def rotary(config: Config, width: int, *, base: float = 10_000.0) -> Rotary:
     joined = config.get("rope_parameters") or {}
     scaling = dict(config.get("rope_scaling") or joined)
     trained = scaling.get("original_max_position_embeddings") or config.get("original_max_position_embeddings")
-    return Rotary(
+    found = Rotary(
         base=float(joined.get("rope_theta") or config.get("rope_theta") or base),
         width=width,
         scaling=scaling,
         trained=int(trained or config["max_position_embeddings"]),
         longest=int(config["max_position_embeddings"]),
     )
+    check(found)
+    return found
 
 
 def llama_like(config: Config, **changes: Any) -> Decoder:

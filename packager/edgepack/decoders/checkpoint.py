@@ -85,6 +85,8 @@ class Checkpoint:
         names = decoder.names
         prefixes = [prefix for prefix in names.prefixes if f"{prefix}{names.embedding}.weight" in self._stored]
         self._prefix = prefixes[0] if prefixes else names.prefixes[0]
+        if f"{self._prefix}{names.norm1.format(i=decoder.layers)}.weight" in self._stored:
+            raise DamagedWeights(f"the weights hold more than the {decoder.layers} layers of config.json", hint=_AGAIN)
 
     def embedding(self) -> Matrix:
         """[vocabulary, hidden]."""
@@ -129,10 +131,10 @@ class Checkpoint:
 
     def norm(self, path: str, layer: int = 0) -> tuple[Array, Array | None]:
         """Weight (the description's offset added) and bias of the norm at ``path``, float32."""
-        name = self._prefix + path.format(i=layer)
-        bias = self._stored.get(f"{name}.bias")
-        weight = _finite(weights.read(self._tensor(f"{name}.weight")), name) + np.float32(self.decoder.norm.offset)
-        return weight, _finite(weights.read(bias), name) if bias else None
+        name, d = self._prefix + path.format(i=layer), self.decoder
+        width = d.head if path in (d.names.query_norm, d.names.key_norm) else d.hidden
+        weight = self._vector(f"{name}.weight", width) + np.float32(d.norm.offset)
+        return weight, self._vector(f"{name}.bias", width) if f"{name}.bias" in self._stored else None
 
     def _layer(self, layer: int, paths: tuple[str, ...], shape: tuple[int, int], order: Array | None = None) -> Matrix:
         names = tuple(self._prefix + path.format(i=layer) for path in paths)
@@ -146,20 +148,27 @@ class Checkpoint:
         order: Array | None = None,
     ) -> Matrix:
         parts = tuple(self._tensor(f"{name}.weight") for name in names)
-        found = Matrix(names[0], parts, self._bias(names, order), transposed, order)
-        wanted = (shape[0], shape[1] or self.decoder.hidden)
-        odd = len({part.shape[1:] for part in parts}) + len({part.shape[0] for part in parts[-2:]}) > 2  # k v, gate up
-        if odd or any(len(part.shape) != 2 for part in parts) or found.shape != wanted:
+        found, wanted = Matrix(names[0], parts, None, transposed, order), (shape[0], shape[1] or self.decoder.hidden)
+        rows, widths = ({part.shape[side:][:1] for part in parts[first:]} for side, first in ((0, -2), (1, 0)))
+        # the last two of a matrix's parts have as many rows: k and v, gate and up
+        if any(len(part.shape) != 2 for part in parts) or len(rows) + len(widths) > 2 or found.shape != wanted:
             listed = " + ".join(str(list(part.shape)) for part in parts)
             raise DamagedWeights(f"the weight {names[0]}.weight is {listed}; config.json says {wanted}", hint=_AGAIN)
-        return found
+        return replace(found, bias=self._bias(names, found))
 
-    def _bias(self, names: tuple[str, ...], order: Array | None) -> Array | None:
-        found = [self._stored.get(f"{name}.bias") for name in names]
-        if not any(found):
+    def _bias(self, names: tuple[str, ...], matrix: Matrix) -> Array | None:
+        if not any(f"{name}.bias" in self._stored for name in names):
             return None
-        joined = np.concatenate([_finite(weights.read(self._tensor(f"{name}.bias")), name) for name in names])
-        return joined if order is None else joined[order]
+        rows = [part.shape[1 if matrix.transposed else 0] for part in matrix.parts]
+        joined = np.concatenate([self._vector(f"{name}.bias", size) for name, size in zip(names, rows, strict=True)])
+        return joined if matrix.order is None else joined[matrix.order]
+
+    def _vector(self, name: str, size: int) -> Array:
+        """float32 [size]."""
+        stored = self._tensor(name)
+        if stored.shape != (size,):
+            raise DamagedWeights(f"{name} is {list(stored.shape)}; config.json says [{size}]", hint=_AGAIN)
+        return _finite(weights.read(stored), name)
 
     def _tensor(self, name: str) -> Stored:
         if name not in self._stored:

@@ -18,6 +18,15 @@ def tables(rotary: Rotary, context: int) -> tuple[Array, Array]:
     return (np.cos(angles) * factor).astype(np.float32), (np.sin(angles) * factor).astype(np.float32)
 
 
+def check(rotary: Rotary) -> None:
+    """Raises UnsupportedModel for a scaling that is not known; KeyError, ValueError where it gives no angles."""
+    with np.errstate(all="ignore"):
+        for context in {rotary.trained, rotary.longest}:
+            frequencies, factor = _frequencies(rotary, context)
+            if not np.isfinite([*frequencies, factor]).all() or frequencies.min(initial=1) <= 0:
+                raise ValueError("rope_scaling")
+
+
 def _frequencies(rotary: Rotary, context: int) -> tuple[Array, float]:
     """float64 [width / 2], and the factor of cos and sin."""
     plain = rotary.base ** (-np.arange(0, rotary.width, 2, dtype=np.float64) / rotary.width)
