@@ -13,7 +13,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -61,17 +61,28 @@ def workspace(out: Path, name: str) -> Iterator[Path]:
 
 def _swap(fresh: Path, final: Path) -> None:
     """Rename ``fresh`` to ``final``; what stood there goes only once the new one is complete."""
-    if not final.exists():
-        fresh.rename(final)
-        return
     old = fresh.with_name(fresh.name + "-old")
-    final.rename(old)
     try:
-        fresh.rename(final)
+        while not _swapped(fresh, final, old):
+            shutil.rmtree(old, ignore_errors=True)
     except BaseException:
-        old.rename(final)
+        if old.exists():
+            old.rename(final)
         raise
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _swapped(fresh: Path, final: Path, old: Path) -> bool:
+    """Whether it was done; not where another build of the same name was there first."""
+    with suppress(FileNotFoundError):
+        final.rename(old)
+    try:
+        fresh.rename(final)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            return False
+        raise
+    return True
 
 
 def _sweep(out: Path) -> None:
