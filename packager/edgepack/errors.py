@@ -25,6 +25,19 @@ EdgepackError                      1   (never raised itself; 1 is "a check faile
 │   ├── BundleUnsafe              33   a path outside the folder, or a zip bomb
 │   └── BundleTooNew              34   written by a newer edgepack
 ├── InputError                    40   an input that the model cannot take
+│   ├── InputMissing              41   an input that is not given
+│   ├── InputUnknown              42   an input that the model does not have
+│   ├── InputTypeWrong            43   an input of another dtype or kind
+│   └── ShapeNotAllowed           44   a shape that the model does not take
+├── PackageError                  50   not a Core ML package
+│   ├── PackageDamaged            51   a Core ML package that is cut short or contradicts itself
+│   ├── PackageFileMissing        52   a file that the package names is not there
+│   ├── PackageUnsafe             53   a path or link that leads out of the package
+│   ├── PackageTooNew             54   a specification that is newer than edgepack
+│   ├── NotAProgram               55   a Core ML model of another kind than ML Program
+│   ├── UnsupportedOperator       56   an op that the evaluator does not know
+│   ├── OperatorTooNew            57   an op that the package's deployment target does not have
+│   └── EvaluationFailed          58   an op that cannot compute what it is given
 └── Interrupted                  130   Ctrl-C
 """
 
@@ -47,18 +60,31 @@ __all__ = [
     "DiskFull",
     "DoesNotFit",
     "EdgepackError",
+    "EvaluationFailed",
     "FileTrouble",
     "InputError",
+    "InputMissing",
+    "InputTypeWrong",
+    "InputUnknown",
     "Interrupted",
     "MissingExtra",
     "ModelError",
     "ModelNotFound",
     "NetworkError",
+    "NotAProgram",
+    "OperatorTooNew",
+    "PackageDamaged",
+    "PackageError",
+    "PackageFileMissing",
+    "PackageTooNew",
+    "PackageUnsafe",
     "ProjectError",
+    "ShapeNotAllowed",
     "TargetError",
     "UnknownName",
     "UnsafeModel",
     "UnsupportedModel",
+    "UnsupportedOperator",
     "UsageError",
     "nearest",
 ]
@@ -241,3 +267,81 @@ class Interrupted(EdgepackError):
     """Ctrl-C."""
 
     exit_code = 130
+
+
+class InputMissing(InputError):
+    """An input that is not given."""
+
+    exit_code = 41
+
+
+class InputUnknown(InputError):
+    """An input that the model does not have."""
+
+    exit_code = 42
+
+
+class InputTypeWrong(InputError):
+    """An input of another dtype or kind than the model's."""
+
+    exit_code = 43
+
+
+class ShapeNotAllowed(InputError):
+    """A shape outside the ranges, or not among the shapes, that the model takes."""
+
+    exit_code = 44
+
+
+class PackageError(EdgepackError):
+    """Not a Core ML package."""
+
+    exit_code = 50
+
+
+class PackageDamaged(PackageError):
+    """A Core ML package that is cut short or contradicts itself."""
+
+    exit_code = 51
+
+
+class PackageFileMissing(PackageError):
+    """A file that the package names is not there."""
+
+    exit_code = 52
+
+
+class PackageUnsafe(PackageError):
+    """A path or a link that leads out of the package."""
+
+    exit_code = 53
+
+
+class PackageTooNew(PackageError):
+    """A Core ML specification that is newer than this edgepack."""
+
+    exit_code = 54
+
+
+class NotAProgram(PackageError):
+    """A Core ML model of another kind: a neural network, a pipeline, a tree."""
+
+    exit_code = 55
+
+
+class UnsupportedOperator(PackageError):
+    """An op, or an input of one, that the evaluator does not know."""
+
+    exit_code = 56
+
+
+class OperatorTooNew(PackageError):
+    """An op that the package's own deployment target does not have."""
+
+    exit_code = 57
+
+
+class EvaluationFailed(PackageError):
+    """An op that cannot compute what it is given."""
+
+    exit_code = 58

@@ -14,7 +14,7 @@ from edgepack import targets as targets_
 from edgepack.data import DataSpec
 from edgepack.errors import CheckFailed, ProjectError
 from edgepack.original import Original
-from edgepack.records import Accuracy, Artifact, Bundle, NotMeasured, Recipe, Source, Target, Timing
+from edgepack.records import Accuracy, Artifact, Bundle, NotMeasured, Recipe, Source, Target, Timings
 from edgepack.runtime import machine, manifest, measurements
 from edgepack.runtime import model as task_model
 from edgepack.runtime.types import Feeds
@@ -118,7 +118,7 @@ def _one(request: Request, original: Original, plan: Plan, inputs: _Inputs, prog
     source, name, target, recipe = original.source, plan.name, plan.target, plan.recipe
     with pack.workspace(request.out, name) as folder:
         progress.step(f"{name}: exporting")
-        prepared = convert.prepare(original, target, inputs.config, plan.processing)
+        prepared = convert.prepare(original, target, recipe, inputs.config, plan.processing)
         original.close()
         progress.step(f"{name}: compressing to {recipe.name}")
         file = folder / pack.model_file(target, recipe, convert.suffix(target))
@@ -128,7 +128,9 @@ def _one(request: Request, original: Original, plan: Plan, inputs: _Inputs, prog
         pack.copy_files(source, target, recipe, folder)
         _write_manifest(folder, original, plan, artifact, inputs)
         progress.step(f"{name}: measuring speed")
-        timings = bench.bench(manifest.read(folder), runs=_QUICK_RUNS, seconds=0.0) if request.measure_speed else ()
+        timings: Timings = ()
+        if request.measure_speed:
+            timings = bench.bench(manifest.read(folder), runs=_QUICK_RUNS, seconds=0.0)
         measurements.write(folder, accuracy, timings)
         bundle = _bundle(request.out / name, source, target, recipe, artifact, accuracy, timings)
         _keep_report(request.out, bundle, samples)
@@ -248,7 +250,7 @@ def _accuracy(
     source, task, target = original.source, inputs.task, plan.target
     memory.release()  # what the conversion held, before the runtime allocates
     packed = convert.opened(original, artifact, target)
-    where = machine.where(packed.threads, target.profile.isa)
+    where = machine.where(packed.threads, target.profile.isa, packed.runtime)
     floors = target.floors.of(source.task)
     agreed = comparison.agreement(original, packed, task, inputs.agreement, floors=floors, where=where)
     if not inputs.rows or inputs.evaluation is None:
@@ -284,7 +286,7 @@ def _bundle(
     recipe: Recipe,
     artifact: Artifact,
     accuracy: tuple[Accuracy, ...],
-    timings: tuple[Timing, ...],
+    timings: Timings,
 ) -> Bundle:
     final = replace(artifact, path=path / artifact.path.name, bytes=artifact.bytes)
     return Bundle(

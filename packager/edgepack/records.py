@@ -60,10 +60,10 @@ class Recipe:
     """
 
     name: str
-    scheme: str  # fp32 | fp16 | int8-dynamic | int8-static | blocks
+    scheme: str  # fp32 | fp16 | int8-dynamic | int8-static | channels | blocks | palette
     weight_bits: int = 32
     activation_bits: int = 32
-    block_size: int = 0  # weights that share a scale; 0: one scale per output channel
+    block_size: int = 0  # weights that share a scale, rows that share a palette; 0: an output channel, the tensor
     embedding_bits: int = 32
     smooth: bool = False  # move the outliers of activations into the weights (SmoothQuant)
     finer: tuple[str, ...] = ()  # what keeps 8 bits: attention, mlp, embedding, head, other; qkv, out, inner, down
@@ -86,6 +86,7 @@ class Profile:
     memory: int  # bytes that a model may use
     threads: int
     bandwidth: int = 0  # bytes per second that the processor reads from memory; 0: not known
+    opset: int = 0  # of operators that it has; 0: the target's, or what a recipe asks for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,6 +240,9 @@ class Timing:
     tokens: int = 0  # that a language model processes in one run; 0 for other models
 
 
+Timings = tuple[Timing, ...] | NotMeasured  # of all inputs, or why this machine can time none
+
+
 @dataclass(frozen=True, kw_only=True)
 class Bundle:
     """A finished bundle and everything known about it."""
@@ -249,4 +253,4 @@ class Bundle:
     recipe: Recipe
     artifact: Artifact
     accuracy: tuple[Accuracy, ...] = ()
-    timings: tuple[Timing, ...] = ()
+    timings: Timings = ()

@@ -24,7 +24,7 @@ _KEYS = {
     "title", "format", "layout", "runtime", "runtime_version", "opset", "ir_version", "default_profile",
     "profiles", "denied_operators", "store_limit", "default_recipes", "recipes", "floors",
 }  # fmt: skip
-_PROFILE_KEYS = {"title", "isa", "memory", "threads", "bandwidth"}
+_PROFILE_KEYS = {"title", "isa", "memory", "threads", "bandwidth", "opset"}
 _LAYOUTS = ("flat", "transformers.js")
 
 
@@ -48,9 +48,10 @@ def load(name: str) -> Target:
     return _target(folder, _read(file), profile)
 
 
-def built_in_recipes() -> tuple[dict[str, Recipe], dict[str, dict[str, Recipe]]]:
-    """The recipes that every target starts from, and by task those with other numbers for it."""
-    return _recipes(_read(ROOT / "recipes.toml"), ROOT / "recipes.toml", {})
+def built_in_recipes(form: str) -> tuple[dict[str, Recipe], dict[str, dict[str, Recipe]]]:
+    """The recipes that every target of a format starts from, and by task those with other numbers for it."""
+    file = ROOT / "recipes" / f"{form}.toml"
+    return _recipes(_read(file) if file.is_file() else {}, file, {})
 
 
 def recipe(target: Target, name: str, task: str = "") -> Recipe:
@@ -76,7 +77,7 @@ def _target(folder: Path, table: dict[str, Any], profile: str) -> Target:
             raise TargetError(f"{file} lacks {key!r}", hint="see docs/adding-a-target.md")
     if table.get("layout", "flat") not in _LAYOUTS:
         raise TargetError(f"{file}: no layout {table['layout']!r}", hint=f"known: {', '.join(_LAYOUTS)}")
-    recipes, variants = built_in_recipes()
+    recipes, variants = built_in_recipes(table["format"])
     own, varied = _recipes(table.get("recipes", {}), file, recipes)
     recipes |= own
     variants = {task: variants.get(task, {}) | varied.get(task, {}) for task in {*variants, *varied}}
@@ -122,6 +123,7 @@ def _profile(name: str, table: Mapping[str, Any], file: Path) -> Profile:
         memory=_size(table["memory"], file),
         threads=table["threads"],
         bandwidth=_size(table.get("bandwidth", 0), file),
+        opset=table.get("opset", 0),
     )
 
 

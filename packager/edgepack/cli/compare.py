@@ -11,6 +11,7 @@ from edgepack import runtime
 from edgepack.cli import show
 from edgepack.cli.options import Json
 from edgepack.errors import UsageError
+from edgepack.records import NotMeasured, Timing
 from edgepack.reports import figure
 from edgepack.reports.page import Table
 from edgepack.runtime import manifest, measurements
@@ -47,6 +48,12 @@ def _facts(bundle: Path) -> dict[str, Any]:
         "model file": size(listed.model_bytes),
         "bits per weight": f"{8 * stored / weights:.2f}" if weights else "–",
         **{a.metric: figure(a.packed, a.metric) for a in accuracy},
+        **({"speed": str(timings)} if isinstance(timings, NotMeasured) else _speeds(timings)),
+    }
+
+
+def _speeds(timings: tuple[Timing, ...]) -> dict[str, str]:
+    return {
         **{f"p50 {t.what}": duration(t.p50) for t in timings},
         **{f"peak memory {t.what}": size(t.peak_memory) for t in timings},
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from edgepack.records import Accuracy, Bundle, Component, NotMeasured, Timing
+from edgepack.records import Accuracy, Bundle, Component, NotMeasured, Timings
 from edgepack.reports import page, plots
 from edgepack.reports.page import Section, Table
 from edgepack.suites import CheckResult, SuiteResult
@@ -96,11 +96,13 @@ def accuracy_table(accuracy: Sequence[Accuracy]) -> Table:
     )
 
 
-def speed_table(timings: Sequence[Timing]) -> Table:
+def speed_table(timings: Timings) -> Table:
     """Percentiles, load and memory; a figure from another machine than the target says so.
 
     Language models also have the tokens per second of the median run.
     """
+    if isinstance(timings, NotMeasured):
+        return Table(["speed"], [[str(timings)]], [])
     spoken = any(t.tokens for t in timings)
     rows = [
         [
@@ -186,8 +188,10 @@ def _sample_plots(samples: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _latency_plot(timings: Sequence[Timing]) -> list[str]:
-    return [plots.bars([(t.what, t.p50 * 1e3, duration(t.p50)) for t in timings])] if timings else []
+def _latency_plot(timings: Timings) -> list[str]:
+    if isinstance(timings, NotMeasured) or not timings:
+        return []
+    return [plots.bars([(t.what, t.p50 * 1e3, duration(t.p50)) for t in timings])]
 
 
 def _bytes(components: Sequence[Component]) -> list[tuple[str, float, str]]:

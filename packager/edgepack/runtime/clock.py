@@ -28,7 +28,7 @@ from edgepack.errors import BundleError
 from edgepack.records import NotMeasured, Timing, Where
 from edgepack.runtime import machine
 from edgepack.runtime.decoding import Decoding, decodes
-from edgepack.runtime.session import open_session
+from edgepack.runtime.session import PACKAGE, Session, open_session
 from edgepack.runtime.types import Array, Run
 
 _CONFIDENCE = 0.99
@@ -52,6 +52,13 @@ def measure(
     cannot be run there.
     """
     return ask("edgepack.runtime.clock", str(path), request(inputs, threads, target_isa, runs, seconds))
+
+
+def untimed(path: Path) -> NotMeasured | None:
+    """Why this machine cannot time the model at ``path``; None where it can."""
+    if path.suffix != PACKAGE or sys.platform == "darwin":
+        return None
+    return NotMeasured(reason="only Apple's systems run Core ML; on a Mac: edgepack bench BUNDLE")
 
 
 def request(
@@ -125,7 +132,7 @@ def opener(path: Path, asked: Mapping[str, Any]) -> Callable[[int], Run | Decodi
     """A function that opens the model at ``path``: a language model with a cache for the longest input asked."""
 
     def opened(threads: int) -> Run | Decoding:
-        session = open_session(path, threads)
+        session: Session = open_session(path, threads)
         if not decodes(session):
             return session
         decoding = Decoding(session, max(_length(_arrays(feeds)) for _, feeds in asked["inputs"]))

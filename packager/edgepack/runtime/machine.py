@@ -14,6 +14,7 @@ import onnxruntime
 
 from edgepack.records import Where
 
+EVALUATOR = "edgepack's Core ML evaluator"  # computes what a device would, and is none
 _ISAS = {"aarch64": "arm64", "arm64": "arm64", "x86_64": "x86_64", "amd64": "x86_64"}
 _BUSY = 0.2  # share of the processors that others may use before latencies say more about them
 _TICKS = 0.5  # seconds: below, the kernel's ticks of 10 ms are too coarse to tell who used the time
@@ -37,14 +38,14 @@ def isa() -> str:
     return _ISAS.get(machine, machine)
 
 
-def where(threads: int, target_isa: str) -> Where:
-    """This machine, and whether it is of the target's kind."""
-    same = isa() == target_isa and not emulated()
+def where(threads: int, target_isa: str, runtime: str = "") -> Where:
+    """This machine, and whether it is of the target's kind; a ``runtime`` other than onnxruntime names itself."""
+    same = isa() == target_isa and not emulated() and runtime != EVALUATOR
     return Where(
         machine=processor(),
         isa=isa(),
         os=f"{platform.system()} {platform.release()}",
-        runtime=f"onnxruntime {onnxruntime.__version__}",
+        runtime=runtime or f"onnxruntime {onnxruntime.__version__}",
         threads=threads,
         target=same,
     )

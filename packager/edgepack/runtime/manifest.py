@@ -150,5 +150,5 @@ def _check_shape(manifest: Manifest) -> None:
     except (KeyError, TypeError, AttributeError) as error:
         raise BundleError(f"{manifest.folder / MANIFEST} lacks {error}", hint=_REBUILD) from error
     inside(manifest.folder, file)
-    if file not in files:
+    if not any(name == file or name.startswith(f"{file}/") for name in files):  # a Core ML package is a folder
         raise BundleError(f"{manifest.folder / MANIFEST} does not list its model {file!r}", hint=_REBUILD)

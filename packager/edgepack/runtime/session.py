@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,10 +11,11 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from edgepack.errors import BundleError, InputError
+from edgepack.errors import BundleError, InputError, MissingExtra
 from edgepack.records import TensorSpec
 from edgepack.runtime.types import Array, Outputs
 
+PACKAGE = ".mlpackage"
 _DTYPES = {
     "tensor(float)": "float32", "tensor(float16)": "float16", "tensor(int64)": "int64", "tensor(int32)": "int32",
     "tensor(bool)": "bool", "tensor(uint8)": "uint8",
@@ -41,7 +43,7 @@ class Session:
         self.inputs = tuple(_spec(node) for node in self._session.get_inputs())
         self.optional = tuple(_spec(node) for node in self._session.get_overridable_initializers())
         self.outputs = tuple(_spec(node) for node in self._session.get_outputs())
-        self.threads = threads
+        self.threads, self.runtime = threads, f"onnxruntime {onnxruntime.__version__}"
 
     def __call__(self, feeds: Mapping[str, Array], names: list[str] | None = None) -> Outputs:
         """The outputs (all, or ``names``). Raises InputError where an input is missing or has the wrong shape."""
@@ -75,10 +77,19 @@ class Session:
             raise _refused(error) from error
 
 
-def open_session(path: Path, threads: int | None = None) -> Session:
-    """The model at ``path`` with ``threads`` intra-op threads (default: as many as the machine has)."""
+def open_session(path: Path, threads: int | None = None) -> Any:
+    """The model at ``path`` with ``threads`` threads (default: as many as the machine has).
+
+    A Core ML package is computed by edgepack.coreml. Raises MissingExtra where that is not installed.
+    """
     available = os.cpu_count() or 1
-    return Session(path, min(threads, available) if threads else available)
+    threads = min(threads, available) if threads else available
+    if path.suffix != PACKAGE:
+        return Session(path, threads)
+    try:
+        return importlib.import_module("edgepack.coreml.session").Session(path, threads)
+    except ModuleNotFoundError as missing:
+        raise MissingExtra(str(missing.name).split(".")[0], "coreml") from missing
 
 
 def _refused(error: Exception) -> InputError:

@@ -20,6 +20,10 @@ class Runs(Protocol):
     def threads(self) -> int:
         """That it computes with."""
 
+    @property
+    def runtime(self) -> str:
+        """What computes it, with its version."""
+
     def __call__(self, feeds: Mapping[str, Array], /) -> Outputs:
         """The outputs for ``feeds``."""
 

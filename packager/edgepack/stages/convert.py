@@ -17,9 +17,11 @@ from edgepack.records import Artifact, Recipe, Target
 from edgepack.runtime.types import Runs
 
 
-def prepare(original: Original, target: Target, config: Mapping[str, Any], processing: Mapping[str, Any]) -> Prepared:
-    """The model in the target's format, uncompressed; shared by recipes, targets and builds."""
-    prepared: Prepared = _format(target).prepare(original, target, config, processing)
+def prepare(
+    original: Original, target: Target, recipe: Recipe, config: Mapping[str, Any], processing: Mapping[str, Any]
+) -> Prepared:
+    """The model in the target's format, as ``recipe`` takes it, uncompressed; shared by targets and builds."""
+    prepared: Prepared = _format(target).prepare(original, target, recipe, config, processing)
     return prepared
 
 

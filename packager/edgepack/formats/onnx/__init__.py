@@ -13,13 +13,15 @@ from typing import Any
 from edgepack import plugins
 from edgepack.formats import Prepared, Runs
 from edgepack.original import Original
-from edgepack.records import Target
+from edgepack.records import Recipe, Target
 
 SUFFIX = ".onnx"
 _WRITTEN = ("fp32", "fp16", "blocks")  # the schemes that language models are written in
 
 
-def prepare(original: Original, target: Target, config: Mapping[str, Any], processing: Mapping[str, Any]) -> Prepared:
+def prepare(
+    original: Original, target: Target, recipe: Recipe, config: Mapping[str, Any], processing: Mapping[str, Any]
+) -> Prepared:
     """The model in its uncompressed form: an exported graph from the cache, or a description and its weights."""
     prepared: Prepared = _way(original).prepare(original, target, config, processing)
     return prepared

@@ -12,7 +12,7 @@ from onnx import numpy_helper
 from edgepack import plugins, targets
 from edgepack.formats.onnx import contents
 
-RECIPES = targets.built_in_recipes()[0]
+RECIPES = targets.built_in_recipes("onnx")[0]
 # The least cosine per recipe: what the bits allow on random weights, which have no structure to exploit.
 LEAST = {"fp32": 1 - 1e-5, "fp16": 0.9999, "int8": 0.99, "int8-fine": 0.995, "int4": 0.7}
 MODELS = ["bert", "narrow", "distilbert", "roberta", "tied", "shared", "vit"]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 from onnx import helper
 
 from edgepack.runtime.session import Session, open_session
@@ -27,7 +28,7 @@ class Pieces:
         self._path, self._outputs = path, list(outputs)
         self._model = onnx.load(path, load_external_data=False)
         self._cuts = _Cuts(self._model.graph, self._outputs, most)
-        self.threads = threads
+        self.threads, self.runtime = threads, f"onnxruntime {onnxruntime.__version__}"
 
     @property
     def count(self) -> int:

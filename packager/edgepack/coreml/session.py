@@ -1,0 +1,56 @@
+"""A package as a Run: the same feeds as for other formats, a row at a time, pictures as bytes again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgepack.coreml import Package
+from edgepack.errors import InputError
+from edgepack.runtime.types import Array, Outputs
+
+_IMAGE = "edgepack.image"  # user-defined metadata: how pictures are prepared inside
+_PIXELS = "pixel_values"
+
+
+class Session:
+    """``session(feeds)`` computes the package, with fp16 rounded as it is declared."""
+
+    def __init__(self, path: Path, threads: int) -> None:
+        self._package = Package(path, threads=threads)
+        self.inputs, self.outputs, self.optional = self._package.inputs(), self._package.outputs(), ()
+        self.threads = threads
+        said = self._package.metadata.get("user_defined", {}).get(_IMAGE)
+        self._image: Mapping[str, Any] | None = json.loads(said) if said else None
+
+    def __call__(self, feeds: Mapping[str, Array], names: list[str] | None = None) -> Outputs:
+        """The outputs (all, or ``names``), float32. Raises InputError."""
+        wanted = names or [spec.name for spec in self.outputs]
+        rows = [self._package(row) for row in self._rows(feeds)]
+        return {name: np.concatenate([np.asarray(row[name], np.float32) for row in rows]) for name in wanted}
+
+    def each(self, feeds: Sequence[Mapping[str, Array]]) -> Iterator[Outputs]:
+        """The outputs for each of ``feeds``."""
+        return map(self, feeds)
+
+    def _rows(self, feeds: Mapping[str, Array]) -> Iterator[dict[str, Array]]:
+        """The inputs of one row after the other."""
+        if self._image is not None and _PIXELS in feeds:
+            yield from ({self.inputs[0].name: _picture(pixels, self._image)} for pixels in feeds[_PIXELS])
+            return
+        missing = [spec.name for spec in self.inputs if spec.name not in feeds]
+        if missing:
+            raise InputError(f"the model also needs the input {missing[0]!r}")
+        for row in range(len(feeds[self.inputs[0].name])):
+            yield {spec.name: feeds[spec.name][row : row + 1].astype(spec.dtype) for spec in self.inputs}
+
+
+def _picture(pixels: Array, facts: Mapping[str, Any]) -> Array:
+    """uint8 [height, width, channels] of normalised float32 [channels, height, width]."""
+    mean, std = (np.array(facts[part], np.float32)[:, None, None] for part in ("mean", "std"))
+    values = (pixels * std + mean - np.float32(facts["offset"])) / np.float32(facts["scale"])
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8).transpose(1, 2, 0)

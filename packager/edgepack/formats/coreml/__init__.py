@@ -1,0 +1,63 @@
+"""Core ML packages (.mlpackage, ML Programs): traced from PyTorch, or described and written (language models).
+
+They are converted, compressed and compared on any machine: edgepack.coreml computes what was saved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from edgepack import plugins
+from edgepack.errors import UsageError
+from edgepack.formats import Prepared, Runs
+from edgepack.original import Original
+from edgepack.records import Recipe, Target
+from edgepack.runtime.session import open_session
+
+SUFFIX = ".mlpackage"
+OLDEST, NEWEST = 16, 18  # opsets, called after the iOS that brought them; macOS 13 to 15 have the same
+_SCHEMES = ("fp32", "fp16", "channels", "blocks", "palette")
+_WRITTEN = ("fp16", "blocks")  # the schemes that language models are written in
+
+
+def prepare(
+    original: Original, target: Target, recipe: Recipe, config: Mapping[str, Any], processing: Mapping[str, Any]
+) -> Prepared:
+    """The model as a float program from the cache, for the opset that the target's profile or the recipe asks for."""
+    prepared: Prepared = _way(original).prepare(original, opset(target, recipe), recipe, processing)
+    return prepared
+
+
+def opset(target: Target, recipe: Recipe) -> int:
+    """The profile's, or the oldest that has what ``recipe`` needs. Raises UsageError where the profile's lacks it."""
+    needed = NEWEST if recipe.scheme == "blocks" or (recipe.scheme == "palette" and recipe.block_size) else target.opset
+    chosen = target.profile.opset or needed
+    if chosen < needed:
+        raise UsageError(
+            f"the recipe {recipe.name} needs iOS {needed} (macOS {needed - 3}); the profile {target.profile.name} is "
+            f"for older ones",
+            hint=f"--target {target.name}, or a recipe in 8 bits per channel or with one palette per weight",
+        )
+    return chosen
+
+
+def opened(original: Original, path: Path, threads: int) -> Runs:
+    """The package at ``path``, to be held against the original."""
+    return open_session(path, threads)
+
+
+def forms(task: ModuleType) -> tuple[str, ...]:
+    """The recipes' schemes that models of ``task`` can be compressed by."""
+    return _SCHEMES if task.AUTO else _WRITTEN
+
+
+def tools(original: Original) -> dict[str, str]:
+    """The versions that decide what the conversion gives."""
+    return plugins.versions(_way(original).TOOLS)
+
+
+def _way(original: Original) -> Any:
+    return plugins.load_module(f"edgepack.formats.coreml.{'traced' if original.task.AUTO else 'decoder'}")

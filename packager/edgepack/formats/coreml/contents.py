@@ -1,0 +1,126 @@
+"""Say what is in a package: interface, operators, and the weights' bytes by component."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import coremltools as ct
+from coremltools.proto import FeatureTypes_pb2 as features
+from coremltools.proto import MIL_pb2 as mil
+
+from edgepack.formats._components import component
+from edgepack.formats.coreml.forms import Form
+from edgepack.records import Artifact, Component, Coverage, Skipped, TensorSpec
+
+_SMALLEST = 256  # values; a smaller constant is a bias or a norm
+_BYTES = {mil.FLOAT16: 2, mil.FLOAT32: 4}
+_ARRAYS = {
+    features.ArrayFeatureType.FLOAT32: "float32",
+    features.ArrayFeatureType.FLOAT16: "float16",
+    features.ArrayFeatureType.INT32: "int32",
+}
+
+
+@dataclass(frozen=True)
+class _Constant:
+    name: str
+    shape: tuple[int, ...]
+    bytes: int
+    readers: tuple[str, ...]
+
+    @property
+    def parameters(self) -> int:
+        return prod(self.shape)
+
+
+def describe(
+    out: Path, opset: int, before: Path, names: Mapping[str, str], stored: Mapping[str, Form] | None
+) -> Artifact:
+    """The Artifact at ``out``, whose weights ``stored`` holds by their names in the float program ``before``.
+
+    ``names`` are PyTorch's, by those in the program; None is stored where all was to stay float.
+    """
+    constants = list(_constants(_main(ct.utils.load_spec(str(before)))))
+    spec = ct.utils.load_spec(str(out))
+    return Artifact(
+        path=out,
+        format="coreml",
+        opset=opset,
+        inputs=tuple(map(_spec, spec.description.input)),
+        outputs=tuple(map(_spec, spec.description.output)),
+        components=_components(constants, names, stored or {}),
+        coverage=Coverage(compressed=0, total=0) if stored is None else _coverage(constants, stored),
+        operators=dict(sorted(Counter(op.type for op in _main(spec).operations if op.type != "const").items())),
+        bytes=sum(file.stat().st_size for file in out.rglob("*") if file.is_file()),
+    )
+
+
+def _main(spec: Any) -> Any:
+    function = spec.mlProgram.functions["main"]
+    return function.block_specializations[function.opset]
+
+
+def _constants(block: Any) -> Iterator[_Constant]:
+    """The float constants that lie in the weight file."""
+    readers: dict[str, set[str]] = defaultdict(set)
+    for op in block.operations:
+        for argument in op.inputs.values():
+            for binding in argument.arguments:
+                readers[binding.name].add(op.type)
+    for op in block.operations:
+        if op.type != "const" or op.attributes["val"].WhichOneof("value") != "blobFileValue":
+            continue
+        kind = op.attributes["val"].type.tensorType
+        if kind.dataType in _BYTES:
+            shape = tuple(side.constant.size for side in kind.dimensions)
+            name = op.outputs[0].name
+            yield _Constant(name, shape, prod(shape) * _BYTES[kind.dataType], tuple(sorted(readers[name])))
+
+
+def _components(
+    constants: list[_Constant], names: Mapping[str, str], stored: Mapping[str, Form]
+) -> tuple[Component, ...]:
+    parameters: dict[str, int] = defaultdict(int)
+    size: dict[str, int] = defaultdict(int)
+    for constant in constants:
+        part = component(names.get(constant.name, constant.name))
+        part = "conv" if part == "other" and constant.readers == ("conv",) else part
+        parameters[part] += constant.parameters
+        size[part] += stored[constant.name].bytes if constant.name in stored else constant.bytes
+    return tuple(Component(name=part, parameters=parameters[part], bytes=size[part]) for part in sorted(size))
+
+
+def _coverage(constants: list[_Constant], stored: Mapping[str, Form]) -> Coverage:
+    """Of all weights that are no vectors."""
+    matrices = [c for c in constants if c.parameters >= _SMALLEST and max(c.shape) < c.parameters]
+    left = [constant for constant in matrices if constant.name not in stored]
+    return Coverage(
+        compressed=sum(constant.parameters for constant in matrices) - sum(c.parameters for c in left),
+        total=sum(constant.parameters for constant in matrices),
+        skipped=tuple(Skipped(tensor=c.name, reason=f"read by {' and '.join(c.readers)}") for c in left),
+    )
+
+
+def _spec(feature: Any) -> TensorSpec:
+    kind = feature.type.WhichOneof("Type")
+    if kind == "imageType":
+        image = feature.type.imageType
+        channels = 1 if image.colorSpace == features.ImageFeatureType.GRAYSCALE else 3
+        return TensorSpec(name=feature.name, dtype="uint8", shape=(image.height, image.width, channels))
+    if kind != "multiArrayType":
+        return TensorSpec(name=feature.name, dtype=str(kind), shape=())
+    array = feature.type.multiArrayType
+    return TensorSpec(name=feature.name, dtype=_ARRAYS[array.dataType], shape=_shape(array))
+
+
+def _shape(array: Any) -> tuple[int | str, ...]:
+    """Sides as sizes, or "1..256" where they may vary."""
+    ranges = array.shapeRange.sizeRanges
+    if not ranges:
+        return tuple(array.shape)
+    return tuple(r.lowerBound if r.lowerBound == r.upperBound else f"{r.lowerBound}..{r.upperBound}" for r in ranges)

@@ -1,0 +1,33 @@
+"""Save an ML Program such that the same model gives the same bytes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import uuid
+from pathlib import Path
+from typing import Any
+
+_SPACE = uuid.UUID("6f1d3c52-6c37-4f5b-9a51-0d2f4f0a7f5e")  # for names of our own
+_TOOLS = ("com.github.apple.coremltools",)  # metadata whose values tell when and with what it was made
+
+
+def save(model: Any, out: Path) -> None:
+    """Write ``model`` (a coremltools MLModel) to ``out``, a folder that is replaced."""
+    shutil.rmtree(out, ignore_errors=True)
+    for key in [key for key in model.user_defined_metadata if key.startswith(_TOOLS)]:
+        del model.user_defined_metadata[key]
+    model.save(str(out))
+    _settle(out)
+
+
+def _settle(out: Path) -> None:
+    """Name the parts after their paths, where coremltools draws names by lot."""
+    file = out / "Manifest.json"
+    manifest = json.loads(file.read_text("utf-8"))
+    entries = manifest["itemInfoEntries"]
+    named = {key: str(uuid.uuid5(_SPACE, entry["path"])).upper() for key, entry in entries.items()}
+    ordered = sorted(entries, key=lambda key: str(entries[key]["path"]))
+    manifest["itemInfoEntries"] = {named[key]: entries[key] for key in ordered}
+    manifest["rootModelIdentifier"] = named[manifest["rootModelIdentifier"]]
+    file.write_text(json.dumps(manifest, indent=4) + "\n", "utf-8")
