@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from edgepack import comparison, fit, memory, plugins, reports
 from edgepack import targets as targets_
 from edgepack.data import DataSpec
-from edgepack.errors import CheckFailed, ProjectError
+from edgepack.errors import CheckFailed, ProjectError, UsageError
 from edgepack.original import Original
 from edgepack.records import Accuracy, Artifact, Bundle, NotMeasured, Recipe, Source, Target, Timings
 from edgepack.runtime import machine, manifest, measurements
@@ -24,6 +24,7 @@ from edgepack.tasks import table
 _GOLDEN = 4  # vectors at most: enough to notice a wrong kernel, small beside the model
 _LEAST_COSINE = 0.9  # of a golden vector where the target has no floor: a bundle below computes something else
 _USEFUL_CONTEXT = 2048  # tokens: a recipe that leaves less gives way to a coarser one that leaves them
+_SEARCHED = "mixed"  # the scheme whose recipe is searched for a size
 _QUICK_RUNS = 16  # of the speed check in a build; `edgepack bench` takes longer
 
 
@@ -40,6 +41,7 @@ class Request:
     calibration: DataSpec | None = None
     evaluation: DataSpec | None = None
     context: int | None = None  # tokens of a language model's bundle; None: as is usual
+    max_size: int | None = None  # bytes of a model whose weights each get the form that fits best
     fit: bool = False  # the finest recipe and the longest context that fit, where none is asked for
     allow_loss: bool = False
     measure_speed: bool = True
@@ -118,7 +120,7 @@ def _one(request: Request, original: Original, plan: Plan, inputs: _Inputs, prog
     source, name, target, recipe = original.source, plan.name, plan.target, plan.recipe
     with pack.workspace(request.out, name) as folder:
         progress.step(f"{name}: exporting")
-        prepared = convert.prepare(original, target, recipe, inputs.config, plan.processing)
+        prepared = convert.prepare(original, target, recipe, inputs.config, plan.processing, inputs.calibration)
         original.close()
         progress.step(f"{name}: compressing to {recipe.name}")
         file = folder / pack.model_file(target, recipe, convert.suffix(target))
@@ -163,10 +165,7 @@ def _plans(request: Request, source: Source, task: ModuleType, config: Mapping[s
     plans = []
     for name in dict.fromkeys(request.targets):
         target = targets_.load(name)
-        named = [targets_.recipe(target, recipe, source.task) for recipe in dict.fromkeys(request.recipes)]
-        offered = list(target.recipes_of(source.task).values())
-        recipes = named or ([target.recipe_for(source)] if not request.fit else offered)
-        recipes = [_overridden(recipe, request.overrides) for recipe in recipes]
+        recipes = [_overridden(recipe, request.overrides) for recipe in _recipes(request, target, source)]
         sizes = [request.context] if request.context or not request.fit else task.contexts(whole)
         candidates = [
             _plan(source, target, recipe, config, task.sized(whole, size))
@@ -175,6 +174,28 @@ def _plans(request: Request, source: Source, task: ModuleType, config: Mapping[s
         ]
         plans += [_finest(candidates)] if request.fit else candidates
     return plans
+
+
+def _recipes(request: Request, target: Target, source: Source) -> list[Recipe]:
+    """Those that are asked for; with a size, the one that is searched; else the target's, or with --fit all.
+
+    Raises UsageError where a search lacks its size, or the size a search.
+    """
+    offered = target.recipes_of(source.task)
+    searched = [recipe for recipe in offered.values() if recipe.scheme == _SEARCHED]
+    if request.max_size is not None:
+        if request.recipes or not searched:
+            why = "beside --recipe" if request.recipes else f"for {target.name}, whose recipes have one form for all"
+            raise UsageError(
+                f"there is no --max-size {why}", hint="it searches a form for each weight: --target iphone"
+            )
+        return [replace(recipe, max_bytes=request.max_size) for recipe in searched]
+    if request.recipes:
+        named = [targets_.recipe(target, recipe, source.task) for recipe in dict.fromkeys(request.recipes)]
+        if any(recipe.scheme == _SEARCHED for recipe in named):
+            raise UsageError("the recipe mixed is searched for a size", hint="--max-size 25MB in its place")
+        return named
+    return [r for r in offered.values() if r not in searched] if request.fit else [target.recipe_for(source)]
 
 
 def _plan(

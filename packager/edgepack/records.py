@@ -60,13 +60,14 @@ class Recipe:
     """
 
     name: str
-    scheme: str  # fp32 | fp16 | int8-dynamic | int8-static | channels | blocks | palette
+    scheme: str  # fp32 | fp16 | int8-dynamic | int8-static | channels | blocks | palette | mixed
     weight_bits: int = 32
     activation_bits: int = 32
     block_size: int = 0  # weights that share a scale, rows that share a palette; 0: an output channel, the tensor
     embedding_bits: int = 32
     smooth: bool = False  # move the outliers of activations into the weights (SmoothQuant)
     finer: tuple[str, ...] = ()  # what keeps 8 bits: attention, mlp, embedding, head, other; qkv, out, inner, down
+    max_bytes: int = 0  # of the model, where the form of each weight is searched; 0: no budget
     min_coverage: float = 0.0  # of the weights' parameters, 0..1
 
     def bits(self, role: str) -> int:

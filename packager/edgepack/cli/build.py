@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,9 +15,9 @@ from edgepack.cli import show
 from edgepack.cli.options import Json
 from edgepack.errors import UsageError
 from edgepack.records import Bundle
-from edgepack.reports import accuracy_table, sizes_table, speed_table
+from edgepack.reports import accuracy_table, figure, sizes_table, speed_table
 from edgepack.reports.page import Table
-from edgepack.units import size
+from edgepack.units import parse_size, size
 
 _STEPS = 4  # that a bundle takes, for the progress bar
 
@@ -44,6 +45,10 @@ def build(
             min=1,
         ),
     ] = None,
+    max_size: Annotated[
+        str | None,
+        typer.Option(help="Of a Core ML model, as 25MB: each weight gets the form that fits best.", show_default=False),
+    ] = None,
     fit: Annotated[
         bool, typer.Option("--fit", help="Choose the finest recipe and the longest context that fit the target.")
     ] = False,
@@ -58,7 +63,12 @@ def build(
 ) -> None:
     """Convert, compress and measure a model for each target."""
     request = replace(
-        _request(model, target, recipe, out, task), context=context, fit=fit, allow_loss=allow_loss, measure_speed=speed
+        _request(model, target, recipe, out, task),
+        context=context,
+        max_size=_bytes(max_size),
+        fit=fit,
+        allow_loss=allow_loss,
+        measure_speed=speed,
     )
     if dry_run:
         _show_plans(pipeline.plan(request), json)
@@ -70,6 +80,16 @@ def build(
     else:
         for bundle in bundles:
             _show(bundle)
+        if len(bundles) > 1:
+            show.line("")
+            show.table("side by side", _side_by_side(bundles))
+
+
+def _bytes(text: str | None) -> int | None:
+    try:
+        return parse_size(text) if text else None
+    except ValueError as error:
+        raise UsageError(f"--max-size: {error}") from error
 
 
 def _request(
@@ -110,6 +130,17 @@ def _show(bundle: Bundle) -> None:
     if coverage.total:
         show.line(f"\n{coverage.share:.3%} of the weights compressed" + _left(bundle))
     show.line(f"report: {bundle.path}.html")
+
+
+def _side_by_side(bundles: Sequence[Bundle]) -> Table:
+    """One row for each bundle: its size and every metric."""
+    metrics = list(dict.fromkeys(accuracy.metric for bundle in bundles for accuracy in bundle.accuracy))
+    rows = []
+    for bundle in bundles:
+        found = {accuracy.metric: figure(accuracy.packed, accuracy.metric) for accuracy in bundle.accuracy}
+        figures = [found.get(metric, "–") for metric in metrics]
+        rows.append([bundle.path.name, bundle.recipe.name, size(bundle.artifact.bytes), *figures])
+    return Table(["bundle", "recipe", "model", *metrics], rows, [])
 
 
 def _left(bundle: Bundle) -> str:

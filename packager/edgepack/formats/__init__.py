@@ -9,7 +9,6 @@ from typing import Protocol
 import numpy as np
 
 from edgepack.records import Artifact, Recipe
-from edgepack.runtime.types import Runs as Runs
 
 
 class Prepared(Protocol):

@@ -14,14 +14,19 @@ from edgepack.errors import ConversionError, CoverageTooLow, DoesNotFit, UsageEr
 from edgepack.formats import Prepared
 from edgepack.original import Original
 from edgepack.records import Artifact, Recipe, Target
-from edgepack.runtime.types import Runs
+from edgepack.runtime.types import Feeds, Runs
 
 
 def prepare(
-    original: Original, target: Target, recipe: Recipe, config: Mapping[str, Any], processing: Mapping[str, Any]
+    original: Original,
+    target: Target,
+    recipe: Recipe,
+    config: Mapping[str, Any],
+    processing: Mapping[str, Any],
+    calibration: Sequence[Feeds],
 ) -> Prepared:
     """The model in the target's format, as ``recipe`` takes it, uncompressed; shared by targets and builds."""
-    prepared: Prepared = _format(target).prepare(original, target, recipe, config, processing)
+    prepared: Prepared = _format(target).prepare(original, target, recipe, config, processing, calibration)
     return prepared
 
 

@@ -5,29 +5,36 @@ They are converted, compressed and compared on any machine: edgepack.coreml comp
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from edgepack import plugins
 from edgepack.errors import UsageError
-from edgepack.formats import Prepared, Runs
+from edgepack.formats import Prepared
 from edgepack.original import Original
 from edgepack.records import Recipe, Target
 from edgepack.runtime.session import open_session
+from edgepack.runtime.types import Feeds, Runs
 
 SUFFIX = ".mlpackage"
 OLDEST, NEWEST = 16, 18  # opsets, called after the iOS that brought them; macOS 13 to 15 have the same
-_SCHEMES = ("fp32", "fp16", "channels", "blocks", "palette")
+_SCHEMES = ("fp32", "fp16", "channels", "blocks", "palette", "mixed")
 _WRITTEN = ("fp16", "blocks")  # the schemes that language models are written in
 
 
 def prepare(
-    original: Original, target: Target, recipe: Recipe, config: Mapping[str, Any], processing: Mapping[str, Any]
+    original: Original,
+    target: Target,
+    recipe: Recipe,
+    config: Mapping[str, Any],
+    processing: Mapping[str, Any],
+    calibration: Sequence[Feeds],
 ) -> Prepared:
     """The model as a float program from the cache, for the opset that the target's profile or the recipe asks for."""
-    prepared: Prepared = _way(original).prepare(original, opset(target, recipe), recipe, processing)
+    chosen = opset(target, recipe)
+    prepared: Prepared = _way(original).prepare(original, chosen, recipe, processing, calibration)
     return prepared
 
 

@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from edgepack.formats.coreml.palettes import palette
+from edgepack.formats.onnx.decoder.gptq import STRETCH, feedback, rounded
 from edgepack.formats.onnx.rounding import blocks
 from edgepack.runtime.types import Array
 
@@ -111,6 +112,20 @@ def blockwise(weight: Array, bits: int, size: int, importance: Array | None = No
     scale = made.scale.astype(np.float16)
     values = made.values.astype(np.int16).reshape(rows.shape) - (1 << (bits - 1))
     return Affine(values.astype(np.int8), scale, bits, weight.shape)
+
+
+def compensated(weight: Array, bits: int, size: int, moments: Array) -> Affine:
+    """As ``blockwise``, each error made up for by what comes after it in its stretch of inputs (GPTQ).
+
+    ``moments`` float32 [stretches, 128, 128] of what enters the layer.
+    """
+    rows = weight.reshape(len(weight), -1).astype(np.float32)
+    size = divisor(rows.shape[1], size)
+    if STRETCH % size:
+        return blockwise(weight, bits, size, np.diagonal(moments, axis1=1, axis2=2).ravel()[: rows.shape[1]])
+    made = rounded(rows, bits, size, feedback(moments))
+    values = made.values.astype(np.int16).reshape(rows.shape) - (1 << (bits - 1))
+    return Affine(values.astype(np.int8), made.scale.astype(np.float16), bits, weight.shape)
 
 
 def palettized(weight: Array, bits: int, group: int = 0, importance: Array | None = None) -> Palette:

@@ -2,61 +2,86 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from edgepack import cache, memory, plugins
 from edgepack.original import Original
 from edgepack.records import Artifact, Recipe
+from edgepack.runtime.types import Feeds
 
 TOOLS = ("torch", "transformers", "coremltools")
-_NAMES = "names.json"
+_NAMES, _STUDY = "names.json", "study.npz"
 _NEWEST = 18  # the opset with blocks, groups and integers of less than a byte
+_FLOATS = ("fp32", "fp16")
 
 
 @dataclass(frozen=True)
 class Traced:
-    """A float program, and its weights' names in PyTorch by those in the program."""
+    """A float program, its weights' names in PyTorch by those in the program, and what calibration tells of them."""
 
     path: Path
     opset: int
     names: Mapping[str, str]
+    study: Any  # study.Study; None for recipes that compress nothing
 
-    def compress(self, out: Path, recipe: Recipe, calibration: Sequence[Mapping[str, np.ndarray]]) -> Artifact:
+    def compress(self, out: Path, recipe: Recipe, calibration: Sequence[Feeds]) -> Artifact:
         """Compressed as ``recipe`` says, and described."""
         schemes = plugins.load_module("edgepack.formats.coreml.schemes")
         contents = plugins.load_module("edgepack.formats.coreml.contents")
-        stored = schemes.compress(self.path, out, recipe, self.names, newest=self.opset >= _NEWEST)
+        newest = self.opset >= _NEWEST
+        stored = schemes.Compression(self.path, recipe, self.names, self.study, newest=newest).run(out)
         artifact: Artifact = contents.describe(out, self.opset, self.path, self.names, stored)
         return artifact
 
 
-def prepare(original: Original, opset: int, recipe: Recipe, processing: Mapping[str, Any]) -> Traced:
-    """The program of ``original``, from the cache when the same was made before."""
-    source, task = original.source, original.task
-    bits = 32 if recipe.scheme == "fp32" else 16
+def prepare(
+    original: Original, opset: int, recipe: Recipe, processing: Mapping[str, Any], calibration: Sequence[Feeds]
+) -> Traced:
+    """The program of ``original`` and its study, from the cache when the same were made before."""
     facts = {
         "format": "coreml",
-        "model": source.name,
-        "sha256": source.sha256,
-        "task": task.NAME,
-        "opset": opset,
-        "bits": bits,
+        "model": original.source.name,
+        "sha256": original.source.sha256,
+        "task": original.task.NAME,
         "tools": plugins.versions(TOOLS),
     }
+    found = _study(original, recipe, calibration, facts)
+    folder = _program(original, opset, recipe, processing, facts)
+    names = json.loads((folder / _NAMES).read_text("utf-8"))
+    return Traced(folder / "model.mlpackage", opset, names, found)
+
+
+def _program(
+    original: Original, opset: int, recipe: Recipe, processing: Mapping[str, Any], facts: Mapping[str, Any]
+) -> Path:
+    bits = 32 if recipe.scheme == "fp32" else 16
 
     def make(folder: Path) -> None:
         memory.release()
         convert = plugins.load_module("edgepack.formats.coreml.convert")
-        names = convert.convert(original.module, source, task, processing, folder / "model.mlpackage", opset, bits)
+        out = folder / "model.mlpackage"
+        names = convert.convert(original.module, original.source, original.task, processing, out, opset, bits)
         original.close()
         (folder / _NAMES).write_text(json.dumps(names), "utf-8")
         memory.release()
 
-    folder = cache.fetch("exports", facts, make)
-    return Traced(folder / "model.mlpackage", opset, json.loads((folder / _NAMES).read_text("utf-8")))
+    return cache.fetch("exports", {**facts, "opset": opset, "bits": bits}, make)
+
+
+def _study(original: Original, recipe: Recipe, calibration: Sequence[Feeds], facts: Mapping[str, Any]) -> Any:
+    if recipe.scheme in _FLOATS:
+        return None
+    losses = recipe.scheme == "mixed"
+    inputs = hashlib.sha256(b"".join(array.tobytes() for batch in calibration for array in batch.values())).hexdigest()
+
+    def make(folder: Path) -> None:
+        module = plugins.load_module("edgepack.formats.coreml.study")
+        module.study(original.module, calibration, original.task.OUTPUTS[-1:], losses=losses).save(folder / _STUDY)
+
+    folder = cache.fetch("studies", {**facts, "inputs": inputs, "losses": losses}, make)
+    return plugins.load_module("edgepack.formats.coreml.study").load(folder / _STUDY)

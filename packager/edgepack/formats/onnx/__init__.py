@@ -5,22 +5,28 @@ The modules with heavy libraries are loaded when there is work for them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from edgepack import plugins
-from edgepack.formats import Prepared, Runs
+from edgepack.formats import Prepared
 from edgepack.original import Original
 from edgepack.records import Recipe, Target
+from edgepack.runtime.types import Feeds, Runs
 
 SUFFIX = ".onnx"
 _WRITTEN = ("fp32", "fp16", "blocks")  # the schemes that language models are written in
 
 
 def prepare(
-    original: Original, target: Target, recipe: Recipe, config: Mapping[str, Any], processing: Mapping[str, Any]
+    original: Original,
+    target: Target,
+    recipe: Recipe,
+    config: Mapping[str, Any],
+    processing: Mapping[str, Any],
+    calibration: Sequence[Feeds],
 ) -> Prepared:
     """The model in its uncompressed form: an exported graph from the cache, or a description and its weights."""
     prepared: Prepared = _way(original).prepare(original, target, config, processing)
