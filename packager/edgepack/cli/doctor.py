@@ -24,6 +24,7 @@ _NEEDS = {
         "safetensors",
         "huggingface-hub",
     ),
+    "build for Core ML targets": ("torch", "transformers", "safetensors", "coremltools"),
     "read picture files": ("pillow",),
     "read Parquet data": ("pyarrow",),
 }

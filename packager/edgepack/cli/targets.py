@@ -18,7 +18,8 @@ def targets(json: Json = False) -> None:
         return
     head = ["target", "device", "memory for a model", "isa", "runtime", "default recipe"]
     show.table("targets", Table(head, [_row(target) for target in found]))
-    show.line(f"\nrecipes: {', '.join(found[0].recipes)}")
+    for form, recipes in {target.format: target.recipes for target in found}.items():
+        show.line(f"recipes of {form} targets: {', '.join(recipes)}")
 
 
 def _row(target: Target) -> list[str]:

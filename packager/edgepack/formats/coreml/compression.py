@@ -21,7 +21,7 @@ from edgepack.formats.coreml.forms import Form
 from edgepack.runtime.types import Array
 
 _READERS = {("linear", "weight"), ("conv", "weight"), ("conv_transpose", "weight"), ("gather", "x"), ("matmul", "y")}
-_LEAST = 1024  # values; a smaller weight is not worth its scales
+LEAST = 1024  # values; a smaller weight is not worth its scales
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def _weight(op: Any) -> Weight | None:
     if op.op_type != "const" or not isinstance(op.outputs[0].val, np.ndarray):
         return None
     value = op.outputs[0].val
-    if value.dtype not in (np.float16, np.float32) or value.ndim < 2 or value.size < _LEAST:
+    if value.dtype not in (np.float16, np.float32) or value.ndim < 2 or value.size < LEAST:
         return None
     made = op.outputs[0]
     uses = {(user.op_type, name) for user in made.child_ops for name, var in user.inputs.items() if var is made}

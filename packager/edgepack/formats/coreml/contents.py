@@ -14,6 +14,7 @@ from coremltools.proto import FeatureTypes_pb2 as features
 from coremltools.proto import MIL_pb2 as mil
 
 from edgepack.formats._components import component
+from edgepack.formats.coreml.compression import LEAST
 from edgepack.formats.coreml.forms import Form
 from edgepack.records import Artifact, Component, Coverage, Skipped, TensorSpec
 
@@ -54,7 +55,7 @@ def describe(
         inputs=tuple(map(_spec, spec.description.input)),
         outputs=tuple(map(_spec, spec.description.output)),
         components=_components(constants, names, stored or {}),
-        coverage=Coverage(compressed=0, total=0) if stored is None else _coverage(constants, stored),
+        coverage=Coverage(compressed=0, total=0) if stored is None else _coverage(constants, names, stored),
         operators=dict(sorted(Counter(op.type for op in _main(spec).operations if op.type != "const").items())),
         bytes=sum(file.stat().st_size for file in out.rglob("*") if file.is_file()),
     )
@@ -95,15 +96,20 @@ def _components(
     return tuple(Component(name=part, parameters=parameters[part], bytes=size[part]) for part in sorted(size))
 
 
-def _coverage(constants: list[_Constant], stored: Mapping[str, Form]) -> Coverage:
+def _coverage(constants: list[_Constant], names: Mapping[str, str], stored: Mapping[str, Form]) -> Coverage:
     """Of all weights that are no vectors."""
     matrices = [c for c in constants if c.parameters >= _SMALLEST and max(c.shape) < c.parameters]
     left = [constant for constant in matrices if constant.name not in stored]
     return Coverage(
         compressed=sum(constant.parameters for constant in matrices) - sum(c.parameters for c in left),
         total=sum(constant.parameters for constant in matrices),
-        skipped=tuple(Skipped(tensor=c.name, reason=f"read by {' and '.join(c.readers)}") for c in left),
+        skipped=tuple(Skipped(tensor=names.get(c.name, c.name), reason=_reason(c)) for c in left),
     )
+
+
+def _reason(constant: _Constant) -> str:
+    small = "small, and " if constant.parameters < LEAST else ""
+    return f"{small}read by {' and '.join(constant.readers)}"
 
 
 def _spec(feature: Any) -> TensorSpec:

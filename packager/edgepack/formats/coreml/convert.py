@@ -45,7 +45,7 @@ def convert(
     ConversionError.
     """
     names = tuple(name for name in task.OUTPUTS if name != "last_hidden_state")
-    wrapped = (_Picture if "mean" in processing else _Text)(module, names, processing).eval()
+    wrapped = (_Picture if "mean" in processing else _Text)(_Outputs(module, names), processing).eval()
     with torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tracer and converter warn of every number; agreement is measured afterwards
         traced = torch.jit.trace(wrapped, wrapped.example(), check_trace=False)
@@ -63,7 +63,7 @@ def convert(
             raise ConversionError(f"coremltools cannot convert {source.name}: {line}") from error
     _describe(model, source, task, processing)
     save(model, out)
-    return {_variable(name, bits): name.removeprefix("module.") for name, _ in wrapped.named_parameters()}
+    return {_variable(name, bits): name.removeprefix("outputs.module.") for name, _ in wrapped.named_parameters()}
 
 
 def _variable(parameter: str, bits: int) -> str:
@@ -71,18 +71,31 @@ def _variable(parameter: str, bits: int) -> str:
     return parameter.replace(".", "_") + ("_to_fp16" if bits == 16 else "")
 
 
-class _Text(nn.Module):
-    """Ids to the outputs in their order."""
+class _Outputs(nn.Module):
+    """The outputs ``names`` in their order."""
 
-    def __init__(self, module: nn.Module, names: tuple[str, ...], processing: Mapping[str, Any]) -> None:
+    def __init__(self, module: nn.Module, names: tuple[str, ...]) -> None:
         super().__init__()
-        self.module, self.names, self.given = module, names, list(processing["inputs"])
+        self.module, self.names = module, names
+
+    def forward(self, **given: Tensor) -> tuple[Tensor, ...]:
+        """What the module takes."""
+        outputs = self.module(**given)
+        return tuple(outputs[name] for name in self.names)
+
+
+class _Text(nn.Module):
+    """Ids to the outputs."""
+
+    def __init__(self, outputs: _Outputs, processing: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.outputs, self.given = outputs, list(processing["inputs"])
         self.longest = int(processing["max_length"])
 
     def forward(self, *arrays: Tensor) -> tuple[Tensor, ...]:
         """int32 [1, tokens] each."""
-        outputs = self.module(**dict(zip(self.given, arrays, strict=True)))
-        return tuple(outputs[name] for name in self.names)
+        found: tuple[Tensor, ...] = self.outputs(**dict(zip(self.given, arrays, strict=True)))
+        return found
 
     def example(self) -> tuple[Tensor, ...]:
         """What is traced."""
@@ -97,17 +110,17 @@ class _Text(nn.Module):
 class _Picture(nn.Module):
     """A picture of 0..255 to the outputs: rescaled and normalised inside."""
 
-    def __init__(self, module: nn.Module, names: tuple[str, ...], processing: Mapping[str, Any]) -> None:
+    def __init__(self, outputs: _Outputs, processing: Mapping[str, Any]) -> None:
         super().__init__()
-        self.module, self.names, self.facts = module, names, processing
+        self.outputs, self.facts = outputs, processing
         for part in ("mean", "std"):
             self.register_buffer(part, torch.tensor(processing[part]).reshape(1, -1, 1, 1))
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """float32 [1, channels, height, width]."""
         values = image * self.facts["scale"] + self.facts.get("offset", 0.0)
-        outputs = self.module(pixel_values=(values - self.mean) / self.std)
-        return tuple(outputs[name] for name in self.names)
+        found: tuple[Tensor, ...] = self.outputs(pixel_values=(values - self.mean) / self.std)
+        return found
 
     def example(self) -> tuple[Tensor, ...]:
         """What is traced."""
@@ -135,6 +148,8 @@ def _describe(model: Any, source: Source, task: ModuleType, processing: Mapping[
             model.input_description[name] = text
         if name in model.output_description:
             model.output_description[name] = text
+    if "labels" in processing:  # a classify op beside the logits is more than coremltools 9.0 can write
+        model.user_defined_metadata["classes"] = json.dumps(processing["labels"])
     if "mean" in processing:
         facts = {key: processing[key] for key in ("scale", "mean", "std")}
         model.user_defined_metadata[IMAGE] = json.dumps({**facts, "offset": processing.get("offset", 0.0)})

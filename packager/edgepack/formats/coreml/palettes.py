@@ -11,6 +11,7 @@ import numpy as np
 from edgepack.runtime.types import Array
 
 _ROUNDS = 60
+_MOVES = 24
 _SETTLED = 1e-6  # relative change of the error, below which another round brings nothing
 
 
@@ -27,23 +28,62 @@ def palette(rows: Array, bits: int, importance: Array | None = None) -> tuple[Ar
     return table, nearest.astype(np.uint8)[places].reshape(rows.shape)
 
 
+class _Values:
+    """Ascending ``values`` that occur ``counts`` times, summed up so that a cluster costs two look-ups."""
+
+    def __init__(self, values: Array, counts: Array) -> None:
+        self.values = values
+        self._mass, self._sum, self._square = (_sums(counts * values**power) for power in range(3))
+
+    def clusters(self, centres: Array) -> tuple[Array, Array, Array]:
+        """Of each of ascending ``centres``: its mass, its mean (where it has mass) and its squared error."""
+        ends = np.searchsorted(self.values, (centres[1:] + centres[:-1]) / 2)
+        edges = np.concatenate([[0], ends, [len(self.values)]])
+        mass, total, square = (np.diff(sums[edges]) for sums in (self._mass, self._sum, self._square))
+        means = np.where(mass > 0, total / np.where(mass > 0, mass, 1), centres)
+        return mass, means, np.maximum(square - means * total, 0)
+
+
 def _clusters(values: Array, counts: Array, size: int) -> Array:
-    """Centres [size] of ascending ``values`` that occur ``counts`` times; more centres than values repeat the last."""
+    """Centres [size] of ``values``; more centres than values repeat the last.
+
+    Lloyd's iteration, and in between a few centres are moved: from where two can be one at little cost to where one
+    should be two.
+    """
     if len(values) <= size:
         return np.concatenate([values, np.full(size - len(values), values[-1])])
-    total, weighted = _sums(counts), _sums(counts * values)
-    centres = _start(values, counts, size)
+    known = _Values(values, counts)
+    centres = _settled(known, _start(values, counts, size))
+    for _ in range(_MOVES):
+        moved = _settled(known, _moved(known, centres))
+        if known.clusters(moved)[2].sum() >= (1 - _SETTLED) * known.clusters(centres)[2].sum():
+            break
+        centres = moved
+    return centres
+
+
+def _settled(known: _Values, centres: Array) -> Array:
     before = np.inf
     for _ in range(_ROUNDS):
-        ends = np.searchsorted(values, (centres[1:] + centres[:-1]) / 2)
-        edges = np.concatenate([[0], ends, [len(values)]])
-        mass, sums = np.diff(total[edges]), np.diff(weighted[edges])
-        centres = np.where(mass > 0, sums / np.where(mass > 0, mass, 1), centres)
-        gained = float((sums**2 / np.where(mass > 0, mass, 1)).sum())
-        if abs(gained - before) <= _SETTLED * abs(gained):
+        _, means, errors = known.clusters(centres)
+        centres = np.sort(means)
+        if errors.sum() >= (1 - _SETTLED) * before:
             break
-        before = gained
-    return np.sort(centres)
+        before = errors.sum()
+    return centres
+
+
+def _moved(known: _Values, centres: Array) -> Array:
+    """One in sixteen of ``centres`` taken from its neighbour and put beside the one with the largest error."""
+    mass, means, errors = known.clusters(centres)
+    gone = np.argsort(mass[1:] * mass[:-1] / np.maximum(mass[1:] + mass[:-1], 1e-300) * np.diff(means) ** 2)
+    gone = gone[: max(len(centres) // 16, 1)] + 1
+    wide = np.setdiff1d(np.argsort(-errors)[: len(gone)], gone)[: len(gone)]
+    gone = gone[: len(wide)]
+    spread = np.sqrt(errors[wide] / np.maximum(mass[wide], 1e-300))
+    moved = means.copy()
+    moved[gone], moved[wide] = means[wide] + spread, means[wide] - spread
+    return np.sort(moved)
 
 
 def _start(values: Array, counts: Array, size: int) -> Array:

@@ -1,0 +1,165 @@
+"""Core ML bundles, from the original to figures about the saved package, without a Mac."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.conftest import MINILM
+from typer.testing import CliRunner
+
+import edgepack
+from edgepack import coreml, pipeline
+from edgepack.cli.app import app
+from edgepack.errors import DoesNotFit, UsageError
+from edgepack.records import Bundle, NotMeasured
+from edgepack.runtime import golden, manifest, measurements
+from edgepack.runtime.session import open_session
+from edgepack.stages import bench
+
+pytestmark = pytest.mark.filterwarnings("default")  # coremltools warns of torch, numpy and protobuf
+
+Build = Callable[..., tuple[Bundle, ...]]
+TASKS = [
+    "text-embedding", "text-classification", "token-classification", "question-answering", "fill-mask",
+    "image-classification", "image-embedding",
+]  # fmt: skip
+FAR = 1e-4  # relative, of float32 arithmetic in another order
+
+
+def figures(bundle: Bundle) -> dict[str, float]:
+    return {a.metric: a.packed for a in bundle.accuracy if not isinstance(a.packed, NotMeasured)}
+
+
+@pytest.fixture(scope="session")
+def packed(build: Build) -> Bundle:
+    """The real MiniLM for the iPhone, in the default recipe. Not to be changed."""
+    return build(MINILM, "iphone")[0]
+
+
+def test_minilm_in_8_bits(packed: Bundle) -> None:
+    assert packed.artifact.bytes < 24e6
+    assert packed.artifact.opset == 16
+    assert packed.artifact.coverage.share > 0.999
+    found = figures(packed)
+    assert found["cosine_mean"] > 0.9995
+    assert found["cosine_min"] > 0.998
+    assert packed.accuracy[0].where is not None
+    assert "evaluator" in packed.accuracy[0].where.runtime
+    assert not packed.accuracy[0].where.target
+
+
+def test_the_bundle_works_as_any_other(packed: Bundle) -> None:
+    listed = manifest.read(packed.path)
+    assert manifest.verify(listed) == []
+    assert golden.check(open_session(listed.model_file), listed).passed
+    vectors = edgepack.load(packed.path).embed(["A cat sleeps.", "A kitten is asleep.", "Interest rates rose."])
+    assert vectors.shape == (3, 384)
+    assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2]
+
+
+def test_speed_is_not_measured_here(packed: Bundle) -> None:
+    found = bench.bench(manifest.read(packed.path))
+    assert isinstance(found, NotMeasured)
+    assert "on a Mac: edgepack bench" in found.reason
+    assert measurements.read(packed.path)[1] == ()  # the build did not ask
+
+
+def test_the_commands_show_it(packed: Bundle, minilm: Bundle) -> None:
+    for line, words in (
+        (["inspect", packed.path], "constexpr_affine_dequantize"),
+        (["compare", packed.path, minilm.path], "side by side"),
+        (["bench", packed.path], "not measured: only Apple's systems run Core ML"),
+        (["run", packed.path, "A cat sleeps.", "A kitten is asleep."], "A kitten"),
+    ):
+        done = CliRunner().invoke(app, list(map(str, line)), env={"COLUMNS": "200"})
+        assert done.exit_code == 0, done.output
+        assert words in done.output
+
+
+def test_a_suite(packed: Bundle, tmp_path: Path) -> None:
+    suite = tmp_path / "release.toml"
+    suite.write_text(
+        '[[check]]\nkind = "agreement"\nmetric = "cosine"\nstatistic = "mean"\nat_least = 0.999\n'
+        '[[check]]\nkind = "size"\nat_most = "24 MB"\n[[check]]\nkind = "latency"\nat_most = "50 ms"\n'
+        '[[check]]\nkind = "golden"\n'
+    )
+    done = CliRunner().invoke(
+        app, ["validate", str(packed.path), "--suite", str(suite), "--json", "--out", str(tmp_path / "report")]
+    )
+    results = json.loads(done.stdout)["results"]
+    assert [result["passed"] for result in results] == [True, True, None, True], done.output
+
+
+def test_float_packages_agree_with_the_original(build: Build) -> None:
+    half, whole = build(MINILM, "iphone", recipes=("fp16", "fp32"), allow_loss=True)
+    assert figures(half)["cosine_mean"] > 0.9999
+    assert figures(whole)["cosine_min"] > 1 - 1e-6
+    # the same package without the rounding of activations: what is left are the weights' own 16 bits
+    texts = edgepack.load(half.path).text.encode(["a cat sleeps", "interest rates rose again on thursday"])[0]
+    exact, rounded = open_session(whole.artifact.path), coreml.Package(half.artifact.path)
+    true = exact(texts)["sentence_embedding"]
+    for row in range(2):
+        feeds = {name: array[row : row + 1].astype(np.int32) for name, array in texts.items()}
+        made = rounded(feeds, precision="float32")["sentence_embedding"]
+        assert made @ true[row] > 0.999999
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_task(task: str, build: Build, tiny: Callable[[str], Path]) -> None:
+    whole, small = build(tiny(task), "mac", recipes=("fp32", "int8"), allow_loss=True)
+    assert figures(whole)["max_error_max"] < FAR * 10
+    assert figures(whole)["cosine_min"] > 1 - FAR
+    assert figures(small)["cosine_mean"] > 0.99
+
+
+@pytest.mark.parametrize("recipe", ["palette6", "palette4", "int4"])
+def test_recipes(recipe: str, build: Build, tiny: Callable[[str], Path]) -> None:
+    made = build(tiny("text-embedding"), "iphone", recipes=(recipe,), allow_loss=True)[0]
+    assert made.artifact.opset == (16 if recipe == "palette6" else 18)
+    assert figures(made)["cosine_mean"] > 0.97
+
+
+def test_a_profile_that_is_too_old(build: Build, tiny: Callable[[str], Path]) -> None:
+    with pytest.raises(UsageError, match="int4 needs iOS 18"):
+        build(tiny("text-embedding"), "iphone:ios17", recipes=("int4",))
+    assert build(tiny("text-embedding"), "iphone:ios17", allow_loss=True)[0].artifact.opset == 17
+
+
+def test_a_size(build: Build, tiny: Callable[[str], Path]) -> None:
+    model = tiny("text-embedding")
+    sizes = [build(model, "iphone", max_size=budget, allow_loss=True)[0] for budget in (150_000, 110_000)]
+    for made, budget in zip(sizes, (150_000, 110_000), strict=True):
+        assert 0.8 * budget < made.artifact.bytes <= budget
+    assert figures(sizes[0])["cosine_mean"] > figures(sizes[1])["cosine_mean"]
+    with pytest.raises(DoesNotFit, match="at least"):
+        build(model, "iphone", max_size=10_000)
+    for targets, recipes in ((("rpi",), ()), (("iphone",), ("int8",))):
+        with pytest.raises(UsageError, match="--max-size"):
+            build(model, *targets, recipes=recipes, max_size=10_000_000)
+    with pytest.raises(UsageError, match="searched for a size"):
+        build(model, "iphone", recipes=("mixed",))
+
+
+def test_the_same_twice(tiny: Callable[[str], Path], build: Build) -> None:
+    made = [build(tiny("image-classification"), "iphone", allow_loss=True)[0] for _ in range(2)]
+    hashes = [manifest.read(bundle.path).table["files"] for bundle in made]
+    assert hashes[0] == hashes[1]
+
+
+def test_one_table_for_all_targets(tiny: Callable[[str], Path], tmp_path: Path) -> None:
+    targets = [word for name in ("rpi", "iphone", "mac") for word in ("--target", name)]
+    line = ["build", str(tiny("text-embedding")), *targets, "--allow-loss", "--no-speed", "--out", str(tmp_path)]
+    done = CliRunner().invoke(app, line, env={"COLUMNS": "200"})
+    assert done.exit_code == 0, done.output
+    table = done.output.split("side by side")[1]
+    assert all(f"-{name}" in table for name in ("rpi", "iphone", "mac"))
+
+
+def test_a_plan_for_a_phone(tiny: Callable[[str], Path]) -> None:
+    request = pipeline.Request(model=str(tiny("text-embedding")), targets=("iphone",), fit=True)
+    (plan,) = pipeline.plan(request)
+    assert plan.recipe.name == "fp32"
