@@ -70,7 +70,7 @@ def test_speed_is_not_measured_here(packed: Bundle) -> None:
 
 def test_the_commands_show_it(packed: Bundle, minilm: Bundle) -> None:
     for line, words in (
-        (["inspect", packed.path], "constexpr_affine_dequantize"),
+        (["inspect", packed.path], "constexpr_lut_to_dense"),
         (["compare", packed.path, minilm.path], "side by side"),
         (["bench", packed.path], "not measured: only Apple's systems run Core ML"),
         (["run", packed.path, "A cat sleeps.", "A kitten is asleep."], "A kitten"),
@@ -90,7 +90,7 @@ def test_a_suite(packed: Bundle, tmp_path: Path) -> None:
     done = CliRunner().invoke(
         app, ["validate", str(packed.path), "--suite", str(suite), "--json", "--out", str(tmp_path / "report")]
     )
-    results = json.loads(done.stdout)["results"]
+    results = json.loads(done.stdout)["checks"]
     assert [result["passed"] for result in results] == [True, True, None, True], done.output
 
 

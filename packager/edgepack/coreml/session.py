@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import platform
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,9 +13,10 @@ import numpy as np
 
 from edgepack.coreml import Package
 from edgepack.errors import InputError
+from edgepack.runtime import machine
 from edgepack.runtime.types import Array, Outputs
 
-_IMAGE = "edgepack.image"  # user-defined metadata: how pictures are prepared inside
+IMAGE = "edgepack.image"  # user-defined metadata: how pictures are prepared inside
 _PIXELS = "pixel_values"
 
 
@@ -24,12 +27,13 @@ class Session:
         self._package = Package(path, threads=threads)
         self.inputs, self.outputs, self.optional = self._package.inputs(), self._package.outputs(), ()
         self.threads = threads
-        said = self._package.metadata.get("user_defined", {}).get(_IMAGE)
+        self.runtime = f"Core ML of macOS {platform.mac_ver()[0]}" if sys.platform == "darwin" else machine.EVALUATOR
+        said = self._package.metadata.get("user_defined", {}).get(IMAGE)
         self._image: Mapping[str, Any] | None = json.loads(said) if said else None
 
     def __call__(self, feeds: Mapping[str, Array], names: list[str] | None = None) -> Outputs:
         """The outputs (all, or ``names``), float32. Raises InputError."""
-        wanted = names or [spec.name for spec in self.outputs]
+        wanted = names or [spec.name for spec in self.outputs if spec.dtype.startswith("float")]
         rows = [self._package(row) for row in self._rows(feeds)]
         return {name: np.concatenate([np.asarray(row[name], np.float32) for row in rows]) for name in wanted}
 

@@ -16,8 +16,8 @@ import numpy as np
 from coremltools.converters.mil.mil.passes.graph_pass import AbstractGraphPass
 from coremltools.models.utils import _apply_graph_pass
 
+from edgepack.formats.coreml.compressed import Form
 from edgepack.formats.coreml.constexpr import store
-from edgepack.formats.coreml.forms import Form
 from edgepack.runtime.types import Array
 
 _READERS = {("linear", "weight"), ("conv", "weight"), ("conv_transpose", "weight"), ("gather", "x"), ("matmul", "y")}

@@ -10,7 +10,7 @@ from coremltools.converters.mil.mil import Builder as mb  # noqa: N813  (as ever
 from coremltools.converters.mil.mil import types
 from coremltools.optimize._utils import pack_elements_into_bits
 
-from edgepack.formats.coreml.forms import Affine, Form, Palette, Sparse
+from edgepack.formats.coreml.compressed import Affine, Form, Palette, Sparse
 from edgepack.runtime.types import Array
 
 

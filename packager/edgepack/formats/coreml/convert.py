@@ -21,13 +21,13 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
+from edgepack.coreml.session import IMAGE  # noqa: E402
 from edgepack.errors import ConversionError  # noqa: E402
 from edgepack.formats.coreml.package import save  # noqa: E402
 from edgepack.records import Source  # noqa: E402
 
 _USUAL = 128  # tokens that are traced, and that a package takes by default
 _TARGETS = {16: ct.target.iOS16, 17: ct.target.iOS17, 18: ct.target.iOS18}
-IMAGE = "edgepack.image"  # the user-defined metadata that says how pictures are prepared inside
 
 
 def convert(

@@ -12,9 +12,9 @@ import numpy as np
 from edgepack.errors import DoesNotFit
 from edgepack.formats._components import component
 from edgepack.formats.coreml import search
+from edgepack.formats.coreml.compressed import Form, blockwise, compensated, palettized, per_channel
 from edgepack.formats.coreml.compression import Weight, weights
 from edgepack.formats.coreml.compression import compress as rewritten
-from edgepack.formats.coreml.forms import Form, blockwise, compensated, palettized, per_channel
 from edgepack.formats.coreml.package import save
 from edgepack.formats.coreml.study import Study, reference
 from edgepack.records import FINER, Recipe

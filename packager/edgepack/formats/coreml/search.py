@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from edgepack.formats.coreml.forms import Form
+from edgepack.formats.coreml.compressed import Form
 
 _HALVINGS = 100
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgepack.formats.coreml import forms, palettes, search
-from edgepack.formats.coreml.forms import Form
+from edgepack.formats.coreml import compressed as forms
+from edgepack.formats.coreml import palettes, search
+from edgepack.formats.coreml.compressed import Form
 from edgepack.formats.onnx.decoder.gptq import covariance
 
 RANDOM = np.random.default_rng(5)
