@@ -1,0 +1,81 @@
+"""Language models: from safetensors to a Core ML package, written a tensor at a time.
+
+PyTorch and transformers have no part in it; the memory that it takes is a few pieces of one weight.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgepack.errors import UsageError
+from edgepack.formats.coreml.decoder import program
+from edgepack.formats.coreml.decoder.emit import Emitter
+from edgepack.formats.coreml.decoder.store import Store
+from edgepack.formats.coreml.decoder.weights import Weights
+from edgepack.formats.coreml.decoder.writer import Writer
+from edgepack.formats.onnx.decoder.calibration import Calibration
+from edgepack.original import Original
+from edgepack.original.decoder import Reference
+from edgepack.records import Artifact, Recipe
+from edgepack.runtime.types import Feeds
+
+TOOLS = ("numpy", "coremltools")
+_OPSET = 18  # the first with states and blocks
+
+
+@dataclass(frozen=True, kw_only=True)
+class Described:
+    """A decoder's description with its weights, to be written for ``context`` tokens at most."""
+
+    reference: Reference
+    name: str  # by which swift-transformers looks for a tokenizer, where the app has none
+    context: int
+
+    def compress(self, out: Path, recipe: Recipe, calibration: Sequence[Feeds]) -> Artifact:
+        """The package at ``out``."""
+        checkpoint = self.reference.checkpoint
+        decoder = checkpoint.decoder
+        ids = [feeds["input_ids"] for feeds in calibration]
+        with Store(program.weight_file(out)) as store:
+            calibrated = Calibration(self.reference, ids, recipe.block_size) if ids else None
+            writer = Writer(store, recipe, calibrated, tied=decoder.tied)
+            weights = Weights(writer)
+            made = program.build(decoder, self.context, Emitter(checkpoint, weights, self.context).emit)
+        operators = program.save(made, weights.blobs, out, self._told(recipe))
+        inputs, outputs = program.interface(decoder)
+        return Artifact(
+            path=out,
+            format="coreml",
+            opset=_OPSET,
+            inputs=inputs,
+            outputs=outputs,
+            components=writer.components,
+            coverage=writer.coverage,
+            operators=operators,
+            bytes=sum(file.stat().st_size for file in out.rglob("*") if file.is_file()),
+        )
+
+    def _told(self, recipe: Recipe) -> dict[str, str]:
+        version = importlib.metadata.version("edgepack")
+        return {"co.huggingface.exporters.name": self.name, "edgepack.version": version, "edgepack.recipe": recipe.name}
+
+
+def prepare(
+    original: Original, opset: int, recipe: Recipe, processing: Mapping[str, Any], calibration: Sequence[Feeds]
+) -> Described:
+    """Nothing but a look at the files: the weights are read when they are written.
+
+    Raises UsageError where the package is to run on something older than iOS 18, which has no states.
+    """
+    if opset < _OPSET:
+        raise UsageError(
+            f"language models need iOS {_OPSET} (macOS {_OPSET - 3}); the profile is for iOS {opset}",
+            hint="leave out the profile",
+        )
+    source = original.source
+    name = source.model if source.revision else source.name
+    return Described(reference=original.module, name=name, context=int(processing["max_length"]))

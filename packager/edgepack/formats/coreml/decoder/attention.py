@@ -1,0 +1,132 @@
+"""Attention over a key-value cache that Core ML holds as state, and what each token sees of it.
+
+The shapes of the inputs alone tell where new tokens lie: the mask's last side T counts the slots of the cache that are
+in use, so N new tokens lie in the slots T - N to T - 1. Causality and windows are made here, and the mask that is fed
+is added to them.
+
+swift-transformers 1.3 feeds zeros and counts one slot too many from its first call on: under it the tokens lie one slot
+higher, and slot 0 stays empty. That is seen by the slot itself, for a cache starts as zeros and a key is never all
+zero; an empty slot 0 is hidden, and learned positions count from slot 1. Rotary positions only measure distances.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from coremltools.converters.mil.mil import Builder as mb  # noqa: N813  (as everybody calls it)
+
+from edgepack.decoders import Decoder, Rotary
+from edgepack.decoders.rotary import tables
+from edgepack.formats.coreml.decoder.weights import Var, Weights
+
+_HIDDEN = np.float16(-3e4)  # added to scores; twice that is still a float16, and -inf would make NaN of a hidden row
+_EXACT = 1e-6  # of a factor that is 1
+
+
+class Cache:
+    """Keys or values of all layers, float16 [layers, 1, kv_heads, context, head]."""
+
+    def __init__(self, state: Var, decoder: Decoder) -> None:
+        self._state, self._d = state, decoder
+        self.now = mb.read_state(input=state)
+
+    def extend(self, layer: int, new: Var, past: Var, total: Var) -> Var:
+        """Write ``new`` [1, kv_heads, N, head] from the slot ``past`` on; all of the layer's slots up to ``total``."""
+        d = self._d
+        end = mb.concat(values=[[layer + 1, 1, d.kv_heads], total, [d.head]], axis=0)
+        begin = mb.concat(values=[[layer, 0, 0], past, [0]], axis=0)
+        updated = mb.slice_update(x=self.now, update=mb.expand_dims(x=new, axes=[0]), begin=begin, end=end)
+        self.now = mb.coreml_update_state(state=self._state, value=updated)
+        squeezed = [True, False, False, False, False]
+        return mb.slice_by_index(x=self.now, begin=[layer, 0, 0, 0, 0], end=end, squeeze_mask=squeezed)
+
+    def starts_empty(self) -> Var:
+        """Whether the first slot holds no key, bool [1]."""
+        d = self._d
+        first = mb.slice_by_index(x=self.now, begin=[0] * 5, end=[1, 1, d.kv_heads, 1, d.head])
+        largest = mb.reduce_max(x=mb.abs(x=first), axes=[1, 2, 3, 4], keep_dims=False)
+        return mb.equal(x=largest, y=np.float16(0))
+
+
+class Places:
+    """Where the new tokens lie, what they see, and how they turn; made once for all layers."""
+
+    def __init__(self, ids: Var, mask: Var, keys: Cache, weights: Weights, context: int) -> None:
+        self._weights, self._context = weights, context
+        self.total = mb.gather(x=mb.shape(x=mask), indices=[3], axis=0)  # int32 [1], as all counts here
+        self.new = mb.gather(x=mb.shape(x=ids), indices=[1], axis=0)
+        self.past = mb.sub(x=self.total, y=self.new)
+        self._slots = weights.plain("slots", np.arange(context, dtype=np.int32), made=True)
+        self._rows = mb.slice_by_size(x=self._slots, begin=self.past, size=self.new)
+        self._moved = mb.logical_and(x=keys.starts_empty(), y=mb.greater(x=self.past, y=0))
+        self._given = mb.maximum(x=mask, y=_HIDDEN)
+        self._masks: dict[int, Var] = {}
+        self._turns: dict[bool, tuple[Var, Var]] = {}
+
+    def positions(self) -> Var:
+        """Int32 [N], from 0 on."""
+        return mb.sub(x=self._rows, y=mb.cast(x=self._moved, dtype="int32"))
+
+    def mask(self, window: int) -> Var:
+        """What is added to scores, float16 [1, 1, N, T], for layers that look back at ``window`` tokens (0: all)."""
+        window = window if window < self._context else 0
+        if window not in self._masks:
+            self._masks[window] = self._mask(window)
+        return self._masks[window]
+
+    def _mask(self, window: int) -> Var:
+        columns = mb.slice_by_size(x=self._slots, begin=[0], size=self.total)
+        back = mb.sub(x=mb.expand_dims(x=self._rows, axes=[0, 1, 3]), y=mb.expand_dims(x=columns, axes=[0, 1, 2]))
+        empty = mb.logical_and(x=mb.equal(x=columns, y=0), y=self._moved)
+        hidden = mb.logical_or(x=mb.less(x=back, y=0), y=mb.expand_dims(x=empty, axes=[0, 1, 2]))
+        if window:
+            hidden = mb.logical_or(x=hidden, y=mb.greater_equal(x=back, y=window))
+        return mb.add(x=mb.mul(x=mb.cast(x=hidden, dtype="fp16"), y=_HIDDEN), y=self._given)
+
+    def turned(self, x: Var, rotary: Rotary, *, local: bool) -> Var:
+        """``x`` float16 [1, heads, N, head] with the pairs (i, i + width / 2) turned (Su et al. 2021), in float32."""
+        if local not in self._turns:
+            self._turns[local] = self._tables(rotary, x.shape[3], "local" if local else "rotary")
+        cos, sin = self._turns[local]
+        x = mb.cast(x=x, dtype="fp32")
+        half, head = rotary.width // 2, x.shape[3]
+        sizes = [half, half] + ([head - 2 * half] if head > 2 * half else [])
+        first, second, *rest = mb.split(x=x, split_sizes=sizes, axis=-1)
+        swapped = mb.concat(values=[second, first, *rest], axis=-1)
+        return mb.cast(x=mb.add(x=mb.mul(x=x, y=cos), y=mb.mul(x=swapped, y=sin)), dtype="fp16")
+
+    def _tables(self, rotary: Rotary, head: int, name: str) -> tuple[Var, Var]:
+        """Factors of x and of x with its halves swapped, float32 [N, head]; what does not turn keeps 1 and 0."""
+        cos, sin = tables(rotary, self._context)
+        still = np.ones((self._context, head - 2 * cos.shape[1]), np.float32)
+        whole = {"cos": np.concatenate([cos, cos, still], 1), "sin": np.concatenate([-sin, sin, still * 0], 1)}
+        stored = [self._weights.plain(f"{name}.{k}", v, made=True) for k, v in whole.items()]
+        begin, size = (mb.concat(values=[at, [side]], axis=0) for at, side in ((self.past, 0), (self.new, head)))
+        made = [mb.slice_by_size(x=table, begin=begin, size=size) for table in stored]
+        return made[0], made[1]
+
+
+def attend(q: Var, k: Var, v: Var, mask: Var, decoder: Decoder) -> Var:
+    """Mix the values [1, kv_heads, T, head] by the scores of q [1, heads, N, head]; float16 [1, N, query].
+
+    Queries that share keys lie below each other, so that no key is copied.
+    """
+    d, group = decoder, decoder.heads // decoder.kv_heads
+    scale = d.scaling * (1 if d.attention_cap else d.head**0.5)  # the operator has 1 / sqrt(head)
+    if abs(scale - 1) > _EXACT:
+        q = mb.mul(x=q, y=np.float16(scale))
+    if group > 1:
+        q = mb.reshape(x=q, shape=(1, d.kv_heads, -1, d.head))
+        mask = mb.tile(x=mask, reps=[1, 1, group, 1])
+    if d.attention_cap:
+        mixed = _capped(q, k, v, mask, np.float16(d.attention_cap))
+    else:
+        mixed = mb.scaled_dot_product_attention(query=q, key=k, value=v, attn_mask=mask)
+    mixed = mb.transpose(x=mb.reshape(x=mixed, shape=(1, d.heads, -1, d.head)), perm=[0, 2, 1, 3])
+    return mb.reshape(x=mixed, shape=(1, -1, d.query))
+
+
+def _capped(q: Var, k: Var, v: Var, mask: Var, cap: np.float16) -> Var:
+    """With scores that are cap * tanh(score / cap)."""
+    scores = mb.real_div(x=mb.matmul(x=q, y=k, transpose_y=True), y=cap)
+    scores = mb.mul(x=mb.tanh(x=scores), y=cap)
+    return mb.matmul(x=mb.softmax(x=mb.add(x=scores, y=mask), axis=-1), y=v)
