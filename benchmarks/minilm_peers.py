@@ -91,7 +91,9 @@ def build_ours(folder: Path) -> tuple[dict[str, Path], dict[str, float]]:
     models, seconds = {}, {}
     start = time.perf_counter()
     with Original(source, task) as original:
-        prepared = convert.prepare(original, target, config)
+        processing = task.processing(source.path, config)
+        plain = targets.recipe(target, "fp32")
+        prepared = convert.prepare(original, target, plain, config, processing, calibration)
     seconds["our export and fusion (0 when cached)"] = time.perf_counter() - start
     for name in RECIPES:
         start = time.perf_counter()

@@ -75,3 +75,18 @@ def test_storyteller(edgepack: Command, sample: Callable[[str], Path]) -> None:
     assert 0.001 < values["agreement kl mean"] < 0.03
     assert values["agreement kl p99"] > values["agreement kl mean"]
     assert values["agreement greedy"] < 32, "the greedy texts part"
+
+
+@pytest.mark.parametrize("name", ["sentence-search", "digits"])
+def test_a_sample_builds_for_every_target(name: str, edgepack: Command, sample: Callable[[str], Path]) -> None:
+    folder, targets = sample(name), ("rpi", "android", "web", "desktop", "iphone", "mac")
+    if name == "digits":
+        python(folder, "digits.py")
+    asked = [word for target in targets for word in ("--target", target)]
+    done = edgepack("build", *asked, "--no-speed", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert len(list(folder.glob("dist/*/edgepack.json"))) == len(targets)
+    if name == "sentence-search":
+        config = (folder / "search.py").read_text().replace("-rpi", "-iphone")
+        (folder / "search.py").write_text(config)
+        assert "bicycle tube" in python(folder, "search.py", "how do I fix a flat tyre?").splitlines()[0]

@@ -1,8 +1,8 @@
 """Which form for which weight: the least loss within a number of bytes.
 
 A form's loss is what the model's output lost when that weight alone was coarse, times the ratio of the two errors in
-the layer's own outputs; losses of several weights add up. The choice minimises loss + price x bytes (Everett 1963),
-with the lowest price whose choice fits; what then is left of the budget goes to the best steps that fit into it.
+the layer's own outputs; losses of several weights add up. The choice is the multiple-choice knapsack's, solved by
+dynamic programming over the budget in ``_CELLS`` parts (Dudzinski & Walukiewicz 1987).
 """
 
 from __future__ import annotations
@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from edgepack.formats.coreml.compressed import Form
+import numpy as np
 
-_HALVINGS = 100
+from edgepack.formats.coreml.compressed import Form
+from edgepack.runtime.types import Array
+
+_CELLS = 8192
 
 
 @dataclass(frozen=True)
@@ -24,35 +27,32 @@ class Option:
 
 
 def choose(options: Mapping[str, Sequence[Option]], budget: int) -> dict[str, Form] | None:
-    """A form for every weight, of ``budget`` bytes at most; None where even the smallest are more."""
-    low, high = 1e-18, 1e6  # loss per byte
-    if _bytes(_at(options, high)) > budget:
+    """A form for every weight, of ``budget`` bytes at most; None where even the smallest are more.
+
+    Sizes are rounded up to cells, so that up to a cell for each weight may stay unused.
+    """
+    if budget < 0 or sum(min(option.form.bytes for option in some) for some in options.values()) > budget:
         return None
-    for _ in range(_HALVINGS):
-        price = (low * high) ** 0.5
-        low, high = (price, high) if _bytes(_at(options, price)) > budget else (low, price)
-    return {name: option.form for name, option in _filled(options, _at(options, high), budget).items()}
+    cell = max(budget // _CELLS, 1)
+    cells = budget // cell
+    least, taken = np.zeros(cells + 1), list[Array]()  # the least loss of the weights so far, by cells used at most
+    for some in options.values():
+        tried = np.stack([_shifted(least, -(-option.form.bytes // cell)) + option.loss for option in some])
+        taken.append(tried.argmin(axis=0))
+        least = tried.min(axis=0)
+    if not np.isfinite(least[cells]):
+        return {name: min(some, key=lambda option: option.form.bytes).form for name, some in options.items()}
+    chosen: dict[str, Form] = {}
+    for (name, some), best in zip(reversed(list(options.items())), reversed(taken), strict=True):
+        option = some[int(best[cells])]
+        chosen[name] = option.form
+        cells -= -(-option.form.bytes // cell)
+    return chosen
 
 
-def _at(options: Mapping[str, Sequence[Option]], price: float) -> dict[str, Option]:
-    return {name: min(some, key=lambda o: o.loss + price * o.form.bytes) for name, some in options.items()}
-
-
-def _filled(options: Mapping[str, Sequence[Option]], chosen: dict[str, Option], budget: int) -> dict[str, Option]:
-    """One weight after the other a finer form, the step that gains most per byte first."""
-    while True:
-        left = budget - _bytes(chosen)
-        steps = [
-            ((now.loss - option.loss) / max(option.form.bytes - now.form.bytes, 1), name, option)
-            for name, now in chosen.items()
-            for option in options[name]
-            if option.loss < now.loss and option.form.bytes - now.form.bytes <= left
-        ]
-        if not steps:
-            return chosen
-        _, name, option = max(steps, key=lambda step: step[:2])
-        chosen = {**chosen, name: option}
-
-
-def _bytes(chosen: Mapping[str, Option]) -> int:
-    return sum(option.form.bytes for option in chosen.values())
+def _shifted(least: Array, cells: int) -> Array:
+    """What is possible where so many cells are taken off."""
+    room = np.full(len(least), np.inf)
+    if cells < len(least):
+        room[cells:] = least[: len(least) - cells]
+    return room
