@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from edgepack.coreml import Package
+from edgepack.coreml.decoding import IDS, Decoding, step
+from edgepack.coreml.package import Package
 from edgepack.errors import InputError
 from edgepack.runtime import machine
 from edgepack.runtime.types import Array, Outputs
@@ -28,14 +29,27 @@ class Session:
         self.inputs, self.outputs, self.optional = self._package.inputs(), self._package.outputs(), ()
         self.threads = threads
         self.runtime = f"Core ML of macOS {platform.mac_ver()[0]}" if sys.platform == "darwin" else machine.EVALUATOR
+        self._speaks = any(spec.name == IDS for spec in self.inputs)
         said = self._package.metadata.get("user_defined", {}).get(IMAGE)
         self._image: Mapping[str, Any] | None = json.loads(said) if said else None
 
     def __call__(self, feeds: Mapping[str, Array], names: list[str] | None = None) -> Outputs:
         """The outputs (all, or ``names``), float32. Raises InputError."""
         wanted = names or [spec.name for spec in self.outputs if spec.dtype.startswith("float")]
-        rows = [self._package(row) for row in self._rows(feeds)]
-        return {name: np.concatenate([np.asarray(row[name], np.float32) for row in rows]) for name in wanted}
+        rows = [self._package(row, state=self._package.state()) for row in self._rows(feeds)]
+        found = {name: np.concatenate([np.asarray(row[name], np.float32) for row in rows]) for name in wanted}
+        if self._speaks:
+            found["logits"] = found["logits"][:, int(feeds.get("logits_from", [-1])[0]) :]
+        return found
+
+    @property
+    def decodes(self) -> bool:
+        """Whether it is a language model."""
+        return self._speaks
+
+    def decoding(self, longest: int) -> Decoding:
+        """It, token by token, for ``longest`` tokens at most."""
+        return Decoding(self._package, longest)
 
     def each(self, feeds: Sequence[Mapping[str, Array]]) -> Iterator[Outputs]:
         """The outputs for each of ``feeds``."""
@@ -45,6 +59,9 @@ class Session:
         """The inputs of one row after the other."""
         if self._image is not None and _PIXELS in feeds:
             yield from ({self.inputs[0].name: _picture(pixels, self._image)} for pixels in feeds[_PIXELS])
+            return
+        if self._speaks:
+            yield from (step(ids, 0) for ids in feeds["input_ids"])
             return
         missing = [spec.name for spec in self.inputs if spec.name not in feeds]
         if missing:

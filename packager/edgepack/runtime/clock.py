@@ -27,7 +27,7 @@ import numpy as np
 from edgepack.errors import BundleError
 from edgepack.records import NotMeasured, Timing, Where
 from edgepack.runtime import machine
-from edgepack.runtime.decoding import Decoding, decodes
+from edgepack.runtime.decoding import Decoding, decodes, decoding
 from edgepack.runtime.session import PACKAGE, Session, open_session
 from edgepack.runtime.types import Array, Run
 
@@ -135,9 +135,9 @@ def opener(path: Path, asked: Mapping[str, Any]) -> Callable[[int], Run | Decodi
         session: Session = open_session(path, threads)
         if not decodes(session):
             return session
-        decoding = Decoding(session, max(_length(_arrays(feeds)) for _, feeds in asked["inputs"]))
-        decoding.reserve(decoding.longest)
-        return decoding
+        made = decoding(session, max(_length(_arrays(feeds)) for _, feeds in asked["inputs"]))
+        made.reserve(made.longest)
+        return made
 
     return opened
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import takewhile
+from typing import Any
 
 import numpy as np
 
@@ -103,9 +104,17 @@ class Decoding:
         self._binding.bind_output(name, "cpu", 0, array.dtype, shape, array.ctypes.data)
 
 
-def decodes(session: Session) -> bool:
-    """Whether the graph has a cache to decode with."""
-    return any(spec.name.startswith(_PAST) for spec in session.inputs)
+def decodes(session: Any) -> bool:
+    """Whether a session's model has a cache to decode with."""
+    if isinstance(session, Session):
+        return any(spec.name.startswith(_PAST) for spec in session.inputs)
+    return bool(getattr(session, "decodes", False))
+
+
+def decoding(session: Any, longest: int) -> Decoding:
+    """The model of a ``session`` that decodes, of onnxruntime's or of another's that has its own way."""
+    made: Decoding = Decoding(session, longest) if isinstance(session, Session) else session.decoding(longest)
+    return made
 
 
 def _alike(a: Sequence[int], b: Sequence[int]) -> int:

@@ -33,20 +33,25 @@ def prepare(
     calibration: Sequence[Feeds],
 ) -> Prepared:
     """The model as a float program from the cache, for the opset that the target's profile or the recipe asks for."""
-    chosen = opset(target, recipe)
+    chosen = opset(target, recipe, states=not original.task.AUTO)
     prepared: Prepared = _way(original).prepare(original, chosen, recipe, processing, calibration)
     return prepared
 
 
-def opset(target: Target, recipe: Recipe) -> int:
-    """The profile's, or the oldest that has what ``recipe`` needs. Raises UsageError where the profile's lacks it."""
-    needed = NEWEST if recipe.scheme == "blocks" or (recipe.scheme == "palette" and recipe.block_size) else target.opset
+def opset(target: Target, recipe: Recipe, *, states: bool = False) -> int:
+    """The profile's, or the oldest that has what ``recipe`` needs, and the ``states`` of a language model.
+
+    Raises UsageError where the profile's lacks it.
+    """
+    newest = states or recipe.scheme == "blocks" or (recipe.scheme == "palette" and recipe.block_size)
+    needed = NEWEST if newest else target.opset
     chosen = target.profile.opset or needed
     if chosen < needed:
         raise UsageError(
-            f"the recipe {recipe.name} needs iOS {needed} (macOS {needed - 3}); the profile {target.profile.name} is "
-            f"for older ones",
-            hint=f"--target {target.name}, or a recipe in 8 bits per channel or with one palette per weight",
+            f"{'language models need' if states else f'the recipe {recipe.name} needs'} iOS {needed} "
+            f"(macOS {needed - 3}); the profile {target.profile.name} is for older ones",
+            hint=f"--target {target.name}"
+            + ("" if states else ", or a recipe in 8 bits, or palettes of whole weights"),
         )
     return chosen
 

@@ -13,7 +13,7 @@ import numpy as np
 from edgepack.errors import InputError, UsageError
 from edgepack.runtime import chat
 from edgepack.runtime.chat import ChatTemplate, Messages
-from edgepack.runtime.decoding import Decoding
+from edgepack.runtime.decoding import Decoding, decodes, decoding
 from edgepack.runtime.generation import MAX_TOKENS, Generation, Limits, Statistics
 from edgepack.runtime.sampling import Sampler, Sampling
 from edgepack.runtime.session import Session
@@ -126,9 +126,9 @@ class Model:
 
     @cached_property
     def _decoding(self) -> Decoding:
-        if not isinstance(self._run, Session):
+        if not decodes(self._run):
             raise UsageError("only an opened bundle generates text", hint="edgepack.load(bundle).generate(prompt)")
-        return Decoding(self._run, self.max_length)
+        return decoding(self._run, self.max_length)
 
     @cached_property
     def _template(self) -> ChatTemplate | None:
