@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from importlib import resources
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
-from tests.conftest import MINILM
+from tests.conftest import MINILM, ROOT
 from typer.testing import CliRunner
 
 import edgepack
 from edgepack import coreml, pipeline
 from edgepack.cli.app import app
+from edgepack.decoders import describe
+from edgepack.decoders.checkpoint import Checkpoint
 from edgepack.errors import DoesNotFit, UsageError
+from edgepack.original.decoder import Reference
 from edgepack.records import Bundle, NotMeasured
 from edgepack.runtime import golden, manifest, measurements
 from edgepack.runtime.session import open_session
@@ -55,10 +60,40 @@ def test_minilm_in_8_bits(packed: Bundle) -> None:
 def test_the_bundle_works_as_any_other(packed: Bundle) -> None:
     listed = manifest.read(packed.path)
     assert manifest.verify(listed) == []
+    schema = json.loads(resources.files("edgepack").joinpath("schemas/bundle-1.json").read_text())
+    jsonschema.validate(dict(listed.table), schema)
     assert golden.check(open_session(listed.model_file), listed).passed
     vectors = edgepack.load(packed.path).embed(["A cat sleeps.", "A kitten is asleep.", "Interest rates rose."])
     assert vectors.shape == (3, 384)
     assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2]
+
+
+def test_it_travels_in_one_file(packed: Bundle, tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["pack", str(packed.path), "--out", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    assert edgepack.load(next(tmp_path.glob("*.edgepack"))).embed("A cat sleeps.").shape == (384,)
+
+
+def test_a_language_model(build: Build) -> None:
+    model = ROOT / "samples" / "storyteller" / "model"
+    made = build(model, "iphone", context=64)[0]
+    assert figures(made)["kl_mean"] < 0.03
+    assert {spec.name for spec in made.artifact.inputs} == {"inputIds", "causalMask"}
+    opened = edgepack.load(made.path)
+    text = "".join(opened.generate("The following", max_tokens=12))
+    assert text == "".join(opened.generate("The following", max_tokens=12))
+    # the tokens are the likeliest of the original too, up to where four bits decide otherwise
+    ids = opened.tokens("The following")
+    reference = Reference(Checkpoint(model, describe(json.loads((model / "config.json").read_text()))))
+    assert opened.continued(ids, 2) == [int(t) for t in greedy(reference, ids, 2)]
+    with pytest.raises(UsageError, match="language models need iOS 18"):
+        build(model, "iphone:ios17", context=64)
+
+
+def greedy(reference: Reference, ids: list[int], count: int) -> list[int]:
+    for _ in range(count):
+        ids = [*ids, int(reference.logits(np.array([ids]), start=-1)[0, -1].argmax())]
+    return ids[-count:]
 
 
 def test_speed_is_not_measured_here(packed: Bundle) -> None:
