@@ -69,9 +69,9 @@ def test_the_bundle_works_as_any_other(packed: Bundle) -> None:
 
 
 def test_it_travels_in_one_file(packed: Bundle, tmp_path: Path) -> None:
-    done = CliRunner().invoke(app, ["pack", str(packed.path), "--out", str(tmp_path)])
+    done = CliRunner().invoke(app, ["pack", "--zip", str(packed.path), "--out", str(tmp_path / "one.edgepack")])
     assert done.exit_code == 0, done.output
-    assert edgepack.load(next(tmp_path.glob("*.edgepack"))).embed("A cat sleeps.").shape == (384,)
+    assert edgepack.load(tmp_path / "one.edgepack").embed("A cat sleeps.").shape == (384,)
 
 
 def test_a_language_model(build: Build) -> None:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgepack.errors import UsageError
 from edgepack.formats.coreml.decoder import program
 from edgepack.formats.coreml.decoder.emit import Emitter
 from edgepack.formats.coreml.decoder.store import Store
@@ -24,7 +23,6 @@ from edgepack.records import Artifact, Recipe
 from edgepack.runtime.types import Feeds
 
 TOOLS = ("numpy", "coremltools")
-_OPSET = 18  # the first with states and blocks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +32,7 @@ class Described:
     reference: Reference
     name: str  # by which swift-transformers looks for a tokenizer, where the app has none
     context: int
+    opset: int  # 18 or newer: it has states and blocks
 
     def compress(self, out: Path, recipe: Recipe, calibration: Sequence[Feeds]) -> Artifact:
         """The package at ``out``."""
@@ -50,7 +49,7 @@ class Described:
         return Artifact(
             path=out,
             format="coreml",
-            opset=_OPSET,
+            opset=self.opset,
             inputs=inputs,
             outputs=outputs,
             components=writer.components,
@@ -67,15 +66,7 @@ class Described:
 def prepare(
     original: Original, opset: int, recipe: Recipe, processing: Mapping[str, Any], calibration: Sequence[Feeds]
 ) -> Described:
-    """Nothing but a look at the files: the weights are read when they are written.
-
-    Raises UsageError where the package is to run on something older than iOS 18, which has no states.
-    """
-    if opset < _OPSET:
-        raise UsageError(
-            f"language models need iOS {_OPSET} (macOS {_OPSET - 3}); the profile is for iOS {opset}",
-            hint="leave out the profile",
-        )
+    """Nothing but a look at the files: the weights are read when they are written."""
     source = original.source
     name = source.model if source.revision else source.name
-    return Described(reference=original.module, name=name, context=int(processing["max_length"]))
+    return Described(reference=original.module, name=name, context=int(processing["max_length"]), opset=opset)
