@@ -5,6 +5,7 @@ They are converted, compressed and compared on any machine: edgepack.coreml comp
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +18,8 @@ from edgepack.original import Original
 from edgepack.records import Recipe, Target
 from edgepack.runtime.session import open_session
 from edgepack.runtime.types import Feeds, Runs
+
+logging.getLogger("coremltools").setLevel(logging.CRITICAL)  # it warns of each library that only a Mac has
 
 SUFFIX = ".mlpackage"
 OLDEST, NEWEST = 16, 18  # opsets, called after the iOS that brought them; macOS 13 to 15 have the same

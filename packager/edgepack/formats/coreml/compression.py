@@ -6,6 +6,7 @@ every constant: with positions that were folded into one tensor it costs MiniLM 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from coremltools.models.utils import _apply_graph_pass
 
 from edgepack.formats.coreml.compressed import Form
 from edgepack.formats.coreml.constexpr import store
+from edgepack.formats.coreml.quiet import quiet
 from edgepack.runtime.types import Array
 
 _READERS = {("linear", "weight"), ("conv", "weight"), ("conv_transpose", "weight"), ("gather", "x"), ("matmul", "y")}
@@ -60,7 +62,9 @@ def compress(package: Path, choose: Choice, *, newest: bool) -> Any:
 
 def _walk(package: Path, choose: Choice, *, newest: bool = False) -> Any:
     model = ct.models.MLModel(str(package), skip_model_load=True)
-    return _apply_graph_pass(model, _Pass(choose, newest), skip_model_load=True)
+    with quiet(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # numpy's, of values that are infinite in float16 as they were in float32
+        return _apply_graph_pass(model, _Pass(choose, newest), skip_model_load=True)
 
 
 class _Pass(AbstractGraphPass):

@@ -1,30 +1,28 @@
 """From PyTorch to an ML Program: trace, convert, and say in the package what it is.
 
-Tracing serves encoders and vision models: torch.export of the same models needs patches of coremltools 9.0, and the
-program that comes of it is the same.
+Encoders and vision models are traced: for some of them (CLIP) what torch.export gives has operators that coremltools
+9.0 does not know.
 """
 
 from __future__ import annotations
 
 import json
-import logging
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-logging.getLogger("coremltools").setLevel(logging.CRITICAL)  # it warns of each library that only a Mac has
+import coremltools as ct
+import numpy as np
+import torch
+from torch import Tensor, nn
 
-import coremltools as ct  # noqa: E402
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from torch import Tensor, nn  # noqa: E402
-
-from edgepack.coreml.session import IMAGE  # noqa: E402
-from edgepack.errors import ConversionError  # noqa: E402
-from edgepack.formats.coreml.package import save  # noqa: E402
-from edgepack.records import Source  # noqa: E402
+from edgepack.coreml.session import IMAGE
+from edgepack.errors import ConversionError
+from edgepack.formats.coreml.package import save
+from edgepack.formats.coreml.quiet import quiet
+from edgepack.records import Source
 
 _USUAL = 128  # tokens that are traced, and that a package takes by default
 _TARGETS = {16: ct.target.iOS16, 17: ct.target.iOS17, 18: ct.target.iOS18}
@@ -46,7 +44,7 @@ def convert(
     """
     names = tuple(name for name in task.OUTPUTS if name != "last_hidden_state")
     wrapped = (_Picture if "mean" in processing else _Text)(_Outputs(module, names), processing).eval()
-    with torch.inference_mode(), warnings.catch_warnings():
+    with torch.inference_mode(), warnings.catch_warnings(), quiet():
         warnings.simplefilter("ignore")  # tracer and converter warn of every number; agreement is measured afterwards
         traced = torch.jit.trace(wrapped, wrapped.example(), check_trace=False)
         try:

@@ -19,6 +19,7 @@ from edgepack.formats.coreml.package import save
 from edgepack.formats.coreml.study import Study, reference
 from edgepack.records import FINER, Recipe
 from edgepack.runtime.types import Array
+from edgepack.units import size
 
 _FLOATS = ("fp32", "fp16")
 _BLOCK = 32  # of the forms that a search may choose
@@ -93,7 +94,7 @@ class Compression:
         if chosen is None:
             least = fixed + sum(min(option.form.bytes for option in some) for some in options.values())
             raise DoesNotFit(
-                f"the model takes {least / 1e6:.1f} MB at least, not {self.recipe.max_bytes / 1e6:.1f} MB",
+                f"the model takes {size(least)} at least, not {size(self.recipe.max_bytes)}",
                 hint="allow more, or take a smaller model",
             )
         return lambda weight: chosen.get(weight.name)

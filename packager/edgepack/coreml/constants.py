@@ -1,0 +1,176 @@
+"""The constants of a program: what is stored and how, and their values, read and decompressed once."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgepack.coreml import folder
+from edgepack.coreml.blobs import Blobs
+from edgepack.coreml.dense import DENSE
+from edgepack.coreml.program import Function, Literal, Operation
+from edgepack.errors import EvaluationFailed, PackageDamaged, UnsupportedOperator
+
+Array = np.ndarray[Any, Any]
+_AGAIN = "copy or convert the package again"
+_SCHEMES = {
+    "constexpr_affine_dequantize": "linear",
+    "constexpr_blockwise_shift_scale": "linear",
+    "constexpr_lut_to_dense": "palettized",
+    "constexpr_lut_to_sparse": "palettized",
+    "constexpr_sparse_blockwise_shift_scale": "linear",
+    "constexpr_sparse_to_dense": "sparse",
+}
+_DATA = ("data", "quantized_data", "indices", "nonzero_data", "indices_nonzero_data", "source_val", "val")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Constant:
+    """A weight of the program: a value from the weight file, or one that is decompressed when the model is loaded."""
+
+    name: str  # of the variable that the ops read
+    dtype: str  # decompressed
+    shape: tuple[int, ...]
+    bytes: int  # as stored, with scales, offsets, tables and masks
+    scheme: str  # "dense", or of "linear", "palettized" and "sparse" those that apply, joined by "+"
+    bits: int  # of a stored weight or index
+    readers: tuple[str, ...]  # the ops that use it, sorted
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers it holds."""
+        return prod(self.shape)
+
+
+class Store:
+    """The values that a package stores, for all of its functions."""
+
+    def __init__(self, package: Path, model: Path) -> None:
+        self._package, self._model = package, model
+        self._files: dict[str, Blobs] = {}
+
+    def literal(self, literal: Literal) -> Array:
+        """As stored, types below a byte unpacked. Raises PackageDamaged, PackageFileMissing, PackageUnsafe."""
+        if not literal.file:
+            return np.asarray(literal.value)
+        if literal.file not in self._files:
+            self._files[literal.file] = Blobs(folder.weight_file(self._package, self._model, literal.file))
+        return self._files[literal.file].read(literal.offset, literal.dtype, literal.shape)
+
+
+class Constants:
+    """Those of one function, blocks inside included: ``constants.value(name)``, ``constants.listed()``."""
+
+    def __init__(self, function: Function, store: Store) -> None:
+        self._store = store
+        self._readers: dict[str, set[str]] = defaultdict(set)
+        self._made_by: dict[str, tuple[Operation, int]] = {}
+        for operation in function.block.walk():
+            if operation.constant:
+                self._made_by |= {out.name: (operation, place) for place, out in enumerate(operation.outputs)}
+            for name in operation.names:
+                self._readers[name].add(operation.kind)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._made_by
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._made_by)
+
+    def value(self, name: str) -> Array:
+        """Decompressed. Raises PackageDamaged and what reading its file raises."""
+        operation, place = self._at(name)
+        if operation.kind == "const":
+            return self._store.literal(_stored(operation))
+        if operation.kind not in DENSE:
+            raise UnsupportedOperator(f"the evaluator does not know the op {operation.kind!r}")
+        given = {role: self.argument(argument) for role, (argument, *_) in operation.inputs.items()}
+        try:
+            return DENSE[operation.kind](given)[place]
+        except (ValueError, IndexError, KeyError, TypeError) as error:
+            raise EvaluationFailed(
+                f"the weight {name!r} cannot be decompressed ({operation.kind}): {error}", hint=_AGAIN
+            ) from error
+
+    def argument(self, argument: str | Literal) -> Array:
+        """The value of an op's input."""
+        return self.value(argument) if isinstance(argument, str) else self._store.literal(argument)
+
+    def key(self, name: str) -> object:
+        """Equal for equal values, of whichever function."""
+        operation, place = self._at(name)
+        return place, self._key(operation)
+
+    def listed(self) -> tuple[Constant, ...]:
+        """The weights, in the program's order."""
+        return tuple(self._constant(name) for name in self._made_by if self._weight(name))
+
+    def _weight(self, name: str) -> bool:
+        operation, _ = self._made_by[name]
+        if operation.kind == "const":
+            return bool(_stored(operation).file)
+        return not all(reader.startswith("constexpr_") for reader in self._readers[name])
+
+    def _constant(self, name: str) -> Constant:
+        operation, place = self._made_by[name]
+        variable = operation.outputs[place]
+        literals = list(self._literals(operation))
+        kinds = {_SCHEMES.get(kind, "") for kind, _ in literals} - {""}
+        data = next((literal for key in _DATA for _, (role, literal) in literals if role == key), literals[0][1][1])
+        return Constant(
+            name=name,
+            dtype=variable.dtype.name if variable.dtype else "",
+            shape=tuple(side or 0 for side in variable.shape),
+            bytes=sum(literal.bytes for _, (_, literal) in literals),
+            scheme="+".join(sorted(kinds, reverse=True)) or "dense",
+            bits=data.dtype.bits if data.dtype.name != "uint8" else _bits(operation, literals),
+            readers=tuple(sorted(self._readers[name])),
+        )
+
+    def _literals(self, operation: Operation) -> Iterator[tuple[str, tuple[str, Literal]]]:
+        """(op, (parameter, value)) of everything that is stored for ``operation``, those before it included."""
+        seen = set[str]()
+        for role, arguments in operation.inputs.items():
+            for argument in arguments:
+                if isinstance(argument, Literal):
+                    yield operation.kind, (role, argument)
+                    continue
+                before, _ = self._at(argument)
+                if before.name not in seen:
+                    seen.add(before.name)
+                    yield from self._literals(before)
+
+    def _key(self, operation: Operation) -> object:
+        parts: list[object] = [operation.kind]
+        for role, (argument, *_) in sorted(operation.inputs.items()):
+            if isinstance(argument, Literal):
+                parts.append((role, argument.key))
+            else:
+                parts.append((role, self.key(argument)))
+        return tuple(parts)
+
+    def _at(self, name: str) -> tuple[Operation, int]:
+        if name not in self._made_by:
+            raise PackageDamaged(f"the program reads {name!r}, which nothing in it makes", hint=_AGAIN)
+        return self._made_by[name]
+
+
+def _stored(operation: Operation) -> Literal:
+    (literal,) = operation.inputs.get("val", ("",))
+    if not isinstance(literal, Literal):
+        raise PackageDamaged(f"the const {operation.name!r} holds no value", hint=_AGAIN)
+    return literal
+
+
+def _bits(operation: Operation, literals: list[tuple[str, tuple[str, Literal]]]) -> int:
+    """Of an index that iOS 16 packs into bytes: its table tells."""
+    for kind, (role, literal) in literals:
+        if kind == "constexpr_lut_to_dense" and role == "lut" and "shape" in operation.inputs:
+            return prod(literal.shape).bit_length() - 1
+    return 8

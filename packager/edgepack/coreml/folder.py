@@ -1,0 +1,63 @@
+"""The folder of a package: a manifest that names its parts, checked so that nothing outside of it is read.
+
+Format: Manifest.json {fileFormatVersion, itemInfoEntries: {id: {path, …}}, rootModelIdentifier}, paths below Data/.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+from edgepack.errors import PackageDamaged, PackageError, PackageFileMissing, PackageUnsafe
+
+_AGAIN = "copy or convert the package again"
+_HINT = "a Core ML package is a folder that ends in .mlpackage and holds Manifest.json"
+_FORMAT = "1."
+_MODEL_PATH = "@model_path"
+
+
+def model_file(package: Path) -> Path:
+    """The file with the specification.
+
+    Raises PackageError (no package), PackageDamaged (a broken manifest), PackageFileMissing, PackageUnsafe.
+    """
+    manifest = package / "Manifest.json"
+    if package.suffix == ".mlmodelc":
+        raise PackageError(f"{package} is compiled for a device", hint="evaluate the .mlpackage it was made from")
+    if not package.is_dir() or not manifest.is_file():
+        raise PackageError(f"{package} is not a Core ML package", hint=_HINT)
+    return inside(package, package / "Data", _root(manifest))
+
+
+def weight_file(package: Path, model: Path, name: str) -> Path:
+    """The file that a value of ``model`` names: "@model_path/weights/weight.bin"."""
+    first, _, rest = name.partition("/")
+    if first != _MODEL_PATH or not rest:
+        raise PackageUnsafe(f"{package}: the model reads {name!r}, which is not in the package", hint=_AGAIN)
+    return inside(package, model.parent, rest)
+
+
+def inside(package: Path, folder: Path, name: str) -> Path:
+    """``folder / name``, a file of ``package``. Raises PackageUnsafe, PackageFileMissing."""
+    parts = PurePosixPath(name).parts
+    if not parts or name.startswith("/") or ".." in parts or PureWindowsPath(name).drive or "\\" in name:
+        raise PackageUnsafe(f"{package} names {name!r}, which leads out of it", hint=_AGAIN)
+    path = folder / name
+    if not path.resolve().is_relative_to(package.resolve()):
+        raise PackageUnsafe(f"{package}: {name} is a link that leads out of it", hint=_AGAIN)
+    if not path.is_file():
+        raise PackageFileMissing(f"{package} lacks the file {name}", hint=_AGAIN)
+    return path
+
+
+def _root(manifest: Path) -> str:
+    try:
+        facts: Any = json.loads(manifest.read_text("utf-8"))
+        version = str(facts["fileFormatVersion"])
+        path = facts["itemInfoEntries"][facts["rootModelIdentifier"]]["path"]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise PackageDamaged(f"{manifest} cannot be read", hint=_AGAIN) from error
+    if not version.startswith(_FORMAT) or not isinstance(path, str):
+        raise PackageDamaged(f"{manifest} has an unknown form (version {version})", hint=_AGAIN)
+    return path

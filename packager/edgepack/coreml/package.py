@@ -1,0 +1,226 @@
+"""A saved package, opened: what is in it, and what it computes.
+
+Nothing but the files of the package is read: its manifest, its specification, its weights.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from copy import copy
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from google.protobuf.message import DecodeError
+
+from edgepack.coreml import features, feeds, folder, proto, versions
+from edgepack.coreml.constants import Constant, Constants, Store
+from edgepack.coreml.features import Feature, Interface, Shapes
+from edgepack.coreml.program import Function, read_program
+from edgepack.errors import NotAProgram, PackageDamaged, ShapeNotAllowed, UnknownName
+from edgepack.records import TensorSpec
+
+Array = np.ndarray[Any, Any]
+PRECISIONS = ("declared", "float32")
+_AGAIN = "copy or convert the package again"
+
+
+class Package:
+    """An ``.mlpackage`` with an ML Program. ``threads`` is how many torch may use (None: as it is set).
+
+    On a Mac Core ML itself computes in "declared" precision, unless ``native`` is False.
+
+    Raises PackageError, and of its kinds PackageDamaged, PackageFileMissing, PackageUnsafe, PackageTooNew, NotAProgram.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, threads: int | None = None, native: bool | None = None) -> None:
+        self.path, self.threads = Path(path), threads
+        model = folder.model_file(self.path)
+        message = _specification(model)
+        self.specification_version = int(message.specificationVersion)
+        self.minimum_deployment = versions.system(self.specification_version)
+        if message.WhichOneof("Type") != "mlProgram":
+            raise NotAProgram(
+                f"{self.path.name} is a {message.WhichOneof('Type') or 'model without content'}, not an ML Program",
+                hint='convert with convert_to="mlprogram"',
+            )
+        self._functions = read_program(message.mlProgram)
+        self._interfaces, self.default_function = features.interfaces(message.description)
+        self.metadata = _metadata(message.description, self._interfaces)
+        _described(self._functions, self._interfaces, self.default_function)
+        store = Store(self.path, model)
+        self._constants = {name: Constants(function, store) for name, function in self._functions.items()}
+        self._weights: Mapping[str, Array] = {}
+        self._engine = _Engine(self._functions, self._constants, threads)
+        self._native = importlib.import_module(f"{__package__}.mac").Native(self.path) if _wanted(native) else None
+
+    @property
+    def functions(self) -> tuple[str, ...]:
+        """Their names, the default first."""
+        return tuple(sorted(self._interfaces, key=lambda name: (name != self.default_function, name)))
+
+    @property
+    def operators(self) -> Counter[str]:
+        """op -> how often, over all functions and the blocks inside; consts are not counted."""
+        found = (op.kind for function in self._functions.values() for op in function.block.walk())
+        return Counter(kind for kind in found if kind != "const")
+
+    def inputs(self, function: str | None = None) -> tuple[TensorSpec, ...]:
+        """A side that may vary is "1..512", "1.." or "32|64"; pictures are uint8 [height, width, channels]."""
+        return _specs(self._interface(function).inputs)
+
+    def outputs(self, function: str | None = None) -> tuple[TensorSpec, ...]:
+        """In the program's order."""
+        return _specs(self._interface(function).outputs)
+
+    def states(self, function: str | None = None) -> tuple[TensorSpec, ...]:
+        """What lives between calls."""
+        return _specs(self._interface(function).states)
+
+    def shapes(self, name: str, function: str | None = None) -> Shapes:
+        """The shapes that the input ``name`` may have. Raises UnknownName."""
+        taken = self._interface(function).inputs
+        if name not in taken:
+            raise UnknownName("input", name, taken)
+        return taken[name].shapes
+
+    def state(self, function: str | None = None) -> dict[str, Array]:
+        """A fresh state, of zeros: hand it to each call, which changes it."""
+        return feeds.held(self._interface(function).states, None)
+
+    def constants(self, function: str | None = None) -> tuple[Constant, ...]:
+        """The weights and how they are stored."""
+        return self._constants[self._named(function)].listed()
+
+    def weight(self, name: str, function: str | None = None) -> Array:
+        """The values of a weight, decompressed. Raises UnknownName."""
+        constants = self._constants[self._named(function)]
+        if name not in constants:
+            raise UnknownName("weight", name, constants)
+        return constants.value(name)
+
+    def with_weights(self, weights: Mapping[str, Array]) -> Package:
+        """A view that computes with other values for some weights and shares everything else.
+
+        Raises UnknownName, ShapeNotAllowed.
+        """
+        sizes = {one.name: one.shape for name in self._functions for one in self._constants[name].listed()}
+        for name, array in weights.items():
+            if name not in sizes:
+                raise UnknownName("weight", name, sizes)
+            if np.shape(array) != sizes[name]:
+                raise ShapeNotAllowed(f"the weight {name!r} has the shape {list(sizes[name])}, not {np.shape(array)}")
+        view = copy(self)
+        view._weights = {**self._weights, **weights}
+        return view
+
+    def check(self, function: str | None = None) -> None:
+        """Whether its opset has all its ops, and the evaluator knows them: raises OperatorTooNew, UnsupportedOperator.
+
+        Computing does this too.
+        """
+        self._engine.opened.check(self._named(function))
+
+    def __call__(
+        self,
+        inputs: Mapping[str, Any],
+        *,
+        precision: str = "declared",
+        function: str | None = None,
+        state: dict[str, Array] | None = None,
+    ) -> dict[str, Any]:
+        """The outputs for ``inputs``; ``state`` is changed.
+
+        ``precision``: "declared" rounds what the program declares as float16; "float32" rounds nothing but the
+        weights, so that errors of the graph show. Arrays are of the declared dtype (float32 for float16 in
+        "float32"); pictures are uint8 [height, width, channels]; a classifier gives a label and a dictionary.
+
+        Raises InputError (InputMissing, InputUnknown, InputTypeWrong, ShapeNotAllowed), UnsupportedOperator,
+        OperatorTooNew, EvaluationFailed, PackageDamaged.
+        """
+        if precision not in PRECISIONS:
+            raise UnknownName("precision", precision, PRECISIONS)
+        name, declared = self._named(function), precision == "declared"
+        interface = self._interfaces[name]
+        values, held = feeds.arrays(interface.inputs, inputs), feeds.held(interface.states, state)
+        if self._native is not None and declared and not self._weights:
+            return dict(self._native(name, inputs, held))
+        made = self._engine.opened(name, values, held, declared=declared, weights=self._weights)
+        missing = [output for output in interface.outputs if output not in made]
+        if missing:
+            raise PackageDamaged(f"the function {name!r} does not make its output {missing[0]!r}", hint=_AGAIN)
+        return {key: feeds.result(feature, made[key], declared) for key, feature in interface.outputs.items()}
+
+    def _named(self, function: str | None) -> str:
+        name = function or self.default_function
+        if name not in self._functions:
+            raise UnknownName("function", name, self._functions)
+        return name
+
+    def _interface(self, function: str | None) -> Interface:
+        return self._interfaces[self._named(function)]
+
+
+class _Engine:
+    """The evaluator, which needs torch, opened when it is first asked for: looking into a package costs nothing."""
+
+    def __init__(
+        self, functions: Mapping[str, Function], constants: Mapping[str, Constants], threads: int | None
+    ) -> None:
+        self._parts = functions, constants, threads
+
+    @cached_property
+    def opened(self) -> Any:
+        """An Evaluator."""
+        return importlib.import_module(f"{__package__}.evaluator").Evaluator(*self._parts)
+
+
+def _wanted(native: bool | None) -> bool:
+    """Whether Core ML is to compute: where it is, unless told otherwise."""
+    if native is None:
+        return sys.platform == "darwin" and find_spec("coremltools.libcoremlpython") is not None
+    return native
+
+
+def _specification(model: Path) -> Any:
+    message = proto.load("Model_pb2").Model()
+    try:
+        message.ParseFromString(model.read_bytes())
+    except DecodeError as error:
+        raise PackageDamaged(f"{model} cannot be read", hint=_AGAIN) from error
+    return message
+
+
+def _described(functions: Mapping[str, Function], interfaces: Mapping[str, Interface], default: str) -> None:
+    """Each function has its interface, and takes what that says."""
+    if functions.keys() != interfaces.keys() or default not in functions:
+        raise PackageDamaged("the package describes other functions than its program has", hint=_AGAIN)
+    for name, function in functions.items():
+        said = {*interfaces[name].inputs, *interfaces[name].states}
+        if {one.name for one in function.inputs} != said:
+            raise PackageDamaged(f"the package describes other inputs than the function {name!r} has", hint=_AGAIN)
+
+
+def _specs(found: Mapping[str, Feature]) -> tuple[TensorSpec, ...]:
+    return tuple(feature.spec for feature in found.values())
+
+
+def _metadata(description: Any, interfaces: Mapping[str, Interface]) -> dict[str, Any]:
+    """author, license, version, description, user_defined (name -> text), features (name -> text)."""
+    said = description.metadata
+    parts = [part for one in interfaces.values() for part in (one.inputs, one.outputs, one.states)]
+    words = {feature.name: feature.description for part in parts for feature in part.values() if feature.description}
+    return {
+        "author": said.author,
+        "license": said.license,
+        "version": said.versionString,
+        "description": said.shortDescription,
+        "user_defined": dict(sorted(said.userDefined.items())),
+        "features": words,
+    }

@@ -1,0 +1,222 @@
+"""A function made ready to run: each op is bound to its inputs once, then all run in order on torch tensors.
+
+Floats are float32 everywhere; a result that the program declares as float16 is rounded to it ("declared" precision), as
+a device that accumulates in float32 would.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from edgepack.coreml import ops  # noqa: F401  (registers them)
+from edgepack.coreml.constants import Constants
+from edgepack.coreml.ops.registry import CONVERT, Blocks, Op, find
+from edgepack.coreml.program import Block, Function, Literal, Operation, Variable
+from edgepack.errors import EdgepackError, EvaluationFailed, PackageDamaged, UnsupportedOperator
+
+Values = dict[str, Any]
+Finish = Callable[[Any], Any]
+Tensors = dict[object, Any]  # a constant's key -> its tensor, for all functions of a package
+_AGAIN = "copy or convert the package again"
+_INTEGERS = {
+    "bool": torch.bool, "int8": torch.int8, "int16": torch.int16, "int32": torch.int32, "int64": torch.int64,
+    "uint8": torch.uint8, "uint16": torch.int32, "uint32": torch.int64,
+}  # fmt: skip
+_HELD = {"float16": np.float32, "float64": np.float32, "uint16": np.int32, "uint32": np.int64, "uint64": np.int64}
+
+
+class Plan:
+    """``plan(values)``: the outputs' values for the inputs' values, by name."""
+
+    def __init__(self, function: Function, constants: Constants, known: Tensors, declared: bool) -> None:
+        self._constants, self._known, self._declared = constants, known, declared
+        self._base: Values = {}
+        self._block = self._bound(function.block, frozenset(one.name for one in function.inputs))
+        self.outputs = function.block.outputs
+
+    def __call__(self, values: Mapping[str, Any], weights: Mapping[str, Tensor]) -> Values:
+        """``weights`` take the place of constants. Raises EvaluationFailed."""
+        environment = {**self._base, **weights, **values}
+        results = self._block(environment)
+        return dict(zip(self.outputs, results, strict=True))
+
+    def _bound(self, block: Block, given: frozenset[str]) -> Callable[[Values], list[Any]]:
+        """``block`` as a function of the values so far; values that nothing reads again are let go."""
+        operations = [operation for operation in block.operations if not operation.constant]
+        made = given | {out.name for operation in operations for out in operation.outputs}
+        dead = _dead(operations, block.outputs)
+        steps = [self._step(one, made, gone) for one, gone in zip(operations, dead, strict=True)]
+        self._keep(name for name in block.outputs if name not in made)
+        outputs = block.outputs
+
+        def run(environment: Values) -> list[Any]:
+            for step in steps:
+                step(environment)
+            return [environment[name] for name in outputs]
+
+        return run
+
+    def _step(self, operation: Operation, made: frozenset[str], gone: tuple[str, ...]) -> Callable[[Values], None]:
+        kind = find(operation.kind)
+        arguments = _arguments(operation, kind)
+        fixed: Values = {}
+        feeds: list[tuple[str, Any, Finish | None]] = []
+        for role, given in arguments.items():
+            wanted = kind.parameters[role]
+            convert = CONVERT.get(wanted)
+            several = role in _SEVERAL.get(operation.kind, ())
+            if convert is not None and all(isinstance(one, Literal) or one in self._constants for one in given):
+                fixed[role] = self._converted(operation, role, convert, self._constant(given[0]))
+            else:
+                names = [self._named(one, made) for one in given]
+                feeds.append((role, names if several else names[0], convert))
+        blocks = [(one.inputs, self._bound(one, made | {v.name for v in one.inputs})) for one in operation.blocks]
+        finishes = [self._finish(out, kind.exact) for out in operation.outputs]
+        return _Step(operation, partial(kind.function, **fixed), feeds, blocks, finishes, gone)
+
+    def _named(self, argument: str | Literal, made: frozenset[str]) -> str:
+        """The name under which the value will be found."""
+        if isinstance(argument, str):
+            if argument not in made:
+                self._keep([argument])
+            return argument
+        name = f"literal {len(self._base)}"
+        self._base[name] = _tensor(self._constants.argument(argument))
+        return name
+
+    def _keep(self, names: Iterable[str]) -> None:
+        """Constants, which are there before the first op runs. Raises PackageDamaged for a name that nothing makes."""
+        for name in names:
+            if name not in self._base:
+                self._base[name] = self._constant(name)
+
+    def _constant(self, argument: str | Literal) -> Any:
+        key = self._constants.key(argument) if isinstance(argument, str) else argument.key
+        if key not in self._known:
+            self._known[key] = _tensor(self._constants.argument(argument))
+        return self._known[key]
+
+    def _finish(self, out: Variable, exact: bool) -> Finish | None:
+        name = out.dtype.name if out.dtype is not None else ""
+        if name == "float16":
+            return _half if self._declared and not exact else None
+        return partial(_as, _INTEGERS[name]) if name in _INTEGERS else None
+
+    def _converted(self, operation: Operation, role: str, convert: Finish, value: Any) -> Any:
+        try:
+            return convert(value)
+        except (ValueError, TypeError, RuntimeError, AttributeError) as error:
+            raise PackageDamaged(
+                f"the input {role!r} of the op {operation.name!r} ({operation.kind}) is of another kind", hint=_AGAIN
+            ) from error
+
+
+class _Step:
+    """One op: takes its inputs from the values so far and puts its results there."""
+
+    def __init__(
+        self,
+        operation: Operation,
+        function: Callable[..., Any],
+        feeds: list[tuple[str, Any, Finish | None]],
+        blocks: list[tuple[tuple[Variable, ...], Callable[[Values], list[Any]]]],
+        finishes: list[Finish | None],
+        gone: tuple[str, ...],
+    ) -> None:
+        self._operation, self._function, self._feeds, self._blocks = operation, function, feeds, blocks
+        self._results = [(out.name, finish) for out, finish in zip(operation.outputs, finishes, strict=True)]
+        self._gone = gone
+
+    def __call__(self, environment: Values) -> None:
+        try:
+            given = {role: _picked(environment, name, convert) for role, name, convert in self._feeds}
+            if self._blocks:
+                given["blocks"] = self._opened(environment)
+            made = self._function(**given)
+        except EdgepackError:
+            raise
+        except Exception as error:  # torch raises RuntimeError, IndexError, ValueError … for what does not fit
+            raise self._failed(error) from error
+        self._put(environment, made if isinstance(made, tuple | list) else (made,))
+        for name in self._gone:
+            environment.pop(name, None)
+
+    def _put(self, environment: Values, made: tuple[Any, ...] | list[Any]) -> None:
+        if len(made) != len(self._results):
+            raise self._failed(f"it gives {len(made)} results, the program names {len(self._results)}")
+        for (name, finish), value in zip(self._results, made, strict=True):
+            environment[name] = value if finish is None else finish(value)
+
+    def _opened(self, environment: Values) -> Blocks:
+        def opened(inputs: tuple[Variable, ...], run: Callable[[Values], list[Any]], given: list[Any]) -> list[Any]:
+            return run({**environment, **{one.name: value for one, value in zip(inputs, given, strict=True)}})
+
+        return [partial(opened, inputs, run) for inputs, run in self._blocks]
+
+    def _failed(self, error: object) -> EvaluationFailed:
+        line = str(error).strip().partition("\n")[0] or type(error).__name__
+        return EvaluationFailed(f"the op {self._operation.name!r} ({self._operation.kind}) cannot be computed: {line}")
+
+
+# Parameters that are given as lists of variables
+_SEVERAL = {
+    "concat": ("values",),
+    "stack": ("values",),
+    "einsum": ("values",),
+    "while_loop": ("loop_vars",),
+    "make_list": ("elem_shape",),
+    "reshape_like": ("ref_tensors", "begins", "ends", "end_masks"),
+}
+
+
+def _arguments(operation: Operation, kind: Op) -> dict[str, tuple[str | Literal, ...]]:
+    """The op's inputs, checked against what the evaluator knows of it."""
+    for role in operation.inputs:
+        if role not in kind.parameters:
+            raise UnsupportedOperator(f"the evaluator does not know the input {role!r} of the op {operation.kind!r}")
+    missing = kind.required - {"blocks"} - operation.inputs.keys()
+    if missing or not all(operation.inputs.values()):
+        raise PackageDamaged(f"the op {operation.name!r} ({operation.kind}) lacks inputs", hint=_AGAIN)
+    return dict(operation.inputs)
+
+
+def _dead(operations: list[Operation], outputs: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """For each op the results that no later one reads."""
+    made = {out.name for operation in operations for out in operation.outputs}
+    later, gone = set(outputs), []
+    for operation in reversed(operations):
+        read = {*operation.names, *(out.name for out in operation.outputs)}
+        gone.append(tuple(sorted((read - later) & made)))
+        later |= read
+    return gone[::-1]
+
+
+def _picked(environment: Values, name: Any, convert: Finish | None) -> Any:
+    if isinstance(name, list):
+        return [environment[one] for one in name]
+    value = environment[name]
+    return value if convert is None else convert(value)
+
+
+def _half(value: Tensor) -> Tensor:
+    return value.half().float()
+
+
+def _as(dtype: torch.dtype, value: Any) -> Any:
+    return value if not isinstance(value, Tensor) or value.dtype is dtype else value.to(dtype)
+
+
+def _tensor(array: np.ndarray[Any, Any]) -> Any:
+    """As the ops take it: floats as float32, a string as str, several as a list."""
+    if array.dtype == object:
+        return str(array[()]) if array.ndim == 0 else list(array)
+    if array.dtype == np.float16:
+        return torch.from_numpy(np.array(array)).float()
+    held = _HELD.get(array.dtype.name)
+    return torch.from_numpy(np.array(array, held))

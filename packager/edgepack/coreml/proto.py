@@ -1,0 +1,29 @@
+"""The protobuf classes of Core ML's specification, without the seconds that coremltools takes to be imported.
+
+coremltools/proto holds generated files that need protobuf alone; they are loaded from there under a name of their own.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from edgepack.errors import MissingExtra
+
+_NAME = "edgepack_coreml_proto"
+
+
+def load(module: str) -> Any:
+    """``Model_pb2``, ``MIL_pb2`` or ``FeatureTypes_pb2``. Raises MissingExtra where coremltools is not installed."""
+    if _NAME not in sys.modules:
+        found = find_spec("coremltools")
+        if found is None or found.origin is None:
+            raise MissingExtra("coremltools", "coreml")
+        package = ModuleType(_NAME)
+        package.__path__ = [str(Path(found.origin).parent / "proto")]
+        sys.modules[_NAME] = package
+    return importlib.import_module(f"{_NAME}.{module}")

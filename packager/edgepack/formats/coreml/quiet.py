@@ -1,0 +1,21 @@
+"""coremltools without its progress bars: edgepack shows its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partialmethod
+from typing import Any
+
+from tqdm import tqdm
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No bars of tqdm meanwhile."""
+    kept: Any = tqdm.__init__
+    tqdm.__init__ = partialmethod(kept, disable=True)
+    try:
+        yield
+    finally:
+        tqdm.__init__ = kept
