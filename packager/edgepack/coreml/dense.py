@@ -20,7 +20,7 @@ _PACKED = {dtype.bits: dtype for dtype in MIL.values() if dtype.name.startswith(
 
 
 def affine_dequantize(given: Given) -> tuple[Array, ...]:
-    """scale · (data - zero point), along one axis."""
+    """Scale · (data - zero point), along one axis."""
     data, axis = given["quantized_data"], int(given["axis"])
     sides = [side if place == axis % data.ndim else 1 for place, side in enumerate(data.shape)]
     scale, zero = (value.reshape(sides) if value.size > 1 else value for value in (given["scale"], given["zero_point"]))
@@ -28,7 +28,7 @@ def affine_dequantize(given: Given) -> tuple[Array, ...]:
 
 
 def blockwise_shift_scale(given: Given) -> tuple[Array, ...]:
-    """scale · (data - offset), each block of ``data`` with its own."""
+    """Scale · (data - offset), each block of ``data`` with its own."""
     data = given["data"]
     scale, offset = _spread(given["scale"], data.shape), given.get("offset")
     return (_shifted(data, scale, None if offset is None else _spread(offset, data.shape)),)

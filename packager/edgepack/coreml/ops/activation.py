@@ -29,7 +29,7 @@ def elu(x: Tensor, alpha: float = 1.0) -> Tensor:
 
 @op("gelu")
 def gelu(x: Tensor, mode: str = "EXACT") -> Tensor:
-    """x Φ(x) (Hendrycks & Gimpel 2016), exact or by tanh or the sigmoid."""
+    """Multiplied by Φ(x) (Hendrycks & Gimpel 2016), exact or by tanh or the sigmoid."""
     return x * torch.sigmoid(1.702 * x) if mode == "SIGMOID_APPROXIMATION" else F.gelu(x, approximate=_GELU[mode])
 
 
@@ -41,7 +41,7 @@ def leaky_relu(x: Tensor, alpha: float = 0.01) -> Tensor:
 
 @op("linear_activation")
 def linear_activation(x: Tensor, alpha: float, beta: float = 0.0) -> Tensor:
-    """alpha x + beta."""
+    """The line alpha x + beta."""
     return alpha * x + beta
 
 
@@ -65,7 +65,7 @@ def relu6(x: Tensor) -> Tensor:
 
 @op("scaled_tanh")
 def scaled_tanh(x: Tensor, alpha: float = 1.0, beta: float = 1.0) -> Tensor:
-    """alpha tanh(beta x)."""
+    """The curve alpha tanh(beta x)."""
     return alpha * torch.tanh(beta * x)
 
 
@@ -77,13 +77,13 @@ def sigmoid(x: Tensor) -> Tensor:
 
 @op("sigmoid_hard")
 def sigmoid_hard(x: Tensor, alpha: float = 0.2, beta: float = 0.5) -> Tensor:
-    """alpha x + beta within [0, 1]."""
+    """The line alpha x + beta within [0, 1]."""
     return (alpha * x + beta).clamp(0, 1)
 
 
 @op("silu")
 def silu(x: Tensor) -> Tensor:
-    """x sigmoid(x)."""
+    """Multiplied by its sigmoid (Ramachandran et al. 2017)."""
     return F.silu(x)
 
 
@@ -101,14 +101,14 @@ def softplus(x: Tensor) -> Tensor:
 
 @op("softplus_parametric")
 def softplus_parametric(x: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
-    """alpha log(1 + exp(beta x)), with a channel's alpha and beta."""
+    """The curve alpha log(1 + exp(beta x)), with a channel's alpha and beta."""
     scaled = x * _channels(beta, x)
     return _channels(alpha, x) * torch.logaddexp(scaled, torch.zeros_like(scaled))
 
 
 @op("softsign")
 def softsign(x: Tensor) -> Tensor:
-    """x / (1 + |x|)."""
+    """Divided by 1 + |x|."""
     return F.softsign(x)
 
 

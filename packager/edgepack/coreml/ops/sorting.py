@@ -11,7 +11,11 @@ from edgepack.coreml.ops.registry import op
 @op("argsort", exact=True)
 def argsort(x: Tensor, axis: int = -1, ascending: bool = False) -> Tensor:
     """int32: the places of the values in order."""
-    return torch.sort(x, dim=axis, descending=not ascending, stable=True).indices if x.dim() else torch.zeros((), dtype=torch.int32)
+    return (
+        torch.sort(x, dim=axis, descending=not ascending, stable=True).indices
+        if x.dim()
+        else torch.zeros((), dtype=torch.int32)
+    )
 
 
 @op("topk", exact=True)
