@@ -46,7 +46,7 @@ class Evaluator:
         weights: Mapping[str, Array],
     ) -> dict[str, Any]:
         """The outputs by name; ``states`` are changed. Raises EvaluationFailed and what ``check`` raises."""
-        cells = {key: Cell(torch.from_numpy(array).float()) for key, array in states.items()}
+        cells = {key: Cell(torch.tensor(array, dtype=torch.float32)) for key, array in states.items()}
         replaced = {key: torch.from_numpy(np.array(array, np.float32)) for key, array in weights.items()}
         with torch.inference_mode(), _threads(self._threads):
             made = self._plan(name, declared)({**self._given(name, values), **cells}, replaced)

@@ -17,13 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from google.protobuf.message import DecodeError
 
 from edgepack.coreml import features, feeds, folder, proto, versions
 from edgepack.coreml.constants import Constant, Constants, Store
 from edgepack.coreml.features import Feature, Interface, Shapes
 from edgepack.coreml.program import Function, read_program
-from edgepack.errors import NotAProgram, PackageDamaged, ShapeNotAllowed, UnknownName
+from edgepack.errors import MissingExtra, NotAProgram, PackageDamaged, ShapeNotAllowed, UnknownName
 from edgepack.records import TensorSpec
 
 Array = np.ndarray[Any, Any]
@@ -42,7 +41,7 @@ class Package:
     def __init__(self, path: str | os.PathLike[str], *, threads: int | None = None, native: bool | None = None) -> None:
         self.path, self.threads = Path(path), threads
         model = folder.model_file(self.path)
-        message = _specification(model)
+        message = proto.model(model)
         self.specification_version = int(message.specificationVersion)
         self.minimum_deployment = versions.system(self.specification_version)
         if message.WhichOneof("Type") != "mlProgram":
@@ -58,7 +57,7 @@ class Package:
         self._constants = {name: Constants(function, store) for name, function in self._functions.items()}
         self._weights: Mapping[str, Array] = {}
         self._engine = _Engine(self._functions, self._constants, threads)
-        self._native = importlib.import_module(f"{__package__}.mac").Native(self.path) if _wanted(native) else None
+        self._native = _native(self.path, self.default_function) if _wanted(native) else None
 
     @property
     def functions(self) -> tuple[str, ...]:
@@ -67,7 +66,7 @@ class Package:
 
     @property
     def operators(self) -> Counter[str]:
-        """op -> how often, over all functions and the blocks inside; consts are not counted."""
+        """How often each is there, over all functions and the blocks inside; consts are not counted."""
         found = (op.kind for function in self._functions.values() for op in function.block.walk())
         return Counter(kind for kind in found if kind != "const")
 
@@ -150,7 +149,7 @@ class Package:
         interface = self._interfaces[name]
         values, held = feeds.arrays(interface.inputs, inputs), feeds.held(interface.states, state)
         if self._native is not None and declared and not self._weights:
-            return dict(self._native(name, inputs, held))
+            return dict(self._native(name, interface, values, held))
         made = self._engine.opened(name, values, held, declared=declared, weights=self._weights)
         missing = [output for output in interface.outputs if output not in made]
         if missing:
@@ -188,13 +187,10 @@ def _wanted(native: bool | None) -> bool:
     return native
 
 
-def _specification(model: Path) -> Any:
-    message = proto.load("Model_pb2").Model()
-    try:
-        message.ParseFromString(model.read_bytes())
-    except DecodeError as error:
-        raise PackageDamaged(f"{model} cannot be read", hint=_AGAIN) from error
-    return message
+def _native(path: Path, default: str) -> Any:
+    if find_spec("coremltools") is None:
+        raise MissingExtra("coremltools", "coreml")
+    return importlib.import_module(f"{__package__}.mac").Native(path, default)
 
 
 def _described(functions: Mapping[str, Function], interfaces: Mapping[str, Interface], default: str) -> None:

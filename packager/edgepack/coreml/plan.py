@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from edgepack.coreml import ops  # noqa: F401  (registers them)
+from edgepack.coreml.aliases import in_place
 from edgepack.coreml.constants import Constants
 from edgepack.coreml.ops.registry import CONVERT, Blocks, Op, find
 from edgepack.coreml.program import Block, Function, Literal, Operation, Variable
@@ -37,6 +38,7 @@ class Plan:
     def __init__(self, function: Function, constants: Constants, known: Tensors, declared: bool) -> None:
         self._constants, self._known, self._declared = constants, known, declared
         self._base: Values = {}
+        self._in_place: frozenset[str] = frozenset()
         self._block = self._bound(function.block, frozenset(one.name for one in function.inputs))
         self.outputs = function.block.outputs
 
@@ -51,6 +53,7 @@ class Plan:
         operations = [operation for operation in block.operations if not operation.constant]
         made = given | {out.name for operation in operations for out in operation.outputs}
         dead = _dead(operations, block.outputs)
+        self._in_place |= in_place(operations, block.outputs)
         steps = [self._step(one, made, gone) for one, gone in zip(operations, dead, strict=True)]
         self._keep(name for name in block.outputs if name not in made)
         outputs = block.outputs
@@ -76,6 +79,8 @@ class Plan:
             else:
                 names = [self._named(one, made) for one in given]
                 feeds.append((role, names if several else names[0], convert))
+        if any(out.name in self._in_place for out in operation.outputs):
+            fixed["in_place"] = True
         blocks = [(one.inputs, self._bound(one, made | {v.name for v in one.inputs})) for one in operation.blocks]
         finishes = [self._finish(out, kind.exact) for out in operation.outputs]
         return _Step(operation, partial(kind.function, **fixed), feeds, blocks, finishes, gone)

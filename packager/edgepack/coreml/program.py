@@ -175,7 +175,7 @@ def _literal(message: Any) -> Literal:
 
 def _immediate(tensor: Any, dtype: Dtype, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
     field = tensor.WhichOneof("value")
-    values = getattr(tensor, field).values if field else ()
+    values: Any = getattr(tensor, field).values if field else ()
     try:
         if field == "bytes":
             return dtype.decode(values, prod(shape)).reshape(shape)

@@ -12,13 +12,22 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from edgepack.errors import MissingExtra
+from edgepack.errors import MissingExtra, PackageDamaged
 
 _NAME = "edgepack_coreml_proto"
 
 
-def load(module: str) -> Any:
-    """``Model_pb2``, ``MIL_pb2`` or ``FeatureTypes_pb2``. Raises MissingExtra where coremltools is not installed."""
+def model(file: Path) -> Any:
+    """The ``Model`` message in ``file``. Raises PackageDamaged, MissingExtra where coremltools is not installed."""
+    message = _generated("Model_pb2").Model()
+    try:
+        message.ParseFromString(file.read_bytes())
+    except importlib.import_module("google.protobuf.message").DecodeError as error:
+        raise PackageDamaged(f"{file} cannot be read", hint="copy or convert the package again") from error
+    return message
+
+
+def _generated(module: str) -> Any:
     if _NAME not in sys.modules:
         found = find_spec("coremltools")
         if found is None or found.origin is None:

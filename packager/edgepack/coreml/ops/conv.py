@@ -68,7 +68,7 @@ def _windows(weight: Tensor, dilations: Ints) -> list[int]:
 
 
 def _cut(full: Tensor, cuts: Pads, bias: Tensor | None) -> Tensor:
-    """``cuts`` off each spatial dimension; where one is negative, no window reached, so that the bias alone is there."""
+    """``cuts`` off each spatial dimension; where one is negative no window reached, so only the bias is there."""
     missing = [(0, max(-after, 0)) for _, after in cuts]
     if any(after for _, after in missing):
         reached = padded(torch.ones_like(full[:1, :1]), missing)

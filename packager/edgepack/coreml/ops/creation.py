@@ -39,7 +39,7 @@ def one_hot(
     on_value: Tensor | None = None,
     off_value: Tensor | None = None,
 ) -> Tensor:
-    """on where the new dimension ``axis`` equals the index, else off; negative indices give off everywhere."""
+    """The on value where the new dimension ``axis`` equals the index, else off; a negative index gives off."""
     on = torch.tensor(1, dtype=torch.int32) if on_value is None else on_value
     off = torch.tensor(0, dtype=torch.int32) if off_value is None else off_value
     hot = indices.unsqueeze(-1) == torch.arange(one_hot_vector_size)

@@ -64,7 +64,7 @@ def inverse(x: Tensor, epsilon: float = 1e-4) -> Tensor:
 
 @op("log")
 def log(x: Tensor, epsilon: float = 1e-45) -> Tensor:
-    """log(x + epsilon)."""
+    """The natural logarithm of x + epsilon."""
     return torch.log(x + epsilon)
 
 

@@ -38,7 +38,7 @@ def gather(x: Tensor, indices: Tensor, axis: int = 0, batch_dims: int = 0, valid
 
 @op("gather_along_axis", exact=True)
 def gather_along_axis(x: Tensor, indices: Tensor, axis: int = 0, validate_indices: bool = False) -> Tensor:
-    """numpy's take_along_axis."""
+    """As numpy's take_along_axis."""
     return torch.take_along_dim(x, _placed(indices, x.shape[axis]), axis)
 
 

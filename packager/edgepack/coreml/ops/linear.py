@@ -11,13 +11,13 @@ from edgepack.coreml.ops.registry import Tensors, op
 
 @op("linear")
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x weightᵀ + bias; weight [out, in]."""
+    """Product x weightᵀ + bias; weight [out, in]."""
     return F.linear(x, weight, bias)
 
 
 @op("matmul")
 def matmul(x: Tensor, y: Tensor, transpose_x: bool = False, transpose_y: bool = False) -> Tensor:
-    """x y, batches broadcast; the last two dimensions are swapped before where asked for."""
+    """Product x y, batches broadcast; the last two dimensions are swapped before where asked for."""
     x = x.mT if transpose_x and x.dim() > 1 else x
     y = y.mT if transpose_y and y.dim() > 1 else y
     return torch.matmul(x, y)

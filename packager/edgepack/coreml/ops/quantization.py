@@ -29,7 +29,7 @@ def quantize(
 
 @op("dequantize")
 def dequantize(input: Tensor, scale: Tensor, zero_point: Tensor | None = None, axis: int | None = None) -> Tensor:
-    """scale (input - zero point)."""
+    """Scale (input - zero point)."""
     steps = input.float()
     steps = steps if zero_point is None else steps - _along(zero_point, input, axis).float()
     return steps * _along(scale, input, axis)

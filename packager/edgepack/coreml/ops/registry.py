@@ -43,7 +43,7 @@ class Op:
 
     @cached_property
     def parameters(self) -> Mapping[str, Any]:
-        """name -> type, as annotated; of an optional one the type without None."""
+        """Type by name, as annotated; of an optional one the type without None."""
         hints = typing.get_type_hints(self.function)
         return {name: _plain(hints[name]) for name in inspect.signature(self.function).parameters}
 

@@ -102,7 +102,7 @@ def resample(
     coordinates_mode: str,
     align_corners: bool,
 ) -> Tensor:
-    """x [N, C, H, W] at (x, y) coordinates [N, h, w, 2]; outside lies the padding."""
+    """Pixels of x [N, C, H, W] at (x, y) coordinates [N, h, w, 2]; outside lies the padding."""
     grid = coordinates.float()
     if coordinates_mode == "normalized_zero_to_one":
         grid = grid * 2 - 1

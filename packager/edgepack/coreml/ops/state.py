@@ -31,9 +31,10 @@ def slice_update(
     begin_mask: Flags | None = None,
     end_mask: Flags | None = None,
     squeeze_mask: Flags | None = None,
+    in_place: bool = False,
 ) -> Tensor:
-    """``x`` with ``update`` in the place that slice_by_index would cut out."""
+    """``x`` with ``update`` in the place that slice_by_index would cut out; ``in_place`` is the plan's to say."""
     where = places(x, begin, end, stride, begin_mask, end_mask, squeeze_mask)
-    result = x.clone()
+    result = x if in_place else x.clone()
     result[where] = update.reshape(result[where].shape)
     return result
