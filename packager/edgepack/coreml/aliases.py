@@ -1,4 +1,4 @@
-"""Which slice updates may write into a state's own memory: a key-value cache is large, and copying it for each layer slow.
+"""Which slice updates may write into a state's own memory: copying a key-value cache for each layer is slow.
 
 Safe is an update of what was just read from a state, if that is read by nothing else, its result is what the state is
 written with next, and no value that may share the state's memory is still to be read.

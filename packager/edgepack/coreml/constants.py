@@ -98,6 +98,11 @@ class Constants:
                 f"the weight {name!r} cannot be decompressed ({operation.kind}): {error}", hint=_AGAIN
             ) from error
 
+    def parameters(self, name: str) -> int:
+        """How many numbers a constant holds."""
+        operation, place = self._at(name)
+        return prod(side or 1 for side in operation.outputs[place].shape)
+
     def argument(self, argument: str | Literal) -> Array:
         """The value of an op's input."""
         return self.value(argument) if isinstance(argument, str) else self._store.literal(argument)

@@ -23,9 +23,14 @@ class Evaluator:
     """``evaluator(function, values, states, …)``; a function is bound when it is first asked for."""
 
     def __init__(
-        self, functions: Mapping[str, Function], constants: Mapping[str, Constants], threads: int | None
+        self,
+        functions: Mapping[str, Function],
+        constants: Mapping[str, Constants],
+        threads: int | None,
+        *,
+        streamed: bool,
     ) -> None:
-        self._functions, self._constants, self._threads = functions, constants, threads
+        self._functions, self._constants, self._threads, self._streamed = functions, constants, threads, streamed
         self._plans: dict[tuple[str, bool], Plan] = {}
         self._tensors: dict[object, Any] = {}
 
@@ -68,7 +73,13 @@ class Evaluator:
         key = name, declared
         if key not in self._plans:
             self.check(name)
-            self._plans[key] = Plan(self._functions[name], self._constants[name], self._tensors, declared)
+            self._plans[key] = Plan(
+                self._functions[name],
+                self._constants[name],
+                self._tensors,
+                declared=declared,
+                streamed=self._streamed,
+            )
         return self._plans[key]
 
 

@@ -26,6 +26,7 @@ from edgepack.errors import MissingExtra, NotAProgram, PackageDamaged, ShapeNotA
 from edgepack.records import TensorSpec
 
 Array = np.ndarray[Any, Any]
+_FLOAT = 4  # bytes
 PRECISIONS = ("declared", "float32")
 _AGAIN = "copy or convert the package again"
 
@@ -33,12 +34,22 @@ _AGAIN = "copy or convert the package again"
 class Package:
     """An ``.mlpackage`` with an ML Program. ``threads`` is how many torch may use (None: as it is set).
 
+    Weights are decompressed once and stay, unless they take more than ``held`` bytes: then large ones are read again
+    for each use, and a model takes little more memory than its largest weight.
+
     On a Mac Core ML itself computes in "declared" precision, unless ``native`` is False.
 
     Raises PackageError, and of its kinds PackageDamaged, PackageFileMissing, PackageUnsafe, PackageTooNew, NotAProgram.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, threads: int | None = None, native: bool | None = None) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        threads: int | None = None,
+        native: bool | None = None,
+        held: int | None = None,
+    ) -> None:
         self.path, self.threads = Path(path), threads
         model = folder.model_file(self.path)
         message = proto.model(model)
@@ -56,7 +67,7 @@ class Package:
         store = Store(self.path, model)
         self._constants = {name: Constants(function, store) for name, function in self._functions.items()}
         self._weights: Mapping[str, Array] = {}
-        self._engine = _Engine(self._functions, self._constants, threads)
+        self._engine = _Engine(self._functions, self._constants, threads, held)
         self._native = _native(self.path, self.default_function) if _wanted(native) else None
 
     @property
@@ -170,14 +181,20 @@ class _Engine:
     """The evaluator, which needs torch, opened when it is first asked for: looking into a package costs nothing."""
 
     def __init__(
-        self, functions: Mapping[str, Function], constants: Mapping[str, Constants], threads: int | None
+        self,
+        functions: Mapping[str, Function],
+        constants: Mapping[str, Constants],
+        threads: int | None,
+        held: int | None,
     ) -> None:
-        self._parts = functions, constants, threads
+        self._parts, self._held = (functions, constants, threads), held
 
     @cached_property
     def opened(self) -> Any:
         """An Evaluator."""
-        return importlib.import_module(f"{__package__}.evaluator").Evaluator(*self._parts)
+        sizes = [one.parameters for constants in self._parts[1].values() for one in constants.listed()]
+        streamed = self._held is not None and _FLOAT * sum(sizes) > self._held
+        return importlib.import_module(f"{__package__}.evaluator").Evaluator(*self._parts, streamed=streamed)
 
 
 def _wanted(native: bool | None) -> bool:

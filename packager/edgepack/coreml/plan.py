@@ -24,6 +24,7 @@ from edgepack.errors import EdgepackError, EvaluationFailed, PackageDamaged, Uns
 Values = dict[str, Any]
 Finish = Callable[[Any], Any]
 Tensors = dict[object, Any]  # a constant's key -> its tensor, for all functions of a package
+_LARGE = 1 << 18  # numbers of a weight that is worth reading again
 _AGAIN = "copy or convert the package again"
 _INTEGERS = {
     "bool": torch.bool, "int8": torch.int8, "int16": torch.int16, "int32": torch.int32, "int64": torch.int64,
@@ -35,8 +36,10 @@ _HELD = {"float16": np.float32, "float64": np.float32, "uint16": np.int32, "uint
 class Plan:
     """``plan(values)``: the outputs' values for the inputs' values, by name."""
 
-    def __init__(self, function: Function, constants: Constants, known: Tensors, declared: bool) -> None:
-        self._constants, self._known, self._declared = constants, known, declared
+    def __init__(
+        self, function: Function, constants: Constants, known: Tensors, *, declared: bool, streamed: bool
+    ) -> None:
+        self._constants, self._known, self._declared, self._streamed = constants, known, declared, streamed
         self._base: Values = {}
         self._in_place: frozenset[str] = frozenset()
         self._block = self._bound(function.block, frozenset(one.name for one in function.inputs))
@@ -99,7 +102,8 @@ class Plan:
         """Constants, which are there before the first op runs. Raises PackageDamaged for a name that nothing makes."""
         for name in names:
             if name not in self._base:
-                self._base[name] = self._constant(name)
+                late = self._streamed and self._constants.parameters(name) >= _LARGE
+                self._base[name] = _Late(self._constants, name) if late else self._constant(name)
 
     def _constant(self, argument: str | Literal) -> Any:
         key = self._constants.key(argument) if isinstance(argument, str) else argument.key
@@ -120,6 +124,16 @@ class Plan:
             raise PackageDamaged(
                 f"the input {role!r} of the op {operation.name!r} ({operation.kind}) is of another kind", hint=_AGAIN
             ) from error
+
+
+class _Late:
+    """A large weight that is read and decompressed whenever an op asks for it, and let go after."""
+
+    def __init__(self, constants: Constants, name: str) -> None:
+        self._constants, self._name = constants, name
+
+    def __call__(self) -> Tensor:
+        return _tensor(self._constants.value(self._name))
 
 
 class _Step:
@@ -144,11 +158,11 @@ class _Step:
             if self._blocks:
                 given["blocks"] = self._opened(environment)
             made = self._function(**given)
+            self._put(environment, made if isinstance(made, tuple | list) else (made,))
         except EdgepackError:
             raise
         except Exception as error:  # torch raises RuntimeError, IndexError, ValueError … for what does not fit
             raise self._failed(error) from error
-        self._put(environment, made if isinstance(made, tuple | list) else (made,))
         for name in self._gone:
             environment.pop(name, None)
 
@@ -204,8 +218,9 @@ def _dead(operations: list[Operation], outputs: tuple[str, ...]) -> list[tuple[s
 
 def _picked(environment: Values, name: Any, convert: Finish | None) -> Any:
     if isinstance(name, list):
-        return [environment[one] for one in name]
+        return [_picked(environment, one, convert) for one in name]
     value = environment[name]
+    value = value() if isinstance(value, _Late) else value
     return value if convert is None else convert(value)
 
 

@@ -22,10 +22,10 @@ _PIXELS = "pixel_values"
 
 
 class Session:
-    """``session(feeds)`` computes the package, with fp16 rounded as it is declared."""
+    """``session(feeds)`` computes the package, with fp16 rounded as it is declared; ``held`` as Package has it."""
 
-    def __init__(self, path: Path, threads: int) -> None:
-        self._package = Package(path, threads=threads)
+    def __init__(self, path: Path, threads: int, *, held: int | None = None) -> None:
+        self._package = Package(path, threads=threads, held=held)
         self.inputs, self.outputs, self.optional = self._package.inputs(), self._package.outputs(), ()
         self.threads = threads
         self.runtime = f"Core ML of macOS {platform.mac_ver()[0]}" if sys.platform == "darwin" else machine.EVALUATOR
