@@ -23,6 +23,7 @@ logging.getLogger("coremltools").setLevel(logging.CRITICAL)  # it warns of each 
 
 SUFFIX = ".mlpackage"
 OLDEST, NEWEST = 16, 18  # opsets, called after the iOS that brought them; macOS 13 to 15 have the same
+_HELD = 1 << 29  # bytes of a language model's weights that may stay while it is compared
 _SCHEMES = ("fp32", "fp16", "channels", "blocks", "palette", "mixed")
 _WRITTEN = ("fp16", "blocks")  # the schemes that language models are written in
 
@@ -60,8 +61,11 @@ def opset(target: Target, recipe: Recipe, *, states: bool = False) -> int:
 
 
 def opened(original: Original, path: Path, threads: int) -> Runs:
-    """The package at ``path``, to be held against the original."""
-    return open_session(path, threads)
+    """The package at ``path``, to be held against the original: of a language model, in little memory."""
+    if original.task.AUTO:
+        return open_session(path, threads)
+    runs: Runs = plugins.load_module("edgepack.coreml.session").Session(path, threads, held=_HELD)
+    return runs
 
 
 def forms(task: ModuleType) -> tuple[str, ...]:
