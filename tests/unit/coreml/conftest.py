@@ -21,7 +21,7 @@ _TYPES = {"float32": types.fp32, "int32": types.int32, "bool": types.fp32}
 
 @dataclass(frozen=True)
 class Case:
-    """One op: ``build`` makes it of variables for ``inputs``; what it shall give is ``expected`` (or coremltools' own)."""
+    """One op: ``build`` makes it of variables for ``inputs``; what it shall give is ``expected`` (or coremltools')."""
 
     name: str
     build: Callable[..., Any]
@@ -53,13 +53,13 @@ def save(program: Program, path: Path, target: Any, **options: Any) -> Path:
 def package_of(cases: list[Case], path: Path) -> dict[str, Any]:
     """The outputs of all ``cases``, computed from one saved package: name -> array, or a list of them."""
     target = max(case.target for case in cases)
-    feeds = {f"{case.name}_{place}": array for case in cases for place, array in enumerate(case.inputs)}
+    feeds = {f"in_{case.name}_{place}": array for case in cases for place, array in enumerate(case.inputs)}
     inputs = {key: mb.placeholder(array.shape, _TYPES[str(array.dtype)]) for key, array in feeds.items()}
     counts = {}
     with Function(inputs, opset_version=target) as function:
         outputs = []
         for case in cases:
-            given = [_given(function, f"{case.name}_{place}", array) for place, array in enumerate(case.inputs)]
+            given = [_given(function, f"in_{case.name}_{place}", array) for place, array in enumerate(case.inputs)]
             made = case.build(*given)
             made = made if isinstance(made, list | tuple) else [made]
             counts[case.name] = len(made)

@@ -51,7 +51,9 @@ CASES = [
     Case("cast_int", lambda v: mb.cast(x=v, dtype="int32"), (X,)),
     Case("cast_bool", lambda v: mb.cast(x=v, dtype="bool"), (HALVES,), lambda x: x != 0),
     Case("cast_float", lambda v: mb.cast(x=v, dtype="fp32"), (INTS,)),
-    Case("cast_uint8", lambda v: mb.cast(x=v, dtype="uint8"), (POSITIVE * 90,), lambda x: x.int(), target=ct.target.iOS17),
+    Case(
+        "cast_uint8", lambda v: mb.cast(x=v, dtype="uint8"), (POSITIVE * 90,), lambda x: x.int(), target=ct.target.iOS17
+    ),
     Case("identity", lambda v: mb.identity(x=v), (X,)),
     Case("clamped_relu", lambda v: mb.clamped_relu(x=v, alpha=0.5, beta=1.0), (X,)),
     Case("elu", lambda v: mb.elu(x=v, alpha=0.7), (X,), lambda x: F.elu(x, 0.7)),
