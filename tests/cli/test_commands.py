@@ -29,7 +29,7 @@ def test_the_list_of_commands(edgepack: Command) -> None:
 
 def test_targets(edgepack: Command) -> None:
     found = json.loads(edgepack("targets", "--json").stdout)
-    assert {target["name"] for target in found} == {"rpi", "android", "web", "desktop"}
+    assert {target["name"] for target in found} == {"rpi", "android", "web", "desktop", "iphone", "mac"}
     assert "rpi:pi4" in edgepack("targets").stdout
 
 
