@@ -13,12 +13,18 @@ from edgepack.errors import TargetError, UnknownName
 RPI = (targets.ROOT / "rpi" / "target.toml").read_text("utf-8")
 
 
+_RECIPES = {
+    "onnx": {"fp32", "fp16", "int8", "int8-fine", "int8-static", "int4"},
+    "coreml": {"fp32", "fp16", "int8", "palette6", "palette4", "int4", "mixed"},
+}
+_SPOKEN = {"onnx": ("int8", "int8-fine", "int4", "int4-fine"), "coreml": ("int4",)}  # of language models, in blocks
+
+
 @pytest.mark.parametrize("name", targets.names())
 def test_built_in_targets_are_whole(name: str) -> None:
     target = targets.load(name)
-    assert target.format == "onnx"
     assert set(target.default_recipes.values()) <= set(target.recipes)
-    assert {"fp32", "fp16", "int8", "int8-fine", "int8-static", "int4"} <= set(target.recipes)
+    assert _RECIPES[target.format] <= set(target.recipes)
     assert all(targets.load(f"{name}:{profile}").profile.name == profile for profile in target.profiles)
 
 
@@ -103,8 +109,8 @@ def test_language_models_have_recipes_that_fit_them(name: str) -> None:
     target = targets.load(name)
     found = target.recipes_of("text-generation")
     assert target.default_recipes["text-generation"] in found
-    assert {found[name].scheme for name in ("int8", "int8-fine", "int4", "int4-fine")} == {"blocks"}
-    assert not any(found[name].smooth for name in ("int8", "int8-fine", "int4", "int4-fine"))
+    assert {found[recipe].scheme for recipe in _SPOKEN[target.format]} == {"blocks"}
+    assert not any(found[recipe].smooth for recipe in _SPOKEN[target.format])
 
 
 def test_a_variant_s_keys_are_checked(tmp_path: Path) -> None:
