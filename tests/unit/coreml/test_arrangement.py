@@ -135,7 +135,7 @@ CASES = [
     Case("reverse_sequence", lambda v: mb.reverse_sequence(x=v, lengths=[2, 3], seq_axis=1, batch_axis=0), (X,),
          lambda x: torch.stack([x[0, [1, 0, 2]], x[1, [2, 1, 0]]])),
     Case("fill", lambda v: mb.fill(shape=mb.shape(x=v), value=2.5), (X,), lambda x: torch.full_like(x, 2.5)),
-    Case("fill_like", lambda v: mb.fill_like(ref_tensor=v, value=1.5), (X,), lambda x: torch.full_like(x, 1.5), target=_16),
+    Case("fill_like", lambda v: mb.fill_like(ref_tensor=v, value=1.5), (X,), lambda x: torch.full_like(x, 1.5), target=_16),  # noqa: E501
     Case("range", lambda v: mb.range_1d(start=1.0, end=4.0, step=0.5), (X,), lambda x: torch.arange(1, 4, 0.5)),
     Case("range_dynamic", lambda v: mb.range_1d(
         start=0, end=mb.gather(x=mb.shape(x=v), indices=2), step=1), (X,), lambda x: torch.arange(4)),
@@ -144,7 +144,7 @@ CASES = [
          lambda i: torch.where(i[:, None] == torch.arange(4)[None, :, None], 2.0, -1.0)),
     Case("one_hot_int", lambda v: mb.one_hot(indices=v, one_hot_vector_size=3), (np.array([0, 2], np.int32),),
          lambda i: F.one_hot(i.long(), 3)),
-    *(Case(f"band_{low}_{high}".replace("-", "m"), lambda v, low=low, high=high: mb.band_part(x=v, lower=low, upper=high),
+    *(Case(f"band_{low}_{high}".replace("-", "m"), lambda v, low=low, high=high: mb.band_part(x=v, lower=low, upper=high),  # noqa: E501
            (values(2, 4, 5),)) for low, high in ((-1, 0), (0, -1), (1, 2))),
     Case("pad", lambda v: mb.pad(x=v, pad=[1, 0, 2, 1], mode="constant", constant_val=3.0), (X,)),
     Case("pad_reflect", lambda v: mb.pad(x=v, pad=[1, 2, 3, 1], mode="reflect"), (X,)),

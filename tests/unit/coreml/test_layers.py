@@ -89,7 +89,7 @@ def resized(mode: str) -> list[Case]:
 
     sizes = {"target_size_height": 5, "target_size_width": 11}
     return [
-        Case(f"resize_bilinear_{mode}", lambda v: mb.resize_bilinear(x=v, sampling_mode=mode, **sizes), (IMAGE,), expected),
+        Case(f"resize_bilinear_{mode}", lambda v: mb.resize_bilinear(x=v, sampling_mode=mode, **sizes), (IMAGE,), expected),  # noqa: E501
         Case(f"resize_{mode}", lambda v: mb.resize(
             x=v, shape=[5, 11], resized_dims=np.uint32(2), sampling_mode=mode), (IMAGE,), expected, target=_17),
     ]  # fmt: skip
@@ -209,11 +209,11 @@ CASES = [
     Case("layer_norm", lambda v: mb.layer_norm(x=v, axes=[-1], gamma=GAMMA, beta=BETA, epsilon=1e-4), (X,),
          lambda x: F.layer_norm(x, (4,), torch.from_numpy(GAMMA), torch.from_numpy(BETA), 1e-4)),
     Case("layer_norm_middle", lambda v: mb.layer_norm(x=v, axes=[1], gamma=GAMMA, beta=BETA), (IMAGE,),
-         lambda x: F.layer_norm(x.movedim(1, -1), (4,), torch.from_numpy(GAMMA), torch.from_numpy(BETA)).movedim(-1, 1)),
+         lambda x: F.layer_norm(x.movedim(1, -1), (4,), torch.from_numpy(GAMMA), torch.from_numpy(BETA)).movedim(-1, 1)),  # noqa: E501
     Case("layer_norm_plain", lambda v: mb.layer_norm(x=v, axes=[1, 2]), (X,), lambda x: F.layer_norm(x, (3, 4))),
     Case("local_response_norm", lambda v: mb.local_response_norm(x=v, size=3, alpha=0.1, beta=0.5, k=2.0), (IMAGE,),
          lambda x: F.local_response_norm(x, 3, 0.1, 0.5, 2.0)),
-    Case("attention", lambda q, k, v: mb.scaled_dot_product_attention(query=q, key=k, value=v), QKV, attention, target=_18),
+    Case("attention", lambda q, k, v: mb.scaled_dot_product_attention(query=q, key=k, value=v), QKV, attention, target=_18),  # noqa: E501
     Case("attention_mask", lambda q, k, v, m: mb.scaled_dot_product_attention(query=q, key=k, value=v, attn_mask=m),
          (*QKV, values(3, 5, seed=3)), attention, target=_18),
     Case("attention_bool", lambda q, k, v, m: mb.scaled_dot_product_attention(query=q, key=k, value=v, attn_mask=m),
@@ -234,9 +234,9 @@ CASES = [
     *(case for mode in RESIZE_MODES for case in resized(mode)),
     *(Case(f"resample_{mode}_{pad}", lambda v, c, mode=mode, pad=pad: mb.resample(
         x=v, coordinates=c, sampling_mode=mode, padding_mode=pad, padding_value=0.0,
-        coordinates_mode="normalized_minus_one_to_one", align_corners=False), (IMAGE, values(2, 3, 5, 2, low=-1.5, high=1.5)),
+        coordinates_mode="normalized_minus_one_to_one", align_corners=False), (IMAGE, values(2, 3, 5, 2, low=-1.5, high=1.5)),  # noqa: E501
         lambda x, c, mode=mode, pad=pad: F.grid_sample(
-            x, c, mode, {"constant": "zeros", "border": "border", "reflection": "reflection"}[pad], align_corners=False))
+            x, c, mode, {"constant": "zeros", "border": "border", "reflection": "reflection"}[pad], align_corners=False))  # noqa: E501
       for mode, pad in (("bilinear", "constant"), ("nearest", "border"), ("bilinear", "reflection"))),
     Case("resample_pixels", lambda v, c: mb.resample(
         x=v, coordinates=c, sampling_mode="bilinear", padding_mode="constant", padding_value=0.0,
