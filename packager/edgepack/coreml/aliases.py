@@ -24,7 +24,7 @@ def in_place(operations: Sequence[Operation], outputs: Sequence[str]) -> frozens
     found = set()
     for place, operation in enumerate(operations):
         x = _name(operation, "x")
-        if operation.kind != "slice_update" or x not in read or last[x] != place:
+        if operation.kind != "slice_update" or not operation.outputs or x not in read or last[x] != place:
             continue
         since, state = read[x]
         others = (name for name, made in shared[state].items() if made < place and name != x)
@@ -61,7 +61,7 @@ def _next(operations: Sequence[Operation], state: str) -> str:
 
 
 def _reads(operation: Operation) -> bool:
-    return operation.kind == "read_state"
+    return operation.kind == "read_state" and bool(operation.outputs)
 
 
 def _name(operation: Operation, role: str) -> str:

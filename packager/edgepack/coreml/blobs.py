@@ -47,7 +47,7 @@ class Blobs:
         sentinel, kind, size, start = _METADATA.unpack_from(self._bytes.data, offset)
         if sentinel != _SENTINEL:
             raise self._damaged(f"holds no value at {offset:,}")
-        if kind != dtype.blob or size != wanted:
+        if kind != dtype.blob or not kind or size != wanted:
             raise self._damaged(f"holds another value at {offset:,} than {wanted:,} bytes of {dtype.name}")
         if start + size > len(self._bytes):
             raise self._damaged(f"is cut short: the value at {offset:,} ends at {start + size:,}")

@@ -27,7 +27,7 @@ _SCHEMES = {
     "constexpr_sparse_blockwise_shift_scale": "linear",
     "constexpr_sparse_to_dense": "sparse",
 }
-_DATA = ("data", "quantized_data", "indices", "nonzero_data", "indices_nonzero_data", "source_val", "val")
+_DATA = ("indices", "indices_nonzero_data", "quantized_data", "data", "nonzero_data", "source_val", "val", "lut")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +73,8 @@ class Constants:
         self._made_by: dict[str, tuple[Operation, int]] = {}
         for operation in function.block.walk():
             if operation.constant:
+                for name in operation.names:
+                    self._at(name)  # made before, so that nothing is made of itself
                 self._made_by |= {out.name: (operation, place) for place, out in enumerate(operation.outputs)}
             for name in operation.names:
                 self._readers[name].add(operation.kind)
@@ -124,32 +126,27 @@ class Constants:
 
     def _constant(self, name: str) -> Constant:
         operation, place = self._made_by[name]
-        variable = operation.outputs[place]
-        literals = list(self._literals(operation))
-        kinds = {_SCHEMES.get(kind, "") for kind, _ in literals} - {""}
-        data = next((literal for key in _DATA for _, (role, literal) in literals if role == key), literals[0][1][1])
+        variable, chain = operation.outputs[place], self._chain(operation)
+        kinds = {_SCHEMES[one.kind] for one in chain if one.kind in _SCHEMES}
+        stored = [(role, one) for before in chain for role, ones in before.inputs.items() for one in ones]
+        literals = [(role, one) for role, one in stored if isinstance(one, Literal)]
+        data = next((one for wanted in _DATA for role, one in literals if role == wanted), None)
         return Constant(
             name=name,
             dtype=variable.dtype.name if variable.dtype else "",
             shape=tuple(side or 0 for side in variable.shape),
-            bytes=sum(literal.bytes for _, (_, literal) in literals),
+            bytes=sum(literal.bytes for _, literal in literals),
             scheme="+".join(sorted(kinds, reverse=True)) or "dense",
-            bits=data.dtype.bits if data.dtype.name != "uint8" else _bits(operation, literals),
+            bits=_bits(operation) or (data.dtype.bits if data else 0),
             readers=tuple(sorted(self._readers[name])),
         )
 
-    def _literals(self, operation: Operation) -> Iterator[tuple[str, tuple[str, Literal]]]:
-        """(op, (parameter, value)) of everything that is stored for ``operation``, those before it included."""
-        seen = set[str]()
-        for role, arguments in operation.inputs.items():
-            for argument in arguments:
-                if isinstance(argument, Literal):
-                    yield operation.kind, (role, argument)
-                    continue
-                before, _ = self._at(argument)
-                if before.name not in seen:
-                    seen.add(before.name)
-                    yield from self._literals(before)
+    def _chain(self, operation: Operation) -> tuple[Operation, ...]:
+        """``operation`` and the constant ones before it, each once."""
+        chain = {operation.name: operation}
+        for name in operation.names:
+            chain |= {one.name: one for one in self._chain(self._at(name)[0])}
+        return tuple(chain.values())
 
     def _key(self, operation: Operation) -> object:
         parts: list[object] = [operation.kind]
@@ -173,9 +170,8 @@ def _stored(operation: Operation) -> Literal:
     return literal
 
 
-def _bits(operation: Operation, literals: list[tuple[str, tuple[str, Literal]]]) -> int:
-    """Of an index that iOS 16 packs into bytes: its table tells."""
-    for kind, (role, literal) in literals:
-        if kind == "constexpr_lut_to_dense" and role == "lut" and "shape" in operation.inputs:
-            return prod(literal.shape).bit_length() - 1
-    return 8
+def _bits(operation: Operation) -> int:
+    """Of an index that iOS 16 packs into bytes, which its table tells; else 0."""
+    lut = operation.inputs.get("lut", ("",))[0]
+    packed = operation.kind == "constexpr_lut_to_dense" and "shape" in operation.inputs
+    return prod(lut.shape).bit_length() - 1 if packed and isinstance(lut, Literal) else 0

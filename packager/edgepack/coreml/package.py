@@ -21,8 +21,8 @@ import numpy as np
 from edgepack.coreml import features, feeds, folder, proto, versions
 from edgepack.coreml.constants import Constant, Constants, Store
 from edgepack.coreml.features import Feature, Interface, Shapes
-from edgepack.coreml.program import Function, read_program
-from edgepack.errors import MissingExtra, NotAProgram, PackageDamaged, ShapeNotAllowed, UnknownName
+from edgepack.coreml.program import Function, Variable, read_program
+from edgepack.errors import NotAProgram, PackageDamaged, ShapeNotAllowed, UnknownName, UsageError
 from edgepack.records import TensorSpec
 
 Array = np.ndarray[Any, Any]
@@ -68,7 +68,9 @@ class Package:
         self._constants = {name: Constants(function, store) for name, function in self._functions.items()}
         self._weights: Mapping[str, Array] = {}
         self._engine = _Engine(self._functions, self._constants, threads, held)
-        self._native = _native(self.path, self.default_function) if _wanted(native) else None
+        self._wants_native = native
+        if native and sys.platform != "darwin":
+            raise UsageError("Core ML itself computes on a Mac alone", hint="leave native out")
 
     @property
     def functions(self) -> tuple[str, ...]:
@@ -159,13 +161,20 @@ class Package:
         name, declared = self._named(function), precision == "declared"
         interface = self._interfaces[name]
         values, held = feeds.arrays(interface.inputs, inputs), feeds.held(interface.states, state)
-        if self._native is not None and declared and not self._weights:
+        if declared and not self._weights and self._native is not None:
             return dict(self._native(name, interface, values, held))
         made = self._engine.opened(name, values, held, declared=declared, weights=self._weights)
         missing = [output for output in interface.outputs if output not in made]
         if missing:
             raise PackageDamaged(f"the function {name!r} does not make its output {missing[0]!r}", hint=_AGAIN)
         return {key: feeds.result(feature, made[key], declared) for key, feature in interface.outputs.items()}
+
+    @cached_property
+    def _native(self) -> Any:
+        """Core ML itself, where it is and nobody has forbidden it; else None."""
+        if self._wants_native is False or sys.platform != "darwin" or find_spec("coremltools.libcoremlpython") is None:
+            return None
+        return importlib.import_module(f"{__package__}.mac").Native(self.path, self.default_function)
 
     def _named(self, function: str | None) -> str:
         name = function or self.default_function
@@ -197,27 +206,29 @@ class _Engine:
         return importlib.import_module(f"{__package__}.evaluator").Evaluator(*self._parts, streamed=streamed)
 
 
-def _wanted(native: bool | None) -> bool:
-    """Whether Core ML is to compute: where it is, unless told otherwise."""
-    if native is None:
-        return sys.platform == "darwin" and find_spec("coremltools.libcoremlpython") is not None
-    return native
-
-
-def _native(path: Path, default: str) -> Any:
-    if find_spec("coremltools") is None:
-        raise MissingExtra("coremltools", "coreml")
-    return importlib.import_module(f"{__package__}.mac").Native(path, default)
-
-
 def _described(functions: Mapping[str, Function], interfaces: Mapping[str, Interface], default: str) -> None:
     """Each function has its interface, and takes what that says."""
     if functions.keys() != interfaces.keys() or default not in functions:
         raise PackageDamaged("the package describes other functions than its program has", hint=_AGAIN)
     for name, function in functions.items():
-        said = {*interfaces[name].inputs, *interfaces[name].states}
-        if {one.name for one in function.inputs} != said:
+        said = interfaces[name]
+        taken = {one.name: one for one in function.inputs}
+        if taken.keys() != said.inputs.keys() | said.states.keys():
             raise PackageDamaged(f"the package describes other inputs than the function {name!r} has", hint=_AGAIN)
+        for key, variable in taken.items():
+            if not _fits(variable, said.states.get(key) if variable.state else said.inputs.get(key)):
+                raise PackageDamaged(f"the package describes the input {key!r} otherwise than its program", hint=_AGAIN)
+
+
+def _fits(variable: Variable, feature: Feature | None) -> bool:
+    """Whether ``feature`` may describe ``variable``: of its rank, where a scalar is described as one value."""
+    if feature is None or feature.kind not in ("array", "image"):
+        return False
+    if variable.state:
+        return feature.kind == "array" and feature.shapes.default == variable.shape
+    if feature.kind == "image":
+        return len(variable.shape) == 4
+    return len(feature.shapes.sides) == len(variable.shape) if variable.shape else feature.shapes.sides == (1,)
 
 
 def _specs(found: Mapping[str, Feature]) -> tuple[TensorSpec, ...]:

@@ -200,7 +200,7 @@ def _arguments(operation: Operation, kind: Op) -> dict[str, tuple[str | Literal,
         if role not in kind.parameters:
             raise UnsupportedOperator(f"the evaluator does not know the input {role!r} of the op {operation.kind!r}")
     missing = kind.required - {"blocks"} - operation.inputs.keys()
-    if missing or not all(operation.inputs.values()):
+    if missing:
         raise PackageDamaged(f"the op {operation.name!r} ({operation.kind}) lacks inputs", hint=_AGAIN)
     return dict(operation.inputs)
 

@@ -129,6 +129,7 @@ def _operation(message: Any) -> Operation:
     inputs: dict[str, tuple[Argument, ...]] = {
         key: tuple(b.name if b.WhichOneof("binding") == "name" else _literal(b.value) for b in argument.arguments)
         for key, argument in message.inputs.items()
+        if argument.arguments
     }
     attributes = {key: _literal(value) for key, value in message.attributes.items()}
     name = attributes.pop("name", None)
@@ -168,7 +169,7 @@ def _literal(message: Any) -> Literal:
     dtype, shape = _dtype(tensor), tuple(int(side.constant.size) for side in tensor.dimensions)
     if prod(shape) > _MOST_VALUES:
         raise PackageDamaged(f"the program holds a value of shape {shape}", hint=_AGAIN)
-    if message.WhichOneof("value") == "blobFileValue":
+    if message.WhichOneof("value") == "blobFileValue" and message.blobFileValue.fileName:
         return Literal(dtype, shape, file=message.blobFileValue.fileName, offset=message.blobFileValue.offset)
     return Literal(dtype, shape, _immediate(message.immediateValue.tensor, dtype, shape))
 
@@ -177,7 +178,7 @@ def _immediate(tensor: Any, dtype: Dtype, shape: tuple[int, ...]) -> np.ndarray[
     field = tensor.WhichOneof("value")
     values: Any = getattr(tensor, field).values if field else ()
     try:
-        if field == "bytes":
+        if field == "bytes" and dtype.bits:
             return dtype.decode(values, prod(shape)).reshape(shape)
         array = np.empty(len(values), object) if dtype.name == "string" else np.empty(len(values), dtype.held)
         array[:] = values

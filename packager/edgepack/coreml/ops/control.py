@@ -27,7 +27,7 @@ def while_loop(loop_vars: Tensors, blocks: Blocks) -> Tensors:
 
 @op("make_list", exact=True)
 def make_list(
-    elem_shape: list[Any], init_length: int = 1, dynamic_length: bool = True, dtype: str = "fp32"
+    elem_shape: list[Any] | None = None, init_length: int = 1, dynamic_length: bool = True, dtype: str = "fp32"
 ) -> tuple[list[Any]]:
     """A list of ``init_length`` places."""
     return ([None] * init_length,)
