@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgepack.errors import DoesNotFit
 from edgepack.formats.coreml.decoder import program
 from edgepack.formats.coreml.decoder.emit import Emitter
 from edgepack.formats.coreml.decoder.store import Store
@@ -33,9 +34,10 @@ class Described:
     name: str  # by which swift-transformers looks for a tokenizer, where the app has none
     context: int
     opset: int  # 18 or newer: it has states and blocks
+    most: int | None = None  # bytes of weights in one file; a device may refuse more, and the model is not split
 
     def compress(self, out: Path, recipe: Recipe, calibration: Sequence[Feeds]) -> Artifact:
-        """The package at ``out``."""
+        """The package at ``out``. Raises DoesNotFit where it has more weights than may be in one file."""
         checkpoint = self.reference.checkpoint
         decoder = checkpoint.decoder
         ids = [feeds["input_ids"] for feeds in calibration]
@@ -44,6 +46,7 @@ class Described:
             writer = Writer(store, recipe, calibrated, tied=decoder.tied)
             weights = Weights(writer)
             made = program.build(decoder, self.context, Emitter(checkpoint, weights, self.context).emit)
+        self._check(sum(component.bytes for component in writer.components), recipe)
         operators = program.save(made, weights.blobs, out, self._told(recipe))
         inputs, outputs = program.interface(decoder)
         return Artifact(
@@ -57,6 +60,13 @@ class Described:
             operators=operators,
             bytes=sum(file.stat().st_size for file in out.rglob("*") if file.is_file()),
         )
+
+    def _check(self, stored: int, recipe: Recipe) -> None:
+        if self.most is not None and stored > self.most:
+            raise DoesNotFit(
+                f"{recipe.name} leaves {stored / 1e9:.2f} GB of weights; one file may hold {self.most / 1e9:.2f} GB",
+                hint="take a recipe with fewer bits, or a smaller model: edgepack does not split language models",
+            )
 
     def _told(self, recipe: Recipe) -> dict[str, str]:
         version = importlib.metadata.version("edgepack")
