@@ -25,7 +25,7 @@ SUFFIX = ".mlpackage"
 OLDEST, NEWEST = 16, 18  # opsets, called after the iOS that brought them; macOS 13 to 15 have the same
 _HELD = 1 << 29  # bytes of a language model's weights that may stay while it is compared
 _SCHEMES = ("fp32", "fp16", "channels", "blocks", "palette", "mixed")
-_WRITTEN = ("fp16", "blocks")  # the schemes that language models are written in
+_WRITTEN = ("fp16", "channels", "blocks", "palette")  # the schemes that language models are written in
 
 
 def prepare(
