@@ -11,8 +11,8 @@ from typing import Protocol
 import numpy as np
 
 from edgepack.formats.coreml.palettes import palette
-from edgepack.formats.onnx.decoder.gptq import STRETCH, feedback, rounded
-from edgepack.formats.onnx.rounding import blocks
+from edgepack.formats.quantization.gptq import STRETCH, feedback, rounded
+from edgepack.formats.quantization.rounding import blocks
 from edgepack.runtime.types import Array
 
 _TINY = 1e-12

@@ -13,9 +13,9 @@ import coremltools as ct
 from coremltools.proto import FeatureTypes_pb2 as features
 from coremltools.proto import MIL_pb2 as mil
 
-from edgepack.formats._components import component
 from edgepack.formats.coreml.compressed import Form
 from edgepack.formats.coreml.compression import LEAST
+from edgepack.formats.quantization.components import component
 from edgepack.records import Artifact, Component, Coverage, Skipped, TensorSpec
 
 _SMALLEST = 256  # values; a smaller constant is a bias or a norm

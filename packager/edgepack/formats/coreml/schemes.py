@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from edgepack.errors import DoesNotFit
-from edgepack.formats._components import component
 from edgepack.formats.coreml import search
 from edgepack.formats.coreml.compressed import Form, blockwise, compensated, palettized, per_channel
 from edgepack.formats.coreml.compression import Weight, weights
 from edgepack.formats.coreml.compression import compress as rewritten
 from edgepack.formats.coreml.package import save
 from edgepack.formats.coreml.study import Study, reference
+from edgepack.formats.quantization.components import component
 from edgepack.records import FINER, Recipe
 from edgepack.runtime.types import Array
 from edgepack.units import size

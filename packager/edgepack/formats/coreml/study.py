@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from edgepack.formats.coreml.compressed import palettized
-from edgepack.formats.onnx.decoder.gptq import STRETCH, covariance
+from edgepack.formats.quantization.gptq import STRETCH, covariance
 from edgepack.runtime.types import Array, Feeds
 
 _LEAST = 1024  # values of a weight that is looked at

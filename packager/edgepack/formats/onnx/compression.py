@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from onnx import NodeProto, helper
 
-from edgepack.formats._components import component
 from edgepack.formats.onnx import activations
 from edgepack.formats.onnx.graph import Array, Graph
 from edgepack.formats.onnx.kernels import kernels, store
 from edgepack.formats.onnx.linears import Linear, linears, normalise
 from edgepack.formats.onnx.tables import compress, tables
+from edgepack.formats.quantization.components import component
 from edgepack.records import Coverage, Recipe, Skipped
 
 Step = Callable[[Graph, Linear, Array | None], None]

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 
 from edgepack.errors import ConversionError
-from edgepack.formats._components import component
+from edgepack.formats.quantization.components import component
 from edgepack.records import Artifact, Component, Coverage, TensorSpec
 
 # Endings that compression gives to what it stores in a weight's place; the rest of the name is the weight's.

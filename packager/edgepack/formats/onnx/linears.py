@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import NodeProto, helper
 
-from edgepack.formats._components import component
 from edgepack.formats.onnx.graph import Graph, attributes, contrib
+from edgepack.formats.quantization.components import component
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 from onnx import NodeProto, TensorProto, helper
 
 from edgepack.formats.onnx.graph import Array, Graph, attributes, contrib
-from edgepack.formats.onnx.rounding import blocks
+from edgepack.formats.quantization.rounding import blocks
 
 _SMALLEST = 4096  # values; a smaller table saves nothing worth a node
 _CHUNK = 4096  # rows that are rounded at once

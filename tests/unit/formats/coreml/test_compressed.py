@@ -8,7 +8,7 @@ import pytest
 from edgepack.formats.coreml import compressed as forms
 from edgepack.formats.coreml import palettes, search
 from edgepack.formats.coreml.compressed import Form
-from edgepack.formats.onnx.decoder.gptq import covariance
+from edgepack.formats.quantization.gptq import covariance
 
 RANDOM = np.random.default_rng(5)
 

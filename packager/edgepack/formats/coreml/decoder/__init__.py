@@ -17,7 +17,7 @@ from edgepack.formats.coreml.decoder.emit import Emitter
 from edgepack.formats.coreml.decoder.store import Store
 from edgepack.formats.coreml.decoder.weights import Weights
 from edgepack.formats.coreml.decoder.writer import Writer
-from edgepack.formats.onnx.decoder.calibration import Calibration
+from edgepack.formats.quantization.calibration import Calibration
 from edgepack.original import Original
 from edgepack.original.decoder import Reference
 from edgepack.records import Artifact, Recipe

@@ -12,9 +12,9 @@ from edgepack.decoders.checkpoint import Matrix
 from edgepack.formats.coreml.compressed import divisor
 from edgepack.formats.coreml.decoder.store import Blob, Store
 from edgepack.formats.coreml.palettes import palette
-from edgepack.formats.onnx.decoder import gptq
-from edgepack.formats.onnx.decoder.calibration import Calibration
-from edgepack.formats.onnx.rounding import blocks
+from edgepack.formats.quantization import gptq
+from edgepack.formats.quantization.calibration import Calibration
+from edgepack.formats.quantization.rounding import blocks
 from edgepack.parallel import in_parts
 from edgepack.records import FINER, PARTS, Component, Coverage, Recipe
 from edgepack.runtime.types import Array

@@ -16,13 +16,13 @@ import onnx_ir as ir
 from edgepack.errors import ConversionError
 from edgepack.formats.onnx.decoder import genai
 from edgepack.formats.onnx.decoder.builder import Builder
-from edgepack.formats.onnx.decoder.calibration import Calibration
 from edgepack.formats.onnx.decoder.emit import Emitter
 from edgepack.formats.onnx.decoder.pieces import Pieces
 from edgepack.formats.onnx.decoder.store import Store
 from edgepack.formats.onnx.decoder.weights import Weights
 from edgepack.formats.onnx.decoder.writer import Writer
 from edgepack.formats.onnx.graph import Array
+from edgepack.formats.quantization.calibration import Calibration
 from edgepack.original import Original
 from edgepack.original.decoder import Reference
 from edgepack.records import Artifact, Recipe, Target, TensorSpec

@@ -10,11 +10,11 @@ import numpy as np
 import onnx_ir as ir
 
 from edgepack.decoders.checkpoint import Matrix
-from edgepack.formats.onnx.decoder import gptq
-from edgepack.formats.onnx.decoder.calibration import Calibration
 from edgepack.formats.onnx.decoder.store import Store
 from edgepack.formats.onnx.graph import Array
-from edgepack.formats.onnx.rounding import blocks
+from edgepack.formats.quantization import gptq
+from edgepack.formats.quantization.calibration import Calibration
+from edgepack.formats.quantization.rounding import blocks
 from edgepack.parallel import in_parts
 from edgepack.records import FINER, PARTS, Component, Coverage, Recipe
 

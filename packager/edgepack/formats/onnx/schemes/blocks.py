@@ -10,8 +10,8 @@ import numpy as np
 from edgepack.formats.onnx import compression
 from edgepack.formats.onnx.graph import Array, Graph, contrib
 from edgepack.formats.onnx.linears import Linear
-from edgepack.formats.onnx.rounding import blocks, blockwise
 from edgepack.formats.onnx.smooth import factors
+from edgepack.formats.quantization.rounding import blocks, blockwise
 from edgepack.records import Coverage, Recipe
 
 _FINER = 128  # block size of the parts that keep 8 bits

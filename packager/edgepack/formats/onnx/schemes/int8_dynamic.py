@@ -15,7 +15,7 @@ from edgepack.formats.onnx import compression
 from edgepack.formats.onnx.balance import Balance, choose
 from edgepack.formats.onnx.graph import Array, Graph, contrib
 from edgepack.formats.onnx.linears import Linear
-from edgepack.formats.onnx.rounding import per_channel
+from edgepack.formats.quantization.rounding import per_channel
 from edgepack.records import Coverage, Recipe
 
 _ABOVE = {"Gelu", "BiasGelu", "FastGelu", "QuickGelu", "Relu", "Sigmoid"}  # give nothing below -0.2

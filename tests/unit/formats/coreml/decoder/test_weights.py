@@ -12,9 +12,9 @@ from tests.unit.decoders.conftest import FAMILIES, make
 
 from edgepack.coreml import Package
 from edgepack.errors import DoesNotFit
-from edgepack.formats.onnx.decoder import gptq
-from edgepack.formats.onnx.decoder.calibration import Calibration
-from edgepack.formats.onnx.rounding import blocks
+from edgepack.formats.quantization import gptq
+from edgepack.formats.quantization.calibration import Calibration
+from edgepack.formats.quantization.rounding import blocks
 from edgepack.records import Recipe
 
 from .conftest import FP16, causal, described

@@ -13,9 +13,9 @@ from tests.unit.decoders.conftest import config_of, make
 
 from edgepack.decoders import describe
 from edgepack.decoders.checkpoint import Checkpoint
-from edgepack.formats.onnx.decoder import gptq
-from edgepack.formats.onnx.decoder.calibration import Calibration
-from edgepack.formats.onnx.rounding import Blocks, blocks
+from edgepack.formats.quantization import gptq
+from edgepack.formats.quantization.calibration import Calibration
+from edgepack.formats.quantization.rounding import Blocks, blocks
 from edgepack.original.decoder import Reference
 
 from .conftest import Write, ids_of, recipe

@@ -14,7 +14,7 @@ from edgepack.formats.onnx.decoder.builder import Builder
 from edgepack.formats.onnx.decoder.store import Store
 from edgepack.formats.onnx.decoder.weights import Weights
 from edgepack.formats.onnx.decoder.writer import Rounded, Writer
-from edgepack.formats.onnx.rounding import blocks, blockwise
+from edgepack.formats.quantization.rounding import blocks, blockwise
 from edgepack.records import Recipe
 from edgepack.runtime.session import open_session
 

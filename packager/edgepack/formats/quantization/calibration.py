@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edgepack.formats.onnx.decoder import gptq
-from edgepack.formats.onnx.graph import Array
+from edgepack.formats.quantization import gptq
 from edgepack.original.decoder import Reference
 from edgepack.parallel import alone
+from edgepack.runtime.types import Array
 
 _ENOUGH = 32  # sequences; the gain of more is lost in the noise
 

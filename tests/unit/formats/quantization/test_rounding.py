@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgepack.formats.onnx.rounding import blocks, per_channel
+from edgepack.formats.quantization.rounding import blocks, per_channel
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgepack.formats.onnx.graph import Array
+from edgepack.runtime.types import Array
 
 _TINY = 1e-12  # keeps the scale of an all-zero channel from dividing by zero
 # How far below and above the plain scale is searched, in steps that resolve the error's minimum at 4 bits.

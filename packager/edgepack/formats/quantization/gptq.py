@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edgepack.formats.onnx.graph import Array
-from edgepack.formats.onnx.rounding import Blocks
+from edgepack.formats.quantization.rounding import Blocks
 from edgepack.parallel import in_parts
+from edgepack.runtime.types import Array
 
 STRETCH = 128  # inputs whose errors make up for each other
 _DAMPING = 0.2  # of the mean variance, added to each: calibration is short, and texts differ
