@@ -65,6 +65,9 @@ class Recipe:
     activation_bits: int = 32
     block_size: int = 0  # weights that share a scale, rows that share a palette; 0: an output channel, the tensor
     embedding_bits: int = 32
+    table_bits: int = 16  # of each value of a palette; 8: scaled integers
+    sparsity: float = 0.0  # the share of a weight's values that are left out, the smallest, 0..1
+    lengths: tuple[int, ...] = ()  # numbers of tokens that the model takes, ascending; none: any
     smooth: bool = False  # move the outliers of activations into the weights (SmoothQuant)
     finer: tuple[str, ...] = ()  # what keeps 8 bits: attention, mlp, embedding, head, other; qkv, out, inner, down
     max_bytes: int = 0  # of the model, where the form of each weight is searched; 0: no budget
