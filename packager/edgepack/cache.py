@@ -1,6 +1,6 @@
 """The build cache: work that other targets, recipes and runs can use again.
 
-An entry is a folder named after the hash of all that shaped it (model bytes, settings, tool versions). It is
+An entry is a folder named after the hash of all that shaped it (model bytes, settings, tool versions, our own). It is
 filled in a temporary sibling and renamed into place, so an entry is whole or absent, and two builds that
 make the same entry at once both end with one good copy.
 """
@@ -8,6 +8,7 @@ make the same entry at once both end with one good copy.
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import json
 import os
 import shutil
@@ -36,8 +37,9 @@ class Entry:
 
 
 def key_of(facts: dict[str, Any]) -> str:
-    """The name of the entry that ``facts`` (JSON values) lead to."""
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
+    """The name of the entry that ``facts`` (JSON values) lead to in this version of edgepack."""
+    shaped = {**facts, "edgepack": importlib.metadata.version("edgepack")}
+    return hashlib.sha256(json.dumps(shaped, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def fetch(kind: str, facts: dict[str, Any], make: Callable[[Path], None]) -> Path:

@@ -41,6 +41,7 @@ class Request:
     calibration: DataSpec | None = None
     evaluation: DataSpec | None = None
     context: int | None = None  # tokens of a language model's bundle; None: as is usual
+    lengths: tuple[int, ...] = ()  # numbers of tokens that a model takes; none: any
     max_size: int | None = None  # bytes of a model whose weights each get the form that fits best
     fit: bool = False  # the finest recipe and the longest context that fit, where none is asked for
     allow_loss: bool = False
@@ -103,8 +104,9 @@ def build(request: Request, progress: Progress) -> tuple[Bundle, ...]:
     _check_names(request)
     progress.step(f"finding {request.model}")
     source = resolve.resolve(request.model, task=request.task, say=progress.note)
-    inputs = _inputs(request, source)
-    plans = _plans(request, source, inputs.task, inputs.config)
+    task, config = plugins.load("tasks", source.task), table(source.path / "config.json")
+    plans = _plans(request, source, task, config)
+    inputs = _inputs(request, source, task, config, plans)
     for plan in plans:
         offered = convert.takes(
             plan.target, inputs.task, list(plan.target.recipes_of(source.task).values()), strict=False
@@ -165,10 +167,10 @@ def _plans(request: Request, source: Source, task: ModuleType, config: Mapping[s
     plans = []
     for name in dict.fromkeys(request.targets):
         target = targets_.load(name)
-        recipes = [_overridden(recipe, request.overrides) for recipe in _recipes(request, target, source)]
+        recipes = [_numbered(recipe, request) for recipe in _recipes(request, target, source)]
         sizes = [request.context] if request.context or not request.fit else task.contexts(whole)
         candidates = [
-            _plan(source, target, recipe, config, task.sized(whole, size))
+            _plan(source, target, recipe, config, task.limited(task.sized(whole, size), recipe.lengths))
             for recipe in convert.takes(target, task, recipes, strict=not request.fit)
             for size in sizes
         ]
@@ -220,19 +222,23 @@ def _finest(candidates: Sequence[Plan]) -> Plan:
     return max(fitting, key=fineness) if fitting else min(candidates, key=lambda plan: plan.need.total)
 
 
-def _overridden(recipe: Recipe, overrides: Mapping[str, Mapping[str, Any]]) -> Recipe:
-    values = overrides.get(recipe.name, {})
+def _numbered(recipe: Recipe, request: Request) -> Recipe:
+    """With the project's numbers, and the lengths that are asked for."""
+    values = request.overrides.get(recipe.name, {})
     unknown = set(values) - set(asdict(recipe))
     if unknown:
         raise ProjectError(f"a recipe has no {min(unknown)!r}", hint=f"it has {', '.join(asdict(recipe))}")
     numbers: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
-    return replace(recipe, **numbers)
+    own = replace(recipe, **numbers)
+    return replace(own, lengths=tuple(sorted(set(request.lengths or own.lengths))))
 
 
-def _inputs(request: Request, source: Source) -> _Inputs:
-    task = plugins.load("tasks", source.task)
-    config = table(source.path / "config.json")
+def _inputs(
+    request: Request, source: Source, task: ModuleType, config: Mapping[str, Any], plans: Sequence[Plan]
+) -> _Inputs:
     processing = task.sized(task.processing(source.path, config), request.context)
+    if task.AUTO and "max_length" in processing:  # texts that every bundle can take
+        processing["max_length"] = min(plan.processing["max_length"] for plan in plans)
     model = task_model(source.task, None, source.path, processing)
     examples = task.examples(processing)
     calibration = examples[0::2]

@@ -121,6 +121,7 @@ class Target:
     profiles: tuple[str, ...]  # the first is the default
     denied_operators: tuple[str, ...]
     store_limit: int | None  # bytes of compressed download
+    file_limit: int | None  # bytes of one file of a model
     default_recipes: Mapping[str, str]  # "convolutional" or a task -> recipe; "*" for the rest
     recipes: Mapping[str, Recipe]
     variants: Mapping[str, Mapping[str, Recipe]]  # task -> recipes that have other numbers for it
@@ -185,6 +186,7 @@ class Artifact:
     coverage: Coverage
     operators: Mapping[str, int]  # operator -> how often
     bytes: int  # of the file, external data included
+    needs: str = ""  # of the device, in words
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,7 @@ ROOT = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parents[2] / "targets
 
 _KEYS = {
     "title", "format", "layout", "runtime", "runtime_version", "opset", "ir_version", "default_profile",
-    "profiles", "denied_operators", "store_limit", "default_recipes", "recipes", "floors",
+    "profiles", "denied_operators", "store_limit", "file_limit", "default_recipes", "recipes", "floors",
 }  # fmt: skip
 _PROFILE_KEYS = {"title", "isa", "memory", "threads", "bandwidth", "opset"}
 _LAYOUTS = ("flat", "transformers.js")
@@ -89,7 +89,7 @@ def _target(folder: Path, table: dict[str, Any], profile: str) -> Target:
     chosen = profile or usual
     if chosen not in profiles:
         raise UnknownName(f"profile of target {folder.name}", chosen, profiles)
-    limit = table.get("store_limit")
+    limits = {key: _size(table[key], file) for key in ("store_limit", "file_limit") if key in table}
     return Target(
         name=folder.resolve().name,
         title=table["title"],
@@ -103,7 +103,8 @@ def _target(folder: Path, table: dict[str, Any], profile: str) -> Target:
         profile=_profile(chosen, profiles[chosen], file),
         profiles=tuple(sorted(profiles, key=lambda name: name != usual)),
         denied_operators=tuple(table.get("denied_operators", ())),
-        store_limit=_size(limit, file) if limit is not None else None,
+        store_limit=limits.get("store_limit"),
+        file_limit=limits.get("file_limit"),
         default_recipes={"*": "fp32"} | table["default_recipes"],
         recipes=recipes,
         variants=variants,

@@ -45,6 +45,12 @@ def build(
             min=1,
         ),
     ] = None,
+    lengths: Annotated[
+        str | None,
+        typer.Option(
+            help="Tokens that a Core ML model takes, as 128 or 32,64,128 (default: any number).", show_default=False
+        ),
+    ] = None,
     max_size: Annotated[
         str | None,
         typer.Option(help="Of a Core ML model, as 25MB: each weight gets the form that fits best.", show_default=False),
@@ -65,6 +71,7 @@ def build(
     request = replace(
         _request(model, target, recipe, out, task),
         context=context,
+        lengths=_lengths(lengths),
         max_size=_bytes(max_size),
         fit=fit,
         allow_loss=allow_loss,
@@ -90,6 +97,13 @@ def _bytes(text: str | None) -> int | None:
         return parse_size(text) if text else None
     except ValueError as error:
         raise UsageError(f"--max-size: {error}") from error
+
+
+def _lengths(text: str | None) -> tuple[int, ...]:
+    words = text.split(",") if text else []
+    if not all(word.strip().isdecimal() for word in words):
+        raise UsageError(f"--lengths {text}: not numbers of tokens", hint="--lengths 128, or --lengths 32,64,128")
+    return tuple(map(int, words))
 
 
 def _request(
@@ -122,7 +136,7 @@ def _request(
 
 def _show(bundle: Bundle) -> None:
     show.line("")
-    show.line(f"{bundle.path}  {size(bundle.artifact.bytes)}  {bundle.recipe.name}", "bold")
+    show.line(f"{bundle.path}  {size(bundle.artifact.bytes)}  {bundle.recipe.name}  for {bundle.artifact.needs}", "bold")
     show.table("accuracy, against the original on the same inputs", accuracy_table(bundle.accuracy))
     show.table("speed on this machine", speed_table(bundle.timings))
     show.table("size", sizes_table(bundle.artifact.components))

@@ -56,5 +56,5 @@ def _facts(listed: Manifest) -> list[list[str]]:
             f"{recipe['name']}: {recipe['weight_bits']}-bit weights, {recipe['embedding_bits']}-bit tables",
         ],
         ["coverage", f"{share:.2%} of {coverage['total']:,} weights"],
-        ["opset", str(listed.table["model"]["opset"])],
+        ["needs", listed.table["model"]["needs"]],
     ]

@@ -1,4 +1,4 @@
-"""All about one file format in one place: a format has SUFFIX, ``prepare``, ``opened``, ``forms`` and ``tools``."""
+"""All about one file format in one place: SUFFIX, LENGTHS, ``prepare``, ``opened``, ``forms``, ``needs``, ``tools``."""
 
 from __future__ import annotations
 

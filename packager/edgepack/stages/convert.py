@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -46,7 +47,7 @@ def compress(
     _check_coverage(artifact, recipe)
     _check_operators(artifact, target)
     _check_store(artifact, target)
-    return artifact
+    return replace(artifact, needs=_format(target).needs(artifact.opset))
 
 
 def opened(original: Original, artifact: Artifact, target: Target) -> Runs:
@@ -56,7 +57,12 @@ def opened(original: Original, artifact: Artifact, target: Target) -> Runs:
 
 
 def takes(target: Target, task: ModuleType, recipes: Sequence[Recipe], *, strict: bool) -> list[Recipe]:
-    """Those of ``recipes`` that have a form for the task; where ``strict``, UsageError for one that has none."""
+    """Those of ``recipes`` that have a form for the task; where ``strict``, UsageError for one that has none.
+
+    Raises UsageError for lengths where the target's models take any.
+    """
+    if any(recipe.lengths for recipe in recipes) and not _format(target).LENGTHS:
+        raise UsageError(f"{target.name} takes texts of any length", hint="--lengths is for iphone and mac")
     schemes = _format(target).forms(task)
     fitting = [recipe for recipe in recipes if recipe.scheme in schemes]
     missing = [recipe for recipe in recipes if recipe.scheme not in schemes]

@@ -196,6 +196,7 @@ def _model(artifact: Artifact, folder: Path) -> dict[str, Any]:
         "file": artifact.path.relative_to(folder).as_posix(),
         "format": artifact.format,
         "opset": artifact.opset,
+        "needs": artifact.needs,
         "inputs": [asdict(spec) for spec in artifact.inputs],
         "outputs": [asdict(spec) for spec in artifact.outputs],
         "components": [asdict(component) for component in artifact.components],

@@ -32,6 +32,12 @@ class Task(Protocol):
     def sized(self, processing: Mapping[str, Any], context: int | None) -> dict[str, Any]:
         """``processing`` for at most ``context`` tokens (None: as is usual). Raises UsageError for too many."""
 
+    def limited(self, processing: Mapping[str, Any], lengths: Sequence[int]) -> dict[str, Any]:
+        """``processing`` for a model that takes ``lengths`` of tokens at once, ascending (none: any).
+
+        Raises UsageError for lengths that it cannot take.
+        """
+
     def contexts(self, processing: Mapping[str, Any]) -> list[int | None]:
         """What ``sized`` can be asked for, the longest first."""
 

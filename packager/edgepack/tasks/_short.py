@@ -10,6 +10,7 @@ from edgepack.runtime.batch import BATCH, text_length
 from edgepack.runtime.types import Feeds
 
 TRIALS: Mapping[str, Any] = {}
+_LEAST = 8  # tokens: a short text with its marks
 
 
 def sized(processing: Mapping[str, Any], context: int | None) -> dict[str, Any]:
@@ -17,6 +18,22 @@ def sized(processing: Mapping[str, Any], context: int | None) -> dict[str, Any]:
     if context is not None:
         raise UsageError("only language models have a context to choose", hint="leave --context out")
     return dict(processing)
+
+
+def limited(processing: Mapping[str, Any], lengths: Sequence[int]) -> dict[str, Any]:
+    """``processing`` for a model that takes texts of ``lengths`` in tokens, ascending (none: any).
+
+    Raises UsageError for those that no text of this model has.
+    """
+    if not lengths:
+        return dict(processing)
+    if "max_length" not in processing:
+        raise UsageError("pictures have no length in tokens", hint="leave --lengths out")
+    longest = int(processing["max_length"])
+    if not _LEAST <= lengths[0] <= lengths[-1] <= longest:
+        wrong = lengths[0] if lengths[0] < _LEAST else lengths[-1]
+        raise UsageError(f"texts of {wrong:,} tokens: the model can be made for lengths of {_LEAST} to {longest:,}")
+    return {**processing, "max_length": lengths[-1]}
 
 
 def contexts(processing: Mapping[str, Any]) -> list[int | None]:

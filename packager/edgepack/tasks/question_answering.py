@@ -14,6 +14,7 @@ from edgepack.tasks._short import TRIALS as TRIALS
 from edgepack.tasks._short import batches as batches
 from edgepack.tasks._short import contexts as contexts
 from edgepack.tasks._short import golden as golden
+from edgepack.tasks._short import limited as limited
 from edgepack.tasks._short import sized as sized
 
 NAME = "question-answering"

@@ -60,6 +60,16 @@ def sized(processing: Mapping[str, Any], context: int | None) -> dict[str, Any]:
     return {**processing, "max_length": context or min(_USUAL, longest)}
 
 
+def limited(processing: Mapping[str, Any], lengths: Sequence[int]) -> dict[str, Any]:
+    """As it is: a prompt is processed in parts of these lengths. Raises UsageError beyond the context."""
+    if lengths and not 1 <= lengths[0] <= lengths[-1] <= processing["max_length"]:
+        raise UsageError(
+            f"{lengths[-1]:,} tokens at once: the bundle takes 1 to {processing['max_length']:,} in all",
+            hint="--lengths 1,64",
+        )
+    return dict(processing)
+
+
 def contexts(processing: Mapping[str, Any]) -> list[int | None]:
     """The model's own length and halves of it."""
     longest = int(processing["max_length"])

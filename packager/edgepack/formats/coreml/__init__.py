@@ -22,6 +22,7 @@ from edgepack.runtime.types import Feeds, Runs
 logging.getLogger("coremltools").setLevel(logging.CRITICAL)  # it warns of each library that only a Mac has
 
 SUFFIX = ".mlpackage"
+LENGTHS = True  # a package can be made for some lengths of texts alone
 OLDEST, NEWEST = 16, 18  # opsets, called after the iOS that brought them; macOS 13 to 15 have the same
 _HELD = 1 << 29  # bytes of a language model's weights that may stay while it is compared
 _SCHEMES = ("fp32", "fp16", "channels", "blocks", "palette", "mixed")
@@ -48,6 +49,7 @@ def opset(target: Target, recipe: Recipe, *, states: bool = False) -> int:
     Raises UsageError where the profile's lacks it.
     """
     newest = states or recipe.scheme == "blocks" or (recipe.scheme == "palette" and recipe.block_size)
+    newest = newest or len(recipe.lengths) > 1
     needed = NEWEST if newest else target.opset
     chosen = target.profile.opset or needed
     if chosen < needed:
@@ -58,6 +60,11 @@ def opset(target: Target, recipe: Recipe, *, states: bool = False) -> int:
             + ("" if states else ", or a recipe in 8 bits, or palettes of whole weights"),
         )
     return chosen
+
+
+def needs(opset: int) -> str:
+    """The systems that have it."""
+    return f"iOS {opset}, macOS {opset - 3} or later"
 
 
 def opened(original: Original, path: Path, threads: int) -> Runs:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,15 +16,18 @@ from typing import Any
 import coremltools as ct
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from edgepack.coreml.padding import PADDING, Padding
 from edgepack.coreml.session import IMAGE
 from edgepack.errors import ConversionError
+from edgepack.formats.coreml import needs
+from edgepack.formats.coreml.classifier import PROBABILITIES, labelled, problem
 from edgepack.formats.coreml.package import save
 from edgepack.formats.coreml.quiet import quiet
+from edgepack.formats.coreml.wrapped import Text, wrapped
 from edgepack.records import Source
 
-_USUAL = 128  # tokens that are traced, and that a package takes by default
 _TARGETS = {16: ct.target.iOS16, 17: ct.target.iOS17, 18: ct.target.iOS18}
 
 
@@ -34,24 +37,28 @@ def convert(
     task: ModuleType,
     processing: Mapping[str, Any],
     out: Path,
+    *,
     opset: int,
     bits: int,
+    lengths: Sequence[int],
 ) -> dict[str, str]:
     """Write ``module`` (see original/pytorch.py) to ``out``; the names of its weights by those in the program.
 
-    Texts have one row of any length up to the model's; pictures are image inputs, prepared inside. Raises
-    ConversionError.
+    Texts have one row of any length up to the model's, or of ``lengths``; pictures are image inputs, prepared inside;
+    classifiers give the label and the scores beside the logits. Raises ConversionError.
     """
     names = tuple(name for name in task.OUTPUTS if name != "last_hidden_state")
-    wrapped = (_Picture if "mean" in processing else _Text)(_Outputs(module, names), processing).eval()
+    kind = problem(processing)
+    traceable = wrapped(module, names, processing, lengths, kind)
+    made = (*names, PROBABILITIES) if kind else names
     with torch.inference_mode(), warnings.catch_warnings(), quiet():
         warnings.simplefilter("ignore")  # tracer and converter warn of every number; agreement is measured afterwards
-        traced = torch.jit.trace(wrapped, wrapped.example(), check_trace=False)
+        traced = torch.jit.trace(traceable, traceable.example(), check_trace=False)
         try:
             model = ct.convert(
                 traced,
-                inputs=wrapped.inputs(),
-                outputs=[ct.TensorType(name=name, dtype=np.float32) for name in names],
+                inputs=traceable.inputs(),
+                outputs=[ct.TensorType(name=name, dtype=np.float32) for name in made],
                 minimum_deployment_target=_TARGETS[opset],
                 compute_precision=ct.precision.FLOAT32 if bits == 32 else ct.precision.FLOAT16,
                 skip_model_load=True,
@@ -59,9 +66,16 @@ def convert(
         except Exception as error:  # coremltools raises whatever its passes meet
             line = (str(error).splitlines() or [type(error).__name__])[0]
             raise ConversionError(f"coremltools cannot convert {source.name}: {line}") from error
-    _describe(model, source, task, processing)
+    if kind:
+        spec = model.get_spec()
+        labelled(spec, processing["labels"])
+        model = ct.models.MLModel(spec, weights_dir=model.weights_dir, skip_model_load=True)
+    _describe(model, source, task, processing, opset)
+    if lengths and isinstance(traceable, Text):
+        padding = Padding(lengths, processing["pad_id"], traceable.per_token())
+        model.user_defined_metadata[PADDING] = padding.told()
     save(model, out)
-    return {_variable(name, bits): name.removeprefix("outputs.module.") for name, _ in wrapped.named_parameters()}
+    return {_variable(name, bits): name.removeprefix("outputs.module.") for name, _ in traceable.named_parameters()}
 
 
 def _variable(parameter: str, bits: int) -> str:
@@ -69,75 +83,8 @@ def _variable(parameter: str, bits: int) -> str:
     return parameter.replace(".", "_") + ("_to_fp16" if bits == 16 else "")
 
 
-class _Outputs(nn.Module):
-    """The outputs ``names`` in their order."""
-
-    def __init__(self, module: nn.Module, names: tuple[str, ...]) -> None:
-        super().__init__()
-        self.module, self.names = module, names
-
-    def forward(self, **given: Tensor) -> tuple[Tensor, ...]:
-        """What the module takes."""
-        outputs = self.module(**given)
-        return tuple(outputs[name] for name in self.names)
-
-
-class _Text(nn.Module):
-    """Ids to the outputs."""
-
-    def __init__(self, outputs: _Outputs, processing: Mapping[str, Any]) -> None:
-        super().__init__()
-        self.outputs, self.given = outputs, list(processing["inputs"])
-        self.longest = int(processing["max_length"])
-
-    def forward(self, *arrays: Tensor) -> tuple[Tensor, ...]:
-        """int32 [1, tokens] each."""
-        found: tuple[Tensor, ...] = self.outputs(**dict(zip(self.given, arrays, strict=True)))
-        return found
-
-    def example(self) -> tuple[Tensor, ...]:
-        """What is traced."""
-        return tuple(torch.ones(1, min(_USUAL, self.longest), dtype=torch.int32) for _ in self.given)
-
-    def inputs(self) -> list[Any]:
-        """Any length up to the longest."""
-        tokens = ct.RangeDim(1, self.longest, default=min(_USUAL, self.longest))
-        return [ct.TensorType(name=name, shape=(1, tokens), dtype=np.int32) for name in self.given]
-
-
-class _Picture(nn.Module):
-    """A picture of 0..255 to the outputs: rescaled and normalised inside."""
-
-    def __init__(self, outputs: _Outputs, processing: Mapping[str, Any]) -> None:
-        super().__init__()
-        self.outputs, self.facts = outputs, processing
-        for part in ("mean", "std"):
-            self.register_buffer(part, torch.tensor(processing[part]).reshape(1, -1, 1, 1))
-
-    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """float32 [1, channels, height, width]."""
-        values = image * self.facts["scale"] + self.facts.get("offset", 0.0)
-        found: tuple[Tensor, ...] = self.outputs(pixel_values=(values - self.mean) / self.std)
-        return found
-
-    def example(self) -> tuple[Tensor, ...]:
-        """What is traced."""
-        return (torch.zeros(self._shape()),)
-
-    def inputs(self) -> list[Any]:
-        """One picture, as the camera or the photo library gives it."""
-        grey = self._shape()[1] == 1
-        layout = ct.colorlayout.GRAYSCALE if grey else ct.colorlayout.RGB
-        return [ct.ImageType(name="image", shape=self._shape(), color_layout=layout)]
-
-    def _shape(self) -> tuple[int, int, int, int]:
-        box = self.facts.get("crop") or self.facts.get("resize") or {}
-        side = int(box.get("shortest_edge", 224))
-        return 1, int(self.facts["channels"]), int(box.get("height", side)), int(box.get("width", side))
-
-
-def _describe(model: Any, source: Source, task: ModuleType, processing: Mapping[str, Any]) -> None:
-    """Who made it, under which licence, and what goes in and comes out."""
+def _describe(model: Any, source: Source, task: ModuleType, processing: Mapping[str, Any], opset: int) -> None:
+    """Who made it, under which licence, for which systems, and what goes in and comes out."""
     model.short_description = f"{source.name}: {task.TITLE}"
     model.author, model.license = source.model, source.licence or "unknown"
     model.version = source.revision or source.sha256[:12]
@@ -146,11 +93,13 @@ def _describe(model: Any, source: Source, task: ModuleType, processing: Mapping[
             model.input_description[name] = text
         if name in model.output_description:
             model.output_description[name] = text
-    if "labels" in processing:  # a classify op beside the logits is more than coremltools 9.0 can write
-        model.user_defined_metadata["classes"] = json.dumps(processing["labels"])
+    told = model.user_defined_metadata
+    told["edgepack.needs"] = needs(opset)
+    if "labels" in processing:
+        told["classes"] = json.dumps(processing["labels"])
     if "mean" in processing:
         facts = {key: processing[key] for key in ("scale", "mean", "std")}
-        model.user_defined_metadata[IMAGE] = json.dumps({**facts, "offset": processing.get("offset", 0.0)})
+        told[IMAGE] = json.dumps({**facts, "offset": processing.get("offset", 0.0)})
 
 
 _WORDS = {
@@ -160,6 +109,8 @@ _WORDS = {
     "image": "a picture of this size, 0 to 255",
     "sentence_embedding": "a vector; the cosine of two tells how alike the texts are",
     "image_embedding": "a vector; the cosine of two tells how alike the pictures are",
+    "classLabel": "the likeliest class",
+    "classLabel_probs": "each class's probability",
     "logits": "a score for each class or token, before softmax",
     "start_logits": "how well the answer begins at each token",
     "end_logits": "how well the answer ends at each token",

@@ -60,17 +60,18 @@ def _program(
     original: Original, opset: int, recipe: Recipe, processing: Mapping[str, Any], facts: Mapping[str, Any]
 ) -> Path:
     bits = 32 if recipe.scheme == "fp32" else 16
+    wanted = {"opset": opset, "bits": bits, "lengths": recipe.lengths}
 
     def make(folder: Path) -> None:
         memory.release()
         convert = plugins.load_module("edgepack.formats.coreml.convert")
         out = folder / "model.mlpackage"
-        names = convert.convert(original.module, original.source, original.task, processing, out, opset, bits)
+        names = convert.convert(original.module, original.source, original.task, processing, out, **wanted)
         original.close()
         (folder / _NAMES).write_text(json.dumps(names), "utf-8")
         memory.release()
 
-    return cache.fetch("exports", {**facts, "opset": opset, "bits": bits}, make)
+    return cache.fetch("exports", {**facts, **wanted}, make)
 
 
 def _study(original: Original, recipe: Recipe, calibration: Sequence[Feeds], facts: Mapping[str, Any]) -> Any:

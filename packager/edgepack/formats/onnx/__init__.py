@@ -17,6 +17,7 @@ from edgepack.records import Recipe, Target
 from edgepack.runtime.types import Feeds, Runs
 
 SUFFIX = ".onnx"
+LENGTHS = False  # graphs take texts of any length
 _WRITTEN = ("fp32", "fp16", "blocks")  # the schemes that language models are written in
 
 
@@ -31,6 +32,11 @@ def prepare(
     """The model in its uncompressed form: an exported graph from the cache, or a description and its weights."""
     prepared: Prepared = _way(original).prepare(original, target, config, processing)
     return prepared
+
+
+def needs(opset: int) -> str:
+    """The operators that a runtime must have."""
+    return f"ONNX opset {opset}"
 
 
 def opened(original: Original, path: Path, threads: int) -> Runs:

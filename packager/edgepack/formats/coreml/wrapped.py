@@ -1,0 +1,109 @@
+"""What is traced: a PyTorch model with the inputs and the outputs that its package will have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import coremltools as ct
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+_USUAL = 128  # tokens that are traced, and that a package of any length takes by default
+
+
+class Outputs(nn.Module):
+    """``module``'s outputs ``names`` in their order, and for ``problem`` the probabilities of its classes."""
+
+    def __init__(self, module: nn.Module, names: tuple[str, ...], problem: str | None) -> None:
+        super().__init__()
+        self.module, self.names, self.problem = module, names, problem
+
+    def forward(self, **given: Tensor) -> tuple[Tensor, ...]:
+        """What the module takes."""
+        outputs = self.module(**given)
+        found = tuple(outputs[name] for name in self.names)
+        if self.problem is None:
+            return found
+        multiple = self.problem == "multi_label_classification"
+        return (*found, torch.sigmoid(found[0]) if multiple else torch.softmax(found[0], dim=-1))
+
+
+class Text(nn.Module):
+    """Ids to the outputs: of any length up to the model's, or of ``lengths``."""
+
+    def __init__(self, outputs: Outputs, processing: Mapping[str, Any], lengths: Sequence[int]) -> None:
+        super().__init__()
+        self.outputs, self.given = outputs, list(processing["inputs"])
+        self.longest, self.lengths = int(processing["max_length"]), lengths
+
+    def forward(self, *arrays: Tensor) -> tuple[Tensor, ...]:
+        """int32 [1, tokens] each."""
+        found: tuple[Tensor, ...] = self.outputs(**dict(zip(self.given, arrays, strict=True)))
+        return found
+
+    def example(self) -> tuple[Tensor, ...]:
+        """What is traced."""
+        length = self.lengths[-1] if self.lengths else min(_USUAL, self.longest)
+        return tuple(torch.ones(1, length, dtype=torch.int32) for _ in self.given)
+
+    def per_token(self) -> list[str]:
+        """The outputs that have a side for the tokens."""
+        short, long = (self(*(torch.ones(1, count, dtype=torch.int32) for _ in self.given)) for count in (2, 3))
+        pairs = zip(self.outputs.names, short, long, strict=False)  # probabilities come after the named ones
+        return [name for name, one, other in pairs if one.shape != other.shape]
+
+    def inputs(self) -> list[Any]:
+        """Coremltools' types: a range, one shape or several."""
+        return [ct.TensorType(name=name, shape=self._shape(), dtype=np.int32) for name in self.given]
+
+    def _shape(self) -> Any:
+        if not self.lengths:
+            return 1, ct.RangeDim(1, self.longest, default=min(_USUAL, self.longest))
+        shapes = [(1, length) for length in self.lengths]
+        return ct.EnumeratedShapes(shapes, default=shapes[-1]) if len(shapes) > 1 else shapes[0]
+
+
+class Picture(nn.Module):
+    """A picture of 0..255 to the outputs: rescaled and normalised inside."""
+
+    def __init__(self, outputs: Outputs, processing: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.outputs, self.facts = outputs, processing
+        for part in ("mean", "std"):
+            self.register_buffer(part, torch.tensor(processing[part]).reshape(1, -1, 1, 1))
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """float32 [1, channels, height, width]."""
+        values = image * self.facts["scale"] + self.facts.get("offset", 0.0)
+        found: tuple[Tensor, ...] = self.outputs(pixel_values=(values - self.mean) / self.std)
+        return found
+
+    def example(self) -> tuple[Tensor, ...]:
+        """What is traced."""
+        return (torch.zeros(self._shape()),)
+
+    def inputs(self) -> list[Any]:
+        """One picture, as the camera or the photo library gives it."""
+        grey = self._shape()[1] == 1
+        layout = ct.colorlayout.GRAYSCALE if grey else ct.colorlayout.RGB
+        return [ct.ImageType(name="image", shape=self._shape(), color_layout=layout)]
+
+    def _shape(self) -> tuple[int, int, int, int]:
+        box = self.facts.get("crop") or self.facts.get("resize") or {}
+        side = int(box.get("shortest_edge", 224))
+        return 1, int(self.facts["channels"]), int(box.get("height", side)), int(box.get("width", side))
+
+
+def wrapped(
+    module: nn.Module,
+    names: tuple[str, ...],
+    processing: Mapping[str, Any],
+    lengths: Sequence[int],
+    problem: str | None,
+) -> Text | Picture:
+    """``module`` in evaluation mode, as its inputs ask: texts of ``lengths`` (none: any), or a picture."""
+    outputs = Outputs(module, names, problem)
+    made = Picture(outputs, processing) if "mean" in processing else Text(outputs, processing, lengths)
+    return made.eval()
