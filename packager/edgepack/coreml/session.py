@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from edgepack.coreml.decoding import IDS, Decoding, step
-from edgepack.coreml.package import Package
+from edgepack.coreml import chain, padding
+from edgepack.coreml.decoding import Decoding
+from edgepack.coreml.text import IDS, LOGITS, Text
 from edgepack.errors import InputError
 from edgepack.runtime import machine
 from edgepack.runtime.types import Array, Outputs
@@ -25,22 +26,24 @@ class Session:
     """``session(feeds)`` computes the package, with fp16 rounded as it is declared; ``held`` as Package has it."""
 
     def __init__(self, path: Path, threads: int, *, held: int | None = None) -> None:
-        self._package = Package(path, threads=threads, held=held)
+        self._package: Any = chain.opened(path, threads=threads, held=held)
         self.inputs, self.outputs, self.optional = self._package.inputs(), self._package.outputs(), ()
         self.threads = threads
         self.runtime = f"Core ML of macOS {platform.mac_ver()[0]}" if sys.platform == "darwin" else machine.EVALUATOR
         self._speaks = any(spec.name == IDS for spec in self.inputs)
-        said = self._package.metadata.get("user_defined", {}).get(IMAGE)
-        self._image: Mapping[str, Any] | None = json.loads(said) if said else None
+        self._text = Text(self._package)
+        said = self._package.metadata.get("user_defined", {})
+        self._image: Mapping[str, Any] | None = json.loads(said[IMAGE]) if IMAGE in said else None
+        self._padding = padding.read(said[padding.PADDING]) if padding.PADDING in said else None
 
     def __call__(self, feeds: Mapping[str, Array], names: list[str] | None = None) -> Outputs:
         """The outputs (all, or ``names``), float32. Raises InputError."""
-        wanted = names or [spec.name for spec in self.outputs if spec.dtype.startswith("float")]
-        rows = [self._package(row, state=self._package.state()) for row in self._rows(feeds)]
-        found = {name: np.concatenate([np.asarray(row[name], np.float32) for row in rows]) for name in wanted}
         if self._speaks:
-            found["logits"] = found["logits"][:, int(feeds.get("logits_from", [-1])[0]) :]
-        return found
+            start = int(feeds.get("logits_from", [-1])[0])
+            return {LOGITS: np.stack([self._text(ids, 0, self._package.state())[start:] for ids in feeds["input_ids"]])}
+        wanted = names or [spec.name for spec in self.outputs if spec.dtype.startswith("float")]
+        rows = [self._computed(row) for row in self._rows(feeds)]
+        return {name: np.concatenate([np.asarray(row[name], np.float32) for row in rows]) for name in wanted}
 
     @property
     def decodes(self) -> bool:
@@ -55,13 +58,16 @@ class Session:
         """The outputs for each of ``feeds``."""
         return map(self, feeds)
 
+    def _computed(self, row: Mapping[str, Array]) -> Outputs:
+        if self._padding is None:
+            return self._package(row, state=self._package.state())
+        tokens = next(iter(row.values())).shape[1]
+        return self._padding.cut(self._package(self._padding.fitted(row)), tokens)
+
     def _rows(self, feeds: Mapping[str, Array]) -> Iterator[dict[str, Array]]:
         """The inputs of one row after the other."""
         if self._image is not None and _PIXELS in feeds:
             yield from ({self.inputs[0].name: _picture(pixels, self._image)} for pixels in feeds[_PIXELS])
-            return
-        if self._speaks:
-            yield from (step(ids, 0) for ids in feeds["input_ids"])
             return
         missing = [spec.name for spec in self.inputs if spec.name not in feeds]
         if missing:

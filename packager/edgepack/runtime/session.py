@@ -15,7 +15,7 @@ from edgepack.errors import BundleError, InputError, MissingExtra
 from edgepack.records import TensorSpec
 from edgepack.runtime.types import Array, Outputs
 
-PACKAGE = ".mlpackage"
+PACKAGES = (".mlpackage", ".mlpackages")  # one, and a folder of several in a row
 _DTYPES = {
     "tensor(float)": "float32", "tensor(float16)": "float16", "tensor(int64)": "int64", "tensor(int32)": "int32",
     "tensor(bool)": "bool", "tensor(uint8)": "uint8",
@@ -80,11 +80,11 @@ class Session:
 def open_session(path: Path, threads: int | None = None) -> Any:
     """The model at ``path`` with ``threads`` threads (default: as many as the machine has).
 
-    A Core ML package is computed by edgepack.coreml. Raises MissingExtra where that is not installed.
+    Core ML packages are computed by edgepack.coreml. Raises MissingExtra where that is not installed.
     """
     available = os.cpu_count() or 1
     threads = min(threads, available) if threads else available
-    if path.suffix != PACKAGE:
+    if path.suffix not in PACKAGES:
         return Session(path, threads)
     try:
         return importlib.import_module("edgepack.coreml.session").Session(path, threads)

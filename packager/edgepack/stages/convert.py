@@ -16,6 +16,7 @@ from edgepack.formats import Prepared
 from edgepack.original import Original
 from edgepack.records import Artifact, Recipe, Target
 from edgepack.runtime.types import Feeds, Runs
+from edgepack.units import size
 
 
 def prepare(
@@ -47,6 +48,7 @@ def compress(
     _check_coverage(artifact, recipe)
     _check_operators(artifact, target)
     _check_store(artifact, target)
+    _check_files(artifact, target)
     return replace(artifact, needs=_format(target).needs(artifact.opset))
 
 
@@ -114,4 +116,16 @@ def _check_store(artifact: Artifact, target: Target) -> None:
             f"the model takes {artifact.bytes / 1e6:.0f} MB; {target.name} allows a download of "
             f"{target.store_limit / 1e6:.0f} MB",
             hint="choose a smaller recipe, or deliver the model beside the app",
+        )
+
+
+def _check_files(artifact: Artifact, target: Target) -> None:
+    """Of a model in one file or in several beside each other, or of a folder with them."""
+    beside = artifact.path.rglob("*") if artifact.path.is_dir() else artifact.path.parent.glob(f"{artifact.path.name}*")
+    sizes = {file: file.stat().st_size for file in beside if file.is_file()}
+    largest = max(sizes, key=lambda file: sizes[file])
+    if target.file_limit is not None and sizes[largest] > target.file_limit:
+        raise DoesNotFit(
+            f"{largest.name} takes {size(sizes[largest])}; {target.name} takes files of {size(target.file_limit)}",
+            hint="choose a recipe with fewer bits, or a smaller model: only language models for Core ML are split",
         )

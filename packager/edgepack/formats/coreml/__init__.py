@@ -39,7 +39,11 @@ def prepare(
 ) -> Prepared:
     """The model as a float program from the cache, for the opset that the target's profile or the recipe asks for."""
     chosen = opset(target, recipe, states=not original.task.AUTO)
-    prepared: Prepared = _way(original).prepare(original, chosen, recipe, processing, calibration)
+    prepared: Prepared
+    if original.task.AUTO:
+        prepared = _way(original).prepare(original, chosen, recipe, processing, calibration)
+    else:
+        prepared = _way(original).prepare(original, chosen, processing, target.file_limit)
     return prepared
 
 

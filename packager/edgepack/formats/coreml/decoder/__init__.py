@@ -1,4 +1,4 @@
-"""Language models: from safetensors to a Core ML package, written a tensor at a time.
+"""Language models: from safetensors to Core ML packages, written a tensor at a time.
 
 PyTorch and transformers have no part in it; the memory that it takes is a few pieces of one weight.
 """
@@ -6,16 +6,19 @@ PyTorch and transformers have no part in it; the memory that it takes is a few p
 from __future__ import annotations
 
 import importlib.metadata
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgepack.errors import DoesNotFit
-from edgepack.formats.coreml.decoder import program
+from edgepack.coreml.chain import PART, SUFFIX
+from edgepack.formats.coreml.decoder import program, signature
 from edgepack.formats.coreml.decoder.emit import Emitter
+from edgepack.formats.coreml.decoder.parts import Part, deal
 from edgepack.formats.coreml.decoder.store import Store
-from edgepack.formats.coreml.decoder.weights import Weights
+from edgepack.formats.coreml.decoder.tally import Tally
+from edgepack.formats.coreml.decoder.weights import Var, Weights
 from edgepack.formats.coreml.decoder.writer import Writer
 from edgepack.formats.quantization.calibration import Calibration
 from edgepack.original import Original
@@ -34,49 +37,69 @@ class Described:
     name: str  # by which swift-transformers looks for a tokenizer, where the app has none
     context: int
     opset: int  # 18 or newer: it has states and blocks
-    most: int | None = None  # bytes of weights in one file; a device may refuse more, and the model is not split
+    most: int | None = None  # bytes of weights in one file
 
     def compress(self, out: Path, recipe: Recipe, calibration: Sequence[Feeds]) -> Artifact:
-        """The package at ``out``. Raises DoesNotFit where it has more weights than may be in one file."""
+        """The package at ``out``, or a folder of several beside it where the weights are more than fit into one file.
+
+        Raises DoesNotFit where a weight alone does not, UsageError for lengths that no text can be made with.
+        """
         checkpoint = self.reference.checkpoint
-        decoder = checkpoint.decoder
+        signature.check(recipe.lengths)
+        parts = deal(checkpoint, recipe, signature.slots(self.context, recipe.lengths), self.most)
         ids = [feeds["input_ids"] for feeds in calibration]
-        with Store(program.weight_file(out)) as store:
-            calibrated = Calibration(self.reference, ids, recipe.block_size) if ids else None
-            writer = Writer(store, recipe, calibrated, tied=decoder.tied)
-            weights = Weights(writer)
-            made = program.build(decoder, self.context, Emitter(checkpoint, weights, self.context).emit)
-        self._check(sum(component.bytes for component in writer.components), recipe)
-        operators = program.save(made, weights.blobs, out, self._told(recipe))
-        inputs, outputs = program.interface(decoder)
+        calibrated = Calibration(self.reference, ids, recipe.block_size) if ids else None
+        tally, operators = Tally(), Counter[str]()
+        path = out if len(parts) == 1 else out.with_suffix(SUFFIX)
+        for part in parts:
+            package = path if len(parts) == 1 else path / f"{part.name}{out.suffix}"
+            with Store(program.weight_file(package)) as store:
+                writer = Writer(store, recipe, calibrated, tally, tied=checkpoint.decoder.tied)
+                written = self._written(part, writer)
+            operators += program.save(*written, package, self._told(recipe, part))
+        inputs, outputs = signature.interface(checkpoint.decoder, self.context, recipe.lengths)
         return Artifact(
-            path=out,
+            path=path,
             format="coreml",
             opset=self.opset,
             inputs=inputs,
             outputs=outputs,
-            components=writer.components,
-            coverage=writer.coverage,
-            operators=operators,
-            bytes=sum(file.stat().st_size for file in out.rglob("*") if file.is_file()),
+            components=tally.components,
+            coverage=tally.coverage,
+            operators=dict(sorted(operators.items())),
+            bytes=sum(file.stat().st_size for file in path.rglob("*") if file.is_file()),
         )
 
-    def _check(self, stored: int, recipe: Recipe) -> None:
-        if self.most is not None and stored > self.most:
-            raise DoesNotFit(
-                f"{recipe.name} leaves {stored / 1e9:.2f} GB of weights; one file may hold {self.most / 1e9:.2f} GB",
-                hint="take a recipe with fewer bits, or a smaller model: edgepack does not split language models",
-            )
+    def _written(self, part: Part, writer: Writer) -> tuple[Any, dict[str, Any]]:
+        """The program of ``part``, and the blobs that its constants are."""
+        checkpoint, lengths = self.reference.checkpoint, writer.recipe.lengths
+        slots = signature.slots(self.context, lengths)
+        blobs: dict[str, Any] = {}
 
-    def _told(self, recipe: Recipe) -> dict[str, str]:
-        version = importlib.metadata.version("edgepack")
-        return {"co.huggingface.exporters.name": self.name, "edgepack.version": version, "edgepack.recipe": recipe.name}
+        def emit(inputs: Mapping[str, Var]) -> Var:
+            weights = Weights(writer, blobs)
+            return Emitter(checkpoint, weights, part, self.context, slots).emit(inputs)
+
+        functions = signature.functions(checkpoint.decoder, part, self.context, lengths)
+        return program.build(functions, emit), blobs
+
+    def _told(self, recipe: Recipe, part: Part) -> dict[str, str]:
+        told = {
+            "co.huggingface.exporters.name": self.name,
+            "edgepack.version": importlib.metadata.version("edgepack"),
+            "edgepack.recipe": recipe.name,
+        }
+        if part.of > 1:
+            told[PART] = part.name
+        odd = signature.odd(self.reference.checkpoint.decoder)
+        if recipe.lengths and odd:
+            told["edgepack.neural-engine"] = odd
+        return told
 
 
-def prepare(
-    original: Original, opset: int, recipe: Recipe, processing: Mapping[str, Any], calibration: Sequence[Feeds]
-) -> Described:
-    """Nothing but a look at the files: the weights are read when they are written."""
+def prepare(original: Original, opset: int, processing: Mapping[str, Any], most: int | None) -> Described:
+    """Nothing but a look at the files: the weights are read when they are written, ``most`` bytes to a file."""
     source = original.source
     name = source.model if source.revision else source.name
-    return Described(reference=original.module, name=name, context=int(processing["max_length"]), opset=opset)
+    context = int(processing["max_length"])
+    return Described(reference=original.module, name=name, context=context, opset=opset, most=most)

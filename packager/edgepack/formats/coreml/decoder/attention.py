@@ -1,8 +1,9 @@
 """Attention over a key-value cache that Core ML holds as state, and what each token sees of it.
 
-The shapes of the inputs alone tell where new tokens lie: the mask's last side T counts the slots of the cache that are
-in use, so N new tokens lie in the slots T - N to T - 1. Causality and windows are made here, and the mask that is fed
-is added to them.
+In a function for any number of tokens the shapes of the inputs alone tell where new tokens lie: the mask's last side T
+counts the slots of the cache that are in use, so N new tokens lie in the slots T - N to T - 1. In one for a fixed
+number an input tells the first of them, and attention runs over all slots. Causality and windows are made here, and
+the mask that is fed is added to them.
 
 swift-transformers 1.3 feeds zeros and counts one slot too many from its first call on: under it the tokens lie one slot
 higher, and slot 0 stays empty. That is seen by the slot itself, for a cache starts as zeros and a key is never all
@@ -10,6 +11,8 @@ zero; an empty slot 0 is hidden, and learned positions count from slot 1. Rotary
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 from coremltools.converters.mil.mil import Builder as mb  # noqa: N813  (as everybody calls it)
@@ -23,21 +26,27 @@ _EXACT = 1e-6  # of a factor that is 1
 
 
 class Cache:
-    """Keys or values of all layers, float16 [layers, 1, kv_heads, context, head]."""
+    """Keys or values of the layers that a package has, float16 [layers, 1, kv_heads, slots, head]."""
 
     def __init__(self, state: Var, decoder: Decoder) -> None:
         self._state, self._d = state, decoder
         self.now = mb.read_state(input=state)
 
-    def extend(self, layer: int, new: Var, past: Var, total: Var) -> Var:
-        """Write ``new`` [1, kv_heads, N, head] from the slot ``past`` on; all of the layer's slots up to ``total``."""
+    def extend(self, layer: int, new: Var, span: Span) -> Var:
+        """Write ``new`` [1, kv_heads, N, head] into the slots of ``span``; those of the layer that it sees."""
         d = self._d
-        end = mb.concat(values=[[layer + 1, 1, d.kv_heads], total, [d.head]], axis=0)
-        begin = mb.concat(values=[[layer, 0, 0], past, [0]], axis=0)
+        begin, end, seen = (
+            _joined(front, side, back)
+            for front, side, back in (
+                ([layer, 0, 0], span.past, [0]),
+                ([layer + 1, 1, d.kv_heads], span.end, [d.head]),
+                ([layer + 1, 1, d.kv_heads], span.seen, [d.head]),
+            )
+        )
         updated = mb.slice_update(x=self.now, update=mb.expand_dims(x=new, axes=[0]), begin=begin, end=end)
         self.now = mb.coreml_update_state(state=self._state, value=updated)
         squeezed = [True, False, False, False, False]
-        return mb.slice_by_index(x=self.now, begin=[layer, 0, 0, 0, 0], end=end, squeeze_mask=squeezed)
+        return mb.slice_by_index(x=self.now, begin=[layer, 0, 0, 0, 0], end=seen, squeeze_mask=squeezed)
 
     def starts_empty(self) -> Var:
         """Whether the first slot holds no key, bool [1]."""
@@ -47,24 +56,49 @@ class Cache:
         return mb.equal(x=largest, y=np.float16(0))
 
 
-class Places:
-    """Where the new tokens lie, what they see, and how they turn; made once for all layers."""
+@dataclass(frozen=True)
+class Span:
+    """Where N new tokens lie and what is seen of the cache: int32 [1] each, a list where it is known beforehand."""
 
-    def __init__(self, ids: Var, mask: Var, keys: Cache, weights: Weights, context: int) -> None:
-        self._weights, self._context = weights, context
-        self.total = mb.gather(x=mb.shape(x=mask), indices=[3], axis=0)  # int32 [1], as all counts here
-        self.new = mb.gather(x=mb.shape(x=ids), indices=[1], axis=0)
-        self.past = mb.sub(x=self.total, y=self.new)
-        self._slots = weights.plain("slots", np.arange(context, dtype=np.int32), made=True)
-        self._rows = mb.slice_by_size(x=self._slots, begin=self.past, size=self.new)
-        self._moved = mb.logical_and(x=keys.starts_empty(), y=mb.greater(x=self.past, y=0))
+    past: Var  # the first slot of theirs
+    new: Var | list[int]  # N
+    end: Var  # past + new
+    seen: Var | list[int]  # the slots from 0 on that attention runs over
+    moved: Var | None = None  # whether slot 0 is empty, bool [1]
+
+
+def ranged(x: Var, mask: Var, keys: Cache) -> Span:
+    """Of ``x`` [1, N, ...] and a mask [1, 1, *, T]: the last N of T slots."""
+    total = mb.gather(x=mb.shape(x=mask), indices=[3], axis=0)
+    new = mb.gather(x=mb.shape(x=x), indices=[1], axis=0)
+    past = mb.sub(x=total, y=new)
+    return Span(past, new, total, total, mb.logical_and(x=keys.starts_empty(), y=mb.greater(x=past, y=0)))
+
+
+def fixed(x: Var, position: Var, slots: int) -> Span:
+    """Of ``x`` [1, N, ...]: N slots from ``position`` on, of so many in all."""
+    return Span(position, [x.shape[1]], mb.add(x=position, y=np.int32(x.shape[1])), [slots])
+
+
+class Places:
+    """What the new tokens see of the cache, and how they turn; made once for all layers of a function.
+
+    Tables have a row for each of ``slots``; those beyond ``context`` no text reaches.
+    """
+
+    def __init__(self, span: Span, mask: Var, weights: Weights, context: int, slots: int) -> None:
+        self.span, self._weights, self._context, self._size = span, weights, context, slots
+        self._slots = weights.plain("slots", np.arange(slots, dtype=np.int32), made=True)
+        self._rows = mb.slice_by_size(x=self._slots, begin=span.past, size=span.new)
         self._given = mb.maximum(x=mask, y=_HIDDEN)
         self._masks: dict[int, Var] = {}
         self._turns: dict[bool, tuple[Var, Var]] = {}
 
     def positions(self) -> Var:
-        """Int32 [N], from 0 on."""
-        return mb.sub(x=self._rows, y=mb.cast(x=self._moved, dtype="int32"))
+        """Int32 [N], from 0 on, below the context."""
+        if self.span.moved is not None:
+            return mb.sub(x=self._rows, y=mb.cast(x=self.span.moved, dtype="int32"))
+        return mb.minimum(x=self._rows, y=np.int32(self._context - 1))
 
     def mask(self, window: int) -> Var:
         """What is added to scores, float16 [1, 1, N, T], for layers that look back at ``window`` tokens (0: all)."""
@@ -74,10 +108,12 @@ class Places:
         return self._masks[window]
 
     def _mask(self, window: int) -> Var:
-        columns = mb.slice_by_size(x=self._slots, begin=[0], size=self.total)
+        columns = mb.slice_by_size(x=self._slots, begin=[0], size=self.span.seen)
         back = mb.sub(x=mb.expand_dims(x=self._rows, axes=[0, 1, 3]), y=mb.expand_dims(x=columns, axes=[0, 1, 2]))
-        empty = mb.logical_and(x=mb.equal(x=columns, y=0), y=self._moved)
-        hidden = mb.logical_or(x=mb.less(x=back, y=0), y=mb.expand_dims(x=empty, axes=[0, 1, 2]))
+        hidden = mb.less(x=back, y=0)
+        if self.span.moved is not None:
+            empty = mb.logical_and(x=mb.equal(x=columns, y=0), y=self.span.moved)
+            hidden = mb.logical_or(x=hidden, y=mb.expand_dims(x=empty, axes=[0, 1, 2]))
         if window:
             hidden = mb.logical_or(x=hidden, y=mb.greater_equal(x=back, y=window))
         return mb.add(x=mb.mul(x=mb.cast(x=hidden, dtype="fp16"), y=_HIDDEN), y=self._given)
@@ -96,13 +132,21 @@ class Places:
 
     def _tables(self, rotary: Rotary, head: int, name: str) -> tuple[Var, Var]:
         """Factors of x and of x with its halves swapped, float32 [N, head]; what does not turn keeps 1 and 0."""
-        cos, sin = tables(rotary, self._context)
-        still = np.ones((self._context, head - 2 * cos.shape[1]), np.float32)
+        beyond = ((0, self._size - self._context), (0, 0))
+        cos, sin = (np.pad(table, beyond, mode="edge") for table in tables(rotary, self._context))
+        still = np.ones((self._size, head - 2 * cos.shape[1]), np.float32)
         whole = {"cos": np.concatenate([cos, cos, still], 1), "sin": np.concatenate([-sin, sin, still * 0], 1)}
         stored = [self._weights.plain(f"{name}.{k}", v, made=True) for k, v in whole.items()]
-        begin, size = (mb.concat(values=[at, [side]], axis=0) for at, side in ((self.past, 0), (self.new, head)))
+        begin, size = _joined(self.span.past, [0]), _joined(self.span.new, [head])
         made = [mb.slice_by_size(x=table, begin=begin, size=size) for table in stored]
         return made[0], made[1]
+
+
+def _joined(*parts: Var | list[int]) -> Var | list[int]:
+    """The sides one after the other, int32; a list where all are known."""
+    if all(isinstance(part, list) for part in parts):
+        return [side for part in parts for side in part]
+    return mb.concat(values=list(parts), axis=0)
 
 
 def attend(q: Var, k: Var, v: Var, mask: Var, decoder: Decoder) -> Var:

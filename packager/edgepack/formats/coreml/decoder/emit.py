@@ -6,11 +6,15 @@ activations of some models do not fit into float16, nor do their squares.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from coremltools.converters.mil.mil import Builder as mb  # noqa: N813  (as everybody calls it)
 
+from edgepack.coreml.text import HIDDEN, IDS, KEYS, LOGITS, MASK, NEXT, POSITION, VALUES
 from edgepack.decoders.checkpoint import Checkpoint
-from edgepack.formats.coreml.decoder.attention import Cache, Places, attend
+from edgepack.formats.coreml.decoder.attention import Cache, Places, Span, attend, fixed, ranged
+from edgepack.formats.coreml.decoder.parts import Part
 from edgepack.formats.coreml.decoder.weights import Var, Weights, label
 from edgepack.runtime.types import Array
 
@@ -18,20 +22,32 @@ _GELUS = {"gelu": "EXACT", "gelu_tanh": "TANH_APPROXIMATION"}
 
 
 class Emitter:
-    """``emit`` adds the decoder of ``checkpoint`` to the function that is being built."""
+    """``emit`` adds the layers of ``part`` to the function that is being built, for a cache of ``slots``."""
 
-    def __init__(self, checkpoint: Checkpoint, weights: Weights, context: int) -> None:
-        self.checkpoint, self.weights, self.context = checkpoint, weights, context
+    def __init__(self, checkpoint: Checkpoint, weights: Weights, part: Part, context: int, slots: int) -> None:
+        self.checkpoint, self.weights, self.part, self.context, self.slots = checkpoint, weights, part, context, slots
         self.d = checkpoint.decoder
 
-    def emit(self, ids: Var, mask: Var, keys: Var, values: Var) -> Var:
-        """Every layer, from ids int32 [1, N] to logits float16 [1, N, vocabulary]."""
-        self._keys, self._values = Cache(keys, self.d), Cache(values, self.d)
-        self._places = Places(ids, mask, self._keys, self.weights, self.context)
-        x = self._embed(ids)
-        for layer in range(self.d.layers):
+    def emit(self, inputs: Mapping[str, Var]) -> Var:
+        """Each layer, from ids int32 [1, N] or a residual float32 [1, N, hidden] to the next part's residual or logits.
+
+        Logits are float16 [1, N, vocabulary].
+        """
+        x = inputs[IDS] if self.part.first else inputs[HIDDEN]
+        if self.part.layers:
+            self._keys, self._values = (Cache(inputs[name], self.d) for name in (KEYS, VALUES))
+            self._places = Places(self._span(x, inputs), inputs[MASK], self.weights, self.context, self.slots)
+        x = self._embed(x) if self.part.first else x
+        for layer in self.part.layers:
             x = self._layer(x, layer)
+        if not self.part.last:
+            return mb.identity(x=x, name=NEXT)
         return self._logits(_half(self._norm(x, self.d.names.final, 0)))
+
+    def _span(self, x: Var, inputs: Mapping[str, Var]) -> Span:
+        if POSITION in inputs:
+            return fixed(x, inputs[POSITION], self.slots)
+        return ranged(x, inputs[MASK], self._keys)
 
     def _embed(self, ids: Var) -> Var:
         x = _full(self.weights.gather(ids, self.checkpoint.embedding(), "embedding"))
@@ -68,8 +84,10 @@ class Emitter:
         if rotary:
             turned = places.turned(turned, rotary, local=rotary is d.local_rotary)
         q, k = mb.split(x=turned, split_sizes=[d.heads, d.kv_heads], axis=1)
-        k = self._keys.extend(layer, k, places.past, places.total)
-        v = self._values.extend(layer, v, places.past, places.total)
+        k, v = (
+            cache.extend(layer - self.part.layers.start, new, places.span)
+            for cache, new in ((self._keys, k), (self._values, v))
+        )
         mixed = attend(q, k, v, places.mask(d.window(layer)), d)
         return self.weights.linear(mixed, self.checkpoint.out(layer), f"{name}.out")
 
@@ -117,7 +135,7 @@ class Emitter:
         logits = self.weights.linear(x, self.checkpoint.head(), "head")
         if cap:
             logits = mb.mul(x=mb.tanh(x=mb.real_div(x=logits, y=cap)), y=cap)
-        return mb.identity(x=logits, name="logits")
+        return mb.identity(x=logits, name=LOGITS)
 
 
 def _full(x: Var) -> Var:

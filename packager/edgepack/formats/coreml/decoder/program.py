@@ -1,4 +1,4 @@
-"""From a decoder's emitter to a package: the program with its ranges, beside a weight file that is already written."""
+"""From a decoder's emitter to a package: a program and its weight file, which is written by then."""
 
 from __future__ import annotations
 
@@ -10,24 +10,22 @@ from pathlib import Path
 from typing import Any
 
 import coremltools as ct
-import numpy as np
 from coremltools.converters.mil.backend.mil.helper import create_file_value_tensor, create_immediate_value
 from coremltools.converters.mil.backend.mil.helper import types_to_proto_primitive as primitive
 from coremltools.converters.mil.backend.mil.load import CoreMLProtoExporter, MILProtoExporter
 from coremltools.converters.mil.mil import Builder as mb  # noqa: N813  (as everybody calls it)
 from coremltools.converters.mil.mil import Function, Program, types
 
-from edgepack.decoders import Decoder
+from edgepack.formats.coreml.decoder.signature import Signature
 from edgepack.formats.coreml.decoder.store import Blob
 from edgepack.formats.coreml.decoder.weights import Var
-from edgepack.records import TensorSpec
 
 _TARGET, _VERSION = ct.target.iOS18, 9  # the specification's number for it
 _FILE = "@model_path/weights/weight.bin"
 _AUTHOR, _DATA = "com.apple.CoreML", "Data"
 _SPACE = uuid.UUID("6f1d3c52-6c37-4f5b-9a51-0d2f4f0a7f5e")  # for names of our own
 _PARTS = {"model.mlmodel": "CoreML Model Specification", "weights": "CoreML Model Weights"}
-Emit = Callable[[Var, Var, Var, Var], Var]
+Emit = Callable[[Mapping[str, Var]], Var]  # from the inputs and states of a function to its output
 
 
 def weight_file(out: Path) -> Path:
@@ -37,40 +35,23 @@ def weight_file(out: Path) -> Path:
     return folder / "weight.bin"
 
 
-def interface(decoder: Decoder) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
-    """Inputs and outputs: swift-transformers' names."""
-    return (
-        TensorSpec(name="inputIds", dtype="int32", shape=(1, "tokens")),
-        TensorSpec(name="causalMask", dtype="float16", shape=(1, 1, "rows", "total")),
-    ), (TensorSpec(name="logits", dtype="float16", shape=(1, "tokens", decoder.vocabulary)),)
-
-
-def build(decoder: Decoder, context: int, emit: Emit) -> Program:
-    """The function ``main`` that ``emit`` fills: inputs with ranges of 1 to ``context``, and the caches as states."""
-    mb.name_count.clear()  # names count from 0 in every build
-    side = ct.RangeDim(1, context, default=1)
-    ids = ct.TensorType("inputIds", ct.Shape((1, side)), np.int32)
-    mask = ct.TensorType(
-        "causalMask",
-        ct.Shape((1, 1, ct.RangeDim(1, context, default=1), ct.RangeDim(1, context, default=1))),
-        np.float16,
-    )
-    cache = (decoder.layers, 1, decoder.kv_heads, context, decoder.head)
-    inputs = {
-        "inputIds": mb.TensorSpec(ids.shape.symbolic_shape, types.int32),
-        "causalMask": mb.TensorSpec(mask.shape.symbolic_shape, types.fp16),
-        "keyCache": mb.StateTensorSpec(cache, types.fp16),
-        "valueCache": mb.StateTensorSpec(cache, types.fp16),
-    }
+def build(functions: Mapping[str, Signature], emit: Emit) -> Program:
+    """A function for each of ``functions``, which ``emit`` fills; the first is the default."""
     program = Program()
-    with Function(inputs, _TARGET) as function:
-        function.set_outputs([emit(*(function.inputs[name] for name in inputs))])
-    function.set_input_types((ids, mask))
-    program.add_function("main", function)
+    for name, signature in functions.items():
+        mb.name_count.clear()  # names count from 0 in every function, and are the same in all
+        inputs = {one.name: mb.TensorSpec(one.shape.symbolic_shape, one.dtype) for one in signature.inputs}
+        states = {one: mb.StateTensorSpec(signature.cache, types.fp16) for one in signature.states}
+        with Function({**inputs, **states}, _TARGET) as function:
+            function.set_outputs([emit(function.inputs)])
+        function.set_input_types(signature.inputs)
+        program.add_function(name, function)
+    program.default_function_name = next(iter(functions))
+    program.export_as_multifunction = len(functions) > 1
     return program
 
 
-def save(program: Program, blobs: Mapping[str, Blob], out: Path, told: Mapping[str, str]) -> dict[str, int]:
+def save(program: Program, blobs: Mapping[str, Blob], out: Path, told: Mapping[str, str]) -> Counter[str]:
     """Write the package around its weight file; how often each operation occurs. ``told`` is metadata."""
     program._check_early_error_out_for_invalid_program()
     written = _Exporter(program, blobs).export()
@@ -79,8 +60,13 @@ def save(program: Program, blobs: Mapping[str, Blob], out: Path, told: Mapping[s
     spec.description.metadata.userDefined.update(told)
     (out / _DATA / _AUTHOR / "model.mlmodel").write_bytes(spec.SerializeToString(deterministic=True))
     (out / "Manifest.json").write_text(json.dumps(_manifest(), indent=4) + "\n", "utf-8")
-    block = next(iter(spec.mlProgram.functions["main"].block_specializations.values()))
-    return dict(sorted(Counter(op.type for op in block.operations if op.type != "const").items()))
+    return Counter(
+        op.type
+        for function in spec.mlProgram.functions.values()
+        for block in function.block_specializations.values()
+        for op in block.operations
+        if op.type != "const"
+    )
 
 
 class _Exporter(MILProtoExporter):

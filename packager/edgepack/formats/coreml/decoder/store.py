@@ -20,6 +20,7 @@ import numpy as np
 from edgepack.runtime.types import Array
 
 _VERSION, _SENTINEL, _LINE = 2, 0xDEADBEEF, 64
+HEADER = _LINE  # bytes before the first blob
 # the file's number of each type, and the bits of a value
 _KINDS = {
     "float16": (1, 16), "float32": (2, 32), "int8": (4, 8), "int4": (8, 4), "uint4": (11, 4), "uint6": (13, 6),
@@ -38,7 +39,17 @@ class Blob:
     @property
     def bytes(self) -> int:
         """As stored."""
-        return -(-math.prod(self.shape) * _KINDS[self.kind][1] // 8)
+        return size(self.kind, self.shape)
+
+
+def size(kind: str, shape: tuple[int, ...]) -> int:
+    """Bytes of a tensor as it is stored."""
+    return -(-math.prod(shape) * _KINDS[kind][1] // 8)
+
+
+def room(kind: str, shape: tuple[int, ...]) -> int:
+    """Bytes that a tensor takes of the file: its entry, and its data up to where the next entry can begin."""
+    return _LINE + -(-size(kind, shape) // _LINE) * _LINE
 
 
 class Store:
@@ -46,7 +57,7 @@ class Store:
 
     def __init__(self, file: Path) -> None:
         self._stream = file.open("wb")
-        self._count, self._end = 0, self._stream.write(bytes(_LINE))
+        self._count, self._end = 0, self._stream.write(bytes(HEADER))
 
     def __enter__(self) -> Self:
         return self

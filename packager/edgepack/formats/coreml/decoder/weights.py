@@ -1,7 +1,7 @@
 """The operations that use a decoder's weights: products, table look-ups and the constants beside them.
 
 A constant of the program is a placeholder, one zero that seems to have the tensor's shape; ``blobs`` says by its name
-where the file holds the values.
+where the file holds the values. Functions of one program have the same names for the same values.
 """
 
 from __future__ import annotations
@@ -21,18 +21,17 @@ Var = Any  # a value of the program
 
 
 class Weights:
-    """Writes each weight and gives what the program makes of it."""
+    """Writes each weight and gives what a function of the program makes of it."""
 
-    def __init__(self, writer: Writer) -> None:
-        self.writer = writer
-        self.blobs: dict[str, Blob] = {}
+    def __init__(self, writer: Writer, blobs: dict[str, Blob]) -> None:
+        self.writer, self.blobs = writer, blobs
         self._plain: dict[str, Var] = {}
         self._matrices: dict[str, tuple[Written, Var]] = {}
 
     def plain(self, name: str, array: Array, *, made: bool = False) -> Var:
-        """A vector or a table that was ``made``; the same name is written once."""
+        """A vector or a table that was ``made``; the same name is there once."""
         if name not in self._plain:
-            self._plain[name] = self._constant(name, self.writer.vector(array, made=made))
+            self._plain[name] = self._constant(name, self.writer.vector(name, array, made=made))
         return self._plain[name]
 
     def linear(self, x: Var, matrix: Matrix, name: str) -> Var:
@@ -67,9 +66,9 @@ class Weights:
         values = self._constant(f"{name}.values", written.values)
         if written.beside is None:
             return values
-        beside = self._constant(f"{name}.{written.form}", written.beside)
+        beside = self._constant(f"{name}.{written.form.kind}", written.beside)
         name = label(f"{name}.weight")
-        if written.form == "tables":
+        if written.form.kind == "tables":
             return mb.constexpr_lut_to_dense(indices=values, lut=beside, name=name)
         return mb.constexpr_blockwise_shift_scale(data=values, scale=beside, name=name)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ import pytest
 from tests.unit.decoders.conftest import FAMILIES, make
 
 from edgepack.coreml import Package
-from edgepack.errors import DoesNotFit
 from edgepack.formats.quantization import gptq
 from edgepack.formats.quantization.calibration import Calibration
 from edgepack.formats.quantization.rounding import blocks
@@ -131,10 +129,3 @@ def test_the_same_twice(family: Any, tmp_path: Path) -> None:
     files = [file.relative_to(first) for file in first.rglob("*") if file.is_file()]
     assert len(files) == 3
     assert all((first / file).read_bytes() == (second / file).read_bytes() for file in files)
-
-
-def test_more_weights_than_one_file_may_hold(family: Any, tmp_path: Path) -> None:
-    model = replace(described(family("llama")[0]), most=200_000)
-    assert model.compress(tmp_path / "small.mlpackage", INT4, []).bytes < 300_000
-    with pytest.raises(DoesNotFit, match="one file may hold"):
-        model.compress(tmp_path / "large.mlpackage", FP16, [])

@@ -1,0 +1,78 @@
+"""Packages in a row: what a model is split into where one file may not hold all of its weights.
+
+They lie in a folder as 1-of-3.mlpackage, 2-of-3.mlpackage and so on, each with states of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from edgepack.coreml.package import Array, Package
+from edgepack.coreml.text import HIDDEN, NEXT
+from edgepack.errors import PackageError
+from edgepack.records import TensorSpec
+
+SUFFIX = ".mlpackages"  # of the folder
+PART = "edgepack.part"  # user-defined metadata: which of them it is
+_PACKAGE = ".mlpackage"
+
+
+class Chain:
+    """The packages in the folder ``path``: what one gives as its residual is what the next takes.
+
+    ``threads`` and ``held`` as Package has them, ``held`` for all together. Raises as Package does, and PackageError
+    where the folder has none.
+    """
+
+    def __init__(self, path: Path, *, threads: int | None = None, held: int | None = None) -> None:
+        first = next(iter(sorted(path.glob(f"1-of-*{_PACKAGE}"))), None)
+        if first is None:
+            raise PackageError(f"{path} holds no Core ML packages", hint="copy or build them again")
+        count = int(first.stem.split("-")[-1])
+        share = held // count if held else held
+        names = [f"{place}-of-{count}{_PACKAGE}" for place in range(1, count + 1)]
+        self.parts = tuple(Package(path / name, threads=threads, held=share) for name in names)
+
+    @property
+    def functions(self) -> tuple[str, ...]:
+        """Their names, the default first; all parts have the same."""
+        return self.parts[0].functions
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """The first part's."""
+        return self.parts[0].metadata
+
+    def inputs(self, function: str | None = None) -> tuple[TensorSpec, ...]:
+        """What the parts take from outside."""
+        specs = {spec.name: spec for part in self.parts for spec in part.inputs(function)}
+        return tuple(spec for name, spec in specs.items() if name != HIDDEN)
+
+    def outputs(self, function: str | None = None) -> tuple[TensorSpec, ...]:
+        """The last part's."""
+        return self.parts[-1].outputs(function)
+
+    def state(self, function: str | None = None) -> tuple[dict[str, Array], ...]:
+        """A fresh state of each part: hand them to each call, which changes them."""
+        return tuple(part.state(function) for part in self.parts)
+
+    def __call__(
+        self, inputs: Mapping[str, Any], *, function: str | None = None, state: tuple[dict[str, Array], ...]
+    ) -> dict[str, Any]:
+        """The last part's outputs for ``inputs``; ``state`` is changed. Raises as Package's call does."""
+        given = dict(inputs)
+        made: dict[str, Any] = {}
+        for part, own in zip(self.parts, state, strict=True):
+            taken = {spec.name for spec in part.inputs(function)}
+            made = part({name: given[name] for name in given if name in taken}, function=function, state=own)
+            given[HIDDEN] = made.get(NEXT)
+        return made
+
+
+def opened(path: Path, *, threads: int | None = None, held: int | None = None) -> Package | Chain:
+    """The package at ``path``, or the packages in that folder."""
+    if path.suffix == SUFFIX:
+        return Chain(path, threads=threads, held=held)
+    return Package(path, threads=threads, held=held)

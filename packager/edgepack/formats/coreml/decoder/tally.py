@@ -1,0 +1,42 @@
+"""What was written of a model's weights, counted by component over all of its files."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from edgepack.records import PARTS, Component, Coverage
+
+
+class Tally:
+    """``matrix`` and ``vector`` count; ``components`` and ``coverage`` tell."""
+
+    def __init__(self) -> None:
+        self._parameters: dict[str, int] = defaultdict(int)
+        self._bytes: dict[str, int] = defaultdict(int)
+        self._compressed = 0
+
+    def matrix(self, role: str, parameters: int, stored: int, *, compressed: bool) -> None:
+        """A weight of ``role``, in so many bytes."""
+        part = PARTS.get(role, role)
+        self._parameters[part] += parameters
+        self._bytes[part] += stored
+        self._compressed += parameters if compressed else 0
+
+    def vector(self, parameters: int, stored: int) -> None:
+        """A norm, a bias or (of no ``parameters``) a table."""
+        self._parameters["other"] += parameters
+        self._bytes["other"] += stored
+
+    @property
+    def components(self) -> tuple[Component, ...]:
+        """Bytes by part of the model."""
+        return tuple(
+            Component(name=name, parameters=self._parameters[name], bytes=stored)
+            for name, stored in sorted(self._bytes.items())
+        )
+
+    @property
+    def coverage(self) -> Coverage:
+        """What was rounded of all that are no vectors."""
+        total = sum(count for name, count in self._parameters.items() if name != "other")
+        return Coverage(compressed=self._compressed, total=total)
