@@ -151,6 +151,48 @@ def test_every_task(task: str, build: Build, tiny: Callable[[str], Path]) -> Non
     assert figures(small)["cosine_mean"] > 0.99
 
 
+@pytest.mark.parametrize("task", ["text-classification", "image-classification"])
+def test_class_labels(task: str, build: Build, tiny: Callable[[str], Path]) -> None:
+    made = build(tiny(task), "iphone", allow_loss=True)[0]
+    assert {"classLabel", "classLabel_probs", "logits"} == {spec.name for spec in made.artifact.outputs}
+    package = coreml.Package(made.artifact.path)
+    (session, labels) = open_session(made.artifact.path), manifest.read(made.path).processing["labels"]
+    given = {spec.name: np.ones([side if isinstance(side, int) else 1 for side in spec.shape], spec.dtype)
+             for spec in package.inputs()}  # fmt: skip
+    found = package(given)
+    assert found["classLabel"] == labels[int(found["logits"].argmax())]
+    assert list(found["classLabel_probs"]) == labels
+    assert sum(found["classLabel_probs"].values()) == pytest.approx(1, abs=1e-2)
+    assert [spec.name for spec in session.outputs if spec.dtype == "float32"] == ["logits"]
+
+
+@pytest.mark.parametrize(
+    ("task", "lengths"),
+    [("text-embedding", (32,)), *((task, (16, 32, 64)) for task in TASKS if not task.startswith("image"))],
+)
+def test_lengths(task: str, lengths: tuple[int, ...], build: Build, tiny: Callable[[str], Path]) -> None:
+    made = build(tiny(task), "iphone", recipes=("fp32",), lengths=lengths, allow_loss=True)[0]
+    assert figures(made)["max_error_max"] < FAR * 10
+    assert made.artifact.opset == (16 if len(lengths) == 1 else 18)
+    assert made.artifact.inputs[0].shape == (1, lengths[0] if len(lengths) == 1 else "|".join(map(str, lengths)))
+    listed = manifest.read(made.path)
+    assert listed.processing["max_length"] == lengths[-1]
+    assert golden.check(open_session(listed.model_file), listed).passed
+
+
+def test_wrong_lengths(build: Build, tiny: Callable[[str], Path]) -> None:
+    for lengths, target, words in (
+        ((4,), "iphone", "8 to 64"), ((128,), "iphone", "8 to 64"), ((16,), "rpi", "any length"),
+        ((16, 32), "iphone:ios17", "iOS 18"),
+    ):  # fmt: skip
+        with pytest.raises(UsageError, match=words):
+            build(tiny("text-embedding"), target, lengths=lengths)
+    with pytest.raises(UsageError, match="pictures have no length"):
+        build(tiny("image-embedding"), "iphone", lengths=(16,))
+    done = CliRunner().invoke(app, ["build", str(tiny("text-embedding")), "--target", "iphone", "--lengths", "16,x"])
+    assert done.exit_code != 0
+
+
 @pytest.mark.parametrize("recipe", ["palette6", "palette4", "int4"])
 def test_recipes(recipe: str, build: Build, tiny: Callable[[str], Path]) -> None:
     made = build(tiny("text-embedding"), "iphone", recipes=(recipe,), allow_loss=True)[0]

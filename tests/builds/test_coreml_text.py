@@ -15,7 +15,8 @@ from edgepack import targets
 from edgepack.cli.app import app
 from edgepack.errors import DoesNotFit
 from edgepack.records import Bundle
-from edgepack.runtime import manifest
+from edgepack.runtime import golden, manifest
+from edgepack.runtime.session import open_session
 
 pytestmark = pytest.mark.filterwarnings("default")  # coremltools warns of torch, numpy and protobuf
 
@@ -87,3 +88,19 @@ def test_a_matrix_is_not_cut(build: Build, tmp_path: Path) -> None:
 def test_what_is_traced_lies_in_one_file(build: Build, tiny: Callable[[str], Path], tmp_path: Path) -> None:
     with pytest.raises(DoesNotFit, match=r"weight.bin takes .* phone takes files of 60.0 kB"):
         build(tiny("text-embedding"), phone(tmp_path / "phone", 60_000), allow_loss=True)
+
+
+def test_fixed_lengths(tmp_path: Path, build: Build) -> None:
+    whole = build(MODEL, "iphone", context=64)[0].path
+    for name, limit, model in (("one", 10**9, "model.mlpackage"), ("several", SMALL, "model.mlpackages")):
+        target, out = phone(tmp_path / name, limit), tmp_path / f"{name}-dist"
+        invoke("build", MODEL, "--target", target, "--context", 64, "--lengths", "1,16", "--no-speed", "--out", out)
+        (bundle,) = (file.parent for file in out.glob("*/edgepack.json"))
+        listed = manifest.read(bundle)
+        assert listed.model_file.name == model
+        assert {spec.name: spec.shape for spec in listed.inputs} == {
+            "inputIds": (1, "1|16"), "causalMask": (1, 1, "1|16", 64), "position": (1,)
+        }  # fmt: skip
+        assert golden.check(open_session(listed.model_file), listed).passed
+        said = [invoke("run", one, "The following", "--max-tokens", 12) for one in (bundle, whole)]
+        assert said[0] == said[1]

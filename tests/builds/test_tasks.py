@@ -11,6 +11,7 @@ import transformers
 from PIL import Image
 
 import edgepack
+from edgepack.errors import InputError
 from edgepack.records import Bundle
 
 Build = Callable[..., tuple[Bundle, ...]]
@@ -108,6 +109,15 @@ def test_question_answering(sentences: int, exact: Callable[[str], Bundle], tiny
     if sentences == 1:
         assert (ours.start, ours.end) == (best[0]["start"], best[0]["end"])
         assert ours.score == pytest.approx(best[0]["score"], abs=EQUAL)
+
+
+def test_a_question_that_leaves_no_room(exact: Callable[[str], Bundle]) -> None:
+    model = edgepack.load(exact("question-answering").path)
+    context = " and then ".join(SENTENCES[:2])
+    assert model.answer(" ".join(["rain"] * 50), context).text in context
+    with pytest.raises(InputError, match="the question has 70 tokens; the model takes 64, with"):
+        model.answer(" ".join(["rain"] * 70), context)
+    assert model.answer("who wrote it", context).text in context
 
 
 def test_fill_mask(exact: Callable[[str], Bundle], tiny: Callable[[str], Path]) -> None:

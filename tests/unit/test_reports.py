@@ -10,7 +10,7 @@ import pytest
 
 from edgepack import reports
 from edgepack.records import Accuracy, Bundle, Component, NotMeasured, Timing, Where
-from edgepack.reports import data, junit
+from edgepack.reports import data, junit, plots
 from edgepack.suites import Check, CheckResult, SuiteResult
 
 WHERE = Where(machine="Board <1>", isa="arm64", os="Linux", runtime="onnxruntime 1", threads=4, target=True)
@@ -83,6 +83,13 @@ def test_json(result: SuiteResult) -> None:
     assert table["passed"] is False
     assert [check["passed"] for check in table["checks"]] == [True, False, None]
     assert table["checks"][2]["value"] == {"reason": "no original"}
+
+
+@pytest.mark.parametrize("values", [[0.5], [1.0] * 4, [1 - 2**-53, 1.0], [0.1, 0.9]])
+def test_values_however_close_have_a_histogram(values: list[float]) -> None:
+    drawn = ElementTree.fromstring(plots.histogram(values, "cosine"))
+    bars = drawn.findall(".//{*}rect[@class='mark']")
+    assert sum(int(str(bar[0].text).rsplit(": ")[-1]) for bar in bars) == len(values)
 
 
 def test_what_is_not_the_target_says_so(result: SuiteResult) -> None:

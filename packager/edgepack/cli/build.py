@@ -136,11 +136,12 @@ def _request(
 
 def _show(bundle: Bundle) -> None:
     show.line("")
-    show.line(f"{bundle.path}  {size(bundle.artifact.bytes)}  {bundle.recipe.name}  for {bundle.artifact.needs}", "bold")
+    artifact = bundle.artifact
+    show.line(f"{bundle.path}  {size(artifact.bytes)}  {bundle.recipe.name}  for {artifact.needs}", "bold")
     show.table("accuracy, against the original on the same inputs", accuracy_table(bundle.accuracy))
     show.table("speed on this machine", speed_table(bundle.timings))
-    show.table("size", sizes_table(bundle.artifact.components))
-    coverage = bundle.artifact.coverage
+    show.table("size", sizes_table(artifact.components))
+    coverage = artifact.coverage
     if coverage.total:
         show.line(f"\n{coverage.share:.3%} of the weights compressed" + _left(bundle))
     show.line(f"report: {bundle.path}.html")

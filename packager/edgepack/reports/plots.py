@@ -9,13 +9,16 @@ import numpy as np
 
 _WIDTH, _HEIGHT, _MARGIN = 420, 220, 36
 _BINS = 24
+_NARROW = 1e-9  # of a range, relative
 _MOST_POINTS = 2000
 
 
 def histogram(values: Sequence[float], name: str) -> str:
     """How often each value occurs; the worst sample is named."""
     array = np.asarray(values, float)
-    counts, edges = np.histogram(array, bins=_BINS)
+    least, most = float(array.min()), float(array.max())
+    around = 0.0 if most - least > _NARROW * max(abs(least), abs(most)) else 0.5  # too narrow to be cut into bins
+    counts, edges = np.histogram(array, bins=_BINS, range=(least - around, most + around))
     width = (_WIDTH - 2 * _MARGIN) / _BINS
     tallest = max(int(counts.max()), 1)
     bars = "".join(

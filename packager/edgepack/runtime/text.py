@@ -12,6 +12,8 @@ from tokenizers import Encoding, Tokenizer
 from edgepack.errors import BundleFileMissing, InputError
 from edgepack.runtime.types import Feeds
 
+_ROOM = 2  # tokens of the context that a window must hold
+
 
 class TextInput:
     """Batches of int64 ids [batch, longest], padded to the longest text of the batch.
@@ -47,9 +49,20 @@ class TextInput:
         return {name: np.array(arrays[name], np.int64).reshape(len(encodings), -1) for name in self.names}
 
     def windows(self, question: str, context: str, stride: int) -> list[Encoding]:
-        """A question with each overlapping window of a long context (only the context is cut)."""
-        self.tokenizer.enable_truncation(self.max_length, stride=stride, strategy="only_second")
+        """A question with each overlapping window of a long context (only the context is cut).
+
+        Windows have ``stride`` tokens in common, or as many as the question leaves. Raises InputError where it leaves
+        hardly any.
+        """
+        self.tokenizer.no_truncation()
         try:
+            asked = len(self.tokenizer.encode(checked(question), add_special_tokens=False).ids)
+            room = self.max_length - asked - self.tokenizer.num_special_tokens_to_add(is_pair=True)
+            if room < _ROOM:
+                raise InputError(
+                    f"the question has {asked:,} tokens; the model takes {self.max_length:,}, with the context"
+                )
+            self.tokenizer.enable_truncation(self.max_length, stride=min(stride, room - 1), strategy="only_second")
             first = self.tokenizer.encode(checked(question), checked(context))
         finally:
             self.tokenizer.enable_truncation(self.max_length)

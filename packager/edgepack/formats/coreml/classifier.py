@@ -1,27 +1,26 @@
 """Class labels in a package: Core ML's ``classify`` beside the logits, as Vision and Xcode look for it.
 
-coremltools 9.0 adds the operator where its outputs are the only ones; with the logits beside them its exporter fails.
+coremltools 9.0 can write the operator at the end of a program alone, and its passes put others behind it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
 
+import coremltools as ct
 from coremltools.proto import MIL_pb2 as mil
+
+from edgepack.coreml.folder import model_file
 
 PROBABILITIES = "probabilities"  # the output that becomes the label and the scores
 LABEL, SCORES = "classLabel", "classLabel_probs"  # coremltools' names
 
 
-def problem(processing: Mapping[str, Any]) -> str | None:
-    """The config's problem_type where a row of logits scores classes that have names of their own; else None."""
-    told, names = processing.get("problem"), processing.get("labels", ())
-    return None if told in (None, "regression") or len(set(names)) < len(names) else str(told)
-
-
-def labelled(spec: Any, names: Sequence[str]) -> None:
-    """Make the likeliest of ``names`` and the score of each of the output PROBABILITIES, float32 [1, names]."""
+def label(package: Path, names: Sequence[str]) -> None:
+    """Give the package's label and the score of each of ``names`` for its output PROBABILITIES, float32 [1, names]."""
+    file = model_file(package)
+    spec = ct.utils.load_spec(str(package))
     function = spec.mlProgram.functions["main"]
     block = function.block_specializations[function.opset]
     block.operations.append(_classify(names))
@@ -31,10 +30,12 @@ def labelled(spec: Any, names: Sequence[str]) -> None:
     said = spec.description
     features = [feature for feature in said.output if feature.name != PROBABILITIES]
     del said.output[:]
-    said.output.add(name=LABEL).type.stringType.SetInParent()
-    said.output.add(name=SCORES).type.dictionaryType.stringKeyType.SetInParent()
+    said.output.add(name=LABEL, shortDescription="the likeliest class").type.stringType.SetInParent()
+    scores = said.output.add(name=SCORES, shortDescription="the probability of each class")
+    scores.type.dictionaryType.stringKeyType.SetInParent()
     said.output.extend(features)
     said.predictedFeatureName, said.predictedProbabilitiesName = LABEL, SCORES
+    file.write_bytes(spec.SerializeToString(deterministic=True))
 
 
 def _classify(names: Sequence[str]) -> mil.Operation:

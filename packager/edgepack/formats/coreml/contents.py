@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
@@ -10,21 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import coremltools as ct
-from coremltools.proto import FeatureTypes_pb2 as features
 from coremltools.proto import MIL_pb2 as mil
 
+from edgepack.coreml import Package
 from edgepack.formats.coreml.compressed import Form
 from edgepack.formats.coreml.compression import LEAST
 from edgepack.formats.quantization.components import component
-from edgepack.records import Artifact, Component, Coverage, Skipped, TensorSpec
+from edgepack.records import Artifact, Component, Coverage, Skipped
 
 _SMALLEST = 256  # values; a smaller constant is a bias or a norm
 _BYTES = {mil.FLOAT16: 2, mil.FLOAT32: 4}
-_ARRAYS = {
-    features.ArrayFeatureType.FLOAT32: "float32",
-    features.ArrayFeatureType.FLOAT16: "float16",
-    features.ArrayFeatureType.INT32: "int32",
-}
 
 
 @dataclass(frozen=True)
@@ -47,16 +42,16 @@ def describe(
     ``names`` are PyTorch's, by those in the program; None is stored where all was to stay float.
     """
     constants = list(_constants(_main(ct.utils.load_spec(str(before)))))
-    spec = ct.utils.load_spec(str(out))
+    package = Package(out)
     return Artifact(
         path=out,
         format="coreml",
         opset=opset,
-        inputs=tuple(map(_spec, spec.description.input)),
-        outputs=tuple(map(_spec, spec.description.output)),
+        inputs=package.inputs(),
+        outputs=package.outputs(),
         components=_components(constants, names, stored or {}),
         coverage=Coverage(compressed=0, total=0) if stored is None else _coverage(constants, names, stored),
-        operators=dict(sorted(Counter(op.type for op in _main(spec).operations if op.type != "const").items())),
+        operators=dict(sorted(package.operators.items())),
         bytes=sum(file.stat().st_size for file in out.rglob("*") if file.is_file()),
     )
 
@@ -110,23 +105,3 @@ def _coverage(constants: list[_Constant], names: Mapping[str, str], stored: Mapp
 def _reason(constant: _Constant) -> str:
     small = "small, and " if constant.parameters < LEAST else ""
     return f"{small}read by {' and '.join(constant.readers)}"
-
-
-def _spec(feature: Any) -> TensorSpec:
-    kind = feature.type.WhichOneof("Type")
-    if kind == "imageType":
-        image = feature.type.imageType
-        channels = 1 if image.colorSpace == features.ImageFeatureType.GRAYSCALE else 3
-        return TensorSpec(name=feature.name, dtype="uint8", shape=(image.height, image.width, channels))
-    if kind != "multiArrayType":
-        return TensorSpec(name=feature.name, dtype=str(kind), shape=())
-    array = feature.type.multiArrayType
-    return TensorSpec(name=feature.name, dtype=_ARRAYS[array.dataType], shape=_shape(array))
-
-
-def _shape(array: Any) -> tuple[int | str, ...]:
-    """Sides as sizes, or "1..256" where they may vary."""
-    ranges = array.shapeRange.sizeRanges
-    if not ranges:
-        return tuple(array.shape)
-    return tuple(r.lowerBound if r.lowerBound == r.upperBound else f"{r.lowerBound}..{r.upperBound}" for r in ranges)

@@ -22,7 +22,7 @@ from edgepack.coreml.padding import PADDING, Padding
 from edgepack.coreml.session import IMAGE
 from edgepack.errors import ConversionError
 from edgepack.formats.coreml import needs
-from edgepack.formats.coreml.classifier import PROBABILITIES, labelled, problem
+from edgepack.formats.coreml.classifier import PROBABILITIES
 from edgepack.formats.coreml.package import save
 from edgepack.formats.coreml.quiet import quiet
 from edgepack.formats.coreml.wrapped import Text, wrapped
@@ -41,16 +41,16 @@ def convert(
     opset: int,
     bits: int,
     lengths: Sequence[int],
+    problem: str | None,
 ) -> dict[str, str]:
     """Write ``module`` (see original/pytorch.py) to ``out``; the names of its weights by those in the program.
 
     Texts have one row of any length up to the model's, or of ``lengths``; pictures are image inputs, prepared inside;
-    classifiers give the label and the scores beside the logits. Raises ConversionError.
+    with a ``problem`` (a config's problem_type) there are PROBABILITIES beside the logits. Raises ConversionError.
     """
     names = tuple(name for name in task.OUTPUTS if name != "last_hidden_state")
-    kind = problem(processing)
-    traceable = wrapped(module, names, processing, lengths, kind)
-    made = (*names, PROBABILITIES) if kind else names
+    traceable = wrapped(module, names, processing, lengths, problem)
+    made = (*names, PROBABILITIES) if problem else names
     with torch.inference_mode(), warnings.catch_warnings(), quiet():
         warnings.simplefilter("ignore")  # tracer and converter warn of every number; agreement is measured afterwards
         traced = torch.jit.trace(traceable, traceable.example(), check_trace=False)
@@ -66,10 +66,6 @@ def convert(
         except Exception as error:  # coremltools raises whatever its passes meet
             line = (str(error).splitlines() or [type(error).__name__])[0]
             raise ConversionError(f"coremltools cannot convert {source.name}: {line}") from error
-    if kind:
-        spec = model.get_spec()
-        labelled(spec, processing["labels"])
-        model = ct.models.MLModel(spec, weights_dir=model.weights_dir, skip_model_load=True)
     _describe(model, source, task, processing, opset)
     if lengths and isinstance(traceable, Text):
         padding = Padding(lengths, processing["pad_id"], traceable.per_token())
@@ -109,8 +105,6 @@ _WORDS = {
     "image": "a picture of this size, 0 to 255",
     "sentence_embedding": "a vector; the cosine of two tells how alike the texts are",
     "image_embedding": "a vector; the cosine of two tells how alike the pictures are",
-    "classLabel": "the likeliest class",
-    "classLabel_probs": "each class's probability",
     "logits": "a score for each class or token, before softmax",
     "start_logits": "how well the answer begins at each token",
     "end_logits": "how well the answer ends at each token",

@@ -28,6 +28,7 @@ class Traced:
     opset: int
     names: Mapping[str, str]
     study: Any  # study.Study; None for recipes that compress nothing
+    labels: Sequence[str]  # of a classifier
 
     def compress(self, out: Path, recipe: Recipe, calibration: Sequence[Feeds]) -> Artifact:
         """Compressed as ``recipe`` says, and described."""
@@ -35,6 +36,8 @@ class Traced:
         contents = plugins.load_module("edgepack.formats.coreml.contents")
         newest = self.opset >= _NEWEST
         stored = schemes.Compression(self.path, recipe, self.names, self.study, newest=newest).run(out)
+        if self.labels:
+            plugins.load_module("edgepack.formats.coreml.classifier").label(out, self.labels)
         artifact: Artifact = contents.describe(out, self.opset, self.path, self.names, stored)
         return artifact
 
@@ -53,14 +56,21 @@ def prepare(
     found = _study(original, recipe, calibration, facts)
     folder = _program(original, opset, recipe, processing, facts)
     names = json.loads((folder / _NAMES).read_text("utf-8"))
-    return Traced(folder / "model.mlpackage", opset, names, found)
+    labels = processing["labels"] if _problem(processing) else ()
+    return Traced(folder / "model.mlpackage", opset, names, found, labels)
+
+
+def _problem(processing: Mapping[str, Any]) -> str | None:
+    """The config's problem_type where a row of logits scores classes that have names of their own; else None."""
+    told, names = processing.get("problem"), processing.get("labels", ())
+    return None if told in (None, "regression") or len(set(names)) < len(names) else str(told)
 
 
 def _program(
     original: Original, opset: int, recipe: Recipe, processing: Mapping[str, Any], facts: Mapping[str, Any]
 ) -> Path:
     bits = 32 if recipe.scheme == "fp32" else 16
-    wanted = {"opset": opset, "bits": bits, "lengths": recipe.lengths}
+    wanted = {"opset": opset, "bits": bits, "lengths": recipe.lengths, "problem": _problem(processing)}
 
     def make(folder: Path) -> None:
         memory.release()
