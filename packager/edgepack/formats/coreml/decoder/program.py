@@ -21,6 +21,7 @@ from edgepack.formats.coreml.decoder.store import Blob
 from edgepack.formats.coreml.decoder.weights import Var
 
 _TARGET, _VERSION = ct.target.iOS18, 9  # the specification's number for it
+_ONLY = "main"  # function of a model with one; others are described each for itself
 _FILE = "@model_path/weights/weight.bin"
 _AUTHOR, _DATA = "com.apple.CoreML", "Data"
 _SPACE = uuid.UUID("6f1d3c52-6c37-4f5b-9a51-0d2f4f0a7f5e")  # for names of our own
@@ -47,7 +48,7 @@ def build(functions: Mapping[str, Signature], emit: Emit) -> Program:
         function.set_input_types(signature.inputs)
         program.add_function(name, function)
     program.default_function_name = next(iter(functions))
-    program.export_as_multifunction = len(functions) > 1
+    program.export_as_multifunction = _ONLY not in functions
     return program
 
 
