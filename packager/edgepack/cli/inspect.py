@@ -1,10 +1,14 @@
-"""edgepack inspect: what is inside a bundle."""
+"""edgepack inspect: what is inside a bundle, or in any Core ML package."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
-from edgepack import runtime
+from edgepack import plugins, runtime
 from edgepack.cli import show
 from edgepack.cli.options import Bundle, Json
 from edgepack.records import Component
@@ -15,8 +19,18 @@ from edgepack.runtime.manifest import Manifest
 from edgepack.units import size
 
 
+_PACKAGE = ".mlpackage"
+
+
 def inspect(bundle: Bundle, json: Json = False) -> None:
-    """Show a bundle's facts, sizes, operators, hashes and measurements."""
+    """Show a bundle's facts, sizes, operators, hashes and measurements; of any .mlpackage what is in it."""
+    if bundle.suffix == _PACKAGE:
+        _package(bundle, json)
+    else:
+        _bundle(bundle, json)
+
+
+def _bundle(bundle: Path, json: bool) -> None:
     listed = manifest.read(runtime.folder_of(bundle))
     extra = manifest.verify(listed)
     accuracy, timings = measurements.read(listed.folder)
@@ -26,6 +40,7 @@ def inspect(bundle: Bundle, json: Json = False) -> None:
     model: dict[str, Any] = listed.table["model"]
     show.line(listed.name, "bold")
     show.table("facts", Table(["", ""], _facts(listed)))
+    show.table("takes and gives", _interface({"input": model["inputs"], "output": model["outputs"]}))
     show.table("size by component", sizes_table([Component(**entry) for entry in model["components"]]))
     show.table("operators", Table(["operator", "count"], [[k, str(v)] for k, v in model["operators"].items()]))
     coverage = model["coverage"]
@@ -58,3 +73,49 @@ def _facts(listed: Manifest) -> list[list[str]]:
         ["coverage", f"{share:.2%} of {coverage['total']:,} weights"],
         ["needs", listed.table["model"]["needs"]],
     ]
+
+
+def _interface(parts: Mapping[str, Sequence[Mapping[str, Any]]]) -> Table:
+    rows = [
+        [part, spec["name"], spec["dtype"], " × ".join(map(str, spec["shape"]))]
+        for part, specs in parts.items()
+        for spec in specs
+    ]
+    return Table(["", "name", "type", "shape"], rows)
+
+
+def _package(path: Path, json: bool) -> None:
+    """A Core ML package, whoever made it. Raises PackageError, and what Package.check does of its operators."""
+    package = plugins.load_module("edgepack.coreml").Package(path)
+    for name in package.functions:
+        package.check(name)
+    functions = {
+        name: {
+            part: [asdict(spec) for spec in getattr(package, f"{part}s")(name)] for part in ("input", "output", "state")
+        }
+        for name in package.functions
+    }
+    stored = Counter[str]()
+    for weight in package.constants():
+        stored[f"{weight.scheme}, {weight.bits} bits"] += weight.bytes
+    facts = {
+        "specification": package.specification_version,
+        "needs": package.minimum_deployment,
+        "functions": functions,
+        "weights": dict(stored.most_common()),
+        "operators": dict(package.operators.most_common()),
+        "metadata": package.metadata,
+    }
+    if json:
+        show.as_json(facts)
+        return
+    told = [[str(key), str(value)] for key, value in package.metadata.items() if isinstance(value, str)]
+    told += [[key, value] for key, value in package.metadata.get("user_defined", {}).items()]
+    show.line(path.name, "bold")
+    needs = f"{package.minimum_deployment} (specification {package.specification_version})"
+    show.table("facts", Table(["", ""], [["needs", needs], *told]))
+    for name, parts in functions.items():
+        show.table(f"{name} takes and gives", _interface(parts))
+    show.table("weights", Table(["stored", "bytes"], [[how, size(count)] for how, count in stored.most_common()]))
+    counts = [[name, str(count)] for name, count in package.operators.most_common()]
+    show.table("operators", Table(["operator", "count"], counts))

@@ -38,10 +38,11 @@ class Blobs:
 
     def read(self, offset: int, dtype: Dtype, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
         """The values whose metadata lies at ``offset``, types below a byte unpacked. Raises PackageDamaged."""
-        raw = self._data(offset, dtype, dtype.size(prod(shape)))
-        return dtype.decode(raw.data, prod(shape)).reshape(shape)
+        return dtype.decode(self.find(offset, dtype, shape).data, prod(shape)).reshape(shape)
 
-    def _data(self, offset: int, dtype: Dtype, wanted: int) -> np.ndarray[Any, Any]:
+    def find(self, offset: int, dtype: Dtype, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+        """The bytes of a value as they are stored, mapped and not yet read. Raises PackageDamaged."""
+        wanted = dtype.size(prod(shape))
         if offset + 64 > len(self._bytes):
             raise self._damaged(f"is cut short: a value lies at {offset:,}")
         sentinel, kind, size, start = _METADATA.unpack_from(self._bytes.data, offset)

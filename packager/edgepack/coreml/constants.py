@@ -59,9 +59,17 @@ class Store:
         """As stored, types below a byte unpacked. Raises PackageDamaged, PackageFileMissing, PackageUnsafe."""
         if not literal.file:
             return np.asarray(literal.value)
-        if literal.file not in self._files:
-            self._files[literal.file] = Blobs(folder.weight_file(self._package, self._model, literal.file))
-        return self._files[literal.file].read(literal.offset, literal.dtype, literal.shape)
+        return self._blobs(literal.file).read(literal.offset, literal.dtype, literal.shape)
+
+    def check(self, literal: Literal) -> None:
+        """Whether it is where it is said to be: raises as ``literal`` does."""
+        if literal.file:
+            self._blobs(literal.file).find(literal.offset, literal.dtype, literal.shape)
+
+    def _blobs(self, file: str) -> Blobs:
+        if file not in self._files:
+            self._files[file] = Blobs(folder.weight_file(self._package, self._model, file))
+        return self._files[file]
 
 
 class Constants:
@@ -99,6 +107,14 @@ class Constants:
             raise EvaluationFailed(
                 f"the weight {name!r} cannot be decompressed ({operation.kind}): {error}", hint=_AGAIN
             ) from error
+
+    def check(self) -> None:
+        """Whether all of them are stored: raises PackageDamaged, PackageFileMissing, PackageUnsafe."""
+        for operation, _ in self._made_by.values():
+            for arguments in operation.inputs.values():
+                for argument in arguments:
+                    if isinstance(argument, Literal):
+                        self._store.check(argument)
 
     def parameters(self, name: str) -> int:
         """How many numbers a constant holds."""

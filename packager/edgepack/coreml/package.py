@@ -133,10 +133,11 @@ class Package:
         return view
 
     def check(self, function: str | None = None) -> None:
-        """Whether its opset has all its ops, and the evaluator knows them: raises OperatorTooNew, UnsupportedOperator.
+        """Whether it can be computed: its weights are there, its opset has all its ops, the evaluator knows them.
 
-        Computing does this too.
+        Raises PackageDamaged, PackageFileMissing, PackageUnsafe, OperatorTooNew, UnsupportedOperator.
         """
+        self._constants[self._named(function)].check()
         self._engine.opened.check(self._named(function))
 
     def __call__(

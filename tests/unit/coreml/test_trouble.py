@@ -16,8 +16,10 @@ import numpy as np
 import pytest
 from coremltools.converters.mil import Builder as mb
 from coremltools.converters.mil.mil import get_new_symbol, types
+from typer.testing import CliRunner
 
 from edgepack import errors
+from edgepack.cli.app import app
 from edgepack.coreml import Package, evaluate, versions
 from edgepack.errors import EdgepackError
 
@@ -162,6 +164,32 @@ def test_damage_is_told(name: str, package: Path) -> None:
         evaluate(package, {"x": X})
     assert type(caught.value) is kind
     assert "\n" not in str(caught.value)
+
+
+UNSEEN = ("an unknown input", "an input less", "a name that nothing makes")  # until it is computed
+
+
+@pytest.mark.parametrize("name", [name for name in DAMAGE if name not in UNSEEN])
+def test_the_command_tells_damage(name: str, package: Path) -> None:
+    damage, kind, words = DAMAGE[name]
+    damage(package)
+    done = CliRunner().invoke(app, ["inspect", str(package)])
+    assert type(done.exception) is kind
+    assert words in str(done.exception)
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [("cut weights", 51), ("no weights", 52), ("a path upwards", 53), ("a newer specification", 54),
+     ("a neural network", 55), ("a later op", 57)],
+)  # fmt: skip
+def test_exit_codes(name: str, code: int, package: Path, edgepack: Callable[..., Any]) -> None:
+    assert edgepack("inspect", package).returncode == 0
+    DAMAGE[name][0](package)
+    done = edgepack("inspect", package)
+    assert done.returncode == code
+    assert done.stderr.startswith("error: ")
+    assert len(done.stderr.splitlines()) == 2  # what is wrong, and what to do
 
 
 def test_an_op_that_cannot_compute_is_named(package: Path) -> None:
