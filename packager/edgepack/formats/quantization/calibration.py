@@ -15,7 +15,7 @@ _ENOUGH = 32  # sequences; the gain of more is lost in the noise
 
 
 class Calibration:
-    """``feedback(name)`` for the products "layers.{i}.attention.qkv", … in the order of the layers.
+    """``feedback(name)`` or ``together(name)`` of the products "layers.{i}.attention.qkv", … in the layers' order.
 
     ``ids`` are int64 [sequences, tokens] each; the original runs over the first of them layer by layer, and only what
     the latest layer gave is held.
@@ -31,12 +31,17 @@ class Calibration:
 
     def feedback(self, name: str) -> list[Array] | None:
         """gptq.feedback; None for what lies outside the layers."""
+        together = self.together(name)
+        return None if together is None else gptq.feedback(together)
+
+    def together(self, name: str) -> Array | None:
+        """How the inputs vary together, gptq.covariance over all texts; None as above. It is forgotten then."""
         if not name.startswith("layers."):
             return None
         while self._reached < int(name.split(".")[1]):
             self._sums.clear()
             self._reached = next(self._walk)
-        return gptq.feedback(self._sums.pop(name))
+        return self._sums.pop(name)
 
     def _watch(self, name: str, x: Array) -> None:
         rows = x.reshape(-1, x.shape[-1])

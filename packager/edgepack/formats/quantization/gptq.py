@@ -100,6 +100,28 @@ def rounded(matrix: Array, bits: int, size: int, shares: Sequence[Array]) -> Blo
     return Blocks(np.ascontiguousarray(inputs), np.ascontiguousarray(scales.reshape(-1, rows)[:count].T), bits, k)
 
 
+def indexed(matrix: Array, tables: Array, shares: Sequence[Array]) -> Array:
+    """Where each weight of ``matrix`` [rows, k] lies in its row's table, uint8 [rows, k], for the inputs' ``feedback``.
+
+    ``tables`` [groups, values], ascending, serve rows / groups rows each.
+    """
+    rows, k = matrix.shape
+    stretches, later, _ = shares[0].shape
+    wide = later + _AT_ONCE
+    left = _turned(matrix, stretches * wide).reshape(stretches, wide, rows)
+    own = np.repeat(tables.astype(np.float32), rows // len(tables), axis=0)  # [rows, values]
+    edges = np.ascontiguousarray((own[:, 1:] + own[:, :-1]).T / 2)
+    found = np.zeros((stretches, wide, rows), np.uint8)
+    for start in range(0, wide, _AT_ONCE):
+        stop = start + _AT_ONCE
+        group, rest, places = left[:, start:stop], left[:, stop:], found[:, start:stop]
+        for edge in edges:
+            places += group > edge
+        if stop < wide:
+            rest -= shares[start // _AT_ONCE] @ (group - own[np.arange(rows), places])
+    return np.ascontiguousarray(found.reshape(-1, rows)[:k].T)
+
+
 def _turned(matrix: Array, wide: int) -> Array:
     """The inputs first, [wide, rows], zeros behind them: each step of the loop reads whole lines.
 

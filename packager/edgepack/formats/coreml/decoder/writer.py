@@ -93,15 +93,27 @@ class Writer:
     def _palettes(self, form: Form, matrix: Matrix, name: str, besides: list[Array]) -> Iterator[Array]:
         bits, size = form.bits, form.group
         rows, width = matrix.shape
+        together = self.calibration.together(name) if self.calibration else None
+        shares = None if together is None else gptq.feedback(together)
+        importance = None if together is None else _importance(together)[:width]
 
         def made(start: int, stop: int) -> tuple[Array, Array]:
-            whole = matrix.rows(start * size, stop * size).reshape(-1, size, width)
-            found = [palette(group, bits) for group in whole]
-            return _packed(np.stack([places for _, places in found]), bits), np.stack([table for table, _ in found])
+            whole = matrix.rows(start * size, stop * size)
+            found = [palette(group, bits, importance) for group in whole.reshape(-1, size, width)]
+            tables, places = (np.stack(part) for part in zip(*found, strict=True))
+            if shares is not None:
+                places = gptq.indexed(whole, tables, shares)
+            return _packed(places, bits), tables
 
         for packed, some in in_parts(made, rows // size, max(_VALUES // (size * width), 1)):
             besides.append(some)
             yield packed
+
+
+def _importance(together: Array) -> Array:
+    """Of each input: its mean square, and as much again for all alike, since calibration is short; float32 [width]."""
+    squares = np.diagonal(together, axis1=1, axis2=2).ravel()
+    return np.asarray(squares + squares.mean())
 
 
 def _packed(indices: Array, bits: int) -> Array:

@@ -93,6 +93,24 @@ def test_palettes(recipe: Recipe, family: Any, tmp_path: Path) -> None:
     assert np.isfinite(logits(package, TEXTS[0]["input_ids"][:1])).all()
 
 
+def test_palettes_look_at_what_meets_the_weights(family: Any, tmp_path: Path) -> None:
+    model, recipe = described(family("llama")[0]), PALETTES[0]
+    built = [model.compress(tmp_path / f"{len(texts)}.mlpackage", recipe, texts).path for texts in ([], TEXTS)]
+    plain, calibrated = (Package(path) for path in built)
+    checkpoint = model.reference.checkpoint
+    calibration = Calibration(model.reference, [feeds["input_ids"] for feeds in TEXTS], 0)
+    for layer in range(3):
+        for part in ("qkv", "out", "inner", "down"):
+            name = f"layers.{layer}.{'attention' if part in ('qkv', 'out') else 'mlp'}.{part}"
+            rows = getattr(checkpoint, part)(layer).rows(0, getattr(checkpoint, part)(layer).shape[0])
+            (together,) = calibration.together(name)  # widths up to 128 are one stretch
+            weights = [package.weight(f"{name.replace('.', '_')}_weight") for package in (plain, calibrated)]
+            missed = [np.pad(found - rows, ((0, 0), (0, 128 - rows.shape[1]))) for found in weights]
+            before, after = (np.einsum("rk,kl,rl->", wrong, together, wrong) for wrong in missed)
+            assert after < 0.95 * before
+            assert len(np.unique(weights[1][:16])) <= 16
+
+
 @pytest.mark.parametrize("recipe", [FP16, INT4, INT8, PALETTES[0]], ids=lambda recipe: recipe.name)
 def test_a_tied_head_is_the_embedding(recipe: Recipe, family: Any, tmp_path: Path) -> None:
     artifact = described(family("qwen3")[0]).compress(tmp_path / "model.mlpackage", recipe, [])

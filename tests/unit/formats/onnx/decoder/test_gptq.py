@@ -151,3 +151,16 @@ def test_a_calibrated_graph_is_nearer_to_the_original(folder_of: Callable[[str],
     gap = np.abs(plain.logits(ids) - true).mean()
     calibrated = write(folder, recipe("int4"), texts)
     assert np.abs(calibrated.logits(ids) - true).mean() < 0.9 * gap
+
+
+def test_values_of_tables() -> None:
+    random = np.random.default_rng(5)
+    matrix, x = random.normal(size=(32, 200)).astype(np.float32), inputs(200)
+    tables = np.sort(random.normal(size=(4, 16)), axis=1).astype(np.float16)
+    shares = gptq.feedback(gptq.covariance(x, gptq.STRETCH))
+    own = np.repeat(tables.astype(np.float32), 8, axis=0)
+    nearest = np.abs(matrix[..., None] - own[:, None]).argmin(axis=-1)
+    assert np.array_equal(gptq.indexed(matrix, tables, [share * 0 for share in shares]), nearest)
+    places = (nearest, gptq.indexed(matrix, tables, shares))
+    plain, made = (np.square(x @ (matrix - np.take_along_axis(own, chosen, axis=1)).T).sum() for chosen in places)
+    assert made < 0.7 * plain
