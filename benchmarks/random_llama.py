@@ -20,11 +20,12 @@ import numpy as np
 
 SHAPES = {
     "tiny": {"hidden_size": 256, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2},
+    "100m": {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "num_key_value_heads": 4},
     "1b": {"hidden_size": 2048, "num_hidden_layers": 22, "num_attention_heads": 32, "num_key_value_heads": 4},
     "7b": {"hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 32},
 }
-INNER = {"tiny": 704, "1b": 5632, "7b": 11008}
-CONTEXT = {"tiny": 512, "1b": 2048, "7b": 4096}
+INNER = {"tiny": 704, "100m": 2048, "1b": 5632, "7b": 11008}
+CONTEXT = {"tiny": 512, "100m": 2048, "1b": 2048, "7b": 4096}
 VOCABULARY = 32000
 SPECIAL = ("<unk>", "<s>", "</s>")
 DEVIATION = 0.02  # LLaMA's initializer_range

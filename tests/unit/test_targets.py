@@ -74,6 +74,12 @@ def test_a_folder_is_a_target_and_may_bring_recipes(tmp_path: Path) -> None:
     assert target.name == tmp_path.name
 
 
+def test_limits(tmp_path: Path) -> None:
+    assert (targets.load("iphone").file_limit, targets.load("mac").file_limit) == (1_000_000_000, None)
+    target = targets.load(board(tmp_path, "opset = 17", 'opset = 17\nstore_limit = "9 MB"\nfile_limit = "2 kB"'))
+    assert (target.store_limit, target.file_limit) == (9_000_000, 2_000)
+
+
 def test_a_folder_without_a_file(tmp_path: Path) -> None:
     with pytest.raises(TargetError, match=r"no target\.toml"):
         targets.load(str(tmp_path))
