@@ -13,6 +13,9 @@ from edgepack.runtime.types import Array
 _ROUNDS = 60
 _MOVES = 24
 _SETTLED = 1e-6  # relative change of the error, below which another round brings nothing
+_SIGN = np.uint16(0x8000)
+_BITS = np.arange(1 << 16, dtype=np.uint16)
+_VALUES = np.where(_BITS >= _SIGN, _BITS ^ _SIGN, ~_BITS).view(np.float16).astype(np.float64)  # by their keys
 
 
 def palette(rows: Array, bits: int, importance: Array | None = None) -> tuple[Array, Array]:
@@ -20,12 +23,21 @@ def palette(rows: Array, bits: int, importance: Array | None = None) -> tuple[Ar
 
     ``importance`` float32 [width] weighs the places of a row.
     """
-    values, places = np.unique(rows.astype(np.float16), return_inverse=True)
+    keys = _keys(rows)
     weights = None if importance is None else np.broadcast_to(importance, rows.shape).ravel()
-    counts = np.bincount(places.ravel(), weights, len(values)).astype(np.float64)
-    table = _clusters(values.astype(np.float64), np.maximum(counts, 1e-30), 1 << bits).astype(np.float16)
-    nearest = _nearest(values.astype(np.float64), table.astype(np.float64))
-    return table, nearest.astype(np.uint8)[places].reshape(rows.shape)
+    counts = np.bincount(keys, weights, 1 << 16)
+    there = np.flatnonzero(np.bincount(keys, minlength=1 << 16))
+    values = _VALUES[there]
+    table = _clusters(values, np.maximum(counts[there], 1e-30), 1 << bits).astype(np.float16)
+    nearest = np.zeros(1 << 16, np.uint8)
+    nearest[there] = _nearest(values, table.astype(np.float64))
+    return table, nearest[keys].reshape(rows.shape)
+
+
+def _keys(rows: Array) -> Array:
+    """Of each value, rounded to float16, a number that is the larger the larger the value, uint16 [rows * width]."""
+    stored = (rows.astype(np.float16) + np.float16(0)).ravel().view(np.uint16)  # there is no zero below zero
+    return np.where(stored >= _SIGN, ~stored, stored | _SIGN)
 
 
 class _Values:
