@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from edgepack.errors import ShapeNotAllowed
 from edgepack.records import TensorSpec
 from edgepack.runtime.types import Array
 
@@ -61,7 +62,7 @@ class Text:
         }
 
     def __call__(self, ids: Array, past: int, state: Any) -> Array:
-        """Logits, float32 [tokens, vocabulary], of ``ids`` [tokens]."""
+        """Logits, float32 [tokens, vocabulary], of ``ids`` [tokens]. Raises ShapeNotAllowed beyond the cache."""
         found = [
             np.asarray(
                 self._model(call.feeds, function=call.function, state=state)[LOGITS][0, : call.tokens], np.float32
@@ -83,6 +84,8 @@ class Text:
     def _padded(self, ids: Array, past: int) -> Call:
         """As many of ``ids`` as one call takes: the smallest that takes them all, else the largest; it ends in time."""
         fitting = [length for length, (_, slots) in self._fixed.items() if past + length <= slots]
+        if not fitting:
+            raise ShapeNotAllowed(f"more than {past} tokens", hint="build the model with a larger --context")
         length = min((length for length in fitting if length >= len(ids)), default=max(fitting))
         function, slots = self._fixed[length]
         tokens = min(length, len(ids))

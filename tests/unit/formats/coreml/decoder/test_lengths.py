@@ -117,6 +117,14 @@ def test_a_mask_hides_more(opened: Callable[..., Package]) -> None:
     assert np.abs(together - alone).max() <= _HALF * np.abs(alone).max()
 
 
+def test_beyond_the_last_slot(opened: Callable[..., Package]) -> None:
+    ids = np.concatenate([random(), random(4)], axis=1)[:, : _SLOTS + 1]
+    assert said(opened("llama"), ids[:, :_SLOTS]).shape == (1, _SLOTS, 160)
+    for name, recipe in (("llama", FIXED), ("gpt2", FIXED), ("llama", FP16)):
+        with pytest.raises(ShapeNotAllowed):
+            said(opened(name, recipe), ids)
+
+
 def test_what_the_functions_take(opened: Callable[..., Package], family: Any) -> None:
     package = opened("llama")
     assert package.functions == ("decode", "prefill")
@@ -167,6 +175,15 @@ def test_in_parts(name: str, family: Any, opened: Callable[..., Package], tmp_pa
     assert np.array_equal(said(chain, random(), 13, 14), said(opened(name), random(), 13, 14))
     logits = Session(artifact.path, 1)({"input_ids": random(), "logits_from": np.array([4])})["logits"]
     assert np.array_equal(logits, said(opened(name), random())[:, 4:])
+
+
+def test_the_same_twice(family: Any, tmp_path: Path) -> None:
+    folder = family("gemma2")[0]
+    model = replace(described(folder), most=tight(folder))
+    first, second = (model.compress(tmp_path / name / "model.mlpackage", FIXED, []).path for name in "ab")
+    files = [file.relative_to(first) for file in first.rglob("*") if file.is_file()]
+    assert len(files) > 3
+    assert all((first / file).read_bytes() == (second / file).read_bytes() for file in files)
 
 
 def test_a_token_at_a_time_is_what_there_must_be(family: Any, tmp_path: Path) -> None:

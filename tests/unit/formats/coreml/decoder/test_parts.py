@@ -146,6 +146,12 @@ def test_what_no_part_can_hold(wordy: Path, family: Any) -> None:
         deal(positions, FP16, CONTEXT, most)
 
 
+def test_little_memory(chains: Any) -> None:
+    whole = chains("llama")
+    streamed = Chain(whole.parts[0].path.parent, threads=1, held=1)
+    assert np.array_equal(steps(streamed, random(), zeros, 10), steps(whole, random(), zeros, 10))
+
+
 def test_a_folder_without_packages(tmp_path: Path) -> None:
     with pytest.raises(PackageError, match="holds no Core ML packages"):
         Chain(tmp_path)
