@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from coremltools.converters.mil.mil import Program
+
 from edgepack.coreml.chain import PART, SUFFIX
 from edgepack.formats.coreml.decoder import program, signature
 from edgepack.formats.coreml.decoder.emit import Emitter
 from edgepack.formats.coreml.decoder.parts import Part, deal
-from edgepack.formats.coreml.decoder.store import Store
+from edgepack.formats.coreml.decoder.store import Blob, Store
 from edgepack.formats.coreml.decoder.tally import Tally
 from edgepack.formats.coreml.decoder.weights import Var, Weights
 from edgepack.formats.coreml.decoder.writer import Writer
@@ -48,7 +50,8 @@ class Described:
         signature.check(recipe.lengths)
         parts = deal(checkpoint, recipe, signature.slots(self.context, recipe.lengths), self.most)
         ids = [feeds["input_ids"] for feeds in calibration]
-        calibrated = Calibration(self.reference, ids, recipe.block_size) if ids else None
+        width = recipe.block_size if recipe.scheme == "blocks" else 0  # of palettes it counts rows
+        calibrated = Calibration(self.reference, ids, width) if ids else None
         tally, operators = Tally(), Counter[str]()
         path = out if len(parts) == 1 else out.with_suffix(SUFFIX)
         for part in parts:
@@ -70,11 +73,11 @@ class Described:
             bytes=sum(file.stat().st_size for file in path.rglob("*") if file.is_file()),
         )
 
-    def _written(self, part: Part, writer: Writer) -> tuple[Any, dict[str, Any]]:
+    def _written(self, part: Part, writer: Writer) -> tuple[Program, dict[str, Blob]]:
         """The program of ``part``, and the blobs that its constants are."""
         checkpoint, lengths = self.reference.checkpoint, writer.recipe.lengths
         slots = signature.slots(self.context, lengths)
-        blobs: dict[str, Any] = {}
+        blobs: dict[str, Blob] = {}
 
         def emit(inputs: Mapping[str, Var]) -> Var:
             weights = Weights(writer, blobs)

@@ -81,13 +81,13 @@ def deal(checkpoint: Checkpoint, recipe: Recipe, slots: int, most: int | None) -
         )
     between = max(-(-(decoder.layers - first - last) // middle), 0)
     fixed[1:1] = [rooms.always] * between
-    return _dealt(decoder.layers, fixed, rooms.layer, most, least=1 if decoder.names.positions else 0)
+    return _dealt(decoder.layers, fixed, rooms.layer, least=1 if decoder.names.positions else 0)
 
 
-def _dealt(layers: int, fixed: list[int], layer: int, most: int, *, least: int) -> tuple[Part, ...]:
+def _dealt(layers: int, fixed: list[int], layer: int, *, least: int) -> tuple[Part, ...]:
     """One layer after the other to the part that is smallest so far; the first has ``least`` of them.
 
-    What is filled up thus fits: no part is given a layer that another one has place for beyond ``most``.
+    Where there is place for a layer at all, there is some in the smallest part.
     """
     counts = [0] * len(fixed)
     counts[0] = least
