@@ -9,10 +9,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
 
+import numpy as np
+
 from edgepack import comparison, fit, memory, plugins, reports
 from edgepack import targets as targets_
 from edgepack.data import DataSpec
-from edgepack.errors import CheckFailed, ProjectError, UsageError
+from edgepack.errors import CheckFailed, ConversionError, ProjectError, UsageError
 from edgepack.original import Original
 from edgepack.records import Accuracy, Artifact, Bundle, NotMeasured, Recipe, Source, Target, Timings
 from edgepack.runtime import machine, manifest, measurements
@@ -280,6 +282,12 @@ def _accuracy(
     where = machine.where(packed.threads, target.profile.isa, packed.runtime)
     floors = target.floors.of(source.task)
     agreed = comparison.agreement(original, packed, task, inputs.agreement, floors=floors, where=where)
+    wrong = np.any([np.isnan(values) for values in agreed.samples.values()], axis=0)
+    if wrong.any():
+        raise ConversionError(
+            f"{plan.name} computes NaN for {wrong.sum()} of {len(wrong)} inputs",
+            hint="another recipe may not: fp32 rounds nothing",
+        )
     if not inputs.rows or inputs.evaluation is None:
         unknown = Accuracy(metric=next(iter(task.METRICS)), packed=NotMeasured(reason="no [evaluation] data set"))
         return (*agreed.accuracy, unknown), agreed.samples

@@ -18,7 +18,6 @@ from edgepack.runtime import manifest, measurements
 from edgepack.runtime.manifest import Manifest
 from edgepack.units import size
 
-
 _PACKAGE = ".mlpackage"
 
 

@@ -23,7 +23,7 @@ from edgepack.formats.coreml.quiet import quiet
 from edgepack.runtime.types import Array
 
 _READERS = {("linear", "weight"), ("conv", "weight"), ("conv_transpose", "weight"), ("gather", "x"), ("matmul", "y")}
-LEAST = 1024  # values; a smaller weight is not worth its scales
+LEAST = 256  # values; a smaller constant is a bias or a norm, or not worth its scales
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,6 @@ from edgepack.formats.coreml.compression import LEAST
 from edgepack.formats.quantization.components import component
 from edgepack.records import Artifact, Component, Coverage, Skipped
 
-_SMALLEST = 256  # values; a smaller constant is a bias or a norm
 _BYTES = {mil.FLOAT16: 2, mil.FLOAT32: 4}
 
 
@@ -93,15 +92,12 @@ def _components(
 
 def _coverage(constants: list[_Constant], names: Mapping[str, str], stored: Mapping[str, Form]) -> Coverage:
     """Of all weights that are no vectors."""
-    matrices = [c for c in constants if c.parameters >= _SMALLEST and max(c.shape) < c.parameters]
+    matrices = [c for c in constants if c.parameters >= LEAST and max(c.shape) < c.parameters]
     left = [constant for constant in matrices if constant.name not in stored]
     return Coverage(
         compressed=sum(constant.parameters for constant in matrices) - sum(c.parameters for c in left),
         total=sum(constant.parameters for constant in matrices),
-        skipped=tuple(Skipped(tensor=names.get(c.name, c.name), reason=_reason(c)) for c in left),
+        skipped=tuple(
+            Skipped(tensor=names.get(c.name, c.name), reason=f"read by {' and '.join(c.readers)}") for c in left
+        ),
     )
-
-
-def _reason(constant: _Constant) -> str:
-    small = "small, and " if constant.parameters < LEAST else ""
-    return f"{small}read by {' and '.join(constant.readers)}"

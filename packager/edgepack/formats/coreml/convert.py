@@ -1,7 +1,7 @@
-"""From PyTorch to an ML Program: trace, convert, and say in the package what it is.
+"""From PyTorch to an ML Program: capture, convert, and say in the package what it is.
 
-Encoders and vision models are traced: for some of them (CLIP) what torch.export gives has operators that coremltools
-9.0 does not know.
+A model is traced, or exported where coremltools 9.0 cannot convert the trace: there are some that it converts from one
+alone (CLIP has operators that it does not know in an export, DINOv2 in a trace).
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from torch import nn
 from edgepack.coreml.padding import PADDING, Padding
 from edgepack.coreml.session import IMAGE
 from edgepack.errors import ConversionError
-from edgepack.formats.coreml import needs
+from edgepack.formats.coreml import bounded, needs
 from edgepack.formats.coreml.classifier import PROBABILITIES
 from edgepack.formats.coreml.package import save
 from edgepack.formats.coreml.quiet import quiet
-from edgepack.formats.coreml.wrapped import Text, wrapped
+from edgepack.formats.coreml.wrapped import Picture, Text, wrapped
 from edgepack.records import Source
 
 _TARGETS = {16: ct.target.iOS16, 17: ct.target.iOS17, 18: ct.target.iOS18}
@@ -53,30 +53,46 @@ def convert(
     made = (*names, PROBABILITIES) if problem else names
     with torch.inference_mode(), warnings.catch_warnings(), quiet():
         warnings.simplefilter("ignore")  # tracer and converter warn of every number; agreement is measured afterwards
-        traced = torch.jit.trace(traceable, traceable.example(), check_trace=False)
-        try:
-            model = ct.convert(
-                traced,
-                inputs=traceable.inputs(),
-                outputs=[ct.TensorType(name=name, dtype=np.float32) for name in made],
-                minimum_deployment_target=_TARGETS[opset],
-                compute_precision=ct.precision.FLOAT32 if bits == 32 else ct.precision.FLOAT16,
-                skip_model_load=True,
-            )
-        except Exception as error:  # coremltools raises whatever its passes meet
-            line = (str(error).splitlines() or [type(error).__name__])[0]
-            raise ConversionError(f"coremltools cannot convert {source.name}: {line}") from error
+        model, parameters = _converted(
+            traceable,
+            source.name,
+            inputs=traceable.inputs(),
+            outputs=[ct.TensorType(name=name, dtype=np.float32) for name in made],
+            minimum_deployment_target=_TARGETS[opset],
+            compute_precision=ct.precision.FLOAT32 if bits == 32 else ct.precision.FLOAT16,
+            pass_pipeline=ct.PassPipeline.DEFAULT if bits == 32 else bounded.pipeline(),
+            skip_model_load=True,
+        )
     _describe(model, source, task, processing, opset)
     if lengths and isinstance(traceable, Text):
         padding = Padding(lengths, processing["pad_id"], traceable.per_token())
         model.user_defined_metadata[PADDING] = padding.told()
     save(model, out)
-    return {_variable(name, bits): name.removeprefix("outputs.module.") for name, _ in traceable.named_parameters()}
+    rounded = "" if bits == 32 else "_to_fp16"
+    return {key + rounded: name.removeprefix("outputs.module.") for key, name in parameters.items()}
 
 
-def _variable(parameter: str, bits: int) -> str:
-    """What coremltools calls a parameter."""
-    return parameter.replace(".", "_") + ("_to_fp16" if bits == 16 else "")
+def _converted(traceable: Text | Picture, name: str, **options: Any) -> tuple[Any, dict[str, str]]:
+    """The model of coremltools, and its weights' names in PyTorch. Raises ConversionError, of the first way."""
+    failed: list[Exception] = []
+    for capture in (_traced, _exported):
+        try:
+            program, parameters = capture(traceable)
+            return ct.convert(program, **options), parameters
+        except Exception as error:  # torch and coremltools raise whatever their passes meet
+            failed.append(error)
+    line = (str(failed[0]).splitlines() or [type(failed[0]).__name__])[0]
+    raise ConversionError(f"coremltools cannot convert {name}: {line}") from failed[0]
+
+
+def _traced(traceable: Text | Picture) -> tuple[Any, dict[str, str]]:
+    names = {name.replace(".", "_"): name for name, _ in traceable.named_parameters()}
+    return torch.jit.trace(traceable, traceable.example(), check_trace=False), names
+
+
+def _exported(traceable: Text | Picture) -> tuple[Any, dict[str, str]]:
+    program = torch.export.export(traceable, traceable.example(), dynamic_shapes=traceable.sides(), strict=False)
+    return program.run_decompositions({}), dict(program.graph_signature.inputs_to_parameters)
 
 
 def _describe(model: Any, source: Source, task: ModuleType, processing: Mapping[str, Any], opset: int) -> None:

@@ -23,6 +23,7 @@ from edgepack.units import size
 
 _FLOATS = ("fp32", "fp16")
 _BLOCK = 32  # of the forms that a search may choose
+_SMALL = 1024  # values; a smaller weight gains nothing by less than 8 bits per channel
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,8 @@ class Compression:
         if bits > FINER:
             return None
         value = weight.value.astype(np.float32)
+        if value.size < _SMALL:
+            return per_channel(value)
         if bits == FINER:
             return self._best(name, value, self._eights(name, value))
         if recipe.scheme == "palette":
@@ -101,6 +104,8 @@ class Compression:
 
     def _options(self, weight: Weight) -> list[search.Option]:
         name, value = self.names.get(weight.name, weight.name), weight.value.astype(np.float32)
+        if value.size < _SMALL:
+            return [search.Option(per_channel(value), 0.0)]
         importance = self._importance(name, value)
         forms: list[Form] = [*self._eights(name, value), *(palettized(value, bits, 0, importance) for bits in (6, 4))]
         if self.newest:
@@ -111,4 +116,4 @@ class Compression:
         return [search.Option(form, worth * self._error(name, value, form.restored())) for form in forms]
 
 
-_ROOM = 256  # bytes that a weight takes beside its numbers: names, and where it begins
+_ROOM = 320  # bytes that a weight takes beside its numbers: names, and where it begins
