@@ -29,6 +29,10 @@ Array = np.ndarray[Any, Any]
 _FLOAT = 4  # bytes
 PRECISIONS = ("declared", "float32")
 _AGAIN = "copy or convert the package again"
+_INSTEAD = {
+    "neuralNetwork": 'convert with convert_to="mlprogram"',
+    "pipeline": "save the models of the pipeline one by one, and open each",
+}
 
 
 class Package:
@@ -55,11 +59,9 @@ class Package:
         message = proto.model(model)
         self.specification_version = int(message.specificationVersion)
         self.minimum_deployment = versions.system(self.specification_version)
-        if message.WhichOneof("Type") != "mlProgram":
-            raise NotAProgram(
-                f"{self.path.name} is a {message.WhichOneof('Type') or 'model without content'}, not an ML Program",
-                hint='convert with convert_to="mlprogram"',
-            )
+        kind = message.WhichOneof("Type") or "model without content"
+        if kind != "mlProgram":
+            raise NotAProgram(f"{self.path.name} is a {kind}, not an ML Program", hint=_INSTEAD.get(kind, ""))
         self._functions = read_program(message.mlProgram)
         self._interfaces, self.default_function = features.interfaces(message.description)
         self.metadata = _metadata(message.description, self._interfaces)
