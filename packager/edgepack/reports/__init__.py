@@ -34,6 +34,7 @@ def of_bundle(bundle: Bundle, samples: Mapping[str, Any]) -> str:
         "size": size(bundle.artifact.bytes),
         "parameters": f"{bundle.source.parameters:,}",
         "licence": bundle.source.licence or "not stated",
+        "needs": bundle.artifact.needs,
     }
     sections = [
         Section("Accuracy", accuracy_table(bundle.accuracy), _sample_plots(samples)),

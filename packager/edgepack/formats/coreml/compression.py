@@ -24,7 +24,7 @@ from edgepack.runtime.types import Array
 
 _READERS = {("linear", "weight"), ("conv", "weight"), ("conv_transpose", "weight"), ("gather", "x"), ("matmul", "y")}
 LEAST = 256  # values; a smaller constant is a bias or a norm, or not worth its scales
-_TABLE = 1024  # values of a table that is worth what its rows lose
+TABLE = 1024  # values of a table that is worth what its rows lose
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,6 @@ def _weight(op: Any) -> Weight | None:
         return None
     made = op.outputs[0]
     uses = {(user.op_type, name) for user in made.child_ops for name, var in user.inputs.items() if var is made}
-    if not uses or not uses <= _READERS or (value.size < _TABLE and any(kind == "gather" for kind, _ in uses)):
+    if not uses or not uses <= _READERS or (value.size < TABLE and any(kind == "gather" for kind, _ in uses)):
         return None
     return Weight(op.name, value.shape, tuple(sorted(kind for kind, _ in uses)), value)

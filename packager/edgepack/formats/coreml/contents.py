@@ -14,7 +14,7 @@ from coremltools.proto import MIL_pb2 as mil
 
 from edgepack.coreml import Package
 from edgepack.formats.coreml.compressed import Form
-from edgepack.formats.coreml.compression import LEAST
+from edgepack.formats.coreml.compression import LEAST, TABLE
 from edgepack.formats.quantization.components import component
 from edgepack.records import Artifact, Component, Coverage, Skipped
 
@@ -97,7 +97,11 @@ def _coverage(constants: list[_Constant], names: Mapping[str, str], stored: Mapp
     return Coverage(
         compressed=sum(constant.parameters for constant in matrices) - sum(c.parameters for c in left),
         total=sum(constant.parameters for constant in matrices),
-        skipped=tuple(
-            Skipped(tensor=names.get(c.name, c.name), reason=f"read by {' and '.join(c.readers)}") for c in left
-        ),
+        skipped=tuple(Skipped(tensor=names.get(c.name, c.name), reason=_reason(c)) for c in left),
     )
+
+
+def _reason(constant: _Constant) -> str:
+    if constant.readers == ("gather",) and constant.parameters < TABLE:
+        return "a small table"
+    return f"read by {' and '.join(constant.readers)}"
