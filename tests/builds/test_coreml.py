@@ -18,7 +18,7 @@ from edgepack import coreml, pipeline
 from edgepack.cli.app import app
 from edgepack.decoders import describe
 from edgepack.decoders.checkpoint import Checkpoint
-from edgepack.errors import DoesNotFit, UsageError
+from edgepack.errors import CheckFailed, DoesNotFit, UsageError
 from edgepack.original.decoder import Reference
 from edgepack.records import Bundle, NotMeasured
 from edgepack.runtime import golden, manifest, measurements
@@ -207,11 +207,47 @@ def test_wrong_lengths(build: Build, tiny: Callable[[str], Path]) -> None:
     assert done.exit_code != 0
 
 
-@pytest.mark.parametrize("recipe", ["palette6", "palette4", "int4"])
+# name -> (opset, operators that restore weights, the least mean cosine)
+RECIPES = {
+    "int8-blocks": (18, {"blockwise_shift_scale"}, 0.999),
+    "palette8": (16, {"lut_to_dense"}, 0.999),
+    "palette6": (16, {"lut_to_dense"}, 0.99),
+    "palette4": (18, {"lut_to_dense"}, 0.97),
+    "palette4-int8": (18, {"lut_to_dense", "blockwise_shift_scale"}, 0.97),
+    "palette3": (18, {"lut_to_dense"}, 0.9),
+    "palette2": (18, {"lut_to_dense"}, 0.5),
+    "int4": (18, {"blockwise_shift_scale"}, 0.97),
+    "sparse": (16, {"sparse_to_dense", "lut_to_dense"}, 0.5),
+    "sparse-int8": (18, {"sparse_to_dense", "lut_to_dense"}, 0.5),
+    "sparse-palette4": (18, {"sparse_to_dense", "lut_to_sparse", "lut_to_dense"}, 0.5),
+}
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
 def test_recipes(recipe: str, build: Build, tiny: Callable[[str], Path]) -> None:
+    opset, operators, least = RECIPES[recipe]
     made = build(tiny("text-embedding"), "iphone", recipes=(recipe,), allow_loss=True)[0]
-    assert made.artifact.opset == (16 if recipe == "palette6" else 18)
-    assert figures(made)["cosine_mean"] > 0.97
+    assert made.artifact.opset == opset
+    assert operators <= {name.removeprefix("constexpr_") for name in made.artifact.operators}
+    assert made.artifact.coverage.share == 1
+    assert figures(made)["cosine_mean"] > least
+
+
+def test_numbers_of_a_project(build: Build, tiny: Callable[[str], Path]) -> None:
+    numbers = {"palette4": {"sparsity": 0.25, "table_bits": 8, "block_size": 8, "finer": []}}
+    made = build(tiny("text-embedding"), "mac", recipes=("palette4",), overrides=numbers, allow_loss=True)[0]
+    assert {"constexpr_sparse_to_dense", "constexpr_lut_to_sparse", "constexpr_blockwise_shift_scale"} <= set(
+        made.artifact.operators
+    )
+    with pytest.raises(UsageError, match="no form for text-embedding: the scheme palette has"):
+        build(tiny("text-embedding"), "mac", recipes=("palette4",), overrides={"palette4": {"weight_bits": 5}})
+    with pytest.raises(UsageError, match="no ONNX runtime has sparse weights"):
+        build(tiny("text-embedding"), "rpi", recipes=("int8",), overrides={"int8": {"sparsity": 0.5}})
+
+
+def test_too_coarse(build: Build, tiny: Callable[[str], Path]) -> None:
+    with pytest.raises(CheckFailed, match=r"cosine_\w+ is 0\.\d+, and iphone asks for"):
+        build(tiny("text-embedding"), "iphone", recipes=("palette2",))
 
 
 def test_a_profile_that_is_too_old(build: Build, tiny: Callable[[str], Path]) -> None:

@@ -1,4 +1,4 @@
-"""All about one file format in one place: SUFFIX, LENGTHS, ``prepare``, ``opened``, ``forms``, ``needs``, ``tools``."""
+"""All about a file format in one place: SUFFIX, LENGTHS, ``prepare``, ``opened``, ``lacking``, ``needs``, ``tools``."""
 
 from __future__ import annotations
 

@@ -65,15 +65,14 @@ def takes(target: Target, task: ModuleType, recipes: Sequence[Recipe], *, strict
     """
     if any(recipe.lengths for recipe in recipes) and not _format(target).LENGTHS:
         raise UsageError(f"{target.name} takes texts of any length", hint="--lengths is for iphone and mac")
-    schemes = _format(target).forms(task)
-    fitting = [recipe for recipe in recipes if recipe.scheme in schemes]
-    missing = [recipe for recipe in recipes if recipe.scheme not in schemes]
+    lacking = {recipe.name: _format(target).lacking(task, recipe) for recipe in recipes}
+    missing = {name: what for name, what in lacking.items() if what}
     if missing and strict:
+        name, what = next(iter(missing.items()))
         raise UsageError(
-            f"the recipe {missing[0].name} has no form for {task.NAME}",
-            hint=f"recipes of the schemes {', '.join(schemes)} have one",
+            f"the recipe {name} has no form for {task.NAME}: {what}", hint="another recipe, or other numbers in it"
         )
-    return fitting
+    return [recipe for recipe in recipes if recipe.name not in missing]
 
 
 def suffix(target: Target) -> str:

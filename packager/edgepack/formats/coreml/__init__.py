@@ -14,6 +14,7 @@ from typing import Any
 from edgepack import plugins
 from edgepack.errors import UsageError
 from edgepack.formats import Prepared
+from edgepack.formats.coreml import asked
 from edgepack.original import Original
 from edgepack.records import Recipe, Target
 from edgepack.runtime.session import open_session
@@ -23,10 +24,7 @@ logging.getLogger("coremltools").setLevel(logging.CRITICAL)  # it warns of each 
 
 SUFFIX = ".mlpackage"
 LENGTHS = True  # a package can be made for some lengths of texts alone
-OLDEST, NEWEST = 16, 18  # opsets, called after the iOS that brought them; macOS 13 to 15 have the same
 _HELD = 1 << 29  # bytes of a language model's weights that may stay while it is compared
-_SCHEMES = ("fp32", "fp16", "channels", "blocks", "palette", "mixed")
-_WRITTEN = ("fp16", "channels", "blocks", "palette")  # the schemes that language models are written in
 
 
 def prepare(
@@ -52,16 +50,14 @@ def opset(target: Target, recipe: Recipe, *, states: bool = False) -> int:
 
     Raises UsageError where the profile's lacks it.
     """
-    newest = states or recipe.scheme == "blocks" or (recipe.scheme == "palette" and recipe.block_size)
-    newest = newest or len(recipe.lengths) > 1
-    needed = NEWEST if newest else target.opset
+    needed = asked.NEWEST if states else max(target.opset, asked.opset(recipe))
     chosen = target.profile.opset or needed
     if chosen < needed:
+        older = [other.name for other in target.recipes.values() if asked.opset(other) <= chosen]
         raise UsageError(
             f"{'language models need' if states else f'the recipe {recipe.name} needs'} iOS {needed} "
             f"(macOS {needed - 3}); the profile {target.profile.name} is for older ones",
-            hint=f"--target {target.name}"
-            + ("" if states else ", or a recipe in 8 bits, or palettes of whole weights"),
+            hint=f"--target {target.name}" + ("" if states else f", or one of the recipes {', '.join(older)}"),
         )
     return chosen
 
@@ -79,9 +75,9 @@ def opened(original: Original, path: Path, threads: int) -> Runs:
     return runs
 
 
-def forms(task: ModuleType) -> tuple[str, ...]:
-    """The recipes' schemes that models of ``task`` can be compressed by."""
-    return _SCHEMES if task.AUTO else _WRITTEN
+def lacking(task: ModuleType, recipe: Recipe) -> str:
+    """What ``recipe`` asks for that models of ``task`` cannot be given, in a clause; "" where nothing is."""
+    return asked.lacking(recipe, written=not task.AUTO)
 
 
 def tools(original: Original) -> dict[str, str]:

@@ -10,12 +10,8 @@ from typing import Protocol
 
 import numpy as np
 
-from edgepack.formats.coreml.palettes import palette
-from edgepack.formats.quantization.gptq import STRETCH, feedback, rounded
-from edgepack.formats.quantization.rounding import blocks
 from edgepack.runtime.types import Array
 
-_TINY = 1e-12
 _HALF = 2  # bytes
 
 
@@ -24,10 +20,42 @@ class Form(Protocol):
 
     @property
     def bytes(self) -> int:
-        """As stored, scales or tables included."""
+        """As stored, scales, tables and masks included."""
 
     def restored(self) -> Array:
-        """float32, the shape of the original weight."""
+        """float32 of what float16 holds, the shape of the original weight."""
+
+
+class Whole(Form, Protocol):
+    """A form that has a value for every place; in a sparse one, those that are left out are not stored."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the weight."""
+
+    def stored(self, places: int) -> int:
+        """Bytes, where so many of the values are stored."""
+
+
+@dataclass(frozen=True)
+class Floats:
+    """float16 as it is."""
+
+    values: Array  # float16 [rows, width]
+    shape: tuple[int, ...]
+
+    @property
+    def bytes(self) -> int:
+        """Form.bytes."""
+        return self.stored(self.values.size)
+
+    def stored(self, places: int) -> int:
+        """Whole.stored."""
+        return places * _HALF
+
+    def restored(self) -> Array:
+        """Form.restored."""
+        return self.values.astype(np.float32).reshape(self.shape)
 
 
 @dataclass(frozen=True)
@@ -37,119 +65,82 @@ class Affine:
     values: Array  # int8 [rows, width]
     scale: Array  # float16 [rows, blocks]
     bits: int
-    shape: tuple[int, ...]  # of the weight
+    shape: tuple[int, ...]
 
     @property
     def bytes(self) -> int:
         """Form.bytes."""
-        return -(-self.values.size * self.bits // 8) + self.scale.size * _HALF
+        return self.stored(self.values.size)
+
+    def stored(self, places: int) -> int:
+        """Whole.stored."""
+        return -(-places * self.bits // 8) + self.scale.size * _HALF
 
     def restored(self) -> Array:
         """Form.restored."""
         rows, count = self.scale.shape
         scaled = self.values.reshape(rows, count, -1) * self.scale.astype(np.float32)[..., None]
-        return np.asarray(scaled, np.float32).reshape(self.shape)
+        return _halves(scaled).reshape(self.shape)
 
 
 @dataclass(frozen=True)
 class Palette:
-    """Indices into tables of float16 values: one table for each of ``len(tables)`` groups of rows."""
+    """Indices into tables of values: one table for each of ``len(tables)`` groups of rows.
+
+    Tables are float16, or int8 with a float16 ``scale`` for each.
+    """
 
     indices: Array  # uint8 [rows, width]
-    tables: Array  # float16 [groups, 2 ** bits]
+    tables: Array  # float16 or int8 [groups, 2 ** bits]
     bits: int
     shape: tuple[int, ...]
+    scale: Array | None = None  # [groups]
 
     @property
     def bytes(self) -> int:
         """Form.bytes."""
-        return -(-self.indices.size * self.bits // 8) + self.tables.size * _HALF
+        return self.stored(self.indices.size)
+
+    def stored(self, places: int) -> int:
+        """Whole.stored."""
+        scales = 0 if self.scale is None else self.scale.size * _HALF
+        return -(-places * self.bits // 8) + self.tables.nbytes + scales
+
+    def values(self) -> Array:
+        """The tables as they are restored, float32 [groups, 2 ** bits]."""
+        values = self.tables.astype(np.float32)
+        return values if self.scale is None else _halves(values * self.scale.astype(np.float32)[:, None])
 
     def restored(self) -> Array:
         """Form.restored."""
-        groups = self.indices.reshape(len(self.tables), -1)
-        found = np.take_along_axis(self.tables.astype(np.float32), groups.astype(np.int64), axis=1)
-        return found.reshape(self.shape)
+        values = self.values()
+        groups = self.indices.reshape(len(values), -1)
+        return np.take_along_axis(values, groups.astype(np.int64), axis=1).reshape(self.shape)
 
 
 @dataclass(frozen=True)
 class Sparse:
-    """The largest values as float16, and a bit for each place that says whether one is there."""
+    """Those values of ``whole`` that ``mask`` keeps, and a bit for each place that says whether one is there."""
 
     mask: Array  # bool [rows, width]
-    values: Array  # float16, those that are there
-    shape: tuple[int, ...]
+    whole: Whole
 
     @property
     def bytes(self) -> int:
         """Form.bytes."""
-        return -(-self.mask.size // 8) + self.values.size * _HALF
+        return -(-self.mask.size // 8) + self.whole.stored(int(np.count_nonzero(self.mask)))
 
     def restored(self) -> Array:
         """Form.restored."""
-        found = np.zeros(self.mask.shape, np.float32)
-        found[self.mask] = self.values
-        return found.reshape(self.shape)
-
-
-def per_channel(weight: Array) -> Affine:
-    """int8, symmetric, one scale per row."""
-    rows = weight.reshape(len(weight), -1).astype(np.float32)
-    scale = np.maximum(np.abs(rows).max(axis=1, keepdims=True) / 127, _TINY).astype(np.float16)
-    scale = np.maximum(scale, np.finfo(np.float16).smallest_subnormal)
-    values = np.clip(np.rint(rows / scale.astype(np.float32)), -127, 127).astype(np.int8)
-    return Affine(values, scale, 8, weight.shape)
-
-
-def blockwise(weight: Array, bits: int, size: int, importance: Array | None = None) -> Affine:
-    """``bits`` (4 or 8) in blocks along the row: of ``size``, or of the divisor of the width that is nearest below.
-
-    ``importance`` float32 [width]: the mean square of what meets each place of a row.
-    """
-    rows = weight.reshape(len(weight), -1).astype(np.float32)
-    size = divisor(rows.shape[1], size)
-    made = blocks(rows, bits, size, importance)
-    scale = made.scale.astype(np.float16)
-    values = made.values.astype(np.int16).reshape(rows.shape) - (1 << (bits - 1))
-    return Affine(values.astype(np.int8), scale, bits, weight.shape)
-
-
-def compensated(weight: Array, bits: int, size: int, moments: Array) -> Affine:
-    """As ``blockwise``, each error made up for by what comes after it in its stretch of inputs (GPTQ).
-
-    ``moments`` float32 [stretches, 128, 128] of what enters the layer.
-    """
-    rows = weight.reshape(len(weight), -1).astype(np.float32)
-    size = divisor(rows.shape[1], size)
-    if STRETCH % size:
-        return blockwise(weight, bits, size, np.diagonal(moments, axis1=1, axis2=2).ravel()[: rows.shape[1]])
-    made = rounded(rows, bits, size, feedback(moments))
-    values = made.values.astype(np.int16).reshape(rows.shape) - (1 << (bits - 1))
-    return Affine(values.astype(np.int8), made.scale.astype(np.float16), bits, weight.shape)
-
-
-def palettized(weight: Array, bits: int, group: int = 0, importance: Array | None = None) -> Palette:
-    """``2 ** bits`` values for each ``group`` rows (0: for all; the last of a count that divides the rows)."""
-    rows = weight.reshape(len(weight), -1).astype(np.float32)
-    size = divisor(len(rows), group) if group else len(rows)
-    tables, indices = zip(
-        *(palette(rows[start : start + size], bits, importance) for start in range(0, len(rows), size)), strict=True
-    )
-    return Palette(np.concatenate(indices), np.stack(tables), bits, weight.shape)
-
-
-def pruned(weight: Array, share: float) -> Sparse:
-    """All but the ``share`` (0..1) of smallest magnitude."""
-    rows = weight.reshape(len(weight), -1)
-    keep = rows.size - int(rows.size * share)
-    order = np.argsort(-np.abs(rows).ravel(), kind="stable")[:keep]
-    mask = np.zeros(rows.size, bool)
-    mask[order] = True
-    mask = mask.reshape(rows.shape)
-    return Sparse(mask, rows[mask].astype(np.float16), weight.shape)
+        whole = self.whole.restored()
+        return np.where(self.mask.reshape(whole.shape), whole, np.float32(0))
 
 
 def divisor(width: int, size: int) -> int:
     """The largest divisor of ``width`` that is at most ``size``, where it is half of it at least; else the width."""
     found = max(part for part in range(1, min(size, width) + 1) if width % part == 0)
     return found if 2 * found >= min(size, width) else width
+
+
+def _halves(values: Array) -> Array:
+    return values.astype(np.float16).astype(np.float32)

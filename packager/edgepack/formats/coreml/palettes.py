@@ -12,6 +12,8 @@ from edgepack.runtime.types import Array
 
 _ROUNDS = 60
 _MOVES = 24
+_TOPS = range(127, 95, -1)  # steps
+_SUBNORMAL = float(np.finfo(np.float16).smallest_subnormal)
 _SETTLED = 1e-6  # relative change of the error, below which another round brings nothing
 _SIGN = np.uint16(0x8000)
 _BITS = np.arange(1 << 16, dtype=np.uint16)
@@ -21,17 +23,51 @@ _VALUES = np.where(_BITS >= _SIGN, _BITS ^ _SIGN, ~_BITS).view(np.float16).astyp
 def palette(rows: Array, bits: int, importance: Array | None = None) -> tuple[Array, Array]:
     """The table, float16 [2 ** bits] in ascending order, and each weight's index into it, uint8 [rows, width].
 
-    ``importance`` float32 [width] weighs the places of a row.
+    ``importance`` float32 [width] or [rows, width] weighs the places of a row; what has none is not looked at.
     """
+    keys, there, counts = _histogram(rows, importance)
+    table = _clusters(_VALUES[there], counts, 1 << bits).astype(np.float16)
+    return table, _indices(keys, there, table.astype(np.float64)).reshape(rows.shape)
+
+
+def integers(rows: Array, bits: int, importance: Array | None = None) -> tuple[Array, np.float16, Array]:
+    """As ``palette``, the table of int8 with a scale: (table, scale, indices).
+
+    Several scales are tried: the largest value is one of ``_TOPS`` steps. For each, the means of what is nearest to
+    each value are rounded to whole steps once more, which moves values that rounding brought too near to each other.
+    """
+    keys, there, counts = _histogram(rows, importance)
+    known = _Values(_VALUES[there], counts)
+    centres = _clusters(known.values, counts, 1 << bits)
+    best, least = (np.zeros(len(centres)), np.float16(1)), np.inf
+    for top in _TOPS:
+        scale = np.float16(max(np.abs(centres).max() / top, _SUBNORMAL))
+        steps = _steps(centres, scale)
+        steps = _steps(known.clusters(steps * float(scale))[1], scale)
+        error = known.error(steps * float(scale))
+        if error < least:
+            best, least = (steps, scale), error
+    table, scale = best
+    return table.astype(np.int8), scale, _indices(keys, there, table * float(scale)).reshape(rows.shape)
+
+
+def _steps(centres: Array, scale: np.float16) -> Array:
+    return np.clip(np.rint(centres / float(scale)), -127, 127)
+
+
+def _histogram(rows: Array, importance: Array | None) -> tuple[Array, Array, Array]:
+    """The keys of ``rows``, ascending those that count, and their importance summed up."""
     keys = _keys(rows)
     weights = None if importance is None else np.broadcast_to(importance, rows.shape).ravel()
-    counts = np.bincount(keys, weights, 1 << 16)
-    there = np.flatnonzero(np.bincount(keys, minlength=1 << 16))
-    values = _VALUES[there]
-    table = _clusters(values, np.maximum(counts[there], 1e-30), 1 << bits).astype(np.float16)
+    counts = np.bincount(keys, weights, 1 << 16).astype(np.float64)
+    there = np.flatnonzero(counts)
+    return keys, there, counts[there]
+
+
+def _indices(keys: Array, there: Array, table: Array) -> Array:
     nearest = np.zeros(1 << 16, np.uint8)
-    nearest[there] = _nearest(values, table.astype(np.float64))
-    return table, nearest[keys].reshape(rows.shape)
+    nearest[there] = np.searchsorted((table[1:] + table[:-1]) / 2, _VALUES[there])
+    return nearest[keys]
 
 
 def _keys(rows: Array) -> Array:
@@ -55,15 +91,20 @@ class _Values:
         means = np.where(mass > 0, total / np.where(mass > 0, mass, 1), centres)
         return mass, means, np.maximum(square - means * total, 0)
 
+    def error(self, centres: Array) -> float:
+        """The squared error, each value at the nearest of ascending ``centres``."""
+        mass, means, errors = self.clusters(centres)
+        return float((errors + mass * (means - centres) ** 2).sum())
+
 
 def _clusters(values: Array, counts: Array, size: int) -> Array:
-    """Centres [size] of ``values``; more centres than values repeat the last.
+    """Centres [size] of ``values``; more centres than values repeat the last (without any, zero).
 
     Lloyd's iteration, and in between a few centres are moved: from where two can be one at little cost to where one
     should be two.
     """
     if len(values) <= size:
-        return np.concatenate([values, np.full(size - len(values), values[-1])])
+        return np.concatenate([values, np.full(size - len(values), values[-1] if len(values) else 0.0)])
     known = _Values(values, counts)
     centres = _settled(known, _start(values, counts, size))
     for _ in range(_MOVES):
@@ -104,10 +145,6 @@ def _start(values: Array, counts: Array, size: int) -> Array:
     density = np.histogram(values, edges, weights=counts)[0]
     reached = np.concatenate([[0], np.cumsum(np.cbrt(density) + 1e-12)])
     return np.interp((np.arange(size) + 0.5) / size * reached[-1], reached, edges)
-
-
-def _nearest(values: Array, table: Array) -> Array:
-    return np.searchsorted((table[1:] + table[:-1]) / 2, values)
 
 
 def _sums(values: Array) -> Array:

@@ -10,15 +10,15 @@ from pathlib import Path
 import numpy as np
 
 from edgepack.errors import DoesNotFit
-from edgepack.formats.coreml import search
-from edgepack.formats.coreml.compressed import Form, blockwise, compensated, palettized, per_channel
+from edgepack.formats.coreml import making, search
+from edgepack.formats.coreml.compressed import Form, Sparse, Whole
 from edgepack.formats.coreml.compression import Weight, weights
 from edgepack.formats.coreml.compression import compress as rewritten
+from edgepack.formats.coreml.given import Given
 from edgepack.formats.coreml.package import save
 from edgepack.formats.coreml.study import Study, reference
 from edgepack.formats.quantization.components import component
 from edgepack.records import FINER, Recipe
-from edgepack.runtime.types import Array
 from edgepack.units import size
 
 _FLOATS = ("fp32", "fp16")
@@ -57,43 +57,41 @@ class Compression:
         return stored
 
     def _form(self, weight: Weight) -> Form | None:
-        """As the recipe says; what it keeps finer has 8 bits."""
-        recipe, name = self.recipe, self.names.get(weight.name, weight.name)
+        """As the recipe says; what it keeps finer has 8 bits, and all of its values."""
+        recipe, given = self.recipe, self._given(weight)
         bits = recipe.embedding_bits if weight.table else recipe.weight_bits
-        bits = max(bits, FINER) if component(name) in recipe.finer else bits
-        if bits > FINER:
+        if recipe.scheme != "sparse" and bits > FINER:
             return None
-        value = weight.value.astype(np.float32)
-        if value.size < _SMALL:
-            return per_channel(value)
-        if bits == FINER:
-            return self._best(name, value, self._eights(name, value))
+        if given.value.size < _SMALL:
+            return making.per_channel(given.value)
+        if component(given.name) in recipe.finer:
+            return given.best(given.eights())
+        if not recipe.sparsity:
+            return self._whole(given, bits)
+        mask = given.kept(recipe.sparsity)
+        return Sparse(mask, self._whole(given.pruned(mask), bits))
+
+    def _whole(self, given: Given, bits: int) -> Whole:
+        recipe = self.recipe
+        if recipe.scheme == "sparse":
+            return given.floats()
+        if recipe.scheme == "channels":
+            return given.best(given.eights())
         if recipe.scheme == "palette":
-            return palettized(value, bits, recipe.block_size, self._importance(name, value))
-        return self._blocks(name, value, bits, recipe.block_size)
+            return given.palette(bits, recipe.block_size, integers=recipe.table_bits == FINER)
+        return given.blocks(bits, recipe.block_size)
 
-    def _eights(self, name: str, value: Array) -> list[Form]:
-        return [per_channel(value), palettized(value, FINER, 0, self._importance(name, value))]
-
-    def _blocks(self, name: str, value: Array, bits: int, size: int) -> Form:
-        moments = self.study.moments.get(name)
-        return blockwise(value, bits, size) if moments is None else compensated(value, bits, size, moments)
-
-    def _importance(self, name: str, value: Array) -> Array | None:
-        return self.study.importance(name, value.size // len(value))
-
-    def _error(self, name: str, value: Array, restored: Array) -> float:
-        return self.study.error(name, (restored - value).reshape(len(value), -1))
-
-    def _best(self, name: str, value: Array, forms: list[Form]) -> Form:
-        return min(forms, key=lambda form: self._error(name, value, form.restored()))
+    def _given(self, weight: Weight) -> Given:
+        name, value = self.names.get(weight.name, weight.name), weight.value.astype(np.float32)
+        return Given(name, value, self.study)
 
     def _searched(self) -> Callable[[Weight], Form | None]:
         found = weights(self.package)
         options = {weight.name: self._options(weight) for weight in found}
         fixed = sum(file.stat().st_size for file in self.package.rglob("*") if file.is_file())
         fixed -= sum(weight.value.nbytes for weight in found)
-        chosen = search.choose(options, self.recipe.max_bytes - fixed - len(found) * _ROOM)
+        fixed += sum(_ROOM + (0 if self.newest else len(weight.value)) for weight in found)
+        chosen = search.choose(options, self.recipe.max_bytes - fixed)
         if chosen is None:
             least = fixed + sum(min(option.form.bytes for option in some) for some in options.values())
             raise DoesNotFit(
@@ -103,17 +101,16 @@ class Compression:
         return lambda weight: chosen.get(weight.name)
 
     def _options(self, weight: Weight) -> list[search.Option]:
-        name, value = self.names.get(weight.name, weight.name), weight.value.astype(np.float32)
-        if value.size < _SMALL:
-            return [search.Option(per_channel(value), 0.0)]
-        importance = self._importance(name, value)
-        forms: list[Form] = [*self._eights(name, value), *(palettized(value, bits, 0, importance) for bits in (6, 4))]
+        given = self._given(weight)
+        if given.value.size < _SMALL:
+            return [search.Option(making.per_channel(given.value), 0.0)]
+        forms: list[Form] = [*given.eights(), *(given.palette(bits) for bits in (6, 4))]
         if self.newest:
-            forms += [palettized(value, 3, 0, importance), blockwise(value, FINER, _BLOCK)]
-            forms += [self._blocks(name, value, 4, _BLOCK)]
-        coarse = self._error(name, value, reference(value))
-        worth = self.study.losses.get(name, 1.0) / max(coarse, 1e-30)
-        return [search.Option(form, worth * self._error(name, value, form.restored())) for form in forms]
+            forms += [given.palette(3), *(given.blocks(bits, _BLOCK) for bits in (FINER, 4))]
+        coarse = given.error(reference(given.value))
+        worth = self.study.losses.get(given.name, 1.0) / max(coarse, 1e-30)
+        return [search.Option(form, worth * given.error(form.restored())) for form in forms]
 
 
-_ROOM = 320  # bytes that a weight takes beside its numbers: names, and where it begins
+# bytes that a weight takes beside its numbers: names, and where it begins; in iOS 16 zero points of its rows too
+_ROOM = 320

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from edgepack.formats.coreml.compressed import palettized
+from edgepack.formats.coreml.making import palettized
 from edgepack.formats.quantization.gptq import STRETCH, covariance
 from edgepack.runtime.types import Array, Feeds
 

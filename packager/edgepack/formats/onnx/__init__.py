@@ -18,6 +18,7 @@ from edgepack.runtime.types import Feeds, Runs
 
 SUFFIX = ".onnx"
 LENGTHS = False  # graphs take texts of any length
+_HALF = 16  # bits
 _WRITTEN = ("fp32", "fp16", "blocks")  # the schemes that language models are written in
 
 
@@ -45,10 +46,12 @@ def opened(original: Original, path: Path, threads: int) -> Runs:
     return runs
 
 
-def forms(task: ModuleType) -> tuple[str, ...]:
-    """The recipes' schemes that models of ``task`` can be compressed by."""
-    known = tuple(plugins.names("formats.onnx.schemes"))
-    return known if task.AUTO else tuple(name for name in known if name in _WRITTEN)
+def lacking(task: ModuleType, recipe: Recipe) -> str:
+    """What ``recipe`` asks for that models of ``task`` cannot be given, in a clause; "" where nothing is."""
+    known = [name for name in plugins.names("formats.onnx.schemes") if task.AUTO or name in _WRITTEN]
+    if recipe.scheme not in known:
+        return f"{'there are' if task.AUTO else 'language models have'} the schemes {', '.join(known)}"
+    return "no ONNX runtime has sparse weights or palettes" if recipe.sparsity or recipe.table_bits != _HALF else ""
 
 
 def tools(original: Original) -> dict[str, str]:

@@ -6,7 +6,7 @@ The error is weighed by how the inputs of a layer vary together on calibration t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -100,26 +100,56 @@ def rounded(matrix: Array, bits: int, size: int, shares: Sequence[Array]) -> Blo
     return Blocks(np.ascontiguousarray(inputs), np.ascontiguousarray(scales.reshape(-1, rows)[:count].T), bits, k)
 
 
-def indexed(matrix: Array, tables: Array, shares: Sequence[Array]) -> Array:
+def indexed(matrix: Array, tables: Array, shares: Sequence[Array], mask: Array | None = None) -> Array:
     """Where each weight of ``matrix`` [rows, k] lies in its row's table, uint8 [rows, k], for the inputs' ``feedback``.
 
-    ``tables`` [groups, values], ascending, serve rows / groups rows each.
+    ``tables`` [groups, values], ascending, serve rows / groups rows each. What ``mask`` [rows, k] drops counts as zero.
+    """
+    rows, k = matrix.shape
+    stretches, later, _ = shares[0].shape
+    own = np.repeat(tables.astype(np.float32), rows // len(tables), axis=0)  # [rows, values]
+    edges = np.ascontiguousarray((own[:, 1:] + own[:, :-1]).T / 2)
+    found = np.zeros((stretches, later + _AT_ONCE, rows), np.uint8)
+
+    def settle(group: Array, start: int) -> Array:
+        places = found[:, start : start + _AT_ONCE]
+        for edge in edges:
+            places += group > edge
+        return own[np.arange(rows), places]
+
+    _followed(matrix, shares, settle, mask)
+    return np.ascontiguousarray(found.reshape(-1, rows)[:k].T)
+
+
+def pruned(matrix: Array, mask: Array, shares: Sequence[Array]) -> Array:
+    """``matrix`` [rows, k], zero where ``mask`` drops a weight, the later ones making up for it by ``feedback``.
+
+    SparseGPT (Frantar & Alistarh 2023), for a mask that is known before.
+    """
+    return _followed(matrix, shares, lambda group, _: group, mask)
+
+
+def _followed(
+    matrix: Array, shares: Sequence[Array], settle: Callable[[Array, int], Array], mask: Array | None
+) -> Array:
+    """What ``settle`` makes of ``matrix``, float32 [rows, k], each error fed back.
+
+    ``settle`` is given inputs [stretches, _AT_ONCE, rows] and where they begin; what ``mask`` drops becomes zero.
     """
     rows, k = matrix.shape
     stretches, later, _ = shares[0].shape
     wide = later + _AT_ONCE
     left = _turned(matrix, stretches * wide).reshape(stretches, wide, rows)
-    own = np.repeat(tables.astype(np.float32), rows // len(tables), axis=0)  # [rows, values]
-    edges = np.ascontiguousarray((own[:, 1:] + own[:, :-1]).T / 2)
-    found = np.zeros((stretches, wide, rows), np.uint8)
+    kept = None if mask is None else _turned(mask, stretches * wide).reshape(left.shape)
     for start in range(0, wide, _AT_ONCE):
         stop = start + _AT_ONCE
-        group, rest, places = left[:, start:stop], left[:, stop:], found[:, start:stop]
-        for edge in edges:
-            places += group > edge
+        group, rest = left[:, start:stop], left[:, stop:]
+        made = settle(group, start)
+        made = made if kept is None else made * kept[:, start:stop]
         if stop < wide:
-            rest -= shares[start // _AT_ONCE] @ (group - own[np.arange(rows), places])
-    return np.ascontiguousarray(found.reshape(-1, rows)[:k].T)
+            rest -= shares[start // _AT_ONCE] @ (group - made)
+        left[:, start:stop] = made
+    return np.ascontiguousarray(left.reshape(-1, rows)[:k].T)
 
 
 def _turned(matrix: Array, wide: int) -> Array:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgepack.formats.coreml import compressed as forms
+from edgepack.formats.coreml import making as forms
 from edgepack.formats.coreml import palettes, search
-from edgepack.formats.coreml.compressed import Form
+from edgepack.formats.coreml.compressed import Affine, Floats, Form, Sparse
 from edgepack.formats.quantization.gptq import covariance
 
 RANDOM = np.random.default_rng(5)
@@ -101,20 +101,92 @@ def test_what_is_important_is_nearer() -> None:
     assert (np.diff(table.astype(np.float32)) >= 0).all()
 
 
+@pytest.mark.parametrize(("asked", "taken"), [(32, 18), (20, 18), (9, 9), (8, 9), (0, 72), (72, 72)])
+def test_blocks_of_a_kernel_are_whole_channels(asked: int, taken: int) -> None:
+    assert forms.block((16, 8, 3, 3), asked) == taken
+    assert forms.blockwise(weight(16, 8, 3, 3), 8, asked).scale.shape == (16, 72 // taken)
+
+
+@pytest.mark.parametrize("group", [0, 8])
+@pytest.mark.parametrize("bits", [2, 4, 6])
+def test_tables_of_integers(bits: int, group: int) -> None:
+    whole = weight(24, 80)
+    made, plain = forms.palettized_integers(whole, bits, group), forms.palettized(whole, bits, group)
+    tables = 24 // group if group else 1
+    assert made.tables.dtype == np.int8
+    assert made.bytes == 24 * 80 * bits // 8 + tables * (2**bits + 2)
+    step = np.abs(whole).max() / 96  # the coarsest that is tried; rounding to it adds a twelfth of its square
+    assert noise(made, whole) < noise(plain, whole) + step**2 / 12
+
+
+def test_integers_are_not_the_rounded_floats() -> None:
+    """Values that rounding would move far are held by a scale that suits them."""
+    whole = np.repeat(np.array([[-1.0, -0.31, 0.007, 0.996]], np.float32), 8, axis=0) + weight(8, 4) * 1e-3
+    table, scale, indices = palettes.integers(whole, 2)
+    plain, places = palettes.palette(whole, 2)
+    step = np.abs(plain.astype(np.float32)).max() / 127
+    rounded = np.rint(plain.astype(np.float32) / step) * step
+    error = np.square(table[indices] * np.float32(scale) - whole).sum()
+    assert error < np.square(rounded[places] - whole).sum()
+
+
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.9])
 def test_pruned(share: float) -> None:
     whole = weight(32, 50)
-    made = forms.pruned(whole, share)
+    mask = forms.kept(whole, share, None)
+    made = Sparse(mask, Floats(whole.astype(np.float16), whole.shape))
     restored = made.restored()
     assert (restored == 0).sum() == int(1600 * share)
     assert np.abs(restored[restored != 0]).min() >= np.abs(whole[restored == 0]).max(initial=0) * 0.999
-    assert made.bytes == 200 + 2 * made.values.size
+    assert made.bytes == 200 + 2 * int(mask.sum())
+
+
+def test_a_quiet_input_is_left_out_first() -> None:
+    importance = np.ones(50, np.float32)
+    importance[:25] = 1e-6
+    assert not forms.kept(weight(32, 50), 0.5, importance)[:, :25].any()
+
+
+def test_what_is_left_makes_up_for_what_is_dropped() -> None:
+    whole = weight(64, 200)
+    causes = RANDOM.normal(size=(2000, 20)) @ RANDOM.normal(size=(20, 200))
+    x = (causes + RANDOM.normal(size=causes.shape)).astype(np.float32)
+    moments, mask = covariance(x[:1000], 128), forms.kept(whole, 0.5, None)
+
+    def loss(found: np.ndarray) -> float:
+        return float((((found - whole) @ x[1000:].T) ** 2).mean())
+
+    made = forms.pruned(whole, mask, moments)
+    assert ((made != 0) <= mask).all()
+    assert loss(made) < 0.6 * loss(forms.pruned(whole, mask, None))
+    palette = forms.palettized(made, 3, importance=mask)
+    before, after = (Sparse(mask, form) for form in (palette, forms.fed_back(palette, made, moments, mask)))
+    assert loss(after.restored()) < loss(before.restored())
+
+
+@pytest.mark.parametrize("group", [0, 16])
+def test_indices_make_up_for_each_other(group: int) -> None:
+    whole = weight(64, 200)
+    causes = RANDOM.normal(size=(2000, 40)) @ RANDOM.normal(size=(40, 200))
+    x = (causes + RANDOM.normal(size=causes.shape)).astype(np.float32)
+    nearest = forms.palettized(whole, 3, group)
+    made = forms.fed_back(nearest, whole, covariance(x[:1000], 128))
+    losses = [float((((form.restored() - whole) @ x[1000:].T) ** 2).mean()) for form in (made, nearest)]
+    assert losses[0] < 0.8 * losses[1]
+
+
+def test_a_palette_of_what_is_left() -> None:
+    """What is dropped takes no place in the table."""
+    whole = np.array([[0.5, -0.25, 0.0, 0.5], [2.0, 0.01, 2.0, -3.0]], np.float32)
+    mask = forms.kept(whole, 0.25, None)
+    made = Sparse(mask, forms.palettized(whole, 2, importance=mask))
+    assert (made.restored() == np.where(mask, whole, 0)).all()
 
 
 def options(*entries: tuple[int, float]) -> list[search.Option]:
     """(rows of 8 bits, loss): forms of a known size."""
     return [
-        search.Option(forms.Affine(np.zeros((n, 1), np.int8), np.zeros((0, 1), np.float16), 8, (n, 1)), loss)
+        search.Option(Affine(np.zeros((n, 1), np.int8), np.zeros((0, 1), np.float16), 8, (n, 1)), loss)
         for n, loss in entries
     ]
 
