@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.metadata
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from edgepack.coreml.chain import PART, SUFFIX
 from edgepack.formats.coreml.decoder import program, signature
 from edgepack.formats.coreml.decoder.emit import Emitter
 from edgepack.formats.coreml.decoder.parts import Part, deal
+from edgepack.formats.coreml.decoder.program import About
 from edgepack.formats.coreml.decoder.store import Blob, Store
 from edgepack.formats.coreml.decoder.tally import Tally
 from edgepack.formats.coreml.decoder.weights import Var, Weights
@@ -29,6 +30,7 @@ from edgepack.records import Artifact, Recipe
 from edgepack.runtime.types import Feeds
 
 TOOLS = ("numpy", "coremltools")
+EXPORTER = "co.huggingface.exporters.name"  # by it swift-transformers looks for a tokenizer, where the app has none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +38,7 @@ class Described:
     """A decoder's description with its weights, to be written for ``context`` tokens at most."""
 
     reference: Reference
-    name: str  # by which swift-transformers looks for a tokenizer, where the app has none
+    about: About
     context: int
     opset: int  # 18 or newer: it has states and blocks
     most: int | None = None  # bytes of weights in one file
@@ -59,7 +61,7 @@ class Described:
             with Store(program.weight_file(package)) as store:
                 writer = Writer(store, recipe, calibrated, tally, tied=checkpoint.decoder.tied)
                 written = self._written(part, writer)
-            operators += program.save(*written, package, self._told(recipe, part))
+            operators += program.save(*written, package, self._about(recipe, part))
         inputs, outputs = signature.interface(checkpoint.decoder, self.context, recipe.lengths)
         return Artifact(
             path=path,
@@ -86,23 +88,27 @@ class Described:
         functions = signature.functions(checkpoint.decoder, part, self.context, lengths)
         return program.build(functions, emit), blobs
 
-    def _told(self, recipe: Recipe, part: Part) -> dict[str, str]:
-        told = {
-            "co.huggingface.exporters.name": self.name,
-            "edgepack.version": importlib.metadata.version("edgepack"),
-            "edgepack.recipe": recipe.name,
-        }
+    def _about(self, recipe: Recipe, part: Part) -> About:
+        version = importlib.metadata.version("edgepack")
+        told = {**self.about.told, "edgepack.version": version, "edgepack.recipe": recipe.name}
         if part.of > 1:
             told[PART] = part.name
         odd = signature.odd(self.reference.checkpoint.decoder)
         if recipe.lengths and odd:
             told["edgepack.neural-engine"] = odd
-        return told
+        return replace(self.about, told=told)
 
 
 def prepare(original: Original, opset: int, processing: Mapping[str, Any], most: int | None) -> Described:
     """Nothing but a look at the files: the weights are read when they are written, ``most`` bytes to a file."""
     source = original.source
-    name = source.model if source.revision else source.name
+    named = source.model if source.revision else source.name
+    about = About(
+        title=f"{source.name}: {original.task.TITLE}",
+        author=named,
+        licence=source.licence or "unknown",
+        version=source.revision or source.sha256[:12],
+        told={EXPORTER: named},
+    )
     context = int(processing["max_length"])
-    return Described(reference=original.module, name=name, context=context, opset=opset, most=most)
+    return Described(reference=original.module, about=about, context=context, opset=opset, most=most)

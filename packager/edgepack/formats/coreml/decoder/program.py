@@ -6,6 +6,7 @@ import json
 import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from coremltools.converters.mil.backend.mil.load import CoreMLProtoExporter, MIL
 from coremltools.converters.mil.mil import Builder as mb  # noqa: N813  (as everybody calls it)
 from coremltools.converters.mil.mil import Function, Program, types
 
-from edgepack.formats.coreml.decoder.signature import Signature
+from edgepack.formats.coreml.decoder.signature import WORDS, Signature
 from edgepack.formats.coreml.decoder.store import Blob
 from edgepack.formats.coreml.decoder.weights import Var
 
@@ -27,6 +28,17 @@ _AUTHOR, _DATA = "com.apple.CoreML", "Data"
 _SPACE = uuid.UUID("6f1d3c52-6c37-4f5b-9a51-0d2f4f0a7f5e")  # for names of our own
 _PARTS = {"model.mlmodel": "CoreML Model Specification", "weights": "CoreML Model Weights"}
 Emit = Callable[[Mapping[str, Var]], Var]  # from the inputs and states of a function to its output
+
+
+@dataclass(frozen=True, kw_only=True)
+class About:
+    """What Xcode shows of a model, and what is ``told`` beside it by names of our own."""
+
+    title: str = ""
+    author: str = ""
+    licence: str = ""
+    version: str = ""
+    told: Mapping[str, str] = field(default_factory=dict)
 
 
 def weight_file(out: Path) -> Path:
@@ -52,13 +64,13 @@ def build(functions: Mapping[str, Signature], emit: Emit) -> Program:
     return program
 
 
-def save(program: Program, blobs: Mapping[str, Blob], out: Path, told: Mapping[str, str]) -> Counter[str]:
-    """Write the package around its weight file; how often each operation occurs. ``told`` is metadata."""
+def save(program: Program, blobs: Mapping[str, Blob], out: Path, about: About) -> Counter[str]:
+    """Write the package around its weight file; how often each operation occurs."""
     program._check_early_error_out_for_invalid_program()
     written = _Exporter(program, blobs).export()
     exporter = CoreMLProtoExporter(program, written, None, None, None, "mlprogram", "milinternal", _VERSION)
     spec = exporter.export(_VERSION)
-    spec.description.metadata.userDefined.update(told)
+    _describe(spec.description, about)
     (out / _DATA / _AUTHOR / "model.mlmodel").write_bytes(spec.SerializeToString(deterministic=True))
     (out / "Manifest.json").write_text(json.dumps(_manifest(), indent=4) + "\n", "utf-8")
     return Counter(
@@ -83,6 +95,16 @@ class _Exporter(MILProtoExporter):
         if blob is None:
             return create_immediate_value(var)
         return create_file_value_tensor(_FILE, blob.offset, blob.shape, primitive(var.sym_type.get_primitive()))
+
+
+def _describe(description: Any, about: About) -> None:
+    said = description.metadata
+    said.shortDescription, said.author = about.title, about.author
+    said.license, said.versionString = about.licence, about.version
+    said.userDefined.update(about.told)
+    for one in description.functions or [description]:
+        for feature in (*one.input, *one.output, *one.state):
+            feature.shortDescription = WORDS[feature.name]
 
 
 def _manifest() -> dict[str, Any]:

@@ -12,12 +12,22 @@ from dataclasses import dataclass
 import coremltools as ct
 import numpy as np
 
-from edgepack.coreml.text import HIDDEN, IDS, KEYS, LOGITS, MASK, POSITION, VALUES
+from edgepack.coreml.text import HIDDEN, IDS, KEYS, LOGITS, MASK, NEXT, POSITION, VALUES
 from edgepack.decoders import Decoder
 from edgepack.errors import UsageError
 from edgepack.formats.coreml.decoder.parts import Part
 from edgepack.records import TensorSpec
 
+WORDS = {
+    IDS: "the tokens' numbers",
+    MASK: "what is added to the scores of the cache's slots: 0 shows one, -30000 hides it",
+    POSITION: "the slot of the cache where the first of the tokens lies",
+    HIDDEN: "nextHidden of the package before this one",
+    NEXT: "what the next package takes as hidden",
+    LOGITS: "for each token a score for each that may come next, before softmax",
+    KEYS: "the keys of the tokens so far",
+    VALUES: "the values of the tokens so far",
+}
 _WHOLE = 32  # sides of a state that the Neural Engine takes are multiples of it
 
 

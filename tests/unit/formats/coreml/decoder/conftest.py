@@ -14,7 +14,8 @@ from tests.unit.decoders.conftest import config_of, make
 from edgepack.coreml import Package
 from edgepack.decoders import describe
 from edgepack.decoders.checkpoint import Checkpoint
-from edgepack.formats.coreml.decoder import Described
+from edgepack.formats.coreml.decoder import EXPORTER, Described
+from edgepack.formats.coreml.decoder.program import About
 from edgepack.original.decoder import Reference
 from edgepack.records import Artifact, Recipe
 
@@ -26,7 +27,8 @@ Build = Callable[..., Artifact]
 def described(folder: Path, context: int = CONTEXT) -> Described:
     """The model at ``folder``."""
     reference = Reference(Checkpoint(folder, describe(config_of(folder))))
-    return Described(reference=reference, name="someone/model", context=context, opset=18)
+    about = About(title="a model", author="someone", licence="mit", version="1", told={EXPORTER: "someone/model"})
+    return Described(reference=reference, about=about, context=context, opset=18)
 
 
 def halved(name: str, folder: Path) -> tuple[Path, Any]:

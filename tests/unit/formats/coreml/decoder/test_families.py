@@ -103,7 +103,15 @@ def test_what_a_model_takes(packages: Callable[[str], Package]) -> None:
     assert [(spec.name, spec.dtype) for spec in package.outputs()] == [("logits", "float16")]
     cache = (3, 1, 2, CONTEXT, 16)
     assert {spec.name: spec.shape for spec in package.states()} == {"keyCache": cache, "valueCache": cache}
-    assert package.metadata["user_defined"]["co.huggingface.exporters.name"] == "someone/model"
+    said = package.metadata
+    assert said["user_defined"]["co.huggingface.exporters.name"] == "someone/model"
+    assert [said[part] for part in ("description", "author", "license", "version")] == [
+        "a model",
+        "someone",
+        "mit",
+        "1",
+    ]
+    assert {*said["features"]} == {"inputIds", "causalMask", "logits", "keyCache", "valueCache"}
     assert logits(package, random()[:, :1].repeat(CONTEXT, 1), causal).shape == (1, CONTEXT, 160)
     with pytest.raises(ShapeNotAllowed):
         logits(package, random()[:, :1].repeat(CONTEXT + 1, 1), causal)

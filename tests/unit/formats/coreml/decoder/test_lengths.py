@@ -19,6 +19,7 @@ from edgepack.coreml.decoding import Decoding
 from edgepack.coreml.session import Session
 from edgepack.coreml.text import Text
 from edgepack.errors import ShapeNotAllowed, UsageError
+from edgepack.formats.coreml.decoder.signature import WORDS
 from edgepack.records import Recipe
 
 from .conftest import FP16, described
@@ -133,6 +134,7 @@ def test_what_the_functions_take(opened: Callable[..., Package], family: Any) ->
             "inputIds": (1, length), "causalMask": (1, 1, length, _SLOTS), "position": (1,)
         }  # fmt: skip
         assert {spec.shape for spec in package.states(function)} == {(3, 1, 2, _SLOTS, 16)}
+    assert {*package.metadata["features"]} == {*WORDS} - {"hidden", "nextHidden"}
     assert "16 is no multiple of 32" in package.metadata["user_defined"]["edgepack.neural-engine"]
     assert "edgepack.neural-engine" not in opened("llama:scaled").metadata["user_defined"]  # heads of 32
     with pytest.raises(ShapeNotAllowed):
