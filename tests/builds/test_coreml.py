@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
@@ -275,6 +276,16 @@ def test_the_same_twice(tiny: Callable[[str], Path], build: Build) -> None:
     made = [build(tiny("image-classification"), "iphone", allow_loss=True)[0] for _ in range(2)]
     hashes = [manifest.read(bundle.path).table["files"] for bundle in made]
     assert hashes[0] == hashes[1]
+
+
+def test_nothing_is_left_in_the_temporary_folder(
+    tiny: Callable[[str], Path], build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("EDGEPACK_CACHE", str(tmp_path / "cache"))  # so that it is converted once more
+    build(tiny("text-embedding"), "iphone", recipes=("fp16", "int8"), allow_loss=True)
+    build(tiny("text-embedding"), "iphone", max_size=150_000, allow_loss=True)
+    assert [file for file in tmp_path.iterdir() if file.suffix == ".mlpackage"] == []
 
 
 def test_one_table_for_all_targets(tiny: Callable[[str], Path], tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def weights(package: Path) -> list[Weight]:
     def note(weight: Weight) -> None:
         found.append(weight)
 
-    _walk(package, note)
+    _walk(package, note, read=True)
     return found
 
 
@@ -61,11 +61,12 @@ def compress(package: Path, choose: Choice, *, newest: bool) -> Any:
     return _walk(package, choose, newest=newest)
 
 
-def _walk(package: Path, choose: Choice, *, newest: bool = False) -> Any:
+def _walk(package: Path, choose: Choice, *, newest: bool = False, read: bool = False) -> Any:
+    """The model that the choices make; the program as it is where it is only to be ``read``."""
     model = ct.models.MLModel(str(package), skip_model_load=True)
     with quiet(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # numpy's, of values that are infinite in float16 as they were in float32
-        return _apply_graph_pass(model, _Pass(choose, newest), skip_model_load=True)
+        return _apply_graph_pass(model, _Pass(choose, newest), skip_model_load=True, return_pymil_prog=read)
 
 
 class _Pass(AbstractGraphPass):

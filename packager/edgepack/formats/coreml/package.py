@@ -13,11 +13,12 @@ _TOOLS = ("com.github.apple.coremltools",)  # metadata whose values tell when an
 
 
 def save(model: Any, out: Path) -> None:
-    """Write ``model`` (a coremltools MLModel) to ``out``, a folder that is replaced."""
+    """Move ``model`` (a coremltools MLModel, made and not opened) to ``out``, a folder that is replaced."""
     shutil.rmtree(out, ignore_errors=True)
     for key in [key for key in model.user_defined_metadata if key.startswith(_TOOLS)]:
         del model.user_defined_metadata[key]
     model.save(str(out))
+    shutil.rmtree(model.package_path)  # coremltools' own copy, which it would leave to the end of the process
     _settle(out)
 
 
