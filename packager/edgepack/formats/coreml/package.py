@@ -27,8 +27,13 @@ def _settle(out: Path) -> None:
     file = out / "Manifest.json"
     manifest = json.loads(file.read_text("utf-8"))
     entries = manifest["itemInfoEntries"]
-    named = {key: str(uuid.uuid5(_SPACE, entry["path"])).upper() for key, entry in entries.items()}
+    named = {key: identifier(entry["path"]) for key, entry in entries.items()}
     ordered = sorted(entries, key=lambda key: str(entries[key]["path"]))
     manifest["itemInfoEntries"] = {named[key]: entries[key] for key in ordered}
     manifest["rootModelIdentifier"] = named[manifest["rootModelIdentifier"]]
     file.write_text(json.dumps(manifest, indent=4) + "\n", "utf-8")
+
+
+def identifier(path: str) -> str:
+    """What a manifest calls the part at ``path``: made of it, so that every build gives the same."""
+    return str(uuid.uuid5(_SPACE, path)).upper()

@@ -20,10 +20,10 @@ from edgepack.formats.coreml.decoder.emit import Emitter
 from edgepack.formats.coreml.decoder.parts import Part, deal
 from edgepack.formats.coreml.decoder.program import About
 from edgepack.formats.coreml.decoder.store import Blob, Store
-from edgepack.formats.coreml.decoder.tally import Tally
 from edgepack.formats.coreml.decoder.weights import Var, Weights
 from edgepack.formats.coreml.decoder.writer import Writer
 from edgepack.formats.quantization.calibration import Calibration
+from edgepack.formats.quantization.tally import Tally
 from edgepack.original import Original
 from edgepack.original.decoder import Reference
 from edgepack.records import Artifact, Recipe

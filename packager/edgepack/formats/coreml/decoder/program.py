@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -20,12 +19,12 @@ from coremltools.converters.mil.mil import Function, Program, types
 from edgepack.formats.coreml.decoder.signature import WORDS, Signature
 from edgepack.formats.coreml.decoder.store import Blob
 from edgepack.formats.coreml.decoder.weights import Var
+from edgepack.formats.coreml.package import identifier
 
 _TARGET, _VERSION = ct.target.iOS18, 9  # the specification's number for it
 _ONLY = "main"  # function of a model with one; others are described each for itself
 _FILE = "@model_path/weights/weight.bin"
 _AUTHOR, _DATA = "com.apple.CoreML", "Data"
-_SPACE = uuid.UUID("6f1d3c52-6c37-4f5b-9a51-0d2f4f0a7f5e")  # for names of our own
 _PARTS = {"model.mlmodel": "CoreML Model Specification", "weights": "CoreML Model Weights"}
 Emit = Callable[[Mapping[str, Var]], Var]  # from the inputs and states of a function to its output
 
@@ -108,17 +107,14 @@ def _describe(description: Any, about: About) -> None:
 
 
 def _manifest() -> dict[str, Any]:
-    """What Apple's tools find the parts by; names are made of paths, so that every build gives the same."""
+    """What Apple's tools find the parts by."""
+    paths = {part: f"{_AUTHOR}/{part}" for part in _PARTS}
     entries = {
-        _name(part): {"author": _AUTHOR, "description": what, "name": part, "path": f"{_AUTHOR}/{part}"}
+        identifier(paths[part]): {"author": _AUTHOR, "description": what, "name": part, "path": paths[part]}
         for part, what in _PARTS.items()
     }
     return {
         "fileFormatVersion": "1.0.0",
         "itemInfoEntries": entries,
-        "rootModelIdentifier": _name("model.mlmodel"),
+        "rootModelIdentifier": identifier(paths["model.mlmodel"]),
     }
-
-
-def _name(part: str) -> str:
-    return str(uuid.uuid5(_SPACE, f"{_AUTHOR}/{part}")).upper()

@@ -10,11 +10,11 @@ import numpy as np
 from edgepack.decoders.checkpoint import Matrix
 from edgepack.formats.coreml.decoder.forms import Form, form
 from edgepack.formats.coreml.decoder.store import Blob, Store
-from edgepack.formats.coreml.decoder.tally import Tally
 from edgepack.formats.coreml.palettes import palette
 from edgepack.formats.quantization import gptq
 from edgepack.formats.quantization.calibration import Calibration
 from edgepack.formats.quantization.rounding import blocks
+from edgepack.formats.quantization.tally import Tally
 from edgepack.parallel import in_parts
 from edgepack.records import FINER, Recipe
 from edgepack.runtime.types import Array

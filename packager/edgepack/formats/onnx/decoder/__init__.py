@@ -62,8 +62,8 @@ class Described:
             opset=self.opset,
             inputs=tuple(_spec(value) for value in builder.inputs),
             outputs=tuple(_spec(value) for value in builder.outputs),
-            components=writer.components,
-            coverage=writer.coverage,
+            components=writer.tally.components,
+            coverage=writer.tally.coverage,
             operators=builder.operators,
             bytes=sum(file.stat().st_size for file in (out, store.file)),
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -15,8 +14,9 @@ from edgepack.formats.onnx.graph import Array
 from edgepack.formats.quantization import gptq
 from edgepack.formats.quantization.calibration import Calibration
 from edgepack.formats.quantization.rounding import blocks
+from edgepack.formats.quantization.tally import Tally
 from edgepack.parallel import in_parts
-from edgepack.records import FINER, PARTS, Component, Coverage, Recipe
+from edgepack.records import FINER, Recipe
 
 _VALUES = 1 << 20  # of a weight that a thread holds at once
 _SMALLEST = 16  # block
@@ -45,28 +45,11 @@ class Writer:
     def __init__(self, store: Store, recipe: Recipe, calibration: Calibration | None, *, tied: bool) -> None:
         self.store, self.recipe, self.calibration, self.tied = store, recipe, calibration, tied
         self._matrices: dict[str, Rounded | ir.ExternalTensor] = {}
-        self._parameters: dict[str, int] = defaultdict(int)
-        self._bytes: dict[str, int] = defaultdict(int)
-        self._compressed = 0
-
-    @property
-    def components(self) -> tuple[Component, ...]:
-        """Bytes by part of the model."""
-        return tuple(
-            Component(name=name, parameters=self._parameters[name], bytes=stored)
-            for name, stored in sorted(self._bytes.items())
-        )
-
-    @property
-    def coverage(self) -> Coverage:
-        """What was rounded of all that are no vectors."""
-        total = sum(count for name, count in self._parameters.items() if name != "other")
-        return Coverage(compressed=self._compressed, total=total)
+        self.tally = Tally()
 
     def vector(self, name: str, array: Array, *, made: bool = False) -> ir.ExternalTensor:
         """A norm, a bias or (``made``: it is no weight) a table, float32."""
-        self._parameters["other"] += 0 if made else array.size
-        self._bytes["other"] += array.nbytes
+        self.tally.vector(0 if made else array.size, array.nbytes)
         return self.store.add(name, array.shape, ir.DataType.FLOAT, [array])
 
     def matrix(self, matrix: Matrix, name: str) -> Rounded | ir.ExternalTensor:
@@ -75,14 +58,15 @@ class Writer:
             return self._matrices[matrix.name]
         role = name.rsplit(".", 1)[-1]
         bits = self.recipe.bits("head" if role == "embedding" and self.tied else role)
-        part = PARTS.get(role, role)
         written = self._rounded(matrix, name, bits) if bits <= FINER else self._float(matrix, name, bits)
         self._matrices[matrix.name] = written
-        size = matrix.shape[0] * matrix.shape[1]
-        self._parameters[part] += size
-        self._compressed += size if isinstance(written, Rounded) else 0
         stored = (written.values, written.scale) if isinstance(written, Rounded) else (written,)
-        self._bytes[part] += sum(tensor.nbytes for tensor in stored)
+        self.tally.matrix(
+            role,
+            matrix.shape[0] * matrix.shape[1],
+            sum(tensor.nbytes for tensor in stored),
+            compressed=isinstance(written, Rounded),
+        )
         return written
 
     def _float(self, matrix: Matrix, name: str, bits: int) -> ir.ExternalTensor:

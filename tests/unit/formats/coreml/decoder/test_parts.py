@@ -147,8 +147,8 @@ def test_what_no_part_can_hold(wordy: Path, family: Any) -> None:
 
 
 def test_little_memory(chains: Any) -> None:
-    whole = chains("llama")
-    streamed = Chain(whole.parts[0].path.parent, threads=1, held=1)
+    folder = chains("llama").parts[0].path.parent
+    whole, streamed = Chain(folder, threads=1), Chain(folder, threads=1, held=1)
     assert np.array_equal(steps(streamed, random(), zeros, 10), steps(whole, random(), zeros, 10))
 
 
