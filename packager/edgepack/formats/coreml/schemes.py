@@ -22,7 +22,7 @@ from edgepack.records import FINER, Recipe
 from edgepack.units import size
 
 _FLOATS = ("fp32", "fp16")
-_BLOCK = 32  # of the forms that a search may choose
+_BLOCK, _GROUP = 32, 16  # of the forms that a search may choose
 _SMALL = 1024  # values; a smaller weight gains nothing by less than 8 bits per channel
 
 
@@ -106,7 +106,8 @@ class Compression:
             return [search.Option(making.per_channel(given.value), 0.0)]
         forms: list[Form] = [*given.eights(), *(given.palette(bits) for bits in (6, 4))]
         if self.newest:
-            forms += [given.palette(3), *(given.blocks(bits, _BLOCK) for bits in (FINER, 4))]
+            forms += [given.palette(bits, _GROUP) for bits in (6, 4, 3)]
+            forms += [given.blocks(bits, _BLOCK) for bits in (FINER, 4)]
         coarse = given.error(reference(given.value))
         worth = self.study.losses.get(given.name, 1.0) / max(coarse, 1e-30)
         return [search.Option(form, worth * given.error(form.restored())) for form in forms]
