@@ -53,7 +53,7 @@ def opset(target: Target, recipe: Recipe, *, states: bool = False) -> int:
     needed = asked.NEWEST if states else max(target.opset, asked.opset(recipe))
     chosen = target.profile.opset or needed
     if chosen < needed:
-        older = [other.name for other in target.recipes.values() if asked.opset(other) <= chosen]
+        older = [r.name for r in target.recipes.values() if r.scheme != "mixed" and asked.opset(r) <= chosen]
         raise UsageError(
             f"{'language models need' if states else f'the recipe {recipe.name} needs'} iOS {needed} "
             f"(macOS {needed - 3}); the profile {target.profile.name} is for older ones",

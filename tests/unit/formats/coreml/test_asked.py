@@ -33,7 +33,7 @@ def test_what_each_recipe_needs(name: str) -> None:
         with pytest.raises(UsageError, match=rf"the recipe {name} needs iOS 18") as told:
             coreml.opset(targets.load("iphone:ios17"), target.recipes[name])
         assert told.value.hint == (
-            "--target iphone, or one of the recipes fp32, fp16, int8, palette8, palette6, sparse, mixed"
+            "--target iphone, or one of the recipes fp32, fp16, int8, palette8, palette6, sparse"
         )
 
 
