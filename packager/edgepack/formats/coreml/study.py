@@ -19,7 +19,7 @@ from edgepack.runtime.types import Array, Feeds
 
 _LEAST = 1024  # values of a weight that is looked at
 _EVERY = 3  # of the batches, each of texts of like length, tells what coarse weights lose
-_REFERENCE = 4  # bits that each weight is given in its turn
+_REFERENCE = 6  # bits that each weight is given in its turn
 
 
 @dataclass(frozen=True)
