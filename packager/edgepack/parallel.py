@@ -17,6 +17,12 @@ from threadpoolctl import ThreadpoolController
 
 T = TypeVar("T")
 _THREADS = min(os.cpu_count() or 1, 8)
+_VALUES = 1 << 20  # that a thread holds at once
+
+
+def rows_at_once(width: int) -> int:
+    """Rows of so many values that a thread may hold at once."""
+    return max(_VALUES // width, 1)
 
 
 def in_parts(step: Callable[[int, int], T], rows: int, at_once: int) -> Iterator[T]:

@@ -11,6 +11,7 @@ from edgepack.runtime.types import Array
 _TINY = 1e-12  # keeps the scale of an all-zero channel from dividing by zero
 # How far below and above the plain scale is searched, in steps that resolve the error's minimum at 4 bits.
 _SEARCH = np.linspace(0.78, 1.1, 9, dtype=np.float32)
+_SMALLEST = 16  # block of a language model's weight
 
 
 @dataclass(frozen=True)
@@ -122,3 +123,13 @@ def _searched(padded: Array, plain: Array, half: int, weights: Array | None) -> 
 def _padded(matrix: Array, size: int) -> Array:
     short = -matrix.shape[1] % size
     return np.pad(matrix, ((0, 0), (0, short))) if short else matrix
+
+
+def block_size(width: int, most: int, bits: int) -> int:
+    """Of ``block_sizes`` the one that stores a row of ``width`` in the fewest bytes; the largest of those alike."""
+    return min(block_sizes(most), key=lambda size: -(-width // size) * (size * bits // 8 + 2))
+
+
+def block_sizes(most: int) -> list[int]:
+    """``most`` and its halves, down to the smallest that is worth its scale."""
+    return [most >> step for step in range(most.bit_length()) if most >> step >= _SMALLEST]

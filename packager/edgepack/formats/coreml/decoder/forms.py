@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from edgepack.formats.coreml.compressed import divisor
 from edgepack.formats.coreml.decoder import store
+from edgepack.formats.quantization.rounding import block_size, block_sizes
 from edgepack.records import FINER, Recipe
 
-_SMALLEST = 16  # block
 Tensor = tuple[str, tuple[int, ...]]  # the file's type, and a shape
 
 
@@ -63,6 +63,5 @@ def _block_size(width: int, bits: int, recipe: Recipe) -> int:
     most = recipe.block_size if recipe.scheme == "blocks" else 0
     if not most:
         return width + width % (8 // bits)  # rows begin with a byte
-    sizes = [most >> step for step in range(most.bit_length()) if most >> step >= _SMALLEST]
-    exact = [size for size in sizes if width % size == 0]
-    return exact[0] if exact else min(sizes, key=lambda size: -(-width // size) * (size * bits // 8 + 2))
+    exact = [size for size in block_sizes(most) if width % size == 0]
+    return exact[0] if exact else block_size(width, most, bits)

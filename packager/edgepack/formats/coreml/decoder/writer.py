@@ -15,11 +15,10 @@ from edgepack.formats.quantization import gptq
 from edgepack.formats.quantization.calibration import Calibration
 from edgepack.formats.quantization.rounding import blocks
 from edgepack.formats.quantization.tally import Tally
-from edgepack.parallel import in_parts
+from edgepack.parallel import in_parts, rows_at_once
 from edgepack.records import FINER, Recipe
 from edgepack.runtime.types import Array
 
-_VALUES = 1 << 20  # of a weight that a thread holds at once
 _SIGN = {4: 0x88, 8: 0x80}  # what turns packed values around a middle into two's complement
 
 
@@ -74,7 +73,7 @@ class Writer:
         def made(start: int, stop: int) -> Array:
             return matrix.rows(start, stop).astype(np.float16)
 
-        return in_parts(made, matrix.shape[0], _at_once(matrix))
+        return in_parts(made, matrix.shape[0], rows_at_once(matrix.shape[1]))
 
     def _scaled(self, form: Form, matrix: Matrix, name: str, besides: list[Array]) -> Iterator[Array]:
         bits, size = form.bits, form.group
@@ -86,7 +85,7 @@ class Writer:
             rounded = blocks(rows, bits, size) if shares is None else gptq.rounded(rows, bits, size, shares)
             return rounded.packed() ^ np.uint8(_SIGN[bits]), rounded.scale.astype(np.float16)
 
-        for packed, scale in in_parts(made, matrix.shape[0], _at_once(matrix)):
+        for packed, scale in in_parts(made, matrix.shape[0], rows_at_once(matrix.shape[1])):
             besides.append(scale)
             yield packed
 
@@ -105,7 +104,7 @@ class Writer:
                 places = gptq.indexed(whole, tables, shares)
             return _packed(places, bits), tables
 
-        for packed, some in in_parts(made, rows // size, max(_VALUES // (size * width), 1)):
+        for packed, some in in_parts(made, rows // size, rows_at_once(size * width)):
             besides.append(some)
             yield packed
 
@@ -123,7 +122,3 @@ def _packed(indices: Array, bits: int) -> Array:
         return np.asarray(pairs[:, 0] | pairs[:, 1] << 4)
     each = np.unpackbits(indices.reshape(-1, 1), axis=1, count=bits, bitorder="little")
     return np.packbits(each, bitorder="little")
-
-
-def _at_once(matrix: Matrix) -> int:
-    return max(_VALUES // matrix.shape[1], 1)

@@ -13,13 +13,11 @@ from edgepack.formats.onnx.decoder.store import Store
 from edgepack.formats.onnx.graph import Array
 from edgepack.formats.quantization import gptq
 from edgepack.formats.quantization.calibration import Calibration
-from edgepack.formats.quantization.rounding import blocks
+from edgepack.formats.quantization.rounding import block_size, blocks
 from edgepack.formats.quantization.tally import Tally
-from edgepack.parallel import in_parts
+from edgepack.parallel import in_parts, rows_at_once
 from edgepack.records import FINER, Recipe
 
-_VALUES = 1 << 20  # of a weight that a thread holds at once
-_SMALLEST = 16  # block
 _FLOATS = {32: (ir.DataType.FLOAT, np.float32), 16: (ir.DataType.FLOAT16, np.float16)}
 
 
@@ -75,11 +73,11 @@ class Writer:
         def made(start: int, stop: int) -> Array:
             return matrix.rows(start, stop).astype(dtype, copy=False)
 
-        pieces = in_parts(made, matrix.shape[0], _at_once(matrix))
+        pieces = in_parts(made, matrix.shape[0], rows_at_once(matrix.shape[1]))
         return self.store.add(f"{name}.weight", matrix.shape, kind, pieces)
 
     def _rounded(self, matrix: Matrix, name: str, bits: int) -> Rounded:
-        size = _block_size(matrix.shape[1], self.recipe.block_size, bits)
+        size = block_size(matrix.shape[1], self.recipe.block_size, bits)
         shares = self.calibration.feedback(name) if self.calibration and bits < FINER else None
         scales: list[Array] = []
 
@@ -89,7 +87,7 @@ class Writer:
             return rounded.packed(), rounded.scale.astype(np.float16)
 
         def values() -> Iterator[Array]:
-            for packed, scale in in_parts(made, matrix.shape[0], _at_once(matrix)):
+            for packed, scale in in_parts(made, matrix.shape[0], rows_at_once(matrix.shape[1])):
                 scales.append(scale)
                 yield packed
 
@@ -97,13 +95,3 @@ class Writer:
         stored = self.store.add(f"{name}.q{bits}", shape, ir.DataType.UINT8, values())
         scale = self.store.add(f"{name}.scale", shape[:2], ir.DataType.FLOAT16, scales)
         return Rounded(stored, scale, bits, size, matrix.shape)
-
-
-def _block_size(width: int, most: int, bits: int) -> int:
-    """The size, at most ``most``, that stores a row of ``width`` in the fewest bytes; the largest of those alike."""
-    sizes = [most >> step for step in range(most.bit_length()) if most >> step >= _SMALLEST]
-    return min(sizes, key=lambda size: -(-width // size) * (size * bits // 8 + 2))
-
-
-def _at_once(matrix: Matrix) -> int:
-    return max(_VALUES // matrix.shape[1], 1)

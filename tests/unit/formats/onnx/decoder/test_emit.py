@@ -12,7 +12,7 @@ import pytest
 import transformers
 
 from edgepack.errors import UnsupportedModel
-from edgepack.formats.onnx.decoder.writer import _block_size
+from edgepack.formats.quantization.rounding import block_size
 from edgepack.metrics.agreement import kl
 from edgepack.records import Recipe
 
@@ -223,7 +223,7 @@ def test_heads_that_the_operator_cannot_turn(
     ],
 )
 def test_the_block_size_stores_the_row_in_the_fewest_bytes(width: int, most: int, bits: int, size: int) -> None:
-    assert _block_size(width, most, bits) == size
+    assert block_size(width, most, bits) == size
 
 
 def test_transformers_js_gets_no_genai_config(folder_of: Folders, write: Write, tmp_path: Path) -> None:
