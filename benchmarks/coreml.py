@@ -46,18 +46,14 @@ BUILDS = {  # name -> options of the command
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="all-MiniLM-L6-v2 for the iPhone")
-    parser.add_argument("--data", type=Path, default=DATA, help="csv: sentence1, sentence2, score; no header")
-    parser.add_argument("--sentences", type=int, default=3000, help="so many at most")
+    parser = parser_of("all-MiniLM-L6-v2 for the iPhone")
     parser.add_argument("--only", nargs="+", choices=BUILDS, default=list(BUILDS), help="these builds")
     arguments = parser.parse_args()
-    pairs = read_pairs(arguments.data)[: arguments.sentences // 2]
+    pairs = read_pairs(arguments)
     source = resolve.resolve(MODEL)
     task = plugins.load("tasks", source.task)
     with Original(source, task) as original, tempfile.TemporaryDirectory() as name:
-        processing = task.processing(source.path, original.module.config.to_dict())
-        before = task_model(source.task, original, source.path, processing)
-        true = vectors(before, pairs)
+        true = vectors(wrapped(original, original), pairs)
         print(f"{'build':18}{'seconds':>9}{'MB':>8}{'opset':>7}{'cosine':>10}{'least':>9}{'Spearman':>10}")
         print(f"{'original':18}{'':>34}{'':>9}{points(true, pairs):10.2f}")
         for label in arguments.only:
@@ -66,9 +62,23 @@ def main() -> None:
         speed(read(bundle).model_file, original)
 
 
-def read_pairs(file: Path) -> list[tuple[str, str, float]]:
-    with file.open(encoding="utf-8", newline="") as stream:
-        return [(row[0], row[1], float(row[2])) for row in csv.reader(stream)]
+def parser_of(description: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--data", type=Path, default=DATA, help="csv: sentence1, sentence2, score; no header")
+    parser.add_argument("--sentences", type=int, default=3000, help="so many at most")
+    return parser
+
+
+def read_pairs(arguments: argparse.Namespace) -> list[tuple[str, str, float]]:
+    with arguments.data.open(encoding="utf-8", newline="") as stream:
+        pairs = [(row[0], row[1], float(row[2])) for row in csv.reader(stream)]
+    return pairs[: arguments.sentences // 2]
+
+
+def wrapped(run: Any, original: Original) -> Any:
+    """``run`` with the original's own pre-processing."""
+    source, config = original.source, original.module.config.to_dict()
+    return task_model(source.task, run, source.path, original.task.processing(source.path, config))
 
 
 def vectors(model: Any, pairs: list[tuple[str, str, float]]) -> np.ndarray:
@@ -96,9 +106,14 @@ def built(out: Path, options: tuple[str, ...]) -> tuple[float, Path]:
 def show(label: str, seconds: float, bundle: Path, true: np.ndarray, pairs: list[tuple[str, str, float]]) -> None:
     listed = read(bundle)
     found = vectors(edgepack.load(bundle, verify=False), pairs)
-    cosines = (found * true).sum(1) / np.linalg.norm(found, axis=1) / np.linalg.norm(true, axis=1)
     facts = f"{seconds:9.1f}{listed.model_bytes / 1e6:8.2f}{listed.table['model']['opset']:7}"
-    print(f"{label:18}{facts}{cosines.mean():10.5f}{cosines.min():9.5f}{points(found, pairs):10.2f}", flush=True)
+    print(f"{label:18}{facts}{kept(found, true, pairs)}", flush=True)
+
+
+def kept(found: np.ndarray, true: np.ndarray, pairs: list[tuple[str, str, float]]) -> str:
+    """The columns cosine, least and Spearman."""
+    cosines = (found * true).sum(1) / np.linalg.norm(found, axis=1) / np.linalg.norm(true, axis=1)
+    return f"{cosines.mean():10.5f}{cosines.min():9.5f}{points(found, pairs):10.2f}"
 
 
 def speed(package: Path, original: Original) -> None:

@@ -8,7 +8,6 @@ calls it: one global configuration for all weights, no data. Packages are comput
 
 from __future__ import annotations
 
-import argparse
 import logging
 import shutil
 import tempfile
@@ -18,12 +17,10 @@ from typing import Any
 
 import coremltools as ct
 import coremltools.optimize.coreml as cto
-import numpy as np
-from coreml import DATA, MODEL, built, points, read_pairs, vectors
+from coreml import MODEL, built, kept, parser_of, read_pairs, vectors, wrapped
 
 from edgepack import plugins
 from edgepack.original import Original
-from edgepack.runtime import model as task_model
 from edgepack.runtime.manifest import read
 from edgepack.runtime.session import open_session
 from edgepack.stages import resolve
@@ -32,16 +29,10 @@ logging.getLogger("coremltools").setLevel(logging.CRITICAL)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="all-MiniLM-L6-v2 by coremltools' own compression")
-    parser.add_argument("--data", type=Path, default=DATA, help="csv: sentence1, sentence2, score; no header")
-    parser.add_argument("--sentences", type=int, default=3000, help="so many at most")
-    arguments = parser.parse_args()
-    pairs = read_pairs(arguments.data)[: arguments.sentences // 2]
+    pairs = read_pairs(parser_of("all-MiniLM-L6-v2 by coremltools' own compression").parse_args())
     source = resolve.resolve(MODEL)
-    task = plugins.load("tasks", source.task)
-    with Original(source, task) as original, tempfile.TemporaryDirectory() as name:
-        processing = task.processing(source.path, original.module.config.to_dict())
-        true = vectors(task_model(source.task, original, source.path, processing), pairs)
+    with Original(source, plugins.load("tasks", source.task)) as original, tempfile.TemporaryDirectory() as name:
+        true = vectors(wrapped(original, original), pairs)
         _, bundle = built(Path(name) / "fp16", ("--target", "iphone:ios18", "--recipe", "fp16"))
         print(f"{'coremltools':28}{'seconds':>9}{'MB':>8}{'cosine':>10}{'least':>9}{'Spearman':>10}")
         for label, compress in ways().items():
@@ -50,11 +41,9 @@ def main() -> None:
             started = time.perf_counter()
             compress(ct.models.MLModel(str(read(bundle).model_file), skip_model_load=True)).save(str(package))
             seconds = time.perf_counter() - started
-            found = vectors(task_model(source.task, open_session(package), source.path, processing), pairs)
-            cosines = (found * true).sum(1) / np.linalg.norm(found, axis=1) / np.linalg.norm(true, axis=1)
+            found = vectors(wrapped(open_session(package), original), pairs)
             size = sum(file.stat().st_size for file in package.rglob("*") if file.is_file())
-            facts = f"{seconds:9.1f}{size / 1e6:8.2f}{cosines.mean():10.5f}{cosines.min():9.5f}"
-            print(f"{label:28}{facts}{points(found, pairs):10.2f}", flush=True)
+            print(f"{label:28}{seconds:9.1f}{size / 1e6:8.2f}{kept(found, true, pairs)}", flush=True)
 
 
 def ways() -> dict[str, Any]:

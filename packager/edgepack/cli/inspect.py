@@ -16,14 +16,13 @@ from edgepack.reports import accuracy_table, sizes_table, speed_table
 from edgepack.reports.page import Table
 from edgepack.runtime import manifest, measurements
 from edgepack.runtime.manifest import Manifest
+from edgepack.runtime.session import PACKAGE
 from edgepack.units import size
-
-_PACKAGE = ".mlpackage"
 
 
 def inspect(bundle: Bundle, json: Json = False) -> None:
     """Show a bundle's facts, sizes, operators, hashes and measurements; of any .mlpackage what is in it."""
-    if bundle.suffix == _PACKAGE:
+    if bundle.suffix == PACKAGE:
         _package(bundle, json)
     else:
         _bundle(bundle, json)

@@ -13,10 +13,9 @@ from edgepack.coreml.package import Array, Package
 from edgepack.coreml.text import HIDDEN, NEXT
 from edgepack.errors import PackageError
 from edgepack.records import TensorSpec
+from edgepack.runtime.session import PACKAGE, PACKAGES
 
-SUFFIX = ".mlpackages"  # of the folder
 PART = "edgepack.part"  # user-defined metadata: which of them it is
-_PACKAGE = ".mlpackage"
 
 
 class Chain:
@@ -27,12 +26,12 @@ class Chain:
     """
 
     def __init__(self, path: Path, *, threads: int | None = None, held: int | None = None) -> None:
-        first = next(iter(sorted(path.glob(f"1-of-*{_PACKAGE}"))), None)
+        first = next(iter(sorted(path.glob(f"1-of-*{PACKAGE}"))), None)
         if first is None:
             raise PackageError(f"{path} holds no Core ML packages", hint="copy or build them again")
         count = int(first.stem.split("-")[-1])
         share = held // count if held else held
-        names = [f"{place}-of-{count}{_PACKAGE}" for place in range(1, count + 1)]
+        names = [f"{place}-of-{count}{PACKAGE}" for place in range(1, count + 1)]
         self.parts = tuple(Package(path / name, threads=threads, held=share) for name in names)
 
     @property
@@ -73,6 +72,6 @@ class Chain:
 
 def opened(path: Path, *, threads: int | None = None, held: int | None = None) -> Package | Chain:
     """The package at ``path``, or the packages in that folder."""
-    if path.suffix == SUFFIX:
+    if path.suffix == PACKAGES:
         return Chain(path, threads=threads, held=held)
     return Package(path, threads=threads, held=held)

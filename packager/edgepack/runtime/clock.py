@@ -28,7 +28,7 @@ from edgepack.errors import BundleError
 from edgepack.records import NotMeasured, Timing, Where
 from edgepack.runtime import machine
 from edgepack.runtime.decoding import Decoding, decodes, decoding
-from edgepack.runtime.session import PACKAGES, Session, open_session
+from edgepack.runtime.session import CORE_ML, Session, open_session
 from edgepack.runtime.types import Array, Run
 
 _CONFIDENCE = 0.99
@@ -56,7 +56,7 @@ def measure(
 
 def untimed(path: Path) -> NotMeasured | None:
     """Why this machine cannot time the model at ``path``; None where it can."""
-    if path.suffix not in PACKAGES or sys.platform == "darwin":
+    if path.suffix not in CORE_ML or sys.platform == "darwin":
         return None
     return NotMeasured(reason="only Apple's systems run Core ML; on a Mac: edgepack bench BUNDLE")
 

@@ -15,7 +15,8 @@ from edgepack.errors import BundleError, InputError, MissingExtra
 from edgepack.records import TensorSpec
 from edgepack.runtime.types import Array, Outputs
 
-PACKAGES = (".mlpackage", ".mlpackages")  # one, and a folder of several in a row
+PACKAGE, PACKAGES = ".mlpackage", ".mlpackages"  # one of Core ML, and a folder of several in a row
+CORE_ML = (PACKAGE, PACKAGES)
 _DTYPES = {
     "tensor(float)": "float32", "tensor(float16)": "float16", "tensor(int64)": "int64", "tensor(int32)": "int32",
     "tensor(bool)": "bool", "tensor(uint8)": "uint8",
@@ -84,7 +85,7 @@ def open_session(path: Path, threads: int | None = None) -> Any:
     """
     available = os.cpu_count() or 1
     threads = min(threads, available) if threads else available
-    if path.suffix not in PACKAGES:
+    if path.suffix not in CORE_ML:
         return Session(path, threads)
     try:
         return importlib.import_module("edgepack.coreml.session").Session(path, threads)

@@ -17,12 +17,12 @@ from edgepack.formats import Prepared
 from edgepack.formats.coreml import asked
 from edgepack.original import Original
 from edgepack.records import Recipe, Target
-from edgepack.runtime.session import open_session
+from edgepack.runtime.session import PACKAGE, open_session
 from edgepack.runtime.types import Feeds, Runs
 
 logging.getLogger("coremltools").setLevel(logging.CRITICAL)  # it warns of each library that only a Mac has
 
-SUFFIX = ".mlpackage"
+SUFFIX = PACKAGE
 LENGTHS = True  # a package can be made for some lengths of texts alone
 _HELD = 1 << 29  # bytes of a language model's weights that may stay while it is compared
 

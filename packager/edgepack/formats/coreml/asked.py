@@ -9,6 +9,7 @@ from __future__ import annotations
 from edgepack.records import FINER, Recipe
 
 OLDEST, NEWEST = 16, 18
+FLOATS = ("fp32", "fp16")  # the schemes that compress nothing
 _HALF = 16  # bits
 _NEW = 3  # bits of an index that iOS 16 lacks
 # the schemes, with the bits of their integers or indices

@@ -11,6 +11,7 @@ import numpy as np
 
 from edgepack.errors import DoesNotFit
 from edgepack.formats.coreml import making, search
+from edgepack.formats.coreml.asked import FLOATS
 from edgepack.formats.coreml.compressed import Form, Sparse, Whole
 from edgepack.formats.coreml.compression import Weight, weights
 from edgepack.formats.coreml.compression import compress as rewritten
@@ -21,7 +22,6 @@ from edgepack.formats.quantization.components import component
 from edgepack.records import FINER, Recipe
 from edgepack.units import size
 
-_FLOATS = ("fp32", "fp16")
 _BLOCK, _GROUP = 32, 16  # of the forms that a search may choose
 _SMALL = 1024  # values; a smaller weight gains nothing by less than 8 bits per channel
 
@@ -41,7 +41,7 @@ class Compression:
 
         Raises DoesNotFit where a budget is too small.
         """
-        if self.recipe.scheme in _FLOATS:
+        if self.recipe.scheme in FLOATS:
             shutil.copytree(self.package, out)
             return None
         stored: dict[str, Form] = {}

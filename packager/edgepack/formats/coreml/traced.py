@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from edgepack import cache, memory, plugins
+from edgepack.formats.coreml import asked
 from edgepack.original import Original
 from edgepack.records import Artifact, Recipe
 from edgepack.runtime.types import Feeds
 
 TOOLS = ("torch", "transformers", "coremltools")
 _NAMES, _STUDY = "names.json", "study.npz"
-_NEWEST = 18  # the opset with blocks, groups and integers of less than a byte
-_FLOATS = ("fp32", "fp16")
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class Traced:
         """Compressed as ``recipe`` says, and described."""
         schemes = plugins.load_module("edgepack.formats.coreml.schemes")
         contents = plugins.load_module("edgepack.formats.coreml.contents")
-        newest = self.opset >= _NEWEST
+        newest = self.opset >= asked.NEWEST
         stored = schemes.Compression(self.path, recipe, self.names, self.study, newest=newest).run(out)
         if self.labels:
             plugins.load_module("edgepack.formats.coreml.classifier").label(out, self.labels)
@@ -85,7 +84,7 @@ def _program(
 
 
 def _study(original: Original, recipe: Recipe, calibration: Sequence[Feeds], facts: Mapping[str, Any]) -> Any:
-    if recipe.scheme in _FLOATS:
+    if recipe.scheme in asked.FLOATS:
         return None
     losses = recipe.scheme == "mixed"
     inputs = hashlib.sha256(b"".join(array.tobytes() for batch in calibration for array in batch.values())).hexdigest()

@@ -14,7 +14,7 @@ from typing import Any
 
 from coremltools.converters.mil.mil import Program
 
-from edgepack.coreml.chain import PART, SUFFIX
+from edgepack.coreml.chain import PART
 from edgepack.formats.coreml.decoder import program, signature
 from edgepack.formats.coreml.decoder.emit import Emitter
 from edgepack.formats.coreml.decoder.parts import Part, deal
@@ -27,6 +27,7 @@ from edgepack.formats.quantization.tally import Tally
 from edgepack.original import Original
 from edgepack.original.decoder import Reference
 from edgepack.records import Artifact, Recipe
+from edgepack.runtime.session import PACKAGES
 from edgepack.runtime.types import Feeds
 
 TOOLS = ("numpy", "coremltools")
@@ -55,7 +56,7 @@ class Described:
         width = recipe.block_size if recipe.scheme == "blocks" else 0  # of palettes it counts rows
         calibrated = Calibration(self.reference, ids, width) if ids else None
         tally, operators = Tally(), Counter[str]()
-        path = out if len(parts) == 1 else out.with_suffix(SUFFIX)
+        path = out if len(parts) == 1 else out.with_suffix(PACKAGES)
         for part in parts:
             package = path if len(parts) == 1 else path / f"{part.name}{out.suffix}"
             with Store(program.weight_file(package)) as store:
