@@ -109,7 +109,10 @@ def _tokenizer(folder: Path) -> int:
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=ends
     )
     names = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), special, strict=True))
-    fast = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=64, **names)
+    inputs = ["input_ids", "token_type_ids", "attention_mask"]
+    fast = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, model_max_length=64, model_input_names=inputs, **names
+    )
     fast.save_pretrained(folder)
     return tokenizer.get_vocab_size()
 
@@ -199,6 +202,8 @@ class Hub(BaseHTTPRequestHandler):
         path = unquote(self.path.split("?")[0])
         if match := re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/revision/(.+))?", path):
             self.info(match[1], match[2] or "main")
+        elif match := re.fullmatch(r"/api/models/([^/]+/[^/]+)/tree/([^/]+)", path):
+            self.tree(self.folders[match[1]])
         elif match := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
             self.send_content((self.folders[match[1]] / match[3]).read_bytes())
         else:
@@ -216,6 +221,19 @@ class Hub(BaseHTTPRequestHandler):
             files = sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file())
         siblings = [{"rfilename": file} for file in files]
         return self.answer(200, json.dumps({"id": name, "sha": COMMIT, "siblings": siblings}).encode(), {})
+
+    def tree(self, folder: Path) -> None:
+        listed = [
+            {
+                "type": "file",
+                "path": file.relative_to(folder).as_posix(),
+                "size": file.stat().st_size,
+                "oid": hashlib.sha1(file.read_bytes()).hexdigest(),
+            }
+            for file in sorted(folder.rglob("*"))
+            if file.is_file()
+        ]
+        self.answer(200, json.dumps(listed).encode(), {})
 
     def send_content(self, content: bytes) -> None:
         self.answer(200, content, {"ETag": f'"{hashlib.sha1(content).hexdigest()}"', "X-Repo-Commit": COMMIT})

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
-from optimum.onnxruntime import ORTModelForFeatureExtraction
 from transformers import AutoTokenizer
 
 import edgepack
@@ -73,14 +72,6 @@ def test_plain_onnxruntime_loads_it(minilm: Bundle) -> None:
     encoded = AutoTokenizer.from_pretrained(minilm.path)(SENTENCES[0], return_tensors="np")
     vector = session.run(["sentence_embedding"], dict(encoded))[0][0]
     np.testing.assert_allclose(vector, edgepack.load(minilm.path).embed(SENTENCES[0]), atol=1e-5)
-
-
-def test_optimum_loads_it(minilm: Bundle) -> None:
-    theirs = ORTModelForFeatureExtraction.from_pretrained(minilm.path)
-    encoded = AutoTokenizer.from_pretrained(minilm.path)(SENTENCES[0], return_tensors="pt")
-    hidden = theirs(**encoded).last_hidden_state[0].numpy()
-    pooled = hidden.mean(0) / np.linalg.norm(hidden.mean(0))
-    np.testing.assert_allclose(pooled, edgepack.load(minilm.path).embed(SENTENCES[0]), atol=1e-5)
 
 
 def test_long_empty_and_strange_inputs(minilm: Bundle) -> None:

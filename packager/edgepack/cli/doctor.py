@@ -19,7 +19,7 @@ _NEEDS = {
     "build for ONNX targets": (
         "torch",
         "transformers",
-        "optimum-onnx",
+        "optimum",
         "onnx",
         "safetensors",
         "huggingface-hub",

@@ -57,6 +57,6 @@ def _notice(source: Source) -> str:
     return (
         "This folder holds a modified copy of a third party's model.\n\n"
         f"Model: {source.model}\nArchitecture: {source.architecture}\nLicence: {source.licence or 'not stated'}\n\n"
-        "It was converted with PyTorch (BSD-3-Clause), transformers, optimum-onnx and tokenizers (Apache-2.0),\n"
+        "It was converted with PyTorch (BSD-3-Clause), transformers and tokenizers (Apache-2.0),\n"
         "ONNX (Apache-2.0) and ONNX Runtime (MIT). None of their code is in this folder.\n"
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import httpx2
 from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import (
     EntryNotFoundError,
@@ -46,7 +47,7 @@ def fetch(reference: str, say: Say) -> Fetched:
         ) from error
     except (RevisionNotFoundError, EntryNotFoundError) as error:
         raise ModelNotFound(f"{repository} has no revision {revision!r}") from error
-    except OSError as error:  # what requests raises when there is no network is one
+    except (OSError, httpx2.HTTPError) as error:  # what the hub's client raises when there is no network
         return _cached(repository, revision or None, name, error)
     return Fetched(Path(path), name, commit)
 
@@ -65,7 +66,7 @@ def _commit(repository: str, revision: str | None) -> str:
     return str(info.sha)
 
 
-def _cached(repository: str, revision: str | None, name: str, error: OSError) -> Fetched:
+def _cached(repository: str, revision: str | None, name: str, error: Exception) -> Fetched:
     """The copy in huggingface_hub's cache, for work without a network."""
     try:
         path = Path(snapshot_download(repository, revision=revision, local_files_only=True))

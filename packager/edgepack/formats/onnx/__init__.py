@@ -31,7 +31,7 @@ def prepare(
     calibration: Sequence[Feeds],
 ) -> Prepared:
     """The model in its uncompressed form: an exported graph from the cache, or a description and its weights."""
-    prepared: Prepared = _way(original).prepare(original, target, config, processing)
+    prepared: Prepared = _way(original).prepare(original, target, config, processing, calibration)
     return prepared
 
 

@@ -1,104 +1,123 @@
-"""Export the original to ONNX through optimum-onnx, with pooling and normalisation in the graph."""
+"""Export the original to ONNX by tracing, with pooling and normalisation in the graph."""
 
 from __future__ import annotations
 
-import logging
+import types
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-from optimum.exporters.onnx import export as optimum_export
-from optimum.exporters.onnx.base import OnnxConfig
-from optimum.exporters.tasks import TasksManager
-from torch import nn
+import torch
+from torch import Tensor, nn
 
-from edgepack.errors import ConversionError, UnsupportedModel
+from edgepack.errors import ConversionError
+from edgepack.formats.onnx import attention
 from edgepack.runtime.types import Array
 
-logging.getLogger("optimum").setLevel(logging.ERROR)
-
-# optimum's words for our tasks
-_OPTIMUM_TASKS = {
-    "text-embedding": "feature-extraction",
-    "image-embedding": "feature-extraction",
-    "text-classification": "text-classification",
-    "token-classification": "token-classification",
-    "question-answering": "question-answering",
-    "fill-mask": "fill-mask",
-    "image-classification": "image-classification",
-}
 _ROWS = 1024  # of a table that stay while tracing
-_EMBEDDINGS = {"text-embedding": "sentence_embedding", "image-embedding": "image_embedding"}
+_TEXT_AXES = {0: "batch_size", 1: "sequence_length"}  # as optimum and transformers.js call them
 
 
-def export(module: nn.Module, task: ModuleType, out: Path, *, opset: int) -> dict[str, Array]:
+def export(
+    module: nn.Module, out: Path, *, inputs: Mapping[str, Any], outputs: Sequence[str], opset: int, own_attention: bool
+) -> dict[str, Array]:
     """Write ``module`` (see original/pytorch.py) to ``out`` with dynamic batch and sequence length.
 
+    ``inputs`` are arrays by name, one batch. With ``own_attention`` attention becomes one node (see attention.py).
     Large embedding tables are cut to a few rows in ``out`` and returned whole, by name: the exporter would copy
     them three times. fuse() puts them back.
-    Raises UnsupportedModel where optimum-onnx has no recipe for the architecture.
+    Raises ConversionError where the tracer gives up.
     """
-    config = _config(module, task)
-    with warnings.catch_warnings(), _small_tables(module) as tables:
+    given = {name: torch.from_numpy(array) for name, array in inputs.items()}
+    with warnings.catch_warnings(), _small_tables(module, given) as tables, _tupled(module, list(given), outputs):
         # the tracer warns of every Python number in the model's code; agreement is measured afterwards
         warnings.simplefilter("ignore")
-        _, outputs = optimum_export(module, config, out, opset=opset)
-    module.eval()  # the exporter may leave it in training mode
-    if list(outputs) != list(config.outputs):
-        raise ConversionError(f"the export has the outputs {list(outputs)}, not {list(config.outputs)}")
+        with _attending(module, own=own_attention):
+            try:
+                torch.onnx.export(
+                    module,
+                    tuple(given.values()),
+                    str(out),
+                    input_names=list(given),
+                    output_names=list(outputs),
+                    dynamic_axes=_axes(module, given, outputs),
+                    opset_version=opset,
+                    dynamo=False,
+                )
+            except Exception as error:  # whatever the model's code or the tracer's passes raise
+                line = (str(error).splitlines() or [""])[0]
+                raise ConversionError(f"PyTorch cannot trace it ({type(error).__name__}: {line})") from error
     return tables
 
 
+def _axes(module: Any, given: Mapping[str, Tensor], outputs: Sequence[str]) -> dict[str, dict[int, str]]:
+    """The names of the dimensions that vary, by input and output; of an output as many as it shares with the input."""
+    texts = "input_ids" in given
+    axes = {name: _TEXT_AXES if texts else {0: "batch_size"} for name in given}
+    with torch.inference_mode():
+        found = module(*given.values())
+    tokens = next(iter(given.values())).shape[1] if texts else -1
+    for name, value in zip(outputs, found, strict=True):
+        by_token = texts and value.dim() > 1 and value.shape[1] == tokens
+        axes[name] = _TEXT_AXES if by_token else {0: "batch_size"}
+    return axes
+
+
 @contextmanager
-def _small_tables(module: Any) -> Iterator[dict[str, Array]]:
-    """Leave a few rows of every large embedding table; the whole ones by parameter name."""
+def _tupled(module: Any, inputs: Sequence[str], outputs: Sequence[str]) -> Iterator[None]:
+    """Let ``module`` take tensors in the order of ``inputs`` and give a tuple in the order of ``outputs``."""
+    named = module.forward
+
+    def forward(self: nn.Module, *tensors: Tensor) -> tuple[Tensor, ...]:
+        found = named(**dict(zip(inputs, tensors, strict=True)))
+        lacking = [name for name in outputs if found.get(name) is None]
+        if lacking:
+            raise ConversionError(f"the model gives no {lacking[0]}", hint="the task may be another: --task")
+        return tuple(found[name] for name in outputs)
+
+    module.forward = types.MethodType(forward, module)
+    try:
+        yield
+    finally:
+        del module.forward
+
+
+@contextmanager
+def _attending(module: nn.Module, *, own: bool) -> Iterator[None]:
+    """The model inside ``module`` with attention as one node, or else as transformers writes it out ("eager")."""
+    model: Any = next((part for part in module.modules() if hasattr(part, "set_attn_implementation")), None)
+    if model is None:
+        yield
+        return
+    before = model.config._attn_implementation
+    try:
+        model.set_attn_implementation(attention.NAME if own else "eager")
+        yield
+    finally:
+        model.set_attn_implementation(before)
+
+
+@contextmanager
+def _small_tables(module: Any, given: dict[str, Tensor]) -> Iterator[dict[str, Array]]:
+    """Leave a few rows of every large embedding table, and ids below them; the whole tables by parameter name."""
     cut: dict[str, nn.Parameter] = {}
-    vocabulary = getattr(module.config, "vocab_size", None)
     owners: dict[str, Any] = dict(module.named_modules())
     try:
-        for path in _tables(owners, vocabulary):
+        for path in _tables(owners, getattr(module.config.get_text_config(), "vocab_size", None)):
             cut[path] = owners[path].weight
             owners[path].weight = nn.Parameter(cut[path][:_ROWS].detach().clone(), requires_grad=False)
-            module.config.vocab_size = _ROWS  # the trace's own inputs are drawn below it
+        if cut:  # special tokens, which a model may count, have the first ids
+            ids = given["input_ids"]
+            given["input_ids"] = torch.where(ids < _ROWS, ids, _ROWS // 2 + ids % (_ROWS // 2))
         yield {f"{path}.weight": weight.detach().numpy() for path, weight in cut.items()}
     finally:
         for path, weight in cut.items():
             owners[path].weight = weight
-            module.config.vocab_size = vocabulary
 
 
 def _tables(modules: Mapping[str, Any], rows: int | None) -> list[str]:
     """The paths of the large tables with a row per word."""
     found = [path for path, part in modules.items() if isinstance(part, nn.Embedding) and part.num_embeddings == rows]
     return found if rows is not None and rows > _ROWS else []
-
-
-def _config(module: Any, task: ModuleType) -> OnnxConfig:
-    """Optimum's description of the architecture, with our embedding among its outputs."""
-    name = _OPTIMUM_TASKS[task.NAME]
-    model_type = module.config.model_type
-    try:
-        make = TasksManager.get_exporter_config_constructor(
-            "onnx", model_type=model_type, task=name, library_name="transformers"
-        )
-    except (KeyError, ValueError) as error:
-        raise UnsupportedModel(
-            f"optimum-onnx cannot export model_type {model_type!r} for {task.NAME}",
-            hint="open an issue that names the model",
-        ) from error
-    embedding = _EMBEDDINGS.get(task.NAME)
-    kind = _with_output(make.func, embedding) if embedding else make.func
-    return kind(module.config, **make.keywords)
-
-
-def _with_output(parent: type[OnnxConfig], embedding: str) -> type[OnnxConfig]:
-    """``parent`` with one more output, [batch, hidden]."""
-
-    def outputs(self: OnnxConfig) -> dict[str, dict[int, str]]:
-        hidden = parent.outputs.fget(self)["last_hidden_state"]
-        return {"last_hidden_state": hidden, embedding: {0: "batch_size"}}
-
-    return type(parent.__name__, (parent,), {"outputs": property(outputs)})

@@ -21,6 +21,7 @@ from onnxruntime.transformers.optimizer import optimize_by_fusion
 
 from edgepack import memory
 from edgepack.errors import ConversionError
+from edgepack.formats.onnx import attention
 from edgepack.runtime.types import Array
 
 logging.getLogger("onnxruntime.transformers").setLevel(logging.ERROR)
@@ -34,13 +35,21 @@ _ALIGNED_KINDS = {"MatMul", "Gemm", "Gather", "Conv"}
 
 
 def fuse(
-    model: Path, out: Path, *, model_type: str, heads: int, hidden: int, ir_version: int, tables: Mapping[str, Array]
+    model: Path,
+    out: Path,
+    *,
+    model_type: str,
+    heads: int,
+    hidden: int,
+    ir_version: int,
+    tables: Mapping[str, Array],
+    patterns: bool = True,
 ) -> None:
     """Write ``model`` (float32 ONNX) with its attention, normalisation and activation fused to ``out`` and WEIGHTS.
 
     ``heads`` and ``hidden`` are the attention's head count and width; 0 lets the fusion find them.
     ``ir_version`` is what the target's runtime reads; ``tables`` are the weights that export() set aside, by name. A
-    graph without such patterns (a convolutional network) comes out as it was.
+    graph without such patterns (a convolutional network) comes out as it was, and any does without ``patterns``.
     Raises ConversionError when the fused graph has other inputs or outputs.
     """
     if not heads or hidden % heads:
@@ -48,11 +57,12 @@ def fuse(
     with tempfile.TemporaryDirectory(dir=out.parent) as folder:
         light = _set_weights_aside(model, Path(folder))
         before = _interface(light)
+        attention.join(light)
         if heads and hidden:
             _join_scales(light, (hidden / heads) ** -0.5)
-        fused: ModelProto = optimize_by_fusion(
-            light, _OPTIMIZERS.get(model_type, "bert"), heads, hidden, _options()
-        ).model
+        fused: ModelProto = light
+        if patterns:
+            fused = _by_patterns(light, model_type, heads, hidden)
         _import_contrib(fused)
         fused.ir_version = ir_version
         _name_weights(fused)
@@ -61,6 +71,17 @@ def fuse(
         del light
         memory.release()
         _write(fused, Path(folder), out, tables)
+
+
+def _by_patterns(model: ModelProto, model_type: str, heads: int, hidden: int) -> ModelProto:
+    """ONNX Runtime's own fusions. Raises ConversionError where they fail on the graph."""
+    try:
+        fused: ModelProto = optimize_by_fusion(
+            model, _OPTIMIZERS.get(model_type, "bert"), heads, hidden, _options()
+        ).model
+    except Exception as error:  # assertions and look-ups of its pattern matching
+        raise ConversionError(f"ONNX Runtime's fusion fails ({type(error).__name__})") from error
+    return fused
 
 
 def _options() -> FusionOptions:
@@ -170,17 +191,18 @@ def _import_contrib(model: ModelProto) -> None:
 
 
 def _name_weights(model: ModelProto) -> None:
-    """Name the exporter's anonymous weights (``onnx::MatMul_774``) after the layer that uses them."""
+    """Name the exporter's anonymous weights (``onnx::MatMul_774``) after the first layer that uses them."""
     names = {tensor.name for tensor in model.graph.initializer}
+    anonymous = {name for name in names if name.startswith("onnx::")}
     renamed: dict[str, str] = {}
     for node in model.graph.node:
-        for position, name in enumerate(node.input):
-            if name in names and name.startswith("onnx::"):
-                layer = node.output[0].rsplit("/", 1)[0].strip("/").replace("/", ".")
-                fresh = f"{layer}.weight"
-                if name not in renamed and fresh not in names and layer:
-                    renamed[name] = fresh
-                    names.add(fresh)
-                node.input[position] = renamed.get(name, name)
+        layer = node.output[0].rsplit("/", 1)[0].strip("/").replace("/", ".")
+        fresh = f"{layer}.weight"
+        for name in node.input:
+            if name in anonymous and name not in renamed and fresh not in names and layer:
+                renamed[name] = fresh
+                names.add(fresh)
+    for node in model.graph.node:
+        node.input[:] = [renamed.get(name, name) for name in node.input]
     for tensor in model.graph.initializer:
         tensor.name = renamed.get(tensor.name, tensor.name)

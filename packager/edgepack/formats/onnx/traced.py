@@ -1,4 +1,4 @@
-"""Models traced from PyTorch: export (optimum), fuse and quantize (ONNX Runtime and our own), describe.
+"""Models traced from PyTorch: export, fuse and quantize (ONNX Runtime and our own), describe.
 
 With a cached export, PyTorch is not loaded.
 """
@@ -13,12 +13,18 @@ from typing import Any
 import numpy as np
 
 from edgepack import cache, memory, plugins
+from edgepack.errors import ConversionError, UnsupportedModel
+from edgepack.formats.onnx import trial
 from edgepack.original import Original
 from edgepack.records import Artifact, Recipe, Target
 from edgepack.runtime.session import open_session
-from edgepack.runtime.types import Runs
+from edgepack.runtime.types import Feeds, Outputs, Runs
 
-TOOLS = ("torch", "transformers", "optimum-onnx", "onnx", "onnxruntime")
+TOOLS = ("torch", "transformers", "onnx", "onnxruntime")
+_MODEL = "model.onnx"
+# How a module is traced and fused, the fastest graph first: (attention as one node, ONNX Runtime's patterns).
+_WAYS = ((True, True), (False, True), (False, False))
+_ELSEWHERE = "docs/supported-models.md lists what is known to work"
 
 
 @dataclass(frozen=True)
@@ -36,41 +42,77 @@ class Traced:
         return artifact
 
 
-def prepare(original: Original, target: Target, config: Mapping[str, Any], processing: Mapping[str, Any]) -> Traced:
-    """The graph of ``original``, from the cache when the same was made before."""
+def prepare(
+    original: Original,
+    target: Target,
+    config: Mapping[str, Any],
+    processing: Mapping[str, Any],
+    calibration: Sequence[Feeds],
+) -> Traced:
+    """The graph of ``original``, from the cache when the same was made before.
+
+    Raises UnsupportedModel where no way of tracing gives a graph that computes what the module does.
+    """
     source, task = original.source, original.task
     facts = {
         "model": source.name,
         "sha256": source.sha256,
         "task": task.NAME,
+        "inputs": processing["inputs"],
         "opset": target.opset,
         "ir_version": target.ir_version,
         "tools": plugins.versions(TOOLS),
     }
+    shape = {"heads": _first(config, _HEADS), "hidden": _first(config, _HIDDEN)}
 
     def make(folder: Path) -> None:
-        plain = folder / "plain.onnx"
-        memory.release()
-        original.forget()
-        tables = plugins.load_module("edgepack.formats.onnx.export").export(
-            original.module, task, plain, opset=target.opset
-        )
-        original.close()
-        heads, hidden = (_first(config, names) for names in (_HEADS, _HIDDEN))
-        plugins.load_module("edgepack.formats.onnx.fuse").fuse(
-            plain,
-            folder / "model.onnx",
-            model_type=source.model_type,
-            heads=heads,
-            hidden=hidden,
-            ir_version=target.ir_version,
-            tables=tables,
-        )
-        plain.unlink()
-        tables.clear()
-        memory.release()
+        trials = trial.batches(calibration, processing)
+        wanted = [_outputs(original, feeds) for feeds in trials]
+        problems = []
+        for own_attention, patterns in _WAYS:
+            try:
+                _trace(original, folder, target, trials[-1], own_attention=own_attention, patterns=patterns, **shape)
+            except ConversionError as problem:
+                problems.append(str(problem))
+                continue
+            difference = trial.difference(open_session(folder / _MODEL), trials, wanted)
+            if not difference:
+                return
+            problems.append(difference)
+        raise UnsupportedModel(f"{source.name} cannot be exported to ONNX: {problems[-1]}", hint=_ELSEWHERE)
 
-    return Traced(cache.fetch("exports", facts, make) / "model.onnx")
+    return Traced(cache.fetch("exports", facts, make) / _MODEL)
+
+
+def _trace(
+    original: Original, folder: Path, target: Target, feeds: Feeds, *, own_attention: bool, patterns: bool, **shape: int
+) -> None:
+    """Write the graph as _MODEL into ``folder``. Raises CannotTrace, ConversionError."""
+    plain = folder / "plain.onnx"
+    memory.release()
+    original.forget()
+    export = plugins.load_module("edgepack.formats.onnx.export").export
+    tables = export(
+        original.module,
+        plain,
+        inputs=feeds,
+        outputs=original.task.OUTPUTS,
+        opset=target.opset,
+        own_attention=own_attention,
+    )
+    original.close()
+    plugins.load_module("edgepack.formats.onnx.fuse").fuse(
+        plain,
+        folder / _MODEL,
+        model_type=original.source.model_type,
+        ir_version=target.ir_version,
+        tables=tables,
+        patterns=patterns,
+        **shape,
+    )
+    plain.unlink()
+    tables.clear()
+    memory.release()
 
 
 def opened(path: Path, threads: int) -> Runs:
@@ -80,6 +122,14 @@ def opened(path: Path, threads: int) -> Runs:
 
 _HEADS = ("num_attention_heads", "n_heads", "n_head")
 _HIDDEN = ("hidden_size", "dim", "n_embd")
+
+
+def _outputs(original: Original, feeds: Feeds) -> Outputs:
+    """What the module gives, hidden states too."""
+    outputs: Outputs = plugins.load_module("edgepack.original.pytorch").run(
+        original.module, feeds, original.task.OUTPUTS
+    )
+    return outputs
 
 
 def _first(config: Mapping[str, Any], names: Sequence[str]) -> int:

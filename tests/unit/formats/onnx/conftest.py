@@ -156,7 +156,8 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Export
             module, task = make().eval(), plugins.load("tasks", task_name)
             folder = tmp_path_factory.mktemp(name)
             plain, fused = folder / "plain.onnx", folder / "fused.onnx"
-            tables = export(module, task, plain, opset=OPSET)
+            feeds = _pictures(module) if "image" in task_name else _texts(module)
+            tables = export(module, plain, inputs=feeds[1], outputs=task.OUTPUTS, opset=OPSET, own_attention=True)
             config = module.config
             width = getattr(config, "hidden_size", None) or getattr(config, "dim", 0)
             heads = getattr(config, "num_attention_heads", 0) or getattr(config, "n_heads", 0)
@@ -169,7 +170,6 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Export
                 ir_version=IR_VERSION,
                 tables=tables,
             )
-            feeds = _pictures(module) if "image" in task_name else _texts(module)
             made[name] = Exported(module, task, plain, fused, feeds)
         return made[name]
 

@@ -26,7 +26,7 @@ from edgepack.formats.quantization.calibration import Calibration
 from edgepack.original import Original
 from edgepack.original.decoder import Reference
 from edgepack.records import Artifact, Recipe, Target, TensorSpec
-from edgepack.runtime.types import Runs
+from edgepack.runtime.types import Feeds, Runs
 
 TOOLS = ("numpy", "onnx-ir")
 
@@ -69,7 +69,13 @@ class Described:
         )
 
 
-def prepare(original: Original, target: Target, config: Mapping[str, Any], processing: Mapping[str, Any]) -> Described:
+def prepare(
+    original: Original,
+    target: Target,
+    config: Mapping[str, Any],
+    processing: Mapping[str, Any],
+    calibration: Sequence[Feeds],
+) -> Described:
     """Nothing but a look at the files: the weights are read when they are written."""
     return Described(
         reference=original.module,
