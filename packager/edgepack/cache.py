@@ -83,7 +83,7 @@ def entries() -> list[Entry]:
     """What is in the cache, largest first."""
     found = []
     for file in root().glob("*/*/facts.json"):
-        size = sum(f.stat().st_size for f in file.parent.rglob("*") if f.is_file())
+        size = sum(f.lstat().st_size for f in file.parent.rglob("*") if f.is_file())
         facts = json.loads(file.read_text("utf-8"))
         found.append(Entry(file.parents[1].name, file.parent.name, size, str(facts.get("model", ""))))
     return sorted(found, key=lambda entry: -entry.bytes)
@@ -91,6 +91,6 @@ def entries() -> list[Entry]:
 
 def clear() -> int:
     """Delete every entry and what interrupted builds left behind; the bytes set free."""
-    freed = sum(f.stat().st_size for f in root().rglob("*") if f.is_file())
+    freed = sum(f.lstat().st_size for f in root().rglob("*") if f.is_file())
     shutil.rmtree(root(), ignore_errors=True)
     return freed

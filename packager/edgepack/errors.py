@@ -11,7 +11,8 @@ EdgepackError                      1   (never raised itself; 1 is "a check faile
 │   ├── NetworkError              12   the hub cannot be reached
 │   ├── UnsafeModel               13   pickled weights or remote code
 │   ├── DamagedWeights            14   truncated or corrupt safetensors
-│   └── UnsupportedModel          15   an architecture or task that edgepack cannot pack
+│   ├── UnsupportedModel          15   an architecture or task that edgepack cannot pack
+│   └── PreprocessingDiffers      23   a model's own library makes other inputs, or other vectors, of the same text
 ├── DoesNotFit                    16   the model does not fit the target's memory or store limit
 ├── ConversionError               17   a conversion broke its promise
 ├── CoverageTooLow                18   too few of the weights were compressed
@@ -78,6 +79,7 @@ __all__ = [
     "PackageFileMissing",
     "PackageTooNew",
     "PackageUnsafe",
+    "PreprocessingDiffers",
     "ProjectError",
     "ShapeNotAllowed",
     "TargetError",
@@ -183,6 +185,12 @@ class UnsupportedModel(ModelError):
     """An architecture or task that edgepack cannot pack."""
 
     exit_code = 15
+
+
+class PreprocessingDiffers(ModelError):
+    """The model's own library makes other token ids, or another vector, of the same text."""
+
+    exit_code = 23
 
 
 class DoesNotFit(EdgepackError):

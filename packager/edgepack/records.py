@@ -26,7 +26,8 @@ class Source:
 
     model: str  # as the user named it
     name: str  # short, fit for a folder name
-    path: Path
+    path: Path  # of the folder to convert: as it was found, or arranged in the cache
+    origin: Path  # of the folder as it was found
     revision: str | None  # the hub commit; None for a folder
     architecture: str  # config.json's architectures[0]
     model_type: str  # config.json's model_type

@@ -24,9 +24,9 @@ import torch  # noqa: E402
 import transformers  # noqa: E402
 import transformers.models.auto.modeling_auto  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
-from torch.nn import functional  # noqa: E402
 
 from edgepack.errors import DamagedWeights, UnsupportedModel  # noqa: E402
+from edgepack.original.sentences import SentenceEncoder  # noqa: E402
 from edgepack.records import Source  # noqa: E402
 from edgepack.runtime.types import Outputs  # noqa: E402
 
@@ -68,7 +68,7 @@ def open_path(path: Path | str, model_type: str, name: str, task: ModuleType) ->
     _check_loaded(model, report, name)
     processing = task.processing(Path(path), model.config.to_dict())
     wrap = _WRAPPERS.get(task.NAME)
-    module: nn.Module = wrap(model, processing) if wrap else model
+    module: nn.Module = wrap(model, processing, Path(path)) if wrap else model
     return module.eval()
 
 
@@ -92,54 +92,6 @@ def _check_loaded(model: nn.Module, report: Mapping[str, Any], name: str) -> Non
             raise DamagedWeights(f"{name}: the weight {weight!r} holds NaN or infinity")
 
 
-class SentenceEncoder(nn.Module):
-    """An encoder with sentence-transformers' pooling and normalisation.
-
-    ``sentence_embedding`` is float32 [batch, hidden]; mean pooling as in Reimers & Gurevych 2019.
-    """
-
-    def __init__(self, encoder: nn.Module, processing: Mapping[str, Any]) -> None:
-        super().__init__()
-        self.encoder, self.config = encoder, encoder.config
-        self.pooling, self.normalize = processing["pooling"], processing["normalize"]
-        self.accepts_types = "token_type_ids" in processing["inputs"]
-
-    def forward(
-        self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None
-    ) -> dict[str, Tensor]:
-        """``last_hidden_state`` [batch, tokens, hidden] and ``sentence_embedding`` [batch, hidden]."""
-        types = {"token_type_ids": token_type_ids} if self.accepts_types else {}
-        hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask, **types).last_hidden_state
-        pooled = _POOLINGS[self.pooling](hidden, attention_mask.unsqueeze(-1).to(hidden.dtype))
-        if self.normalize:
-            pooled = functional.normalize(pooled, p=2.0, dim=1)
-        return {"last_hidden_state": hidden, "sentence_embedding": pooled}
-
-
-def _mean(hidden: Tensor, mask: Tensor) -> Tensor:
-    return (hidden * mask).sum(1) / mask.sum(1).clamp(min=1e-9)
-
-
-def _mean_sqrt(hidden: Tensor, mask: Tensor) -> Tensor:
-    return (hidden * mask).sum(1) / mask.sum(1).clamp(min=1e-9).sqrt()
-
-
-def _max(hidden: Tensor, mask: Tensor) -> Tensor:
-    return (hidden * mask - 1e9 * (1 - mask)).max(1).values
-
-
-def _first(hidden: Tensor, mask: Tensor) -> Tensor:
-    return hidden[:, 0]
-
-
-def _last(hidden: Tensor, mask: Tensor) -> Tensor:
-    index = (mask.sum(1).long() - 1).clamp(min=0).unsqueeze(-1).expand(-1, -1, hidden.shape[-1])
-    return hidden.gather(1, index).squeeze(1)
-
-
-_POOLINGS = {"mean": _mean, "mean_sqrt_len": _mean_sqrt, "max": _max, "cls": _first, "lasttoken": _last}
-
-
 class ImageEncoder(nn.Module):
     """A vision encoder with ``image_embedding`` float32 [batch, hidden] beside what it has.
 
@@ -147,7 +99,7 @@ class ImageEncoder(nn.Module):
     token, as the model's authors use it.
     """
 
-    def __init__(self, encoder: nn.Module, processing: Mapping[str, Any]) -> None:
+    def __init__(self, encoder: nn.Module, processing: Mapping[str, Any], folder: Path) -> None:
         super().__init__()
         self.encoder, self.config = encoder, encoder.config
 

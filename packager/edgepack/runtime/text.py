@@ -18,21 +18,22 @@ _ROOM = 2  # tokens of the context that a window must hold
 class TextInput:
     """Batches of int64 ids [batch, longest], padded to the longest text of the batch.
 
-    ``processing``: max_length, inputs, pad_id, pad_token, padding_side.
+    ``processing``: max_length, inputs, pad_id, pad_token, pad_type_id, padding_side and truncation_side.
     """
 
     def __init__(self, folder: Path, processing: Mapping[str, Any]) -> None:
         self.tokenizer = tokenizer(folder)
         self.names = list(processing["inputs"])
-        self.pad_id = int(processing.get("pad_id", 0))
-        self.pad_token = str(processing.get("pad_token", "[PAD]"))
         self.max_length = int(processing["max_length"])
-        self.tokenizer.enable_truncation(self.max_length)
-        self.tokenizer.enable_padding(
-            pad_id=self.pad_id,
-            pad_token=self.pad_token,
-            direction=str(processing.get("padding_side", "right")),
-        )
+        self._cut: dict[str, Any] = {"max_length": self.max_length, "direction": str(processing["truncation_side"])}
+        self._pad: dict[str, Any] = {
+            "pad_id": int(processing["pad_id"]),
+            "pad_type_id": int(processing["pad_type_id"]),
+            "pad_token": str(processing["pad_token"]),
+            "direction": str(processing["padding_side"]),
+        }
+        self.tokenizer.enable_truncation(**self._cut)
+        self.tokenizer.enable_padding(**self._pad)
 
     def encode(self, texts: Sequence[str | tuple[str, str]]) -> tuple[Feeds, list[Encoding]]:
         """The feeds of one batch, and the encodings with their offsets. Raises InputError."""
@@ -62,11 +63,18 @@ class TextInput:
                 raise InputError(
                     f"the question has {asked:,} tokens; the model takes {self.max_length:,}, with the context"
                 )
-            self.tokenizer.enable_truncation(self.max_length, stride=min(stride, room - 1), strategy="only_second")
+            self.tokenizer.enable_truncation(**self._cut, stride=min(stride, room - 1), strategy="only_second")
             first = self.tokenizer.encode(checked(question), checked(context))
         finally:
-            self.tokenizer.enable_truncation(self.max_length)
+            self.tokenizer.enable_truncation(**self._cut)
         return [first, *first.overflowing]
+
+    def padded(self, encodings: Sequence[Encoding]) -> Feeds:
+        """The arrays of encodings that may differ in length."""
+        longest = max(len(encoding.ids) for encoding in encodings)
+        for encoding in encodings:
+            encoding.pad(longest, **self._pad)
+        return self.feeds(encodings)
 
 
 def tokenizer(folder: Path) -> Tokenizer:

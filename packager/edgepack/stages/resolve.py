@@ -14,13 +14,10 @@ from typing import Any
 from edgepack import plugins, tasks, weights
 from edgepack.errors import ModelError, UnknownName, UnsafeModel, UnsupportedModel
 from edgepack.records import Source
+from edgepack.tasks import _sentence_folder
 
-# Files beside the weights that shape a conversion.
-_SHAPING = (
-    "config.json", "modules.json", "sentence_bert_config.json", "preprocessor_config.json", "tokenizer.json",
-    "tokenizer_config.json", "special_tokens_map.json", "vocab.txt", "vocab.json", "merges.txt",
-    "generation_config.json", "chat_template.jinja",
-)  # fmt: skip
+# Files beside the weights that shape a conversion, but for cards and logs.
+_SHAPING = ("*.json", "*.txt", "*.model", "*.tiktoken", "*.jinja")
 _CHUNK, _PART = 1 << 20, 1 << 26  # bytes
 
 
@@ -31,22 +28,25 @@ def resolve(reference: str, *, task: str | None = None, say: Callable[[str], Non
     Raises ModelError and its subclasses, UnknownName.
     """
     fetched = plugins.load("sources", _place(reference)).fetch(reference, say)
-    config = _config(fetched.path)
-    files = weights.files(fetched.path)
+    root = _root(fetched.path)
+    config = _config(root)
+    files = weights.files(root)
     stored = [tensor for file in files for tensor in weights.tensors(file)]
+    found = _task(fetched.path, config, task)
     return Source(
         model=reference,
         name=fetched.name,
-        path=fetched.path,
+        path=_arranged(fetched.path, found),
+        origin=fetched.path,
         revision=fetched.revision,
         architecture=config["architectures"][0],
         model_type=str(config.get("model_type", "")),
-        task=_task(fetched.path, config, task),
+        task=found,
         licence=_licence(fetched.path),
         parameters=sum(tensor.parameters for tensor in stored if tensor.dtype not in {"I64", "I32"}),
         weights_bytes=sum(file.stat().st_size for file in files),
         convolutional=_kernels(stored) > 0.5,
-        sha256=_digest([*files, *(fetched.path / name for name in _SHAPING)], fetched.path),
+        sha256=_digest([*files, *_shaping(fetched.path, root)], fetched.path),
     )
 
 
@@ -55,6 +55,29 @@ def _place(reference: str) -> str:
         return "python"
     looks_local = reference.startswith((".", "/", "~")) or Path(reference).expanduser().is_dir()
     return "folder" if looks_local or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?(@.+)?", reference) else "hub"
+
+
+def _root(folder: Path) -> Path:
+    """Where config.json and the weights lie: in the folder, or in a subfolder that sentence-transformers names."""
+    return folder / _sentence_folder.transformer(folder) if _sentence_folder.is_one(folder) else folder
+
+
+def _arranged(folder: Path, task: str) -> Path:
+    """The folder, for models of texts that are exported with its tokenizer as transformers runs it."""
+    module = plugins.load("tasks", task)
+    if not module.AUTO or "image" in module.INPUTS:
+        return folder
+    path: Path = plugins.load_module("edgepack.original.text_folder").arranged(folder, module)
+    return path
+
+
+def _shaping(folder: Path, root: Path) -> list[Path]:
+    """The files that shape a conversion, those of sentence-transformers' modules included."""
+    modules = _sentence_folder.modules(folder) if _sentence_folder.is_one(folder) else []
+    places = {folder, root, *(folder / entry["path"] for entry in modules)}
+    found = {file for place in places for pattern in _SHAPING for file in place.glob(pattern)}
+    heads = {file for place in places - {folder, root} for file in place.glob("*.safetensors")}
+    return sorted(file for file in found | heads if not file.name.endswith(".safetensors.index.json"))
 
 
 def _config(folder: Path) -> dict[str, Any]:

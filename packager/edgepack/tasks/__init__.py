@@ -68,7 +68,8 @@ class Task(Protocol):
 
 def find(folder: Path, config: Mapping[str, Any]) -> str:
     """The task that the files of a model tell. Raises UnsupportedModel."""
-    if (folder / "modules.json").is_file():
+    cross = table(folder / "config_sentence_transformers.json").get("model_type") == "CrossEncoder"
+    if (folder / "modules.json").is_file() and not cross:
         return "text-embedding"
     architecture = str(config["architectures"][0])
     known = [plugins.load("tasks", name) for name in plugins.names("tasks")]

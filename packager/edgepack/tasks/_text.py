@@ -10,45 +10,36 @@ from typing import Any
 from edgepack.errors import ModelError
 from edgepack.tasks import table
 
-_TYPED = {
-    "bert",
-    "electra",
-    "albert",
-    "mobilebert",
-    "convbert",
-    "roformer",
-    "squeezebert",
-    "big_bird",
-    "funnel",
-}
-_OFFSET = {
-    "roberta",
-    "xlm-roberta",
-    "camembert",
-    "mpnet",
-    "longformer",
-}  # positions start after the padding id
-_NO_LIMIT = 100_000  # tokenizers without a length say 1e30
-_USUAL = 512
 WRITE_TOKENIZER = (
     'write one: python -c "from transformers import AutoTokenizer as T; '
-    "T.from_pretrained('{name}').save_pretrained('{name}')\""
+    "T.from_pretrained('{name}').save_pretrained('{folder}')\""
 )
 
 
 def processing(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
-    """max_length, inputs and padding, from the tokenizer's, the model's and sentence-transformers' configs."""
-    if not (folder / "tokenizer.json").is_file():
-        raise ModelError(f"{folder} has no tokenizer.json", hint=WRITE_TOKENIZER.format(name=folder.name))
-    tokens = table(folder / "tokenizer_config.json")
-    types = ["token_type_ids"] if config.get("model_type") in _TYPED else []
+    """The tokenizer's numbers, from a folder whose tokenizer_config.json states them all (original/text_folder.py).
+
+    Raises ModelError.
+    """
+    stated = table(folder / "tokenizer_config.json")
+    pad = token(stated, "pad_token")
     return {
-        "max_length": _max_length(folder, config, tokens),
-        "inputs": ["input_ids", "attention_mask", *types],
-        "pad_id": int(config.get("pad_token_id") or 0),
-        "pad_token": token(tokens, "pad_token") or "[PAD]",
-        "padding_side": tokens.get("padding_side", "right"),
+        "max_length": int(stated["model_max_length"]),
+        "inputs": list(stated["model_input_names"]),
+        "pad_id": token_id(folder, pad),
+        "pad_token": pad,
+        "pad_type_id": int(stated["pad_token_type_id"]),
+        "padding_side": stated["padding_side"],
+        "truncation_side": stated["truncation_side"],
     }
+
+
+def token_id(folder: Path, text: str | None) -> int:
+    """The id of a special token in tokenizer.json. Raises ModelError."""
+    for entry in table(folder / "tokenizer.json").get("added_tokens", []):
+        if entry["content"] == text:
+            return int(entry["id"])
+    raise ModelError(f"the tokenizer of {folder.name} has no special token {text!r}")
 
 
 def token(tokens: Mapping[str, Any], name: str) -> str | None:
@@ -70,11 +61,3 @@ def sentences() -> list[str]:
     """The sentences that edgepack brings, one per line of sentences.txt."""
     text = (importlib.resources.files("edgepack.tasks") / "sentences.txt").read_text("utf-8")
     return [line for line in text.splitlines() if line]
-
-
-def _max_length(folder: Path, config: Mapping[str, Any], tokens: Mapping[str, Any]) -> int:
-    own = table(folder / "sentence_bert_config.json").get("max_seq_length")
-    offset = int(config.get("pad_token_id") or 0) + 1 if config.get("model_type") in _OFFSET else 0
-    positions = int(config.get("max_position_embeddings") or _USUAL) - offset
-    said = int(own or min(float(tokens.get("model_max_length") or _NO_LIMIT), _NO_LIMIT))
-    return min(said, positions)

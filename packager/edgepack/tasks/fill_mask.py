@@ -31,11 +31,9 @@ METRICS = {"accuracy": metrics.first, "top5": metrics.top5}
 def processing(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     """The tokenizer's numbers and its mask token. Raises ModelError where it has none."""
     name = _text.token(table(folder / "tokenizer_config.json"), "mask_token")
-    listed = table(folder / "tokenizer.json").get("added_tokens", [])
-    number = next((entry["id"] for entry in listed if entry["content"] == name), None)
-    if name is None or number is None:
+    if name is None:
         raise ModelError(f"the tokenizer of {folder.name} has no mask token")
-    return {**_text.processing(folder, config), "mask_token": name, "mask_id": number}
+    return {**_text.processing(folder, config), "mask_token": name, "mask_id": _text.token_id(folder, name)}
 
 
 def examples(processing: Mapping[str, Any]) -> list[str]:

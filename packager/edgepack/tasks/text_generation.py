@@ -150,7 +150,9 @@ def references(rows: Sequence[Mapping[str, Any]]) -> list[None]:
 def _check_tokenizer(folder: Path, vocabulary: int) -> None:
     file = folder / "tokenizer.json"
     if not file.is_file():
-        raise ModelError(f"{folder} has no tokenizer.json", hint=_text.WRITE_TOKENIZER.format(name=folder.name))
+        raise ModelError(
+            f"{folder} has no tokenizer.json", hint=_text.WRITE_TOKENIZER.format(name=folder.name, folder=folder.name)
+        )
     try:
         tokens = json.loads(file.read_text("utf-8"))
         pieces = tokens["model"]["vocab"]

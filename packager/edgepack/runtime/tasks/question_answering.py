@@ -43,11 +43,7 @@ class Model:
 
     def feeds(self, examples: Sequence[tuple[str, str]]) -> Feeds:
         """The first window of each (question, context), as one batch."""
-        first = [self.text.windows(question, context, self._stride)[0] for question, context in examples]
-        longest = max(len(encoding.ids) for encoding in first)
-        for encoding in first:
-            encoding.pad(longest, pad_id=self.text.pad_id, pad_token=self.text.pad_token)
-        return self.text.feeds(first)
+        return self.text.padded([self.text.windows(*example, self._stride)[0] for example in examples])
 
     def predict(self, examples: Sequence[tuple[str, str]], *, batch_size: int = BATCH) -> list[Answer]:
         """The answer to each (question, context)."""

@@ -2,38 +2,102 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from edgepack.errors import InputError, UnknownName, UsageError
 from edgepack.runtime.batch import BATCH, in_batches, many, text_length
-from edgepack.runtime.text import TextInput
+from edgepack.runtime.text import TextInput, checked
 from edgepack.runtime.types import Array, Feeds, Run
 
 
 class Model:
-    """``embed(texts)``: one float32 vector per text, pooled and normalised as the original does it."""
+    """``embed(texts)``: one float32 vector per text, pooled and normalised as the original does it.
+
+    ``prompts`` are the texts that the model was trained to find in front of others, by name; the one that the model
+    names as its default is put there unless another is asked for.
+    """
 
     def __init__(self, run: Run, folder: Path, processing: Mapping[str, Any]) -> None:
         self._run, self._output = run, str(processing["output"])
-        self._width = int(processing.get("width", 0))
+        self._width = int(processing["width"])
+        self._similarity = str(processing["similarity"])
+        self._pools_prompts = bool(processing["include_prompt"])
+        self.prompts: dict[str, str] = dict(processing["prompts"])
+        self.default_prompt: str | None = processing["default_prompt"]
         self.text = TextInput(folder, processing)
 
-    def embed(self, texts: str | Sequence[str], *, batch_size: int = BATCH) -> Array:
-        """float32 [texts, width]; a single str gives [width]. Raises InputError."""
+    def embed(
+        self,
+        texts: str | Sequence[str],
+        *,
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        batch_size: int = BATCH,
+    ) -> Array:
+        """float32 [texts, width]; a single str gives [width].
+
+        ``prompt_name`` is one of ``prompts``; ``prompt`` is a text of your own, "" for none. Raises InputError,
+        UnknownName for another prompt, UsageError where both are given.
+        """
+        before = self._prompt(prompt_name, prompt)
         if isinstance(texts, str):
-            return self.predict([texts])[0]
-        vectors = self.predict(many(texts), batch_size=batch_size)
+            return self._vectors([texts], before, batch_size)[0]
+        vectors = self._vectors(many(texts), before, batch_size)
         return np.stack(vectors) if vectors else np.zeros((0, self._width), np.float32)
 
     def feeds(self, examples: Sequence[str]) -> Feeds:
-        """One batch's input arrays."""
-        return self.text.encode(examples)[0]
+        """One batch's input arrays, the default prompt before each text."""
+        return self._feeds(examples, self._prompt(None, None))
 
     def predict(self, examples: Sequence[str], *, batch_size: int = BATCH) -> list[Array]:
-        """A vector per text."""
+        """A vector per text, with the default prompt."""
+        return self._vectors(examples, self._prompt(None, None), batch_size)
+
+    def similarity(self, a: Array, b: Array) -> float:
+        """How alike two vectors are, larger for more alike, as the model's authors measure it."""
+        return float(_SIMILARITIES[self._similarity](a.astype(np.float64), b.astype(np.float64)))
+
+    def _prompt(self, name: str | None, text: str | None) -> str:
+        if name is not None and text is not None:
+            raise UsageError("a prompt is given by its name or as a text, not both")
+        if text and not self._pools_prompts:
+            raise UsageError("this model leaves prompts out of its pooling, which the bundle cannot do")
+        if text is not None:
+            return checked(text)
+        chosen = name if name is not None else self.default_prompt
+        if chosen is None:
+            return ""
+        if chosen not in self.prompts:
+            raise UnknownName("prompt", chosen, self.prompts)
+        return self.prompts[chosen]
+
+    def _vectors(self, texts: Sequence[str], prompt: str, batch_size: int) -> list[Array]:
         return in_batches(
-            examples, batch_size, lambda batch: list(self._run(self.feeds(batch))[self._output]), text_length
+            texts, batch_size, lambda batch: list(self._run(self._feeds(batch, prompt))[self._output]), text_length
         )
+
+    def _feeds(self, texts: Sequence[str], prompt: str) -> Feeds:
+        return self.text.encode([prompt + _single(text) for text in texts])[0]
+
+
+def _single(text: str) -> str:
+    if isinstance(text, str):
+        return text
+    raise InputError(f"a text must be a str, not {type(text).__name__}")
+
+
+def _cosine(a: Array, b: Array) -> float:
+    norm = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return float(a @ b) / norm if norm else float(np.array_equal(a, b))
+
+
+_SIMILARITIES: dict[str, Callable[[Array, Array], Any]] = {
+    "cosine": _cosine,
+    "dot": lambda a, b: a @ b,
+    "euclidean": lambda a, b: -np.linalg.norm(a - b),
+    "manhattan": lambda a, b: -np.abs(a - b).sum(),
+}

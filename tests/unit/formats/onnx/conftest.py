@@ -16,7 +16,7 @@ from torch import nn
 from edgepack import plugins
 from edgepack.formats.onnx.export import export
 from edgepack.formats.onnx.fuse import fuse
-from edgepack.original.pytorch import SentenceEncoder
+from edgepack.original.sentences import SentenceEncoder
 from edgepack.runtime.session import open_session
 
 OPSET, IR_VERSION = 17, 9
@@ -55,14 +55,17 @@ def _layers(hidden: int = HIDDEN) -> dict[str, int | float]:
     }
 
 
+_MEAN = {
+    "layers": [{"kind": "pooling", "modes": ["mean"]}, {"kind": "normalize"}],
+    "inputs": ["input_ids", "attention_mask", "token_type_ids"],
+    "padding_side": "right",
+    "truncate": None,
+}
+
+
 def _bert(hidden: int = HIDDEN) -> nn.Module:
     config = transformers.BertConfig(vocab_size=VOCABULARY, **_layers(hidden))
-    processing = {
-        "pooling": "mean",
-        "normalize": True,
-        "inputs": ["input_ids", "attention_mask", "token_type_ids"],
-    }
-    return SentenceEncoder(transformers.BertModel(config, add_pooling_layer=False), processing)
+    return SentenceEncoder(transformers.BertModel(config, add_pooling_layer=False), _MEAN, Path())
 
 
 def _distilbert() -> nn.Module:
@@ -91,8 +94,7 @@ def _tied() -> nn.Module:
 def _shared() -> nn.Module:
     """All layers have the same weights."""
     config = transformers.AlbertConfig(vocab_size=VOCABULARY, embedding_size=32, **_layers())
-    processing = {"pooling": "mean", "normalize": True, "inputs": ["input_ids", "attention_mask", "token_type_ids"]}
-    return SentenceEncoder(transformers.AlbertModel(config, add_pooling_layer=False), processing)
+    return SentenceEncoder(transformers.AlbertModel(config, add_pooling_layer=False), _MEAN, Path())
 
 
 def _vit() -> nn.Module:

@@ -1,0 +1,121 @@
+"""The tokenizer of a text model, as transformers and sentence-transformers open it: the reference for ours.
+
+transformers 5 does more with a folder than read its tokenizer.json: a class may rebuild the normalizer from
+tokenizer_config.json, settings add or remove special tokens, an old folder has a vocabulary alone. What it ends with is
+asked of it, never worked out here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import transformers
+from tokenizers import normalizers
+
+from edgepack.errors import ModelError, UnsupportedModel
+from edgepack.records import Source
+from edgepack.runtime.types import Feeds
+from edgepack.tasks import _sentence_folder, _text
+
+Texts = Sequence[str | tuple[str, str]]
+
+# one of these holds the vocabulary; without any, transformers would make a tokenizer of a handful of tokens
+_VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model", "tekken.json", "*.tiktoken")
+_FAILURES = (ValueError, OSError, KeyError, TypeError, AttributeError, ImportError, RuntimeError)
+
+
+def opened(folder: Path) -> Any:
+    """The transformers tokenizer of a model folder, with what sentence-transformers changes in it where it is one.
+
+    Raises ModelError, UnsupportedModel.
+    """
+    if not _sentence_folder.is_one(folder):
+        return _opened(folder, {})
+    said = _sentence_folder.read(folder)
+    arguments = dict(said.tokenizer)
+    if said.max_length is not None:
+        arguments.setdefault("model_max_length", said.max_length)
+    tokenizer = _opened(folder / said.transformer, arguments)
+    if "model_max_length" not in arguments:
+        limit = getattr(_config(folder / said.transformer), "max_position_embeddings", -1)
+        if limit not in {-1, None}:  # -1 is XLNet's way to say none
+            tokenizer.model_max_length = min(tokenizer.model_max_length, limit)
+    if said.lower:
+        _lower(tokenizer.backend_tokenizer)
+    return tokenizer
+
+
+def backend(tokenizer: Any) -> dict[str, Any]:
+    """The content of tokenizer.json for what ``tokenizer`` does, without truncation and padding."""
+    content: dict[str, Any] = json.loads(tokenizer.backend_tokenizer.to_str())
+    return {**content, "truncation": None, "padding": None}
+
+
+def encode(source: Source, processing: Mapping[str, Any], texts: Texts) -> Feeds:
+    """What the model's own library feeds it for one batch: int64 [batch, longest], by the names of ``processing``.
+
+    The default prompt of a sentence-transformers folder comes first, as its encode() puts it; a question is paired with
+    the first window of its context. Nothing of edgepack's runtime takes part.
+    """
+    folder, limit = source.origin, int(processing["max_length"])
+    tokenizer = opened(folder)
+    prompt = _prompt(folder)
+    if "stride" in processing:
+        rows = [tokenizer(*pair, truncation="only_second", max_length=limit)["input_ids"] for pair in texts]
+        types = [tokenizer(*pair, truncation="only_second", max_length=limit).get("token_type_ids") for pair in texts]
+        made = tokenizer.pad(_without_none({"input_ids": rows, "token_type_ids": types}), return_tensors="np")
+    else:
+        first = [prompt + (text if isinstance(text, str) else text[0]) for text in texts]
+        second = None if isinstance(texts[0], str) else [text[1] for text in texts]
+        made = tokenizer(first, second, padding=True, truncation=True, max_length=limit, return_tensors="np")
+    return {name: np.asarray(made[name], np.int64) for name in processing["inputs"]}
+
+
+def _without_none(columns: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    return {name: values for name, values in columns.items() if None not in values}
+
+
+def _prompt(folder: Path) -> str:
+    if not _sentence_folder.is_one(folder):
+        return ""
+    said = _sentence_folder.read(folder)
+    return said.prompts[said.default_prompt] if said.default_prompt is not None else ""
+
+
+def _opened(folder: Path, arguments: Mapping[str, Any]) -> Any:
+    if not any(match for pattern in _VOCABULARIES for match in folder.glob(pattern)):
+        raise ModelError(
+            f"{folder} has no tokenizer.json and no other vocabulary",
+            hint=_text.WRITE_TOKENIZER.format(name="the original model", folder=folder.name),
+        )
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False, **arguments
+        )
+    except _FAILURES as error:
+        line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(f"transformers cannot open the tokenizer of {folder}: {line}") from error
+    if not getattr(tokenizer, "is_fast", False):
+        raise UnsupportedModel(
+            f"{folder.name} has a {type(tokenizer).__name__}, which runs in Python alone and has no tokenizer.json",
+            hint="choose a model whose tokenizer the tokenizers library can run",
+        )
+    if tokenizer.split_special_tokens:
+        raise UnsupportedModel(f"{folder.name} sets split_special_tokens, which tokenizer.json cannot express")
+    return tokenizer
+
+
+def _config(folder: Path) -> Any:
+    return transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+
+
+def _lower(fast: Any) -> None:
+    """Lower-case first, unless the tokenizer does, as sentence-transformers' do_lower_case asks."""
+    own: Any = fast.normalizer
+    steps = list(cast(Any, own)) if isinstance(own, normalizers.Sequence) else [own] if own is not None else []
+    if not any(isinstance(step, normalizers.Lowercase) for step in steps):
+        fast.normalizer = normalizers.Sequence([normalizers.Lowercase(), *steps])

@@ -1,0 +1,105 @@
+"""The modules of sentence-transformers behind the transformer: how token vectors become one vector."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from edgepack.errors import ModelError, UnsupportedModel
+from edgepack.tasks import table
+
+Layer = dict[str, Any]  # {"kind": "pooling", "modes": ["mean"], …}, {"kind": "normalize"}, {"kind": "dense", …}, …
+
+MODES = ("cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken")
+# the keys before sentence-transformers 5.4, in the order in which it puts several of them beside each other
+_FLAGS = {
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_max_tokens": "max",
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
+    "pooling_mode_weightedmean_tokens": "weightedmean",
+    "pooling_mode_lasttoken": "lasttoken",
+}
+_DIMENSIONS = {"embedding_dimension", "word_embedding_dimension"}
+# torch's classes that have no settings of their own: sentence-transformers stores the class alone
+ACTIVATIONS = ("Identity", "Tanh", "ReLU", "GELU", "Sigmoid", "SiLU", "Mish", "LeakyReLU", "ELU", "Softplus")
+
+
+def head(folder: Path, entries: Sequence[Mapping[str, Any]]) -> tuple[Layer, ...]:
+    """The layers that ``entries`` of modules.json describe. Raises ModelError, UnsupportedModel."""
+    layers = tuple(layer for entry in entries for layer in _read(folder, entry))
+    kinds = [layer["kind"] for layer in layers]
+    if kinds.count("pooling") != 1 or kinds[0] != "pooling":
+        raise UnsupportedModel(
+            f"{folder.name} has no Pooling module behind its transformer: it gives one vector per token, not per text",
+            hint="add one: SentenceTransformer(modules=[Transformer(folder), Pooling(width, 'mean')]).save(…)",
+        )
+    return layers
+
+
+def _read(folder: Path, entry: Mapping[str, Any]) -> list[Layer]:
+    kind, where = str(entry["type"]).rsplit(".", 1)[-1], folder / entry["path"]
+    if kind == "Pooling":
+        return [_pooling(table(where / "config.json"), where)]
+    if kind == "Normalize":
+        return [{"kind": "normalize"}]
+    if kind == "Dropout":  # trains only
+        return []
+    if kind == "Dense":
+        return [_dense(table(where / "config.json"), entry["path"], where)]
+    if kind == "LayerNorm":
+        return [{"kind": "layer_norm", "folder": entry["path"], "width": _number(where, "dimension")}]
+    raise UnsupportedModel(
+        f"{folder.name} has the sentence-transformers module {kind}, which edgepack does not support",
+        hint="it supports Transformer, Pooling, Dense, LayerNorm, Dropout and Normalize",
+    )
+
+
+def _pooling(config: Mapping[str, Any], where: Path) -> Layer:
+    unknown = set(config) - {*_FLAGS, *_DIMENSIONS, "pooling_mode", "include_prompt"}
+    if unknown:
+        raise UnsupportedModel(f"{where}/config.json has {min(unknown)!r}, which edgepack does not read")
+    stated = config.get("pooling_mode")
+    if stated is None:
+        flagged = [mode for key, mode in _FLAGS.items() if config.get(key)]
+        stated = flagged or ["mean"]  # as sentence-transformers takes a folder in which all are false
+    modes = [stated] if isinstance(stated, str) else list(stated)
+    wrong = [mode for mode in modes if mode not in MODES]
+    if wrong or not modes:
+        raise UnsupportedModel(
+            f"a pooling of {wrong[0] if wrong else 'nothing'} is not supported", hint=f"known: {', '.join(MODES)}"
+        )
+    return {"kind": "pooling", "modes": modes, "include_prompt": bool(config.get("include_prompt", True))}
+
+
+def _dense(config: Mapping[str, Any], path: str, where: Path) -> Layer:
+    known = {"in_features", "out_features", "bias", "activation_function", "module_input_name", "module_output_name"}
+    unknown = set(config) - known
+    if unknown:
+        raise UnsupportedModel(f"{where}/config.json has {min(unknown)!r}, which edgepack does not read")
+    for key in ("module_input_name", "module_output_name"):
+        if config.get(key) not in {None, "sentence_embedding"}:
+            raise UnsupportedModel(f"{where}/config.json sets {key} to {config[key]!r}: a Dense for each token")
+    stated = str(config.get("activation_function", "torch.nn.modules.activation.Tanh"))
+    activation = stated.rsplit(".", 1)[-1]
+    if not stated.startswith("torch.nn.") or activation not in ACTIVATIONS:
+        raise UnsupportedModel(
+            f"{where}/config.json has the activation function {stated}, which edgepack does not support",
+            hint=f"it supports {', '.join(ACTIVATIONS)} of torch.nn",
+        )
+    return {
+        "kind": "dense",
+        "folder": path,
+        "in": _number(where, "in_features"),
+        "width": _number(where, "out_features"),
+        "bias": bool(config.get("bias", True)),
+        "activation": activation,
+    }
+
+
+def _number(where: Path, key: str) -> int:
+    value = table(where / "config.json").get(key)
+    if not isinstance(value, int):
+        raise ModelError(f"{where}/config.json has no {key}")
+    return value
