@@ -38,6 +38,7 @@ class Request:
     targets: tuple[str, ...]
     recipes: tuple[str, ...] = ()  # none: the target's default for the model
     task: str | None = None
+    adapter: str | None = None  # a LoRA to merge into the model
     out: Path = Path("dist")
     overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     calibration: DataSpec | None = None
@@ -93,7 +94,7 @@ class Plan:
 def plan(request: Request) -> list[Plan]:
     """What a request would build, without building it. Raises as build does for the model and the names."""
     _check_names(request)
-    source = resolve.resolve(request.model, task=request.task)
+    source = resolve.resolve(request.model, task=request.task, adapter=request.adapter)
     task, config = plugins.load("tasks", source.task), table(source.path / "config.json")
     return _plans(request, source, task, config)
 
@@ -105,7 +106,7 @@ def build(request: Request, progress: Progress) -> tuple[Bundle, ...]:
     """
     _check_names(request)
     progress.step(f"finding {request.model}")
-    source = resolve.resolve(request.model, task=request.task, say=progress.note)
+    source = resolve.resolve(request.model, task=request.task, adapter=request.adapter, say=progress.note)
     task, config = plugins.load("tasks", source.task), table(source.path / "config.json")
     plans = _plans(request, source, task, config)
     inputs = _inputs(request, source, task, config, plans)

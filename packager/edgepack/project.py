@@ -1,6 +1,7 @@
 """edgepack.toml: what a project builds, so that ``edgepack build`` needs no arguments.
 
 model = "sentence-transformers/all-MiniLM-L6-v2"
+adapter = "./my-lora"               # optional: a PEFT LoRA to merge into the weights
 targets = ["rpi", "android"]
 recipes = ["int8"]                 # optional: the target's default for the task
 
@@ -29,7 +30,7 @@ from edgepack.data import DataSpec
 from edgepack.errors import ProjectError, nearest
 
 FILE = "edgepack.toml"
-_KEYS = {"model", "task", "targets", "recipes", "recipe", "calibration", "evaluation", "suite", "out"}
+_KEYS = {"model", "adapter", "task", "targets", "recipes", "recipe", "calibration", "evaluation", "suite", "out"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +38,7 @@ class Project:
     """What an edgepack.toml says; paths are already relative to the file's folder."""
 
     model: str | None = None
+    adapter: str | None = None
     task: str | None = None
     targets: tuple[str, ...] = ()
     recipes: tuple[str, ...] = ()
@@ -63,9 +65,10 @@ def read(file: Path) -> Project:
                 hint=f"did you mean {close!r}?" if close else f"known: {', '.join(sorted(_KEYS))}",
             )
     root = file.parent
-    model = table.get("model")
+    model, adapter = table.get("model"), table.get("adapter")
     return Project(
         model=_below(root, model) if isinstance(model, str) else None,
+        adapter=_below(root, adapter) if isinstance(adapter, str) else None,
         task=table.get("task"),
         targets=tuple(_names(table, "targets", file)),
         recipes=tuple(_names(table, "recipes", file)),

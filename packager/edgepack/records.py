@@ -36,7 +36,9 @@ class Source:
     parameters: int
     weights_bytes: int  # of the safetensors files, as stored
     convolutional: bool  # most of the weights are convolutions' kernels
-    sha256: str  # over the weights and every config that shapes the conversion
+    sha256: str  # over the weights, the adapter and every config that shapes the conversion
+    adapter: str | None = None  # a LoRA that is merged into the weights, as the user named it
+    adapter_path: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -37,6 +37,10 @@ def build(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Where bundles go (default: dist).", show_default=False)] = None,
     task: Annotated[str | None, typer.Option(help="Task, where the files do not tell.", show_default=False)] = None,
+    adapter: Annotated[
+        str | None,
+        typer.Option(help="PEFT LoRA to merge into the weights: folder or hub id.", show_default=False),
+    ] = None,
     context: Annotated[
         int | None,
         typer.Option(
@@ -68,8 +72,10 @@ def build(
     json: Json = False,
 ) -> None:
     """Convert, compress and measure a model for each target."""
+    found = _request(model, target, recipe, out, task)
     request = replace(
-        _request(model, target, recipe, out, task),
+        found,
+        adapter=adapter or found.adapter,
         context=context,
         lengths=_lengths(lengths),
         max_size=_bytes(max_size),
@@ -127,6 +133,7 @@ def _request(
         targets=targets,
         recipes=tuple(recipe or found.recipes),
         task=task or (found.task if own else None),
+        adapter=found.adapter if own else None,
         out=out or found.out,
         overrides=found.overrides,
         calibration=found.calibration if own else None,

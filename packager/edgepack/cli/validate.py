@@ -77,7 +77,10 @@ def _original(listed: Manifest, suite: Suite, model: str | None, steps: show.Ste
     if not any(_compares(check) for check in suite.checks):
         return None
     try:
-        source = resolve.resolve(model or listed.table["source"]["model"], task=listed.task)
+        made_from = listed.table["source"]
+        source = resolve.resolve(
+            model or made_from["model"], task=listed.task, adapter=None if model else made_from.get("adapter")
+        )
         return Original(source, stage.task_of(listed))
     except EdgepackError as error:
         if model is not None:

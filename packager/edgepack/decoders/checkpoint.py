@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from edgepack import weights
-from edgepack.decoders import Decoder
-from edgepack.errors import DamagedWeights
+from edgepack.decoders import Decoder, _accounting
+from edgepack.errors import DamagedWeights, UnsupportedModel
 from edgepack.runtime.types import Array
-from edgepack.weights import Stored
+from edgepack.weights import Stored, names
+from edgepack.weights.lora import Adapter
 
 _AGAIN = "the checkpoint and its config.json do not belong together, or a file is missing"
 
@@ -73,20 +74,55 @@ class Matrix:
 
 
 class Checkpoint:
-    """The weights of ``decoder`` in ``folder``.
+    """The weights of ``decoder`` in ``folder``, with those of an ``adapter`` added as they are read.
 
-    Raises DamagedWeights where a tensor is missing or has another shape than the config demands.
+    ``wrapper`` is what stood before the tensors' names and is left out. A head that differs from the embedding is a
+    head of its own, whatever config.json says of tying, as in transformers. Raises DamagedWeights where a tensor is
+    missing, has another shape than the config demands, or is one that the description has no place for.
     """
 
-    def __init__(self, folder: Path, decoder: Decoder) -> None:
-        self.decoder = decoder
-        stored = [tensor for file in weights.files(folder) for tensor in weights.tensors(file)]
-        self._stored = {tensor.name: tensor for tensor in stored}
-        names = decoder.names
-        prefixes = [prefix for prefix in names.prefixes if f"{prefix}{names.embedding}.weight" in self._stored]
-        self._prefix = prefixes[0] if prefixes else names.prefixes[0]
-        if f"{self._prefix}{names.norm1.format(i=decoder.layers)}.weight" in self._stored:
-            raise DamagedWeights(f"the weights hold more than the {decoder.layers} layers of config.json", hint=_AGAIN)
+    def __init__(self, folder: Path, decoder: Decoder, adapter: Path | None = None) -> None:
+        stored = {tensor.name: tensor for file in weights.files(folder) for tensor in weights.tensors(file)}
+        listed = decoder.names
+        anchors = [f"{prefix}{listed.embedding}.weight" for prefix in listed.prefixes]
+        self.wrapper, self._stored = names.wrapped(stored, anchors)
+        self._prefix = _accounting.prefix(decoder, self._stored)
+        _accounting.check(decoder, self._stored, self._prefix)
+        self.decoder = self._untied(decoder)
+        if adapter is not None:
+            self._stored = self._merged(Adapter.read(adapter))
+
+    def _untied(self, decoder: Decoder) -> Decoder:
+        own = next((f"{name}.weight" for name in decoder.names.heads if f"{name}.weight" in self._stored), None)
+        embedding = self._stored[f"{self._prefix}{decoder.names.embedding}.weight"]
+        apart = decoder.tied and own is not None and not _accounting.same(self._stored[own], embedding)
+        return replace(decoder, tied=False) if apart else decoder
+
+    def _merged(self, adapter: Adapter) -> dict[str, Stored]:
+        """The tensors with the adapter's. Raises ModelError, UnsupportedModel."""
+        d = self.decoder
+        changed = adapter.onto(self._stored, self._named, self._by_inputs)
+        ends = [f"{self._prefix}{d.names.embedding}.weight", *(f"{name}.weight" for name in d.names.heads)]
+        touched = next((name for name in ends if changed.get(name) is not self._stored.get(name)), None)
+        if d.tied and touched:
+            raise UnsupportedModel(
+                f"the adapter changes {touched!r}, which this model uses as embedding and as head at once",
+                hint="merge it with PEFT and say by tie_word_embeddings which of the two it changes",
+            )
+        return changed
+
+    def _named(self, name: str) -> str | None:
+        """The stored name of a tensor that an adapter names, whose model class may put another prefix before it."""
+        prefixes = sorted(self.decoder.names.prefixes, key=len, reverse=True)
+        bare = next((name.removeprefix(prefix) for prefix in prefixes if name.startswith(prefix)), name)
+        return next((found for found in (name, self._prefix + bare) if found in self._stored), None)
+
+    def _by_inputs(self, name: str) -> bool:
+        """Whether a weight is stored as [in, out]: embeddings, whose inputs are ids, and GPT-2's layers."""
+        listed = self.decoder.names
+        embeddings = {f"{self._prefix}{path}.weight" for path in (listed.embedding, listed.positions)}
+        heads = {f"{path}.weight" for path in listed.heads}
+        return name in embeddings or (self.decoder.transposed and name not in heads)
 
     def embedding(self) -> Matrix:
         """[vocabulary, hidden]."""

@@ -220,7 +220,7 @@ def open_module(source: Source, task: ModuleType) -> Reference:
     """The reference of ``source``. Raises UnsupportedModel, DamagedWeights."""
     memory.keep()
     decoder: Decoder = describe(table(source.path / "config.json"))
-    return Reference(Checkpoint(source.path, decoder))
+    return Reference(Checkpoint(source.path, decoder, source.adapter_path))
 
 
 def learn(module: Reference, feeds: Sequence[Mapping[str, Array]]) -> None:

@@ -165,7 +165,7 @@ def write_manifest(
                 "edgepack": importlib.metadata.version("edgepack"),
                 "name": name,
                 "task": source.task,
-                "source": _of(source, "model revision architecture model_type licence parameters sha256"),
+                "source": _source(source),
                 "target": {
                     "name": target.name,
                     "profile": target.profile.name,
@@ -185,6 +185,11 @@ def write_manifest(
         + "\n",
         "utf-8",
     )
+
+
+def _source(source: Source) -> dict[str, Any]:
+    facts = _of(source, "model revision architecture model_type licence parameters sha256")
+    return facts | ({"adapter": source.adapter} if source.adapter else {})
 
 
 def _of(record: Any, names: str) -> dict[str, Any]:

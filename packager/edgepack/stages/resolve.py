@@ -12,27 +12,39 @@ from pathlib import Path
 from typing import Any
 
 from edgepack import plugins, tasks, weights
-from edgepack.errors import ModelError, UnknownName, UnsafeModel, UnsupportedModel
+from edgepack.errors import ModelError, UnknownName, UnsafeModel
 from edgepack.records import Source
 from edgepack.tasks import _sentence_folder
+from edgepack.weights import foreign, lora
+from edgepack.weights.choice import ADAPTER
 
 # Files beside the weights that shape a conversion, but for cards and logs.
 _SHAPING = ("*.json", "*.txt", "*.model", "*.tiktoken", "*.jinja")
 _CHUNK, _PART = 1 << 20, 1 << 26  # bytes
 
 
-def resolve(reference: str, *, task: str | None = None, say: Callable[[str], None] = lambda line: None) -> Source:
+def resolve(
+    reference: str,
+    *,
+    task: str | None = None,
+    adapter: str | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Source:
     """The model that ``reference`` names, fetched and looked through.
 
-    ``reference`` is a folder, ``python:package/folder`` or a hub id; ``task`` overrides what the files tell.
-    Raises ModelError and its subclasses, UnknownName.
+    ``reference`` is a folder, ``python:package/folder`` or a hub id, and so is ``adapter``, a LoRA to merge into it;
+    ``task`` overrides what the files tell. Raises ModelError and its subclasses, UnknownName.
     """
     fetched = plugins.load("sources", _place(reference)).fetch(reference, say)
+    merged = plugins.load("sources", _place(adapter)).fetch(adapter, say).path if adapter else None
     root = _root(fetched.path)
-    config = _config(root)
+    _check_adapter(root, merged)
     files = weights.files(root)
+    config = _config(root)
     stored = [tensor for file in files for tensor in weights.tensors(file)]
+    foreign.check(root, config, stored)
     found = _task(fetched.path, config, task)
+    shaping = [*files, *_shaping(fetched.path, root), *([merged / ADAPTER, merged / lora.FILE] if merged else [])]
     return Source(
         model=reference,
         name=fetched.name,
@@ -46,7 +58,9 @@ def resolve(reference: str, *, task: str | None = None, say: Callable[[str], Non
         parameters=sum(tensor.parameters for tensor in stored if tensor.dtype not in {"I64", "I32"}),
         weights_bytes=sum(file.stat().st_size for file in files),
         convolutional=_kernels(stored) > 0.5,
-        sha256=_digest([*files, *_shaping(fetched.path, root)], fetched.path),
+        sha256=_digest(shaping, fetched.path),
+        adapter=adapter,
+        adapter_path=merged,
     )
 
 
@@ -80,6 +94,36 @@ def _shaping(folder: Path, root: Path) -> list[Path]:
     return sorted(file for file in found | heads if not file.name.endswith(".safetensors.index.json"))
 
 
+def _check_adapter(folder: Path, merged: Path | None) -> None:
+    """Raises ModelError for an adapter beside a model that nobody asked to merge, or one that cannot be read."""
+    if merged is not None:
+        lora.Adapter.read(merged)
+        _check_tokenizer(folder, merged)
+    elif lora.is_adapter(folder) and (folder / "config.json").is_file():
+        raise ModelError(
+            f"{folder} holds an adapter ({ADAPTER}) beside a model, and it is unclear whether it is meant to be in it",
+            hint=f"--adapter {folder} merges it; to build the model without it, give a copy without {ADAPTER}",
+        )
+
+
+def _check_tokenizer(folder: Path, merged: Path) -> None:
+    """Raises ModelError where an adapter brings a tokenizer or a chat template that is not the model's."""
+    for name in ("tokenizer.json", "chat_template.jinja"):
+        if (merged / name).is_file() and _content(merged / name) != _content(folder / name):
+            raise ModelError(
+                f"the adapter {merged.name} brings another {name} than the model's",
+                hint="copy the model's folder and the adapter's tokenizer files over it, and build the copy",
+            )
+
+
+def _content(file: Path) -> Any:
+    text = file.read_text("utf-8", errors="replace") if file.is_file() else ""
+    try:
+        return {**json.loads(text), "padding": None, "truncation": None}  # what a trainer leaves set
+    except (ValueError, TypeError):
+        return text
+
+
 def _config(folder: Path) -> dict[str, Any]:
     file = folder / "config.json"
     if not file.is_file():
@@ -97,11 +141,6 @@ def _config(folder: Path) -> dict[str, Any]:
         raise UnsafeModel(
             f"{folder.name} brings its own code (auto_map in config.json), which edgepack does not run",
             hint="remove auto_map from a copy of the folder if transformers itself knows the architecture",
-        )
-    if config.get("quantization_config"):
-        raise UnsupportedModel(
-            f"{folder.name} is already quantized ({config['quantization_config'].get('quant_method', 'unknown')})",
-            hint="start from the original weights",
         )
     return config
 
@@ -139,7 +178,8 @@ def _digest(files: list[Path], root: Path) -> str:
     parts = [(file, start) for file in there for start in range(0, file.stat().st_size, _PART)]
     total = hashlib.sha256()
     for file in there:
-        total.update(f"{file.relative_to(root)}\0{file.stat().st_size}\0".encode())
+        name = file.relative_to(root) if file.is_relative_to(root) else file.name  # an adapter's lie elsewhere
+        total.update(f"{name}\0{file.stat().st_size}\0".encode())
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for digest in pool.map(_part_digest, parts):
             total.update(digest)

@@ -1,5 +1,8 @@
 """The safetensors format: read the headers (what is stored, is the file whole) and write small files.
 
+``files`` chooses a model folder's files (choice.py), ``foreign`` names what other tools quantized, ``names`` accounts
+for every stored tensor, ``lora`` reads adapters.
+
 Format: 8 bytes little-endian header length, a JSON header {name: {dtype, shape, data_offsets}}, then the data
 (https://huggingface.co/docs/safetensors).
 """
@@ -12,21 +15,30 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from edgepack.errors import DamagedWeights, ModelError, UnsafeModel, UnsupportedModel
+from edgepack.errors import DamagedWeights, UnsupportedModel
+from edgepack.weights.choice import files as files
 
 _BITS = {
-    "F64": 64, "F32": 32, "F16": 16, "BF16": 16, "F8_E4M3": 8, "F8_E5M2": 8,
+    "C64": 64, "F64": 64, "F32": 32, "F16": 16, "BF16": 16, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8,
+    "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8, "F6_E2M3": 6, "F6_E3M2": 6, "F4": 4,
     "I64": 64, "I32": 32, "I16": 16, "I8": 8, "U64": 64, "U32": 32, "U16": 16, "U8": 8, "BOOL": 8,
 }  # fmt: skip
 _FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 _LONGEST_HEADER = 100_000_000  # the format's own limit
-_PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack", "*.pkl")
 _BEYOND_HALF = np.float32(65536)  # that infinity and NaN seem to be when their bits are moved
 _AGAIN = "download or copy the file again"
+Array = np.ndarray[Any, Any]
+
+
+class Delta(Protocol):
+    """What an adapter adds to a tensor."""
+
+    def merged(self, values: Array, part: slice | tuple[slice, ...], /) -> Array:
+        """``values``, which are ``part`` of the tensor in float32, with the adapter's."""
 
 
 @dataclass(frozen=True)
@@ -38,33 +50,17 @@ class Stored:
     shape: tuple[int, ...]
     file: Path
     offset: int  # of its first byte in the file
+    delta: Delta | None = None  # of an adapter, added to what is read
 
     @property
     def parameters(self) -> int:
         """How many numbers it holds."""
         return math.prod(self.shape)
 
-
-def files(folder: Path) -> list[Path]:
-    """The safetensors files of a model folder, sharded or not.
-
-    Raises UnsafeModel where there are only pickled weights, ModelError where there are none,
-    DamagedWeights where the index names a shard that is missing.
-    """
-    index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        return _shards(index)
-    single = folder / "model.safetensors"
-    if single.is_file():
-        return [single]
-    pickled = [file.name for pattern in _PICKLED for file in sorted(folder.glob(pattern))]
-    if pickled:
-        raise UnsafeModel(
-            f"{folder} has only pickled weights ({pickled[0]}), which run code when they are loaded",
-            hint="convert them where you trust them: "
-            "AutoModel.from_pretrained(…).save_pretrained(…, safe_serialization=True)",
-        )
-    raise ModelError(f"{folder} has no model.safetensors", hint="a model folder holds config.json and safetensors")
+    @property
+    def bytes(self) -> int:
+        """How long it is in the file."""
+        return self.parameters * _BITS[self.dtype] // 8
 
 
 def tensors(file: Path) -> list[Stored]:
@@ -85,21 +81,26 @@ def tensors(file: Path) -> list[Stored]:
     ]
 
 
-def read(stored: Stored, part: slice | tuple[slice, ...] = slice(None)) -> np.ndarray[Any, Any]:
+def read(stored: Stored, part: slice | tuple[slice, ...] = slice(None)) -> Array:
     """``part`` of a tensor of floats as float32; only it is read. Raises UnsupportedModel for a quantized one."""
+    values = _read(stored, part)
+    return values if stored.delta is None else stored.delta.merged(values, part)
+
+
+def _read(stored: Stored, part: slice | tuple[slice, ...]) -> Array:
     if stored.dtype not in _FLOATS:
         raise UnsupportedModel(
             f"the weight {stored.name!r} is stored as {stored.dtype}, so the model was quantized before",
             hint="start from the original weights: bf16, fp16 or fp32",
         )
     stored_as = np.memmap(stored.file, _FLOATS[stored.dtype], "r", stored.offset, stored.shape)
-    mapped: np.ndarray[Any, Any] = np.asarray(stored_as)[part]
+    mapped: Array = np.asarray(stored_as)[part]
     if stored.dtype == "BF16":  # the upper half of a float32
         return np.asarray(np.left_shift(mapped.astype(np.uint32), 16).view(np.float32))
     return _widened(mapped) if stored.dtype == "F16" else np.array(mapped, np.float32)
 
 
-def _widened(half: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def _widened(half: Array) -> Array:
     """float16 as float32, by moving the bits: a third of the time that numpy takes.
 
     The exponents lie 112 apart (IEEE 754), and multiplying by 2^112 makes subnormal numbers right too. Moved up as
@@ -139,17 +140,6 @@ def _checked_end(header: Mapping[str, Mapping[str, Any]], file: Path) -> int:
             raise DamagedWeights(f"{file}: tensor {name!r} does not lie where its shape says", hint=_AGAIN)
         end = stop
     return end
-
-
-def _shards(index: Path) -> list[Path]:
-    try:
-        names = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise DamagedWeights(f"{index} cannot be read", hint=_AGAIN) from error
-    for name in names:
-        if not (index.parent / name).is_file():
-            raise DamagedWeights(f"{index.parent} lacks the shard {name}", hint=_AGAIN)
-    return [index.parent / name for name in names]
 
 
 _NAMES = {"float32": "F32", "int64": "I64", "int32": "I32", "uint8": "U8", "bool": "BOOL"}

@@ -1,0 +1,157 @@
+"""Which files of a model folder hold its weights: those that transformers takes, or an error that says why none do."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from edgepack.errors import DamagedWeights, ModelError, UnsafeModel, UnsupportedModel
+
+WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+ADAPTER = "adapter_config.json"
+PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack", "*.pkl")
+_AGAIN = "download or copy the file again"
+_SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
+_VARIANT = re.compile(r"model(-\d{5}-of-\d{5})?\.(?P<name>\w+)(-\d{5}-of-\d{5})?\.safetensors")
+_WRITE_INDEX = (
+    "write it: python -c \"import glob, json; from safetensors import safe_open as o; json.dump({'metadata': {}, "
+    "'weight_map': {k: f for f in glob.glob('model-*.safetensors') for k in o(f, 'np').keys()}}, "
+    "open('model.safetensors.index.json', 'w'))\""
+)
+
+
+def files(folder: Path) -> list[Path]:
+    """The safetensors files of a model folder: what config.json's ``transformers_weights`` names, else the whole file,
+    else the shards of the index, in transformers' order.
+
+    Raises DamagedWeights where the index names a shard that is missing, and ModelError or a subclass that says what
+    else lies there: pickled weights, an adapter alone, GGUF, shards without an index, a variant.
+    """
+    named = _named(folder)
+    if named is not None:
+        return _shards(named) if named.name.endswith(".index.json") else [named]
+    if (folder / WHOLE).is_file():
+        return [folder / WHOLE]
+    if (folder / INDEX).is_file():
+        return _shards(folder / INDEX)
+    for refuse in _REFUSALS:
+        refuse(folder)
+    raise ModelError(f"{folder} has no {WHOLE}", hint="a model folder holds config.json and safetensors")
+
+
+def _named(folder: Path) -> Path | None:
+    """The file that config.json names. Raises ModelError for one that is not there or not in the folder."""
+    try:
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return None  # who reads the config says so
+    name = config.get("transformers_weights") if isinstance(config, dict) else None
+    if name is None:
+        return None
+    file = folder / str(name)
+    if not file.name.endswith((".safetensors", ".safetensors.index.json")) or not file.is_file():
+        raise ModelError(f"config.json names the weights {name!r}, which is no safetensors file of {folder}")
+    if not file.resolve().parent.is_relative_to(folder.resolve()) and ".." in Path(str(name)).parts:
+        raise ModelError(f"config.json names the weights {name!r}, which lie outside of {folder}")
+    return file
+
+
+def _shards(index: Path) -> list[Path]:
+    try:
+        names = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise DamagedWeights(f"{index} cannot be read", hint=_AGAIN) from error
+    for name in names:
+        if Path(name).name != name:
+            raise DamagedWeights(f"{index} names {name!r}, which is not in its folder", hint=_AGAIN)
+        if not (index.parent / name).is_file():
+            raise DamagedWeights(
+                f"{index.parent} lacks the shard {name}, which {index.name} names",
+                hint=f"download it again, or remove {index.name} if it is an older save's",
+            )
+    return [index.parent / name for name in names]
+
+
+def _adapter(folder: Path) -> None:
+    if not (folder / ADAPTER).is_file() and not (folder / "adapter_model.safetensors").is_file():
+        return
+    base = _base(folder)
+    raise ModelError(
+        f"{folder} holds a PEFT adapter alone, not the model that it changes ({base or 'not named'})",
+        hint=f"edgepack build {base or 'BASE_MODEL'} --adapter {folder}",
+    )
+
+
+def _base(folder: Path) -> str:
+    try:
+        return str(json.loads((folder / ADAPTER).read_text("utf-8")).get("base_model_name_or_path") or "")
+    except (OSError, ValueError, AttributeError):
+        return ""
+
+
+def _gguf(folder: Path) -> None:
+    for file in sorted(folder.glob("*.gguf")):
+        raise UnsupportedModel(
+            f"{folder} holds GGUF ({file.name}), llama.cpp's format, which is mostly quantized already",
+            hint="start from the safetensors of the model that it was made from; its card names it as base_model",
+        )
+
+
+def _mlx(folder: Path) -> None:
+    for file in sorted(folder.glob("*.npz")):
+        raise UnsupportedModel(
+            f"{folder} holds {file.name}, MLX's or NumPy's archive, and no safetensors",
+            hint="start from the original model's safetensors",
+        )
+
+
+def _consolidated(folder: Path) -> None:
+    for file in sorted(folder.glob("consolidated*.safetensors")):
+        raise ModelError(
+            f"{folder} holds {file.name}, the weights under their authors' own names, and no {WHOLE}",
+            hint="download the repository's model*.safetensors, or convert with transformers' "
+            "models/mistral/convert_mistral_weights_to_hf.py",
+        )
+
+
+def _unindexed(folder: Path) -> None:
+    shards = [file.name for file in sorted(folder.glob("model-*.safetensors")) if _SHARD.fullmatch(file.name)]
+    if shards:
+        raise ModelError(f"{folder} has shards ({shards[0]}) and no {INDEX}", hint=f"download it, or {_WRITE_INDEX}")
+
+
+def _variant(folder: Path) -> None:
+    for file in sorted(folder.glob("model*.safetensors")):
+        found = _VARIANT.fullmatch(file.name)
+        if found:
+            raise ModelError(
+                f"{folder} has the variant {found['name']!r} alone ({file.name}), which is opened when it is asked for",
+                hint=f"write a copy: AutoModel.from_pretrained(f, variant={found['name']!r}).save_pretrained(copy)",
+            )
+
+
+def _misnamed(folder: Path) -> None:
+    found = sorted(folder.glob("*.safetensors"))
+    if len(found) == 1:
+        raise ModelError(
+            f"{folder} has {found[0].name} and no {WHOLE}", hint=f"rename it to {WHOLE} if it is the whole model"
+        )
+    if found:
+        raise ModelError(f"{folder} has {found[0].name} and others, and no {WHOLE} or {INDEX} that says which count")
+
+
+def _pickled(folder: Path) -> None:
+    pickled = [file.name for pattern in PICKLED for file in sorted(folder.glob(pattern))]
+    if pickled:
+        raise UnsafeModel(
+            f"{folder} has only pickled weights ({pickled[0]}), which run code when they are loaded",
+            hint="convert them where you trust them: "
+            "AutoModel.from_pretrained(…).save_pretrained(…, safe_serialization=True)",
+        )
+
+
+_REFUSALS: tuple[Callable[[Path], None], ...] = (
+    _adapter, _unindexed, _variant, _consolidated, _gguf, _misnamed, _mlx, _pickled,
+)  # fmt: skip
