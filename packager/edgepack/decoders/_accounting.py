@@ -17,24 +17,21 @@ _BESIDE = re.compile(r"(?:^|\.)(?:vision_tower|multi_modal_projector)\.|^v_head\
 
 
 def prefix(decoder: Decoder, stored: Mapping[str, Stored]) -> str:
-    """What stands before the description's paths in ``stored``. Raises DamagedWeights where there is no embedding."""
+    """What stands before the description's paths in ``stored``.
+
+    Raises ModelError where another tool's prefix does, DamagedWeights where there is no embedding.
+    """
     listed = decoder.names
-    found = next((p for p in listed.prefixes if f"{p}{listed.embedding}.weight" in stored), None)
-    if found is not None:
-        return found
-    wanted = f"{listed.prefixes[0]}{listed.embedding}.weight"
-    strange = next((name for name in stored if name.endswith(f"{listed.embedding}.weight")), None)
-    if strange is None:
+    names.check_merged(stored)
+    anchors = [f"{lead}{listed.embedding}.weight" for lead in listed.prefixes]
+    names.check_wrapped(stored, anchors)
+    found = next((lead for lead, name in zip(listed.prefixes, anchors, strict=True) if name in stored), None)
+    if found is None:
         raise DamagedWeights(
-            f"the weights lack {wanted!r}; the first that they hold is {min(stored, default='none')!r}",
+            f"the weights lack {anchors[0]!r}; the first that they hold is {min(stored, default='none')!r}",
             hint="the checkpoint and its config.json do not belong together, or a file is missing",
         )
-    lead = strange.removesuffix(f"{listed.embedding}.weight")
-    raise DamagedWeights(
-        f"the weights' names begin with {lead!r}, where a {decoder.model_type} has {listed.prefixes[0]!r}",
-        hint=f"take it off: save_file({{k.replace({lead!r}, {listed.prefixes[0]!r}, 1): v for k, v in "
-        "load_file(f).items()}, f)",
-    )
+    return found
 
 
 def check(decoder: Decoder, stored: Mapping[str, Stored], lead: str) -> None:

@@ -12,7 +12,7 @@ from edgepack import weights
 from edgepack.decoders import Decoder, _accounting
 from edgepack.errors import DamagedWeights, UnsupportedModel
 from edgepack.runtime.types import Array
-from edgepack.weights import Stored, names
+from edgepack.weights import Stored
 from edgepack.weights.lora import Adapter
 
 _AGAIN = "the checkpoint and its config.json do not belong together, or a file is missing"
@@ -76,16 +76,13 @@ class Matrix:
 class Checkpoint:
     """The weights of ``decoder`` in ``folder``, with those of an ``adapter`` added as they are read.
 
-    ``wrapper`` is what stood before the tensors' names and is left out. A head that differs from the embedding is a
-    head of its own, whatever config.json says of tying, as in transformers. Raises DamagedWeights where a tensor is
-    missing, has another shape than the config demands, or is one that the description has no place for.
+    A head that differs from the embedding is a head of its own, whatever config.json says of tying, as in
+    transformers. Raises ModelError for names under a wrapper's prefix, and DamagedWeights where a tensor is missing,
+    has another shape than the config demands, or is one that the description has no place for.
     """
 
     def __init__(self, folder: Path, decoder: Decoder, adapter: Path | None = None) -> None:
-        stored = {tensor.name: tensor for file in weights.files(folder) for tensor in weights.tensors(file)}
-        listed = decoder.names
-        anchors = [f"{prefix}{listed.embedding}.weight" for prefix in listed.prefixes]
-        self.wrapper, self._stored = names.wrapped(stored, anchors)
+        self._stored = {tensor.name: tensor for file in weights.files(folder) for tensor in weights.tensors(file)}
         self._prefix = _accounting.prefix(decoder, self._stored)
         _accounting.check(decoder, self._stored, self._prefix)
         self.decoder = self._untied(decoder)

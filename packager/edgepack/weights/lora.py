@@ -88,7 +88,7 @@ class Adapter:
         """
         config = _config(folder)
         stored = {tensor.name: tensor for tensor in weights.tensors(folder / FILE)}
-        _, plain = names.without_inner({name.removeprefix(_LEAD): tensor for name, tensor in stored.items()})
+        plain = {names.without_inner(name).removeprefix(_LEAD): tensor for name, tensor in stored.items()}
         pairs: dict[str, dict[str, Stored]] = {}
         replaced: dict[str, Stored] = {}
         embeddings: set[str] = set()

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Container, Iterable, Sequence
 
-from edgepack.errors import DamagedWeights, UnsupportedModel
+from edgepack.errors import DamagedWeights, ModelError, UnsupportedModel
 
-T = TypeVar("T")
 # What torch.compile, FSDP and activation checkpointing put into a name, anywhere.
 _INSIDE = re.compile(r"(?:^|(?<=\.))(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 # What wraps a whole model: DataParallel, PEFT, TRL, Lightning, sentence-transformers, another model class.
 _WRAPPER = re.compile(
     r"(?:module\.|base_model\.model\.|base_model\.|pretrained_model\.|model\.|0\.auto_model\.|auto_model\.|"
     r"transformer\.|bert\.|roberta\.|distilbert\.|backbone\.|encoder\.|llm\.)+"
+)
+_WRITERS = {
+    "_orig_mod.": "torch.compile", "_fsdp_wrapped_module.": "FSDP", "_checkpoint_wrapped_module.": "checkpointing",
+    "module.": "DataParallel", "base_model.model.": "PEFT", "pretrained_model.": "TRL",
+    "0.auto_model.": "sentence-transformers", "auto_model.": "sentence-transformers",
+}  # fmt: skip
+_RENAME = (
+    'take it off: python -c "import glob; from safetensors.torch import load_file, save_file; '
+    "[save_file({{k.replace('{prefix}', '', 1): v for k, v in load_file(f).items()}}, f, {{'format': 'pt'}}) "
+    "for f in glob.glob('model*.safetensors')]\" in the folder, and the same in an index file"
 )
 # Buffers that older releases saved, which the model computes anew.
 BUFFERS = re.compile(
@@ -23,50 +31,47 @@ BUFFERS = re.compile(
 )
 
 
-def without_inner(names: Mapping[str, T]) -> tuple[str, dict[str, T]]:
-    """``names`` without what wrappers put inside of them, and what that was; "" and the same where there is none."""
-    found = next((match[0] for name in names if (match := _INSIDE.search(name))), "")
-    return (found, _renamed({name: _INSIDE.sub("", name) for name in names}, names)) if found else ("", dict(names))
-
-
-def wrappers(names: Iterable[str]) -> list[str]:
-    """The prefixes of wrappers that all of ``names`` (or all but a few heads) might carry, the longest first."""
-    listed = list(names)
-    found = set()
-    for name in listed:
-        match = _WRAPPER.match(name)
-        pieces = re.findall(r"(?:0\.)?[^.]+\.", match[0]) if match else []
-        found |= {"".join(pieces[: count + 1]) for count in range(len(pieces))}
-    shared = [prefix for prefix in found if sum(name.startswith(prefix) for name in listed) > len(listed) / 2]
-    return sorted(shared, key=len, reverse=True)
-
-
-def without_prefix(names: Mapping[str, T], prefix: str) -> dict[str, T]:
-    """``names`` with ``prefix`` left out where they have it. Raises DamagedWeights where two become one."""
-    return _renamed({name: name.removeprefix(prefix) for name in names}, names)
-
-
-def wrapped(names: Mapping[str, T], anchors: Sequence[str]) -> tuple[str, dict[str, T]]:
-    """``names`` as one of ``anchors`` (the full names of a tensor that must be there) is found among them.
-
-    Returns what was left out of the names ("" for nothing) and the names without it. Where no anchor is found the
-    names stay as they are. Raises UnsupportedModel for an adapter that is not merged, DamagedWeights.
-    """
+def check_merged(names: Iterable[str]) -> None:
+    """Raises UnsupportedModel for weights that hold an adapter beside what it changes."""
     adapter = next((name for name in names if re.search(r"\.lora_(embedding_)?[AB]\b", name)), None)
     if adapter:
         raise UnsupportedModel(
             f"the weights hold an adapter that is not merged ({adapter})",
             hint="merge it before saving: model.merge_and_unload().save_pretrained(folder)",
         )
-    inner, plain = without_inner(names)
-    if any(anchor in plain for anchor in anchors):
-        return inner, plain
-    for anchor in sorted(anchors, key=len, reverse=True):
-        leads = {name.removesuffix(anchor) for name in plain if name == anchor or name.endswith(f".{anchor}")}
-        known = [lead for lead in leads if not lead or _WRAPPER.fullmatch(lead)]
-        if len(known) == 1:
-            return inner + known[0], without_prefix(plain, known[0])
-    return inner, plain
+
+
+def check_wrapped(names: Iterable[str], anchors: Container[str]) -> None:
+    """Raises ModelError where ``anchors`` (names of the model's own tensors) are found under a wrapper's prefix alone.
+
+    transformers finds none of the weights then, and goes on with random ones. The hint takes the prefix off.
+    """
+    listed = list(names)
+    inner = next((match[0] for name in listed if (match := _INSIDE.search(name))), "")
+    plain = [_INSIDE.sub("", name) for name in listed]
+    prefix = "" if any(name in anchors for name in plain) else _prefix(plain, anchors)
+    for found in filter(None, (inner, prefix)):
+        raise ModelError(
+            f"the weights' names carry {found!r}, which {_WRITERS.get(found, 'another tool')} puts there; "
+            "transformers finds no weight under them",
+            hint=_RENAME.format(prefix=found),
+        )
+
+
+def without_inner(name: str) -> str:
+    """``name`` without what wrappers put inside of it."""
+    return _INSIDE.sub("", name)
+
+
+def _prefix(names: Sequence[str], anchors: Container[str]) -> str:
+    """The longest prefix of wrappers under which one of ``names`` is an anchor, or ""."""
+    for name in names:
+        wrapper = _WRAPPER.match(name)
+        ends = [match.end() for match in re.finditer(r"(?:0\.)?[^.]+\.", wrapper[0])] if wrapper else []
+        found = next((end for end in ends if name[end:] in anchors), None)
+        if found:
+            return name[:found]
+    return ""
 
 
 def unexpected(name: str, what: str) -> DamagedWeights:
@@ -75,12 +80,3 @@ def unexpected(name: str, what: str) -> DamagedWeights:
         f"the weights hold {name!r}, which {what} has no place for",
         hint="a weight that is ignored would change the answers: correct config.json, or remove the tensor from a copy",
     )
-
-
-def _renamed(new: Mapping[str, str], names: Mapping[str, T]) -> dict[str, T]:
-    seen: dict[str, str] = {}
-    for name, short in new.items():
-        if short in seen:
-            raise DamagedWeights(f"the weights hold {seen[short]!r} and {name!r}, which would both be {short!r}")
-        seen[short] = name
-    return {new[name]: value for name, value in names.items()}
