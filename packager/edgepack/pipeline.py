@@ -96,6 +96,8 @@ def plan(request: Request) -> list[Plan]:
     _check_names(request)
     source = resolve.resolve(request.model, task=request.task, adapter=request.adapter)
     task, config = plugins.load("tasks", source.task), table(source.path / "config.json")
+    with Original(source, task) as original:
+        original.check()
     return _plans(request, source, task, config)
 
 

@@ -1,7 +1,8 @@
 """Find a plugin by name: our own module, else a third party's entry point ``edgepack.<kind>``.
 
 A kind is a package of ours (``tasks``, ``formats``, ``devices``, …); a plugin is a module in it that
-fits the kind's Protocol. ``text-embedding`` is found as ``text_embedding``.
+fits the kind's Protocol. ``text-embedding`` is found as ``text_embedding``. Modules that plugins share begin with an
+underscore or are named in the package's ``SHARED``.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ def names(kind: str) -> list[str]:
     """The plugins of ``kind`` that can be asked for, ours and third parties'; loads none."""
     package = importlib.util.find_spec(f"edgepack.{kind}")
     folders = list(package.submodule_search_locations or []) if package else []
-    ours = {m.name.replace("_", "-") for m in pkgutil.iter_modules(folders) if m.name[0] != "_"}
+    shared = getattr(importlib.import_module(f"edgepack.{kind}"), "SHARED", ()) if folders else ()
+    found = [m.name for m in pkgutil.iter_modules(folders) if m.name[0] != "_" and m.name not in shared]
+    ours = {name.replace("_", "-") for name in found}
     theirs = {e.name for e in importlib.metadata.entry_points(group=f"edgepack.{kind}")}
     return sorted(ours | theirs)
 

@@ -13,6 +13,8 @@ from typing import Any
 from edgepack import plugins
 from edgepack.errors import ModelError, UnsupportedModel
 
+SHARED = ("checkpoint", "rotary")  # modules that are no family
+
 
 @dataclass(frozen=True, kw_only=True)
 class Norm:
@@ -124,7 +126,10 @@ def describe(config: Mapping[str, Any]) -> Decoder:
     known = plugins.names("decoders")
     if kind.replace("_", "-") not in known:
         listed = ", ".join(name.replace("-", "_") for name in known)
-        raise UnsupportedModel(f"edgepack has no language model family {kind!r}", hint=f"it packs {listed}")
+        raise UnsupportedModel(
+            f"edgepack has no language model family {kind!r}",
+            hint=f"it supports {listed}; see docs/supported-models.md",
+        )
     try:
         described: Decoder = plugins.load("decoders", kind.replace("_", "-")).describe(config)
     except (KeyError, TypeError, ValueError, ZeroDivisionError, OverflowError) as error:

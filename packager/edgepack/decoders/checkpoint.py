@@ -121,6 +121,17 @@ class Checkpoint:
         heads = {f"{path}.weight" for path in listed.heads}
         return name in embeddings or (self.decoder.transposed and name not in heads)
 
+    def check(self) -> None:
+        """Look at the name and shape of every weight, and read the small ones. Raises DamagedWeights."""
+        d = self.decoder
+        self.embedding(), self.positions(), self.head(), self.norm(d.names.final)
+        norms = (d.names.norm1, d.names.norm2, d.names.query_norm, d.names.key_norm, d.names.after_attention)
+        for layer in range(d.layers):
+            self.qkv(layer), self.out(layer), self.inner(layer), self.down(layer)
+            for path in filter(None, (*norms, d.names.after_mlp)):
+                if not (d.parallel and path == d.names.norm2):
+                    self.norm(path, layer)
+
     def embedding(self) -> Matrix:
         """[vocabulary, hidden]."""
         return self._matrix((self._prefix + self.decoder.names.embedding,), (self.decoder.vocabulary, None))

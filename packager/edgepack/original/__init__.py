@@ -68,6 +68,12 @@ class Original:
         """Let go of the weights' pages in memory; they are read again when they are used."""
         memory.forget(weights.files(self.source.path))
 
+    def check(self) -> None:
+        """Open the model, which checks every weight's name, shape and (of a traced model) values. Raises ModelError."""
+        module = self.module
+        if not self.task.AUTO:
+            module.checkpoint.check()
+
     def __call__(self, feeds: Mapping[str, np.ndarray]) -> Outputs:
         """The task's outputs for ``feeds`` (input name -> array), without the bulky hidden states."""
         if not self.task.AUTO:

@@ -23,7 +23,7 @@ def opener(asked: dict[str, Any]) -> Any:
 
     def opened(threads: int) -> Run:
         torch.set_num_threads(clock.threads_of(asked))
-        module = pytorch.open_path(asked["path"], asked["model_type"], asked["name"], task)
+        module = pytorch.open_path(asked["path"], asked["model_type"], asked["name"], task, asked.get("adapter"))
         return lambda feeds: pytorch.run(module, feeds, task.OUTPUTS)
 
     return opened

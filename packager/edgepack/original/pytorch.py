@@ -25,7 +25,8 @@ import transformers  # noqa: E402
 import transformers.models.auto.modeling_auto  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
-from edgepack.errors import DamagedWeights, UnsupportedModel  # noqa: E402
+from edgepack.errors import UnsupportedModel  # noqa: E402
+from edgepack.original import loading  # noqa: E402
 from edgepack.original.sentences import SentenceEncoder  # noqa: E402
 from edgepack.records import Source  # noqa: E402
 from edgepack.runtime.types import Outputs  # noqa: E402
@@ -38,34 +39,23 @@ transformers.utils.logging.disable_progress_bar()
 
 def open_module(source: Source, task: ModuleType) -> nn.Module:
     """The module of ``source``; see open_path."""
-    return open_path(source.path, source.model_type, source.name, task)
+    return open_path(source.path, source.model_type, source.name, task, source.adapter_path)
 
 
-def open_path(path: Path | str, model_type: str, name: str, task: ModuleType) -> nn.Module:
-    """The model in evaluation mode, float32, from safetensors, with no code of its own.
+def open_path(
+    path: Path | str, model_type: str, name: str, task: ModuleType, adapter: Path | str | None = None
+) -> nn.Module:
+    """The model in evaluation mode, float32, from safetensors, with no code of its own, ``adapter`` merged into it.
 
-    Raises UnsupportedModel, DamagedWeights (weights missing from the file, or not finite).
+    Raises UnsupportedModel, DamagedWeights (weights missing, left over or not finite), ModelError.
     """
-    auto = getattr(transformers, task.AUTO)
     known = transformers.models.auto.configuration_auto.CONFIG_MAPPING
     if model_type not in known:
         raise UnsupportedModel(
             f"{name}: model_type {model_type!r} is not one that transformers {transformers.__version__} knows",
-            hint="see the list of architectures in docs/how-it-works.md",
+            hint="see docs/supported-models.md",
         )
-    try:
-        model, report = auto.from_pretrained(
-            path,
-            local_files_only=True,
-            use_safetensors=True,
-            trust_remote_code=False,
-            dtype=torch.float32,
-            output_loading_info=True,
-        )
-    except (ValueError, RuntimeError, KeyError) as error:
-        line = str(error).splitlines()[0]
-        raise UnsupportedModel(f"{name} cannot be opened as {task.AUTO}: {line}") from error
-    _check_loaded(model, report, name)
+    model = loading.load(Path(path), name, task, Path(adapter) if adapter else None)
     processing = task.processing(Path(path), model.config.to_dict())
     wrap = _WRAPPERS.get(task.NAME)
     module: nn.Module = wrap(model, processing, Path(path)) if wrap else model
@@ -78,18 +68,6 @@ def run(module: nn.Module, feeds: Mapping[str, np.ndarray], names: tuple[str, ..
         warnings.simplefilter("ignore")
         outputs = module(**{name: torch.from_numpy(array) for name, array in feeds.items()})
     return {name: outputs[name].float().numpy() for name in names if name in outputs}
-
-
-def _check_loaded(model: nn.Module, report: Mapping[str, Any], name: str) -> None:
-    missing = [key for key in report["missing_keys"] if not key.startswith(("pooler.", "vit.pooler."))]
-    if missing or report["mismatched_keys"]:
-        raise DamagedWeights(
-            f"{name}: the weights lack {missing[0] if missing else report['mismatched_keys'][0][0]!r}",
-            hint="the checkpoint and its config.json do not belong together, or the task is another",
-        )
-    for weight, tensor in model.named_parameters():
-        if not torch.isfinite(tensor).all():
-            raise DamagedWeights(f"{name}: the weight {weight!r} holds NaN or infinity")
 
 
 class ImageEncoder(nn.Module):

@@ -132,11 +132,10 @@ def _config(folder: Path) -> dict[str, Any]:
         config = json.loads(file.read_text("utf-8"))
     except ValueError as error:
         raise ModelError(f"{file} is not valid JSON: {error}") from error
-    if not isinstance(config, dict) or not config.get("architectures"):
-        raise ModelError(
-            f"{file} names no architectures, so it is unclear what the model is",
-            hint='add for example "architectures": ["BertModel"]',
-        )
+    if not isinstance(config, dict):
+        raise ModelError(f"{file} does not hold an object")
+    if not config.get("architectures"):
+        raise tasks.unnamed(folder, config)
     if config.get("auto_map") and str(config.get("model_type")).replace("_", "-") not in plugins.names("decoders"):
         raise UnsafeModel(
             f"{folder.name} brings its own code (auto_map in config.json), which edgepack does not run",
@@ -150,6 +149,7 @@ def _task(folder: Path, config: dict[str, Any], asked: str | None) -> str:
         return tasks.find(folder, config)
     if asked not in plugins.names("tasks"):
         raise UnknownName("task", asked, plugins.names("tasks"))
+    tasks.check(asked, config)
     return asked
 
 

@@ -228,6 +228,7 @@ def _reference(bench: _Bench, shape: str) -> Timing:
             "path": str(source.path),
             "model_type": source.model_type,
             "name": source.name,
+            "adapter": str(source.adapter_path) if source.adapter_path else None,
         }
         (bench.references[shape],) = clock.ask("edgepack.original.clock", source.name, asked)
     return bench.references[shape]

@@ -18,7 +18,7 @@ class Task(Protocol):
     NAME: str
     TITLE: str
     AUTO: str  # the class of transformers that opens the original
-    ARCHITECTURES: tuple[str, ...]  # endings of config.json's architectures[0]
+    ARCHITECTURES: tuple[str, ...]  # values of config.json's architectures[0]
     OUTPUTS: tuple[str, ...]  # of the packed graph
     MEASURES: tuple[str, ...]  # of agreement, names of metrics/agreement.py
     TRIALS: Mapping[str, Any]  # measures for which the packed model works and the original judges
@@ -69,17 +69,37 @@ class Task(Protocol):
 def find(folder: Path, config: Mapping[str, Any]) -> str:
     """The task that the files of a model tell. Raises UnsupportedModel."""
     cross = table(folder / "config_sentence_transformers.json").get("model_type") == "CrossEncoder"
-    if (folder / "modules.json").is_file() and not cross:
-        return "text-embedding"
-    architecture = str(config["architectures"][0])
+    sentences = (folder / "modules.json").is_file() and not cross
+    architecture, model_type = str(config["architectures"][0]), str(config.get("model_type", ""))
     known = [plugins.load("tasks", name) for name in plugins.names("tasks")]
     for task in known:
-        if architecture.endswith(tuple(task.ARCHITECTURES)):
+        if architecture in task.ARCHITECTURES and not sentences:
             return str(task.NAME)
-    raise UnsupportedModel(
-        f"edgepack cannot pack the architecture {architecture}",
-        hint="it packs " + ", ".join(f"…{task.ARCHITECTURES[0]}" for task in known),
-    )
+    refusals = plugins.load_module("edgepack.tasks._refusals")
+    if sentences and not refusals.kind("", model_type):
+        return "text-embedding"
+    refused: UnsupportedModel = refusals.refusal(architecture, model_type)
+    raise refused
+
+
+def check(task: str, config: Mapping[str, Any]) -> None:
+    """Raises UnsupportedModel for a model that ``task`` is not for: an audio model, pictures for a text task."""
+    architecture, model_type = str(config["architectures"][0]), str(config.get("model_type", ""))
+    supported = plugins.load_module("edgepack.tasks._supported")
+    refusals = plugins.load_module("edgepack.tasks._refusals")
+    if task not in supported.TABLE or supported.takes(task, model_type):
+        return
+    others = [name for name in supported.TABLE if supported.takes(name, model_type)]
+    pictures = {name.startswith("image") for name in (task, *others)}
+    if refusals.kind("", model_type) or len(pictures) > 1:
+        refused: UnsupportedModel = refusals.refusal(architecture, model_type, task)
+        raise refused
+
+
+def unnamed(folder: Path, config: Mapping[str, Any]) -> ModelError:
+    """The error for a config.json that names no architectures."""
+    error: ModelError = plugins.load_module("edgepack.tasks._refusals").unnamed(folder, config)
+    return error
 
 
 def table(file: Path) -> dict[str, Any]:

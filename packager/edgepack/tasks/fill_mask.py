@@ -9,7 +9,7 @@ from typing import Any
 from edgepack.errors import ModelError
 from edgepack.metrics import tasks as metrics
 from edgepack.runtime.types import Array, Feeds, Outputs
-from edgepack.tasks import _text, table
+from edgepack.tasks import _supported, _text, table
 from edgepack.tasks._short import TRIALS as TRIALS
 from edgepack.tasks._short import batches as batches
 from edgepack.tasks._short import contexts as contexts
@@ -20,7 +20,7 @@ from edgepack.tasks._short import sized as sized
 NAME = "fill-mask"
 TITLE = "a text with a mask to the tokens that fit"
 AUTO = "AutoModelForMaskedLM"
-ARCHITECTURES = ("ForMaskedLM", "ForPreTraining")
+ARCHITECTURES = _supported.architectures(NAME)
 OUTPUTS = ("logits",)
 MEASURES = ("cosine", "sqnr_db", "max_error", "top1")
 INPUTS = ("text",)

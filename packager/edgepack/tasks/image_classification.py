@@ -8,7 +8,7 @@ from typing import Any
 
 from edgepack.metrics import tasks as metrics
 from edgepack.runtime.types import Array, Feeds, Outputs
-from edgepack.tasks import _image, _text
+from edgepack.tasks import _image, _supported, _text
 from edgepack.tasks._short import TRIALS as TRIALS
 from edgepack.tasks._short import batches as batches
 from edgepack.tasks._short import contexts as contexts
@@ -19,7 +19,7 @@ from edgepack.tasks._short import sized as sized
 NAME = "image-classification"
 TITLE = "pictures to labels"
 AUTO = "AutoModelForImageClassification"
-ARCHITECTURES = ("ForImageClassification",)
+ARCHITECTURES = _supported.architectures(NAME)
 OUTPUTS = ("logits",)
 MEASURES = ("cosine", "sqnr_db", "max_error", "top1")
 INPUTS = ("image",)

@@ -8,7 +8,7 @@ from typing import Any
 
 from edgepack.metrics import tasks as metrics
 from edgepack.runtime.types import Array, Feeds, Outputs
-from edgepack.tasks import _image
+from edgepack.tasks import _image, _supported
 from edgepack.tasks._short import TRIALS as TRIALS
 from edgepack.tasks._short import batches as batches
 from edgepack.tasks._short import contexts as contexts
@@ -19,14 +19,7 @@ from edgepack.tasks._short import sized as sized
 NAME = "image-embedding"
 TITLE = "pictures to vectors"
 AUTO = "AutoModel"
-ARCHITECTURES = (
-    "ViTModel",
-    "DeiTModel",
-    "Dinov2Model",
-    "BeitModel",
-    "CLIPVisionModelWithProjection",
-    "ResNetModel",
-)
+ARCHITECTURES = _supported.architectures(NAME)
 OUTPUTS = ("last_hidden_state", "image_embedding")
 MEASURES = ("cosine", "sqnr_db", "max_error")
 INPUTS = ("image",)

@@ -9,7 +9,7 @@ from typing import Any
 
 from edgepack.metrics import tasks as metrics
 from edgepack.runtime.types import Array, Feeds, Outputs
-from edgepack.tasks import _text
+from edgepack.tasks import _supported, _text
 from edgepack.tasks._short import TRIALS as TRIALS
 from edgepack.tasks._short import batches as batches
 from edgepack.tasks._short import contexts as contexts
@@ -20,7 +20,7 @@ from edgepack.tasks._short import sized as sized
 NAME = "question-answering"
 TITLE = "a question and a context to the answer's span"
 AUTO = "AutoModelForQuestionAnswering"
-ARCHITECTURES = ("ForQuestionAnswering",)
+ARCHITECTURES = _supported.architectures(NAME)
 OUTPUTS = ("start_logits", "end_logits")
 MEASURES = ("cosine", "sqnr_db", "max_error", "top1")
 INPUTS = ("question", "context")

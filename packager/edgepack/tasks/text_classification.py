@@ -8,7 +8,7 @@ from typing import Any
 
 from edgepack.metrics import tasks as metrics
 from edgepack.runtime.types import Array, Feeds, Outputs
-from edgepack.tasks import _text
+from edgepack.tasks import _supported, _text
 from edgepack.tasks._short import TRIALS as TRIALS
 from edgepack.tasks._short import batches as batches
 from edgepack.tasks._short import contexts as contexts
@@ -19,7 +19,7 @@ from edgepack.tasks._short import sized as sized
 NAME = "text-classification"
 TITLE = "texts to labels"
 AUTO = "AutoModelForSequenceClassification"
-ARCHITECTURES = ("ForSequenceClassification",)
+ARCHITECTURES = _supported.architectures(NAME)
 OUTPUTS = ("logits",)
 MEASURES = ("cosine", "sqnr_db", "max_error", "top1")
 INPUTS = ("text",)

@@ -8,7 +8,7 @@ from typing import Any
 
 from edgepack.metrics import tasks as metrics
 from edgepack.runtime.types import Array, Feeds, Outputs
-from edgepack.tasks import _sentence_folder, _text
+from edgepack.tasks import _sentence_folder, _supported, _text
 from edgepack.tasks._sentence_folder import SentenceFolder
 from edgepack.tasks._sentence_head import Layer
 from edgepack.tasks._short import TRIALS as TRIALS
@@ -21,7 +21,7 @@ from edgepack.tasks._short import sized as sized
 NAME = "text-embedding"
 TITLE = "sentences to vectors"
 AUTO = "AutoModel"
-ARCHITECTURES = ("BertModel", "RobertaModel", "MPNetModel", "ElectraModel", "AlbertModel", "CamembertModel")
+ARCHITECTURES = _supported.architectures(NAME)
 OUTPUTS = ("last_hidden_state", "sentence_embedding")
 MEASURES = ("cosine", "sqnr_db", "max_error")
 INPUTS = ("text",)

@@ -13,12 +13,12 @@ from edgepack.decoders import describe
 from edgepack.errors import ModelError, UsageError
 from edgepack.metrics import tasks as metrics
 from edgepack.runtime.types import Array, Feeds, Outputs, Run
-from edgepack.tasks import _text, table
+from edgepack.tasks import _supported, _text, table
 
 NAME = "text-generation"
 TITLE = "a text to its continuation"
 AUTO = ""  # PyTorch has no part in it: decoders/ describes the original
-ARCHITECTURES = ("ForCausalLM", "LMHeadModel", "Gemma3ForConditionalGeneration")
+ARCHITECTURES = _supported.architectures(NAME)
 OUTPUTS = ("logits",)
 MEASURES = ("kl", "top1")
 INPUTS = ("text",)

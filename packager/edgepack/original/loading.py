@@ -1,0 +1,133 @@
+"""A transformers model from safetensors, with every stored weight accounted for.
+
+The class is the one that config.json names where it fits the task, else the task's own for the model type. Weights that
+the class does not have are either known to play no part in the task or an error; so are weights that it has and the
+file does not, but for buffers that are computed.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+import transformers
+
+from edgepack import weights
+from edgepack.errors import DamagedWeights, UnsupportedModel
+from edgepack.original import adapters
+from edgepack.tasks import table
+from edgepack.weights import names
+from edgepack.weights.choice import ADAPTER
+from edgepack.weights.lora import Adapter
+
+# Heads of other tasks (and of pre-training), which an encoder is published with.
+_HEADS = re.compile(
+    r"(?:^|\.)(?:cls|lm_head|mlm_head|predictions|sop_classifier|generator_predictions|generator_lm_head|"
+    r"discriminator_predictions|vocab_transform|vocab_layer_norm|vocab_projector|classifier|distillation_classifier|"
+    r"cls_classifier|qa_outputs|score|pooler|head|decoder|mask_token|lm_predictions|mask_predictions)(?:\.|$)"
+)
+# Buffers that a class computes where the file does not hold them.
+_COMPUTED = re.compile(
+    r"(?:^|\.)(?:relative_position_index|relative_coords_table|position_ids|token_type_ids|attn_mask|"
+    r"num_batches_tracked|inv_freq)$"
+)
+_POOLER = re.compile(r"(?:^|\.)pooler\.")
+# Classes beside the automatic ones: their outputs are what the task is about.
+_OWN = {"image-embedding": ("CLIPVisionModelWithProjection",)}
+_USES_POOLER = {"image-embedding"}
+_STRANGERS = "the checkpoint and its config.json do not belong together, or the task is another"
+
+
+def load(path: Path, name: str, task: ModuleType, adapter: Path | None = None) -> Any:
+    """The model in float32. Raises UnsupportedModel, DamagedWeights, ModelError (an adapter of another model)."""
+    config = table(path / "config.json")
+    kind = _class(task, config)
+    model, report = _opened(kind, path, name)
+    missing = _missing(report)
+    if missing and task.NAME in _USES_POOLER and all(_POOLER.search(key) for key in missing):
+        # published without a pooler, which would be random: its authors use the first token
+        model, report = _opened(kind, path, name, add_pooling_layer=False)
+    _check(model, report, name, path, task)
+    if adapter is not None:
+        adapters.merge(model, Adapter.read(adapter))
+    for weight, tensor in model.named_parameters():
+        if not torch.isfinite(tensor).all():
+            raise DamagedWeights(f"{name}: the weight {weight!r} holds NaN or infinity")
+    return model
+
+
+def _class(task: ModuleType, config: Mapping[str, Any]) -> Any:
+    named = str((config.get("architectures") or [""])[0])
+    return getattr(transformers, named if named in _OWN.get(task.NAME, ()) else task.AUTO)
+
+
+def _opened(kind: Any, path: Path, name: str, **options: Any) -> tuple[Any, Mapping[str, Any]]:
+    try:
+        with _without_adapter(path) as folder:
+            model, report = kind.from_pretrained(
+                folder,
+                local_files_only=True,
+                use_safetensors=True,
+                trust_remote_code=False,
+                dtype=torch.float32,
+                output_loading_info=True,
+                **options,
+            )
+    except Exception as error:  # whatever a class raises over a config that is not its own
+        line = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UnsupportedModel(f"{name} cannot be opened as {kind.__name__}: {line}") from error
+    return model, report
+
+
+@contextmanager
+def _without_adapter(path: Path) -> Iterator[Path]:
+    """The folder as if no adapter lay in it: transformers would put it into the model by itself."""
+    if not (path / ADAPTER).is_file():
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as bare:
+        for file in path.iterdir():
+            if file.name != ADAPTER:
+                (Path(bare) / file.name).symlink_to(file.resolve())
+        yield Path(bare)
+
+
+def _missing(report: Mapping[str, Any]) -> list[str]:
+    return sorted(key for key in report["missing_keys"] if not _COMPUTED.search(key))
+
+
+def _check(model: Any, report: Mapping[str, Any], name: str, path: Path, task: ModuleType) -> None:
+    """Raises where a weight is missing, of another shape, or one that the class has no place for."""
+    unused = _POOLER if task.NAME not in _USES_POOLER and not _head(model) else None
+    missing = [key for key in _missing(report) if not (unused and unused.search(key))]
+    own = {child for child, _ in model.named_children()}
+    strange = sorted(
+        key
+        for key in report["unexpected_keys"]
+        if not names.BUFFERS.search(key)
+        and not _COMPUTED.search(key)
+        and not (_HEADS.search(key) and key.split(".")[0] not in own - {model.base_model_prefix})
+    )
+    if missing or strange:
+        stored = [tensor.name for file in weights.files(path) for tensor in weights.tensors(file)]
+        names.check_merged(stored)
+        known = set(model.state_dict())
+        lead = f"{model.base_model_prefix}."
+        names.check_wrapped(stored, known | {key.removeprefix(lead) for key in known} | {lead + key for key in known})
+    if missing or report["mismatched_keys"]:
+        lacking = missing[0] if missing else report["mismatched_keys"][0][0]
+        left = f"; they hold {strange[0]!r}, which is not used" if strange else ""
+        raise DamagedWeights(f"{name}: the weights lack {lacking!r}{left}", hint=_STRANGERS)
+    if strange:
+        raise names.unexpected(strange[0], f"{name}, a {type(model).__name__},")
+
+
+def _head(model: Any) -> bool:
+    """Whether the model has a head over its encoder, which may read the pooler."""
+    return model.base_model is not model

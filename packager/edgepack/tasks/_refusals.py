@@ -1,0 +1,109 @@
+"""What a model is that edgepack does not support, in the field's own words, and the way on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from edgepack.errors import ModelError, UnsupportedModel
+from edgepack.tasks import _supported
+from edgepack.tasks._supported import PAGE, TABLE, takes
+
+LANGUAGE = "a language model of a family that is not described yet"
+# Model types whose architectures' names end like those of texts or pictures.
+_TYPES = {
+    "an audio model": """audio-spectrogram-transformer bark clap clvp csm dac data2vec-audio dia encodec
+        fastspeech2_conformer granite_speech hubert kyutai_speech_to_text lasr_ctc mctct mimi moonshine musicgen
+        musicgen_melody parakeet_ctc parakeet_rnnt parakeet_tdt pop2piano qwen2_audio seamless_m4t seamless_m4t_v2 sew
+        sew-d speech-encoder-decoder speech_to_text speecht5 unispeech unispeech-sat univnet vibevoice vits voxtral
+        wav2vec2 wav2vec2-bert wav2vec2-conformer wavlm whisper""",
+    "a video model": "timesformer videomae videoprism_vision_model vivit vjepa2",
+    "a time series model": "autoformer informer patchtsmixer patchtst time_series_transformer timesfm timesfm2_5",
+    "a model of documents, which reads layouts beside texts": """layoutlm layoutlmv2 layoutlmv3 lilt markuplm bros udop
+        donut-swin tapas""",
+    "a model that reads pictures and texts together": """align altclip blip blip-2 bridgetower chinese_clip clip clipseg
+        flava git groupvit idefics idefics2 idefics3 instructblip internvl kosmos-2 llama4 llava llava_next
+        llava_onevision mistral3 mllama owlv2 owlvit paligemma qwen2_5_vl qwen2_vl qwen3_vl qwen3_vl_moe siglip siglip2
+        smolvlm vilt vipllava vision-encoder-decoder vision-text-dual-encoder visual_bert x_clip florence2 gemma3n
+        qwen3_5 lfm2_vl glm4v""",
+    "an encoder-decoder, which writes a text from another": """bigbird_pegasus blenderbot blenderbot-small
+        encoder-decoder fsmt led longt5 m2m_100 marian mbart mt5 mvp nllb-moe pegasus pegasus_x plbart prophetnet
+        switch_transformers t5 t5gemma umt5""",
+    "a state-space model": "bamba falcon_mamba jamba mamba mamba2 rwkv zamba zamba2 xlstm",
+}
+_NAMES = (
+    (r"ForCTC$|ForSpeechSeq2Seq$|Audio|Speech|XVector", "an audio model"),
+    (r"VideoClassification", "a video model"),
+    (r"ObjectDetection|Yolos", "an object detector"),
+    (r"Segmentation|^Sam", "a segmentation model"),
+    (r"DepthEstimation", "a model of depth"),
+    (r"ForMaskedImageModeling|ViTMAE|^MAE", "a pre-training model of pictures, without a head"),
+    (r"ForNextSentencePrediction|ForMultipleChoice", "a model of another text task"),
+    (r"QuestionEncoder|ContextEncoder", "one half of a retriever"),
+    (r"TextModel", "the text half of a model of pictures and texts"),
+    (r"Moe|Mixtral|Deepseek|GptOss", "a mixture of experts"),
+    (r"ForCausalLM$|LMHeadModel$", LANGUAGE),
+    (r"ForConditionalGeneration$|MTModel$|EncoderModel$", "an encoder-decoder, which writes a text from another"),
+    (r"ForPreTraining$", "a pre-training model without a vocabulary head"),
+)
+
+
+def refusal(architecture: str, model_type: str, task: str = "") -> UnsupportedModel:
+    """The error for an architecture that no task takes (or not ``task``): what it is, and the way on."""
+    what = kind(architecture, model_type)
+    message = f"edgepack does not support the architecture {architecture}"
+    if task:
+        message += f" for {task}"
+    if what:
+        message = f"{architecture} is {what}, which edgepack does not support" + (f" for {task}" if task else "")
+    return UnsupportedModel(message, hint=_way_on(architecture, model_type, what))
+
+
+def _way_on(architecture: str, model_type: str, what: str) -> str:
+    own = _supported.of(model_type)
+    if own:
+        alone = " (--task text-embedding packs the encoder alone)" if takes("text-embedding", model_type) else ""
+        return f"of a {model_type} it supports {', '.join(own)}{alone}; see {PAGE}"
+    if what == LANGUAGE or architecture.endswith("ForCausalLM"):
+        return f"it supports {', '.join(TABLE['text-generation'])}; see {PAGE}"
+    near = "" if what else _supported.like(architecture)
+    return f"see {PAGE} for what it supports" + (f"; the nearest is {near}" if near else "")
+
+
+def kind(architecture: str, model_type: str) -> str:
+    """What a model is, such as "an audio model"; "" where that is not known."""
+    by_type = next((what for what, types in _TYPES.items() if model_type in types.split()), "")
+    by_name = next((what for pattern, what in _NAMES if re.search(pattern, architecture)), "")
+    return by_name if by_name and not by_type.startswith(("an audio", "a video", "a time", "a model")) else by_type
+
+
+def unnamed(folder: Path, config: Mapping[str, Any]) -> ModelError:
+    """The error for a config.json without ``architectures``: another library's, or an incomplete one."""
+    file = folder / "config.json"
+    if "pretrained_cfg" in config or ("architecture" in config and "num_features" in config):
+        return UnsupportedModel(
+            f"{folder.name} is a timm checkpoint ({config.get('architecture', 'not named')}), not a transformers model",
+            hint=f"take the same model in transformers' own classes (microsoft/resnet-18, google/vit-…): see {PAGE}",
+        )
+    if "model_cfg" in config or (folder / "open_clip_config.json").is_file():
+        return UnsupportedModel(
+            f"{folder.name} is an open_clip checkpoint", hint=f"take the model's transformers port: see {PAGE}"
+        )
+    if "_class_name" in config:
+        return UnsupportedModel(
+            f"{folder.name} is a part of a diffusers pipeline ({config['_class_name']})", hint=f"see {PAGE}"
+        )
+    model_type = str(config.get("model_type", ""))
+    own = [entry.architecture for entry in _supported.entries() if entry.model_type == model_type]
+    if not own:
+        return UnsupportedModel(
+            f"{file} names no architectures, and a model_type {model_type or 'of nothing'!r} is not supported",
+            hint=f"see {PAGE}",
+        )
+    return ModelError(
+        f"{file} names no architectures, so it is unclear what the model is for",
+        hint=f'add the class that saved it: for a {model_type} "architectures": ["{own[0]}"]'
+        + (f", or {', '.join(own[1:])}" if own[1:] else ""),
+    )

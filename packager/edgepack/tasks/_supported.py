@@ -1,0 +1,117 @@
+"""What is supported: for each task the architectures of config.json, by model type. docs/supported-models.md shows it.
+
+Every entry is built and compared with transformers in the tests; one that is not is not listed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from edgepack import plugins
+from edgepack.errors import nearest
+
+PAGE = "docs/supported-models.md"
+
+# model type -> the stem of its classes' names
+_ENCODERS = {
+    "albert": "Albert", "bert": "Bert", "camembert": "Camembert", "convbert": "ConvBert",
+    "data2vec-text": "Data2VecText", "deberta": "Deberta", "deberta-v2": "DebertaV2", "distilbert": "DistilBert",
+    "electra": "Electra", "ernie": "Ernie", "esm": "Esm", "eurobert": "EuroBert", "gte": "Gte",
+    "jina_embeddings_v3": "JinaEmbeddingsV3", "megatron-bert": "MegatronBert", "mobilebert": "MobileBert",
+    "modernbert": "ModernBert", "mpnet": "MPNet", "nomic_bert": "NomicBert", "nystromformer": "Nystromformer",
+    "rembert": "RemBert", "roberta": "Roberta", "roberta-prelayernorm": "RobertaPreLayerNorm", "roformer": "RoFormer",
+    "squeezebert": "SqueezeBert", "xlm-roberta": "XLMRoberta", "xlm-roberta-xl": "XLMRobertaXL",
+}  # fmt: skip
+_WITHOUT_ANSWERS = {"esm", "eurobert", "gte", "nomic_bert"}  # no class for question answering
+_PRETRAINED = {"albert", "bert", "ernie", "megatron-bert", "mobilebert"}  # with a vocabulary head
+_DECODERS = {"gpt2": "GPT2", "llama": "Llama", "mistral": "Mistral", "qwen2": "Qwen2", "qwen3": "Qwen3"}
+_PICTURES = {
+    "beit": "Beit", "clip": "CLIP", "convnext": "ConvNext", "convnextv2": "ConvNextV2", "cvt": "Cvt",
+    "data2vec-vision": "Data2VecVision", "deit": "DeiT", "dinov2": "Dinov2",
+    "dinov2_with_registers": "Dinov2WithRegisters", "efficientnet": "EfficientNet", "hiera": "Hiera", "levit": "Levit",
+    "mobilenet_v1": "MobileNetV1", "mobilenet_v2": "MobileNetV2", "mobilevit": "MobileViT",
+    "mobilevitv2": "MobileViTV2", "poolformer": "PoolFormer", "pvt": "Pvt", "pvt_v2": "PvtV2", "regnet": "RegNet",
+    "resnet": "ResNet", "segformer": "Segformer", "siglip": "Siglip", "swin": "Swin", "swinv2": "Swinv2", "vit": "ViT",
+    "vit_msn": "ViTMSN",
+}  # fmt: skip
+_TEACHERS = {"deit", "levit"}  # have a class with a distillation head too
+_PICTURE_ENCODERS = {
+    "beit": ("BeitModel",), "clip_vision_model": ("CLIPVisionModelWithProjection", "CLIPVisionModel"),
+    "convnext": ("ConvNextModel",), "deit": ("DeiTModel",), "dinov2": ("Dinov2Model",),
+    "dinov2_with_registers": ("Dinov2WithRegistersModel",), "resnet": ("ResNetModel",),
+    "siglip_vision_model": ("SiglipVisionModel",), "swin": ("SwinModel",), "vit": ("ViTModel",),
+}  # fmt: skip
+_LANGUAGE = {
+    "gemma": "Gemma", "gemma2": "Gemma2", "gemma3_text": "Gemma3", "gpt2": "GPT2", "gpt_neox": "GPTNeoX",
+    "llama": "Llama", "mistral": "Mistral", "phi3": "Phi3", "qwen2": "Qwen2", "qwen3": "Qwen3",
+}  # fmt: skip
+_OTHER_HEADS = {"gemma3": ("Gemma3ForConditionalGeneration",), "gpt2": ("GPT2LMHeadModel",)}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One architecture that a task takes."""
+
+    task: str
+    model_type: str
+    architecture: str
+
+
+def entries() -> Iterator[Entry]:
+    """Every architecture that edgepack itself brings, by task and model type."""
+    for task, families in TABLE.items():
+        for model_type, names in families.items():
+            yield from (Entry(task, model_type, name) for name in names)
+
+
+def architectures(task: str) -> tuple[str, ...]:
+    """The architectures of ``task``."""
+    return tuple(entry.architecture for entry in entries() if entry.task == task)
+
+
+def of(model_type: str) -> list[str]:
+    """The architectures of one model type."""
+    return list(dict.fromkeys(entry.architecture for entry in entries() if entry.model_type == model_type))
+
+
+def like(architecture: str) -> str:
+    """The supported architecture whose name is nearest, or ""."""
+    return nearest(architecture, (entry.architecture for entry in entries())) or ""
+
+
+def takes(task: str, model_type: str) -> bool:
+    """Whether ``task`` has an architecture of ``model_type``."""
+    return model_type in TABLE.get(task, {})
+
+
+def _heads(suffix: str, families: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    return {model_type: (f"{stem}{suffix}",) for model_type, stem in families.items()}
+
+
+def _language() -> dict[str, tuple[str, ...]]:
+    """Those whose description is there: decoders/ has a file for each."""
+    described = {name.replace("-", "_") for name in plugins.names("decoders")}
+    named = {model_type: (f"{stem}ForCausalLM",) for model_type, stem in _LANGUAGE.items()} | _OTHER_HEADS
+    return {model_type: names for model_type, names in sorted(named.items()) if model_type in described}
+
+
+TABLE: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "text-generation": _language(),
+    "text-embedding": _heads("Model", _ENCODERS),
+    "text-classification": _heads("ForSequenceClassification", {**_ENCODERS, **_DECODERS, "bart": "Bart"}),
+    "token-classification": _heads("ForTokenClassification", _ENCODERS),
+    "question-answering": _heads(
+        "ForQuestionAnswering", {name: stem for name, stem in _ENCODERS.items() if name not in _WITHOUT_ANSWERS}
+    ),
+    "fill-mask": {
+        name: (f"{stem}ForMaskedLM", *((f"{stem}ForPreTraining",) if name in _PRETRAINED else ()))
+        for name, stem in _ENCODERS.items()
+    },
+    "image-classification": {
+        name: (f"{stem}ForImageClassification",)
+        + ((f"{stem}ForImageClassificationWithTeacher",) if name in _TEACHERS else ())
+        for name, stem in _PICTURES.items()
+    },
+    "image-embedding": _PICTURE_ENCODERS,
+}
