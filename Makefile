@@ -19,6 +19,7 @@ check: .venv/ready
 
 docs: .venv/ready
 	$(RUN)/python docs/make_commands.py
+	$(RUN)/python docs/make_supported_models.py
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

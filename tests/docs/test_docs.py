@@ -102,6 +102,13 @@ def test_the_command_reference_is_the_commands_own(tmp_path: Path) -> None:
     assert (tmp_path / "commands.md").read_text() == (ROOT / "docs" / "commands.md").read_text(), "make docs"
 
 
+def test_the_table_of_supported_models_is_the_code_s_own(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "docs" / "make_supported_models.py", tmp_path)
+    subprocess.run([sys.executable, tmp_path / "make_supported_models.py"], check=True)
+    page = ROOT / "docs" / "supported-models.md"
+    assert (tmp_path / "supported-models.md").read_text() == page.read_text(), "make docs"
+
+
 @pytest.mark.parametrize("page", [*PAGES, "docs/how-it-works.md", "docs/accuracy.md", "docs/recipes.md"])
 def test_links_lead_somewhere(page: str) -> None:
     for link in re.findall(r"\]\(([^)#]+)\)", (ROOT / page).read_text("utf-8")):

@@ -96,7 +96,7 @@ def _model(root: Path, task: ModuleType) -> tuple[Any, Any]:
     if stated not in known:
         raise UnsupportedModel(
             f"{root.name}: model_type {stated!r} is not one that transformers {transformers.__version__} knows",
-            hint="see the list of architectures in docs/how-it-works.md",
+            hint="see docs/supported-models.md",
         )
     config = transformers.AutoConfig.from_pretrained(root, local_files_only=True, trust_remote_code=False)
     classes = getattr(transformers, task.AUTO)._model_mapping

@@ -1,0 +1,37 @@
+"""Write docs/supported-models.md from the table that the code goes by: python docs/make_supported_models.py"""
+
+from pathlib import Path
+
+from edgepack import plugins
+from edgepack.tasks import _supported
+
+PAGE = Path(__file__).parent / "supported-models.md"
+HEAD = """# Supported models
+
+Generated from the code: what `config.json` may say under `architectures`, by task and `model_type`. Each entry is built
+and compared with transformers in the tests. Weights are safetensors in bf16, fp16 or fp32, as transformers finds them:
+`model.safetensors`, else the shards of `model.safetensors.index.json`; a file that `transformers_weights` in
+config.json names comes first. Every stored tensor is used, or is known to play no part in the task, or is an error.
+
+A LoRA or DoRA adapter of PEFT is merged into the weights with `--adapter FOLDER`. What other tools quantized (GPTQ, AWQ,
+bitsandbytes, MLX, GGUF, fp8, …) is refused by name: edgepack starts from the original weights.
+
+A model whose type is not listed for a task may still be tried with `--task`, where transformers has a class for it; it
+is measured as every bundle is, but no test of edgepack covers it. Audio, video, detection, segmentation and
+encoder-decoder models are not supported.
+"""
+
+
+def text() -> str:
+    """The page."""
+    parts = [HEAD]
+    for task, families in _supported.TABLE.items():
+        title = plugins.load("tasks", task).TITLE
+        rows = [f"| {model_type} | {', '.join(names)} |" for model_type, names in sorted(families.items())]
+        parts.append("\n".join([f"## {task}\n\n{title[0].upper()}{title[1:]}.\n", "| model type | architectures |",
+                                "| --- | --- |", *rows]) + "\n")  # fmt: skip
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(text(), "utf-8")
