@@ -78,7 +78,10 @@ def _stated(tokenizer: Any, root: Path, task: ModuleType) -> dict[str, Any]:
     taken = inspect.signature(kind.forward).parameters
     inputs = [name for name in _INPUTS if name in tokenizer.model_input_names and name in taken]
     if not {"input_ids", "attention_mask"} <= set(inputs):
-        raise UnsupportedModel(f"{kind.__name__} takes no attention mask, so texts cannot share a batch")
+        raise UnsupportedModel(
+            f"{kind.__name__} takes no attention mask, so texts cannot share a batch",
+            hint="choose a model with an attention mask",
+        )
     special = {name: str(token) for name, token in tokenizer.special_tokens_map.items() if isinstance(token, str)}
     return {
         **special,
@@ -113,8 +116,9 @@ def _longest(tokenizer: Any, config: Any, kind: Any) -> int:
     learned = _learned_positions(config, kind)
     if learned is not None:
         limits.append(learned)
-    elif not limits and getattr(config.get_text_config(), "max_position_embeddings", None):
-        limits.append(int(config.get_text_config().max_position_embeddings))
+    elif not limits:
+        stated = getattr(config.get_text_config(), "max_position_embeddings", -1)
+        limits += [stated] if stated is not None and stated > 0 else []
     if not limits:
         raise ModelError(
             "neither the tokenizer nor the model names a longest text",

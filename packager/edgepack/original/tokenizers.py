@@ -16,7 +16,7 @@ import numpy as np
 import transformers
 from tokenizers import normalizers
 
-from edgepack.errors import ModelError, UnsupportedModel
+from edgepack.errors import ModelError, PreprocessingDiffers, UnsupportedModel
 from edgepack.records import Source
 from edgepack.runtime.types import Feeds
 from edgepack.tasks import _sentence_folder, _text
@@ -25,6 +25,9 @@ Texts = Sequence[str | tuple[str, str]]
 
 # one of these holds the vocabulary; without any, transformers would make a tokenizer of a handful of tokens
 _VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model", "tekken.json", "*.tiktoken")
+# what differs where the tokens do not, by the input that shows it
+_PADDING = {"attention_mask": "padding_side", "input_ids": "pad_token", "token_type_ids": "token_type_ids"}
+_SHOWN = 60  # characters of a text in a message
 _FAILURES = (ValueError, OSError, KeyError, TypeError, AttributeError, ImportError, RuntimeError)
 
 
@@ -41,8 +44,8 @@ def opened(folder: Path) -> Any:
         arguments.setdefault("model_max_length", said.max_length)
     tokenizer = _opened(folder / said.transformer, arguments)
     if "model_max_length" not in arguments:
-        limit = getattr(_config(folder / said.transformer), "max_position_embeddings", -1)
-        if limit not in {-1, None}:  # -1 is XLNet's way to say none
+        limit = getattr(_config(folder / said.transformer), "max_position_embeddings", None)
+        if limit is not None and limit != -1:  # -1 is XLNet's way to say none
             tokenizer.model_max_length = min(tokenizer.model_max_length, limit)
     if said.lower:
         _lower(tokenizer.backend_tokenizer)
@@ -75,6 +78,42 @@ def encode(source: Source, processing: Mapping[str, Any], texts: Texts) -> Feeds
     return {name: np.asarray(made[name], np.int64) for name in processing["inputs"]}
 
 
+def compare(texts: Texts, ours: Feeds, theirs: Feeds) -> None:
+    """Hold one batch's feeds against those of ``encode``. Raises PreprocessingDiffers naming the likely setting."""
+    if all(np.array_equal(ours[name], theirs[name]) for name in theirs):
+        return
+    rows = [
+        [{name: array[row] for name, array in feeds.items()} for row in range(len(texts))] for feeds in (ours, theirs)
+    ]
+    reasons = {text: reason for text, a, b in zip(texts, *rows, strict=True) if (reason := _reason(a, b))}
+    # another number of tokens pads the rest of the batch otherwise, too
+    text, reason = max(reasons.items(), key=lambda entry: entry[1] not in _PADDING.values())
+    shown = text if isinstance(text, str) else " | ".join(text)
+    raise PreprocessingDiffers(
+        f"the model's own tokenizer makes other tokens of {shown[:_SHOWN]!r}: {reason} differs",
+        hint="save the tokenizer again: AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)",
+    )
+
+
+def _reason(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
+    """The setting that two encodings of one text most likely differ in; "" for equal ones."""
+    a, b = (list(row["input_ids"][row["attention_mask"].astype(bool)]) for row in (ours, theirs))
+    if a == b:
+        named = [(name, what) for name, what in _PADDING.items() if name in theirs]
+        differing = [what for name, what in named if not np.array_equal(ours[name], theirs[name])]
+        return differing[0] if differing else ""
+    short, long = sorted((a, b), key=len)
+    if long[1:] == short:
+        return "the token at the beginning (add_bos_token)"
+    if long[:-1] == short:
+        return "the token at the end (add_eos_token)"
+    if len(long) > len(short) and (long[: len(short) - 1] == short[:-1] or long[1 - len(short) :] == short[1:]):
+        return "the longest text (model_max_length, max_seq_length)"
+    if len(long) == len(short) and long[0] == short[0] and long[-1] == short[-1] and len(set(a) ^ set(b)) > len(a) // 2:
+        return "the end that is cut (truncation_side) or the normalizer (do_lower_case, strip_accents)"
+    return "the normalizer or the pre-tokenizer (do_lower_case, add_prefix_space, tokenizer_class)"
+
+
 def _without_none(columns: dict[str, list[Any]]) -> dict[str, list[Any]]:
     return {name: values for name, values in columns.items() if None not in values}
 
@@ -98,14 +137,20 @@ def _opened(folder: Path, arguments: Mapping[str, Any]) -> Any:
         )
     except _FAILURES as error:
         line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(f"transformers cannot open the tokenizer of {folder}: {line}") from error
+        raise ModelError(
+            f"transformers cannot open the tokenizer of {folder}: {line}",
+            hint="save it again where it opens: AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)",
+        ) from error
     if not getattr(tokenizer, "is_fast", False):
         raise UnsupportedModel(
             f"{folder.name} has a {type(tokenizer).__name__}, which runs in Python alone and has no tokenizer.json",
             hint="choose a model whose tokenizer the tokenizers library can run",
         )
     if tokenizer.split_special_tokens:
-        raise UnsupportedModel(f"{folder.name} sets split_special_tokens, which tokenizer.json cannot express")
+        raise UnsupportedModel(
+            f"{folder.name} sets split_special_tokens, which no tokenizer.json can hold",
+            hint="remove it from tokenizer_config.json: special tokens in a text are then taken for what they are",
+        )
     return tokenizer
 
 

@@ -123,17 +123,17 @@ def sizes(vocabulary: int, positions: int = 64) -> dict[str, Any]:
     }
 
 
-def save_tokenizer(tokenizer: Tokenizer, folder: Path, kind: str, **settings: object) -> None:
+def save_tokenizer(tokenizer: Tokenizer, folder: Path, **settings: object) -> None:
     """A folder as people have them: tokenizer.json as it is, and a tokenizer_config.json of its own."""
     folder.mkdir(exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"))
-    edit(folder / "tokenizer_config.json", tokenizer_class=kind, **settings)
+    edit(folder / "tokenizer_config.json", **settings)
 
 
 def save_bert(folder: Path, kind: str = "BertModel", **settings: object) -> None:
     tokenizer = wordpiece()
-    facts = {"model_max_length": 64, "do_lower_case": True, **BERT_NAMES, **settings}
-    save_tokenizer(tokenizer, folder, "BertTokenizer", **facts)
+    facts = {"tokenizer_class": "BertTokenizer", "model_max_length": 64, "do_lower_case": True, **BERT_NAMES}
+    save_tokenizer(tokenizer, folder, **{**facts, **settings})
     torch.manual_seed(3)
     config = transformers.BertConfig(**sizes(tokenizer.get_vocab_size()))
     getattr(transformers, kind)(config).save_pretrained(folder)

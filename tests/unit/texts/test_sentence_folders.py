@@ -217,9 +217,8 @@ def test_a_causal_model_with_left_padding(tmp_path: Path) -> None:
     """The form of Qwen3-Embedding."""
     tokenizer = byte_level()
     tokenizer.post_processor = None
-    save_tokenizer(
-        tokenizer, tmp_path, "PreTrainedTokenizerFast", padding_side="left", pad_token="<pad>", eos_token="</s>"
-    )
+    names = {"pad_token": "<pad>", "eos_token": "</s>", "tokenizer_class": "PreTrainedTokenizerFast"}
+    save_tokenizer(tokenizer, tmp_path, padding_side="left", **names)
     torch.manual_seed(3)
     config = transformers.Qwen3Config(
         **sizes(tokenizer.get_vocab_size(), 128), num_key_value_heads=2, head_dim=12, pad_token_id=None
@@ -238,7 +237,7 @@ def test_a_causal_model_with_left_padding(tmp_path: Path) -> None:
 def test_a_length_beyond_the_positions(tmp_path: Path, kind: str) -> None:
     """Sentence-transformers itself fails there, with an index out of range."""
     tokenizer = byte_level()
-    save_tokenizer(tokenizer, tmp_path, "RobertaTokenizer", **ROBERTA_NAMES)
+    save_tokenizer(tokenizer, tmp_path, tokenizer_class="RobertaTokenizer", **ROBERTA_NAMES)
     torch.manual_seed(3)
     config = getattr(transformers, f"{kind}Config")(**sizes(tokenizer.get_vocab_size(), 34), pad_token_id=1)
     getattr(transformers, f"{kind}Model")(config).save_pretrained(tmp_path)
