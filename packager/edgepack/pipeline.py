@@ -134,7 +134,7 @@ def _one(request: Request, original: Original, plan: Plan, inputs: _Inputs, prog
         artifact = convert.compress(prepared, file, target, recipe, inputs.calibration)
         progress.step(f"{name}: comparing with the original")
         accuracy, samples = _accuracy(original, artifact, plan, inputs)
-        pack.copy_files(source, target, recipe, folder)
+        pack.copy_files(source, target, recipe, plan.processing, folder)
         _write_manifest(folder, original, plan, artifact, inputs)
         progress.step(f"{name}: measuring speed")
         timings: Timings = ()

@@ -20,18 +20,11 @@ from typing import Any
 
 import numpy as np
 
-from edgepack import licences, weights
+from edgepack import client_files, licences, weights
 from edgepack.errors import DiskFull
 from edgepack.records import Artifact, Recipe, Source, Target
 from edgepack.runtime.manifest import MANIFEST, SCHEMA, digest
 
-# What clients beside our runtime read: tokenizer, configs, the image processor's numbers.
-_KEPT = (
-    "config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt", "vocab.json",
-    "merges.txt", "preprocessor_config.json", "modules.json", "sentence_bert_config.json",
-    "config_sentence_transformers.json", "1_Pooling/config.json", "generation_config.json", "chat_template.jinja",
-    "tokenizer.model", "added_tokens.json",
-)  # fmt: skip
 _STALE = ".building-"
 
 
@@ -115,13 +108,9 @@ _TRANSFORMERS_JS = {"fp32": "", "fp16": "_fp16", "int4": "_q4"}
 _DTYPES = {"": "fp32", "_fp16": "fp16", "_q4": "q4", "_quantized": "q8"}
 
 
-def copy_files(source: Source, target: Target, recipe: Recipe, folder: Path) -> None:
+def copy_files(source: Source, target: Target, recipe: Recipe, processing: Mapping[str, Any], folder: Path) -> None:
     """The tokenizer and configs, the model card, the licence and the notices."""
-    for name in _KEPT:
-        file = source.path / name
-        if file.is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, folder / name)
+    client_files.write(source.path, folder, processing)
     if target.layout == "transformers.js":
         _name_dtype(folder / "config.json", recipe)
     licences.write(source, target, recipe, folder)

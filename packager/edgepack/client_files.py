@@ -1,0 +1,114 @@
+"""The files of a bundle that other clients read: the tokenizer and the configs, saying what the bundle does.
+
+transformers.js, optimum and transformers take the longest text from tokenizer_config.json, sentence-transformers from
+sentence_bert_config.json too, fastembed from both that and special_tokens_map.json, and the tokenizers library (with it
+Rust, Swift and Kotlin) from tokenizer.json's own sections. All of them get the length that the model was packed for.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+_KEPT = (
+    "config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt", "vocab.json",
+    "merges.txt", "preprocessor_config.json", "modules.json", "config_sentence_transformers.json",
+    "generation_config.json", "chat_template.jinja", "tokenizer.model", "added_tokens.json",
+)  # fmt: skip
+_SENTENCE_SETTINGS = "sentence_*_config.json"
+_SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+
+
+def write(origin: Path, folder: Path, processing: Mapping[str, Any]) -> None:
+    """Those of the model in ``origin`` into a bundle's ``folder``, for ``processing``."""
+    for file in _files(origin):
+        to = folder / file.relative_to(origin)
+        to.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, to)
+    if "max_length" in processing:
+        _limit(folder, int(processing["max_length"]))
+        _write_sections(folder / "tokenizer.json", processing)
+    if "pad_id" in processing:
+        _write_special_tokens(folder)
+
+
+def _files(origin: Path) -> Iterator[Path]:
+    """What is kept of the model's root, and the modules of sentence-transformers behind the transformer."""
+    places = [origin / name for name in _KEPT]
+    places += sorted(origin.glob(_SENTENCE_SETTINGS))
+    listed = json.loads((origin / "modules.json").read_text("utf-8")) if (origin / "modules.json").is_file() else []
+    for entry in listed:
+        if entry.get("path"):
+            places += [origin / entry["path"] / name for name in ("config.json", "model.safetensors")]
+    yield from (file for file in places if file.is_file())
+
+
+def _limit(folder: Path, longest: int) -> None:
+    """The longest text, wherever it is stated."""
+    config = folder / "tokenizer_config.json"
+    stated = _read(config)
+    # what tokenizers remember of the call that they were saved after
+    forgotten = {"max_length", "stride", "truncation_strategy", "pad_to_multiple_of"}
+    kept = {key: value for key, value in stated.items() if key not in forgotten}
+    _write(config, {**kept, "model_max_length": longest})
+    for settings in folder.glob(_SENTENCE_SETTINGS):
+        stated = _read(settings)
+        arguments = {
+            name: {**stated[name], "model_max_length": longest}
+            for name in ("tokenizer_args", "processor_kwargs")
+            if "model_max_length" in stated.get(name, {})
+        }
+        _write(settings, {**stated, "max_seq_length": longest, **arguments})
+
+
+def _write_sections(file: Path, processing: Mapping[str, Any]) -> None:
+    """tokenizer.json's own truncation and padding: the bundle's for encoders, none for language models."""
+    content = _read(file)
+    sections = {"truncation": _truncation(processing), "padding": _padding(processing)}
+    if any(content.get(name) != section for name, section in sections.items()):
+        _write(file, {**content, **sections})
+
+
+def _truncation(processing: Mapping[str, Any]) -> dict[str, Any] | None:
+    if "truncation_side" not in processing:
+        return None
+    return {
+        "direction": str(processing["truncation_side"]).capitalize(),
+        "max_length": int(processing["max_length"]),
+        "strategy": "LongestFirst",
+        "stride": 0,
+    }
+
+
+def _padding(processing: Mapping[str, Any]) -> dict[str, Any] | None:
+    if "pad_id" not in processing:
+        return None
+    return {
+        "strategy": "BatchLongest",
+        "direction": str(processing["padding_side"]).capitalize(),
+        "pad_to_multiple_of": None,
+        "pad_id": processing["pad_id"],
+        "pad_type_id": processing["pad_type_id"],
+        "pad_token": processing["pad_token"],
+    }
+
+
+def _write_special_tokens(folder: Path) -> None:
+    """special_tokens_map.json, which transformers 5 no longer saves."""
+    if (folder / "special_tokens_map.json").is_file():
+        return
+    stated = _read(folder / "tokenizer_config.json")
+    tokens = {name: stated[name] for name in _SPECIAL if stated.get(name) is not None}
+    _write(folder / "special_tokens_map.json", tokens)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+    return content
+
+
+def _write(file: Path, content: Mapping[str, Any]) -> None:
+    file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")

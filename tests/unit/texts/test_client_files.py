@@ -1,0 +1,117 @@
+"""What clients read in a bundle makes them cut, pad and tokenize as the bundle does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import transformers
+from tokenizers import Tokenizer
+
+from edgepack import client_files
+from edgepack.runtime.text import TextInput
+from edgepack.tasks._short import limited
+
+from .conftest import HIDDEN, ROBERTA_NAMES, Ours, byte_level, edit, read, save_bert, save_tokenizer, sizes
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+TEXTS = ["A cat sleeps.", "", "rain fell on Paris " * 40, "interest rates rose " * 9]
+
+
+def bert(folder: Path) -> None:
+    """Saved after a call with other lengths than the model's, as all-MiniLM-L6-v2 was."""
+    save_bert(folder, model_max_length=512, max_length=128, stride=0, truncation_strategy="longest_first")
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.enable_truncation(128)
+    tokenizer.enable_padding(length=128)
+    tokenizer.save(str(folder / "tokenizer.json"))
+
+
+def sentences(folder: Path) -> None:
+    bert(folder)
+    kind = "sentence_transformers.models."
+    entries = [{"path": "", "type": f"{kind}Transformer"}, {"path": "1_Pooling", "type": f"{kind}Pooling"}]
+    (folder / "modules.json").write_text(json.dumps(entries))
+    edit(folder / "1_Pooling" / "config.json", word_embedding_dimension=HIDDEN, pooling_mode_mean_tokens=True)
+    arguments = {"model_max_length": 30}
+    edit(folder / "sentence_bert_config.json", max_seq_length=40, do_lower_case=True, tokenizer_args=arguments)
+
+
+def roberta(folder: Path) -> None:
+    tokenizer = byte_level()
+    names = {**ROBERTA_NAMES, "tokenizer_class": "RobertaTokenizer", "padding_side": "left", "truncation_side": "left"}
+    save_tokenizer(tokenizer, folder, **names)
+    config = transformers.RobertaConfig(**sizes(tokenizer.get_vocab_size(), 66), pad_token_id=1)
+    transformers.RobertaModel(config).save_pretrained(folder)
+
+
+def packed(ours: Ours, to: Path, length: int = 0) -> dict[str, Any]:
+    """The processing of a bundle in ``to``, whose texts have at most ``length`` tokens."""
+    processing = limited(ours.processing, [length] if length else [])
+    to.mkdir()
+    client_files.write(ours.source.path, to, processing)
+    return processing
+
+
+@pytest.mark.parametrize("length", [0, 12])
+@pytest.mark.parametrize("make", [bert, sentences, roberta])
+def test_every_client_makes_the_same_ids(tmp_path: Path, make: Any, length: int) -> None:
+    origin, bundle = tmp_path / "model", tmp_path / "bundle"
+    origin.mkdir()
+    make(origin)
+    ours = read(origin)
+    processing = packed(ours, bundle, length)
+    true = TextInput(bundle, processing).encode(TEXTS)[0]
+    by_transformers = transformers.AutoTokenizer.from_pretrained(bundle)(
+        TEXTS, truncation=True, padding=True, return_tensors="np"
+    )
+    by_tokenizers = Tokenizer.from_file(str(bundle / "tokenizer.json")).encode_batch(TEXTS)
+    assert set(true) == set(by_transformers)
+    for name, array in true.items():
+        np.testing.assert_array_equal(by_transformers[name], array)
+    np.testing.assert_array_equal([encoding.ids for encoding in by_tokenizers], true["input_ids"])
+    assert true["input_ids"].shape[1] == processing["max_length"]
+    stated = json.loads((bundle / "tokenizer_config.json").read_text())
+    assert stated["model_max_length"] == processing["max_length"]
+    assert "max_length" not in stated  # fastembed takes the lesser of the two
+    assert json.loads((bundle / "special_tokens_map.json").read_text())["pad_token"] == processing["pad_token"]
+
+
+@pytest.mark.parametrize("length", [0, 12])
+def test_sentence_transformers_cuts_there_too(tmp_path: Path, length: int) -> None:
+    origin, bundle = tmp_path / "model", tmp_path / "bundle"
+    origin.mkdir()
+    sentences(origin)
+    processing = packed(read(origin), bundle, length)
+    assert processing["max_length"] == (length or 30)
+    stated = json.loads((bundle / "sentence_bert_config.json").read_text())
+    assert stated["max_seq_length"] == processing["max_length"]
+    assert stated["tokenizer_args"]["model_max_length"] == processing["max_length"]
+    assert json.loads((bundle / "1_Pooling" / "config.json").read_text())["word_embedding_dimension"] == HIDDEN
+
+
+def test_language_models_are_told_their_context_and_keep_their_tokenizer(tmp_path: Path) -> None:
+    origin, bundle = tmp_path / "model", tmp_path / "bundle"
+    tokenizer = byte_level()
+    save_tokenizer(tokenizer, origin, model_max_length=int(1e30))
+    bundle.mkdir()
+    client_files.write(origin, bundle, {"max_length": 256})
+    assert (bundle / "tokenizer.json").read_bytes() == (origin / "tokenizer.json").read_bytes()
+    tokenizer.enable_truncation(7)
+    tokenizer.enable_padding(length=9)
+    save_tokenizer(tokenizer, origin, model_max_length=int(1e30))
+    client_files.write(origin, bundle, {"max_length": 256})
+    content = json.loads((bundle / "tokenizer.json").read_text())
+    assert (content["truncation"], content["padding"]) == (None, None)
+    assert json.loads((bundle / "tokenizer_config.json").read_text())["model_max_length"] == 256
+
+
+def test_models_of_pictures_have_no_length(tmp_path: Path) -> None:
+    origin, bundle = tmp_path / "model", tmp_path / "bundle"
+    bundle.mkdir()
+    edit(origin / "config.json", model_type="vit")
+    client_files.write(origin, bundle, {"size": 32})
+    assert [file.name for file in bundle.iterdir()] == ["config.json"]
