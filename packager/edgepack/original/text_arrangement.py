@@ -1,0 +1,159 @@
+"""Make the folder of text_folder.py: ask transformers for a model's tokenizer and inputs, and write down what it says.
+
+A transformer in a subfolder (sentence-transformers' 0_Transformer) is moved to the root.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import shutil
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+import transformers
+
+from edgepack.errors import ModelError, UnsupportedModel
+from edgepack.original import pytorch as pytorch  # first: it keeps what transformers imports small
+from edgepack.original import tokenizers
+from edgepack.original.text_folder import WEIGHTS, files
+from edgepack.tasks import _sentence_folder, table
+
+_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+_AS_IT_IS = "PreTrainedTokenizerFast"  # the class that runs tokenizer.json and changes nothing, in transformers 4 and 5
+_UNBOUNDED = 100_000  # tokens: tokenizers without a length say 1e30
+
+
+def arrange(folder: Path, task: ModuleType, to: Path) -> None:
+    """Fill ``to`` with the model of ``folder``. Raises ModelError, UnsupportedModel."""
+    sentences = _sentence_folder.is_one(folder)
+    root = folder / (_sentence_folder.transformer(folder) if sentences else "")
+    for file in files(folder):
+        _take(file, to / file.relative_to(folder))
+    if root != folder:
+        for file in files(root):
+            _take(file, to / file.relative_to(root))
+        _name_root(to, root.relative_to(folder).as_posix())
+    tokenizer = tokenizers.opened(folder)
+    settings = {**table(to / "tokenizer_config.json"), **_stated(tokenizer, root, task)}
+    _write(to / "tokenizer.json", tokenizers.backend(tokenizer))
+    for kind in (settings.get("tokenizer_class"), _AS_IT_IS):
+        _write(to / "tokenizer_config.json", {**settings, **({"tokenizer_class": kind} if kind else {})})
+        if _same(tokenizer, to):
+            return
+    raise ModelError(
+        f"the tokenizer of {folder.name}, a {type(tokenizer).__name__}, does what no tokenizer.json can hold",
+        hint="transformers opens the files that it saves as another tokenizer: choose a model with a plain one",
+    )
+
+
+def _stated(tokenizer: Any, root: Path, task: ModuleType) -> dict[str, Any]:
+    """What tokenizer_config.json may leave to a class or a default."""
+    if tokenizer.pad_token is None:
+        raise ModelError(
+            f"the tokenizer of {root.name} has no padding token, so texts cannot share a batch",
+            hint='name one in tokenizer_config.json, for example "pad_token": "<pad>"',
+        )
+    config, kind = _model(root, task)
+    taken = inspect.signature(kind.forward).parameters
+    inputs = [name for name in _INPUTS if name in tokenizer.model_input_names and name in taken]
+    if not {"input_ids", "attention_mask"} <= set(inputs):
+        raise UnsupportedModel(
+            f"{kind.__name__} takes no attention mask, so texts cannot share a batch",
+            hint="choose a model with an attention mask",
+        )
+    special = {name: str(token) for name, token in tokenizer.special_tokens_map.items() if isinstance(token, str)}
+    return {
+        **special,
+        "model_max_length": _longest(tokenizer, config, kind),
+        "model_input_names": inputs,
+        "padding_side": tokenizer.padding_side,
+        "truncation_side": tokenizer.truncation_side,
+        "pad_token_type_id": tokenizer.pad_token_type_id,
+    }
+
+
+def _model(root: Path, task: ModuleType) -> tuple[Any, Any]:
+    """The config and the class of the model. Raises UnsupportedModel."""
+    known, stated = transformers.CONFIG_MAPPING, table(root / "config.json").get("model_type")
+    if stated not in known:
+        raise UnsupportedModel(
+            f"{root.name}: model_type {stated!r} is not one that transformers {transformers.__version__} knows",
+            hint="see docs/supported-models.md",
+        )
+    config = transformers.AutoConfig.from_pretrained(root, local_files_only=True, trust_remote_code=False)
+    classes = getattr(transformers, task.AUTO)._model_mapping
+    if type(config) not in classes:
+        raise UnsupportedModel(f"{root.name} cannot be opened as {task.AUTO}: it is a {stated} model")
+    found = classes[type(config)]
+    return config, found[0] if isinstance(found, tuple) else found
+
+
+def _longest(tokenizer: Any, config: Any, kind: Any) -> int:
+    """The longest text in tokens: the tokenizer's, at most what the model has positions for. Raises ModelError."""
+    said = tokenizer.model_max_length
+    limits = [int(said)] if said is not None and said < _UNBOUNDED else []
+    learned = _learned_positions(config, kind)
+    if learned is not None:
+        limits.append(learned)
+    elif not limits:
+        stated = getattr(config.get_text_config(), "max_position_embeddings", -1)
+        limits += [stated] if stated is not None and stated > 0 else []
+    if not limits:
+        raise ModelError(
+            "neither the tokenizer nor the model names a longest text",
+            hint='write "model_max_length" into tokenizer_config.json',
+        )
+    return min(limits)
+
+
+def _learned_positions(config: Any, kind: Any) -> int | None:
+    """How many tokens the tables of learned positions are for; None without one.
+
+    RoBERTa and its kin count from behind the padding token's id, which their embeddings hold as ``padding_idx``; BART
+    and OPT have an ``offset``.
+    """
+    with torch.device("meta"):
+        model = kind(config)
+    found = []
+    for module in model.modules():
+        for name, child in module.named_children():
+            if isinstance(child, torch.nn.Embedding) and re.search(r"position(s|_embeddings?)?$|^wpe$", name):
+                before = getattr(module, "padding_idx", None) if name == "position_embeddings" else None
+                skipped = before + 1 if isinstance(before, int) else getattr(child, "offset", 0)
+                found.append(int(child.num_embeddings) - int(skipped))
+    return min(found, default=None)
+
+
+def _same(tokenizer: Any, to: Path) -> bool:
+    """Whether transformers opens ``to`` as the tokenizer that it was written from."""
+    again = transformers.AutoTokenizer.from_pretrained(to, local_files_only=True, trust_remote_code=False)
+    facts = ("padding_side", "truncation_side", "pad_token_id", "pad_token_type_id", "mask_token_id", "unk_token_id")
+    same = all(getattr(again, name) == getattr(tokenizer, name) for name in facts)
+    return same and tokenizers.backend(again) == tokenizers.backend(tokenizer)
+
+
+def _take(file: Path, to: Path) -> None:
+    """A copy, or a link to what is large."""
+    to.parent.mkdir(parents=True, exist_ok=True)
+    if file.suffix in WEIGHTS:
+        to.symlink_to(file.resolve())
+    else:
+        shutil.copyfile(file, to)
+
+
+def _name_root(to: Path, subfolder: str) -> None:
+    """The transformer of modules.json lies in the folder itself."""
+    shutil.rmtree(to / subfolder)
+    listed = json.loads((to / "modules.json").read_text("utf-8"))
+    for entry in listed:
+        if entry.get("path") == subfolder:
+            entry["path"] = ""
+    (to / "modules.json").write_text(json.dumps(listed, indent=2) + "\n", "utf-8")
+
+
+def _write(file: Path, content: dict[str, Any]) -> None:
+    file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
