@@ -17,10 +17,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, processors
 
+from edgepack import plugins
 from edgepack.errors import EdgepackError, ModelError, PreprocessingDiffers, UnsupportedModel
 from edgepack.original import tokenizers
+from edgepack.original.text_arrangement import arrange
 from edgepack.runtime.text import TextInput
 from edgepack.tasks import _text
+from edgepack.tasks._supported import TABLE
 
 from .conftest import BERT_NAMES, ROBERTA_NAMES, Ours, byte_level, edit, read, save_tokenizer, sizes, unigram, wordpiece
 
@@ -154,36 +157,29 @@ def test_truncation_and_padding_of_tokenizer_json_do_not_count(tmp_path: Path) -
     same_logits(tmp_path)
 
 
-FAMILIES = (
-    "Bert", "Electra", "Albert", "MobileBert", "ConvBert", "RoFormer", "SqueezeBert", "BigBird", "Nystromformer",
-    "Ernie", "RemBert", "MegatronBert", "Data2VecText", "DistilBert", "MPNet", "XLMRoberta", "XLMRobertaXL", "Deberta",
-    "DebertaV2", "IBert", "Esm", "Xmod", "Camembert", "Luke", "LayoutLM", "FNet", "Splinter",
-)  # fmt: skip
-_OWN_SIZES = {
+_OWN_SIZES: dict[str, dict[str, Any]] = {
     "Albert": {"embedding_size": 32},
-    "BigBird": {"attention_type": "original_full"},
-    "MobileBert": {"embedding_size": 16, "intra_bottleneck_size": 48, "true_hidden_size": 48},
+    "Bart": {"d_model": 48, "encoder_layers": 1, "decoder_layers": 1, "encoder_ffn_dim": 96, "decoder_ffn_dim": 96,
+             "encoder_attention_heads": 4, "decoder_attention_heads": 4, "eos_token_id": 3},
     "DistilBert": {"dim": 48, "n_layers": 2, "n_heads": 4, "hidden_dim": 96},
-    "Xmod": {"languages": ["en_XX"], "default_language": "en_XX"},
-    "Luke": {"entity_vocab_size": 8, "entity_emb_size": 16},
+    "Esm": {"position_embedding_type": "absolute", "mask_token_id": 4},
+    "Mistral": {"num_key_value_heads": 4},
+    "MobileBert": {"embedding_size": 16, "intra_bottleneck_size": 48, "true_hidden_size": 48},
+    "Nystromformer": {"max_position_embeddings": 64, "segment_means_seq_len": 64, "num_landmarks": 64},
+    "Qwen2": {"num_key_value_heads": 4},
+    "Qwen3": {"num_key_value_heads": 4, "head_dim": 12},
     "SqueezeBert": {"embedding_size": 48},
-}
+}  # fmt: skip
+FAMILIES = sorted(name for names in TABLE["text-classification"].values() for name in names)
 
 
-@pytest.mark.parametrize("kind", FAMILIES)
-def test_the_inputs_of_each_family(tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize("architecture", FAMILIES)
+def test_the_inputs_of_each_family(tmp_path: Path, architecture: str) -> None:
     """token_type_ids where the tokenizer makes them and the model takes them: pairs differ without."""
-    if not hasattr(transformers, f"{kind}ForSequenceClassification"):
-        pytest.skip(f"transformers has no {kind} classifier")
-    padded = {"pad_token_id": 0, "max_position_embeddings": 66}
-    config = {**padded, **_OWN_SIZES.get(kind, {})}
+    kind = architecture.removesuffix("ForSequenceClassification")
+    config = {"pad_token_id": 0, "max_position_embeddings": 66, **_OWN_SIZES.get(kind, {})}
     facts = {"config": config, "model_max_length": 64, "tokenizer_class": "PreTrainedTokenizerFast", **BERT_NAMES}
-    classifier(tmp_path, kind, wordpiece(), **facts)
-    if kind == "FNet":
-        with pytest.raises(UnsupportedModel, match="attention mask"):
-            read(tmp_path)
-        return
-    same_logits(tmp_path)
+    same_logits(classifier(tmp_path, kind, wordpiece(), **facts))
 
 
 def test_a_vocabulary_alone(tmp_path: Path) -> None:
@@ -231,11 +227,6 @@ def no_pad(folder: Path) -> None:
     bert(folder, tokenizer_class="PreTrainedTokenizerFast", pad_token=None)
 
 
-def no_length(folder: Path) -> None:
-    bert(folder, model_max_length=None)
-    (folder / "config.json").write_text('{"model_type": "xlnet", "architectures": ["XLNetForSequenceClassification"]}')
-
-
 def no_vocabulary(folder: Path) -> None:
     bert(folder)
     (folder / "tokenizer.json").unlink()
@@ -258,7 +249,6 @@ def broken(folder: Path) -> None:
     ("make", "kind", "words"),
     [
         (no_pad, ModelError, "no padding token"),
-        (no_length, ModelError, "longest text"),
         (no_vocabulary, ModelError, r"no tokenizer\.json and no other vocabulary"),
         (in_python, UnsupportedModel, "CanineTokenizer"),
         (split, UnsupportedModel, "split_special_tokens"),
@@ -272,6 +262,17 @@ def test_what_is_refused(tmp_path: Path, make: Callable[[Path], None], kind: typ
     assert type(error.value) is kind
     assert error.value.hint
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("model_type", "kind", "words"),
+    [("xlnet", ModelError, "longest text"), ("fnet", UnsupportedModel, "attention mask")],
+)
+def test_what_a_model_lacks(tmp_path: Path, model_type: str, kind: type[EdgepackError], words: str) -> None:
+    bert(tmp_path / "model", model_max_length=None)
+    (tmp_path / "model" / "config.json").write_text(json.dumps({"model_type": model_type}))
+    with pytest.raises(kind, match=words):
+        arrange(tmp_path / "model", plugins.load("tasks", "text-classification"), tmp_path / "to")
 
 
 def _bos(tokenizer: Tokenizer) -> None:
