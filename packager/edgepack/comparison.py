@@ -98,7 +98,7 @@ def _figures(
 
 def rows(task: ModuleType, spec: DataSpec, columns: Sequence[str] = ()) -> list[dict[str, Any]]:
     """The data set's rows, with ``columns`` (default: what the task's metrics need). Raises DataError."""
-    return data.read(spec, columns or task.COLUMNS)
+    return data.read(spec, columns or task.COLUMNS, task.PAIRS)
 
 
 def metric(
@@ -116,7 +116,7 @@ def metric(
     ``original`` and ``packed`` are task objects of runtime/tasks; without an original there is no interval.
     """
     made = task.predict(packed, table)
-    truth = task.references(table) or [None] * len(made)
+    truth = task.references(table, packed) or [None] * len(made)
     true = task.predict(original, table) if original is not None else None
     accuracy = [
         Accuracy(
@@ -131,5 +131,6 @@ def metric(
             where=where,
         )
         for key, score in task.METRICS.items()
+        if (key in scores.OF_NUMBERS) == isinstance(made[0], float)
     ]
     return Scores(tuple(accuracy), true, made)

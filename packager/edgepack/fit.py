@@ -153,7 +153,8 @@ def _transformer(config: Mapping[str, Any], length: int) -> int:
     """Hidden states, q, k, v, the feed-forward product and the attention scores of one layer."""
     hidden = _hidden(config)
     inner = int(config.get("intermediate_size") or config.get("hidden_dim") or 4 * hidden)
-    heads = int(config.get("num_attention_heads") or config.get("n_heads") or 12)
+    heads = config.get("num_attention_heads") or config.get("n_heads") or 12
+    heads = int(max(heads) if isinstance(heads, list) else heads)  # of the widest stage, where they have their own
     return _FLOAT * (length * (6 * hidden + 2 * inner) + 2 * heads * length * length)
 
 

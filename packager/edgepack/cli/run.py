@@ -28,6 +28,10 @@ def run(
             show_default=False,
         ),
     ] = None,
+    pair: Annotated[
+        list[str] | None,
+        typer.Option(help="Second text of an input, of models that score pairs; may repeat.", show_default=False),
+    ] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Language models: the longest answer [256].")] = None,
     temperature: Annotated[float | None, typer.Option(help="0 takes the likeliest token [0].")] = None,
     top_k: Annotated[int | None, typer.Option(help="Only the k likeliest tokens [0: all].")] = None,
@@ -48,10 +52,12 @@ def run(
     options = {name: value for name, value in stated.items() if value is not None}
     folder = runtime.folder_of(bundle)
     task = manifest.read(folder).task
+    if pair and task != "text-classification":
+        raise UsageError(f"--pair is for text-classification; this bundle's task is {task}")
     _check(task, inputs or [], [*options, *(["system"] if system is not None else [])], json)
     model = runtime.load(folder, threads=threads)
     if task != GENERATION:
-        _predict(model, _examples(task, inputs or []), json)
+        _predict(model, _paired(inputs or [], pair) if pair else _examples(task, inputs or []), json)
     elif inputs:
         _complete(model, [_prompt(text, system) for text in inputs], inputs, options, json)
     else:
@@ -115,6 +121,17 @@ def _examples(task: str, inputs: list[str]) -> list[Any]:
     if len(inputs) != 2:
         raise UsageError("this model takes a question and a context", hint='edgepack run BUNDLE "Who?" "Ada wrote it."')
     return [(inputs[0], inputs[1])]
+
+
+def _paired(inputs: list[str], pair: list[str]) -> list[Any]:
+    """Each input with its second text; one input with each of several, as a query with its passages."""
+    firsts = inputs * len(pair) if len(inputs) == 1 else inputs
+    if len(firsts) != len(pair):
+        raise UsageError(
+            f"{len(inputs)} inputs and {len(pair)} second texts",
+            hint='edgepack run BUNDLE "a question" --pair "one passage" --pair "another"',
+        )
+    return list(zip(firsts, pair, strict=True))
 
 
 def _show(result: Any) -> None:

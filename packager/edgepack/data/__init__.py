@@ -7,7 +7,7 @@ limit = 500                                                 # the first so many 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -57,8 +57,10 @@ class DataSpec:
         )
 
 
-def read(spec: DataSpec, wanted: Iterable[str]) -> list[dict[str, Any]]:
-    """The rows of a data set, each with the columns ``wanted``.
+def read(
+    spec: DataSpec, wanted: Iterable[str], pairs: Mapping[str, tuple[str, ...]] | None = None
+) -> list[dict[str, Any]]:
+    """The rows of a data set, each with the columns ``wanted``, or where it has them with those of ``pairs`` for one.
 
     Raises DataError: no such file, an unknown kind of file, a broken line, a missing column, no rows.
     """
@@ -72,11 +74,23 @@ def read(spec: DataSpec, wanted: Iterable[str]) -> list[dict[str, Any]]:
         )
     headless = any(isinstance(column, int) for column in spec.columns.values())
     rows = plugins.load_module(f"edgepack.data.{kind}").rows(spec.path, headless=headless)
-    names = {name: spec.columns.get(name, name) for name in wanted}
-    chosen = [_pick(row, names, spec) for _, row in zip(range(spec.limit or 1 << 62), rows, strict=False)]
+    first = list(zip(range(spec.limit or 1 << 62), rows, strict=False))
+    names = {
+        name: spec.columns.get(name, name) for name in _offered(spec, wanted, pairs or {}, first[0][1] if first else {})
+    }
+    chosen = [_pick(row, names, spec) for _, row in first]
     if not chosen:
         raise DataError(f"{spec.path.name} has no rows")
     return chosen
+
+
+def _offered(spec: DataSpec, wanted: Iterable[str], pairs: Mapping[str, tuple[str, ...]], row: Row) -> Iterator[str]:
+    """``wanted``, with several columns in the place of one that the data set lacks and has as several."""
+    for name in wanted:
+        several = pairs.get(name, ())
+        named = several and all(part in spec.columns for part in several)
+        found = name not in spec.columns and name not in row and all(part in row for part in several)
+        yield from several if several and (named or found) else (name,)
 
 
 def _pick(row: Row, names: Mapping[str, str | int], spec: DataSpec) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from edgepack.errors import DataError
 
 Array = np.ndarray[Any, Any]
 LESS_IS_BETTER = {"perplexity"}
+OF_NUMBERS = {"spearman", "pearson", "perplexity"}  # of predictions that are numbers; the others are of names
 
 
 def pearson(predictions: Sequence[float], references: Sequence[float]) -> float:

@@ -32,6 +32,8 @@ _HEADS = re.compile(
     r"discriminator_predictions|vocab_transform|vocab_layer_norm|vocab_projector|classifier|distillation_classifier|"
     r"cls_classifier|qa_outputs|score|pooler|head|decoder|mask_token|lm_predictions|mask_predictions)(?:\.|$)"
 )
+# Heads of pre-training beside the one that predicts words.
+_BESIDE = re.compile(r"^(?:cls\.seq_relationship|sop_classifier)\.")
 # Buffers that a class computes where the file does not hold them.
 _COMPUTED = re.compile(
     r"(?:^|\.)(?:relative_position_index|relative_coords_table|position_ids|token_type_ids|attn_mask|"
@@ -112,6 +114,7 @@ def _check(model: Any, report: Mapping[str, Any], name: str, path: Path, task: M
         for key in report["unexpected_keys"]
         if not names.BUFFERS.search(key)
         and not _COMPUTED.search(key)
+        and not _BESIDE.search(key)
         and not (_HEADS.search(key) and key.split(".")[0] not in own - {model.base_model_prefix})
     )
     if missing or strange:

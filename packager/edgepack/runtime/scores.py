@@ -11,7 +11,7 @@ from edgepack.runtime.types import Array
 
 @dataclass(frozen=True)
 class Label:
-    """A class and its score: a probability, or the raw value of a regression."""
+    """A class and its score: a probability (softmax of several classes, sigmoid of one), or a regression's value."""
 
     name: str
     score: float

@@ -139,7 +139,10 @@ def _metric(bench: _Bench, check: Check) -> CheckResult:
         bench.scored[key] = scores
         bench.accuracy += scores.accuracy
         bench.pairs += _numbers(scores)
-    found = next(a for a in bench.scored[key].accuracy if a.metric == check.metric)
+    measured = {a.metric: a for a in bench.scored[key].accuracy}
+    if check.metric not in measured:
+        raise UsageError(f"{bench.manifest.name} has no {check.metric}", hint=f"it has {', '.join(measured)}")
+    found = measured[check.metric]
     return suites.judge(check, _figure(found.packed), found.original, found.interval)
 
 

@@ -24,6 +24,7 @@ class Task(Protocol):
     TRIALS: Mapping[str, Any]  # measures for which the packed model works and the original judges
     INPUTS: tuple[str, ...]  # columns of a data set that is only run, without truth
     COLUMNS: tuple[str, ...]  # that a data set must have
+    PAIRS: Mapping[str, tuple[str, ...]]  # columns that may stand in the place of one
     METRICS: Mapping[str, Any]  # name -> (predictions, references) -> float; the first is the main one
 
     def processing(self, folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -62,8 +63,8 @@ class Task(Protocol):
     def predict(self, model: Any, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
         """A prediction per row of a data set, in the form that METRICS take."""
 
-    def references(self, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
-        """The truth per row."""
+    def references(self, rows: Sequence[Mapping[str, Any]], model: Any) -> list[Any]:
+        """The truth per row, in the words of ``model``. Raises DataError for what it does not know."""
 
 
 def find(folder: Path, config: Mapping[str, Any]) -> str:

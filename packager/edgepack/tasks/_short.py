@@ -10,6 +10,7 @@ from edgepack.runtime.batch import BATCH, text_length
 from edgepack.runtime.types import Feeds
 
 TRIALS: Mapping[str, Any] = {}
+PAIRS: Mapping[str, tuple[str, ...]] = {}
 _LEAST = 8  # tokens: a short text with its marks
 
 

@@ -19,7 +19,7 @@ _ENCODERS = {
     "data2vec-text": "Data2VecText", "deberta": "Deberta", "deberta-v2": "DebertaV2", "distilbert": "DistilBert",
     "electra": "Electra", "ernie": "Ernie", "esm": "Esm", "eurobert": "EuroBert", "gte": "Gte",
     "jina_embeddings_v3": "JinaEmbeddingsV3", "megatron-bert": "MegatronBert", "mobilebert": "MobileBert",
-    "modernbert": "ModernBert", "mpnet": "MPNet", "nomic_bert": "NomicBert", "nystromformer": "Nystromformer",
+    "modernbert": "ModernBert", "mpnet": "MPNet", "nomic_bert": "NomicBert",
     "rembert": "RemBert", "roberta": "Roberta", "roberta-prelayernorm": "RobertaPreLayerNorm", "roformer": "RoFormer",
     "squeezebert": "SqueezeBert", "xlm-roberta": "XLMRoberta", "xlm-roberta-xl": "XLMRobertaXL",
 }  # fmt: skip
@@ -29,9 +29,9 @@ _DECODERS = {"gpt2": "GPT2", "llama": "Llama", "mistral": "Mistral", "qwen2": "Q
 _PICTURES = {
     "beit": "Beit", "clip": "CLIP", "convnext": "ConvNext", "convnextv2": "ConvNextV2", "cvt": "Cvt",
     "data2vec-vision": "Data2VecVision", "deit": "DeiT", "dinov2": "Dinov2",
-    "dinov2_with_registers": "Dinov2WithRegisters", "efficientnet": "EfficientNet", "hiera": "Hiera", "levit": "Levit",
+    "efficientnet": "EfficientNet", "hiera": "Hiera", "levit": "Levit",
     "mobilenet_v1": "MobileNetV1", "mobilenet_v2": "MobileNetV2", "mobilevit": "MobileViT",
-    "mobilevitv2": "MobileViTV2", "poolformer": "PoolFormer", "pvt": "Pvt", "pvt_v2": "PvtV2", "regnet": "RegNet",
+    "poolformer": "PoolFormer", "pvt": "Pvt", "pvt_v2": "PvtV2", "regnet": "RegNet",
     "resnet": "ResNet", "segformer": "Segformer", "siglip": "Siglip", "swin": "Swin", "swinv2": "Swinv2", "vit": "ViT",
     "vit_msn": "ViTMSN",
 }  # fmt: skip
@@ -39,7 +39,7 @@ _TEACHERS = {"deit", "levit"}  # have a class with a distillation head too
 _PICTURE_ENCODERS = {
     "beit": ("BeitModel",), "clip_vision_model": ("CLIPVisionModelWithProjection", "CLIPVisionModel"),
     "convnext": ("ConvNextModel",), "deit": ("DeiTModel",), "dinov2": ("Dinov2Model",),
-    "dinov2_with_registers": ("Dinov2WithRegistersModel",), "resnet": ("ResNetModel",),
+    "resnet": ("ResNetModel",),
     "siglip_vision_model": ("SiglipVisionModel",), "swin": ("SwinModel",), "vit": ("ViTModel",),
 }  # fmt: skip
 _LANGUAGE = {

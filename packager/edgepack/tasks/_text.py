@@ -48,15 +48,6 @@ def token(tokens: Mapping[str, Any], name: str) -> str | None:
     return str(value["content"]) if isinstance(value, dict) else value
 
 
-def labels(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The class names in the order of the logits, and the config's problem_type."""
-    names = config.get("id2label") or {}
-    count = int(config.get("num_labels") or len(names) or 2)
-    ordered = [str(names.get(str(i), names.get(i, f"LABEL_{i}"))) for i in range(count)]
-    problem = config.get("problem_type") or ("regression" if count == 1 else "single_label_classification")
-    return {"labels": ordered, "problem": problem}
-
-
 def sentences() -> list[str]:
     """The sentences that edgepack brings, one per line of sentences.txt."""
     text = (importlib.resources.files("edgepack.tasks") / "sentences.txt").read_text("utf-8")

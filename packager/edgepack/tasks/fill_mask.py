@@ -10,6 +10,7 @@ from edgepack.errors import ModelError
 from edgepack.metrics import tasks as metrics
 from edgepack.runtime.types import Array, Feeds, Outputs
 from edgepack.tasks import _supported, _text, table
+from edgepack.tasks._short import PAIRS as PAIRS
 from edgepack.tasks._short import TRIALS as TRIALS
 from edgepack.tasks._short import batches as batches
 from edgepack.tasks._short import contexts as contexts
@@ -53,10 +54,10 @@ def rows(feeds: Feeds, outputs: Outputs) -> list[Array]:
 
 def predict(model: Any, rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     """The five best tokens for the first mask."""
-    return [[filled.token for filled in best] for best in model.predict(inputs(rows), top=5)]
+    return [[filled.token.strip() for filled in best] for best in model.predict(inputs(rows), top=5)]
 
 
-def references(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def references(rows: Sequence[Mapping[str, Any]], model: Any) -> list[str]:
     """The masked word."""
     return [str(row["answer"]) for row in rows]
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from edgepack.metrics import tasks as metrics
 from edgepack.runtime.types import Array, Feeds, Outputs
-from edgepack.tasks import _image, _supported, _text
+from edgepack.tasks import _image, _labels, _supported
+from edgepack.tasks._short import PAIRS as PAIRS
 from edgepack.tasks._short import TRIALS as TRIALS
 from edgepack.tasks._short import batches as batches
 from edgepack.tasks._short import contexts as contexts
@@ -29,7 +30,7 @@ METRICS = {"accuracy": metrics.first, "top5": metrics.top5}
 
 def processing(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     """The image processor's numbers and the labels."""
-    return {**_image.processing(folder, config), **_text.labels(config)}
+    return {**_image.processing(folder, config), **_labels.labels(config)}
 
 
 def examples(processing: Mapping[str, Any]) -> list[Array]:
@@ -52,6 +53,6 @@ def predict(model: Any, rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     return [[label.name for label in best[:5]] for best in model.predict(inputs(rows))]
 
 
-def references(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The label's name."""
-    return [str(row["label"]) for row in rows]
+def references(rows: Sequence[Mapping[str, Any]], model: Any) -> list[str]:
+    """The label's name. Raises DataError for one that the model does not have."""
+    return _labels.named([row["label"] for row in rows], model.labels, "the data set")

@@ -9,6 +9,7 @@ from typing import Any
 from edgepack.metrics import tasks as metrics
 from edgepack.runtime.types import Array, Feeds, Outputs
 from edgepack.tasks import _image, _supported
+from edgepack.tasks._short import PAIRS as PAIRS
 from edgepack.tasks._short import TRIALS as TRIALS
 from edgepack.tasks._short import batches as batches
 from edgepack.tasks._short import contexts as contexts
@@ -54,6 +55,6 @@ def predict(model: Any, rows: Sequence[Mapping[str, Any]]) -> list[Array]:
     return vectors
 
 
-def references(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def references(rows: Sequence[Mapping[str, Any]], model: Any) -> list[str]:
     """The label's name."""
     return [str(row["label"]) for row in rows]

@@ -10,6 +10,7 @@ from typing import Any
 from edgepack.metrics import tasks as metrics
 from edgepack.runtime.types import Array, Feeds, Outputs
 from edgepack.tasks import _supported, _text
+from edgepack.tasks._short import PAIRS as PAIRS
 from edgepack.tasks._short import TRIALS as TRIALS
 from edgepack.tasks._short import batches as batches
 from edgepack.tasks._short import contexts as contexts
@@ -57,7 +58,7 @@ def predict(model: Any, rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return [answer.text for answer in model.predict(inputs(rows))]
 
 
-def references(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+def references(rows: Sequence[Mapping[str, Any]], model: Any) -> list[list[str]]:
     """The accepted answers of each question."""
     return [_answers(row["answers"]) for row in rows]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from edgepack.metrics import tasks as metrics
 from edgepack.runtime.types import Array, Feeds, Outputs
-from edgepack.tasks import _supported, _text
+from edgepack.tasks import _labels, _supported, _text
 from edgepack.tasks._short import TRIALS as TRIALS
 from edgepack.tasks._short import batches as batches
 from edgepack.tasks._short import contexts as contexts
@@ -24,12 +24,15 @@ OUTPUTS = ("logits",)
 MEASURES = ("cosine", "sqnr_db", "max_error", "top1")
 INPUTS = ("text",)
 COLUMNS = ("text", "label")
-METRICS = {"accuracy": metrics.accuracy, "f1": metrics.macro_f1}
+PAIRS = {"text": ("text1", "text2")}
+METRICS = {
+    "accuracy": metrics.accuracy, "f1": metrics.macro_f1, "spearman": metrics.spearman, "pearson": metrics.pearson,
+}  # fmt: skip
 
 
 def processing(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     """The tokenizer's numbers and the labels."""
-    return {**_text.processing(folder, config), **_text.labels(config)}
+    return {**_text.processing(folder, config), **_labels.labels(config, folder)}
 
 
 def examples(processing: Mapping[str, Any]) -> list[str]:
@@ -47,17 +50,22 @@ def rows(feeds: Feeds, outputs: Outputs) -> list[Array]:
     return list(outputs["logits"])
 
 
-def predict(model: Any, rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The best label's name."""
-    return [labels[0].name for labels in model.predict(inputs(rows))]
+def predict(model: Any, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """The best label's name; the score of a model with one label."""
+    best = [labels[0] for labels in model.predict(inputs(rows))]
+    return [label.score if len(model.labels) == 1 else label.name for label in best]
 
 
-def references(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The label's name."""
-    return [str(row["label"]) for row in rows]
+def references(rows: Sequence[Mapping[str, Any]], model: Any) -> list[Any]:
+    """The label's name, or the number that the score of one label is held against. Raises DataError."""
+    if len(model.labels) == 1:
+        return [metrics.number(row["label"], "label") for row in rows]
+    return _labels.named([row["label"] for row in rows], model.labels, "the data set")
 
 
 def _example(row: Mapping[str, Any]) -> Any:
     """A text, or a pair where the data set holds pairs."""
+    if "text1" in row:
+        return str(row["text1"]), str(row["text2"])
     text = row["text"]
     return tuple(text) if isinstance(text, list) else str(text)

@@ -11,6 +11,7 @@ from edgepack.runtime.types import Array, Feeds, Outputs
 from edgepack.tasks import _sentence_folder, _supported, _text
 from edgepack.tasks._sentence_folder import SentenceFolder
 from edgepack.tasks._sentence_head import Layer
+from edgepack.tasks._short import PAIRS as PAIRS
 from edgepack.tasks._short import TRIALS as TRIALS
 from edgepack.tasks._short import batches as batches
 from edgepack.tasks._short import contexts as contexts
@@ -72,6 +73,6 @@ def predict(model: Any, rows: Sequence[Mapping[str, Any]]) -> list[float]:
     return [model.similarity(a, b) for a, b in zip(vectors[: len(rows)], vectors[len(rows) :], strict=True)]
 
 
-def references(rows: Sequence[Mapping[str, Any]]) -> list[float]:
+def references(rows: Sequence[Mapping[str, Any]], model: Any) -> list[float]:
     """The score of each pair."""
     return [metrics.number(row["score"], "score") for row in rows]

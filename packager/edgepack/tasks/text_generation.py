@@ -23,6 +23,7 @@ OUTPUTS = ("logits",)
 MEASURES = ("kl", "top1")
 INPUTS = ("text",)
 COLUMNS = ("text",)
+PAIRS: Mapping[str, tuple[str, ...]] = {}
 METRICS = {"perplexity": metrics.perplexity}
 
 _USUAL = 4096  # tokens of context where none is asked for: a longer cache takes more memory than many a model
@@ -142,7 +143,7 @@ def predict(model: Any, rows: Sequence[Mapping[str, Any]]) -> list[float]:
     return [float(value) for value in np.concatenate(found)]
 
 
-def references(rows: Sequence[Mapping[str, Any]]) -> list[None]:
+def references(rows: Sequence[Mapping[str, Any]], model: Any) -> list[None]:
     """None: the text is its own truth."""
     return []
 

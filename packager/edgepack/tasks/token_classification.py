@@ -10,7 +10,8 @@ from typing import Any
 from edgepack.errors import DataError
 from edgepack.metrics import tasks as metrics
 from edgepack.runtime.types import Array, Feeds, Outputs
-from edgepack.tasks import _supported, _text
+from edgepack.tasks import _labels, _supported, _text
+from edgepack.tasks._short import PAIRS as PAIRS
 from edgepack.tasks._short import TRIALS as TRIALS
 from edgepack.tasks._short import batches as batches
 from edgepack.tasks._short import contexts as contexts
@@ -31,7 +32,7 @@ METRICS = {"f1": metrics.span_f1}
 
 def processing(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     """The tokenizer's numbers and the labels."""
-    return {**_text.processing(folder, config), "labels": _text.labels(config)["labels"]}
+    return {**_text.processing(folder, config), "labels": _labels.labels(config)["labels"]}
 
 
 def examples(processing: Mapping[str, Any]) -> list[str]:
@@ -55,10 +56,16 @@ def predict(model: Any, rows: Sequence[Mapping[str, Any]]) -> list[list[tuple[st
     return [[(entity.label, entity.start, entity.end) for entity in entities] for entities in found]
 
 
-def references(rows: Sequence[Mapping[str, Any]]) -> list[list[tuple[str, int, int]]]:
-    """The true spans. Raises DataError."""
+def references(rows: Sequence[Mapping[str, Any]], model: Any) -> list[list[tuple[str, int, int]]]:
+    """The true spans. Raises DataError, also for a label that the model does not have."""
     try:
         listed = [json.loads(r["entities"]) if isinstance(r["entities"], str) else r["entities"] for r in rows]
-        return [[(span["label"], int(span["start"]), int(span["end"])) for span in spans] for spans in listed]
+        spans = [[(str(span["label"]), int(span["start"]), int(span["end"])) for span in found] for found in listed]
     except (ValueError, KeyError, TypeError) as error:
         raise DataError("entities must be a list of {label, start, end}") from error
+    for label in sorted({label for found in spans for label, _, _ in found} - set(model.spans)):
+        raise DataError(
+            f"the data set has the label {label!r}, which the model does not; it has {', '.join(model.spans)}",
+            hint="write the labels without B- and I-",
+        )
+    return spans

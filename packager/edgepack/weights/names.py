@@ -49,7 +49,7 @@ def check_wrapped(names: Iterable[str], anchors: Container[str]) -> None:
     listed = list(names)
     inner = next((match[0] for name in listed if (match := _INSIDE.search(name))), "")
     plain = [_INSIDE.sub("", name) for name in listed]
-    prefix = "" if any(name in anchors for name in plain) else _prefix(plain, anchors)
+    prefix = _prefix([name for name in plain if name not in anchors], anchors)
     for found in filter(None, (inner, prefix)):
         raise ModelError(
             f"the weights' names carry {found!r}, which {_WRITERS.get(found, 'another tool')} puts there; "

@@ -18,7 +18,7 @@ from edgepack.runtime.types import Array, Feeds, Run
 
 @dataclass(frozen=True)
 class Filled:
-    """A token for the mask, its probability, and the text with it."""
+    """A token for the mask, its probability, and the text that the tokens make with it, parts of words joined."""
 
     token: str
     score: float
@@ -29,7 +29,7 @@ class Model:
     """``fill(text)``: the best tokens for the first mask of each text."""
 
     def __init__(self, run: Run, folder: Path, processing: Mapping[str, Any]) -> None:
-        self._run = run
+        self._run, self._pad_id = run, int(processing["pad_id"])
         self._mask, self._mask_id = str(processing["mask_token"]), int(processing["mask_id"])
         self.text = TextInput(folder, processing)
 
@@ -51,11 +51,11 @@ class Model:
         feeds = self.feeds(batch)
         logits = self._run(feeds)["logits"]
         return [
-            self._best(text, *row, top)
-            for text, row in zip(batch, zip(feeds["input_ids"], logits, strict=True), strict=True)
+            self._best(ids[mask.astype(bool)], row[mask.astype(bool)], top)
+            for ids, mask, row in zip(feeds["input_ids"], feeds["attention_mask"], logits, strict=True)
         ]
 
-    def _best(self, text: str, ids: Array, logits: Array, top: int) -> list[Filled]:
+    def _best(self, ids: Array, logits: Array, top: int) -> list[Filled]:
         places = np.flatnonzero(ids == self._mask_id)
         if not len(places):
             raise InputError(
@@ -64,8 +64,16 @@ class Model:
             )
         scores = softmax(logits[places[0]])
         order = np.argsort(-scores, kind="stable")[:top]
-        tokens = [self.text.tokenizer.decode([int(i)]).strip() for i in order]
+        decode = self.text.tokenizer.decode
         return [
-            Filled(token, float(scores[i]), text.replace(self._mask, token, 1))
-            for token, i in zip(tokens, order, strict=True)
+            Filled(decode([int(i)], skip_special_tokens=False), float(scores[i]), self._text(ids, int(i)))
+            for i in order
         ]
+
+    def _text(self, ids: Array, token: int) -> str:
+        """The text with ``token`` for the first mask; of several masks the others stay, with the marks at the ends."""
+        places = np.flatnonzero(ids == self._mask_id)
+        filled = ids.copy()
+        filled[places[0]] = token
+        kept = filled[filled != self._pad_id]
+        return str(self.text.tokenizer.decode([int(i) for i in kept], skip_special_tokens=len(places) == 1))

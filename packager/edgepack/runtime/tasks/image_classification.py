@@ -17,7 +17,7 @@ class Model:
 
     def __init__(self, run: Run, folder: Path, processing: Mapping[str, Any]) -> None:
         self._run = run
-        self._names, self._problem = list(processing["labels"]), str(processing.get("problem", ""))
+        self.labels, self._problem = list(processing["labels"]), str(processing.get("problem", ""))
         self.image = ImageInput(processing)
 
     def classify(self, images: Any, *, batch_size: int = BATCH) -> Any:
@@ -35,5 +35,5 @@ class Model:
         return in_batches(
             examples,
             batch_size,
-            lambda batch: [labels(row, self._names, self._problem) for row in self._run(self.feeds(batch))["logits"]],
+            lambda batch: [labels(row, self.labels, self._problem) for row in self._run(self.feeds(batch))["logits"]],
         )

@@ -15,11 +15,11 @@ Text = str | tuple[str, str]
 
 
 class Model:
-    """``classify(texts)``: the labels of each text, best first."""
+    """``classify(texts)``: the labels of each text or pair of texts (a tuple), best first; ``labels``: all names."""
 
     def __init__(self, run: Run, folder: Path, processing: Mapping[str, Any]) -> None:
         self._run = run
-        self._names, self._problem = list(processing["labels"]), str(processing["problem"])
+        self.labels, self._problem = list(processing["labels"]), str(processing["problem"])
         self.text = TextInput(folder, processing)
 
     def classify(self, texts: Text | Sequence[Text], *, batch_size: int = BATCH) -> Any:
@@ -37,6 +37,6 @@ class Model:
         return in_batches(
             examples,
             batch_size,
-            lambda batch: [labels(row, self._names, self._problem) for row in self._run(self.feeds(batch))["logits"]],
+            lambda batch: [labels(row, self.labels, self._problem) for row in self._run(self.feeds(batch))["logits"]],
             text_length,
         )

@@ -34,6 +34,7 @@ class Model:
 
     def __init__(self, run: Run, folder: Path, processing: Mapping[str, Any]) -> None:
         self._run, self._names = run, list(processing["labels"])
+        self.spans = [label for label in dict.fromkeys(map(_title, self._names)) if label != _OUTSIDE]
         self.text = TextInput(folder, processing)
 
     def tag(self, texts: str | Sequence[str], *, batch_size: int = BATCH) -> Any:
@@ -57,22 +58,22 @@ class Model:
 
     def _entities(self, text: str, encoding: Encoding, scores: Array) -> list[Entity]:
         """Neighbouring tokens of one label are one entity; B- starts a new one (transformers' "simple")."""
-        groups: list[tuple[str, list[int]]] = []
+        groups: list[tuple[str, str, list[int]]] = []  # the name without B- or I-, the label, the tokens
         for index in range(len(encoding.ids)):
             if encoding.special_tokens_mask[index] or not encoding.attention_mask[index]:
                 continue
-            prefix, label = _split(self._names[int(scores[index].argmax())])
-            if groups and groups[-1][0] == label and prefix != "B":
-                groups[-1][1].append(index)
+            name = self._names[int(scores[index].argmax())]
+            tag = name[2:] if name.startswith(("B-", "I-")) else name
+            if groups and groups[-1][0] == tag and not name.startswith("B-"):
+                groups[-1][2].append(index)
             else:
-                groups.append((label, [index]))
-        return [_entity(text, encoding, scores, *group) for group in groups if group[0] != _OUTSIDE]
+                groups.append((tag, _title(name), [index]))
+        return [_entity(text, encoding, scores, label, tokens) for _, label, tokens in groups if label != _OUTSIDE]
 
 
-def _split(name: str) -> tuple[str, str]:
-    """ "B-PER" into its prefix and label; a name without one counts as inside."""
-    prefix, dash, label = name.partition("-")
-    return (prefix, label) if dash and prefix in {"B", "I", "E", "S", "L", "U"} else ("I", name)
+def _title(name: str) -> str:
+    """The label that an entity of this name has: what follows the first dash."""
+    return name.split("-", 1)[-1]
 
 
 def _entity(text: str, encoding: Encoding, scores: Array, label: str, tokens: list[int]) -> Entity:

@@ -1,0 +1,84 @@
+"""The labels of a classifier: their names, what makes scores of logits, and a data set's labels against them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from edgepack.errors import DataError, ModelError, UnsupportedModel, nearest
+from edgepack.tasks import table
+
+REGRESSION, MULTIPLE, SINGLE = "regression", "multi_label_classification", "single_label_classification"
+_ACTIVATIONS = {"Sigmoid": MULTIPLE, "Identity": REGRESSION, "Softmax": SINGLE}
+
+
+def labels(config: Mapping[str, Any], folder: Path | None = None) -> dict[str, Any]:
+    """The class names in the order of the logits, and the problem_type that says what makes scores of them.
+
+    As transformers' pipelines and sentence-transformers' CrossEncoder have it: one label is a sigmoid, several are a
+    softmax, unless problem_type or a CrossEncoder's own activation (in ``folder``) says otherwise. Raises ModelError
+    for labels that are not numbered from 0, UnsupportedModel for another activation.
+    """
+    names = {int(number): str(name) for number, name in (config.get("id2label") or {}).items()}
+    count = len(names) or int(config.get("num_labels", 2))
+    if names and sorted(names) != list(range(count)):
+        raise ModelError(f"config.json numbers its labels {sorted(names)}, not 0 to {count - 1}")
+    return {"labels": [names.get(i, f"LABEL_{i}") for i in range(count)], "problem": _problem(config, count, folder)}
+
+
+def named(references: Sequence[Any], names: Sequence[str], data: str) -> list[str]:
+    """A data set's labels as the model names them.
+
+    Numbers that are no names of the model stand for its labels by their number, where all of the data set's are such.
+    Raises DataError for a label that the model does not have.
+    """
+    given, known = [str(label) for label in references], set(names)
+    unknown = sorted(set(given) - known)
+    numbers = [_number(label) for label in dict.fromkeys(given)]
+    if unknown and not known & set(given) and all(n is not None and 0 <= n < len(names) for n in numbers):
+        return [names[_number(label) or 0] for label in given]
+    if unknown:
+        close = nearest(unknown[0], names)
+        raise DataError(
+            f"{data} has the label {unknown[0]!r}, which the model does not; it has {_listed(names)}",
+            hint=(f"did you mean {close!r}? " if close else "")
+            + f"the data set's are {_listed(sorted(set(given)))}: write the model's names, or its numbers from 0",
+        )
+    return given
+
+
+def _problem(config: Mapping[str, Any], count: int, folder: Path | None) -> str:
+    own = _activation(config, folder) if folder else ""
+    if own and not (count > 1 and own == REGRESSION):  # a CrossEncoder of several labels says so by default
+        return own
+    told = config.get("problem_type")
+    if told not in (None, REGRESSION, MULTIPLE, SINGLE):
+        raise ModelError(f"config.json: no problem_type {told!r}", hint=f"known: {REGRESSION}, {MULTIPLE}, {SINGLE}")
+    return MULTIPLE if count == 1 and told != REGRESSION else told or SINGLE
+
+
+def _activation(config: Mapping[str, Any], folder: Path) -> str:
+    """What sentence-transformers (the newest release's place first) says makes scores of logits, or ""."""
+    newest = table(folder / "config_sentence_transformers.json")
+    name = newest.get("activation_fn") if newest.get("model_type") == "CrossEncoder" else None
+    name = name or (config.get("sentence_transformers") or {}).get("activation_fn")
+    name = name or config.get("sbert_ce_default_activation_function")
+    if not name:
+        return ""
+    found = _ACTIVATIONS.get(str(name).rsplit(".", 1)[-1]) if str(name).startswith("torch.") else None
+    if found is None:
+        raise UnsupportedModel(
+            f"{folder.name} makes scores of its logits with {name}", hint=f"known: {', '.join(_ACTIVATIONS)} of torch"
+        )
+    return found
+
+
+def _number(label: str) -> int | None:
+    """0 for "0" and for "0.0", as tables write whole numbers; None for other texts."""
+    whole = label.removesuffix(".0")
+    return int(whole) if whole.isascii() and whole.isdigit() else None
+
+
+def _listed(names: Sequence[str], most: int = 8) -> str:
+    return ", ".join(map(repr, names[:most])) + (f" and {len(names) - most} more" if len(names) > most else "")

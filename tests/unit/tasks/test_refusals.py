@@ -1,0 +1,129 @@
+"""What is not supported is refused for what it is, with the way on; what the table lists is found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transformers.models.auto import modeling_auto
+
+from edgepack import plugins, tasks
+from edgepack.decoders import describe
+from edgepack.errors import ModelError, UnsupportedModel
+from edgepack.tasks import _supported
+
+
+@pytest.mark.parametrize("entry", list(_supported.entries()), ids=lambda entry: f"{entry.architecture}-{entry.task}")
+def test_what_is_listed_is_found(entry: _supported.Entry, tmp_path: Path) -> None:
+    config = {"architectures": [entry.architecture], "model_type": entry.model_type}
+    assert tasks.find(tmp_path, config) == entry.task
+    tasks.check(entry.task, config)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "model_type", "said", "hint"),
+    [
+        ("Wav2Vec2ForSequenceClassification", "wav2vec2", "is an audio model", ""),
+        ("HubertForSequenceClassification", "hubert", "is an audio model", ""),
+        ("Wav2Vec2BertForAudioFrameClassification", "wav2vec2-bert", "is an audio model", ""),
+        ("Data2VecAudioForSequenceClassification", "data2vec-audio", "is an audio model", ""),
+        ("WhisperForConditionalGeneration", "whisper", "is an audio model", ""),
+        ("WhisperForAudioClassification", "whisper", "is an audio model", ""),
+        ("VideoMAEForVideoClassification", "videomae", "is a video model", ""),
+        ("VideoMAEForPreTraining", "videomae", "is a video model", ""),
+        ("ViTMAEForPreTraining", "vit_mae", "pre-training model of pictures", ""),
+        ("ViTForMaskedImageModeling", "vit", "pre-training model of pictures", "ViTForImageClassification"),
+        ("ElectraForPreTraining", "electra", "without a vocabulary head", "--task text-embedding"),
+        ("DetrForObjectDetection", "detr", "is an object detector", ""),
+        ("SegformerForSemanticSegmentation", "segformer", "is a segmentation model", "SegformerForImageClassification"),
+        ("T5ForConditionalGeneration", "t5", "is an encoder-decoder", ""),
+        ("MarianMTModel", "marian", "is an encoder-decoder", ""),
+        ("CLIPModel", "clip", "pictures and texts together", "CLIPForImageClassification"),
+        ("LayoutLMv3ForTokenClassification", "layoutlmv3", "is a model of documents", ""),
+        ("TapasForQuestionAnswering", "tapas", "is a model of documents", ""),
+        ("ViltForQuestionAnswering", "vilt", "pictures and texts together", ""),
+        ("MixtralForCausalLM", "mixtral", "is a mixture of experts", "llama"),
+        ("FalconForCausalLM", "falcon", "family that is not described", "llama"),
+        ("PatchTSTForClassification", "patchtst", "is a time series model", ""),
+        ("BertForNextSentencePrediction", "bert", "of another text task", "BertForSequenceClassification"),
+        ("LongformerModel", "longformer", "does not support the architecture LongformerModel", "nearest"),
+    ],
+)
+def test_models_are_refused_for_what_they_are(
+    architecture: str, model_type: str, said: str, hint: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UnsupportedModel, match=said) as raised:
+        tasks.find(tmp_path, {"architectures": [architecture], "model_type": model_type})
+    assert hint in raised.value.hint
+    assert "docs/supported-models.md" in raised.value.hint
+
+
+@pytest.mark.parametrize("table", [name for name in dir(modeling_auto) if name.endswith("MAPPING_NAMES")])
+def test_no_task_takes_another_tasks_class(table: str, tmp_path: Path) -> None:
+    """Of transformers' own tables of audio, video, detection and the like, none is taken for something else."""
+    kinds = ("AUDIO", "CTC", "SPEECH", "WAVEFORM", "SPECTROGRAM", "VIDEO", "DETECTION", "SEGMENTATION", "DEPTH",
+             "TIME_SERIES", "SEQ_TO_SEQ", "IMAGE_TEXT_TO_TEXT", "VISUAL_QUESTION", "DOCUMENT", "TABLE_",
+             "MULTIPLE_CHOICE", "NEXT_SENTENCE", "MASKED_IMAGE", "KEYPOINT")  # fmt: skip
+    if not any(kind in table for kind in kinds):
+        pytest.skip("a table of texts or pictures")
+    for model_type, names in getattr(modeling_auto, table).items():
+        for name in [names] if isinstance(names, str) else names:
+            if name in {"Gemma3ForConditionalGeneration"}:  # whose language model is taken
+                continue
+            with pytest.raises(UnsupportedModel):
+                tasks.find(tmp_path, {"architectures": [name], "model_type": model_type})
+
+
+@pytest.mark.parametrize(
+    ("config", "kind", "said"),
+    [
+        ({"architecture": "resnet18", "num_classes": 10, "num_features": 512, "pretrained_cfg": {}}, UnsupportedModel,
+         "is a timm checkpoint \\(resnet18\\)"),
+        ({"model_cfg": {}, "preprocess_cfg": {}}, UnsupportedModel, "is an open_clip checkpoint"),
+        ({"_class_name": "UNet2DConditionModel"}, UnsupportedModel, "part of a diffusers pipeline"),
+        ({"model_type": "whisper"}, UnsupportedModel, "'whisper' is not supported"),
+        ({"model_type": "bert"}, ModelError, "names no architectures"),
+    ],
+)  # fmt: skip
+def test_configs_without_architectures(
+    config: dict[str, Any], kind: type[ModelError], said: str, tmp_path: Path
+) -> None:
+    error = tasks.unnamed(tmp_path, config)
+    assert type(error) is kind
+    with pytest.raises(kind, match=said):
+        raise error
+
+
+def test_the_hint_names_what_the_model_type_has(tmp_path: Path) -> None:
+    hint = tasks.unnamed(tmp_path, {"model_type": "vit"}).hint
+    assert "ViTForImageClassification" in hint
+    assert "Bert" not in hint
+
+
+@pytest.mark.parametrize(
+    ("task", "model_type", "architecture"),
+    [
+        ("text-classification", "wav2vec2", "Wav2Vec2ForSequenceClassification"),
+        ("text-embedding", "vit", "ViTModel"),
+        ("image-classification", "bert", "BertModel"),
+    ],
+)
+def test_a_task_that_is_asked_of_the_wrong_model(task: str, model_type: str, architecture: str) -> None:
+    with pytest.raises(UnsupportedModel, match=f"for {task}"):
+        tasks.check(task, {"architectures": [architecture], "model_type": model_type})
+
+
+def test_sentence_folders_of_other_kinds(tmp_path: Path) -> None:
+    (tmp_path / "modules.json").write_text("[]")
+    assert tasks.find(tmp_path, {"architectures": ["MPNetForMaskedLM"], "model_type": "mpnet"}) == "text-embedding"
+    with pytest.raises(UnsupportedModel, match="audio model"):
+        tasks.find(tmp_path, {"architectures": ["ClapModel"], "model_type": "clap"})
+
+
+def test_hints_list_no_internal_modules() -> None:
+    for kind, internal in (("decoders", {"checkpoint", "rotary"}), ("formats", {"quantization"})):
+        assert not internal & set(plugins.names(kind))
+    with pytest.raises(UnsupportedModel) as raised:
+        describe({"model_type": "rotary"})
+    assert "checkpoint" not in raised.value.hint
