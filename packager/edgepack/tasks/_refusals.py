@@ -50,6 +50,14 @@ _NAMES = (
 )
 
 
+# What --task may be for a class that is not in the table and has a usual name.
+_TRIED = {
+    "ForSequenceClassification": "text-classification", "ForTokenClassification": "token-classification",
+    "ForQuestionAnswering": "question-answering", "ForMaskedLM": "fill-mask",
+    "ForImageClassification": "image-classification",
+}  # fmt: skip
+
+
 def refusal(architecture: str, model_type: str, task: str = "") -> UnsupportedModel:
     """The error for an architecture that no task takes (or not ``task``): what it is, and the way on."""
     what = kind(architecture, model_type)
@@ -69,7 +77,12 @@ def _way_on(architecture: str, model_type: str, what: str) -> str:
     if what == LANGUAGE or architecture.endswith("ForCausalLM"):
         return f"it supports {', '.join(TABLE['text-generation'])}; see {PAGE}"
     near = "" if what else _supported.like(architecture)
-    return f"see {PAGE} for what it supports" + (f"; the nearest is {near}" if near else "")
+    tried = next((task for end, task in _TRIED.items() if architecture.endswith(end)), "") if not what else ""
+    return (
+        f"see {PAGE} for what it supports"
+        + (f"; the nearest is {near}" if near else "")
+        + (f"; --task {tried} tries it, untested" if tried else "")
+    )
 
 
 def kind(architecture: str, model_type: str) -> str:
