@@ -1,7 +1,9 @@
 """How each family of language models is laid out, as data: one module per ``model_type``, found by its name.
 
-A module has ``describe(config) -> Decoder``. The ONNX emitter, the reference in numpy and the memory estimate all
-read the same description, and none of them knows a family by name.
+A module has ``describe(config) -> Decoder``, ``DEFAULTS`` (what transformers' class of the config takes where a key is
+absent) and may have ``IRRELEVANT`` (keys of the family that change nothing) and ``ALIASES``. The ONNX and Core ML
+emitters, the reference in numpy and the memory estimate all read the same description, and none of them knows a family
+by name.
 """
 
 from __future__ import annotations
@@ -11,9 +13,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edgepack import plugins
+from edgepack.decoders.settings import Settings
 from edgepack.errors import ModelError, UnsupportedModel
 
-SHARED = ("checkpoint", "rotary")  # modules that are no family
+SHARED = ("checkpoint", "rotary", "settings")  # modules that are no family
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,9 +34,14 @@ class Rotary:
 
     base: float
     width: int
-    scaling: Mapping[str, Any] = field(default_factory=dict)  # config.json's rope_scaling
+    scaling: Mapping[str, Any] = field(default_factory=dict)  # every number of its kind, by transformers' names
     trained: int = 0  # the length that a scaling starts from
     longest: int = 0  # the length that it reaches
+
+    @property
+    def reach(self) -> int:
+        """How many tokens one table of angles is right for: longrope turns longer texts by other angles throughout."""
+        return self.trained if self.scaling.get("rope_type") == "longrope" else self.longest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +81,7 @@ class Decoder:
     head: int  # width of one head
     inner: int  # width of the feed-forward layer
     vocabulary: int
-    context: int  # the longest sequence that the model was made for
+    longest: int  # sequence that the model was made for
     norm: Norm
     activation: str  # silu | gelu | gelu_tanh | relu
     gated: bool = True
@@ -84,7 +92,9 @@ class Decoder:
     tied: bool = False  # the head is the embedding
     transposed: bool = False  # weights are stored [in, out] (Conv1D)
     interleaved: bool = False  # packed q, k, v change with every head
+    biases: frozenset[str] = frozenset()  # the roles that have biases: qkv, out, inner, down, norm
     scale: float = 0.0  # of q k; 0: 1 / sqrt(head)
+    layer_scaled: bool = False  # the scale is divided by the layer's number, from 1 on
     attention_cap: float = 0.0  # scores are cap * tanh(score / cap)
     logits_cap: float = 0.0
     embedding_scale: float = 1.0
@@ -100,9 +110,13 @@ class Decoder:
         return self.kv_heads * self.head
 
     @property
-    def scaling(self) -> float:
-        """The factor of q k."""
-        return self.scale or self.head**-0.5
+    def context(self) -> int:
+        """The longest sequence that one table of angles is right for."""
+        return min([self.longest, *(rotary.reach for rotary in (self.rotary, self.local_rotary) if rotary)])
+
+    def scaling(self, layer: int) -> float:
+        """The factor of q k in ``layer``."""
+        return (self.scale or self.head**-0.5) / (layer + 1 if self.layer_scaled else 1)
 
     def window(self, layer: int) -> int:
         """How many tokens ``layer`` looks back at, its own included; 0: all."""
@@ -117,45 +131,50 @@ class Decoder:
         return 2 * 4 * self.layers * self.key * tokens
 
 
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What a config.json says, and the settings in it that nobody understood."""
+
+    decoder: Decoder
+    unread: Mapping[str, Any]  # dotted key -> value
+
+
 def describe(config: Mapping[str, Any]) -> Decoder:
-    """The description of a model by its config.json.
+    """The description of a model by its config.json. Raises as ``read`` does."""
+    return read(config).decoder
+
+
+def read(config: Mapping[str, Any]) -> Reading:
+    """The description of a model by its config.json, and the keys that it neither used nor knows to change nothing.
 
     Raises UnsupportedModel (naming the families that are known), ModelError where the config lacks a number.
     """
     kind = str(config.get("model_type", ""))
-    known = plugins.names("decoders")
-    if kind.replace("_", "-") not in known:
-        listed = ", ".join(name.replace("-", "_") for name in known)
+    if kind not in families():
         raise UnsupportedModel(
             f"edgepack has no language model family {kind!r}",
-            hint=f"it supports {listed}; see docs/supported-models.md",
+            hint=f"it supports {', '.join(families())}; see docs/supported-models.md",
         )
+    family = plugins.load("decoders", kind.replace("_", "-"))
+    settings = Settings(config, getattr(family, "DEFAULTS", {}), aliases=getattr(family, "ALIASES", {}))
     try:
-        described: Decoder = plugins.load("decoders", kind.replace("_", "-")).describe(config)
+        described: Decoder = family.describe(settings)
     except (KeyError, TypeError, ValueError, ZeroDivisionError, OverflowError) as error:
-        wrong = next((key for key in _NUMBERS if key in config and not _number(config[key])), error)
-        raise ModelError(f"config.json of this {kind} lacks or misstates {wrong}") from error
+        raise ModelError(f"config.json of this {kind} lacks or misstates {error}") from error
     _check(described)
-    return described
+    return Reading(decoder=described, unread=settings.unread(getattr(family, "IRRELEVANT", ())))
 
 
-# What the families read as numbers; null or a text in their place is told by its name.
-_NUMBERS = (
-    "hidden_size", "n_embd", "num_hidden_layers", "n_layer", "num_attention_heads", "n_head", "intermediate_size",
-    "vocab_size", "max_position_embeddings", "n_positions", "head_dim", "num_key_value_heads", "rms_norm_eps",
-    "layer_norm_eps", "layer_norm_epsilon", "rope_theta", "rotary_pct", "partial_rotary_factor",
-)  # fmt: skip
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def families() -> list[str]:
+    """The model_type of every family that is described."""
+    return [name.replace("-", "_") for name in plugins.names("decoders")]
 
 
 def _check(decoder: Decoder) -> None:
     """Raises ModelError for numbers that no model has."""
-    for name in ("layers", "hidden", "heads", "kv_heads", "head", "inner", "vocabulary", "context"):
+    for name in ("layers", "hidden", "heads", "kv_heads", "head", "inner", "vocabulary", "longest", "context"):
         if getattr(decoder, name) < 1:
-            raise ModelError(f"config.json: {name.replace('_', ' ')} of {getattr(decoder, name)}; there is 1 at least")
+            raise ModelError(f"config.json: {name.replace('_', ' ')} is {getattr(decoder, name)}; it must be at least 1")
     if decoder.heads % decoder.kv_heads:
         raise ModelError(f"config.json: {decoder.heads} heads cannot share {decoder.kv_heads} key heads")
     if decoder.windows and len(decoder.windows) != decoder.layers:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from edgepack.decoders import Decoder, Names, Norm, Rotary
-from edgepack.decoders.rotary import check
-from edgepack.errors import UnsupportedModel
+from edgepack.decoders import Decoder, Names, Norm
+from edgepack.decoders._rope import rotary
+from edgepack.decoders.settings import Settings
+from edgepack.errors import ModelError, UnsupportedModel
 
-Config = Mapping[str, Any]
+Config = Settings
+# By transformers' names. gelu_new, gelu_fast and gelu_accurate are spellings of one formula.
 _ACTIVATIONS = {
-    "silu": "silu", "swish": "silu", "gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_fast": "gelu_tanh",
-    "gelu_pytorch_tanh": "gelu_tanh", "relu": "relu",
+    "silu": "silu", "swish": "silu", "gelu": "gelu", "gelu_python": "gelu", "gelu_new": "gelu_tanh",
+    "gelu_fast": "gelu_tanh", "gelu_accurate": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "relu": "relu",
 }  # fmt: skip
 
 LLAMA = Names(
@@ -29,60 +30,85 @@ LLAMA = Names(
 )
 
 
-def activation(config: Config, *keys: str) -> str:
-    """The activation that the first of ``keys`` names. Raises UnsupportedModel."""
-    name = next((str(config[key]) for key in keys if config.get(key)), "silu")
+def activation(config: Config, key: str) -> str:
+    """The activation that ``key`` names. Raises UnsupportedModel."""
+    name = config.text(key)
     if name not in _ACTIVATIONS:
-        raise UnsupportedModel(f"the activation {name!r} is not packed", hint=f"known: {', '.join(_ACTIVATIONS)}")
+        raise UnsupportedModel(f"the activation {name!r} is not supported", hint=f"known: {', '.join(_ACTIVATIONS)}")
     return _ACTIVATIONS[name]
 
 
-def rotary(config: Config, width: int, *, base: float = 10_000.0) -> Rotary:
-    """The rotary embedding that rope_theta and rope_scaling describe (transformers 5 joins them in rope_parameters)."""
-    joined = config.get("rope_parameters") or {}
-    scaling = dict(config.get("rope_scaling") or joined)
-    trained = scaling.get("original_max_position_embeddings") or config.get("original_max_position_embeddings")
-    found = Rotary(
-        base=float(joined.get("rope_theta") or config.get("rope_theta") or base),
-        width=width,
-        scaling=scaling,
-        trained=int(trained or config["max_position_embeddings"]),
-        longest=int(config["max_position_embeddings"]),
-    )
-    check(found)
-    return found
+def biases(**stated: bool) -> frozenset[str]:
+    """The roles that have biases."""
+    return frozenset(role for role, has in stated.items() if has)
+
+
+def attention_biases(config: Config) -> frozenset[str]:
+    """Biases of q, k, v and the output, where attention_bias says so."""
+    stated = config.flag("attention_bias")
+    return biases(qkv=stated, out=stated)
 
 
 def llama_like(config: Config, **changes: Any) -> Decoder:
     """A decoder with LLaMA's numbers and names, and ``changes``."""
-    heads = int(config["num_attention_heads"])
-    head = int(config.get("head_dim") or int(config["hidden_size"]) // heads)
-    layers = int(config["num_hidden_layers"])
+    heads, hidden = config.integer("num_attention_heads"), config.integer("hidden_size")
+    kv_heads, stated = config.maybe("num_key_value_heads"), config.maybe("head_dim")
+    head = hidden // heads if stated is None else stated
     facts: dict[str, Any] = {
-        "model_type": str(config["model_type"]),
+        "model_type": str(config.get("model_type")),
         "names": LLAMA,
-        "layers": layers,
-        "hidden": int(config["hidden_size"]),
+        "layers": config.integer("num_hidden_layers"),
+        "hidden": hidden,
         "heads": heads,
-        "kv_heads": int(config.get("num_key_value_heads") or heads),
+        "kv_heads": heads if kv_heads is None else kv_heads,
         "head": head,
-        "inner": int(config["intermediate_size"]),
-        "vocabulary": int(config["vocab_size"]),
-        "context": int(config["max_position_embeddings"]),
-        "norm": Norm(kind="rms", epsilon=float(config.get("rms_norm_eps", 1e-6))),
-        "activation": activation(config, "hidden_activation", "hidden_act"),
-        "rotary": rotary(config, int(head * float(config.get("partial_rotary_factor") or 1.0))),
-        "tied": bool(config.get("tie_word_embeddings", False)),
+        "inner": config.integer("intermediate_size"),
+        "vocabulary": config.integer("vocab_size"),
+        "longest": config.integer("max_position_embeddings"),
+        "norm": Norm(kind="rms", epsilon=config.real("rms_norm_eps")),
+        "tied": config.flag("tie_word_embeddings"),
     }
+    if "activation" not in changes:
+        facts["activation"] = activation(config, "hidden_act")
+    if "rotary" not in changes:
+        facts["rotary"] = rotary(config, head)
     return Decoder(**facts | changes)
 
 
-def windows(config: Config, layers: int, *, usual: tuple[int, ...] = ()) -> tuple[int, ...]:
-    """The window of each layer: what layer_types says, else ``usual``; none where there is no sliding_window."""
-    width = int(config.get("sliding_window") or 0)
-    if not width:
-        return ()
+def window(config: Config) -> int | None:
+    """sliding_window: how many tokens a layer sees, its own included; None for all. Raises ModelError below 1."""
+    width = config.maybe("sliding_window")
+    if width is not None and width < 1:
+        raise ModelError(f"config.json: sliding_window is {width}; a token sees itself at least")
+    return width
+
+
+def windows(config: Config, layers: int, width: int | None, usual: tuple[bool, ...]) -> tuple[int, ...]:
+    """The window of each layer: ``width`` where layer_types says so, or ``usual`` where it says nothing; 0: all.
+
+    Raises UnsupportedModel for other kinds of layers, ModelError where a window has no width.
+    """
     kinds = config.get("layer_types")
-    if kinds:
-        return tuple(width if kind == "sliding_attention" else 0 for kind in kinds)
-    return tuple(width if place else 0 for place in usual) if usual else (width,) * layers
+    if kinds is None:
+        sliding = usual
+    elif not isinstance(kinds, list) or len(kinds) != layers:
+        raise ModelError(f"config.json: layer_types does not name {layers} layers")
+    else:
+        strange = next((kind for kind in kinds if kind not in ("full_attention", "sliding_attention")), None)
+        if strange is not None:
+            raise UnsupportedModel(f"layers of the kind {strange!r} are not supported (config.json's layer_types)")
+        sliding = tuple(kind == "sliding_attention" for kind in kinds)
+    if any(sliding) and width is None:
+        raise ModelError(
+            "config.json: layer_types has sliding_attention, and no sliding_window applies (use_sliding_window)"
+        )
+    return tuple(width or 0 if place else 0 for place in sliding) if any(sliding) else ()
+
+
+def refuse_bidirectional(config: Config) -> None:
+    """Raises UnsupportedModel for a model whose tokens see those that follow them: it cannot generate."""
+    if config.get("use_bidirectional_attention"):
+        raise UnsupportedModel(
+            "use_bidirectional_attention: every token of this model sees those that follow it, so it is an encoder",
+            hint="with a head for sentences it builds as text-embedding: --task text-embedding",
+        )

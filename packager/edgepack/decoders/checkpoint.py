@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from edgepack import weights
-from edgepack.decoders import Decoder, _accounting
+from edgepack.decoders import Decoder, _accounting, _biases
 from edgepack.errors import DamagedWeights, UnsupportedModel
 from edgepack.runtime.types import Array
 from edgepack.weights import Stored
@@ -85,6 +85,7 @@ class Checkpoint:
         self._stored = {tensor.name: tensor for file in weights.files(folder) for tensor in weights.tensors(file)}
         self._prefix = _accounting.prefix(decoder, self._stored)
         _accounting.check(decoder, self._stored, self._prefix)
+        _biases.check(decoder, self._stored, self._prefix)
         self.decoder = self._untied(decoder)
         if adapter is not None:
             self._stored = self._merged(Adapter.read(adapter))

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from edgepack.decoders import Decoder, Norm
-from edgepack.decoders._common import Config, activation, llama_like
+from edgepack.decoders._common import Config, activation, attention_biases, llama_like, refuse_bidirectional
+
+DEFAULTS = {
+    "vocab_size": 256_000, "hidden_size": 3072, "intermediate_size": 24_576, "num_hidden_layers": 28,
+    "num_attention_heads": 16, "num_key_value_heads": 16, "head_dim": 256, "hidden_act": "gelu_pytorch_tanh",
+    "max_position_embeddings": 8192, "rms_norm_eps": 1e-6, "tie_word_embeddings": True, "attention_bias": False,
+    "use_bidirectional_attention": None,
+}  # fmt: skip
+IRRELEVANT = ("hidden_activation",)  # transformers 4 read it; 5 reads hidden_act
 
 
 def describe(config: Config) -> Decoder:
-    """The activation is the tanh form of GELU, whatever hidden_act says."""
+    """hidden_act "gelu" means the tanh form: the first files say it by mistake."""
+    stated = config.text("hidden_act")
+    return scaled(config, activation="gelu_tanh" if stated == "gelu" else activation(config, "hidden_act"))
+
+
+def scaled(config: Config, **changes: Any) -> Decoder:
+    """LLaMA with Gemma's norms and its embedding times the square root of its width, and ``changes``."""
+    refuse_bidirectional(config)
     return llama_like(
-        {"head_dim": 256, "tie_word_embeddings": True, **config},
-        norm=Norm(kind="rms", epsilon=float(config.get("rms_norm_eps", 1e-6)), offset=1.0),
-        activation=activation({"hidden_activation": "gelu_pytorch_tanh", **_said(config)}, "hidden_activation"),
-        embedding_scale=float(config["hidden_size"]) ** 0.5,
+        config,
+        head=config.integer("head_dim"),
+        norm=Norm(kind="rms", epsilon=config.real("rms_norm_eps"), offset=1.0),
+        biases=attention_biases(config),
+        embedding_scale=float(config.integer("hidden_size")) ** 0.5,
+        **changes,
     )
-
-
-def _said(config: Config) -> Config:
-    return {key: value for key, value in config.items() if key == "hidden_activation" and value}

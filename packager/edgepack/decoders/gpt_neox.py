@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from edgepack.decoders import Decoder, Names, Norm
-from edgepack.decoders._common import Config, activation, rotary
+from edgepack.decoders._common import Config, activation, biases
+from edgepack.decoders._rope import rotary
 
+DEFAULTS = {
+    "vocab_size": 50_432, "hidden_size": 6144, "num_hidden_layers": 44, "num_attention_heads": 64,
+    "intermediate_size": 24_576, "hidden_act": "gelu", "max_position_embeddings": 2048, "layer_norm_eps": 1e-5,
+    "tie_word_embeddings": False, "use_parallel_residual": True, "attention_bias": True,
+}  # fmt: skip
 _NAMES = Names(
     prefixes=("gpt_neox.", ""),
     embedding="embed_in",
@@ -21,25 +27,25 @@ _NAMES = Names(
 
 def describe(config: Config) -> Decoder:
     """q, k and v of a head lie beside each other."""
-    heads, hidden = int(config["num_attention_heads"]), int(config["hidden_size"])
-    head = hidden // heads
-    based = {"rope_theta": config.get("rotary_emb_base", 10_000), **config}
+    heads, hidden = config.integer("num_attention_heads"), config.integer("hidden_size")
+    stated = config.flag("attention_bias")
     return Decoder(
         model_type="gpt_neox",
         names=_NAMES,
-        layers=int(config["num_hidden_layers"]),
+        layers=config.integer("num_hidden_layers"),
         hidden=hidden,
         heads=heads,
         kv_heads=heads,
-        head=head,
-        inner=int(config["intermediate_size"]),
-        vocabulary=int(config["vocab_size"]),
-        context=int(config["max_position_embeddings"]),
-        norm=Norm(kind="layer", epsilon=float(config.get("layer_norm_eps", 1e-5))),
-        activation=activation({"hidden_act": "gelu", **config}, "hidden_act"),
+        head=hidden // heads,
+        inner=config.integer("intermediate_size"),
+        vocabulary=config.integer("vocab_size"),
+        longest=config.integer("max_position_embeddings"),
+        norm=Norm(kind="layer", epsilon=config.real("layer_norm_eps")),
+        activation=activation(config, "hidden_act"),
         gated=False,
-        rotary=rotary(based, int(head * float(config.get("rotary_pct", 0.25)))),
-        parallel=bool(config.get("use_parallel_residual", True)),
-        tied=bool(config.get("tie_word_embeddings", False)),
+        rotary=rotary(config, hidden // heads, theta="rotary_emb_base", part=("rotary_pct", 0.25)),
+        parallel=config.flag("use_parallel_residual"),
+        tied=config.flag("tie_word_embeddings"),
         interleaved=True,
+        biases=biases(qkv=stated, out=stated, inner=True, down=True, norm=True),
     )

@@ -112,7 +112,7 @@ class Reference:
         mixed = np.empty_like(q)
         for head in range(d.heads):
             shared = head // (d.heads // d.kv_heads)
-            scores = q[:, head] @ k[:, shared].transpose(0, 2, 1) * np.float32(d.scaling)
+            scores = q[:, head] @ k[:, shared].transpose(0, 2, 1) * np.float32(d.scaling(layer))
             if d.attention_cap:
                 scores = np.tanh(scores / d.attention_cap) * np.float32(d.attention_cap)
             mixed[:, head] = _softmax(np.where(unseen, _NEVER, scores)) @ v[:, shared]

@@ -88,7 +88,7 @@ class Emitter:
             cache.extend(layer - self.part.layers.start, new, places.span)
             for cache, new in ((self._keys, k), (self._values, v))
         )
-        mixed = attend(q, k, v, places.mask(d.window(layer)), d)
+        mixed = attend(q, k, v, places.mask(d.window(layer)), d, d.scaling(layer))
         return self.weights.linear(mixed, self.checkpoint.out(layer), f"{name}.out")
 
     def _normed_heads(self, x: Var, layer: int) -> Var:

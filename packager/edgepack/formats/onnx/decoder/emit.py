@@ -98,7 +98,7 @@ class Emitter:
             domain=CONTRIB,
             num_heads=d.heads,
             kv_num_heads=d.kv_heads,
-            scale=d.scaling,
+            scale=d.scaling(layer),
             do_rotary=int(rotary is not None),
             local_window_size=d.window(layer) or -1,
             softcap=d.attention_cap,

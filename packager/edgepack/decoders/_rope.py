@@ -1,0 +1,187 @@
+"""The rotary embedding that config.json describes, with every number that its scaling needs, as transformers 5 reads it.
+
+transformers 4 wrote rope_theta, rope_scaling and partial_rotary_factor side by side; transformers 5 joins them in
+rope_parameters. A value inside the table goes before one beside it; original_max_position_embeddings beside the table
+goes before the one inside it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from edgepack.decoders import Rotary
+from edgepack.decoders.rotary import check
+from edgepack.decoders.settings import Settings
+from edgepack.errors import ModelError, UnsupportedModel
+
+THETA = 10_000.0  # transformers' own base, where a config states none
+_KINDS = ("default", "linear", "dynamic", "llama3", "yarn", "longrope")
+_TRAINED = "original_max_position_embeddings"
+
+
+def rotary(
+    config: Settings,
+    head: int,
+    *,
+    theta: str = "rope_theta",
+    part: tuple[str, float] | None = None,
+    renamed: Mapping[str, str] | None = None,
+) -> Rotary:
+    """The rotary embedding of all layers, whose heads are ``head`` wide.
+
+    ``theta`` is the key of the base beside the table, ``part`` the key and the default of the share of each head that
+    turns, for families that have such a share; ``renamed`` are other names for kinds of scaling. Raises ModelError,
+    UnsupportedModel.
+    """
+    table = scaling_table(config)
+    share = ("partial_rotary_factor", 1.0) if part is None else part
+    beside = config.get(share[0])
+    stated = table.get("partial_rotary_factor", share[1] if beside is None else beside)
+    base = config.get(theta)
+    return turning(
+        config, table, head, base=THETA if base is None else base, share=_share(stated), partial=part is not None,
+        trained=config.maybe(_TRAINED), renamed=renamed,
+    )  # fmt: skip
+
+
+def scaling_table(config: Settings) -> Settings:
+    """rope_scaling or rope_parameters; empty where there is neither. Raises ModelError where both say something."""
+    old, new = config.get("rope_scaling"), config.get("rope_parameters")
+    for key, value in (("rope_scaling", old), ("rope_parameters", new)):
+        if value is not None and not isinstance(value, Settings):
+            raise ModelError(f"config.json: {key} is not a table")
+    if old and new:
+        raise ModelError("config.json has both rope_scaling and rope_parameters", hint="leave one of them")
+    return old or new or Settings({})
+
+
+def turning(
+    config: Settings,
+    table: Settings,
+    head: int,
+    *,
+    base: Any,
+    share: float = 1.0,
+    partial: bool = False,
+    trained: int | None = None,
+    renamed: Mapping[str, str] | None = None,
+) -> Rotary:
+    """The rotary embedding of ``table``; ``base``, ``share`` and ``trained`` are what stands beside the table.
+
+    Without ``partial`` the family's layers turn whole heads: transformers does not look at a share where there is no
+    scaling, and cannot compute one where there is.
+    """
+    kind = _kind(table, renamed or {})
+    width = int(head * share)
+    if not partial and kind == "default":
+        width = head
+    elif not partial and width != head:
+        raise UnsupportedModel(f"partial_rotary_factor {share} with the rotary scaling {kind!r} is not supported")
+    if width % 2:
+        raise UnsupportedModel(f"{width} of {head} dimensions turn, which is an odd number", hint="even ones can")
+    longest = config.integer("max_position_embeddings")
+    starts = kind in _SCALINGS and _SCALINGS[kind][1]
+    within = table.maybe(_TRAINED)  # without effect on the others
+    first = next((length for length in (trained, within) if starts and length is not None), longest)
+    found = Rotary(
+        base=_positive("rope_theta", table.get("rope_theta", base)),
+        width=width,
+        scaling={"rope_type": kind} | (_SCALINGS[kind][0](table, first, longest) if kind in _SCALINGS else {}),
+        trained=first,
+        longest=longest,
+    )
+    try:
+        check(found)
+    except (ValueError, ZeroDivisionError, OverflowError) as error:
+        raise ModelError("config.json: the rotary embedding's numbers give no angles (rope_parameters)") from error
+    return found
+
+
+def _kind(table: Settings, renamed: Mapping[str, str]) -> str:
+    older = table.get("type", "default")
+    kind = str(table.get("rope_type", older))
+    kind = renamed.get(kind, kind)
+    if kind not in _KINDS:
+        raise UnsupportedModel(f"the rotary scaling {kind!r} is not supported", hint=f"known: {', '.join(_KINDS)}")
+    return kind
+
+
+def _linear(table: Settings, trained: int, longest: int) -> dict[str, Any]:
+    return {"factor": table.real("factor")}
+
+
+def _dynamic(table: Settings, trained: int, longest: int) -> dict[str, Any]:
+    """Plain angles: the factor changes them beyond max_position_embeddings alone, which no bundle passes."""
+    table.real("factor")
+    return {"rope_type": "default"}
+
+
+def _llama3(table: Settings, trained: int, longest: int) -> dict[str, Any]:
+    return {key: table.real(key) for key in ("factor", "low_freq_factor", "high_freq_factor")}
+
+
+def _yarn(table: Settings, trained: int, longest: int) -> dict[str, Any]:
+    factor = longest / trained if table["factor"] is None else table.real("factor")
+    scale, all_scale, attention = (_maybe(table, key) for key in ("mscale", "mscale_all_dim", "attention_factor"))
+    if attention is None:
+        attention = _magnitude(factor, 1.0)
+        if scale and all_scale:
+            attention = _magnitude(factor, scale) / _magnitude(factor, all_scale)
+    fast, slow = _maybe(table, "beta_fast"), _maybe(table, "beta_slow")
+    return {
+        "factor": factor,
+        "attention_factor": attention,
+        "beta_fast": fast or 32.0,  # transformers, too, takes 0 for nothing said
+        "beta_slow": slow or 1.0,
+        "truncate": table.flag("truncate") if "truncate" in table else True,
+    }
+
+
+def _magnitude(factor: float, scale: float) -> float:
+    """YaRN's factor of the attention (Peng et al. 2023, equation 22)."""
+    return 0.1 * scale * math.log(factor) + 1.0 if factor > 1 else 1.0
+
+
+def _longrope(table: Settings, trained: int, longest: int) -> dict[str, Any]:
+    stated, attention = _maybe(table, "factor"), _maybe(table, "attention_factor")
+    factor = longest / trained if stated is None else stated
+    if attention is None:
+        attention = math.sqrt(1 + math.log(factor) / math.log(trained)) if factor > 1 else 1.0
+    return {
+        "attention_factor": attention,
+        "short_factor": _numbers(table, "short_factor"),
+        "long_factor": _numbers(table, "long_factor"),
+    }
+
+
+# The numbers of each kind of scaling, and whether it starts from the length that the model was first trained with.
+_SCALINGS = {
+    "linear": (_linear, False), "dynamic": (_dynamic, False), "llama3": (_llama3, True), "yarn": (_yarn, True),
+    "longrope": (_longrope, True),
+}  # fmt: skip
+
+
+def _maybe(table: Settings, key: str) -> float | None:
+    return None if table.get(key) is None else table.real(key)
+
+
+def _numbers(table: Settings, key: str) -> list[float]:
+    try:
+        return [float(value) for value in table[key]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"config.json: rope_parameters has no list of numbers {key}") from error
+
+
+def _share(value: Any) -> float:
+    share = _positive("partial_rotary_factor", value)
+    if share > 1:
+        raise ModelError(f"config.json: partial_rotary_factor is {share}; 1.0 turns all of a head")
+    return share
+
+
+def _positive(key: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        raise ModelError(f"config.json: {key} is {value!r}, which is not a number above 0")
+    return float(value)
