@@ -39,8 +39,10 @@ def processing(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     """The model's context and the sizes of its cache. Raises ModelError: no tokenizer, or another model's."""
     decoder = describe(config)
     _check_tokenizer(folder, decoder.vocabulary)
+    whole = {"rotary_reach": decoder.context} if decoder.context < decoder.longest else {}
     return {
-        "max_length": decoder.context,
+        "max_length": decoder.longest,
+        **whole,
         "layers": decoder.layers,
         "kv_heads": decoder.kv_heads,
         "head": decoder.head,
@@ -51,14 +53,26 @@ def processing(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def sized(processing: Mapping[str, Any], context: int | None) -> dict[str, Any]:
-    """For ``context`` tokens at most, prompt and answer together. Raises UsageError beyond the model's own length."""
-    longest = int(processing["max_length"])
+    """For ``context`` tokens at most, prompt and answer together.
+
+    Raises UsageError beyond the model's own length, and beyond the length up to which its rotary embedding is the same
+    for every text: a bundle has one table of angles.
+    """
+    longest, reach = int(processing["max_length"]), int(processing.get("rotary_reach", processing["max_length"]))
+    asked = min(_USUAL, longest) if context is None else context
+    if reach < asked <= longest:
+        raise UsageError(
+            f"a context of {asked:,} tokens: this model's longrope turns texts of more than {reach:,} tokens by other "
+            "angles from their first token on, and a bundle has one table of angles",
+            hint=f"--context {reach}",
+        )
     if context is not None and not _LEAST <= context <= longest:
         raise UsageError(
             f"a context of {context:,} tokens: the model was made for {min(_LEAST, longest):,} to {longest:,}",
             hint=f"--context {longest}",
         )
-    return {**processing, "max_length": context or min(_USUAL, longest)}
+    kept = {name: value for name, value in processing.items() if name != "rotary_reach"}
+    return {**kept, "max_length": asked}
 
 
 def limited(processing: Mapping[str, Any], lengths: Sequence[int]) -> dict[str, Any]:
@@ -72,16 +86,24 @@ def limited(processing: Mapping[str, Any], lengths: Sequence[int]) -> dict[str, 
 
 
 def contexts(processing: Mapping[str, Any]) -> list[int | None]:
-    """The model's own length and halves of it."""
-    longest = int(processing["max_length"])
+    """The longest length that one bundle can have, and halves of it."""
+    longest = int(processing.get("rotary_reach", processing["max_length"]))
     return [longest >> step for step in range(longest.bit_length()) if longest >> step >= min(_SHORT, longest)]
 
 
 def eos_ids(folder: Path, config: Mapping[str, Any]) -> list[int]:
-    """The tokens that end a text: generation_config.json's, else config.json's."""
-    text = config.get("text_config") or config
-    found = table(folder / "generation_config.json").get("eos_token_id", text.get("eos_token_id"))
-    return [int(token) for token in (found if isinstance(found, list) else [found]) if token is not None]
+    """The tokens that transformers' ``generate`` ends a text at.
+
+    A generation_config.json says all of it, nothing too; without one config.json does, and then its text_config.
+    """
+    file = folder / "generation_config.json"
+    found = table(file).get("eos_token_id") if file.is_file() else config.get("eos_token_id")
+    if found is None and not file.is_file():
+        found = (config.get("text_config") or {}).get("eos_token_id")
+    listed = found if isinstance(found, list) else [found]
+    if not all(token is None or (isinstance(token, int) and not isinstance(token, bool)) for token in listed):
+        raise ModelError(f"{folder.name}: eos_token_id is {found!r}, which is not a token id or a list of them")
+    return [int(token) for token in listed if token is not None]
 
 
 def examples(processing: Mapping[str, Any]) -> list[str]:
@@ -149,6 +171,11 @@ def references(rows: Sequence[Mapping[str, Any]], model: Any) -> list[None]:
 
 
 def _check_tokenizer(folder: Path, vocabulary: int) -> None:
+    """The tokenizer's own ids lie within the model's; tokens that were added to it may lie beyond.
+
+    Those are placeholders, such as gemma 3's for a picture, that no text but one with their name in it leads to; the
+    runtime refuses such a text, where transformers ends in an IndexError. Raises ModelError.
+    """
     file = folder / "tokenizer.json"
     if not file.is_file():
         raise ModelError(
@@ -157,10 +184,11 @@ def _check_tokenizer(folder: Path, vocabulary: int) -> None:
     try:
         tokens = json.loads(file.read_text("utf-8"))
         pieces = tokens["model"]["vocab"]
-        last = max(pieces.values()) if isinstance(pieces, dict) else len(pieces) - 1
-        last = max([last, *(int(entry["id"]) for entry in tokens.get("added_tokens", []))])
+        added = {int(entry["id"]) for entry in tokens.get("added_tokens", [])}
+        ids = pieces.values() if isinstance(pieces, dict) else range(len(pieces))
+        last = max((token for token in ids if token not in added), default=0)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"{file} is no tokenizer that can be read") from error
+        raise ModelError(f"{file} is not a tokenizer that can be read") from error
     if last >= vocabulary:
         raise ModelError(
             f"the tokenizer of {folder.name} has the id {last:,}; the model has {vocabulary:,} tokens",

@@ -76,7 +76,7 @@ class Model:
         Raises InputError.
         """
         if isinstance(prompt, str):
-            return list(self.tokenizer.encode(checked(prompt)).ids)
+            return self._known(self.tokenizer.encode(checked(prompt)).ids)
         return self._plain(self._answering().render(prompt))
 
     def continued(self, ids: Sequence[int], tokens: int) -> list[int]:
@@ -148,7 +148,17 @@ class Model:
 
     def _plain(self, text: str) -> list[int]:
         """Ids without what the tokenizer adds."""
-        return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
+        return self._known(self.tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def _known(self, ids: Sequence[int]) -> list[int]:
+        """``ids``, where the model has an embedding for each. Raises InputError."""
+        strange = next((token for token in ids if token >= self._vocabulary), None)
+        if strange is not None:
+            raise InputError(
+                f"the text holds {self.tokenizer.id_to_token(strange)!r}, a token that the model has no embedding for",
+                hint=f"its id is {strange:,}; the model knows {self._vocabulary:,} tokens",
+            )
+        return list(ids)
 
     def _fitting(self, ids: list[int]) -> list[int]:
         if not ids:
