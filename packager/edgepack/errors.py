@@ -12,7 +12,9 @@ EdgepackError                      1   (never raised itself; 1 is "a check faile
 │   ├── UnsafeModel               13   pickled weights or remote code
 │   ├── DamagedWeights            14   truncated or corrupt safetensors
 │   ├── UnsupportedModel          15   an architecture or task that edgepack cannot pack
-│   └── PreprocessingDiffers      23   a model's own library makes other inputs, or other vectors, of the same text
+│   ├── PreprocessingDiffers      23   a model's own library makes other inputs, or other vectors, of the same text
+│   ├── UnreadSetting             24   a setting in config.json that edgepack does not know
+│   └── ReadingDiffers            25   edgepack's reading of config.json computes something else than transformers
 ├── DoesNotFit                    16   the model does not fit the target's memory or store limit
 ├── ConversionError               17   a conversion broke its promise
 ├── CoverageTooLow                18   too few of the weights were compressed
@@ -81,9 +83,11 @@ __all__ = [
     "PackageUnsafe",
     "PreprocessingDiffers",
     "ProjectError",
+    "ReadingDiffers",
     "ShapeNotAllowed",
     "TargetError",
     "UnknownName",
+    "UnreadSetting",
     "UnsafeModel",
     "UnsupportedModel",
     "UnsupportedOperator",
@@ -191,6 +195,18 @@ class PreprocessingDiffers(ModelError):
     """The model's own library makes other token ids, or another vector, of the same text."""
 
     exit_code = 23
+
+
+class UnreadSetting(ModelError):
+    """A setting in config.json that edgepack neither used nor knows to change nothing."""
+
+    exit_code = 24
+
+
+class ReadingDiffers(ModelError):
+    """What edgepack computes by its reading of a model's files is not what transformers computes."""
+
+    exit_code = 25
 
 
 class DoesNotFit(EdgepackError):

@@ -1,0 +1,89 @@
+"""Where a text ends, and a conversation's text and tokens: transformers' beside those of a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from tokenizers import Tokenizer
+from transformers import AutoTokenizer, GenerationConfig
+
+from edgepack.errors import EdgepackError, ReadingDiffers
+from edgepack.runtime import chat
+from edgepack.tasks import table
+from edgepack.tasks.text_generation import eos_ids
+
+_USER, _ANSWER = {"role": "user", "content": "What is 2+2?\nSay  why."}, {"role": "assistant", "content": "4"}
+_SYSTEM = {"role": "system", "content": "Answer shortly."}
+_CONVERSATIONS: tuple[list[dict[str, str]], ...] = (
+    [_USER], [_SYSTEM, _USER], [_USER, _ANSWER, _USER], [_SYSTEM, _USER, _ANSWER, _USER],
+)  # fmt: skip
+
+
+def check(folder: Path) -> None:
+    """Compare the tokens that end a text and the chat template of ``folder``. Raises ReadingDiffers."""
+    _ends(folder)
+    if chat.template(folder) is not None:
+        _conversations(folder)
+
+
+def _ends(folder: Path) -> None:
+    theirs, ours = _generate_ends(folder), eos_ids(folder, table(folder / "config.json"))
+    if sorted(set(theirs)) != sorted(set(ours)):
+        raise ReadingDiffers(f"transformers' generate ends a text at the tokens {theirs}, the bundle at {ours}")
+
+
+def _generate_ends(folder: Path) -> list[int]:
+    """As PreTrainedModel.from_pretrained finds them."""
+    try:
+        found = GenerationConfig.from_pretrained(folder, local_files_only=True)
+    except OSError:
+        found = GenerationConfig.from_pretrained(
+            folder, config_file_name="config.json", _from_model_config=True, local_files_only=True
+        )
+    ends = found.eos_token_id
+    return [] if ends is None else list(ends) if isinstance(ends, list) else [ends]
+
+
+def _conversations(folder: Path) -> None:
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    ours = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    template = chat.template(folder)
+    assert template is not None  # the caller has looked
+    for messages in _CONVERSATIONS:
+        wanted, made = _theirs(tokenizer, messages), _ours(template, messages)
+        if wanted != made:
+            raise ReadingDiffers(
+                f"the chat template gives {_near(wanted, made)} in transformers and {_near(made, wanted)} in a bundle",
+                hint="for the conversation " + " ".join(message["role"] for message in messages),
+            )
+        if wanted is None:
+            continue
+        ids = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
+        if ids != ours.encode(wanted, add_special_tokens=False).ids:
+            raise ReadingDiffers("a conversation has other token ids in transformers than in a bundle")
+
+
+def _theirs(tokenizer: Any, messages: Sequence[dict[str, str]]) -> str | None:
+    """The text; None where the template refuses the conversation."""
+    try:
+        return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+    except (jinja2.TemplateError, TypeError, ValueError, LookupError, ArithmeticError):
+        return None
+
+
+def _ours(template: chat.ChatTemplate, messages: Sequence[dict[str, str]]) -> str | None:
+    try:
+        return template.render(messages)
+    except EdgepackError:
+        return None
+
+
+def _near(text: str | None, other: str | None) -> str:
+    """``text`` around the first place where it is not ``other``."""
+    if text is None:
+        return "an error"
+    place = next((i for i, (a, b) in enumerate(zip(text, other or "", strict=False)) if a != b), len(other or ""))
+    return repr(text[max(place - 20, 0) : place + 20])

@@ -1,0 +1,105 @@
+"""The whole check of one model folder."""
+
+from __future__ import annotations
+
+import copy
+import json
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from edgepack.decoders import describe
+from edgepack.errors import EdgepackError, ReadingDiffers
+from edgepack.original.oracle import answers, compare, models
+from edgepack.original.oracle.shrink import shrink
+
+CLOSE = 1e-4  # of the largest logit: float32 sums in another order stay below a tenth of it
+_REPORT = "this is a fault of edgepack: please report it with the config.json"
+
+
+def check(folder: Path) -> dict[str, Any]:
+    """What was measured: ``difference`` of the logits, ``seconds``. Raises ReadingDiffers, UnsupportedModel.
+
+    ``unmeasured`` says why there is nothing to compare with, where transformers does not know the family.
+    """
+    begin = time.perf_counter()
+    stated = json.loads((folder / "config.json").read_text("utf-8"))
+    if not models.knows(stated["model_type"]):
+        version = models.transformers.__version__
+        return {"unmeasured": f"transformers {version} does not know the model_type {stated['model_type']!r}"}
+    difference = reading(stated)
+    answers.check(folder)
+    return {"difference": difference, "seconds": round(time.perf_counter() - begin, 2)}
+
+
+def reading(stated: Mapping[str, Any]) -> float:
+    """The largest difference of logits by the reading of config.json's content. Raises ReadingDiffers."""
+    decoder, config = describe(stated), models.configuration(stated)
+    text = config.get_text_config()
+    small = shrink(stated, text)
+    family = stated["model_type"]
+    wrong = compare.numbers(decoder, text) or compare.shapes(decoder, models.shapes(_low(config), stated))
+    if wrong:
+        raise ReadingDiffers(f"config.json of this {family}: {wrong}", hint=_REPORT)
+    difference = _difference(small)
+    if difference > CLOSE:
+        key = _culprit(small)
+        where = f"; with {key} left out the two agree" if key else ""
+        raise ReadingDiffers(
+            f"by edgepack's reading of config.json this {family} computes other logits than transformers' own "
+            f"(by {difference:.1e} of the largest){where}",
+            hint=_REPORT,
+        )
+    wrong = compare.angles(decoder, models.random(small), text)
+    if wrong:
+        raise ReadingDiffers(f"config.json of this {family}: {wrong}", hint=_REPORT)
+    return difference
+
+
+def _low(config: Any) -> Any:
+    """The same config with few layers: every layer has the same shapes."""
+    config = copy.deepcopy(config)
+    text = config.get_text_config()
+    few = min(int(text.num_hidden_layers), 2)
+    kinds = getattr(text, "layer_types", None)
+    if kinds:
+        text.layer_types = kinds[:few]
+    text.num_hidden_layers = few
+    return config
+
+
+def _difference(small: Mapping[str, Any]) -> float:
+    model = models.random(small)
+    with tempfile.TemporaryDirectory() as kept:
+        models.save(model, Path(kept))
+        return compare.logits(describe(small), model, Path(kept))
+
+
+def _culprit(small: Mapping[str, Any]) -> str:
+    """The key of config.json, the dotted one of a table in it, without which the two agree; "" for none."""
+    for path in _paths(small):
+        try:
+            if _difference(_without(small, path)) <= CLOSE:
+                return ".".join(path)
+        except (EdgepackError, RuntimeError, ValueError, TypeError, KeyError):
+            continue  # the model cannot be without it
+    return ""
+
+
+def _paths(table: Mapping[str, Any], before: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    found = []
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            found += _paths(value, (*before, key))
+        if key not in ("model_type", "architectures", "vision_config"):
+            found.append((*before, key))
+    return found
+
+
+def _without(table: Mapping[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
+    key, *rest = path
+    if rest:
+        return {**table, key: _without(table[key], tuple(rest))}
+    return {name: value for name, value in table.items() if name != key}

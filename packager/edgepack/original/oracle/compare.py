@@ -1,0 +1,158 @@
+"""What edgepack makes of a description beside what transformers makes of the same config: shapes, angles, logits."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from edgepack.decoders import Decoder, Rotary
+from edgepack.decoders.checkpoint import Checkpoint
+from edgepack.decoders.rotary import frequencies
+from edgepack.original.decoder import Reference
+from edgepack.runtime.types import Array
+
+_ROUNDED = 4e-7  # of an angle: transformers computes them in float32
+_TOKENS = 36  # of a text, at least
+_PAST = 9  # tokens beyond a window's or a length's end
+
+
+def shapes(decoder: Decoder, full: Mapping[str, tuple[int, ...]]) -> str:
+    """The first size in which the description and the model differ; "" for none."""
+    d, names = decoder, decoder.names
+    prefix = next((p for p in names.prefixes if f"{p}{names.embedding}.weight" in full), names.prefixes[0])
+
+    def matrix(*paths: str) -> tuple[int, ...]:
+        found = [full[f"{prefix}{path.format(i=0)}.weight"] for path in paths]
+        found = [shape[::-1] if d.transposed and paths[0] != names.embedding else shape for shape in found]
+        return (sum(shape[0] for shape in found), *found[0][1:])
+
+    wanted = {
+        "embedding": ((d.vocabulary, d.hidden), (names.embedding,)),
+        "qkv": ((d.query + 2 * d.key, d.hidden), names.qkv),
+        "attention's output": ((d.hidden, d.query), (names.out,)),
+        "feed-forward layer": ((d.inner * (2 if d.gated else 1), d.hidden), names.inner),
+    }
+    for what, (shape, paths) in wanted.items():
+        if any(f"{prefix}{path.format(i=0)}.weight" not in full for path in paths):
+            return f"transformers' {what} has no weight {paths[0]!r}"
+        if matrix(*paths) != shape:
+            return f"the {what} is {list(matrix(*paths))} in transformers and {list(shape)} by edgepack's reading"
+    return ""
+
+
+def numbers(decoder: Decoder, config: Any) -> str:
+    """The first number of the whole model in which the description and transformers' config differ; "" for none."""
+    window = getattr(config, "sliding_window", None) or 0
+    kinds = getattr(config, "layer_types", None)
+    places = [window if kind == "sliding_attention" else 0 for kind in kinds] if kinds else None
+    found = {
+        "num_hidden_layers": (config.num_hidden_layers, decoder.layers),
+        "num_attention_heads": (config.num_attention_heads, decoder.heads),
+        "num_key_value_heads": (getattr(config, "num_key_value_heads", decoder.kv_heads), decoder.kv_heads),
+        "max_position_embeddings": (config.max_position_embeddings, decoder.longest),
+        "layer_types": (places, [decoder.window(i) for i in range(decoder.layers)] if kinds else None),
+    }
+    for key, (theirs, ours) in found.items():
+        if theirs != ours:
+            return f"{key} is {theirs} in transformers and {ours} by edgepack's reading"
+    return ""
+
+
+def angles(decoder: Decoder, model: nn.Module, config: Any) -> str:
+    """The first rotary table in which the two differ at any length of the model in its full size; "" for none."""
+    kind = next((type(m) for m in model.modules() if type(m).__name__.endswith("RotaryEmbedding")), None)
+    if (kind is None) != (decoder.rotary is None):
+        return "only one of transformers and edgepack's reading has rotary positions"
+    if kind is None:
+        return ""
+    theirs = kind(config)
+    by_kind = "layer_type" in inspect.signature(inspect.unwrap(kind.forward)).parameters
+    for layer, rotary in _tables(decoder):
+        more = {"layer_type": config.layer_types[layer]} if by_kind else {}
+        for length in sorted({min(rotary.trained, rotary.longest), rotary.longest}):
+            places = _places(length)
+            with torch.no_grad():
+                cos, sin = theirs(torch.zeros(1), torch.from_numpy(places)[None], **more)
+            if not _close(rotary, places, cos[0].numpy(), sin[0].numpy()):
+                return f"the rotary embedding of layer {layer} is another at {length:,} tokens"
+    return ""
+
+
+def _tables(decoder: Decoder) -> Iterator[tuple[int, Rotary]]:
+    """The first layer of each rotary embedding."""
+    seen: list[Rotary] = []
+    for layer in range(decoder.layers):
+        found = decoder.rotary_of(layer)
+        if found is not None and not any(found is other for other in seen):
+            seen.append(found)
+            yield layer, found
+
+
+def _places(length: int) -> Array:
+    """Positions below ``length``, all of the first and ever fewer, with the last."""
+    spread = np.geomspace(1, max(length - 1, 1), 64).astype(np.int64)
+    return np.unique(np.concatenate([np.arange(min(length, 16)), spread, [length - 1]]))
+
+
+def _close(rotary: Rotary, places: Array, cos: Array, sin: Array) -> bool:
+    if cos.shape[-1] != rotary.width:
+        return False
+    turned = places[:, None] * frequencies(rotary, int(places[-1]) + 1)
+    factor = rotary.scaling.get("attention_factor", 1.0)
+    room = (1e-5 + turned * _ROUNDED) * factor
+    half = rotary.width // 2
+    pairs = ((np.cos(turned) * factor, cos[:, :half]), (np.sin(turned) * factor, sin[:, :half]))
+    return all(bool((np.abs(ours - theirs) <= room).all()) for ours, theirs in pairs)
+
+
+def logits(decoder: Decoder, model: nn.Module, folder: Path) -> float:
+    """The largest difference of any token's logits, as a share of the largest logit."""
+    reference = Reference(Checkpoint(folder, decoder))
+    generator = np.random.default_rng(5)
+    worst = 0.0
+    for length in _lengths(decoder):
+        ids = generator.integers(2, decoder.vocabulary, (1, length))
+        ours = reference.logits(ids)[0]
+        for theirs in (_whole(model, ids), *([_parts(model, ids)] if _one_table(decoder, length) else [])):
+            worst = max(worst, float(np.abs(ours - theirs).max() / np.abs(theirs).max()))
+    return worst
+
+
+def _lengths(decoder: Decoder) -> list[int]:
+    """Of texts: beyond every window, and on both sides of the length that longrope starts from."""
+    beyond = max([_TOKENS, *(width + _PAST for width in decoder.windows)])
+    longrope = decoder.rotary is not None and decoder.rotary.scaling.get("rope_type") == "longrope"
+    trained = decoder.rotary.trained if longrope and decoder.rotary else beyond
+    found = [min(trained, beyond), max(trained + _PAST, beyond)] if longrope and trained <= 4 * _TOKENS else [beyond]
+    return sorted({min(length, decoder.longest) for length in found})
+
+
+def _one_table(decoder: Decoder, length: int) -> bool:
+    """Whether keys that were cached keep their angles; transformers' own cache does not mend those of longrope."""
+    return length <= decoder.context
+
+
+def _whole(model: nn.Module, ids: Array) -> Array:
+    with torch.no_grad():
+        return np.asarray(model(input_ids=torch.from_numpy(ids), use_cache=False).logits[0].numpy())
+
+
+def _parts(model: nn.Module, ids: Array) -> Array:
+    """With a cache: some tokens, some one by one, the rest at once but for the last, which come one by one."""
+    total = ids.shape[1]
+    single = min(8, total // 4)
+    sizes = [total // 4, *[1] * single, total - total // 4 - 2 * single, *[1] * single]
+    found, past, start = [], None, 0
+    name = "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"  # from 5.24 on
+    for size in filter(None, sizes):
+        with torch.no_grad():
+            out = model(input_ids=torch.from_numpy(ids[:, start : start + size]), use_cache=True, **{name: past})
+        found.append(out.logits[0].numpy())
+        past, start = out.past_key_values, start + size
+    return np.concatenate(found)

@@ -1,0 +1,110 @@
+"""A config.json with small sizes and all of its meaning: what a layer's number, a window or a table decides stays."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+_WIDEST = 64  # tokens of a window that is kept as it is
+_WINDOW = 20  # tokens of a wider one: its edge means the same
+_TRAINED = 24  # tokens of longrope's first length: longer texts than that turn otherwise
+_RATIO = 4  # queries that share a key, up to which two keys are kept
+_FEW = 8  # layers at most before a list of kinds is thinned out
+_VOCABULARY, _INNER = 256, 80
+_KEYS = {
+    "layers": ("num_hidden_layers", "n_layer"), "heads": ("num_attention_heads", "n_head"),
+    "hidden": ("hidden_size", "n_embd"), "inner": ("intermediate_size", "n_inner"),
+}  # fmt: skip
+_VISION = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
+           "image_size": 28, "patch_size": 14}  # fmt: skip
+
+
+def shrink(stated: Mapping[str, Any], full: Any) -> dict[str, Any]:
+    """``stated`` (config.json's content) with small sizes; ``full`` is transformers' own reading of its text part."""
+    if not isinstance(stated.get("text_config"), Mapping) and "vision_config" not in stated:
+        return _text(stated, full)
+    vision = {**stated.get("vision_config", {}), **_VISION}
+    tokens = {key: 5 for key in stated if key.endswith(("_token_index", "_token_id")) and key != "eos_token_id"}
+    small = {**stated, **tokens, "vision_config": vision, "mm_tokens_per_image": 4}
+    return {**small, "text_config": _text(stated.get("text_config") or {}, full)}
+
+
+def _text(stated: Mapping[str, Any], full: Any) -> dict[str, Any]:
+    small = copy.deepcopy(dict(stated))
+    heads, head = _heads(full)
+    kv_heads = getattr(full, "num_key_value_heads", None)
+    few = min(heads, 2)
+    if kv_heads and heads % kv_heads == 0:  # the ratio stays
+        ratio = heads // kv_heads
+        groups = min(kv_heads, 2 if ratio <= _RATIO else 1)
+        few = groups * ratio
+        _set(small, ("num_key_value_heads",), groups)
+    own = stated.get("head_dim") is not None or _has_own_head(full)
+    hidden = few * ((16 if head != 16 else 24) if own else head)
+    _set(small, _known("heads", full), few)
+    _set(small, _known("hidden", full), hidden)
+    _set(small, ("vocab_size",), min(full.vocab_size, _VOCABULARY))
+    if getattr(full, "n_inner", 0) is not None:
+        _set(small, _known("inner", full), min(_inner(full), _INNER))
+    for key in ("bos_token_id", "eos_token_id", "pad_token_id"):  # of no meaning for logits
+        small[key] = None if key == "pad_token_id" else 1
+    _layers(small, full)
+    _lengths(small, full)
+    return small
+
+
+def _known(role: str, full: Any) -> tuple[str, ...]:
+    own = [key for key in _KEYS[role] if key in type(full).__dataclass_fields__]
+    return (own[0],) if own else (_KEYS[role][0],)
+
+
+def _set(small: dict[str, Any], keys: tuple[str, ...], value: Any) -> None:
+    aliases = {key: value for pair in _KEYS.values() for key in pair if set(pair) & set(keys) and key in small}
+    small |= {keys[0]: value} | aliases
+
+
+def _heads(full: Any) -> tuple[int, int]:
+    heads = int(full.num_attention_heads)
+    head = getattr(full, "head_dim", None)
+    return heads, int(full.hidden_size // heads if head is None else head)
+
+
+def _has_own_head(full: Any) -> bool:
+    default = type(full).__dataclass_fields__.get("head_dim")
+    return default is not None and isinstance(default.default, int)
+
+
+def _inner(full: Any) -> int:
+    return int(full.n_inner if hasattr(full, "n_inner") else full.intermediate_size)
+
+
+def _layers(small: dict[str, Any], full: Any) -> None:
+    """The first layers that have every kind among them, two at least; a long list of kinds is thinned out."""
+    total = int(full.num_hidden_layers)
+    kinds = list(getattr(full, "layer_types", None) or ["same"] * total)
+    first_seen = [kinds.index(kind) + 1 for kind in dict.fromkeys(kinds)]
+    count = min(max(*first_seen, 3, len(first_seen) + 1), total)
+    if count > _FEW and small.get("layer_types"):
+        kept = sorted({*(place - 1 for place in first_seen), 1, total - 1})
+        small["layer_types"] = [kinds[place] for place in kept]
+        count = len(kept)
+    elif small.get("layer_types"):
+        small["layer_types"] = kinds[:count]
+    elif count > _FEW and "max_window_layers" in type(full).__dataclass_fields__:
+        small["max_window_layers"], count = 2, 3
+    _set(small, _known("layers", full), count)
+
+
+def _lengths(small: dict[str, Any], full: Any) -> None:
+    window = getattr(full, "sliding_window", None)
+    if isinstance(window, int) and window > _WIDEST:
+        small["sliding_window"] = _WINDOW
+    for table in (small.get("rope_scaling"), small.get("rope_parameters"), small):
+        if table and _longrope(small) and isinstance(table.get("original_max_position_embeddings"), int):
+            table["original_max_position_embeddings"] = _TRAINED
+
+
+def _longrope(small: Mapping[str, Any]) -> bool:
+    tables = (small.get("rope_scaling") or {}, small.get("rope_parameters") or {})
+    return any({"long_factor", "short_factor"} & set(table) for table in tables)
