@@ -16,6 +16,7 @@ from edgepack import targets as targets_
 from edgepack.data import DataSpec
 from edgepack.errors import CheckFailed, ConversionError, ProjectError, UsageError
 from edgepack.original import Original
+from edgepack.original.reading import Reading, check_settings
 from edgepack.records import Accuracy, Artifact, Bundle, NotMeasured, Recipe, Source, Target, Timings
 from edgepack.runtime import machine, manifest, measurements
 from edgepack.runtime import model as task_model
@@ -48,6 +49,7 @@ class Request:
     max_size: int | None = None  # bytes of a model whose weights each get the form that fits best
     fit: bool = False  # the finest recipe and the longest context that fit, where none is asked for
     allow_loss: bool = False
+    allow_unread: bool = False  # go on where config.json has settings that nobody understood
     measure_speed: bool = True
 
 
@@ -73,6 +75,7 @@ class _Inputs:
     rows: Sequence[Mapping[str, Any]]
     evaluation: DataSpec | None
     digest: str
+    reading: Reading
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +99,7 @@ def plan(request: Request) -> list[Plan]:
     _check_names(request)
     source = resolve.resolve(request.model, task=request.task, adapter=request.adapter)
     task, config = plugins.load("tasks", source.task), table(source.path / "config.json")
+    check_settings(task, config, allow_unread=request.allow_unread)
     with Original(source, task) as original:
         original.check()
     return _plans(request, source, task, config)
@@ -110,17 +114,18 @@ def build(request: Request, progress: Progress) -> tuple[Bundle, ...]:
     progress.step(f"finding {request.model}")
     source = resolve.resolve(request.model, task=request.task, adapter=request.adapter, say=progress.note)
     task, config = plugins.load("tasks", source.task), table(source.path / "config.json")
-    plans = _plans(request, source, task, config)
-    inputs = _inputs(request, source, task, config, plans)
-    for plan in plans:
-        offered = convert.takes(
-            plan.target, inputs.task, list(plan.target.recipes_of(source.task).values()), strict=False
-        )
-        fit.check(source, plan.target, plan.recipe, inputs.config, plan.processing, offered)
-    with Original(source, inputs.task, inputs=inputs.digest) as original:
-        progress.step("running the original")
-        _learn(original, source, inputs)
-        return tuple(_one(request, original, plan, inputs, progress) for plan in plans)
+    with Reading(source.path, task, config, allow_unread=request.allow_unread) as reading:
+        plans = _plans(request, source, task, config)
+        inputs = _inputs(request, source, reading, config, plans)
+        for plan in plans:
+            offered = convert.takes(
+                plan.target, inputs.task, list(plan.target.recipes_of(source.task).values()), strict=False
+            )
+            fit.check(source, plan.target, plan.recipe, inputs.config, plan.processing, offered)
+        with Original(source, inputs.task, inputs=inputs.digest) as original:
+            progress.step("running the original")
+            _learn(original, source, inputs)
+            return tuple(_one(request, original, plan, inputs, progress) for plan in plans)
 
 
 def _one(request: Request, original: Original, plan: Plan, inputs: _Inputs, progress: Progress) -> Bundle:
@@ -140,6 +145,7 @@ def _one(request: Request, original: Original, plan: Plan, inputs: _Inputs, prog
         timings: Timings = ()
         if request.measure_speed:
             timings = bench.bench(manifest.read(folder), runs=_QUICK_RUNS, seconds=0.0)
+        accuracy = (*accuracy, *inputs.reading.finish())
         measurements.write(folder, accuracy, timings)
         bundle = _bundle(request.out / name, source, target, recipe, artifact, accuracy, timings)
         _keep_report(request.out, bundle, samples)
@@ -239,8 +245,9 @@ def _numbered(recipe: Recipe, request: Request) -> Recipe:
 
 
 def _inputs(
-    request: Request, source: Source, task: ModuleType, config: Mapping[str, Any], plans: Sequence[Plan]
+    request: Request, source: Source, reading: Reading, config: Mapping[str, Any], plans: Sequence[Plan]
 ) -> _Inputs:
+    task = reading.task
     processing = task.sized(task.processing(source.path, config), request.context)
     if task.AUTO and "max_length" in processing:  # texts that every bundle can take
         processing["max_length"] = min(plan.processing["max_length"] for plan in plans)
@@ -260,6 +267,7 @@ def _inputs(
         rows=rows,
         evaluation=request.evaluation,
         digest=hashlib.sha256("\0".join(described).encode()).hexdigest(),
+        reading=reading,
     )
 
 

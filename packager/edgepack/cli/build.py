@@ -65,6 +65,9 @@ def build(
     allow_loss: Annotated[
         bool, typer.Option("--allow-loss", help="Keep a bundle that misses an accuracy floor.")
     ] = False,
+    allow_unread: Annotated[
+        bool, typer.Option("--allow-unread", help="Go on where config.json has settings that edgepack does not know.")
+    ] = False,
     speed: Annotated[bool, typer.Option(help="Measure the speed on this machine.")] = True,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be built and whether it fits.")
@@ -81,6 +84,7 @@ def build(
         max_size=_bytes(max_size),
         fit=fit,
         allow_loss=allow_loss,
+        allow_unread=allow_unread,
         measure_speed=speed,
     )
     if dry_run:

@@ -1,9 +1,9 @@
 """How each family of language models is laid out, as data: one module per ``model_type``, found by its name.
 
 A module has ``describe(config) -> Decoder``, ``DEFAULTS`` (what transformers' class of the config takes where a key is
-absent) and may have ``IRRELEVANT`` (keys of the family that change nothing) and ``ALIASES``. The ONNX and Core ML
-emitters, the reference in numpy and the memory estimate all read the same description, and none of them knows a family
-by name.
+absent) and may have ``IRRELEVANT`` (keys of the family that change nothing), ``NEUTRAL`` (values of keys that change
+nothing) and ``ALIASES``. The ONNX and Core ML emitters, the reference in numpy and the memory estimate all read the
+same description, and none of them knows a family by name.
 """
 
 from __future__ import annotations
@@ -162,7 +162,8 @@ def read(config: Mapping[str, Any]) -> Reading:
     except (KeyError, TypeError, ValueError, ZeroDivisionError, OverflowError) as error:
         raise ModelError(f"config.json of this {kind} lacks or misstates {error}") from error
     _check(described)
-    return Reading(decoder=described, unread=settings.unread(getattr(family, "IRRELEVANT", ())))
+    unread = settings.unread(getattr(family, "IRRELEVANT", ()), getattr(family, "NEUTRAL", {}))
+    return Reading(decoder=described, unread=unread)
 
 
 def families() -> list[str]:
@@ -174,7 +175,9 @@ def _check(decoder: Decoder) -> None:
     """Raises ModelError for numbers that no model has."""
     for name in ("layers", "hidden", "heads", "kv_heads", "head", "inner", "vocabulary", "longest", "context"):
         if getattr(decoder, name) < 1:
-            raise ModelError(f"config.json: {name.replace('_', ' ')} is {getattr(decoder, name)}; it must be at least 1")
+            raise ModelError(
+                f"config.json: {name.replace('_', ' ')} is {getattr(decoder, name)}; it must be at least 1"
+            )
     if decoder.heads % decoder.kv_heads:
         raise ModelError(f"config.json: {decoder.heads} heads cannot share {decoder.kv_heads} key heads")
     if decoder.windows and len(decoder.windows) != decoder.layers:

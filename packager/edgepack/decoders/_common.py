@@ -100,7 +100,8 @@ def windows(config: Config, layers: int, width: int | None, usual: tuple[bool, .
         sliding = tuple(kind == "sliding_attention" for kind in kinds)
     if any(sliding) and width is None:
         raise ModelError(
-            "config.json: layer_types has sliding_attention, and no sliding_window applies (use_sliding_window)"
+            "config.json: layer_types has sliding_attention, and no sliding_window applies",
+            hint="see sliding_window, and use_sliding_window in Qwen's; transformers refuses this model too",
         )
     return tuple(width or 0 if place else 0 for place in sliding) if any(sliding) else ()
 

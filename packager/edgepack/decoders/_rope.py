@@ -1,4 +1,4 @@
-"""The rotary embedding that config.json describes, with every number that its scaling needs, as transformers 5 reads it.
+"""The rotary embedding that config.json describes, with every number of its scaling, as transformers 5 reads it.
 
 transformers 4 wrote rope_theta, rope_scaling and partial_rotary_factor side by side; transformers 5 joins them in
 rope_parameters. A value inside the table goes before one beside it; original_max_position_embeddings beside the table

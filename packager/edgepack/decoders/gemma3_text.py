@@ -15,7 +15,7 @@ DEFAULTS = {
     **gemma2.DEFAULTS, "vocab_size": 262_208, "max_position_embeddings": 131_072, "final_logit_softcapping": None,
     "attn_logit_softcapping": None, "use_bidirectional_attention": False,
 }  # fmt: skip
-# layer_types says what the pattern would; attn_implementation's own words
+# _sliding_window_pattern stands beside layer_types, which it was made into
 IRRELEVANT = (*gemma2.IRRELEVANT, "_sliding_window_pattern")
 _NAMES = replace(gemma2.NAMES, query_norm="layers.{i}.self_attn.q_norm", key_norm="layers.{i}.self_attn.k_norm")
 _PATTERN = 6  # every sixth layer sees everything
@@ -37,6 +37,7 @@ def changed(config: Config, **changes: Any) -> Decoder:
     return gemma2.capped(
         config,
         **{"names": _NAMES, "windows": windows(config, layers, window(config), usual)} | changes,
+        attention_cap=0.0,  # transformers has attn_logit_softcapping in the class, and applies it in Gemma 2 alone
         rotary=full,
         local_rotary=local,
     )

@@ -11,6 +11,7 @@ DEFAULTS = {
     "intermediate_size": 24_576, "hidden_act": "gelu", "max_position_embeddings": 2048, "layer_norm_eps": 1e-5,
     "tie_word_embeddings": False, "use_parallel_residual": True, "attention_bias": True,
 }  # fmt: skip
+IRRELEVANT = ("num_key_value_heads",)  # every query has a key of its own
 _NAMES = Names(
     prefixes=("gpt_neox.", ""),
     embedding="embed_in",

@@ -15,6 +15,10 @@ DEFAULTS = {
     "original_max_position_embeddings": 4096, "rms_norm_eps": 1e-5, "tie_word_embeddings": False,
     "sliding_window": None,
 }  # fmt: skip
+# the class has no biases, and Phi 4 mini's file says so in words of its own
+NEUTRAL = {
+    "attention_bias": False, "mlp_bias": False, "lm_head_bias": False, "full_attn_mod": 1, "interpolate_factor": 1,
+}  # fmt: skip
 _NAMES = replace(LLAMA, qkv=("layers.{i}.self_attn.qkv_proj",), inner=("layers.{i}.mlp.gate_up_proj",))
 _OLDER = {"su": "longrope", "yarn": "longrope"}  # names that Phi 3's first files have for it
 

@@ -13,6 +13,7 @@ DEFAULTS = {
     "rms_norm_eps": 1e-6, "tie_word_embeddings": False, "use_sliding_window": False, "sliding_window": 4096,
     "max_window_layers": 28, "layer_types": None,
 }  # fmt: skip
+NEUTRAL = {"use_mrope": False}
 
 
 def describe(config: Config) -> Decoder:

@@ -17,7 +17,7 @@ _METADATA = """
     _name_or_path name_or_path _commit_hash architectures auto_map model_type transformers_version dtype torch_dtype
     tokenizer_class task_specific_params finetuning_task license unsloth_version unsloth_fixed transformers.js_config
     _attn_implementation _attn_implementation_autoset attn_implementation _experts_implementation id2label label2id
-    num_labels problem_type quantization_config peft_version
+    num_labels _num_labels problem_type quantization_config peft_version custom_pipelines
 """
 _TRAINING = """
     initializer_range initializer_factor use_cache attention_dropout hidden_dropout classifier_dropout resid_pdrop
@@ -121,13 +121,16 @@ class Settings(Mapping[str, Any]):
             raise ModelError(f"config.json: {self._path}{key} is {value!r}, which is not {wanted}")
         return value
 
-    def unread(self, irrelevant: Iterable[str] = ()) -> dict[str, Any]:
-        """Dotted keys that were not read and are not known to change nothing, with their values."""
-        known = _KNOWN | set(irrelevant)
+    def unread(self, irrelevant: Iterable[str] = (), neutral: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Dotted keys that were not read and are not known to change nothing, with their values.
+
+        ``irrelevant`` are keys that change nothing, ``neutral`` values that do not.
+        """
+        known, harmless = _KNOWN | set(irrelevant), {**_NEUTRAL, **(neutral or {})}
         found: dict[str, Any] = {}
         for key, value in self._stated.items():
             if key in self._inner:
-                found |= self._inner[key].unread(irrelevant)
-            elif key not in self._read and key not in known and not (key in _NEUTRAL and value == _NEUTRAL[key]):
+                found |= self._inner[key].unread(irrelevant, neutral)
+            elif key not in self._read and key not in known and not (key in harmless and value == harmless[key]):
                 found[f"{self._path}{key}"] = value
         return found

@@ -71,6 +71,8 @@ def figure(value: float | NotMeasured | None, metric: str = "") -> str:
         return "–"
     if isinstance(value, NotMeasured):
         return str(value)
+    if metric == "reading":  # a share of the largest logit, near what float32 rounds
+        return f"{value:.1e}"
     return f"{value:.1f} dB" if metric.startswith("sqnr") else f"{value:.5f}"
 
 

@@ -27,8 +27,7 @@ def check(folder: Path) -> dict[str, Any]:
     begin = time.perf_counter()
     stated = json.loads((folder / "config.json").read_text("utf-8"))
     if not models.knows(stated["model_type"]):
-        version = models.transformers.__version__
-        return {"unmeasured": f"transformers {version} does not know the model_type {stated['model_type']!r}"}
+        return {"unmeasured": f"transformers {models.VERSION} does not know the model_type {stated['model_type']!r}"}
     difference = reading(stated)
     answers.check(folder)
     return {"difference": difference, "seconds": round(time.perf_counter() - begin, 2)}
@@ -43,7 +42,8 @@ def reading(stated: Mapping[str, Any]) -> float:
     wrong = compare.numbers(decoder, text) or compare.shapes(decoder, models.shapes(_low(config), stated))
     if wrong:
         raise ReadingDiffers(f"config.json of this {family}: {wrong}", hint=_REPORT)
-    difference = _difference(small)
+    model = models.random(small)
+    difference = _difference(small, model)
     if difference > CLOSE:
         key = _culprit(small)
         where = f"; with {key} left out the two agree" if key else ""
@@ -52,7 +52,7 @@ def reading(stated: Mapping[str, Any]) -> float:
             f"(by {difference:.1e} of the largest){where}",
             hint=_REPORT,
         )
-    wrong = compare.angles(decoder, models.random(small), text)
+    wrong = compare.angles(decoder, model, text)
     if wrong:
         raise ReadingDiffers(f"config.json of this {family}: {wrong}", hint=_REPORT)
     return difference
@@ -70,8 +70,7 @@ def _low(config: Any) -> Any:
     return config
 
 
-def _difference(small: Mapping[str, Any]) -> float:
-    model = models.random(small)
+def _difference(small: Mapping[str, Any], model: Any) -> float:
     with tempfile.TemporaryDirectory() as kept:
         models.save(model, Path(kept))
         return compare.logits(describe(small), model, Path(kept))
@@ -81,7 +80,8 @@ def _culprit(small: Mapping[str, Any]) -> str:
     """The key of config.json, the dotted one of a table in it, without which the two agree; "" for none."""
     for path in _paths(small):
         try:
-            if _difference(_without(small, path)) <= CLOSE:
+            without = _without(small, path)
+            if _difference(without, models.random(without)) <= CLOSE:
                 return ".".join(path)
         except (EdgepackError, RuntimeError, ValueError, TypeError, KeyError):
             continue  # the model cannot be without it

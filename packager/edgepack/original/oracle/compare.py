@@ -48,13 +48,13 @@ def shapes(decoder: Decoder, full: Mapping[str, tuple[int, ...]]) -> str:
 
 def numbers(decoder: Decoder, config: Any) -> str:
     """The first number of the whole model in which the description and transformers' config differ; "" for none."""
-    window = getattr(config, "sliding_window", None) or 0
-    kinds = getattr(config, "layer_types", None)
+    window = _own(config, "sliding_window", None) or 0
+    kinds = _own(config, "layer_types", None)
     places = [window if kind == "sliding_attention" else 0 for kind in kinds] if kinds else None
     found = {
         "num_hidden_layers": (config.num_hidden_layers, decoder.layers),
         "num_attention_heads": (config.num_attention_heads, decoder.heads),
-        "num_key_value_heads": (getattr(config, "num_key_value_heads", decoder.kv_heads), decoder.kv_heads),
+        "num_key_value_heads": (_own(config, "num_key_value_heads", decoder.kv_heads), decoder.kv_heads),
         "max_position_embeddings": (config.max_position_embeddings, decoder.longest),
         "layer_types": (places, [decoder.window(i) for i in range(decoder.layers)] if kinds else None),
     }
@@ -62,6 +62,11 @@ def numbers(decoder: Decoder, config: Any) -> str:
         if theirs != ours:
             return f"{key} is {theirs} in transformers and {ours} by edgepack's reading"
     return ""
+
+
+def _own(config: Any, key: str, otherwise: Any) -> Any:
+    """What transformers reads; a key that its class does not have is kept there, but nobody reads it."""
+    return getattr(config, key) if key in type(config).__dataclass_fields__ else otherwise
 
 
 def angles(decoder: Decoder, model: nn.Module, config: Any) -> str:

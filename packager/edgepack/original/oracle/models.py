@@ -11,7 +11,7 @@ from typing import Any
 
 os.environ["TRANSFORMERS_VERBOSITY"] = "error"
 os.environ["HF_HUB_OFFLINE"] = "1"
-import transformers  # noqa: E402
+import transformers
 
 # scipy serves losses of other tasks, and takes half a second to import; transformers asks when it imports its models
 transformers.utils.is_scipy_available = lambda: False
@@ -29,13 +29,16 @@ torch.set_num_threads(1)
 _SEED = 11
 
 
+VERSION = str(transformers.__version__)
+
+
 def knows(model_type: str) -> bool:
     """Whether transformers has the family."""
     return model_type in CONFIG_MAPPING
 
 
 def configuration(stated: Mapping[str, Any]) -> Any:
-    """transformers' reading of config.json's content. Raises UnsupportedModel where it refuses it."""
+    """Transformers' reading of config.json's content. Raises UnsupportedModel where it refuses it."""
     try:
         return CONFIG_MAPPING[stated["model_type"]].from_dict(_in_float32(stated))
     except Exception as error:  # validation by transformers, huggingface_hub and the class itself
@@ -49,7 +52,7 @@ def shapes(config: Any, stated: Mapping[str, Any]) -> dict[str, tuple[int, ...]]
     return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
 
 
-def random(stated: Mapping[str, Any]) -> nn.Module:
+def random(stated: Mapping[str, Any]) -> Any:
     """The model of config.json's content with random weights, each loud enough to be heard in the logits."""
     torch.manual_seed(_SEED)
     model = _made(configuration(stated), stated).float().eval()
@@ -59,12 +62,12 @@ def random(stated: Mapping[str, Any]) -> nn.Module:
                 weight.add_(0.2 * torch.randn_like(weight))
             else:
                 table = "embed" in name or name.endswith(("wte.weight", "wpe.weight"))
-                weight.normal_(0, 0.7 if table else 1.3 / math.sqrt(weight.shape[-1]))
+                nn.init.normal_(weight, std=0.7 if table else 1.3 / math.sqrt(weight.shape[-1]))
     model.tie_weights()
     return model
 
 
-def save(model: nn.Module, folder: Path) -> None:
+def save(model: Any, folder: Path) -> None:
     """A checkpoint as transformers writes it."""
     model.save_pretrained(folder)
 
@@ -76,7 +79,7 @@ def _in_float32(stated: Mapping[str, Any]) -> dict[str, Any]:
     return {**kept, "text_config": _in_float32(text)} if isinstance(text, Mapping) else kept
 
 
-def _made(config: Any, stated: Mapping[str, Any]) -> nn.Module:
+def _made(config: Any, stated: Mapping[str, Any]) -> Any:
     """Raises UnsupportedModel where transformers cannot make the model."""
     listed = stated.get("architectures") or []
     name = listed[0] if listed else ""
@@ -84,15 +87,14 @@ def _made(config: Any, stated: Mapping[str, Any]) -> nn.Module:
         transformers, MODEL_FOR_CAUSAL_LM_MAPPING_NAMES[stated["model_type"]]
     )
     try:
-        made: nn.Module = kind._from_config(config, attn_implementation="eager")
+        return kind._from_config(config, attn_implementation="eager")
     except Exception as error:  # whatever a model's constructor runs into
         raise _refused(error) from error
-    return made
 
 
 def _refused(error: Exception) -> UnsupportedModel:
     line = " ".join(str(error).split())[:200]
     return UnsupportedModel(
-        f"transformers {transformers.__version__} itself cannot make a model of this config.json: {line}",
+        f"transformers {VERSION} itself cannot make a model of this config.json: {line}",
         hint="the config has to be one that transformers opens",
     )

@@ -33,7 +33,7 @@ def shrink(stated: Mapping[str, Any], full: Any) -> dict[str, Any]:
 def _text(stated: Mapping[str, Any], full: Any) -> dict[str, Any]:
     small = copy.deepcopy(dict(stated))
     heads, head = _heads(full)
-    kv_heads = getattr(full, "num_key_value_heads", None)
+    kv_heads = getattr(full, "num_key_value_heads", None) if _has(full, "num_key_value_heads") else None
     few = min(heads, 2)
     if kv_heads and heads % kv_heads == 0:  # the ratio stays
         ratio = heads // kv_heads
@@ -55,7 +55,7 @@ def _text(stated: Mapping[str, Any], full: Any) -> dict[str, Any]:
 
 
 def _known(role: str, full: Any) -> tuple[str, ...]:
-    own = [key for key in _KEYS[role] if key in type(full).__dataclass_fields__]
+    own = [key for key in _KEYS[role] if _has(full, key)]
     return (own[0],) if own else (_KEYS[role][0],)
 
 
@@ -68,6 +68,10 @@ def _heads(full: Any) -> tuple[int, int]:
     heads = int(full.num_attention_heads)
     head = getattr(full, "head_dim", None)
     return heads, int(full.hidden_size // heads if head is None else head)
+
+
+def _has(full: Any, key: str) -> bool:
+    return key in type(full).__dataclass_fields__
 
 
 def _has_own_head(full: Any) -> bool:
@@ -91,7 +95,7 @@ def _layers(small: dict[str, Any], full: Any) -> None:
         count = len(kept)
     elif small.get("layer_types"):
         small["layer_types"] = kinds[:count]
-    elif count > _FEW and "max_window_layers" in type(full).__dataclass_fields__:
+    elif count > _FEW and _has(full, "max_window_layers"):
         small["max_window_layers"], count = 2, 3
     _set(small, _known("layers", full), count)
 

@@ -152,7 +152,8 @@ def _joined(*parts: Var | list[int]) -> Var | list[int]:
 def attend(q: Var, k: Var, v: Var, mask: Var, decoder: Decoder, scaling: float) -> Var:
     """Mix the values [1, kv_heads, T, head] by the scores of q [1, heads, N, head]; float16 [1, N, query].
 
-    Scores are ``scaling`` times the product of q and k. Queries that share keys lie below each other, so that no key is copied.
+    Scores are ``scaling`` times the product of q and k. Queries that share keys lie below each other, so that no key
+    is copied.
     """
     d, group = decoder, decoder.heads // decoder.kv_heads
     scale = scaling * (1 if d.attention_cap else d.head**0.5)  # the operator has 1 / sqrt(head)

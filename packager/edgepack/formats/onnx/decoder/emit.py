@@ -143,11 +143,18 @@ class Emitter:
         d, rotary = self.d, self.d.rotary_of(layer)
         half = rotary.width // 2 if rotary else 0
         if half and d.head % 16:
-            raise UnsupportedModel(f"heads of {d.head} have no ONNX operator that turns them", hint="16 n are packed")
+            raise UnsupportedModel(
+                f"head_dim {d.head} is not a multiple of 16, which GroupQueryAttention's rotary needs",
+                hint="a Core ML target (iphone, mac) takes such heads",
+            )
         if half == _whole(half):
             return qkv
         if 2 * _whole(half) > d.head or d.names.query_norm:
-            raise UnsupportedModel(f"heads of {d.head} with {half} rotary pairs have no ONNX operator")
+            raise UnsupportedModel(
+                f"{2 * half} rotary dimensions in a head_dim of {d.head} leave no room for what GroupQueryAttention's "
+                "rotary needs, a multiple of 16",
+                hint="a Core ML target (iphone, mac) takes such heads",
+            )
         turned = [*range(half)], [*range(half, 2 * half)]
         rest = [*range(2 * half, d.head)]
         more = _whole(half) - half

@@ -1,0 +1,148 @@
+"""The reading of a language model's files, checked: every setting is known, and transformers computes the same.
+
+The comparison runs in a process of its own (original/oracle) while the build goes on, and is remembered by the hash of
+the files that it looks at. Where transformers is not installed the report says that nobody checked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType, TracebackType
+from typing import Any, Self
+
+from edgepack import cache, decoders, errors, plugins
+from edgepack.errors import ModelError, ReadingDiffers, UnreadSetting
+from edgepack.records import Accuracy, NotMeasured
+
+METRIC, SETTINGS = "reading", "settings"
+CLOSE = 1e-4  # of the largest logit
+_FILES = ("config.json", "generation_config.json", "tokenizer_config.json", "chat_template.jinja", "tokenizer.json")
+_TOOLS = ("transformers", "torch", "numpy", "tokenizers")
+_DATA = "random weights, this config.json"
+
+
+def check_settings(task: ModuleType, config: Mapping[str, Any], *, allow_unread: bool = False) -> None:
+    """Raises UnreadSetting for a setting of a language model's ``config`` that nobody understood.
+
+    What is null or false for an unknown key passes here: ``Reading.finish`` asks transformers whether it may.
+    """
+    if not task.AUTO and not allow_unread:
+        _refuse({key: v for key, v in decoders.read(config).unread.items() if v is not None and v is not False})
+
+
+class Reading:
+    """The check of one model, from ``with`` on; ``finish`` waits for it. Of tasks that are not described: nothing."""
+
+    def __init__(self, folder: Path, task: ModuleType, config: Mapping[str, Any], *, allow_unread: bool) -> None:
+        check_settings(task, config, allow_unread=allow_unread)
+        self.task, self._folder, self._described, self._allowed = task, folder, not task.AUTO, allow_unread
+        self._unread = decoders.read(config).unread if self._described else {}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        if self._described and _installed() and not self._kept.is_file():
+            handle, name = tempfile.mkstemp(prefix="edgepack-reading-", suffix=".json")
+            os.close(handle)
+            self._result = Path(name)
+            command = [sys.executable, "-m", "edgepack.original.oracle", str(self._folder), name]
+            self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._process is not None:
+            if self._process.poll() is None:  # the build ended before it
+                self._process.kill()
+                self._process.communicate()
+            self._result.unlink(missing_ok=True)
+
+    def finish(self) -> tuple[Accuracy, ...]:
+        """The largest difference of logits, or why there is none, and the settings that were let pass.
+
+        Raises ReadingDiffers, UnreadSetting, and ModelError as transformers refuses the model.
+        """
+        if not self._described:
+            return ()
+        found = self._answer
+        if "error" in found:
+            kind = getattr(errors, found["error"], ReadingDiffers)
+            raise kind(found["message"], hint=found["hint"])
+        unmeasured = found.get("unmeasured")
+        if unmeasured and not self._allowed:
+            _refuse(self._unread)
+        figure = Accuracy(
+            metric=METRIC,
+            packed=NotMeasured(reason=unmeasured) if unmeasured else found["difference"],
+            floor=None if unmeasured else CLOSE,
+            data=_DATA,
+            higher_is_better=False,
+        )
+        if not self._unread or not self._allowed:
+            return (figure,)
+        passed = NotMeasured(reason=f"let pass, though nobody knows what it means: {_listed(self._unread)}")
+        return figure, Accuracy(metric=SETTINGS, packed=passed)
+
+    @property
+    def _kept(self) -> Path:
+        return cache.root() / METRIC / cache.key_of(self._facts) / "result.json"
+
+    @property
+    def _facts(self) -> dict[str, Any]:
+        """All that shapes the answer."""
+        files = {name: _digest(self._folder / name) for name in _FILES if (self._folder / name).is_file()}
+        return {"model": self._folder.name, "files": files, "tools": plugins.versions(_TOOLS)}
+
+    @cached_property
+    def _answer(self) -> dict[str, Any]:
+        """What the process found, now or once. Raises ModelError where it broke down."""
+        if not _installed():
+            return {"unmeasured": "the reading of config.json was not checked: transformers is not installed"}
+        if self._process is None:
+            return dict(json.loads(self._kept.read_text("utf-8")))
+        _, trouble = self._process.communicate()
+        if self._process.returncode != 0:
+            lines = trouble.decode(errors="replace").strip().splitlines()
+            raise ModelError(
+                f"the check against transformers broke down: {lines[-1] if lines else 'no message'}",
+                hint=f"{sys.executable} -m edgepack.original.oracle {self._folder} /dev/stdout shows all of it",
+            )
+        found = dict(json.loads(self._result.read_text("utf-8")))
+        if "error" not in found:
+            text = json.dumps(found)
+            cache.fetch(METRIC, self._facts, lambda folder: _write(folder / "result.json", text))
+        return found
+
+
+def _write(file: Path, text: str) -> None:
+    file.write_text(text, "utf-8")
+
+
+def _installed() -> bool:
+    return all(importlib.util.find_spec(name) for name in ("transformers", "torch"))
+
+
+def _digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def _refuse(unread: Mapping[str, Any]) -> None:
+    """Raises UnreadSetting for the first of them."""
+    if unread:
+        raise UnreadSetting(
+            f"config.json has settings that edgepack does not know: {_listed(unread)}",
+            hint="they may change what the model computes; --allow-unread goes on, and the report names them",
+        )
+
+
+def _listed(unread: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} = {json.dumps(value)[:60]}" for key, value in unread.items())

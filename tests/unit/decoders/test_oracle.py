@@ -1,0 +1,255 @@
+"""transformers' own model of the same config.json catches a reading that is wrong."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgepack import decoders
+from edgepack.decoders import Decoder
+from edgepack.errors import ModelError, ReadingDiffers, UnreadSetting, UnsupportedModel
+from edgepack.original import reading
+from edgepack.original.oracle import answers, check, models
+from edgepack.original.oracle.shrink import shrink
+from edgepack.original.reading import Reading
+from edgepack.records import NotMeasured
+from edgepack.runtime import chat
+from edgepack.tasks import text_embedding, text_generation
+
+from .conftest import FAMILIES, with_tokenizer
+
+Family = Callable[[str], tuple[Path, Any]]
+LLAMA: dict[str, Any] = {
+    "model_type": "llama", "architectures": ["LlamaForCausalLM"], "vocab_size": 128_256, "hidden_size": 2048,
+    "intermediate_size": 8192, "num_hidden_layers": 16, "num_attention_heads": 32, "num_key_value_heads": 8,
+    "head_dim": 64, "max_position_embeddings": 131_072, "rms_norm_eps": 1e-5, "rope_theta": 500_000.0,
+    "tie_word_embeddings": True, "eos_token_id": [128_001, 128_008], "bos_token_id": 128_000, "rope_scaling": {
+        "factor": 32.0, "high_freq_factor": 4.0, "low_freq_factor": 1.0, "original_max_position_embeddings": 8192,
+        "rope_type": "llama3",
+    },
+}  # fmt: skip
+GEMMA: dict[str, Any] = {  # as published: only what differs from the class
+    "model_type": "gemma3", "architectures": ["Gemma3ForConditionalGeneration"], "boi_token_index": 255_999,
+    "eoi_token_index": 256_000, "eos_token_id": [1, 106], "image_token_index": 262_144, "mm_tokens_per_image": 256,
+    "initializer_range": 0.02, "torch_dtype": "bfloat16", "transformers_version": "4.50.0.dev0",
+    "text_config": {
+        "hidden_size": 2560, "intermediate_size": 10_240, "model_type": "gemma3_text", "num_hidden_layers": 34,
+        "rope_scaling": {"factor": 8.0, "rope_type": "linear"}, "sliding_window": 1024,
+    },
+    "vision_config": {
+        "hidden_size": 1152, "image_size": 896, "intermediate_size": 4304, "model_type": "siglip_vision_model",
+        "num_attention_heads": 16, "num_hidden_layers": 27, "patch_size": 14, "vision_use_head": False,
+    },
+}  # fmt: skip
+PHI: dict[str, Any] = {
+    "model_type": "phi3", "architectures": ["Phi3ForCausalLM"], "vocab_size": 200_064, "hidden_size": 3072,
+    "intermediate_size": 8192, "num_hidden_layers": 32, "num_attention_heads": 24, "num_key_value_heads": 8,
+    "max_position_embeddings": 131_072, "original_max_position_embeddings": 4096, "partial_rotary_factor": 0.75,
+    "pad_token_id": 199_999, "sliding_window": 262_144, "tie_word_embeddings": True, "rope_theta": 10_000.0,
+    "rope_scaling": {"type": "longrope", "short_factor": [1.0] * 48, "long_factor": [1.0 + i for i in range(48)]},
+    "attention_bias": False, "lm_head_bias": False, "mlp_bias": False, "full_attn_mod": 1, "interpolate_factor": 1,
+}  # fmt: skip
+QWEN: dict[str, Any] = {
+    "model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"], "vocab_size": 152_064, "hidden_size": 3584,
+    "intermediate_size": 18_944, "num_hidden_layers": 28, "num_attention_heads": 28, "num_key_value_heads": 4,
+    "max_position_embeddings": 131_072, "max_window_layers": 20, "sliding_window": 131_072,
+    "use_sliding_window": True, "rope_theta": 1_000_000.0, "rms_norm_eps": 1e-6, "tie_word_embeddings": False,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("published", [LLAMA, GEMMA, PHI, QWEN], ids=lambda config: str(config["model_type"]))
+def test_published_configs_are_read_as_transformers_reads_them(published: dict[str, Any]) -> None:
+    assert check.reading(published) < 1e-5
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_families_as_transformers_saves_them(name: str, family: Family) -> None:
+    folder, _ = family(name)
+    stated = json.loads((folder / "config.json").read_text())
+    assert check.reading(stated) < 1e-5
+    assert not decoders.read(stated).unread
+
+
+def test_sizes_shrink_and_meaning_stays() -> None:
+    small = shrink(GEMMA, models.configuration(GEMMA).get_text_config())["text_config"]
+    assert small["num_hidden_layers"] == 6  # the first layer that sees everything is the sixth
+    assert small["num_attention_heads"] // small["num_key_value_heads"] == 2
+    assert small["rope_scaling"] == GEMMA["text_config"]["rope_scaling"]
+    assert small["sliding_window"] < 32
+    assert "head_dim" not in small  # the class's default, 256
+    small = shrink(LLAMA, models.configuration(LLAMA))
+    assert (small["num_attention_heads"], small["num_key_value_heads"], small["head_dim"]) == (8, 2, 64)
+    assert small["rope_scaling"] == LLAMA["rope_scaling"]
+
+
+def misread(**changes: Any) -> Callable[[Any], Decoder]:
+    """A reading that is wrong, as one of an earlier version was."""
+
+    def describe(config: Any) -> Decoder:
+        return replace(decoders.describe(config), **changes)
+
+    return describe
+
+
+@pytest.mark.parametrize(
+    ("family_name", "changes", "stated", "named"),
+    [
+        ("gemma2", {"attention_cap": 0.0}, {"attn_logit_softcapping": 2.0}, "."),
+        ("gemma3_text", {"attention_cap": 0.5}, {"attn_logit_softcapping": 0.5}, "."),
+        ("gemma3_text", {"windows": ()}, {"layer_types": None}, "layer_types|other logits"),
+        ("gemma3_text", {"scale": 0.0625}, {"query_pre_attn_scalar": 64}, "with query_pre_attn_scalar left out"),
+        ("gemma3_text", {"activation": "gelu_tanh"}, {"hidden_activation": "silu"}, "with hidden_activation left out"),
+        ("gemma3_text", {"local_rotary": None}, {"rope_local_base_freq": 50.0}, "."),
+        ("gemma3_text", {"heads": 2, "kv_heads": 1}, {}, "num_attention_heads"),
+        ("gemma3_text", {"inner": 95}, {}, "feed-forward"),
+        ("gpt2", {"layer_scaled": False}, {"scale_attn_by_inverse_layer_idx": True}, "with scale_attn_by_inverse"),
+    ],
+)
+def test_a_wrong_reading_is_caught(
+    family_name: str, changes: dict[str, Any], stated: dict[str, Any], named: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, numbers = FAMILIES[family_name]
+    config = {**numbers, "model_type": family_name, **stated}
+    config.pop("rope_scaling", None)
+    monkeypatch.setattr(check, "describe", misread(**changes))
+    with pytest.raises(ReadingDiffers, match=named):
+        check.reading(config)
+
+
+def test_angles_are_compared_at_the_model_s_own_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    true = decoders.describe(LLAMA)
+    assert true.rotary is not None
+    near = replace(true.rotary, scaling={**true.rotary.scaling, "factor": 31.9})
+
+    monkeypatch.setattr(check, "describe", lambda c: replace(decoders.describe(c), rotary=near))
+    with pytest.raises(ReadingDiffers, match="rotary embedding"):
+        check.reading(LLAMA)
+
+
+def test_what_transformers_refuses_is_refused() -> None:
+    with pytest.raises(UnsupportedModel, match=r"transformers .* itself cannot make a model"):
+        check.reading({**LLAMA, "hidden_size": 2050, "num_attention_heads": 32})
+
+
+@pytest.fixture
+def llama(family: Family, tmp_path: Path) -> Path:
+    """The files that the check looks at."""
+    folder, _ = family("llama")
+    (tmp_path / "config.json").write_bytes((folder / "config.json").read_bytes())
+    return with_tokenizer(tmp_path)
+
+
+def config_of(folder: Path, **changes: Any) -> dict[str, Any]:
+    config = json.loads((folder / "config.json").read_text()) | changes
+    (folder / "config.json").write_text(json.dumps(config))
+    return dict(config)
+
+
+def run(folder: Path, **options: Any) -> Any:
+    config = json.loads((folder / "config.json").read_text())
+    with Reading(folder, text_generation, config, allow_unread=False, **options) as checked:
+        return checked.finish()
+
+
+def test_the_process_answers_once(llama: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("EDGEPACK_CACHE", str(tmp_path / "cache"))
+    (figure,) = run(llama)
+    assert figure.packed < 1e-5
+    assert figure.passed
+    monkeypatch.setattr(subprocess, "Popen", lambda *args, **kwargs: pytest.fail("asked twice"))
+    assert run(llama) == (figure,)
+
+
+def test_other_end_tokens_are_an_error(llama: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    config_of(llama, eos_token_id=[1, 106])
+    answers.check(llama)
+    monkeypatch.setattr(answers, "eos_ids", lambda folder, config: [1])
+    with pytest.raises(ReadingDiffers, match=re.escape("[1, 106], the bundle at [1]")):
+        answers.check(llama)
+
+
+@pytest.mark.parametrize(
+    ("generation", "top", "text", "ends"),
+    [
+        ({"eos_token_id": [2, 3]}, 1, None, [2, 3]),
+        ({"do_sample": False}, 1, None, []),
+        (None, [1, 106], 1, [1, 106]),
+        (None, None, 7, [7]),
+        (None, None, None, []),
+    ],
+)
+def test_texts_end_where_generate_ends_them(
+    generation: dict[str, Any] | None, top: Any, text: Any, ends: list[int], llama: Path
+) -> None:
+    config = config_of(llama, eos_token_id=top, text_config={"eos_token_id": text})
+    if generation is not None:
+        (llama / "generation_config.json").write_text(json.dumps(generation))
+    assert text_generation.eos_ids(llama, config) == ends == answers._generate_ends(llama)
+
+
+def test_chat_templates_are_compared(llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "{% for m in messages %}{{ m.role }} {{ m.content | trim }} {{ eos_token }} {% endfor %}w3"
+    (llama / "tokenizer_config.json").write_text(
+        json.dumps({"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "w2", "chat_template": text})
+    )
+    answers.check(llama)
+    monkeypatch.setattr(chat, "special", lambda config: {"eos_token": "w9"})
+    with pytest.raises(ReadingDiffers, match="chat template"):
+        answers.check(llama)
+
+
+@pytest.fixture
+def agreed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Transformers agrees; its process is tried above."""
+    monkeypatch.setattr(Reading, "__enter__", lambda self: self)
+    monkeypatch.setattr(Reading, "_answer", {"difference": 1e-6})
+
+
+@pytest.mark.usefixtures("agreed")
+def test_an_unknown_setting_stops(llama: Path) -> None:
+    config = config_of(llama, residual_multiplier=0.22)
+    with pytest.raises(UnreadSetting, match=re.escape("residual_multiplier = 0.22")):
+        run(llama)
+    with Reading(llama, text_generation, config, allow_unread=True) as checked:
+        figure, passed = checked.finish()
+    assert figure.passed
+    assert isinstance(passed.packed, NotMeasured)
+    assert "residual_multiplier = 0.22" in passed.packed.reason
+
+
+@pytest.mark.usefixtures("agreed")
+def test_null_for_an_unknown_key_passes_where_transformers_agrees(llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config_of(llama, use_something=None)
+    assert run(llama)[0].passed
+    monkeypatch.setattr(Reading, "_answer", {"unmeasured": "transformers does not know the model_type"})
+    with pytest.raises(UnreadSetting, match="use_something = null"):
+        run(llama)
+
+
+def test_without_transformers_the_report_says_so(llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "_installed", lambda: False)
+    (figure,) = run(llama)
+    assert figure.packed == NotMeasured(
+        reason="the reading of config.json was not checked: transformers is not installed"
+    )
+
+
+def test_other_tasks_have_no_reading(tmp_path: Path) -> None:
+    with Reading(tmp_path, text_embedding, {}, allow_unread=False) as checked:
+        assert checked.finish() == ()
+
+
+def test_a_process_that_breaks_down_is_told(llama: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("EDGEPACK_CACHE", str(tmp_path / "cache"))
+    config = config_of(llama)
+    with Reading(llama, text_generation, config, allow_unread=False) as checked:
+        (llama / "config.json").write_text("{")
+        with pytest.raises(ModelError, match="broke down"):
+            checked.finish()
