@@ -76,10 +76,10 @@ def llama_like(config: Config, **changes: Any) -> Decoder:
 
 
 def window(config: Config) -> int | None:
-    """sliding_window: how many tokens a layer sees, its own included; None for all. Raises ModelError below 1."""
+    """sliding_window: how many tokens a layer sees, its own included; None for all. Raises ModelError below 2."""
     width = config.maybe("sliding_window")
-    if width is not None and width < 1:
-        raise ModelError(f"config.json: sliding_window is {width}; a token sees itself at least")
+    if width is not None and width < 2:  # transformers' own cache breaks down with 1
+        raise ModelError(f"config.json: sliding_window is {width}; a window has 2 tokens at least, and null is none")
     return width
 
 

@@ -54,7 +54,8 @@ class Reading:
             os.close(handle)
             self._result = Path(name)
             command = [sys.executable, "-m", "edgepack.original.oracle", str(self._folder), name]
-            self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            alone = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+            self._process = subprocess.Popen(command, env=alone, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         return self
 
     def __exit__(

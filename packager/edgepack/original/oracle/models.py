@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-os.environ["TRANSFORMERS_VERBOSITY"] = "error"
-os.environ["HF_HUB_OFFLINE"] = "1"
 import transformers
 
 # scipy serves losses of other tasks, and takes half a second to import; transformers asks when it imports its models
@@ -25,7 +22,6 @@ from edgepack.errors import UnsupportedModel  # noqa: E402
 
 logging.getLogger("transformers").setLevel(logging.ERROR)
 transformers.utils.logging.disable_progress_bar()
-torch.set_num_threads(1)
 _SEED = 11
 
 
