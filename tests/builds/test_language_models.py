@@ -20,7 +20,15 @@ from tests.unit.decoders.conftest import FAMILIES, WORDS, make, with_tokenizer
 
 import edgepack
 from edgepack import targets
-from edgepack.errors import DamagedWeights, DoesNotFit, InputError, ModelError, UnsupportedModel, UsageError
+from edgepack.errors import (
+    DamagedWeights,
+    DoesNotFit,
+    InputError,
+    ModelError,
+    UnreadSetting,
+    UnsupportedModel,
+    UsageError,
+)
 from edgepack.pipeline import Request, plan
 from edgepack.records import Bundle
 from edgepack.runtime.session import open_session
@@ -141,12 +149,12 @@ def test_half_precision_is_read_exactly(dtype: torch.dtype, llama: Path, build: 
         (
             lambda w: w.update({"model.layers.0.mlp.down_proj.weight": torch.zeros((64, 96), dtype=torch.int8)}),
             UnsupportedModel,
-            "quantized before",
+            "already quantized: integers",
         ),
         (
             lambda w: w.update({"model.layers.0.mlp.down_proj.weight": torch.zeros((64, 96), dtype=torch.int32)}),
             UnsupportedModel,
-            "stored as I32",
+            "already quantized: integers",
         ),
         (
             lambda w: w.update({"model.layers.0.mlp.up_proj.weight": torch.ones(96, 60)}),
@@ -176,20 +184,23 @@ def test_bad_weights(damage: Any, error: type[Exception], words: str, llama: Pat
     [
         ({"quantization_config": {"quant_method": "gptq"}}, UnsupportedModel, "already quantized"),
         ({"model_type": "mamba"}, UnsupportedModel, "no language model family 'mamba'"),
-        ({"num_hidden_layers": None}, ModelError, "misstates num_hidden_layers"),
+        ({"num_hidden_layers": None}, ModelError, "num_hidden_layers is None, which is not a whole number"),
         ({"num_hidden_layers": 4}, DamagedWeights, r"lack 'model\.layers\.3\."),
         ({"num_hidden_layers": 1}, DamagedWeights, "more than the 1 layers"),
-        ({"num_hidden_layers": 0}, ModelError, "layers of 0"),
-        ({"num_key_value_heads": -2}, ModelError, "kv heads of -2"),
-        ({"max_position_embeddings": 0}, ModelError, "context of 0"),
-        ({"rope_scaling": {"rope_type": "linear"}}, ModelError, "misstates 'factor'"),
-        ({"rope_scaling": {"rope_type": "linear", "factor": 0}}, ModelError, "misstates rope_scaling"),
+        ({"num_hidden_layers": 0}, ModelError, "num_hidden_layers is 0"),
+        ({"num_key_value_heads": -2}, ModelError, "num_key_value_heads is -2"),
+        ({"max_position_embeddings": 0}, ModelError, "max_position_embeddings is 0|give no angles"),
+        ({"rope_parameters": {"rope_type": "linear"}}, ModelError, "config.json lacks rope_parameters.factor"),
+        ({"rope_parameters": {"rope_type": "linear", "factor": 0}}, ModelError, "give no angles"),
+        ({"rope_scaling": {"rope_type": "linear", "factor": 2.0}}, ModelError, "both rope_scaling and rope_parameters"),
         ({"num_key_value_heads": 3}, ModelError, "4 heads cannot share 3"),
-        ({"hidden_size": "big"}, ModelError, "misstates hidden_size"),
+        ({"hidden_size": "big"}, ModelError, "hidden_size is 'big'"),
         ({"vocab_size": 200}, DamagedWeights, r"config.json says \(200, 64\)"),
-        ({"rope_scaling": {"rope_type": "dynamic", "factor": 2.0}}, UnsupportedModel, "scaling 'dynamic'"),
+        ({"rope_parameters": {"rope_type": "mrope", "mrope_section": [2]}}, UnsupportedModel, "scaling 'mrope'"),
         ({"vocab_size": 100}, ModelError, "has the id 159"),
         ({"hidden_act": "mish"}, UnsupportedModel, "mish"),
+        ({"attention_bias": True}, DamagedWeights, r"lacks .*q_proj\.bias"),
+        ({"residual_multiplier": 0.22}, UnreadSetting, "residual_multiplier = 0.22"),
     ],
 )
 def test_bad_configs(change: dict[str, Any], error: type[Exception], words: str, llama: Path, build: Build) -> None:
@@ -201,14 +212,12 @@ def test_bad_configs(change: dict[str, Any], error: type[Exception], words: str,
         assert "gpt_neox" in raised.value.hint
 
 
-@pytest.mark.parametrize(
-    "key", ["hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size", "max_position_embeddings"]
-)
-def test_a_config_that_lacks_a_number(key: str, llama: Path, build: Build) -> None:
+@pytest.mark.parametrize("key", ["hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size"])
+def test_a_config_that_lacks_a_number_has_the_class_s_own(key: str, llama: Path, build: Build) -> None:
     config = json.loads((llama / "config.json").read_text())
     del config[key]
     (llama / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ModelError, match=f"config.json of this llama lacks or misstates '{key}'"):
+    with pytest.raises(DamagedWeights, match=r"config\.json says|the weights lack 'model\.layers\.3\."):
         packed(build, llama, "int4")
 
 

@@ -171,13 +171,19 @@ def families() -> list[str]:
     return [name.replace("-", "_") for name in plugins.names("decoders")]
 
 
+# What a size is called in most families' config.json.
+_SIZES = {
+    "layers": "num_hidden_layers", "hidden": "hidden_size", "heads": "num_attention_heads",
+    "kv_heads": "num_key_value_heads", "head": "head_dim", "inner": "intermediate_size", "vocabulary": "vocab_size",
+    "longest": "max_position_embeddings", "context": "original_max_position_embeddings",
+}  # fmt: skip
+
+
 def _check(decoder: Decoder) -> None:
     """Raises ModelError for numbers that no model has."""
-    for name in ("layers", "hidden", "heads", "kv_heads", "head", "inner", "vocabulary", "longest", "context"):
+    for name, key in _SIZES.items():
         if getattr(decoder, name) < 1:
-            raise ModelError(
-                f"config.json: {name.replace('_', ' ')} is {getattr(decoder, name)}; it must be at least 1"
-            )
+            raise ModelError(f"config.json: {key} is {getattr(decoder, name)}; it must be at least 1")
     if decoder.heads % decoder.kv_heads:
         raise ModelError(f"config.json: {decoder.heads} heads cannot share {decoder.kv_heads} key heads")
     if decoder.windows and len(decoder.windows) != decoder.layers:

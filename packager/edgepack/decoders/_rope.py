@@ -17,6 +17,7 @@ from edgepack.decoders.settings import Settings
 from edgepack.errors import ModelError, UnsupportedModel
 
 THETA = 10_000.0  # transformers' own base, where a config states none
+BOTH = "transformers would leave rope_parameters out, its rope_theta too; write the scaling into rope_parameters"
 _KINDS = ("default", "linear", "dynamic", "llama3", "yarn", "longrope")
 _TRAINED = "original_max_position_embeddings"
 
@@ -53,7 +54,7 @@ def scaling_table(config: Settings) -> Settings:
         if value is not None and not isinstance(value, Settings):
             raise ModelError(f"config.json: {key} is not a table")
     if old and new:
-        raise ModelError("config.json has both rope_scaling and rope_parameters", hint="leave one of them")
+        raise ModelError("config.json has both rope_scaling and rope_parameters", hint=BOTH)
     return old or new or Settings({})
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from edgepack.decoders import Decoder, Rotary, gemma2
 from edgepack.decoders._common import Config, window, windows
-from edgepack.decoders._rope import THETA, turning
+from edgepack.decoders._rope import BOTH, THETA, turning
 from edgepack.decoders.settings import Settings
 from edgepack.errors import ModelError
 
@@ -47,7 +47,7 @@ def _rotaries(config: Config, head: int) -> tuple[Rotary, Rotary]:
     """Of the layers that see everything, and of those with a window. Raises ModelError."""
     old, new = config.get("rope_scaling"), config.get("rope_parameters")
     if old and new:
-        raise ModelError("config.json has both rope_scaling and rope_parameters", hint="leave one of them")
+        raise ModelError("config.json has both rope_scaling and rope_parameters", hint=BOTH)
     by_kind = new if isinstance(new, Settings) else Settings({})
     full = old if isinstance(old, Settings) else _table(by_kind, "full_attention")
     theta, local_theta = config.get("rope_theta", _GLOBAL_THETA), config.get("rope_local_base_freq", THETA)

@@ -206,7 +206,7 @@ def test_heads_that_the_operator_cannot_turn(
     made: Callable[..., Path], sizes: dict[str, float], write: Write, tmp_path: Path
 ) -> None:
     folder = made(tmp_path / "model", **sizes)
-    with pytest.raises(UnsupportedModel, match="heads of 24"):  # and not when the bundle runs
+    with pytest.raises(UnsupportedModel, match="head_dim 24 is not a multiple of 16"):  # and not when the bundle runs
         write(folder, recipe("fp32"))
 
 
