@@ -19,11 +19,10 @@ import transformers
 from edgepack.errors import ModelError, UnsupportedModel
 from edgepack.original import pytorch as pytorch  # first: it keeps what transformers imports small
 from edgepack.original import tokenizers
-from edgepack.original.text_folder import WEIGHTS, files
+from edgepack.original.text_folder import files, take
 from edgepack.tasks import _sentence_folder, table
 
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
-_AS_IT_IS = "PreTrainedTokenizerFast"  # the class that runs tokenizer.json and changes nothing, in transformers 4 and 5
 _UNBOUNDED = 100_000  # tokens: tokenizers without a length say 1e30
 
 
@@ -32,22 +31,13 @@ def arrange(folder: Path, task: ModuleType, to: Path) -> None:
     sentences = _sentence_folder.is_one(folder)
     root = folder / (_sentence_folder.transformer(folder) if sentences else "")
     for file in files(folder):
-        _take(file, to / file.relative_to(folder))
+        take(file, to / file.relative_to(folder))
     if root != folder:
         for file in files(root):
-            _take(file, to / file.relative_to(root))
+            take(file, to / file.relative_to(root))
         _name_root(to, root.relative_to(folder).as_posix())
     tokenizer = tokenizers.opened(folder)
-    settings = {**table(to / "tokenizer_config.json"), **_stated(tokenizer, root, task)}
-    _write(to / "tokenizer.json", tokenizers.backend(tokenizer))
-    for kind in (settings.get("tokenizer_class"), _AS_IT_IS):
-        _write(to / "tokenizer_config.json", {**settings, **({"tokenizer_class": kind} if kind else {})})
-        if _same(tokenizer, to):
-            return
-    raise ModelError(
-        f"the tokenizer of {folder.name}, a {type(tokenizer).__name__}, does what no tokenizer.json can hold",
-        hint="transformers opens the files that it saves as another tokenizer: choose a model with a plain one",
-    )
+    tokenizers.save(tokenizer, {**table(to / "tokenizer_config.json"), **_stated(tokenizer, root, task)}, to)
 
 
 def _stated(tokenizer: Any, root: Path, task: ModuleType) -> dict[str, Any]:
@@ -65,9 +55,7 @@ def _stated(tokenizer: Any, root: Path, task: ModuleType) -> dict[str, Any]:
             f"{kind.__name__} takes no attention mask, so texts cannot share a batch",
             hint="choose a model with an attention mask",
         )
-    special = {name: str(token) for name, token in tokenizer.special_tokens_map.items() if isinstance(token, str)}
     return {
-        **special,
         "model_max_length": _longest(tokenizer, config, kind),
         "model_input_names": inputs,
         "padding_side": tokenizer.padding_side,
@@ -128,23 +116,6 @@ def _learned_positions(config: Any, kind: Any) -> int | None:
     return min(found, default=None)
 
 
-def _same(tokenizer: Any, to: Path) -> bool:
-    """Whether transformers opens ``to`` as the tokenizer that it was written from."""
-    again = transformers.AutoTokenizer.from_pretrained(to, local_files_only=True, trust_remote_code=False)
-    facts = ("padding_side", "truncation_side", "pad_token_id", "pad_token_type_id", "mask_token_id", "unk_token_id")
-    same = all(getattr(again, name) == getattr(tokenizer, name) for name in facts)
-    return same and tokenizers.backend(again) == tokenizers.backend(tokenizer)
-
-
-def _take(file: Path, to: Path) -> None:
-    """A copy, or a link to what is large."""
-    to.parent.mkdir(parents=True, exist_ok=True)
-    if file.suffix in WEIGHTS:
-        to.symlink_to(file.resolve())
-    else:
-        shutil.copyfile(file, to)
-
-
 def _name_root(to: Path, subfolder: str) -> None:
     """The transformer of modules.json lies in the folder itself."""
     shutil.rmtree(to / subfolder)
@@ -153,7 +124,3 @@ def _name_root(to: Path, subfolder: str) -> None:
         if entry.get("path") == subfolder:
             entry["path"] = ""
     (to / "modules.json").write_text(json.dumps(listed, indent=2) + "\n", "utf-8")
-
-
-def _write(file: Path, content: dict[str, Any]) -> None:
-    file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")

@@ -9,27 +9,106 @@ as it is, as most do, then tokenize as transformers does. transformers and PyTor
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
-from edgepack import cache, plugins
-from edgepack.tasks import _sentence_folder
+from edgepack import cache, errors, plugins
+from edgepack.errors import ModelError
+from edgepack.runtime.text import tokenizer
+from edgepack.tasks import _sentence_folder, table
 
 WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".onnx", ".ckpt", ".gguf", ".npz")
+_AGAIN = "save it again where it opens: AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)"
 
 
 def arranged(folder: Path, task: ModuleType) -> Path:
     """The folder in the cache, made on first use. Raises ModelError, UnsupportedModel."""
-    facts = {
-        "model": folder.name,
-        "folder": str(folder),
-        "task": task.NAME,
-        "files": _digest(folder),
-        "tools": plugins.versions(("transformers", "tokenizers")),
-    }
     making = "edgepack.original.text_arrangement"
-    return cache.fetch("texts", facts, lambda fresh: plugins.load_module(making).arrange(folder, task, fresh))
+    facts = {"model": folder.name, "folder": str(folder), "task": task.NAME, "files": _digest(files(folder), folder)}
+    return _fetch("texts", facts, lambda fresh: plugins.load_module(making).arrange(folder, task, fresh))
+
+
+def arranged_language_model(folder: Path) -> Path:
+    """The same for a language model; ``folder`` itself where its tokenizer.json says all that transformers does.
+
+    transformers is asked in a process of its own. Where it is not installed, the folder is taken as it is, unless its
+    files contradict each other. Raises ModelError, UnsupportedModel.
+    """
+    if importlib.util.find_spec("transformers") is None:
+        _check_added_tokens(folder)
+        return folder
+    facts = {"model": folder.name, "files": _digest(_tokenizer_files(folder), folder), "config": _family(folder)}
+    found = _fetch("tokenizers", facts, lambda fresh: _ask(folder, fresh))
+    if not (found / "tokenizer.json").is_file():
+        return folder
+    facts = {"model": folder.name, "folder": str(folder), "files": _digest(files(folder), folder), "found": found.name}
+    return _fetch("texts", facts, lambda fresh: _overlay(folder, found, fresh))
+
+
+def _fetch(kind: str, facts: dict[str, Any], make: Callable[[Path], None]) -> Path:
+    return cache.fetch(kind, {**facts, "tools": plugins.versions(("transformers", "tokenizers"))}, make)
+
+
+def _ask(folder: Path, to: Path) -> None:
+    """What language_tokenizer.py finds. Raises what it raised."""
+    command = [sys.executable, "-P", "-m", "edgepack.original.language_tokenizer", str(folder), str(to)]
+    asked = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if asked.returncode:
+        line = (asked.stderr.strip().splitlines() or [f"exit code {asked.returncode}"])[-1]
+        raise ModelError(f"transformers cannot open the tokenizer of {folder}: {line}", hint=_AGAIN)
+    error = to / "error.json"
+    if error.is_file():
+        told = json.loads(error.read_text("utf-8"))
+        raise getattr(errors, told["kind"])(told["message"], hint=told["hint"])
+
+
+def _overlay(folder: Path, found: Path, to: Path) -> None:
+    """The model's files, with those of ``found`` in their place."""
+    for file in files(folder):
+        take(file, to / file.name)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(found / name, to / name)
+
+
+def _tokenizer_files(folder: Path) -> list[Path]:
+    return [file for file in files(folder) if file.suffix not in WEIGHTS and file.name != "config.json"]
+
+
+def _family(folder: Path) -> dict[str, Any]:
+    """What of config.json decides on the tokenizer's class."""
+    config = table(folder / "config.json")
+    return {name: config.get(name) for name in ("model_type", "model_name", "tokenizer_class", "_name_or_path")}
+
+
+def _check_added_tokens(folder: Path) -> None:
+    """Raises ModelError where tokenizer_config.json asks for other tokens around a text than tokenizer.json adds."""
+    stated = table(folder / "tokenizer_config.json")
+    if not (folder / "tokenizer.json").is_file() or not {"add_bos_token", "add_eos_token"} & set(stated):
+        return
+    encoding = tokenizer(folder).encode("a")
+    marks = encoding.special_tokens_mask
+    for name, added in (("add_bos_token", bool(marks[0])), ("add_eos_token", bool(marks[-1]))):
+        if name in stated and bool(stated[name]) != added:
+            raise ModelError(
+                f"tokenizer_config.json says {name}: {json.dumps(stated[name])}, and tokenizer.json does otherwise",
+                hint="pip install 'edgepack[build]', which asks transformers, or correct one of the two files",
+            )
+
+
+def take(file: Path, to: Path) -> None:
+    """Copy a file, or link to it where it is large."""
+    to.parent.mkdir(parents=True, exist_ok=True)
+    if file.suffix in WEIGHTS:
+        to.symlink_to(file.resolve())
+    else:
+        shutil.copyfile(file, to)
 
 
 def files(folder: Path) -> Iterator[Path]:
@@ -41,10 +120,10 @@ def files(folder: Path) -> Iterator[Path]:
                 yield from (file for file in sorted((folder / entry["path"]).glob("*")) if file.is_file())
 
 
-def _digest(folder: Path) -> str:
-    """SHA-256 of the files that are copied, and the names of those that are linked."""
+def _digest(chosen: Iterable[Path], folder: Path) -> str:
+    """SHA-256 of the files that are copied, and the names and sizes of those that are linked."""
     total = hashlib.sha256()
-    for file in files(folder):
+    for file in chosen:
         total.update(f"{file.relative_to(folder)}\0{file.stat().st_size}\0".encode())
         if file.suffix not in WEIGHTS:
             total.update(file.read_bytes())

@@ -27,6 +27,7 @@ Texts = Sequence[str | tuple[str, str]]
 _VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model", "tekken.json", "*.tiktoken")
 # what differs where the tokens do not, by the input that shows it
 _PADDING = {"attention_mask": "padding_side", "input_ids": "pad_token", "token_type_ids": "token_type_ids"}
+_AS_IT_IS = "PreTrainedTokenizerFast"  # the class that runs tokenizer.json and changes nothing, in transformers 4 and 5
 _SHOWN = 60  # characters of a text in a message
 _FAILURES = (ValueError, OSError, KeyError, TypeError, AttributeError, ImportError, RuntimeError)
 
@@ -125,6 +126,32 @@ def _prompt(folder: Path) -> str:
     return said.prompts[said.default_prompt] if said.default_prompt is not None else ""
 
 
+def save(tokenizer: Any, settings: dict[str, Any], to: Path) -> None:
+    """tokenizer.json and tokenizer_config.json, which transformers opens as what they were made from.
+
+    ``to`` holds the model's config.json. Raises ModelError.
+    """
+    _write(to / "tokenizer.json", backend(tokenizer))
+    special = {name: str(token) for name, token in tokenizer.special_tokens_map.items() if isinstance(token, str)}
+    for kind in (settings.get("tokenizer_class"), _AS_IT_IS):
+        named = {"tokenizer_class": kind} if kind else {}
+        _write(to / "tokenizer_config.json", {**settings, **special, **named})
+        if _same(tokenizer, to):
+            return
+    raise ModelError(
+        f"the tokenizer, a {type(tokenizer).__name__}, does what no tokenizer.json can hold",
+        hint="transformers opens the files that it saves as another tokenizer: choose a model with a plain one",
+    )
+
+
+def _same(tokenizer: Any, to: Path) -> bool:
+    """Whether transformers opens ``to`` as the tokenizer that it was written from."""
+    again = transformers.AutoTokenizer.from_pretrained(to, local_files_only=True, trust_remote_code=False)
+    facts = ("padding_side", "truncation_side", "pad_token_id", "pad_token_type_id", "mask_token_id", "unk_token_id")
+    same = all(getattr(again, name) == getattr(tokenizer, name) for name in facts)
+    return same and backend(again) == backend(tokenizer)
+
+
 def _opened(folder: Path, arguments: Mapping[str, Any]) -> Any:
     if not any(match for pattern in _VOCABULARIES for match in folder.glob(pattern)):
         raise ModelError(
@@ -164,3 +191,7 @@ def _lower(fast: Any) -> None:
     steps = list(cast(Any, own)) if isinstance(own, normalizers.Sequence) else [own] if own is not None else []
     if not any(isinstance(step, normalizers.Lowercase) for step in steps):
         fast.normalizer = normalizers.Sequence([normalizers.Lowercase(), *steps])
+
+
+def _write(file: Path, content: dict[str, Any]) -> None:
+    file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")

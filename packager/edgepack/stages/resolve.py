@@ -13,6 +13,7 @@ from typing import Any
 
 from edgepack import plugins, tasks, weights
 from edgepack.errors import ModelError, UnknownName, UnsafeModel
+from edgepack.original import text_folder
 from edgepack.records import Source
 from edgepack.tasks import _sentence_folder
 from edgepack.weights import foreign, lora
@@ -77,12 +78,11 @@ def _root(folder: Path) -> Path:
 
 
 def _arranged(folder: Path, task: str) -> Path:
-    """The folder, for models of texts that are exported with its tokenizer as transformers runs it."""
+    """The folder, for models of texts with its tokenizer as transformers runs it."""
     module = plugins.load("tasks", task)
-    if not module.AUTO or "image" in module.INPUTS:
+    if "image" in module.INPUTS:
         return folder
-    path: Path = plugins.load_module("edgepack.original.text_folder").arranged(folder, module)
-    return path
+    return text_folder.arranged(folder, module) if module.AUTO else text_folder.arranged_language_model(folder)
 
 
 def _shaping(folder: Path, root: Path) -> list[Path]:
