@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from edgepack.runtime.text import tokenizer
+
 _KEPT = (
     "config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt", "vocab.json",
     "merges.txt", "preprocessor_config.json", "modules.json", "config_sentence_transformers.json",
@@ -33,6 +35,8 @@ def write(origin: Path, folder: Path, processing: Mapping[str, Any]) -> None:
         _write_sections(folder / "tokenizer.json", processing)
     if "pad_id" in processing:
         _write_special_tokens(folder)
+    elif "max_length" in processing:
+        _state_added_tokens(folder)
 
 
 def _files(origin: Path) -> Iterator[Path]:
@@ -103,6 +107,14 @@ def _write_special_tokens(folder: Path) -> None:
     stated = _read(folder / "tokenizer_config.json")
     tokens = {name: stated[name] for name in _SPECIAL if stated.get(name) is not None}
     _write(folder / "special_tokens_map.json", tokens)
+
+
+def _state_added_tokens(folder: Path) -> None:
+    """What tokenizer.json puts around a text: transformers.js and transformers 4 go by the config."""
+    marks = tokenizer(folder).encode("a").special_tokens_mask
+    stated = _read(folder / "tokenizer_config.json")
+    added = {"add_bos_token": bool(marks and marks[0]), "add_eos_token": bool(marks and marks[-1])}
+    _write(folder / "tokenizer_config.json", {**stated, **added})
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -97,11 +97,22 @@ def family(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Pa
 
 
 def with_tokenizer(folder: Path) -> Path:
-    """A tokenizer of 160 words beside the weights."""
-    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="w0"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    """A tokenizer of 160 words beside the weights; for Qwen2 of as many characters.
+
+    transformers opens every tokenizer of Qwen2 as byte-level BPE, whatever its folder says.
+    """
+    if config_of(folder)["model_type"] == "qwen2":
+        letters = [chr(code) for code in range(33, 127)]
+        listed = [*WORDS[:3], *letters, "Ġ", "Ċ", *WORDS[3:]][: len(WORDS)]
+        tokenizer = Tokenizer(models.BPE({piece: i for i, piece in enumerate(listed)}, []))
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        stated = dict.fromkeys(("unk_token", "eos_token", "pad_token"), "w2")
+    else:
+        tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="w0"))
+        tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+        stated = {"tokenizer_class": "PreTrainedTokenizerFast"}
     tokenizer.save(str(folder / "tokenizer.json"))
-    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}')
+    (folder / "tokenizer_config.json").write_text(json.dumps(stated))
     return folder
 
 

@@ -106,7 +106,10 @@ def test_language_models_are_told_their_context_and_keep_their_tokenizer(tmp_pat
     client_files.write(origin, bundle, {"max_length": 256})
     content = json.loads((bundle / "tokenizer.json").read_text())
     assert (content["truncation"], content["padding"]) == (None, None)
-    assert json.loads((bundle / "tokenizer_config.json").read_text())["model_max_length"] == 256
+    stated = json.loads((bundle / "tokenizer_config.json").read_text())
+    assert stated["model_max_length"] == 256
+    # as RoBERTa's tokenizer has both
+    assert (stated["add_bos_token"], stated["add_eos_token"]) == (True, True)
 
 
 def test_models_of_pictures_have_no_length(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def test_the_rest_of_the_folder_comes_along(tmp_path: Path) -> None:
     (folder / "README.md").write_text("a card")
     found = check(folder)
     assert (found / "model.safetensors").resolve() == folder / "model.safetensors"
-    assert {file.name for file in found.iterdir()} == {*(file.name for file in folder.iterdir()), "facts.json"}
+    assert {file.name for file in found.iterdir()} == {file.name for file in folder.iterdir()}
     assert check(folder) == found
 
 
