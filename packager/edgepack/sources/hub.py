@@ -19,12 +19,14 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from edgepack.errors import ModelNotFound, NetworkError, UnsafeModel
+from edgepack.errors import ModelNotFound, NetworkError, UnsafeModel, UnsupportedModel
 from edgepack.sources import Fetched, Say
+from edgepack.weights.choice import INDEX, WHOLE
 
 # What a conversion needs; never pickled weights, never other formats' copies.
-_WANTED = ["*.json", "*.txt", "*.model", "*.safetensors", "README.md", "LICENSE*", "NOTICE*"]
-_UNWANTED = ["onnx/*", "openvino/*", "coreml/*", "runs/*", "checkpoint-*/*"]
+_WANTED = ["*.json", "*.txt", "*.model", "*.jinja", "*.tiktoken", "*.safetensors", "README.md", "LICENSE*", "NOTICE*"]
+_UNWANTED = ["onnx/*", "openvino/*", "coreml/*", "runs/*", "checkpoint-*/*", "original/*"]
+_COPIES = ["consolidated*.safetensors", "model*.fp16*.safetensors", "model*.bf16*.safetensors"]  # of the same weights
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack")
 _PATIENCE = 20  # seconds for the hub's first answer
 
@@ -37,9 +39,9 @@ def fetch(reference: str, say: Say) -> Fetched:
     repository, _, revision = reference.partition("@")
     name = repository.split("/")[-1]
     try:
-        commit = _commit(repository, revision or None)
+        commit, files = _commit(repository, revision or None)
         say(f"downloading {repository} at {commit[:12]}")
-        path = snapshot_download(repository, revision=commit, allow_patterns=_WANTED, ignore_patterns=_UNWANTED)
+        path = snapshot_download(repository, revision=commit, allow_patterns=_WANTED, ignore_patterns=_left(files))
     except (GatedRepoError, RepositoryNotFoundError, HFValidationError) as error:
         raise ModelNotFound(
             f"the hub has no model {repository!r} that you may read",
@@ -52,18 +54,30 @@ def fetch(reference: str, say: Say) -> Fetched:
     return Fetched(Path(path), name, commit)
 
 
-def _commit(repository: str, revision: str | None) -> str:
-    """The commit that ``revision`` stands for, after a look at what the repository holds."""
+def _left(files: list[str]) -> list[str]:
+    """What is not downloaded: copies of weights that lie there in the form that is read."""
+    shards = ["model-*-of-*.safetensors"] if WHOLE in files else []
+    return [*_UNWANTED, *shards, *(_COPIES if {WHOLE, INDEX} & set(files) else [])]
+
+
+def _commit(repository: str, revision: str | None) -> tuple[str, list[str]]:
+    """The commit that ``revision`` stands for and its files, after a look at what the repository holds."""
     info = HfApi().model_info(repository, revision=revision, timeout=_PATIENCE)
     files = [entry.rfilename for entry in info.siblings or []]
     if files and not any(file.endswith(".safetensors") for file in files):
+        gguf = next((file for file in files if file.endswith(".gguf")), None)
+        if gguf:
+            raise UnsupportedModel(
+                f"{repository} holds GGUF ({gguf}), llama.cpp's format, and no safetensors",
+                hint="start from the model that it was made from; its card names it as base_model",
+            )
         pickled = next((file for file in files if file.endswith(_PICKLED)), None)
         if pickled:
             raise UnsafeModel(
                 f"{repository} has only pickled weights ({pickled}), which run code when they are loaded",
                 hint="look for a revision with safetensors, for example the hub's own @refs/pr/… conversion",
             )
-    return str(info.sha)
+    return str(info.sha), files
 
 
 def _cached(repository: str, revision: str | None, name: str, error: Exception) -> Fetched:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -68,3 +69,27 @@ def test_no_network(ask: Ask) -> None:
     done = ask("http://127.0.0.1:9", "org/tiny")
     assert done.returncode == 12
     assert done.stderr.startswith("error: the hub cannot be reached for org/tiny")
+
+
+def test_gguf_is_named_before_it_is_downloaded(
+    serve: Callable[[dict[str, Path]], str], ask: Ask, tmp_path: Path
+) -> None:
+    (tmp_path / "gguf").mkdir()
+    (tmp_path / "gguf" / "model-q4.gguf").write_bytes(b"GGUF")
+    done = ask(serve({"org/gguf": tmp_path / "gguf"}), "org/gguf")
+    assert (done.returncode, "holds GGUF (model-q4.gguf)" in done.stderr) == (15, True), done.stderr
+
+
+def test_copies_of_the_weights_stay_on_the_hub(
+    serve: Callable[[dict[str, Path]], str], tiny: Callable[[str], Path], ask: Ask, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(tiny("text-classification"), tmp_path / "tiny"))
+    copies = ["consolidated.safetensors", "model.fp16.safetensors", "model-00001-of-00002.safetensors"]
+    for name in copies:
+        (folder / name).write_bytes(b"x")
+    (folder / "chat_template.jinja").write_text("{{ messages }}")
+    done = ask(serve({"org/tiny": folder}), "org/tiny")
+    assert done.returncode == 0, done.stderr
+    fetched = {file.name for file in (tmp_path / "hf").rglob("snapshots/*/*")}
+    assert not fetched & set(copies)
+    assert {"model.safetensors", "chat_template.jinja"} <= fetched
