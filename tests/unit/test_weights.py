@@ -76,6 +76,12 @@ def test_a_truncated_file(file: Path) -> None:
         weights.tensors(file)
 
 
+def test_a_git_lfs_pointer(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    with pytest.raises(DamagedWeights, match="Git LFS pointer"):
+        weights.tensors(tmp_path / "model.safetensors")
+
+
 def test_only_pickled_weights_are_refused(tmp_path: Path) -> None:
     (tmp_path / "pytorch_model.bin").write_bytes(b"x")
     with pytest.raises(UnsafeModel, match="run code"):

@@ -30,6 +30,7 @@ _BITS = {
 _FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 _LONGEST_HEADER = 100_000_000  # the format's own limit
 _BEYOND_HALF = np.float32(65536)  # that infinity and NaN seem to be when their bits are moved
+_POINTER = b"version https://git-lfs"
 _AGAIN = "download or copy the file again"
 Array = np.ndarray[Any, Any]
 
@@ -68,6 +69,8 @@ def tensors(file: Path) -> list[Stored]:
     size = file.stat().st_size
     with file.open("rb") as stream:
         start = stream.read(8)
+        if start == _POINTER[:8]:
+            raise DamagedWeights(f"{file} is a Git LFS pointer, not the weights", hint="git lfs pull")
         length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
         if not 2 <= length <= min(size - 8, _LONGEST_HEADER):
             raise DamagedWeights(f"{file} is cut short or no safetensors file", hint=_AGAIN)

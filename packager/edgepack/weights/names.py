@@ -9,11 +9,7 @@ from edgepack.errors import DamagedWeights, ModelError, UnsupportedModel
 
 # What torch.compile, FSDP and activation checkpointing put into a name, anywhere.
 _INSIDE = re.compile(r"(?:^|(?<=\.))(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
-# What wraps a whole model: DataParallel, PEFT, TRL, Lightning, sentence-transformers, another model class.
-_WRAPPER = re.compile(
-    r"(?:module\.|base_model\.model\.|base_model\.|pretrained_model\.|model\.|0\.auto_model\.|auto_model\.|"
-    r"transformer\.|bert\.|roberta\.|distilbert\.|backbone\.|encoder\.|llm\.)+"
-)
+# What wraps a whole model, by who writes it.
 _WRITERS = {
     "_orig_mod.": "torch.compile", "_fsdp_wrapped_module.": "FSDP", "_checkpoint_wrapped_module.": "checkpointing",
     "module.": "DataParallel", "base_model.model.": "PEFT", "pretrained_model.": "TRL",
@@ -64,13 +60,12 @@ def without_inner(name: str) -> str:
 
 
 def _prefix(names: Sequence[str], anchors: Container[str]) -> str:
-    """The longest prefix of wrappers under which one of ``names`` is an anchor, or ""."""
+    """The shortest prefix that most of ``names`` have and under which one of them is an anchor, or ""."""
     for name in names:
-        wrapper = _WRAPPER.match(name)
-        ends = [match.end() for match in re.finditer(r"(?:0\.)?[^.]+\.", wrapper[0])] if wrapper else []
-        found = next((end for end in ends if name[end:] in anchors), None)
-        if found:
-            return name[:found]
+        ends = [match.end() for match in re.finditer(r"\.", name)]
+        found = next((name[:end] for end in ends if name[end:] in anchors), "")
+        if found and 2 * sum(other.startswith(found) for other in names) > len(names):
+            return found
     return ""
 
 
