@@ -11,7 +11,7 @@ from pathlib import Path
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # malloc.h
 _LARGEST, _NEVER = 1 << 25, (1 << 31) - 1  # bytes; glibc takes no larger threshold for mapping
-_SMAPS = Path("/proc/self/smaps")
+_SMAPS, _MEMINFO = Path("/proc/self/smaps"), Path("/proc/meminfo")
 _MAPPING = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) \S{4} \S+ \S+ \d+ +(/.+)\n((?:[A-Z]\w+:.*\n)+)", re.MULTILINE)
 _COPIES = re.compile(r"^(?:Anonymous|Swap): +(\d+) kB$", re.MULTILINE)
 
@@ -33,6 +33,14 @@ def release() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
+
+
+def available() -> int | None:
+    """Bytes that programs can have without swapping; None where the system does not tell (not Linux)."""
+    if not _MEMINFO.is_file():
+        return None
+    found = re.search(r"^MemAvailable: +(\d+) kB$", _MEMINFO.read_text(), re.MULTILINE)
+    return int(found[1]) * 1024 if found else None
 
 
 def forget(files: Iterable[Path]) -> None:

@@ -49,6 +49,7 @@ class Request:
     max_size: int | None = None  # bytes of a model whose weights each get the form that fits best
     fit: bool = False  # the finest recipe and the longest context that fit, where none is asked for
     allow_loss: bool = False
+    original: str = ""  # "transformers": language models too are compared with transformers itself
     allow_unread: bool = False  # go on where config.json has settings that nobody understood
     measure_speed: bool = True
 
@@ -122,7 +123,7 @@ def build(request: Request, progress: Progress) -> tuple[Bundle, ...]:
                 plan.target, inputs.task, list(plan.target.recipes_of(source.task).values()), strict=False
             )
             fit.check(source, plan.target, plan.recipe, inputs.config, plan.processing, offered)
-        with Original(source, inputs.task, inputs=inputs.digest) as original:
+        with Original(source, inputs.task, inputs=inputs.digest, implementation=request.original) as original:
             progress.step("running the original")
             _learn(original, source, inputs)
             return tuple(_one(request, original, plan, inputs, progress) for plan in plans)

@@ -1,6 +1,7 @@
 """Release suites: what a bundle must keep before it ships, read from a TOML file.
 
 name = "release"
+original = "transformers"    # of language models: transformers itself, in memory (default: read a layer at a time)
 
 [[check]]
 kind = "agreement"           # with the original, on edgepack's own inputs or on `data`
@@ -55,6 +56,7 @@ _OPTIONS = {
     "latency": {"input", "percentile"},
     "golden": set[str](),
 }
+_ORIGINALS = ("", "transformers")
 _BYTES = {"size", "memory"}
 _SECONDS = {"load", "latency"}
 
@@ -80,6 +82,7 @@ class Suite:
 
     name: str
     checks: tuple[Check, ...]
+    original: str = ""  # "transformers": a language model's original is transformers itself
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,12 +128,15 @@ def read(file: Path) -> Suite:
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ProjectError(f"{file} is not valid TOML: {error}") from error
-    _known(table, {"name", "check"}, str(file))
+    _known(table, {"name", "original", "check"}, str(file))
+    original = table.get("original", "")
+    if original not in _ORIGINALS:
+        raise ProjectError(f"{file}: original = {original!r}", hint='original = "transformers", or leave it out')
     checks = table.get("check", [])
     if not isinstance(checks, list) or not checks:
         raise ProjectError(f"{file} has no [[check]]", hint="see docs/release-suites.md")
     parsed = tuple(_check(entry, f"{file}, check {number}", file.parent) for number, entry in enumerate(checks, 1))
-    return Suite(name=table.get("name", file.stem), checks=parsed)
+    return Suite(name=table.get("name", file.stem), checks=parsed, original=original)
 
 
 def judge(

@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from tests.unit.decoders.conftest import FAMILIES, WORDS, make, with_tokenizer
 
 import edgepack
-from edgepack import targets
+from edgepack import load, memory, targets
 from edgepack.errors import (
     DamagedWeights,
     DoesNotFit,
@@ -29,9 +29,11 @@ from edgepack.errors import (
     UnsupportedModel,
     UsageError,
 )
+from edgepack.original import Original
 from edgepack.pipeline import Request, plan
 from edgepack.records import Bundle
 from edgepack.runtime.session import open_session
+from edgepack.tasks import text_generation
 
 Build = Callable[..., tuple[Bundle, ...]]
 _CLOSE = 1e-4  # float32 sums in another order, relative to the largest logit
@@ -287,3 +289,34 @@ def test_a_variant_keeps_the_other_numbers() -> None:
     target = targets.load("rpi")
     plain, varied = (targets.recipe(target, "int4", task) for task in ("", "text-generation"))
     assert varied == replace(plain, block_size=128, smooth=False, finer=("head",))
+
+
+def test_the_original_can_be_transformers_itself(
+    model: Callable[[str], tuple[Path, Any]], build: Build, tmp_path: Path, edgepack: Any
+) -> None:
+    folder, implementation = model("llama")
+    bundle = packed(build, folder, "fp32", original="transformers")
+    agreement = {a.metric: a.packed for a in bundle.accuracy}
+    assert agreement["kl_mean"] < 1e-6
+    assert agreement["reading"] < 1e-5
+    ids = np.random.default_rng(3).integers(3, 160, (1, 12))
+    with Original(bundle.source, text_generation, implementation="transformers") as original:
+        logits = original({"input_ids": ids, "logits_from": np.array([4])})["logits"]
+        made = original.module.generate(list(map(int, ids[0])), 8)
+    with torch.no_grad():
+        wanted = implementation(torch.from_numpy(ids)).logits.numpy()[:, 4:]
+    assert np.abs(logits - wanted).max() < 1e-5 * np.abs(wanted).max()
+    assert made == load(bundle.path).continued(list(map(int, ids[0])), 8)[: len(made)]
+    suite = tmp_path / "suite.toml"
+    suite.write_text('original = "transformers"\n[[check]]\nkind = "agreement"\nmetric = "kl"\nat_most = 1e-6\n')
+    for more in ((), ("--original", "transformers")):
+        done = edgepack("validate", bundle.path, "--suite", suite, *more)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_model_larger_than_memory_is_not_opened_whole(
+    model: Callable[[str], tuple[Path, Any]], build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "available", lambda: 1000)
+    with pytest.raises(DoesNotFit, match="transformers needs"):
+        packed(build, model("llama")[0], "fp32", original="transformers")

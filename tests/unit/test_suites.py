@@ -54,6 +54,7 @@ def test_data_lies_beside_the_suite(tmp_path: Path) -> None:
         ('[[check]]\nkind = "size"\nat_most = "much"\n', "cannot be read"),
         ('[[check]]\nkind = "load"\nat_most = "24 MB"\n', "cannot be read"),
         ('[[check]]\nkind = "metric"\nat_least = 1\n', "names no metric"),
+        ('original = "torch"\n[[check]]\nkind = "golden"\n', "original = 'torch'"),
         ('[[check]]\nkind = "metric"\nmetric = "f1"\nat_least = 1\n', "names no data"),
         ('[[check]]\nkind = "golden"\nmetric = "f1"\n', "unknown key 'metric'"),
         ('[[check]]\nkind = "agreement"\nmetric = "kl"\nat_most = 1\nstatistic = "p98"\n', "no statistic 'p98'"),

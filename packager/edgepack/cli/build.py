@@ -14,6 +14,7 @@ from edgepack import targets as known_targets
 from edgepack.cli import show
 from edgepack.cli.options import Json
 from edgepack.errors import UsageError
+from edgepack.original import TRANSFORMERS
 from edgepack.records import Bundle
 from edgepack.reports import accuracy_table, figure, sizes_table, speed_table
 from edgepack.reports.page import Table
@@ -65,6 +66,13 @@ def build(
     allow_loss: Annotated[
         bool, typer.Option("--allow-loss", help="Keep a bundle that misses an accuracy floor.")
     ] = False,
+    original: Annotated[
+        str,
+        typer.Option(
+            help="transformers: compare a language model that fits in memory with transformers itself.",
+            show_default=False,
+        ),
+    ] = "",
     allow_unread: Annotated[
         bool, typer.Option("--allow-unread", help="Go on where config.json has settings that edgepack does not know.")
     ] = False,
@@ -84,6 +92,7 @@ def build(
         max_size=_bytes(max_size),
         fit=fit,
         allow_loss=allow_loss,
+        original=_implementation(original),
         allow_unread=allow_unread,
         measure_speed=speed,
     )
@@ -100,6 +109,13 @@ def build(
         if len(bundles) > 1:
             show.line("")
             show.table("side by side", _side_by_side(bundles))
+
+
+def _implementation(original: str) -> str:
+    """Raises UsageError for another than transformers."""
+    if original not in ("", TRANSFORMERS):
+        raise UsageError(f"there is no --original {original} of a build", hint=f"--original {TRANSFORMERS}, or none")
+    return original
 
 
 def _bytes(text: str | None) -> int | None:

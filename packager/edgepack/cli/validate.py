@@ -12,7 +12,7 @@ from edgepack import project, runtime, suites
 from edgepack.cli import show
 from edgepack.cli.options import Bundle, Json, Threads
 from edgepack.errors import CheckFailed, EdgepackError
-from edgepack.original import Original
+from edgepack.original import TRANSFORMERS, Original
 from edgepack.records import Component
 from edgepack.reports import checks_table, data, junit, of_suite
 from edgepack.runtime import manifest
@@ -32,7 +32,11 @@ def validate(
     ] = None,
     original: Annotated[
         str | None,
-        typer.Option(help="The original model (default: the one the bundle was built from).", show_default=False),
+        typer.Option(
+            help="The original model (default: the one the bundle was built from), or transformers: that model, a "
+            "language model too, in transformers itself.",
+            show_default=False,
+        ),
     ] = None,
     out: Annotated[
         Path | None,
@@ -76,12 +80,14 @@ def _original(listed: Manifest, suite: Suite, model: str | None, steps: show.Ste
     """The original, where a check needs it and it can be had; checks without it say so themselves."""
     if not any(_compares(check) for check in suite.checks):
         return None
+    implementation = TRANSFORMERS if model == TRANSFORMERS else suite.original
+    model = None if model == TRANSFORMERS else model
     try:
         made_from = listed.table["source"]
         source = resolve.resolve(
             model or made_from["model"], task=listed.task, adapter=None if model else made_from.get("adapter")
         )
-        return Original(source, stage.task_of(listed))
+        return Original(source, stage.task_of(listed), implementation=implementation)
     except EdgepackError as error:
         if model is not None:
             raise

@@ -19,17 +19,21 @@ from edgepack import cache, memory, plugins, weights
 from edgepack.records import Source
 from edgepack.runtime.types import Outputs
 
+TRANSFORMERS = "transformers"  # the implementation that --original and suites can ask for
+
 
 class Original:
     """``original(feeds)`` gives the outputs of the PyTorch model, float32.
 
-    ``inputs`` is a hash of all inputs that will be asked for; it names the cache entry.
+    ``inputs`` is a hash of all inputs that will be asked for; it names the cache entry. ``implementation`` is
+    TRANSFORMERS for a language model that transformers itself computes, in memory.
     """
 
-    def __init__(self, source: Source, task: ModuleType, *, inputs: str = "") -> None:
+    def __init__(self, source: Source, task: ModuleType, *, inputs: str = "", implementation: str = "") -> None:
         self.source, self.task = source, task
         self._module: Any = None
-        self._engine = f"edgepack.original.{'pytorch' if task.AUTO else 'decoder'}"
+        described = "causal" if implementation == TRANSFORMERS else "decoder"
+        self._engine = f"edgepack.original.{'pytorch' if task.AUTO else described}"
         self._facts: dict[str, Any] = {}
         self._memory: dict[str, np.ndarray] = {}
         self._news = False

@@ -48,9 +48,12 @@ _STRANGERS = "the checkpoint and its config.json do not belong together, or the 
 
 def load(path: Path, name: str, task: ModuleType, adapter: Path | None = None) -> Any:
     """The model in float32. Raises UnsupportedModel, DamagedWeights, ModelError (an adapter of another model)."""
-    config = table(path / "config.json")
-    kind = _class(task, config)
-    model, report = _opened(kind, path, name)
+    return load_class(_class(task, table(path / "config.json")), path, name, task, adapter)
+
+
+def load_class(kind: Any, path: Path, name: str, task: ModuleType, adapter: Path | None = None, **options: Any) -> Any:
+    """The model as an object of the class ``kind``; ``options`` are its from_pretrained's. Raises as ``load`` does."""
+    model, report = _opened(kind, path, name, **options)
     missing = _missing(report)
     if missing and task.NAME in _USES_POOLER and all(_POOLER.search(key) for key in missing):
         # published without a pooler, which would be random: its authors use the first token
