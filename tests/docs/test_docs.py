@@ -24,6 +24,7 @@ PAGES = [
     "docs/release-suites.md",
     "docs/adding-a-target.md",
     "docs/language-models.md",
+    "docs/texts.md",
     "docs/iphone-and-mac.md",
     "docs/core-ml-evaluator.md",
     "samples/sentence-search/README.md",
