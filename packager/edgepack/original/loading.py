@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -123,15 +123,21 @@ def _check(model: Any, report: Mapping[str, Any], name: str, path: Path, task: M
     if missing or strange:
         stored = [tensor.name for file in weights.files(path) for tensor in weights.tensors(file)]
         names.check_merged(stored)
-        known = set(model.state_dict())
-        lead = f"{model.base_model_prefix}."
-        names.check_wrapped(stored, known | {key.removeprefix(lead) for key in known} | {lead + key for key in known})
+        names.check_wrapped(stored, _known(model, missing))
     if missing or report["mismatched_keys"]:
         lacking = missing[0] if missing else report["mismatched_keys"][0][0]
         left = f"; they hold {strange[0]!r}, which is not used" if strange else ""
         raise DamagedWeights(f"{name}: the weights lack {lacking!r}{left}", hint=_STRANGERS)
     if strange:
         raise names.unexpected(strange[0], f"{name}, a {type(model).__name__},")
+
+
+def _known(model: Any, missing: Sequence[str]) -> set[str]:
+    """The names that the weights could have, where transformers found next to none of them; it knows renamed ones."""
+    own, lead = set(model.state_dict()), f"{model.base_model_prefix}."
+    if 2 * len(missing) <= len(own):
+        return set()
+    return own | {key.removeprefix(lead) for key in own} | {lead + key for key in own}
 
 
 def _head(model: Any) -> bool:

@@ -109,6 +109,7 @@ def test_weights_that_play_no_part(name: str, bert: Path) -> None:
     [
         (lambda n: f"_orig_mod.{n}", "_orig_mod."),
         (lambda n: f"module.{n}", "module."),
+        (lambda n: n.replace("layer.1.", "layer.1._orig_mod."), "_orig_mod."),
         (lambda n: f"base_model.model.{n}", "base_model.model."),
         (lambda n: f"model.{n}", "model."),
         (lambda n: f"0.auto_model.{n.removeprefix('bert.')}", "0.auto_model."),
