@@ -76,12 +76,11 @@ def _last(hidden: Tensor, mask: Tensor) -> Tensor:
 
 
 def _last_before_padding(hidden: Tensor, mask: Tensor) -> Tensor:
-    index = (mask.sum(1).long() - 1).clamp(min=0).unsqueeze(-1).expand(-1, -1, hidden.shape[-1])
-    return hidden.gather(1, index).squeeze(1)
+    return (hidden * mask * (mask.cumsum(1) == mask.sum(1, keepdim=True)).to(mask.dtype)).sum(1)
 
 
 _POOLINGS = {"max": _max, "mean": _mean, "mean_sqrt_len_tokens": _mean_sqrt, "weightedmean": _weighted_mean}
-# by the side that is padded: the plain form needs the fewest operators
+# by the side that is padded, since the plain form needs the fewest operators; coremltools cannot convert a gather here
 _ENDS = {
     "left": {"cls": _first_after_padding, "lasttoken": _last},
     "right": {"cls": _first, "lasttoken": _last_before_padding},
