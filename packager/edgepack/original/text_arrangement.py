@@ -48,6 +48,12 @@ def _stated(tokenizer: Any, root: Path, task: ModuleType) -> dict[str, Any]:
             hint='name one in tokenizer_config.json, for example "pad_token": "<pad>"',
         )
     config, kind = _model(root, task)
+    rows = getattr(config.get_text_config(), "vocab_size", None)
+    if rows is not None and tokenizer.pad_token_id >= rows:
+        raise ModelError(
+            f"the tokenizer of {root.name} pads with the id {tokenizer.pad_token_id:,}; the model has {rows:,} tokens",
+            hint='name another in tokenizer_config.json, for example "pad_token": "</s>"',
+        )
     taken = inspect.signature(kind.forward).parameters
     inputs = [name for name in _INPUTS if name in tokenizer.model_input_names and name in taken]
     if not {"input_ids", "attention_mask"} <= set(inputs):

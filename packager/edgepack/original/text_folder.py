@@ -107,7 +107,7 @@ def take(file: Path, to: Path) -> None:
     """Copy a file, or link to it where it is large."""
     to.parent.mkdir(parents=True, exist_ok=True)
     if file.suffix in WEIGHTS:
-        to.symlink_to(file.resolve())
+        to.symlink_to(file.absolute())
     else:
         shutil.copyfile(file, to)
 

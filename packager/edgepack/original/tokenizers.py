@@ -7,6 +7,7 @@ asked of it, never worked out here.
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -66,7 +67,7 @@ def encode(source: Source, processing: Mapping[str, Any], texts: Texts) -> Feeds
     the first window of its context. Nothing of edgepack's runtime takes part.
     """
     folder, limit = source.origin, int(processing["max_length"])
-    tokenizer = opened(folder)
+    tokenizer = _reference(folder, source.sha256)
     prompt = _prompt(folder)
     if "stride" in processing:
         rows = [tokenizer(*pair, truncation="only_second", max_length=limit)["input_ids"] for pair in texts]
@@ -77,6 +78,11 @@ def encode(source: Source, processing: Mapping[str, Any], texts: Texts) -> Feeds
         second = None if isinstance(texts[0], str) else [text[1] for text in texts]
         made = tokenizer(first, second, padding=True, truncation=True, max_length=limit, return_tensors="np")
     return {name: np.asarray(made[name], np.int64) for name in processing["inputs"]}
+
+
+@functools.lru_cache(maxsize=1)  # the batches of one model come one after another
+def _reference(folder: Path, sha256: str) -> Any:
+    return opened(folder)
 
 
 def compare(texts: Texts, ours: Feeds, theirs: Feeds) -> None:

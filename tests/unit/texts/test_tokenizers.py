@@ -227,6 +227,10 @@ def no_pad(folder: Path) -> None:
     bert(folder, tokenizer_class="PreTrainedTokenizerFast", pad_token=None)
 
 
+def pad_beyond(folder: Path) -> None:
+    bert(folder, pad_token="[NEW]")
+
+
 def no_vocabulary(folder: Path) -> None:
     bert(folder)
     (folder / "tokenizer.json").unlink()
@@ -249,6 +253,7 @@ def broken(folder: Path) -> None:
     ("make", "kind", "words"),
     [
         (no_pad, ModelError, "no padding token"),
+        (pad_beyond, ModelError, "pads with the id 900; the model has 900 tokens"),
         (no_vocabulary, ModelError, r"no tokenizer\.json and no other vocabulary"),
         (in_python, UnsupportedModel, "CanineTokenizer"),
         (split, UnsupportedModel, "split_special_tokens"),
