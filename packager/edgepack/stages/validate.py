@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from edgepack import comparison, plugins, suites
 from edgepack.errors import UsageError
 from edgepack.metrics.agreement import REDUCE
@@ -49,6 +51,12 @@ class _Bench:
     def model(self, run: Any) -> Any:
         """The task's object around a Run."""
         return task_model(self.manifest.task, run, self.manifest.folder, dict(self.manifest.processing))
+
+    def reference(self) -> Any:
+        """The task's object around the original, fed by its authors' pre-processing; None where it is not here."""
+        if self.original is None:
+            return None
+        return self.original.attach(self.model(self.original), self.manifest.processing)
 
 
 def task_of(manifest: Manifest) -> Any:
@@ -98,7 +106,7 @@ def _agreement(bench: _Bench, check: Check) -> CheckResult:
     kind = check.metric if check.metric in bench.task.TRIALS else ""
     key = f"{kind} {check.data!r}"
     if key not in bench.agreed:
-        model = bench.model(bench.session)
+        model = bench.original.attach(bench.model(bench.session), bench.manifest.processing)
         examples = bench.task.examples(bench.manifest.processing)[1::2]
         if check.data is not None:
             examples = bench.task.inputs(comparison.rows(bench.task, check.data, bench.task.INPUTS))
@@ -128,7 +136,7 @@ def _metric(bench: _Bench, check: Check) -> CheckResult:
     if key not in bench.scored:
         rows = comparison.rows(bench.task, check.data)
         scores = comparison.metric(
-            bench.model(bench.original) if bench.original is not None else None,
+            bench.reference(),
             bench.model(bench.session),
             bench.task,
             rows,
@@ -169,9 +177,11 @@ def _load(bench: _Bench, check: Check) -> CheckResult:
 
 
 def _golden(bench: _Bench, check: Check) -> CheckResult:
-    found = golden.check(bench.session, bench.manifest)
-    worst = min(found.cosines, default=0.0)
+    found = golden.check(bench.session, bench.manifest, bench.model(bench.session).feeds)
+    worst = float(np.min(found.cosines, initial=1.0))  # NaN where one is
     reason = "" if found.passed else f"a golden vector is off: cosine {worst:.4f}, not {found.least}"
+    if found.inputs:
+        reason = f"a golden example leads to other inputs: {found.inputs[0]}"
     return CheckResult(check=check, value=worst, passed=found.passed, reason=reason)
 
 

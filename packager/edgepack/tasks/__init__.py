@@ -54,8 +54,8 @@ class Task(Protocol):
         Of edgepack's own examples a task may take as many as do for the ``use``: "calibration" or "agreement".
         """
 
-    def golden(self, feeds: Feeds) -> Feeds:
-        """What a golden vector asks of a batch of one."""
+    def golden(self, model: Any, examples: Sequence[Any]) -> list[tuple[Any, Feeds]]:
+        """The examples of the bundle's golden vectors, each with its feeds, made by the shipping pre-processing."""
 
     def rows(self, feeds: Feeds, outputs: Outputs) -> list[Array]:
         """The vectors to compare, one or more per sample, padding left out."""

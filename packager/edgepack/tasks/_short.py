@@ -1,9 +1,11 @@
-"""What the tasks share whose inputs are short: batches, whole golden vectors, no choice of a context."""
+"""What the tasks share whose inputs are short: batches, golden vectors, no choice of a context."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from edgepack.errors import UsageError
 from edgepack.runtime.batch import BATCH, text_length
@@ -12,6 +14,8 @@ from edgepack.runtime.types import Feeds
 TRIALS: Mapping[str, Any] = {}
 PAIRS: Mapping[str, tuple[str, ...]] = {}
 _LEAST = 8  # tokens: a short text with its marks
+_VECTORS = 4  # golden ones: enough to notice a wrong kernel, small beside the model
+_SIDE = 48  # pixels of their pictures
 
 
 def sized(processing: Mapping[str, Any], context: int | None) -> dict[str, Any]:
@@ -49,6 +53,11 @@ def batches(model: Any, examples: Sequence[Any], *, use: str = "") -> list[Feeds
     return [model.feeds(ordered[start : start + BATCH]) for start in range(0, len(ordered), BATCH)]
 
 
-def golden(feeds: Feeds) -> Feeds:
-    """All of it."""
-    return feeds
+def golden(model: Any, examples: Sequence[Any]) -> list[tuple[Any, Feeds]]:
+    """A few of ``examples``, each with its feeds: short texts and long ones, or small parts of pictures."""
+    if isinstance(examples[0], np.ndarray):
+        chosen = [np.ascontiguousarray(picture[:_SIDE, :_SIDE]) for picture in examples[:_VECTORS]]
+    else:
+        ordered = sorted(examples, key=text_length)
+        chosen = [ordered[place] for place in np.linspace(0, len(ordered) - 1, _VECTORS).astype(int)]
+    return [(example, model.feeds([example])) for example in chosen]

@@ -127,9 +127,10 @@ def batches(model: Any, examples: Sequence[str], *, use: str = "") -> list[Feeds
     ]
 
 
-def golden(feeds: Feeds) -> Feeds:
-    """The same, asking for the last token's logits alone, as a device will."""
-    return {name: array for name, array in feeds.items() if name != "logits_from"}
+def golden(model: Any, examples: Sequence[str]) -> list[tuple[str, Feeds]]:
+    """One sentence, asking for the last token's logits alone, as a device will."""
+    sentence = examples[0].partition("\n")[0]
+    return [(sentence, {name: array for name, array in model.feeds([sentence]).items() if name != "logits_from"})]
 
 
 def rows(feeds: Feeds, outputs: Outputs) -> list[Array]:

@@ -1,0 +1,52 @@
+"""What the authors' own pre-processing makes of a text or a picture: the inputs that the original is fed.
+
+transformers' tokenizer (with what a sentence-transformers folder says) and its image processor; nothing of edgepack's
+runtime takes part, so that a setting that is read wrongly shows as a difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import transformers
+from PIL import Image
+
+from edgepack.original import matching, tokenizers
+from edgepack.records import Source
+from edgepack.runtime.types import Feeds
+
+
+def match(
+    source: Source, task: ModuleType, processing: Mapping[str, Any], examples: Sequence[Any], ours: Feeds
+) -> tuple[Feeds, float]:
+    """The authors' arrays for one batch, and how far from them ``ours`` are: 0 for ids; pixels in levels of 255.
+
+    Raises PreprocessingDiffers where ids differ, or pixels by more than a level; ModelError.
+    """
+    if "image" not in task.INPUTS:
+        theirs = tokenizers.encode(source, processing, examples)
+        tokenizers.compare(examples, ours, theirs)
+        return theirs, 0.0
+    pictures = [_picture(example, processing) for example in examples]
+    made = _processor(source.origin)(images=pictures, return_tensors="np")
+    theirs = {name: np.asarray(made[name], np.float32) for name in processing["inputs"]}
+    return theirs, matching.pixels_apart(ours, theirs, processing, source.name)
+
+
+@lru_cache(maxsize=1)
+def _processor(folder: Path) -> Any:
+    return transformers.AutoImageProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+
+
+def _picture(example: Any, processing: Mapping[str, Any]) -> Image.Image:
+    """As transformers' pipelines open pictures: in colour, unless the model takes one channel."""
+    if isinstance(example, str | Path):
+        picture: Image.Image = transformers.image_utils.load_image(str(example))
+    else:
+        picture = Image.fromarray(np.asarray(example))
+    return picture.convert("L" if processing["channels"] == 1 else "RGB")

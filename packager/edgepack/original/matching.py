@@ -1,0 +1,69 @@
+"""The bundle's pre-processing held against the authors' own, wherever inputs are made.
+
+``Matched`` stands in the place of a task object's ``text`` or ``image``: it makes the shipping inputs, and has the
+original compare them with its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from edgepack.errors import PreprocessingDiffers
+from edgepack.runtime.types import Array, Feeds
+
+LEVELS = 1.0  # of 255 that a pixel may differ by: resizing rounds to whole levels, and halves either way
+_DIGITS = 3  # of a level: behind them lies float32 arithmetic
+_HINT = "a setting of preprocessor_config.json is read otherwise than transformers reads it: please report the model"
+Match = Callable[[Sequence[Any], Feeds], None]
+
+
+class Matched:
+    """A TextInput or ImageInput whose every batch is told to ``match(examples, feeds)``."""
+
+    def __init__(self, inner: Any, match: Match) -> None:
+        self._inner, self._match = inner, match
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def encode(self, texts: Sequence[Any]) -> tuple[Feeds, Any]:
+        """The feeds and encodings of a batch of texts. Raises PreprocessingDiffers."""
+        made, encodings = self._inner.encode(texts)
+        self._match(texts, made)
+        return made, encodings
+
+    def feeds(self, examples: Sequence[Any]) -> Feeds:
+        """The feeds of a batch of pictures, or of encodings that were made before. Raises PreprocessingDiffers."""
+        made: Feeds = self._inner.feeds(examples)
+        if "pixel_values" in made:
+            self._match(examples, made)
+        return made
+
+
+def pixels_apart(ours: Feeds, theirs: Feeds, processing: Mapping[str, Any], name: str) -> float:
+    """The largest difference of two batches of pictures, in levels of 255.
+
+    Raises PreprocessingDiffers where it is more than LEVELS, or the shapes are not the same.
+    """
+    worst = 0.0
+    for key, true in theirs.items():
+        if ours[key].shape != true.shape:
+            raise PreprocessingDiffers(
+                f"{name}: the bundle makes {key} of the shape {list(ours[key].shape)}, transformers {list(true.shape)}",
+                hint=_HINT,
+            )
+        apart = np.abs(ours[key] - true) / _level(processing)
+        worst = max(worst, round(float(apart.max()), _DIGITS))
+    if not worst <= LEVELS:
+        raise PreprocessingDiffers(
+            f"{name}: the bundle's pixels differ from transformers' by up to {worst:.1f} levels of 255", hint=_HINT
+        )
+    return worst
+
+
+def _level(processing: Mapping[str, Any]) -> Array:
+    """What one level of 255 comes to behind scaling and normalisation, float64 [channels, 1, 1]."""
+    return np.asarray(processing["scale"] / np.asarray(processing["std"], np.float64))[..., None, None]
