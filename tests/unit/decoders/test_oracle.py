@@ -134,7 +134,7 @@ def test_angles_are_compared_at_the_model_s_own_length(monkeypatch: pytest.Monke
 
 
 def test_what_transformers_refuses_is_refused() -> None:
-    with pytest.raises(UnsupportedModel, match=r"transformers .* itself cannot make a model"):
+    with pytest.raises(UnsupportedModel, match=r"transformers .* itself cannot run the model"):
         check.reading({**LLAMA, "hidden_size": 2050, "num_attention_heads": 32})
 
 

@@ -15,6 +15,7 @@ from edgepack.decoders import Decoder, Rotary
 from edgepack.decoders.checkpoint import Checkpoint
 from edgepack.decoders.rotary import frequencies
 from edgepack.original.decoder import Reference
+from edgepack.original.oracle.models import run
 from edgepack.runtime.types import Array
 
 _ROUNDED = 4e-7  # of an angle: transformers computes them in float32
@@ -144,8 +145,7 @@ def _one_table(decoder: Decoder, length: int) -> bool:
 
 
 def _whole(model: nn.Module, ids: Array) -> Array:
-    with torch.no_grad():
-        return np.asarray(model(input_ids=torch.from_numpy(ids), use_cache=False).logits[0].numpy())
+    return np.asarray(run(model, ids, use_cache=False).logits[0].numpy())
 
 
 def _parts(model: nn.Module, ids: Array) -> Array:
@@ -156,8 +156,7 @@ def _parts(model: nn.Module, ids: Array) -> Array:
     found, past, start = [], None, 0
     name = "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"  # from 5.24 on
     for size in filter(None, sizes):
-        with torch.no_grad():
-            out = model(input_ids=torch.from_numpy(ids[:, start : start + size]), use_cache=True, **{name: past})
+        out = run(model, ids[:, start : start + size], use_cache=True, **{name: past})
         found.append(out.logits[0].numpy())
         past, start = out.past_key_values, start + size
     return np.concatenate(found)

@@ -19,6 +19,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING  # noqa: 
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES  # noqa: E402
 
 from edgepack.errors import UnsupportedModel  # noqa: E402
+from edgepack.runtime.types import Array  # noqa: E402
 
 logging.getLogger("transformers").setLevel(logging.ERROR)
 transformers.utils.logging.disable_progress_bar()
@@ -68,6 +69,15 @@ def save(model: Any, folder: Path) -> None:
     model.save_pretrained(folder)
 
 
+def run(model: Any, ids: Array, **options: Any) -> Any:
+    """The outputs of ``model`` for int64 ``ids`` [batch, tokens]. Raises UnsupportedModel where it breaks down."""
+    try:
+        with torch.no_grad():
+            return model(input_ids=torch.from_numpy(ids), **options)
+    except Exception as error:  # a config that a constructor takes and no text can run through
+        raise _refused(error) from error
+
+
 def _in_float32(stated: Mapping[str, Any]) -> dict[str, Any]:
     """Without the type that the weights are stored in: constants would be rounded to it."""
     kept = {key: value for key, value in stated.items() if key not in ("dtype", "torch_dtype")}
@@ -91,6 +101,6 @@ def _made(config: Any, stated: Mapping[str, Any]) -> Any:
 def _refused(error: Exception) -> UnsupportedModel:
     line = " ".join(str(error).split())[:200]
     return UnsupportedModel(
-        f"transformers {VERSION} itself cannot make a model of this config.json: {line}",
-        hint="the config has to be one that transformers opens",
+        f"transformers {VERSION} itself cannot run the model of this config.json: {line}",
+        hint="the config has to be one that transformers runs",
     )

@@ -25,7 +25,7 @@ def write(decoder: Decoder, model: Path, out: Path, context: int) -> None:
     known = {
         "bos_token_id": first,
         "eos_token_id": ends if len(ends) > 1 else ends[0] if ends else None,
-        "pad_token_id": config.get("pad_token_id") or (ends[0] if ends else 0),
+        "pad_token_id": next((token for token in (config.get("pad_token_id"), *ends) if token is not None), 0),
     }
     content = {
         "model": {
