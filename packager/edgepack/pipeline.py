@@ -138,7 +138,7 @@ def build(request: Request, progress: Progress) -> tuple[Bundle, ...]:
     progress.step(f"finding {request.model}")
     source = resolve.resolve(request.model, task=request.task, adapter=request.adapter, say=progress.note)
     task, config = plugins.load("tasks", source.task), table(source.path / "config.json")
-    with Reading(source.path, task, config, allow_unread=request.allow_unread) as reading:
+    with Reading(source, task, config, allow_unread=request.allow_unread) as reading:
         plans = _plans(request, source, task, config)
         for plan in plans:
             offered = convert.takes(plan.target, task, list(plan.target.recipes_of(source.task).values()), strict=False)

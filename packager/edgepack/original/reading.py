@@ -21,7 +21,7 @@ from typing import Any, Self
 
 from edgepack import cache, decoders, errors, plugins
 from edgepack.errors import ModelError, ReadingDiffers, UnreadSetting
-from edgepack.records import Accuracy, NotMeasured
+from edgepack.records import Accuracy, NotMeasured, Source
 
 METRIC, SETTINGS = "reading", "settings"
 CLOSE = 1e-4  # of the largest logit
@@ -42,9 +42,9 @@ def check_settings(task: ModuleType, config: Mapping[str, Any], *, allow_unread:
 class Reading:
     """The check of one model, from ``with`` on; ``finish`` waits for it. Of tasks that are not described: nothing."""
 
-    def __init__(self, folder: Path, task: ModuleType, config: Mapping[str, Any], *, allow_unread: bool) -> None:
+    def __init__(self, source: Source, task: ModuleType, config: Mapping[str, Any], *, allow_unread: bool) -> None:
         check_settings(task, config, allow_unread=allow_unread)
-        self.task, self._folder, self._described, self._allowed = task, folder, not task.AUTO, allow_unread
+        self.task, self._source, self._described, self._allowed = task, source, not task.AUTO, allow_unread
         self._unread = decoders.read(config).unread if self._described else {}
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -53,7 +53,7 @@ class Reading:
             handle, name = tempfile.mkstemp(prefix="edgepack-reading-", suffix=".json")
             os.close(handle)
             self._result = Path(name)
-            command = [sys.executable, "-m", "edgepack.original.oracle", str(self._folder), name]
+            command = [sys.executable, "-P", "-m", "edgepack.original.oracle", *self._folders, name]
             alone = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
             self._process = subprocess.Popen(command, env=alone, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         return self
@@ -100,8 +100,13 @@ class Reading:
     @property
     def _facts(self) -> dict[str, Any]:
         """All that shapes the answer."""
-        files = {name: _digest(self._folder / name) for name in _FILES if (self._folder / name).is_file()}
-        return {"model": self._folder.name, "files": files, "tools": plugins.versions(_TOOLS)}
+        files = [file for folder in self._folders for name in _FILES if (file := Path(folder) / name).is_file()]
+        hashed = [[file.name, _digest(file)] for file in files]
+        return {"model": self._source.name, "files": hashed, "tools": plugins.versions(_TOOLS)}
+
+    @property
+    def _folders(self) -> tuple[str, str]:
+        return str(self._source.origin), str(self._source.path)
 
     @cached_property
     def _answer(self) -> dict[str, Any]:
@@ -115,7 +120,7 @@ class Reading:
             lines = trouble.decode(errors="replace").strip().splitlines()
             raise ModelError(
                 f"the check against transformers broke down: {lines[-1] if lines else 'no message'}",
-                hint=f"{sys.executable} -m edgepack.original.oracle {self._folder} /dev/stdout shows all of it",
+                hint=f"python -m edgepack.original.oracle {' '.join(self._folders)} /dev/stdout shows all of it",
             )
         found = dict(json.loads(self._result.read_text("utf-8")))
         if "error" not in found:

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -146,6 +147,11 @@ def llama(family: Family, tmp_path: Path) -> Path:
     return with_tokenizer(tmp_path)
 
 
+def source_of(folder: Path) -> Any:
+    """What the check needs of a Source."""
+    return SimpleNamespace(name=folder.name, path=folder, origin=folder)
+
+
 def config_of(folder: Path, **changes: Any) -> dict[str, Any]:
     config = json.loads((folder / "config.json").read_text()) | changes
     (folder / "config.json").write_text(json.dumps(config))
@@ -154,7 +160,7 @@ def config_of(folder: Path, **changes: Any) -> dict[str, Any]:
 
 def run(folder: Path, **options: Any) -> Any:
     config = json.loads((folder / "config.json").read_text())
-    with Reading(folder, text_generation, config, allow_unread=False, **options) as checked:
+    with Reading(source_of(folder), text_generation, config, allow_unread=False, **options) as checked:
         return checked.finish()
 
 
@@ -169,10 +175,10 @@ def test_the_process_answers_once(llama: Path, monkeypatch: pytest.MonkeyPatch, 
 
 def test_other_end_tokens_are_an_error(llama: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     config_of(llama, eos_token_id=[1, 106])
-    answers.check(llama)
+    answers.check(llama, llama)
     monkeypatch.setattr(answers, "eos_ids", lambda folder, config: [1])
     with pytest.raises(ReadingDiffers, match=re.escape("[1, 106], the bundle at [1]")):
-        answers.check(llama)
+        answers.check(llama, llama)
 
 
 @pytest.mark.parametrize(
@@ -199,10 +205,10 @@ def test_chat_templates_are_compared(llama: Path, monkeypatch: pytest.MonkeyPatc
     (llama / "tokenizer_config.json").write_text(
         json.dumps({"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "w2", "chat_template": text})
     )
-    answers.check(llama)
+    answers.check(llama, llama)
     monkeypatch.setattr(chat, "special", lambda config: {"eos_token": "w9"})
     with pytest.raises(ReadingDiffers, match="chat template"):
-        answers.check(llama)
+        answers.check(llama, llama)
 
 
 @pytest.fixture
@@ -217,7 +223,7 @@ def test_an_unknown_setting_stops(llama: Path) -> None:
     config = config_of(llama, residual_multiplier=0.22)
     with pytest.raises(UnreadSetting, match=re.escape("residual_multiplier = 0.22")):
         run(llama)
-    with Reading(llama, text_generation, config, allow_unread=True) as checked:
+    with Reading(source_of(llama), text_generation, config, allow_unread=True) as checked:
         figure, passed = checked.finish()
     assert figure.passed
     assert isinstance(passed.packed, NotMeasured)
@@ -242,14 +248,14 @@ def test_without_transformers_the_report_says_so(llama: Path, monkeypatch: pytes
 
 
 def test_other_tasks_have_no_reading(tmp_path: Path) -> None:
-    with Reading(tmp_path, text_embedding, {}, allow_unread=False) as checked:
+    with Reading(source_of(tmp_path), text_embedding, {}, allow_unread=False) as checked:
         assert checked.finish() == ()
 
 
 def test_a_process_that_breaks_down_is_told(llama: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("EDGEPACK_CACHE", str(tmp_path / "cache"))
     config = config_of(llama)
-    with Reading(llama, text_generation, config, allow_unread=False) as checked:
+    with Reading(source_of(llama), text_generation, config, allow_unread=False) as checked:
         (llama / "config.json").write_text("{")
         with pytest.raises(ModelError, match="broke down"):
             checked.finish()

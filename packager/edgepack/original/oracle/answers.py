@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from tokenizers import Tokenizer
-from transformers import AutoTokenizer, GenerationConfig
+from transformers import GenerationConfig
 
 from edgepack.errors import EdgepackError, ReadingDiffers
+from edgepack.original import tokenizers
 from edgepack.runtime import chat
+from edgepack.runtime.text import tokenizer
 from edgepack.tasks import table
 from edgepack.tasks.text_generation import eos_ids
 
@@ -22,15 +23,18 @@ _CONVERSATIONS: tuple[list[dict[str, str]], ...] = (
 )  # fmt: skip
 
 
-def check(folder: Path) -> None:
-    """Compare the tokens that end a text and the chat template of ``folder``. Raises ReadingDiffers."""
-    _ends(folder)
+def check(origin: Path, folder: Path) -> None:
+    """Compare what transformers makes of ``origin`` with what a bundle of ``folder`` makes. Raises ReadingDiffers.
+
+    The tokens that end a text; the text and the token ids of conversations, where there is a chat template.
+    """
+    _ends(origin, folder)
     if chat.template(folder) is not None:
-        _conversations(folder)
+        _conversations(origin, folder)
 
 
-def _ends(folder: Path) -> None:
-    theirs, ours = _generate_ends(folder), eos_ids(folder, table(folder / "config.json"))
+def _ends(origin: Path, folder: Path) -> None:
+    theirs, ours = _generate_ends(origin), eos_ids(folder, table(folder / "config.json"))
     if sorted(set(theirs)) != sorted(set(ours)):
         raise ReadingDiffers(f"transformers' generate ends a text at the tokens {theirs}, the bundle at {ours}")
 
@@ -47,13 +51,12 @@ def _generate_ends(folder: Path) -> list[int]:
     return [] if ends is None else list(ends) if isinstance(ends, list) else [ends]
 
 
-def _conversations(folder: Path) -> None:
-    tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    ours = Tokenizer.from_file(str(folder / "tokenizer.json"))
+def _conversations(origin: Path, folder: Path) -> None:
+    theirs, ours = tokenizers.opened(origin), tokenizer(folder)
     template = chat.template(folder)
     assert template is not None  # the caller has looked
     for messages in _CONVERSATIONS:
-        wanted, made = _theirs(tokenizer, messages), _ours(template, messages)
+        wanted, made = _theirs(theirs, messages), _ours(template, messages)
         if wanted != made:
             raise ReadingDiffers(
                 f"the chat template gives {_near(wanted, made)} in transformers and {_near(made, wanted)} in a bundle",
@@ -61,7 +64,7 @@ def _conversations(folder: Path) -> None:
             )
         if wanted is None:
             continue
-        ids = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
+        ids = theirs.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
         if ids != ours.encode(wanted, add_special_tokens=False).ids:
             raise ReadingDiffers("a conversation has other token ids in transformers than in a bundle")
 

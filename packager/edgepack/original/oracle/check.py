@@ -19,8 +19,10 @@ CLOSE = 1e-4  # of the largest logit: float32 sums in another order stay below a
 _REPORT = "this is a fault of edgepack: please report it with the config.json"
 
 
-def check(folder: Path) -> dict[str, Any]:
+def check(origin: Path, folder: Path) -> dict[str, Any]:
     """What was measured: ``difference`` of the logits, ``seconds``. Raises ReadingDiffers, UnsupportedModel.
+
+    ``origin`` is the model as transformers opens it, ``folder`` what is converted.
 
     ``unmeasured`` says why there is nothing to compare with, where transformers does not know the family.
     """
@@ -29,7 +31,7 @@ def check(folder: Path) -> dict[str, Any]:
     if not models.knows(stated["model_type"]):
         return {"unmeasured": f"transformers {models.VERSION} does not know the model_type {stated['model_type']!r}"}
     difference = reading(stated)
-    answers.check(folder)
+    answers.check(origin, folder)
     return {"difference": difference, "seconds": round(time.perf_counter() - begin, 2)}
 
 
