@@ -32,7 +32,9 @@ def arranged(folder: Path, task: ModuleType) -> Path:
     """The folder in the cache, made on first use. Raises ModelError, UnsupportedModel."""
     making = "edgepack.original.text_arrangement"
     facts = {"model": folder.name, "folder": str(folder), "task": task.NAME, "files": _digest(files(folder), folder)}
-    made = _fetch("texts", facts, lambda fresh: plugins.load_module(making).arrange(folder, task, fresh / folder.name))
+    made = _fetch(
+        "text-folders", facts, lambda fresh: plugins.load_module(making).arrange(folder, task, fresh / folder.name)
+    )
     return made / folder.name  # errors name it
 
 
@@ -50,7 +52,7 @@ def arranged_language_model(folder: Path) -> Path:
     if not (found / "tokenizer.json").is_file():
         return folder
     facts = {"model": folder.name, "folder": str(folder), "files": _digest(files(folder), folder), "found": found.name}
-    return _fetch("texts", facts, lambda fresh: _overlay(folder, found, fresh / folder.name)) / folder.name
+    return _fetch("text-folders", facts, lambda fresh: _overlay(folder, found, fresh / folder.name)) / folder.name
 
 
 def _fetch(kind: str, facts: dict[str, Any], make: Callable[[Path], None]) -> Path:
