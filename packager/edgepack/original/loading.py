@@ -82,6 +82,7 @@ def _opened(kind: Any, path: Path, name: str, **options: Any) -> tuple[Any, Mapp
                 trust_remote_code=False,
                 dtype=torch.float32,
                 output_loading_info=True,
+                ignore_mismatched_sizes=True,  # told below, by name
                 **options,
             )
     except Exception as error:  # whatever a class raises over a config that is not its own
@@ -124,8 +125,12 @@ def _check(model: Any, report: Mapping[str, Any], name: str, path: Path, task: M
         stored = [tensor.name for file in weights.files(path) for tensor in weights.tensors(file)]
         names.check_merged(stored)
         names.check_wrapped(stored, _known(model, missing))
-    if missing or report["mismatched_keys"]:
-        lacking = missing[0] if missing else report["mismatched_keys"][0][0]
+    for key, stored_shape, shape in sorted(report["mismatched_keys"]):
+        raise DamagedWeights(
+            f"{name}: the weight {key!r} is {list(stored_shape)}; config.json says {list(shape)}", hint=_STRANGERS
+        )
+    if missing:
+        lacking = missing[0]
         left = f"; they hold {strange[0]!r}, which is not used" if strange else ""
         raise DamagedWeights(f"{name}: the weights lack {lacking!r}{left}", hint=_STRANGERS)
     if strange:

@@ -50,6 +50,8 @@ def open_path(
     Raises UnsupportedModel, DamagedWeights (weights missing, left over or not finite), ModelError.
     """
     known = transformers.models.auto.configuration_auto.CONFIG_MAPPING
+    if not model_type:
+        raise UnsupportedModel(f"{name}: config.json has no model_type", hint="copy it from the model's repository")
     if model_type not in known:
         raise UnsupportedModel(
             f"{name}: model_type {model_type!r} is not one that transformers {transformers.__version__} knows",

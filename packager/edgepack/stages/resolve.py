@@ -136,6 +136,8 @@ def _config(folder: Path) -> dict[str, Any]:
         raise ModelError(f"{file} does not hold an object")
     if not config.get("architectures"):
         raise tasks.unnamed(folder, config)
+    if not isinstance(config["architectures"], list):
+        raise ModelError(f"{file}: architectures is no list", hint='for example "architectures": ["BertModel"]')
     if config.get("auto_map") and str(config.get("model_type")).replace("_", "-") not in plugins.names("decoders"):
         raise UnsafeModel(
             f"{folder.name} brings its own code (auto_map in config.json), which edgepack does not run",

@@ -107,6 +107,7 @@ def test_the_hint_names_what_the_model_type_has(tmp_path: Path) -> None:
         ("text-classification", "wav2vec2", "Wav2Vec2ForSequenceClassification"),
         ("text-embedding", "vit", "ViTModel"),
         ("image-classification", "bert", "BertModel"),
+        ("image-embedding", "vit_mae", "ViTMAEModel"),
     ],
 )
 def test_a_task_that_is_asked_of_the_wrong_model(task: str, model_type: str, architecture: str) -> None:
