@@ -29,9 +29,9 @@ class Matched:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
-    def encode(self, texts: Sequence[Any]) -> tuple[Feeds, Any]:
-        """The feeds and encodings of a batch of texts. Raises PreprocessingDiffers."""
-        made, encodings = self._inner.encode(texts)
+    def encode(self, texts: Sequence[Any], prompt: str = "") -> tuple[Feeds, Any]:
+        """The feeds and encodings of a batch of texts, with their default prompt. Raises PreprocessingDiffers."""
+        made, encodings = self._inner.encode(texts, prompt)
         self._match(texts, made)
         return made, encodings
 

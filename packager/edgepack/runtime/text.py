@@ -35,9 +35,12 @@ class TextInput:
         self.tokenizer.enable_truncation(**self._cut)
         self.tokenizer.enable_padding(**self._pad)
 
-    def encode(self, texts: Sequence[str | tuple[str, str]]) -> tuple[Feeds, list[Encoding]]:
-        """The feeds of one batch, and the encodings with their offsets. Raises InputError."""
-        encodings = self.tokenizer.encode_batch([_each(text) for text in texts])
+    def encode(self, texts: Sequence[str | tuple[str, str]], prompt: str = "") -> tuple[Feeds, list[Encoding]]:
+        """The feeds of one batch, each text behind the ``prompt``, and the encodings with their offsets.
+
+        Raises InputError.
+        """
+        encodings = self.tokenizer.encode_batch([_behind(prompt, _each(text)) for text in texts])
         return self.feeds(encodings), encodings
 
     def feeds(self, encodings: Sequence[Encoding]) -> Feeds:
@@ -90,6 +93,11 @@ def checked(text: Any) -> str:
     if isinstance(text, str):
         return text.encode("utf-8", "replace").decode("utf-8")
     raise InputError(f"a text must be a str, not {type(text).__name__}")
+
+
+def _behind(prompt: str, text: Any) -> Any:
+    """The text, or a pair whose first text it is, with ``prompt`` in front."""
+    return prompt + text if isinstance(text, str) else (prompt + text[0], text[1])
 
 
 def _each(text: Any) -> Any:

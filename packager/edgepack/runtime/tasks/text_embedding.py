@@ -81,7 +81,7 @@ class Model:
         )
 
     def _feeds(self, texts: Sequence[str], prompt: str) -> Feeds:
-        return self.text.encode([prompt + _single(text) for text in texts])[0]
+        return self.text.encode([_single(text) for text in texts], prompt)[0]
 
 
 def _single(text: str) -> str:
