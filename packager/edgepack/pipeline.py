@@ -14,7 +14,7 @@ import numpy as np
 from edgepack import comparison, fit, memory, plugins, reports
 from edgepack import targets as targets_
 from edgepack.data import DataSpec
-from edgepack.errors import CheckFailed, ConversionError, ProjectError, UsageError
+from edgepack.errors import CheckFailed, ConversionError, InputError, ProjectError, UsageError
 from edgepack.original import Original, matching, sentence_check
 from edgepack.original.reading import Reading, check_settings
 from edgepack.records import Accuracy, Artifact, Bundle, NotMeasured, Recipe, Source, Target, Timings
@@ -331,7 +331,10 @@ def _accuracy(
     packed = convert.opened(original, artifact, target)
     where = machine.where(packed.threads, target.profile.isa, packed.runtime)
     floors = target.floors.of(source.task)
-    agreed = comparison.agreement(original, packed, task, inputs.agreement, floors=floors, where=where)
+    try:
+        agreed = comparison.agreement(original, packed, task, inputs.agreement, floors=floors, where=where)
+    except InputError as error:  # on inputs that the original took
+        raise ConversionError(f"{plan.name} does not run: {error}") from error
     wrong = np.any([np.isnan(values) for values in agreed.samples.values()], axis=0)
     if wrong.any():
         raise ConversionError(

@@ -15,6 +15,7 @@ TRIALS: Mapping[str, Any] = {}
 PAIRS: Mapping[str, tuple[str, ...]] = {}
 _LEAST = 8  # tokens: a short text with its marks
 _VECTORS = 4  # golden ones: enough to notice a wrong kernel, small beside the model
+_MIXED = 6  # examples in batches of one, two and three
 _SIDE = 48  # pixels of their pictures
 
 
@@ -47,10 +48,17 @@ def contexts(processing: Mapping[str, Any]) -> list[int | None]:
 
 
 def batches(model: Any, examples: Sequence[Any], *, use: str = "") -> list[Feeds]:
-    """The feeds of ``examples`` in batches, made by the shipping pre-processing; texts of like length together."""
+    """The feeds of ``examples`` in batches, made by the shipping pre-processing; texts of like length together.
+
+    For "agreement" batches of one, two and three come first, short texts beside long ones: a graph may hold the size of
+    the batch that it was traced with, or take padding for text.
+    """
     texts = all(isinstance(example, str | tuple) for example in examples)
-    ordered = sorted(examples, key=text_length) if texts else examples
-    return [model.feeds(ordered[start : start + BATCH]) for start in range(0, len(ordered), BATCH)]
+    ordered = sorted(examples, key=text_length) if texts else list(examples)
+    spread = ordered[:: max(len(ordered) // _MIXED, 1)] if use == "agreement" else []
+    mixed = [spread[:1], spread[-2:], spread[1:4]] if len(spread) >= _MIXED else []
+    likes = [ordered[start : start + BATCH] for start in range(0, len(ordered), BATCH)]
+    return [model.feeds(batch) for batch in (*mixed, *likes)]
 
 
 def golden(model: Any, examples: Sequence[Any]) -> list[tuple[Any, Feeds]]:

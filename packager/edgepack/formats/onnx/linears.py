@@ -48,14 +48,19 @@ def linears(graph: Graph) -> list[Linear]:
 
 def normalise(graph: Graph) -> None:
     """Rewrite every form of a linear layer as MatMul (and Add)."""
-    graph.constants()
+    split_attention(graph)
     for node in list(graph.nodes):
-        if node.op_type == "Attention":
-            _split_attention(graph, node)
-        elif node.op_type == "Gemm":
+        if node.op_type == "Gemm":
             _split_gemm(graph, node)
         elif node.op_type == "Transpose" and graph.shape(node.input[0]) is not None:
             _fold_transpose(graph, node)
+
+
+def split_attention(graph: Graph) -> None:
+    """Rewrite every Attention as MatMul, Split and MultiHeadAttention, where it has a plain form."""
+    graph.constants()
+    for node in [node for node in graph.nodes if node.op_type == "Attention"]:
+        _split_attention(graph, node)
 
 
 def _split_gemm(graph: Graph, node: NodeProto) -> None:

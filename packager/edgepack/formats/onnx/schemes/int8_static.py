@@ -22,9 +22,11 @@ from onnxruntime.quantization import (
     QuantType,
     quantize_static,
 )
+from onnxruntime.tools.symbolic_shape_infer import SymbolicShapeInference
 
 from edgepack.errors import DataError
 from edgepack.formats.onnx.graph import Array, Graph
+from edgepack.formats.onnx.linears import split_attention
 from edgepack.records import Coverage, Recipe, Skipped
 
 _OPERATORS = ("Conv", "MatMul", "Gemm")
@@ -47,8 +49,11 @@ def quantize(model: Path, out: Path, recipe: Recipe, calibration: Sequence[Mappi
         raise DataError("int8-static needs calibration inputs")
     with _quiet(), tempfile.TemporaryDirectory(dir=out.parent) as folder:
         whole, simple = Path(folder) / "whole.onnx", Path(folder) / "simple.onnx"
-        Graph(model).save(whole)
+        graph = Graph(model)
+        split_attention(graph)
+        graph.save(whole)
         _fold(whole, simple)
+        _complete(simple)
         quantize_static(
             str(simple),
             str(out),
@@ -74,6 +79,28 @@ def _fold(model: Path, out: Path) -> None:
     options.optimized_model_filepath = str(out)
     options.log_severity_level = 3
     onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def _complete(model: Path) -> None:
+    """State every value's type, without which a tensor gets no scale, and give each convolution a bias of its own.
+
+    onnx does not know the types behind ONNX Runtime's own operators; the exporter makes equal biases one, whose scale
+    would have to be that of several inputs.
+    """
+    proto = SymbolicShapeInference.infer_shapes(onnx.load(model), auto_merge=True)
+    tensors = {tensor.name: tensor for tensor in proto.graph.initializer}
+    seen: set[str] = set()
+    for node in proto.graph.node:
+        if node.op_type not in ("Conv", "Gemm") or len(node.input) < 3 or node.input[2] not in tensors:
+            continue
+        if node.input[2] in seen:
+            own = onnx.TensorProto()
+            own.CopyFrom(tensors[node.input[2]])
+            own.name = f"{node.output[0]}.bias"
+            proto.graph.initializer.append(own)
+            node.input[2] = own.name
+        seen.add(node.input[2])
+    onnx.save(proto, model)
 
 
 def _unsign(model: onnx.ModelProto) -> None:
