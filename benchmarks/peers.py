@@ -1,4 +1,4 @@
-"""The contestants of benchmarks/language_models.py: their environments, how each makes its model, and what that costs.
+"""The contestants of the benchmarks: their environments, how each makes its model, and what that costs.
 
 Linux alone: what a process wrote and what else ran meanwhile are read from /proc.
 """
@@ -20,6 +20,7 @@ from typing import Any
 HERE = Path(__file__).parent
 PINS = {
     "genai": ("torch==2.13.0", "transformers>=5,<6", "onnxruntime-genai==0.18.0", "onnx", "onnx-ir"),
+    "optimum": ("torch==2.13.0", "optimum-onnx==0.1.0", "transformers<4.58", "onnxruntime==1.32.0"),
     "lcpp": ("llama-cpp-python==0.3.36", "gguf==0.19.0"),
 }
 GGUFS = ("Q4_0", "Q4_K_M")

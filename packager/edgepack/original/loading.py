@@ -1,8 +1,8 @@
 """A transformers model from safetensors, with every stored weight accounted for.
 
-The class is the one that config.json names where it fits the task, else the task's own for the model type. Weights that
-the class does not have are either known to play no part in the task or an error; so are weights that it has and the
-file does not, but for buffers that are computed.
+The class is the one that config.json names where it fits the task, else what optimum's tables give for the task.
+Weights that the class does not have are either known to play no part in the task or an error; so are weights that it
+has and the file does not, but for buffers that are computed.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 import transformers
+from optimum.exporters.tasks import TasksManager
 
 from edgepack import weights
 from edgepack.errors import DamagedWeights, UnsupportedModel
@@ -42,6 +43,7 @@ _COMPUTED = re.compile(
 _POOLER = re.compile(r"(?:^|\.)pooler\.")
 # Classes beside the automatic ones: their outputs are what the task is about.
 _OWN = {"image-embedding": ("CLIPVisionModelWithProjection",)}
+_OPTIMUMS = {"text-embedding": "feature-extraction", "image-embedding": "feature-extraction"}  # its words for ours
 _USES_POOLER = {"image-embedding"}
 _STRANGERS = "the checkpoint and its config.json do not belong together, or the task is another"
 
@@ -69,7 +71,12 @@ def load_class(kind: Any, path: Path, name: str, task: ModuleType, adapter: Path
 
 def _class(task: ModuleType, config: Mapping[str, Any]) -> Any:
     named = str((config.get("architectures") or [""])[0])
-    return getattr(transformers, named if named in _OWN.get(task.NAME, ()) else task.AUTO)
+    if named in _OWN.get(task.NAME, ()):
+        return getattr(transformers, named)
+    asked = _OPTIMUMS.get(task.NAME, task.NAME)
+    if asked not in TasksManager.get_all_tasks():  # a third party's
+        return getattr(transformers, task.AUTO)
+    return TasksManager.get_model_class_for_task(asked, framework="pt", library="transformers")
 
 
 def _opened(kind: Any, path: Path, name: str, **options: Any) -> tuple[Any, Mapping[str, Any]]:
