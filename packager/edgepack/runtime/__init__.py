@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edgepack.errors import BundleError, UnknownName
-from edgepack.runtime import archive, manifest
+from edgepack.runtime import archive, graphs, manifest
 from edgepack.runtime.session import open_session
 
 __all__ = ["load"]
@@ -27,7 +27,7 @@ def load(bundle: str | Path, *, threads: int | None = None, verify: bool = True)
     listed = manifest.read(folder_of(bundle))
     if verify:
         manifest.verify(listed)
-    run = open_session(listed.model_file, threads or listed.threads)
+    run = open_session(graphs.generating(listed.model_file), threads or listed.threads)
     return model(listed.task, run, listed.folder, dict(listed.processing))
 
 

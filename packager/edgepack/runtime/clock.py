@@ -26,7 +26,7 @@ import numpy as np
 
 from edgepack.errors import BundleError
 from edgepack.records import NotMeasured, Timing, Where
-from edgepack.runtime import machine
+from edgepack.runtime import graphs, machine
 from edgepack.runtime.decoding import Decoding, decodes, decoding
 from edgepack.runtime.session import CORE_ML, Session, open_session
 from edgepack.runtime.types import Array, Run
@@ -132,7 +132,7 @@ def opener(path: Path, asked: Mapping[str, Any]) -> Callable[[int], Run | Decodi
     """A function that opens the model at ``path``: a language model with a cache for the longest input asked."""
 
     def opened(threads: int) -> Run | Decoding:
-        session: Session = open_session(path, threads)
+        session: Session = open_session(graphs.generating(path), threads)
         if not decodes(session):
             return session
         made = decoding(session, max(_length(_arrays(feeds)) for _, feeds in asked["inputs"]))

@@ -15,11 +15,11 @@ import numpy as np
 
 from edgepack.errors import InputError
 from edgepack.records import TensorSpec
-from edgepack.runtime import pages
+from edgepack.runtime import graphs, pages
 from edgepack.runtime.session import Session
 from edgepack.runtime.types import Array
 
-_PAST, _PRESENT = "past_key_values", "present"
+_PAST, _PRESENT = graphs.PAST, "present"
 _CHUNK = 256  # tokens of a prompt at once: attention's scores take heads x chunk x total floats
 _FIRST = 256  # tokens that the cache holds to begin with
 
@@ -37,13 +37,17 @@ class Decoding:
         self.known = 0  # tokens of the last prefill that needed no processing
         self._session, self._binding = session, session.binding()
         self._pasts = {spec.name: spec for spec in session.inputs if spec.name.startswith(_PAST)}
-        self._placed = any(spec.name == "position_ids" for spec in session.inputs)
+        given = {spec.name for spec in session.inputs}
+        self._placed = "position_ids" in given
         self._cache: dict[str, Array] = {}
         (vocabulary,) = (int(spec.shape[-1]) for spec in session.outputs if spec.name == "logits")
         self._logits = np.zeros(vocabulary, np.float32)
         self._new = np.zeros(_CHUNK, np.int64)
         self._ones, self._places = np.ones(longest, np.int64), np.arange(longest, dtype=np.int64)
         self._bind_output("logits", self._logits, (1, 1, vocabulary))
+        if graphs.NUM_LOGITS in given:
+            self._one = np.array(1, np.int64)
+            self._bind_input(graphs.NUM_LOGITS, self._one, ())
         pages.collapse()
 
     def prefill(self, ids: Sequence[int]) -> Array:

@@ -11,6 +11,7 @@ from typing import Any
 
 from edgepack.errors import BundleDamaged, BundleError, BundleFileMissing, BundleTooNew, BundleUnsafe
 from edgepack.records import TensorSpec
+from edgepack.runtime import graphs
 
 MANIFEST = "edgepack.json"
 MEASUREMENTS = "measurements.json"
@@ -43,9 +44,11 @@ class Manifest:
 
     @property
     def model_bytes(self) -> int:
-        """Of the model's file, and of the weights where they lie beside it."""
+        """Of the model's file, and of what lies beside it: weights, and a language model's other graph."""
         name = str(self.table["model"]["file"])
-        return sum(int(entry["bytes"]) for file, entry in self.table["files"].items() if file.startswith(name))
+        beside = PurePosixPath(name)
+        names = (name, graphs.last(beside).as_posix()) if beside.suffix == ".onnx" else (name,)
+        return sum(int(entry["bytes"]) for file, entry in self.table["files"].items() if file.startswith(names))
 
     @property
     def processing(self) -> Mapping[str, Any]:

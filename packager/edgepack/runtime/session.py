@@ -13,6 +13,7 @@ import onnxruntime
 
 from edgepack.errors import BundleError, InputError, MissingExtra
 from edgepack.records import TensorSpec
+from edgepack.runtime import graphs
 from edgepack.runtime.types import Array, Outputs
 
 PACKAGE, PACKAGES = ".mlpackage", ".mlpackages"  # one of Core ML, and a folder of several in a row
@@ -27,7 +28,8 @@ class Session:
     """``session(feeds)`` runs the model; inputs the graph does not have are left out.
 
     ``optional`` are the inputs with a default, which need no feeding. ``graph`` is opened in place of the file's own
-    graph, with the weights that lie beside the file.
+    graph, with the weights that lie beside the file. A language model gives the logits that are asked for
+    (graphs.FIRST), the last token's where nothing is said.
     """
 
     def __init__(self, path: Path, threads: int, graph: bytes | None = None) -> None:
@@ -44,10 +46,15 @@ class Session:
         self.inputs = tuple(_spec(node) for node in self._session.get_inputs())
         self.optional = tuple(_spec(node) for node in self._session.get_overridable_initializers())
         self.outputs = tuple(_spec(node) for node in self._session.get_outputs())
-        self.threads, self.runtime = threads, f"onnxruntime {onnxruntime.__version__}"
+        self.path, self.threads, self.runtime = path, threads, f"onnxruntime {onnxruntime.__version__}"
+        self._speaks = any(spec.name == graphs.LOGITS for spec in self.outputs) and any(
+            spec.name.startswith(graphs.PAST) for spec in self.inputs
+        )
 
     def __call__(self, feeds: Mapping[str, Array], names: list[str] | None = None) -> Outputs:
         """The outputs (all, or ``names``). Raises InputError where an input is missing or has the wrong shape."""
+        if self._speaks:
+            feeds = graphs.completed(feeds, [spec.name for spec in self.inputs])
         missing = [spec.name for spec in self.inputs if spec.name not in feeds]
         if missing:
             raise InputError(f"the model also needs the input {missing[0]!r}")
@@ -58,9 +65,10 @@ class Session:
             if spec.name in feeds
         }
         try:
-            return dict(zip(wanted, self._session.run(wanted, given), strict=True))
+            outputs = dict(zip(wanted, self._session.run(wanted, given), strict=True))
         except Exception as error:  # as above; the message names the input and both shapes
             raise _refused(error) from error
+        return graphs.cut(outputs, feeds) if self._speaks else outputs
 
     def each(self, feeds: Sequence[Mapping[str, Array]]) -> Iterator[Outputs]:
         """The outputs for each of ``feeds``."""

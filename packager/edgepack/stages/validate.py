@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from edgepack.errors import UsageError
 from edgepack.metrics.agreement import REDUCE
 from edgepack.original import Original
 from edgepack.records import Accuracy, NotMeasured, Timing, Where
-from edgepack.runtime import clock, golden, machine
+from edgepack.runtime import clock, golden, graphs, machine
 from edgepack.runtime import model as task_model
 from edgepack.runtime.manifest import Manifest
 from edgepack.runtime.session import Session, open_session
@@ -44,9 +45,18 @@ class _Bench:
     scored: dict[str, comparison.Scores] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.session = open_session(self.manifest.model_file, self.threads)
+        self.session = open_session(graphs.generating(self.manifest.model_file), self.threads)
         self.where = machine.where(self.session.threads, self.manifest.isa, self.session.runtime)
         self.task = task_of(self.manifest)
+
+    @cached_property
+    def scorer(self) -> Session:
+        """What gives a language model's logits of every token; ``session`` gives the last one's."""
+        file = self.manifest.model_file
+        if graphs.generating(file) == graphs.scoring(file):
+            return self.session
+        opened: Session = open_session(graphs.scoring(file), self.threads)
+        return opened
 
     def model(self, run: Any) -> Any:
         """The task's object around a Run."""
@@ -116,7 +126,7 @@ def _agreement(bench: _Bench, check: Check) -> CheckResult:
             agreed = comparison.trial(bench.original, model, bench.task, feeds, name=kind, where=bench.where, data=data)
         else:
             agreed = comparison.agreement(
-                bench.original, bench.session, bench.task, feeds, floors={}, where=bench.where, data=data
+                bench.original, bench.scorer, bench.task, feeds, floors={}, where=bench.where, data=data
             )
         bench.agreed[key] = agreed
         bench.accuracy += agreed.accuracy
@@ -137,7 +147,7 @@ def _metric(bench: _Bench, check: Check) -> CheckResult:
         rows = comparison.rows(bench.task, check.data)
         scores = comparison.metric(
             bench.reference(),
-            bench.model(bench.session),
+            bench.model(bench.scorer),
             bench.task,
             rows,
             name=check.data.name,

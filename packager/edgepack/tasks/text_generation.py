@@ -12,6 +12,7 @@ import numpy as np
 from edgepack.decoders import describe
 from edgepack.errors import ModelError, UsageError
 from edgepack.metrics import tasks as metrics
+from edgepack.runtime import graphs
 from edgepack.runtime.types import Array, Feeds, Outputs, Run
 from edgepack.tasks import _supported, _text, table
 
@@ -130,7 +131,7 @@ def batches(model: Any, examples: Sequence[str], *, use: str = "") -> list[Feeds
 def golden(model: Any, examples: Sequence[str]) -> list[tuple[str, Feeds]]:
     """One sentence, asking for the last token's logits alone, as a device will."""
     sentence = examples[0].partition("\n")[0]
-    return [(sentence, {name: array for name, array in model.feeds([sentence]).items() if name != "logits_from"})]
+    return [(sentence, {name: array for name, array in model.feeds([sentence]).items() if name != graphs.FIRST})]
 
 
 def rows(feeds: Feeds, outputs: Outputs) -> list[Array]:
@@ -150,7 +151,7 @@ def greedy(original: Run, model: Any, feeds: Sequence[Feeds]) -> Array:
         prompt = prompt[: max(min(len(prompt) // 2, model.max_length - _GREEDY), 1)]
         made = model.continued(prompt, _GREEDY)
         whole = np.array([[*prompt, *made]], np.int64)
-        logits = original({"input_ids": whole, "logits_from": np.array([len(prompt) - 1])})["logits"][0]
+        logits = original({"input_ids": whole, graphs.FIRST: np.array([len(prompt) - 1])})["logits"][0]
         same = logits[: len(made)].argmax(axis=-1) == made
         lengths.append(float(len(made) if same.all() else same.argmin()))
     return np.array(lengths)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import takewhile
 from pathlib import Path
@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from edgepack.errors import InputError, UsageError
-from edgepack.runtime import chat
+from edgepack.runtime import chat, graphs
 from edgepack.runtime.chat import ChatTemplate, Messages
 from edgepack.runtime.decoding import Decoding, decodes, decoding
 from edgepack.runtime.generation import MAX_TOKENS, Generation, Limits, Statistics
 from edgepack.runtime.sampling import Sampler, Sampling
-from edgepack.runtime.session import Session
+from edgepack.runtime.session import Session, open_session
 from edgepack.runtime.stream import Pieces
 from edgepack.runtime.surprise import Windows, surprises
 from edgepack.runtime.text import checked, tokenizer
@@ -36,7 +36,7 @@ class Model:
     def __init__(self, run: Run, folder: Path, processing: Mapping[str, Any]) -> None:
         self._run, self._folder = run, folder
         self._layers, self._cache = int(processing["layers"]), (int(processing["kv_heads"]), int(processing["head"]))
-        self._vocabulary, self._placed = int(processing["vocabulary"]), bool(processing["positions"])
+        self._vocabulary = int(processing["vocabulary"])
         self._eos = frozenset(int(token) for token in processing["eos_ids"])
         self.max_length = int(processing["max_length"])
         self.tokenizer = tokenizer(folder)
@@ -128,7 +128,11 @@ class Model:
     def _decoding(self) -> Decoding:
         if not decodes(self._run):
             raise UsageError("only an opened bundle generates text", hint="edgepack.load(bundle).generate(prompt)")
-        return decoding(self._run, self.max_length)
+        return decoding(_beside(self._run, graphs.generating), self.max_length)
+
+    @cached_property
+    def _scorer(self) -> Run:
+        return _beside(self._run, graphs.scoring)
 
     @cached_property
     def _template(self) -> ChatTemplate | None:
@@ -176,23 +180,30 @@ class Model:
         heads, head = self._cache
         past = np.zeros((batch, heads, 0, head), np.float32)
         names = [f"past_key_values.{layer}.{part}" for layer in range(self._layers) for part in ("key", "value")]
-        places = {"position_ids": np.tile(np.arange(length), (batch, 1))} if self._placed else {}
         return {
             "input_ids": ids,
             "attention_mask": np.ones_like(ids),
-            **places,
+            "position_ids": np.tile(np.arange(length), (batch, 1)),
             **dict.fromkeys(names, past),
-            "logits_from": np.array([start], np.int64),
+            graphs.FIRST: np.array([start], np.int64),
         }
 
     def _logits(self, ids: Array, start: int) -> Array:
         """float32 [batch, wanted, vocabulary]; the original gives every token's whatever ``start`` says."""
         feeds = self._feeds(ids, start)
-        outputs = self._run(feeds, ["logits"]) if isinstance(self._run, Session) else self._run(feeds)
+        outputs = self._scorer(feeds, ["logits"]) if isinstance(self._scorer, Session) else self._scorer(feeds)
         return outputs["logits"]
 
     def _report(self, statistics: Statistics) -> None:
         self.last = statistics
+
+
+def _beside(run: Run, graph: Callable[[Path], Path]) -> Run:
+    """``run``, or where its file is not the one that ``graph`` wants of the bundle's, that one opened."""
+    if not isinstance(run, Session) or graph(run.path) == run.path:
+        return run
+    opened: Run = open_session(graph(run.path), run.threads)
+    return opened
 
 
 def _count(tokens: int) -> int:

@@ -6,7 +6,7 @@ PyTorch and transformers have no part in it; the memory that it takes is a few p
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from edgepack.formats.onnx.decoder import genai
 from edgepack.formats.onnx.decoder.builder import Builder
 from edgepack.formats.onnx.decoder.emit import Emitter
 from edgepack.formats.onnx.decoder.pieces import Pieces
+from edgepack.formats.onnx.decoder.sequences import AnyMask, RightPadded, Sequences
 from edgepack.formats.onnx.decoder.store import Store
 from edgepack.formats.onnx.decoder.weights import Weights
 from edgepack.formats.onnx.decoder.writer import Writer
@@ -26,6 +27,7 @@ from edgepack.formats.quantization.calibration import Calibration
 from edgepack.original import Original
 from edgepack.original.decoder import Reference
 from edgepack.records import Artifact, Recipe, Target, TensorSpec
+from edgepack.runtime import graphs
 from edgepack.runtime.types import Feeds, Runs
 
 TOOLS = ("numpy", "onnx-ir")
@@ -43,19 +45,22 @@ class Described:
     ir_version: int
 
     def compress(self, out: Path, recipe: Recipe, calibration: Sequence[Mapping[str, Array]]) -> Artifact:
-        """The graph at ``out``, its weights beside it in ``<out>_data``, and what onnxruntime-genai asks for."""
-        builder, checkpoint = Builder(), self.reference.checkpoint
+        """The graph at ``out`` and its weights in ``<out>_data``, and what clients of the layout ask for.
+
+        Those of a flat folder: the graph that gives the last token's logits alone, and onnxruntime-genai's settings.
+        """
+        checkpoint = self.reference.checkpoint
         ids = [feeds["input_ids"] for feeds in calibration]
         with Store(out.with_name(f"{out.name}_data")) as store:
             calibrated = Calibration(self.reference, ids, recipe.block_size) if ids else None
             writer = Writer(store, recipe, calibrated, tied=checkpoint.decoder.tied)
-            Emitter(builder, checkpoint, Weights(builder, writer), self.context).emit()
-        version = importlib.metadata.version("edgepack")
-        name = checkpoint.decoder.model_type
-        model = builder.model(name, opset=self.opset, ir_version=self.ir_version, producer=version)
-        out.write_bytes(ir.serde.serialize_model(model).SerializeToString(deterministic=True))
-        if self.layout == "flat":  # where onnxruntime-genai looks
-            genai.write(checkpoint.decoder, self.model, out, self.context)
+            builder = self._write(out, writer, lambda g: AnyMask(g, asked=not self.flat))
+            files = [out, store.file]
+            if self.flat:
+                placed = bool(checkpoint.decoder.names.positions)
+                self._write(graphs.last(out), writer, lambda g: RightPadded(g, placed=placed))
+                files.append(graphs.last(out))
+                genai.write(checkpoint.decoder, self.model, graphs.last(out), self.context)
         return Artifact(
             path=out,
             format="onnx",
@@ -65,8 +70,23 @@ class Described:
             components=writer.tally.components,
             coverage=writer.tally.coverage,
             operators=builder.operators,
-            bytes=sum(file.stat().st_size for file in (out, store.file)),
+            bytes=sum(file.stat().st_size for file in files),
         )
+
+    @property
+    def flat(self) -> bool:
+        """Whether it is for onnxruntime-genai and our own runtime, which take a graph of their own."""
+        return self.layout == "flat"
+
+    def _write(self, out: Path, writer: Writer, sequences: Callable[[Builder], Sequences]) -> Builder:
+        """A graph at ``out`` over the weights of ``writer``, which stores each once."""
+        builder, checkpoint = Builder(), self.reference.checkpoint
+        Emitter(checkpoint, Weights(builder, writer), sequences(builder), self.context).emit()
+        version = importlib.metadata.version("edgepack")
+        name = checkpoint.decoder.model_type
+        model = builder.model(name, opset=self.opset, ir_version=self.ir_version, producer=version)
+        out.write_bytes(ir.serde.serialize_model(model).SerializeToString(deterministic=True))
+        return builder
 
 
 def prepare(

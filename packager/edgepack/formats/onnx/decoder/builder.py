@@ -62,11 +62,6 @@ class Builder:
         self.nodes.append(node)
         return tuple(outputs)
 
-    def default(self, value: ir.Value, array: Array) -> None:
-        """Give an input the value that holds where none is fed."""
-        value.const_value = ir.Tensor(array, name=value.name)
-        self._initializers[str(value.name)] = value
-
     def model(self, name: str, *, opset: int, ir_version: int, producer: str) -> ir.Model:
         """The finished model."""
         graph = ir.Graph(

@@ -1,8 +1,7 @@
 """Write a decoder's graph from its description, one weight at a time.
 
 The layout is what ONNX Runtime runs fastest: packed q, k, v into GroupQueryAttention with the rotary embedding inside
-it, norms that add the residual, and the head for the last token alone. ``logits_from`` has a default of -1 (the last
-token); feeding 0 gives the logits of every token.
+it, norms that add the residual, and the head for those tokens alone whose logits are wanted (sequences.py).
 """
 
 from __future__ import annotations
@@ -10,63 +9,49 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from edgepack.decoders import Decoder
+from edgepack.decoders import Decoder, Rotary
 from edgepack.decoders.checkpoint import Checkpoint, Matrix
 from edgepack.decoders.rotary import tables
 from edgepack.errors import UnsupportedModel
 from edgepack.formats.onnx.decoder.builder import Builder
+from edgepack.formats.onnx.decoder.sequences import BATCH, FLOAT, PAST, TOTAL, Sequences
 from edgepack.formats.onnx.decoder.weights import Weights
 from edgepack.formats.onnx.graph import CONTRIB
 
-FLOAT, INT64, INT32 = ir.DataType.FLOAT, ir.DataType.INT64, ir.DataType.INT32
-_TO_THE_END = np.iinfo(np.int64).max
 _GELUS = {"gelu": "Gelu", "gelu_tanh": "FastGelu"}
 
 
 class Emitter:
-    """``emit()`` fills ``builder`` with the decoder of ``checkpoint``, made for at most ``context`` tokens."""
+    """``emit()`` fills the builder of ``weights`` with the decoder of ``checkpoint``, for at most ``context`` tokens."""
 
-    def __init__(self, builder: Builder, checkpoint: Checkpoint, weights: Weights, context: int) -> None:
-        self.g, self.checkpoint, self.weights, self.context = builder, checkpoint, weights, context
+    def __init__(self, checkpoint: Checkpoint, weights: Weights, sequences: Sequences, context: int) -> None:
+        self.g, self.checkpoint, self.weights = weights.g, checkpoint, weights
+        self.sequences, self.context = sequences, context
         self.d: Decoder = checkpoint.decoder
         self._turns: dict[str, tuple[ir.Value, ...]] = {}
         self._norm_op = "SimplifiedLayerNormalization" if self.d.norm.kind == "rms" else "LayerNormalization"
 
     def emit(self) -> None:
         """Every layer, from ids to logits."""
-        d, g = self.d, self.g
-        ids = g.input("input_ids", INT64, ("batch", "tokens"))
-        mask = g.input("attention_mask", INT64, ("batch", "total"))
-        places = g.input("position_ids", INT64, ("batch", "tokens")) if d.names.positions else None
-        pasts = [self._past(layer) for layer in range(d.layers)]
-        self._lengths(mask)
-        x = self._embed(ids, places)
+        pasts = [self._past(layer) for layer in range(self.d.layers)]
+        x = self._embed()
         branch: ir.Value | None = None  # what has not been added to x yet
-        for layer in range(d.layers):
+        for layer in range(self.d.layers):
             x, branch = self._layer(x, branch, layer, pasts[layer])
-        _, normed = self._add_norm(x, branch, d.names.final, 0)
-        self._logits(normed)
+        _, normed = self._add_norm(x, branch, self.d.names.final, 0)
+        self._logits(*self.sequences.wanted(normed))
 
     def _past(self, layer: int) -> tuple[ir.Value, ir.Value]:
-        shape = ("batch", self.d.kv_heads, "past", self.d.head)
+        shape = (BATCH, self.d.kv_heads, PAST, self.d.head)
         key, value = (self.g.input(f"past_key_values.{layer}.{part}", FLOAT, shape) for part in ("key", "value"))
         return key, value
 
-    def _lengths(self, mask: ir.Value) -> None:
-        """What GroupQueryAttention asks for: the last key's place of each sequence, and the longest length."""
-        g = self.g
-        axis, one = g.constant("axis_1", np.array([1], np.int64)), g.constant("one", np.array(1, np.int64))
-        seen = g.op("ReduceSum", mask, axis, name="lengths", keepdims=0)
-        self._last = g.op("Cast", g.op("Sub", seen, one, name="lengths_less_1"), name="seqlens_k", to=INT32)
-        total = g.op("Gather", g.op("Shape", mask, name="mask_shape"), one, name="total")
-        self._total = g.op("Cast", total, name="total_sequence_length", to=INT32)
-
-    def _embed(self, ids: ir.Value, places: ir.Value | None) -> ir.Value:
-        x = self.weights.gather(ids, self.checkpoint.embedding(), "embedding")
+    def _embed(self) -> ir.Value:
+        x = self.weights.gather(self.sequences.ids, self.checkpoint.embedding(), "embedding")
         if self.d.embedding_scale != 1.0:
             scale = self.g.constant("embedding_scale", np.array(self.d.embedding_scale, np.float32))
             x = self.g.op("Mul", x, scale, name="embedding_scaled")
-        positions = self.checkpoint.positions()
+        positions, places = self.checkpoint.positions(), self.sequences.positions
         if positions is not None and places is not None:
             x = self.g.op("Add", x, self.weights.gather(places, positions, "positions"), name="embedded")
         return x
@@ -93,7 +78,7 @@ class Emitter:
         q, k, v = (packed, None, None) if not d.names.query_norm else self._normed_heads(packed, layer)
         rotary = d.rotary_of(layer)
         mixed, key, value = g.ops(
-            "GroupQueryAttention", q, k, v, *past, self._last, self._total, *self._angles(layer),
+            "GroupQueryAttention", q, k, v, *past, *self._seen(layer),
             names=(f"{name}.mixed", f"present.{layer}.key", f"present.{layer}.value"),
             domain=CONTRIB,
             num_heads=d.heads,
@@ -103,7 +88,7 @@ class Emitter:
             local_window_size=d.window(layer) or -1,
             softcap=d.attention_cap,
         )  # fmt: skip
-        shape = ("batch", d.kv_heads, "total", d.head)
+        shape = (BATCH, d.kv_heads, TOTAL, d.head)
         g.output(key, f"present.{layer}.key", FLOAT, shape)
         g.output(value, f"present.{layer}.value", FLOAT, shape)
         return self.weights.linear(mixed, self.checkpoint.out(layer), f"{name}.out")
@@ -122,11 +107,17 @@ class Emitter:
 
         return normed(q, d.names.query_norm), normed(k, d.names.key_norm), v
 
-    def _angles(self, layer: int) -> tuple[ir.Value, ...]:
+    def _seen(self, layer: int) -> list[ir.Value | None]:
+        """GroupQueryAttention's inputs after the cache; what is last and absent is left out."""
+        s, rotary = self.sequences, self.d.rotary_of(layer)
+        turned = (None, None, None) if rotary is None else (*self._angles(rotary), s.positions)
+        inputs = [s.last_key, s.total, *turned, s.bias]
+        while inputs[-1] is None:
+            inputs.pop()
+        return inputs
+
+    def _angles(self, rotary: Rotary) -> tuple[ir.Value, ...]:
         """Cos and sin caches, float32 [context, width / 2]; layers with the same rotary embedding share them."""
-        rotary = self.d.rotary_of(layer)
-        if rotary is None:
-            return ()
         kind = "local" if rotary is self.d.local_rotary else "rotary"
         if kind not in self._turns:
             cos, sin = tables(rotary, self.context)
@@ -202,19 +193,14 @@ class Emitter:
         parts = [("weight", weight)] + ([("bias", bias)] if bias is not None else [])
         return name, [self.weights.plain(f"{name}.{part}", array) for part, array in parts]
 
-    def _logits(self, x: ir.Value) -> None:
+    def _logits(self, x: ir.Value, tokens: int | str) -> None:
         g, d = self.g, self.d
-        start = g.input("logits_from", INT64, (1,))
-        g.default(start, np.array([-1], np.int64))
-        end, axis = g.constant("to_the_end", np.array([_TO_THE_END], np.int64)), g.constant("axis_1", np.array([1]))
-        last = g.op("Slice", x, start, end, axis, name="last")
-        logits = self.weights.linear(last, self.checkpoint.head(), "head")
+        logits = self.weights.linear(x, self.checkpoint.head(), "head")
         if d.logits_cap:
             cap = g.constant("logits_cap", np.array(d.logits_cap, np.float32))
             squashed = g.op("Tanh", g.op("Div", logits, cap, name="logits.scaled"), name="logits.squashed")
             logits = g.op("Mul", squashed, cap, name="logits.capped")
-        # onnxruntime-genai takes 1 as a sign that prompts give one token's logits, too
-        g.output(logits, "logits", FLOAT, ("batch", 1, d.vocabulary))
+        g.output(logits, "logits", FLOAT, (BATCH, tokens, d.vocabulary))
         g.outputs.insert(0, g.outputs.pop())
 
 

@@ -15,6 +15,7 @@ import onnx
 import onnxruntime
 from onnx import helper
 
+from edgepack.runtime import graphs
 from edgepack.runtime.session import Session, open_session
 from edgepack.runtime.types import Array, Feeds, Outputs
 
@@ -44,7 +45,8 @@ class Pieces:
         if self.count == 1:
             yield from map(self, feeds)
             return
-        values: list[Feeds] = [dict(feed) for feed in feeds]
+        inputs = [value.name for value in self._model.graph.input]
+        values: list[Feeds] = [dict(graphs.completed(feed, inputs)) for feed in feeds]
         for number, made in enumerate(self._cuts.results[:-1]):
             session = self._opened(number, values[0])
             for place, known in enumerate(values):

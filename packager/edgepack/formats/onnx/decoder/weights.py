@@ -18,13 +18,10 @@ class Weights:
 
     def __init__(self, builder: Builder, writer: Writer) -> None:
         self.g, self.writer = builder, writer
-        self._plain: dict[str, ir.Value] = {}
 
     def plain(self, name: str, array: Array, *, made: bool = False) -> ir.Value:
         """A vector or a table that was ``made``, float32; the same name is written once."""
-        if name not in self._plain:
-            self._plain[name] = self.g.stored(self.writer.vector(name, array, made=made))
-        return self._plain[name]
+        return self.g.stored(self.writer.vector(name, array, made=made))
 
     def linear(self, x: ir.Value, matrix: Matrix, name: str) -> ir.Value:
         """X W^T + b. A head that is the embedding reads the embedding's bytes."""

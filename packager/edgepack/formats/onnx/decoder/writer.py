@@ -42,13 +42,16 @@ class Writer:
 
     def __init__(self, store: Store, recipe: Recipe, calibration: Calibration | None, *, tied: bool) -> None:
         self.store, self.recipe, self.calibration, self.tied = store, recipe, calibration, tied
+        self._vectors: dict[str, ir.ExternalTensor] = {}
         self._matrices: dict[str, Rounded | ir.ExternalTensor] = {}
         self.tally = Tally()
 
     def vector(self, name: str, array: Array, *, made: bool = False) -> ir.ExternalTensor:
-        """A norm, a bias or (``made``: it is no weight) a table, float32."""
-        self.tally.vector(0 if made else array.size, array.nbytes)
-        return self.store.add(name, array.shape, ir.DataType.FLOAT, [array])
+        """A norm, a bias or (``made``: it is no weight) a table, float32; the same name is written once."""
+        if name not in self._vectors:
+            self.tally.vector(0 if made else array.size, array.nbytes)
+            self._vectors[name] = self.store.add(name, array.shape, ir.DataType.FLOAT, [array])
+        return self._vectors[name]
 
     def matrix(self, matrix: Matrix, name: str) -> Rounded | ir.ExternalTensor:
         """A weight, whose role is the end of ``name``: embedding, positions, qkv, out, inner, down or head."""

@@ -1,0 +1,51 @@
+"""The graphs of a language model: one for any client, and beside it one that is fastest at generating.
+
+``model.onnx`` takes any attention mask and gives the logits of every token. ``model_last.onnx``, over the same
+weights, takes sequences that begin at the first place and gives those of the last token. A bundle for transformers.js
+has one graph, which is told how many logits are wanted (NUM_LOGITS); so have bundles of earlier versions (FIRST).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from edgepack.runtime.types import Array, Outputs
+
+LOGITS, PAST = "logits", "past_key_values"
+FIRST = "logits_from"  # int64 [1], as we feed it: the first token whose logits are wanted, -1 for the last
+NUM_LOGITS = "num_logits_to_keep"  # int64, as transformers.js feeds it: so many of the last tokens, 0 for all
+_LAST = "_last"
+
+
+def last(model: Path) -> Path:
+    """Where the graph that gives the last token's logits lies, if there is one."""
+    return model.with_stem(f"{model.stem}{_LAST}")
+
+
+def generating(model: Path) -> Path:
+    """The graph that generates fastest: ``model`` itself where it is alone."""
+    return last(model) if last(model).is_file() else model
+
+
+def scoring(model: Path) -> Path:
+    """The graph that gives every token's logits, from the path of either."""
+    return model.with_stem(model.stem.removesuffix(_LAST))
+
+
+def completed(feeds: Mapping[str, Array], inputs: Collection[str]) -> Mapping[str, Array]:
+    """``feeds`` with what FIRST says in the terms of a graph with these ``inputs``."""
+    return {**feeds, NUM_LOGITS: np.array(_wanted(feeds), np.int64)} if NUM_LOGITS in inputs else feeds
+
+
+def cut(outputs: Outputs, feeds: Mapping[str, Array]) -> Outputs:
+    """The logits that ``feeds`` ask for, of a graph that may give all."""
+    return {**outputs, LOGITS: outputs[LOGITS][:, -_wanted(feeds) :]} if LOGITS in outputs else outputs
+
+
+def _wanted(feeds: Mapping[str, Array]) -> int:
+    """How many of the last tokens; the very last where nothing is said."""
+    first = int(feeds[FIRST][0]) if FIRST in feeds else -1
+    return -first if first < 0 else int(feeds["input_ids"].shape[1]) - first
