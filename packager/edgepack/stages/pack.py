@@ -112,15 +112,16 @@ def copy_files(source: Source, target: Target, recipe: Recipe, processing: Mappi
     """The tokenizer and configs, the model card, the licence and the notices."""
     client_files.write(source.path, folder, processing)
     if target.layout == "transformers.js":
-        _name_dtype(folder / "config.json", recipe)
+        _tell_transformers_js(folder / "config.json", source, recipe)
     licences.write(source, target, recipe, folder)
 
 
-def _name_dtype(config: Path, recipe: Recipe) -> None:
-    """Tell transformers.js which file to load (config.json's transformers.js_config)."""
+def _tell_transformers_js(config: Path, source: Source, recipe: Recipe) -> None:
+    """Tell transformers.js which files to load (config.json's transformers.js_config)."""
     table = json.loads(config.read_text("utf-8"))
     dtype = _DTYPES[_TRANSFORMERS_JS.get(recipe.name, "_quantized")]
-    table["transformers.js_config"] = {"dtype": dtype}
+    beside = {"use_external_data_format": True} if source.task == "text-generation" else {}
+    table["transformers.js_config"] = {"dtype": dtype, **beside}
     config.write_text(json.dumps(table, indent=2) + "\n", "utf-8")
 
 

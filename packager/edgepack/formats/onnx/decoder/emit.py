@@ -75,16 +75,20 @@ class Emitter:
     def _attention(self, x: ir.Value, layer: int, past: tuple[ir.Value, ir.Value]) -> ir.Value:
         d, g, name = self.d, self.g, f"layers.{layer}.attention"
         packed = self.weights.linear(x, self._turnable(self.checkpoint.qkv(layer), layer), f"{name}.qkv")
-        q, k, v = (packed, None, None) if not d.names.query_norm else self._normed_heads(packed, layer)
         rotary = d.rotary_of(layer)
+        angles = () if rotary is None else self._angles(rotary)
+        q, k, v = (packed, None, None) if not d.names.query_norm else self._normed_heads(packed, layer)
+        if angles and self.sequences.positions is not None:  # the operator counts a prompt's positions by itself
+            q, k, v = self._turned(*(self._split(packed, name) if k is None else (q, k, v)), angles)
+            angles = ()
         mixed, key, value = g.ops(
-            "GroupQueryAttention", q, k, v, *past, *self._seen(layer),
+            "GroupQueryAttention", q, k, v, *past, *self._seen(angles),
             names=(f"{name}.mixed", f"present.{layer}.key", f"present.{layer}.value"),
             domain=CONTRIB,
             num_heads=d.heads,
             kv_num_heads=d.kv_heads,
             scale=d.scaling(layer),
-            do_rotary=int(rotary is not None),
+            do_rotary=int(len(angles) > 0),
             local_window_size=d.window(layer) or -1,
             softcap=d.attention_cap,
         )  # fmt: skip
@@ -95,9 +99,8 @@ class Emitter:
 
     def _normed_heads(self, packed: ir.Value, layer: int) -> tuple[ir.Value, ir.Value, ir.Value]:
         """Q, k and v apart, each query's and key's head normed for itself."""
-        d, g, name = self.d, self.g, f"layers.{layer}.attention"
-        sizes = g.constant("qkv_sizes", np.array([d.query, d.key, d.key], np.int64))
-        q, k, v = g.ops("Split", packed, sizes, names=tuple(f"{name}.{part}" for part in "qkv"), axis=-1)
+        d, g = self.d, self.g
+        q, k, v = self._split(packed, f"layers.{layer}.attention")
         by_head = g.constant("by_head", np.array([0, 0, -1, d.head], np.int64))
         joined = g.constant("joined", np.array([0, 0, -1], np.int64))
 
@@ -107,11 +110,36 @@ class Emitter:
 
         return normed(q, d.names.query_norm), normed(k, d.names.key_norm), v
 
-    def _seen(self, layer: int) -> list[ir.Value | None]:
+    def _split(self, packed: ir.Value, name: str) -> tuple[ir.Value, ir.Value, ir.Value]:
+        d, g = self.d, self.g
+        sizes = g.constant("qkv_sizes", np.array([d.query, d.key, d.key], np.int64))
+        q, k, v = g.ops("Split", packed, sizes, names=tuple(f"{name}.{part}" for part in "qkv"), axis=-1)
+        return q, k, v
+
+    def _turned(
+        self, q: ir.Value, k: ir.Value, v: ir.Value, angles: tuple[ir.Value, ...]
+    ) -> tuple[ir.Value, ir.Value, ir.Value]:
+        """Queries and keys turned by the positions that are fed."""
+        d = self.d
+
+        def turned(part: ir.Value, heads: int) -> ir.Value:
+            return self.g.op(
+                "RotaryEmbedding", part, self.sequences.positions, *angles,
+                name=f"{part.name}.turned", domain=CONTRIB, num_heads=heads, rotary_embedding_dim=self._turns_of(angles),
+            )  # fmt: skip
+
+        return turned(q, d.heads), turned(k, d.kv_heads), v
+
+    def _turns_of(self, angles: tuple[ir.Value, ...]) -> int:
+        """The dimensions of a head that turn; 0 for all, as the operator wants it said."""
+        assert angles[0].shape is not None
+        width = 2 * int(angles[0].shape[1])
+        return 0 if width == self.d.head else width
+
+    def _seen(self, angles: tuple[ir.Value, ...]) -> list[ir.Value | None]:
         """GroupQueryAttention's inputs after the cache; what is last and absent is left out."""
-        s, rotary = self.sequences, self.d.rotary_of(layer)
-        turned = (None, None, None) if rotary is None else (*self._angles(rotary), s.positions)
-        inputs = [s.last_key, s.total, *turned, s.bias]
+        s = self.sequences
+        inputs = [s.last_key, s.total, *(angles or (None, None)), None, s.bias]
         while inputs[-1] is None:
             inputs.pop()
         return inputs

@@ -22,10 +22,11 @@ def write(decoder: Decoder, model: Path, out: Path, context: int) -> None:
     config, wishes = table(model / "config.json"), table(model / "generation_config.json")
     ends = eos_ids(model, config)
     first = wishes.get("bos_token_id", config.get("bos_token_id"))
+    pads = (wishes.get("pad_token_id"), config.get("pad_token_id"), *ends)
     known = {
         "bos_token_id": first,
         "eos_token_id": ends if len(ends) > 1 else ends[0] if ends else None,
-        "pad_token_id": next((token for token in (config.get("pad_token_id"), *ends) if token is not None), 0),
+        "pad_token_id": next((token for token in pads if token is not None), 0),
     }
     content = {
         "model": {

@@ -25,7 +25,7 @@ class Sequences(Protocol):
     ids: ir.Value  # int64 [batch, new]
     positions: ir.Value | None  # int64 [batch, new]; None where only the mask says them
     last_key: ir.Value  # int32 [batch]: GroupQueryAttention's seqlens_k
-    total: ir.Value  # int32: the longest length, the past included
+    total: ir.Value  # int32 [1]: the longest length, the past included
     bias: ir.Value | None  # float32 [batch, 1, new, total], added to the scores
 
     def wanted(self, x: ir.Value) -> tuple[ir.Value, int | str]:
@@ -97,8 +97,7 @@ class RightPadded:
 
 
 def _total(g: Builder, mask: ir.Value) -> ir.Value:
-    length = g.op("Gather", g.op("Shape", mask, name="mask_shape"), g.constant("one", np.array(1)), name="total")
-    return g.op("Cast", length, name=TOTAL, to=INT32)
+    return g.op("Cast", g.op("Shape", mask, name="total", start=1, end=2), name=TOTAL, to=INT32)
 
 
 def _vector(g: Builder, value: int) -> ir.Value:

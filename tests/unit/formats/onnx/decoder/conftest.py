@@ -48,8 +48,8 @@ class Written:
         decoder = self.reference.decoder
         past = np.zeros((len(ids), decoder.kv_heads, 0, decoder.head), np.float32)
         names = [f"past_key_values.{i}.{part}" for i in range(decoder.layers) for part in ("key", "value")]
-        places = {"position_ids": np.tile(np.arange(ids.shape[1]), (len(ids), 1))} if decoder.names.positions else {}
-        return {"input_ids": ids, "attention_mask": np.ones_like(ids), **places, **dict.fromkeys(names, past), **more}
+        facts = {"attention_mask": np.ones_like(ids), "position_ids": np.tile(np.arange(ids.shape[1]), (len(ids), 1))}
+        return {"input_ids": ids, **facts, **dict.fromkeys(names, past), **more}
 
     def logits(self, ids: np.ndarray) -> np.ndarray:
         """Of every token."""

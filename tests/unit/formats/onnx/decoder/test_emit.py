@@ -15,6 +15,7 @@ from edgepack.errors import UnsupportedModel
 from edgepack.formats.quantization.rounding import block_size
 from edgepack.metrics.agreement import kl
 from edgepack.records import Recipe
+from edgepack.runtime import graphs
 
 from .conftest import Write, Written, ids_of, llama, random_model, recipe
 
@@ -120,7 +121,9 @@ def test_every_byte_is_accounted_for(name: str, chosen: str, folder_of: Folders,
         end = offset + length
     assert end == written.data.stat().st_size
     assert sum(length for _, length in found) == sum(part.bytes for part in written.artifact.components)
-    assert written.artifact.bytes == end + written.artifact.path.stat().st_size
+    other = graphs.last(written.artifact.path)
+    assert written.artifact.bytes == end + written.artifact.path.stat().st_size + other.stat().st_size
+    assert spans(onnx.load(other, load_external_data=False).graph) == found
     original = {tensor.name: tensor.parameters for tensor in written.reference.checkpoint._stored.values()}
     assert sum(part.parameters for part in written.artifact.components) == sum(original.values())
 
@@ -136,10 +139,10 @@ def test_a_tied_embedding_is_stored_once(name: str, chosen: str, folder_of: Fold
     assert ("head" in parts) is (name == "llama")
 
 
-def test_the_head_gives_the_last_token_and_all_where_asked(folder_of: Folders, write: Write) -> None:
-    written, ids = write(folder_of("llama"), recipe("int8")), ids_of(2, 12)
+@pytest.mark.parametrize("layout", ["flat", "transformers.js"])
+def test_a_session_gives_the_last_token_and_all_where_asked(layout: str, folder_of: Folders, write: Write) -> None:
+    written, ids = write(folder_of("llama"), recipe("int8"), layout=layout), ids_of(2, 12)
     session, names = written.session(), ["logits"]
-    assert [spec.name for spec in session.optional] == ["logits_from"]
     (last,) = session(written.feeds(ids), names).values()
     (whole,) = session(written.feeds(ids, logits_from=np.array([0])), names).values()
     (some,) = session(written.feeds(ids, logits_from=np.array([9])), names).values()
@@ -231,4 +234,4 @@ def test_transformers_js_gets_no_genai_config(folder_of: Folders, write: Write, 
     for layout, chosen in (("flat", "int8"), ("transformers.js", "int4")):
         written = write(folder_of("gpt2"), recipe(chosen), layout=layout)
         files[layout] = {file.name for file in written.artifact.path.parent.iterdir()}
-    assert files["flat"] - files["transformers.js"] == {"genai_config.json"}
+    assert files["flat"] - files["transformers.js"] == {"genai_config.json", "model_last.onnx"}
