@@ -6,14 +6,13 @@ writes the new tokens in place and nothing is copied from step to step.
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 from contestant import serve
 from onnxruntime import OrtValue
-
-ALL = np.array([0])  # logits_from: of every token; without it, of the last one
 
 
 class Edgepack:
@@ -23,7 +22,8 @@ class Edgepack:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(model / "model.onnx", options, ["CPUExecutionProvider"])
+        self._model, self._options = model / "model.onnx", options  # that gives every token's logits
+        self._session = onnxruntime.InferenceSession(model / "model_last.onnx", options, ["CPUExecutionProvider"])
         given = {value.name: value for value in self._session.get_inputs()}
         self._pasts = [name for name in given if name.startswith("past_key_values")]
         self._places = "position_ids" in given
@@ -59,10 +59,13 @@ class Edgepack:
     def logits(self, ids: np.ndarray) -> np.ndarray:
         """Contestant.logits."""
         feeds = dict.fromkeys(self._pasts, np.zeros((1, self._heads, 0, self._width), np.float32))
-        feeds |= {"input_ids": ids[None], "attention_mask": np.ones((1, len(ids)), np.int64), "logits_from": ALL}
-        if self._places:
-            feeds["position_ids"] = np.arange(len(ids))[None]
-        return self._session.run(["logits"], feeds)[0][0]
+        feeds |= {"input_ids": ids[None], "attention_mask": np.ones((1, len(ids)), np.int64)}
+        feeds["position_ids"] = np.arange(len(ids))[None]
+        return self._scorer.run(["logits"], feeds)[0][0]
+
+    @cached_property
+    def _scorer(self) -> onnxruntime.InferenceSession:
+        return onnxruntime.InferenceSession(self._model, self._options, ["CPUExecutionProvider"])
 
 
 if __name__ == "__main__":

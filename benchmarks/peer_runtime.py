@@ -20,7 +20,7 @@ class Runtime:
     """``model`` is the bundle's folder."""
 
     def __init__(self, model: Path, threads: int) -> None:
-        session = open_session(model / "model.onnx", threads)
+        session = open_session(model / "model_last.onnx", threads)
         self._decoding = Decoding(session, _LONGEST)
         self._tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
         self.vocabulary = next(spec.shape[-1] for spec in session.outputs if spec.name == "logits")

@@ -46,8 +46,7 @@ class Manifest:
     def model_bytes(self) -> int:
         """Of the model's file, and of what lies beside it: weights, and a language model's other graph."""
         name = str(self.table["model"]["file"])
-        beside = PurePosixPath(name)
-        names = (name, graphs.last(beside).as_posix()) if beside.suffix == ".onnx" else (name,)
+        names = (name, graphs.last(Path(name)).as_posix())
         return sum(int(entry["bytes"]) for file, entry in self.table["files"].items() if file.startswith(names))
 
     @property

@@ -13,7 +13,6 @@ from edgepack.decoders import Decoder, Rotary
 from edgepack.decoders.checkpoint import Checkpoint, Matrix
 from edgepack.decoders.rotary import tables
 from edgepack.errors import UnsupportedModel
-from edgepack.formats.onnx.decoder.builder import Builder
 from edgepack.formats.onnx.decoder.sequences import BATCH, FLOAT, PAST, TOTAL, Sequences
 from edgepack.formats.onnx.decoder.weights import Weights
 from edgepack.formats.onnx.graph import CONTRIB
@@ -22,7 +21,10 @@ _GELUS = {"gelu": "Gelu", "gelu_tanh": "FastGelu"}
 
 
 class Emitter:
-    """``emit()`` fills the builder of ``weights`` with the decoder of ``checkpoint``, for at most ``context`` tokens."""
+    """``emit()`` fills the builder of ``weights`` with the decoder of ``checkpoint``, for ``context`` tokens at most.
+
+    ``sequences`` are its inputs but for the cache.
+    """
 
     def __init__(self, checkpoint: Checkpoint, weights: Weights, sequences: Sequences, context: int) -> None:
         self.g, self.checkpoint, self.weights = weights.g, checkpoint, weights
@@ -125,7 +127,8 @@ class Emitter:
         def turned(part: ir.Value, heads: int) -> ir.Value:
             return self.g.op(
                 "RotaryEmbedding", part, self.sequences.positions, *angles,
-                name=f"{part.name}.turned", domain=CONTRIB, num_heads=heads, rotary_embedding_dim=self._turns_of(angles),
+                name=f"{part.name}.turned", domain=CONTRIB,
+                num_heads=heads, rotary_embedding_dim=self._turns_of(angles),
             )  # fmt: skip
 
         return turned(q, d.heads), turned(k, d.kv_heads), v
