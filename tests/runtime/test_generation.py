@@ -228,11 +228,11 @@ def test_feeds_are_windows_of_the_texts(speaker: Speakers, kind: str) -> None:
     size = CONTEXT - len(opening)  # shorter than the 128 tokens of longer contexts
     assert feeds["input_ids"].shape == (len(body) // size, CONTEXT)
     assert feeds["input_ids"][1].tolist() == opening + body[size : 2 * size]
-    logits = it.model._run(feeds)["logits"]
+    logits = it.model._scorer(feeds)["logits"]
     assert np.abs(logits[1] - wanted(it, opening + body[size : 2 * size])).max() < _CLOSE
     short = it.model.feeds(["She went"])
     assert short["input_ids"].tolist() == [it.tokenizer("She went").input_ids]
-    assert it.model._run(short)["logits"].shape[1] == short["input_ids"].shape[1]
+    assert it.model._scorer(short)["logits"].shape[1] == short["input_ids"].shape[1]
     if opening:
         assert it.model.feeds([""])["input_ids"].tolist() == [opening]
     else:

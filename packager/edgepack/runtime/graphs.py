@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from edgepack.errors import InputError
 from edgepack.runtime.types import Array, Outputs
 
 LOGITS, PAST = "logits", "past_key_values"
@@ -41,8 +42,13 @@ def completed(feeds: Mapping[str, Array], inputs: Collection[str]) -> Mapping[st
 
 
 def cut(outputs: Outputs, feeds: Mapping[str, Array]) -> Outputs:
-    """The logits that ``feeds`` ask for, of a graph that may give all."""
-    return {**outputs, LOGITS: outputs[LOGITS][:, -_wanted(feeds) :]} if LOGITS in outputs else outputs
+    """The logits that ``feeds`` ask for, of a graph that may give all. Raises InputError where it gave fewer."""
+    if LOGITS not in outputs:
+        return outputs
+    wanted, given = _wanted(feeds), outputs[LOGITS].shape[1]
+    if wanted > given:
+        raise InputError(f"the logits of {wanted} tokens are wanted; this graph gives {given}", hint="open model.onnx")
+    return {**outputs, LOGITS: outputs[LOGITS][:, -wanted:]}
 
 
 def _wanted(feeds: Mapping[str, Array]) -> int:

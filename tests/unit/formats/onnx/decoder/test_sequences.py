@@ -11,6 +11,7 @@ import pytest
 import torch
 from tests.unit.decoders.conftest import FAMILIES, make
 
+from edgepack.errors import InputError
 from edgepack.runtime import graphs
 from edgepack.runtime.decoding import Decoding
 from edgepack.runtime.session import Session
@@ -139,3 +140,10 @@ def test_transformers_js_says_how_many_logits_it_wants(kept: int, tokens: int, w
     (logits,) = plain(written.artifact.path).run(["logits"], feeds)
     assert logits.shape[1] == tokens
     assert near(logits[0], alone(model, text)[-tokens:])
+
+
+def test_the_generating_graph_is_not_asked_for_more_than_it_gives(write: Write, tmp_path: Path) -> None:
+    written = write(make("llama", tmp_path / "model")[0], recipe("fp32"))
+    session = Session(graphs.last(written.artifact.path), 1)
+    with pytest.raises(InputError, match="the logits of 5 tokens are wanted; this graph gives 1"):
+        session(written.feeds(ids_of(1, 5), logits_from=np.array([0])))
