@@ -16,6 +16,7 @@ from edgepack import decoders
 from edgepack.decoders import Decoder
 from edgepack.errors import DoesNotFit
 from edgepack.records import FINER, Recipe, Source, Target
+from edgepack.runtime import image
 from edgepack.units import size
 
 RUNTIME = 60_000_000  # bytes: onnxruntime's libraries and arenas for a small model, measured on Linux
@@ -140,7 +141,7 @@ def _activations(config: Mapping[str, Any], processing: Mapping[str, Any]) -> tu
     if "max_length" in processing:
         length = int(processing["max_length"])
         return _transformer(config, length), f"1 x {length} tokens"
-    height, width = _picture(config, processing)
+    height, width = image.side(processing)
     shape = f"1 x {height} x {width} pixels"
     patch = config.get("patch_size")
     if isinstance(patch, int):
@@ -160,11 +161,3 @@ def _transformer(config: Mapping[str, Any], length: int) -> int:
 
 def _hidden(config: Mapping[str, Any]) -> int:
     return int(config.get("hidden_size") or config.get("dim") or config.get("n_embd") or 768)
-
-
-def _picture(config: Mapping[str, Any], processing: Mapping[str, Any]) -> tuple[int, int]:
-    for box in (processing.get("crop"), processing.get("resize")):
-        if box and "height" in box:
-            return int(box["height"]), int(box["width"])
-    side = int(config.get("image_size") or 224)
-    return side, side

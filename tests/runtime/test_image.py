@@ -7,25 +7,33 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from transformers.image_utils import load_image
 
 from edgepack.errors import InputError
 from edgepack.runtime import image
+from edgepack.runtime.resize import resize
 
-STEP = 1  # of 255: Pillow weighs in fixed point, we in floats, and both round twice
-RESAMPLINGS = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, "box": 4}
+RESAMPLINGS = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, "box": 4, "hamming": 5}
+SIZES = [
+    ((60, 44), (32, 32)), ((20, 30), (50, 41)), ((64, 64), (64, 64)), ((33, 70), (16, 90)), ((90, 12), (20, 12)),
+    ((1, 9), (30, 4)), ((200, 40), (20, 20)),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", RESAMPLINGS)
-@pytest.mark.parametrize(
-    ("size", "wanted"), [((60, 44), (32, 32)), ((20, 30), (50, 41)), ((64, 64), (64, 64)), ((33, 70), (16, 90))]
-)
+@pytest.mark.parametrize(("size", "wanted"), SIZES)
 def test_resize(name: str, size: tuple[int, int], wanted: tuple[int, int]) -> None:
     source = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
-    # across and then down, as Pillow did it for all the years in which models were trained; new ones may swap the two
-    across = Image.fromarray(source).resize((wanted[1], size[0]), RESAMPLINGS[name])
-    theirs = np.asarray(across.resize(wanted[::-1], RESAMPLINGS[name]), int)
-    ours = image.resize(source, *wanted, name).astype(int)
-    assert np.abs(ours - theirs).max() <= STEP
+    (height, width), (new_height, new_width) = size, wanted
+    # in two steps, since only Pillow 13 and later goes down first where more is lost in height
+    down_first = height - new_height > max(0, 2 * (width - new_width))
+    between = (width, new_height) if down_first else (new_width, height)
+    theirs = (
+        Image.fromarray(source).resize(between, RESAMPLINGS[name]).resize((new_width, new_height), RESAMPLINGS[name])
+    )
+    np.testing.assert_array_equal(resize(source, *wanted, name), np.asarray(theirs))
+    part = resize(source, *wanted, name, rows=(2, 11), columns=(1, 3))
+    np.testing.assert_array_equal(part, np.asarray(theirs)[2:11, 1:3])
 
 
 PROCESSING = {
@@ -62,5 +70,83 @@ def test_what_is_no_picture(wrong: object) -> None:
 
 def test_a_file_that_is_no_picture(tmp_path: Path) -> None:
     (tmp_path / "x.png").write_text("no picture")
-    with pytest.raises(InputError, match="no picture"):
+    with pytest.raises(InputError, match="not a picture"):
         image.pixels(tmp_path / "x.png")
+    with pytest.raises(InputError, match="not a picture"):
+        image.pixels(b"no picture")
+
+
+def _file(mode: str, path: Path) -> Path:
+    """A picture of ``mode`` in a format that holds it, turned on its side by EXIF where the format can."""
+    noise = np.random.default_rng(0).integers(0, 256, (20, 30, 4), np.uint8)
+    picture = Image.fromarray(noise, "RGBA")
+    exif = Image.Exif()
+    exif[274] = 6
+    if mode == "I;16":
+        picture = Image.fromarray(noise[..., 0].astype(np.uint16) * 300)
+    elif mode == "P":
+        picture = picture.convert("RGB").quantize(16)
+        picture.info["transparency"] = 3
+    else:
+        picture = picture.convert(mode)
+    suffix = ".jpg" if mode in ("CMYK", "RGB", "L") else ".png"
+    picture.save(path.with_suffix(suffix), exif=exif)
+    return path.with_suffix(suffix)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK", "RGBA", "LA", "P", "1", "I;16"])
+def test_files_are_read_as_transformers_reads_them(mode: str, tmp_path: Path) -> None:
+    file = _file(mode, tmp_path / "picture")
+    theirs = np.asarray(load_image(str(file)))
+    assert theirs.shape == (30, 20, 3)
+    for given in (file, str(file), file.read_bytes(), bytearray(file.read_bytes())):
+        np.testing.assert_array_equal(image.pixels(given), theirs)
+
+
+def test_a_truncated_file(tmp_path: Path) -> None:
+    for mode in ("RGB", "RGBA"):
+        whole = _file(mode, tmp_path / mode).read_bytes()
+        for length in (10, 60, len(whole) // 2):
+            with pytest.raises(InputError, match="not a picture"):
+                image.pixels(whole[:length])
+
+
+def test_a_panorama_is_not_resized_whole() -> None:
+    wide = np.random.default_rng(0).integers(0, 256, (2, 9000, 3), np.uint8)
+    made = image.ImageInput(PROCESSING).feeds([wide])["pixel_values"]
+    assert made.shape == (1, 3, 32, 32)
+
+
+def test_a_step_of_a_later_edgepack() -> None:
+    later = {"inputs": ["pixel_values"], "channels": 3, "steps": [{"op": "rotate"}]}
+    with pytest.raises(InputError, match="rotate"):
+        image.ImageInput(later).feeds([np.zeros((4, 4, 3), np.uint8)])
+
+
+def test_the_steps_of_an_earlier_bundle(picture: np.ndarray) -> None:
+    steps = [
+        {"op": "resize", "shortest_edge": 40, "resample": "bilinear"},
+        {"op": "center_crop", "height": 32, "width": 32},
+        {"op": "rescale", "factor": 1 / 255, "offset": 0.0},
+        {"op": "normalize", "mean": [0.5, 0.4, 0.3], "std": [0.2, 0.3, 0.4]},
+    ]
+    now = {"inputs": ["pixel_values"], "channels": 3, "height": 32, "width": 32, "alpha": "drop", "steps": steps}
+    earlier, later = (image.ImageInput(facts).feeds([picture])["pixel_values"] for facts in (PROCESSING, now))
+    np.testing.assert_array_equal(earlier, later)
+    assert image.side(PROCESSING) == image.side(now) == (32, 32)
+
+
+def test_one_formula_for_all_values(picture: np.ndarray) -> None:
+    steps = [
+        {"op": "reverse_channels"},
+        {"op": "rescale", "factor": 2 / 255, "offset": -1.0},
+        {"op": "normalize", "mean": [0.5, 0.4, 0.3], "std": [0.2, 0.3, 0.4]},
+        {"op": "normalize", "mean": [0.1, 0.2, 0.3], "std": [0.2, 0.3, 0.4]},
+    ]
+    processing = {"inputs": ["x"], "channels": 3, "steps": steps}
+    facts = image.affine(processing)
+    assert facts.reverse
+    values = (picture[..., ::-1] * facts.scale + facts.offset - facts.mean) / facts.std
+    np.testing.assert_allclose(
+        image.ImageInput(processing).feeds([picture])["x"][0].transpose(1, 2, 0), values, rtol=1e-4, atol=1e-5
+    )

@@ -80,4 +80,5 @@ def _picture(pixels: Array, facts: Mapping[str, Any]) -> Array:
     """uint8 [height, width, channels] of normalised float32 [channels, height, width]."""
     mean, std = (np.array(facts[part], np.float32)[:, None, None] for part in ("mean", "std"))
     values = (pixels * std + mean - np.float32(facts["offset"])) / np.float32(facts["scale"])
+    values = values[::-1] if facts.get("reverse") else values
     return np.clip(np.rint(values), 0, 255).astype(np.uint8).transpose(1, 2, 0)

@@ -1,7 +1,7 @@
-"""Pictures to model inputs: resize, centre crop, rescale and normalise, as transformers' image processors do.
+"""Pictures to model inputs, by the steps of a bundle's ``processing``; docs/bundle-format.md states each step.
 
-The resize is Pillow's: a separable filter, widened by the scale when it shrinks (antialiasing), rounded to
-bytes after each pass; so that results agree with what the model was trained on.
+The values are those of transformers' image processors on their Pillow backend. Their torchvision backend resizes with
+torch's kernels, which round otherwise: mostly equal, for a few pixels one level of 255 apart.
 """
 
 from __future__ import annotations
@@ -10,156 +10,234 @@ import importlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from edgepack.errors import InputError
+from edgepack.runtime.resize import Span, resize
 from edgepack.runtime.types import Array, Feeds
+
+Step = Mapping[str, Any]
 
 
 class ImageInput:
-    """Batches of float32 [batch, channels, height, width], by the numbers of ``processing``.
-
-    ``processing``: inputs, channels, resize, resample, crop, scale, offset, mean, std.
-    """
+    """Batches of float32 [batch, channels, height, width], by the ``steps`` of ``processing``."""
 
     def __init__(self, processing: Mapping[str, Any]) -> None:
-        self._facts = processing
-        self._name = str(processing["inputs"][0])
+        self._name, self._channels = str(processing["inputs"][0]), int(processing["channels"])
+        self._alpha, self._steps = str(processing.get("alpha", "drop")), steps(processing)
+        self._side = (int(processing["height"]), int(processing["width"])) if "height" in processing else None
 
     def feeds(self, images: Sequence[Any]) -> Feeds:
-        """The array of one batch; each image is uint8 [h, w, 3] or [h, w], or a path. Raises InputError."""
+        """The array of one batch; see ``pixels`` for what an image may be. Raises InputError."""
         return {self._name: np.stack([self._one(pixels(image)) for image in images])}
 
     def _one(self, image: Array) -> Array:
-        facts = self._facts
-        image = _channels(image, int(facts["channels"]))
-        if facts.get("resize"):
-            image = resize(image, *_size(image, facts["resize"]), str(facts["resample"]))
-        if facts.get("crop"):
-            image = crop(image, int(facts["crop"]["height"]), int(facts["crop"]["width"]))
-        values: Array = image.astype(np.float32) * np.float32(facts["scale"]) + np.float32(facts.get("offset", 0.0))
-        values = (values - np.array(facts["mean"], np.float32)) / np.array(facts["std"], np.float32)
-        return np.ascontiguousarray(values.transpose(2, 0, 1))
+        values = _channels(image, self._channels, self._alpha)
+        made = apply(values, self._steps)
+        if self._side not in (None, made.shape[:2]):
+            raise InputError(
+                f"a picture of {image.shape[0]} x {image.shape[1]} pixels (height x width) is not resized and becomes "
+                f"{made.shape[0]} x {made.shape[1]}; the model takes {self._side[0]} x {self._side[1]}",
+                hint="resize it first",
+            )
+        return np.ascontiguousarray(made.astype(np.float32, copy=False).transpose(2, 0, 1))
+
+
+class Affine(NamedTuple):
+    """What the steps do to a value: ``(value * scale + offset - mean) / std``, the last two per channel.
+
+    ``reverse``: the channels' order is turned around before.
+    """
+
+    reverse: bool
+    scale: float
+    offset: float
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+def affine(processing: Mapping[str, Any]) -> Affine:
+    """The steps on values in one formula, for a model that does them inside."""
+    channels = int(processing["channels"])
+    reverse, scale, offset, mean, std = False, 1.0, 0.0, (0.0,) * channels, (1.0,) * channels
+    for step in steps(processing):
+        if step["op"] == "reverse_channels":
+            reverse = True
+        elif step["op"] == "rescale":
+            scale, offset = float(step["factor"]), float(step["offset"])
+        elif step["op"] == "normalize":
+            # a second one divides by its std once more (EfficientNet's include_top): ((x - m) / s - n) / t
+            mean = tuple(m + s * n for m, s, n in zip(mean, std, step["mean"], strict=True))
+            std = tuple(s * t for s, t in zip(std, step["std"], strict=True))
+    return Affine(reverse, scale, offset, mean, std)
+
+
+def side(processing: Mapping[str, Any]) -> tuple[int, int]:
+    """Height and width of what the model takes."""
+    if "height" in processing:
+        return int(processing["height"]), int(processing["width"])
+    boxes = [step for step in reversed(steps(processing)) if step["op"] in ("center_crop", "resize")]
+    box = boxes[0] if boxes else {"shortest_edge": 224}
+    edge = int(box.get("shortest_edge", 0))
+    return int(box.get("height", edge)), int(box.get("width", edge))
+
+
+def steps(processing: Mapping[str, Any]) -> list[Step]:
+    """The steps, in order; those of a bundle from before there was such a list are put together from its numbers."""
+    if "steps" in processing:
+        return list(processing["steps"])
+    found: list[Step] = []
+    if processing.get("resize"):
+        found.append({"op": "resize", "resample": processing["resample"], **processing["resize"]})
+    if processing.get("crop"):
+        found.append({"op": "center_crop", **processing["crop"]})
+    found.append({"op": "rescale", "factor": processing["scale"], "offset": processing.get("offset", 0.0)})
+    return [*found, {"op": "normalize", "mean": processing["mean"], "std": processing["std"]}]
 
 
 def pixels(image: Any) -> Array:
-    """uint8 [h, w] or [h, w, c] of an array or a file's path. Raises InputError."""
-    if isinstance(image, str | Path):
-        path = Path(image)
-        if not path.is_file():
+    """uint8 [h, w] or [h, w, c] of such an array, of a file's path, or of a file's bytes. Raises InputError."""
+    if isinstance(image, str | Path | bytes | bytearray | memoryview):
+        if isinstance(image, str | Path) and not Path(image).is_file():
             raise InputError(f"there is no picture {image}")
-        return np.asarray(importlib.import_module("edgepack.runtime.pictures").read(path))
+        return np.asarray(importlib.import_module("edgepack.runtime.pictures").read(image))
     array = np.asarray(image) if image is not None else np.zeros(0)
     if array.dtype != np.uint8 or array.ndim not in (2, 3) or 0 in array.shape:
-        raise InputError("a picture must be a uint8 array [height, width, 3] or [height, width], or a path")
+        raise InputError(
+            "a picture must be a uint8 array [height, width, 3] or [height, width], a path, or a file's bytes"
+        )
     return array
 
 
-def _channels(image: Array, wanted: int) -> Array:
-    """[h, w, wanted]; grey is repeated, colour becomes luma (ITU-R 601), alpha is dropped."""
+def _channels(image: Array, wanted: int, alpha: str) -> Array:
+    """[h, w, wanted] of [h, w] or [h, w, 1, 3 or 4]; grey is repeated, colour becomes luma (ITU-R 601)."""
     image = image[..., None] if image.ndim == 2 else image
     if image.shape[-1] not in (1, 3, 4):
-        raise InputError(f"a picture has 1, 3 or 4 channels, not {image.shape[-1]}")
-    image = image[..., :3]
+        raise InputError(f"a picture has 1, 3 or 4 channels, last, not {image.shape[-1]}")
+    if image.shape[-1] == 4:
+        image = _opaque(image, alpha)
     if wanted == image.shape[-1]:
         return image
     if wanted == 1:
-        return ((image.astype(np.uint32) @ np.array([19595, 38470, 7471], np.uint32) + 32768) >> 16).astype(np.uint8)[
-            ..., None
-        ]
+        luma = (image.astype(np.uint32) @ np.array([19595, 38470, 7471], np.uint32) + 32768) >> 16
+        return luma.astype(np.uint8)[..., None]
     return np.repeat(image, wanted, axis=-1)
 
 
-def _size(image: Array, box: Mapping[str, Any]) -> tuple[int, int]:
-    """Height and width to resize to; ``shortest_edge`` keeps the proportions."""
-    if "height" in box:
-        return int(box["height"]), int(box["width"])
-    height, width = image.shape[:2]
-    edge = int(box["shortest_edge"])
-    if height <= width:
-        return edge, int(edge * width / height)
-    return int(edge * height / width), edge
-
-
-def crop(image: Array, height: int, width: int) -> Array:
-    """The centre [height, width]; what lies outside the picture is black."""
-    top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
-    if top < 0 or left < 0:
-        grown = np.zeros((max(height, image.shape[0]), max(width, image.shape[1]), image.shape[2]), image.dtype)
-        y, x = (
-            math.ceil((grown.shape[0] - image.shape[0]) / 2),
-            math.ceil((grown.shape[1] - image.shape[1]) / 2),
+def _opaque(image: Array, alpha: str) -> Array:
+    """[h, w, 3] of RGBA, as ``alpha`` says: blended onto white, refused, or (in earlier bundles) dropped."""
+    if alpha == "refuse":
+        raise InputError(
+            "the picture has a fourth channel (transparency), and the model's image processor does not say what "
+            "becomes of it",
+            hint="give red, green and blue alone: image[..., :3], or blend it onto a background first",
         )
-        grown[y : y + image.shape[0], x : x + image.shape[1]] = image
-        image, top, left = grown, max(top, 0), max(left, 0)
-    return np.asarray(image[top : top + height, left : left + width])
+    if alpha == "drop":
+        return image[..., :3]
+    opacity = image[..., 3:] / 255
+    return np.round(opacity * image[..., :3] + (1 - opacity) * 255).astype(np.uint8)
 
 
-def resize(image: Array, height: int, width: int, resample: str) -> Array:
-    """uint8 [height, width, c] of uint8 [h, w, c], horizontally first, as Pillow's ImagingResample does it."""
-    if resample not in _FILTERS:
-        raise InputError(f"no resampling {resample!r}; known: {', '.join(_FILTERS)}")
-    if resample == "nearest":
-        return np.asarray(image[_nearest(image.shape[0], height)][:, _nearest(image.shape[1], width)])
-    across = _weights(image.shape[1], width, *_FILTERS[resample])
-    down = _weights(image.shape[0], height, *_FILTERS[resample])
-    if image.shape[1] != width:
-        image = _bytes(np.einsum("hwc,xw->hxc", image.astype(np.float64), across, optimize=True))
-    if image.shape[0] != height:
-        image = _bytes(np.einsum("hwc,yh->ywc", image.astype(np.float64), down, optimize=True))
+def apply(image: Array, todo: Sequence[Step]) -> Array:
+    """[height, width, channels] of uint8 [h, w, channels]: all of ``todo``, one after the other. Raises InputError."""
+    left = list(todo)
+    while left:
+        step = left.pop(0)
+        if step["op"] == "resize" and left and left[0]["op"] == "center_crop":
+            image = _resize_and_crop(image, step, left.pop(0))
+        elif step["op"] in _STEPS:
+            image = _STEPS[step["op"]](image, step)
+        else:
+            raise InputError(
+                f"this edgepack does not know the step {step['op']!r} of the bundle's image processing",
+                hint="install a newer edgepack",
+            )
     return image
 
 
-def _nearest(size: int, wanted: int) -> Array:
-    """The source pixel of each new one; summed up as Pillow does it, since ties hang on the last bit."""
-    steps = np.full(wanted, size / wanted)
-    steps[0] /= 2
-    return np.cumsum(steps).astype(int)
+def _resize(image: Array, step: Step) -> Array:
+    return resize(image, *_resized(image, step), str(step["resample"]))
 
 
-def _bytes(values: Array) -> Array:
-    return np.clip(np.floor(values + 0.5), 0, 255).astype(np.uint8)
+def _crop(image: Array, step: Step) -> Array:
+    return crop(image, *_cropped(image.shape[0], image.shape[1], step))
 
 
-def _weights(size: int, wanted: int, kernel: Callable[[Array], Array], support: float) -> Array:
-    """float64 [wanted, size]: how much each source pixel counts in each new one."""
-    scale = size / wanted
-    stretch = max(scale, 1.0)
-    centres = (np.arange(wanted) + 0.5) * scale
-    first = np.maximum(np.floor(centres - support * stretch + 0.5), 0)
-    last = np.minimum(np.floor(centres + support * stretch + 0.5), size)
-    places = np.arange(size)
-    weights = kernel((places + 0.5 - centres[:, None]) / stretch)
-    weights = np.where((places >= first[:, None]) & (places < last[:, None]), weights, 0.0)
-    return np.asarray(weights / weights.sum(axis=1, keepdims=True))
+def _reverse(image: Array, step: Step) -> Array:
+    return image[..., ::-1]
 
 
-def _triangle(x: Array) -> Array:
-    return np.asarray(np.maximum(1 - np.abs(x), 0))
+def _resize_and_crop(image: Array, step: Step, cut: Step) -> Array:
+    """Both, without the pixels that the crop takes away: a panorama would be resized to millions."""
+    height, width = _resized(image, step)
+    wanted = _cropped(height, width, cut)
+    rows, columns = _inside(height, wanted[0]), _inside(width, wanted[1])
+    return crop(resize(image, height, width, str(step["resample"]), rows=rows, columns=columns), *wanted)
 
 
-def _box(x: Array) -> Array:
-    return ((x > -0.5) & (x <= 0.5)).astype(np.float64)
+def _resized(image: Array, step: Step) -> tuple[int, int]:
+    """Height and width after a resize."""
+    height, width = image.shape[:2]
+    if "height" in step:
+        return int(step["height"]), int(step["width"])
+    if "max_height" in step:
+        scale = min(step["max_height"] / height, step["max_width"] / width)
+        return int(height * scale), int(width * scale)
+    short, long = sorted((height, width))
+    edge: float = step["shortest_edge"]
+    if "longest_edge" in step and long / short * edge > step["longest_edge"]:
+        exact = step["longest_edge"] * short / long
+        edge, far = round(exact), int(exact * long / short)
+        far = long if edge == short else far
+    else:
+        far = int(edge * long / short)
+    unit = int(step.get("multiple_of", 1))
+    near, far = (math.ceil(value / unit) * unit for value in (int(edge), far))
+    return (near, far) if height <= width else (far, near)
 
 
-def _cubic(x: Array) -> Array:
-    """Keys 1981 with a = -0.5."""
-    x, a = np.abs(x), -0.5
-    near = ((a + 2) * x - (a + 3)) * x * x + 1
-    far = (((x - 5) * x + 8) * x - 4) * a
-    return np.asarray(np.where(x < 1, near, np.where(x < 2, far, 0.0)))
+def _cropped(height: int, width: int, step: Step) -> tuple[int, int]:
+    """Height and width after a crop; ratios are of the shorter side."""
+    if "height" in step:
+        return int(step["height"]), int(step["width"])
+    short = min(height, width)
+    return int(step["height_ratio"] * short), int(step["width_ratio"] * short)
 
 
-def _lanczos(x: Array) -> Array:
-    return np.asarray(np.where(np.abs(x) < 3, np.sinc(x) * np.sinc(x / 3), 0.0))
+def _inside(size: int, wanted: int) -> Span:
+    """What a centre crop takes of a side that is not too short for it."""
+    start = (size - wanted) // 2
+    return (start, start + wanted) if size >= wanted else (0, size)
 
 
-_FILTERS: dict[str, tuple[Callable[[Array], Array], float]] = {
-    "nearest": (_box, 0.5),
-    "box": (_box, 0.5),
-    "bilinear": (_triangle, 1.0),
-    "bicubic": (_cubic, 2.0),
-    "lanczos": (_lanczos, 3.0),
+def crop(image: Array, height: int, width: int) -> Array:
+    """The centre [height, width]; what lies outside the picture is black, the odd line of it above and at the left."""
+    rows, columns = _inside(image.shape[0], height), _inside(image.shape[1], width)
+    image = image[slice(*rows), slice(*columns)]
+    above, left = math.ceil((height - image.shape[0]) / 2), math.ceil((width - image.shape[1]) / 2)
+    if image.shape[:2] == (height, width):
+        return np.asarray(image)
+    grown = np.zeros((height, width, image.shape[2]), image.dtype)
+    grown[above : above + image.shape[0], left : left + image.shape[1]] = image
+    return grown
+
+
+def _rescale(image: Array, step: Step) -> Array:
+    values = (image.astype(np.float64) * step["factor"]).astype(np.float32)
+    return np.asarray(values + np.float32(step["offset"]))
+
+
+def _normalize(image: Array, step: Step) -> Array:
+    values = image.astype(np.float32, copy=False) - np.array(step["mean"], np.float32)
+    return np.asarray(values / np.array(step["std"], np.float32))
+
+
+_STEPS: dict[str, Callable[[Array, Step], Array]] = {
+    "resize": _resize,
+    "center_crop": _crop,
+    "reverse_channels": _reverse,
+    "rescale": _rescale,
+    "normalize": _normalize,
 }

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from edgepack.errors import InputError
+from edgepack.runtime.image import side
 from edgepack.runtime.manifest import Manifest
 from edgepack.runtime.types import Array, Feeds
 
@@ -68,14 +69,6 @@ def _tokens(name: str, batch: int, length: int) -> Array:
 
 
 def _picture(manifest: Manifest) -> Feeds:
-    shape = (1, int(manifest.processing.get("channels", 3)), *_side(manifest.processing))
+    shape = (1, int(manifest.processing.get("channels", 3)), *side(manifest.processing))
     ramp = np.linspace(-1, 1, int(np.prod(shape)), dtype=np.float32)
     return {manifest.inputs[0].name: ramp.reshape(shape)}
-
-
-def _side(processing: Mapping[str, Any]) -> tuple[int, int]:
-    for box in (processing.get("crop"), processing.get("resize")):
-        if box and "height" in box:
-            return int(box["height"]), int(box["width"])
-    edge = int((processing.get("resize") or {}).get("shortest_edge", 224))
-    return edge, edge

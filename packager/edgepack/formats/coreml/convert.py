@@ -27,6 +27,7 @@ from edgepack.formats.coreml.package import save
 from edgepack.formats.coreml.quiet import quiet
 from edgepack.formats.coreml.wrapped import Picture, Text, wrapped
 from edgepack.records import Source
+from edgepack.runtime.image import affine
 
 _TARGETS = {16: ct.target.iOS16, 17: ct.target.iOS17, 18: ct.target.iOS18}
 
@@ -109,9 +110,8 @@ def _describe(model: Any, source: Source, task: ModuleType, processing: Mapping[
     told["edgepack.needs"] = needs(opset)
     if "labels" in processing:
         told["classes"] = json.dumps(processing["labels"])
-    if "mean" in processing:
-        facts = {key: processing[key] for key in ("scale", "mean", "std")}
-        told[IMAGE] = json.dumps({**facts, "offset": processing.get("offset", 0.0)})
+    if "channels" in processing:
+        told[IMAGE] = json.dumps(affine(processing)._asdict())
 
 
 _WORDS = {

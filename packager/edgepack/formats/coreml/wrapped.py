@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from edgepack.runtime.image import affine, side
+
 _USUAL = 128  # tokens that are traced, and that a package of any length takes by default
 
 
@@ -73,17 +75,23 @@ class Text(nn.Module):
 
 
 class Picture(nn.Module):
-    """A picture of 0..255 to the outputs: rescaled and normalised inside."""
+    """A picture of 0..255 to the outputs: its channels put into order, rescaled and normalised inside."""
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, outputs: Outputs, processing: Mapping[str, Any]) -> None:
         super().__init__()
-        self.outputs, self.facts = outputs, processing
+        self.outputs, self.facts = outputs, affine(processing)
+        self.sizes = int(processing["channels"]), *side(processing)
         for part in ("mean", "std"):
-            self.register_buffer(part, torch.tensor(processing[part]).reshape(1, -1, 1, 1))
+            self.register_buffer(part, torch.tensor(getattr(self.facts, part)).reshape(1, -1, 1, 1))
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """float32 [1, channels, height, width]."""
-        values = image * self.facts["scale"] + self.facts.get("offset", 0.0)
+        if self.facts.reverse:
+            image = torch.cat([image[:, 2:], image[:, 1:2], image[:, :1]], dim=1)
+        values = image * self.facts.scale + self.facts.offset
         found: tuple[Tensor, ...] = self.outputs(pixel_values=(values - self.mean) / self.std)
         return found
 
@@ -101,9 +109,7 @@ class Picture(nn.Module):
         return [ct.ImageType(name="image", shape=self._shape(), color_layout=layout)]
 
     def _shape(self) -> tuple[int, int, int, int]:
-        box = self.facts.get("crop") or self.facts.get("resize") or {}
-        side = int(box.get("shortest_edge", 224))
-        return 1, int(self.facts["channels"]), int(box.get("height", side)), int(box.get("width", side))
+        return 1, *self.sizes
 
 
 def wrapped(
@@ -115,5 +121,5 @@ def wrapped(
 ) -> Text | Picture:
     """``module`` in evaluation mode, as its inputs ask: texts of ``lengths`` (none: any), or a picture."""
     outputs = Outputs(module, names, problem)
-    made = Picture(outputs, processing) if "mean" in processing else Text(outputs, processing, lengths)
+    made = Picture(outputs, processing) if "channels" in processing else Text(outputs, processing, lengths)
     return made.eval()
