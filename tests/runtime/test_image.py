@@ -130,7 +130,13 @@ def test_the_steps_of_an_earlier_bundle(picture: np.ndarray) -> None:
         {"op": "rescale", "factor": 1 / 255, "offset": 0.0},
         {"op": "normalize", "mean": [0.5, 0.4, 0.3], "std": [0.2, 0.3, 0.4]},
     ]
-    now = {"inputs": ["pixel_values"], "channels": 3, "height": 32, "width": 32, "alpha": "drop", "steps": steps}
+    now = {
+        "inputs": ["pixel_values"],
+        "channels": 3,
+        "size": {"height": 32, "width": 32},
+        "alpha": "drop",
+        "steps": steps,
+    }
     earlier, later = (image.ImageInput(facts).feeds([picture])["pixel_values"] for facts in (PROCESSING, now))
     np.testing.assert_array_equal(earlier, later)
     assert image.side(PROCESSING) == image.side(now) == (32, 32)

@@ -27,7 +27,7 @@ class ImageInput:
     def __init__(self, processing: Mapping[str, Any]) -> None:
         self._name, self._channels = str(processing["inputs"][0]), int(processing["channels"])
         self._alpha, self._steps = str(processing.get("alpha", "drop")), steps(processing)
-        self._side = (int(processing["height"]), int(processing["width"])) if "height" in processing else None
+        self._side = side(processing) if "size" in processing else None
 
     def feeds(self, images: Sequence[Any]) -> Feeds:
         """The array of one batch; see ``pixels`` for what an image may be. Raises InputError."""
@@ -76,8 +76,8 @@ def affine(processing: Mapping[str, Any]) -> Affine:
 
 def side(processing: Mapping[str, Any]) -> tuple[int, int]:
     """Height and width of what the model takes."""
-    if "height" in processing:
-        return int(processing["height"]), int(processing["width"])
+    if "size" in processing:
+        return int(processing["size"]["height"]), int(processing["size"]["width"])
     boxes = [step for step in reversed(steps(processing)) if step["op"] in ("center_crop", "resize")]
     box = boxes[0] if boxes else {"shortest_edge": 224}
     edge = int(box.get("shortest_edge", 0))

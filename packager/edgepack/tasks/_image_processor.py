@@ -38,7 +38,7 @@ _WARPED = 384  # pixels from which on ConvNeXT's processor squeezes the picture 
 
 
 def read(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
-    """How pictures become inputs, for the manifest: inputs, channels, height, width, alpha and steps.
+    """How pictures become inputs, for the manifest: inputs, channels, size, alpha and steps.
 
     Raises ModelError and UnsupportedModel, which name the key and the value that cannot be followed.
     """
@@ -50,8 +50,7 @@ def read(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "inputs": ["pixel_values"],
         "channels": channels,
-        "height": height,
-        "width": width,
+        "size": {"height": height, "width": width},
         "alpha": "white" if settings.on("do_convert_rgb") else "refuse",
         "steps": steps,
     }

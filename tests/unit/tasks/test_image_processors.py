@@ -17,7 +17,7 @@ from transformers.models.auto import image_processing_auto as auto
 from transformers.models.auto import modeling_auto
 
 from edgepack.errors import InputError, ModelError, UnsupportedModel
-from edgepack.runtime.image import ImageInput
+from edgepack.runtime.image import ImageInput, side
 from edgepack.tasks import _image_processor, _image_settings
 from edgepack.tasks._image_processor import read
 from edgepack.tasks._image_settings import CLASSES, MODELS
@@ -45,7 +45,7 @@ def _theirs(folder: Path, picture: Any) -> np.ndarray:
 def _agree(folder: Path, processing: dict[str, Any], array: np.ndarray) -> None:
     ours = ImageInput(processing).feeds([array])["pixel_values"]
     theirs = _theirs(folder, Image.fromarray(array))
-    assert ours.shape == theirs.shape == (1, processing["channels"], processing["height"], processing["width"])
+    assert ours.shape == theirs.shape == (1, processing["channels"], *side(processing))
     np.testing.assert_allclose(ours, theirs, rtol=NEAR, atol=NEAR)
 
 
@@ -197,7 +197,7 @@ def test_settings_nested_in_the_processor_go_first(tmp_path: Path, picture: np.n
     nested = {"image_processor_type": "CLIPImageProcessor", "size": 40, "crop_size": 36}
     (folder / "processor_config.json").write_text(json.dumps({"image_processor": nested}))
     processing = read(folder, RESNET)
-    assert processing["height"] == 36
+    assert side(processing) == (36, 36)
     _agree(folder, processing, picture)
 
 
