@@ -222,7 +222,7 @@ def test_the_context_of_the_bundle_is_in_its_files(
 
 
 def test_pictures_for_a_model_of_several_stages(tmp_path: Path) -> None:
-    sizes = {"hidden_sizes": [32, 48], "num_attention_heads": [2, 4], "depths": [1, 1], "key_dim": [8, 8]}
+    sizes = {"hidden_sizes": [32, 40, 48], "num_attention_heads": [2, 2, 4], "depths": [1] * 3, "key_dim": [8] * 3}
     config = transformers.LevitConfig(image_size=64, **sizes, num_labels=3)
     transformers.LevitForImageClassification(config).save_pretrained(tmp_path)
     facts = {"image_processor_type": "LevitImageProcessor", "size": 64, "crop_size": 64}
