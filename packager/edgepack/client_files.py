@@ -13,12 +13,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from edgepack import client_pictures
 from edgepack.runtime.text import tokenizer
 
 _KEPT = (
     "config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt", "vocab.json",
-    "merges.txt", "preprocessor_config.json", "modules.json", "config_sentence_transformers.json",
-    "generation_config.json", "chat_template.jinja", "tokenizer.model", "added_tokens.json",
+    "merges.txt", "preprocessor_config.json", "processor_config.json", "modules.json",
+    "config_sentence_transformers.json", "generation_config.json", "chat_template.jinja",
+    "tokenizer.model", "added_tokens.json",
 )  # fmt: skip
 _SENTENCE_SETTINGS = "sentence_*_config.json"
 _SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
@@ -33,10 +35,23 @@ def write(origin: Path, folder: Path, processing: Mapping[str, Any]) -> None:
     if "max_length" in processing:
         _limit(folder, int(processing["max_length"]))
         _write_sections(folder / "tokenizer.json", processing)
+    if "channels" in processing:
+        _write_image_processor(folder, processing)
     if "pad_id" in processing:
         _write_special_tokens(folder)
     elif "max_length" in processing:
         _state_added_tokens(folder)
+
+
+def _write_image_processor(folder: Path, processing: Mapping[str, Any]) -> None:
+    """preprocessor_config.json in full: transformers.js knows few classes and none of their defaults.
+
+    Where plain settings cannot say it, the model's own file stays.
+    """
+    plain = client_pictures.preprocessor_config(processing)
+    if plain is not None:
+        (folder / "processor_config.json").unlink(missing_ok=True)  # nested settings would go before
+        _write(folder / "preprocessor_config.json", plain)
 
 
 def _files(origin: Path) -> Iterator[Path]:

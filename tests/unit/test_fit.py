@@ -23,7 +23,7 @@ from edgepack.records import Bundle, Recipe
 from edgepack.runtime.decoding import Decoding
 from edgepack.runtime.session import open_session
 from edgepack.stages import resolve
-from edgepack.tasks import image_classification, text_generation
+from edgepack.tasks import text_generation
 from edgepack.units import size
 
 RPI = (targets.ROOT / "rpi" / "target.toml").read_text("utf-8")
@@ -219,16 +219,3 @@ def test_the_context_of_the_bundle_is_in_its_files(
     genai = json.loads((bundle.path / "genai_config.json").read_text("utf-8"))
     assert manifest["processing"]["max_length"] == 256
     assert (genai["model"]["context_length"], genai["search"]["max_length"]) == (256, 256)
-
-
-def test_pictures_for_a_model_of_several_stages(tmp_path: Path) -> None:
-    sizes = {"hidden_sizes": [32, 40, 48], "num_attention_heads": [2, 2, 4], "depths": [1] * 3, "key_dim": [8] * 3}
-    config = transformers.LevitConfig(image_size=64, **sizes, num_labels=3)
-    transformers.LevitForImageClassification(config).save_pretrained(tmp_path)
-    facts = {"image_processor_type": "LevitImageProcessor", "size": 64, "crop_size": 64}
-    (tmp_path / "preprocessor_config.json").write_text(json.dumps(facts))
-    read = image_classification.processing(tmp_path, config_of(tmp_path))
-    found = fit.estimate(resolve.resolve(str(tmp_path)), recipe("int8"), config_of(tmp_path), read)
-    tokens = (64 // 16) ** 2 + 1
-    assert found.shape == "1 x 64 x 64 pixels"
-    assert found.activations == 4 * (tokens * (6 * 48 + 2 * 4 * 48) + 2 * 4 * tokens**2)

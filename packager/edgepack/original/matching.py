@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from edgepack.errors import PreprocessingDiffers
-from edgepack.runtime.types import Array, Feeds
+from edgepack.runtime.image import level
+from edgepack.runtime.types import Feeds
 
 LEVELS = 1.0  # of 255 that a pixel may differ by: resizing rounds to whole levels, and halves either way
 _DIGITS = 3  # of a level: behind them lies float32 arithmetic
@@ -55,15 +56,10 @@ def pixels_apart(ours: Feeds, theirs: Feeds, processing: Mapping[str, Any], name
                 f"{name}: the bundle makes {key} of the shape {list(ours[key].shape)}, transformers {list(true.shape)}",
                 hint=_HINT,
             )
-        apart = np.abs(ours[key] - true) / _level(processing)
+        apart = np.abs(ours[key] - true) / level(processing)
         worst = max(worst, round(float(apart.max()), _DIGITS))
     if not worst <= LEVELS:
         raise PreprocessingDiffers(
             f"{name}: the bundle's pixels differ from transformers' by up to {worst:.1f} levels of 255", hint=_HINT
         )
     return worst
-
-
-def _level(processing: Mapping[str, Any]) -> Array:
-    """What one level of 255 comes to behind scaling and normalisation, float64 [channels, 1, 1]."""
-    return np.asarray(processing["scale"] / np.asarray(processing["std"], np.float64))[..., None, None]

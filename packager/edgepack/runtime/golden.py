@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from edgepack.errors import BundleDamaged
+from edgepack.runtime.image import level
 from edgepack.runtime.manifest import Manifest
 from edgepack.runtime.types import Array, Feeds, Run
 
@@ -76,8 +77,7 @@ def _differences(made: Feeds, stored: Feeds, processing: Mapping[str, Any]) -> l
         elif true.size and np.issubdtype(true.dtype, np.integer) and not np.array_equal(mine, true):
             found.append(f"{name} differs")
         elif name == "pixel_values":
-            level = float(processing["scale"]) / np.max(np.asarray(processing["std"], np.float64))
-            apart = round(float(np.abs(mine.astype(np.float64) - true).max()) / level, _DIGITS)
+            apart = round(float((np.abs(mine.astype(np.float64) - true) / level(processing)).max()), _DIGITS)
             found += [] if apart <= LEVELS else [f"pixels differ by {apart:.1f} levels of 255"]
     return found
 

@@ -74,6 +74,12 @@ def affine(processing: Mapping[str, Any]) -> Affine:
     return Affine(reverse, scale, offset, mean, std)
 
 
+def level(processing: Mapping[str, Any]) -> Array:
+    """What one level of 255 comes to behind all steps, float64 [channels, 1, 1]."""
+    facts = affine(processing)
+    return np.asarray(abs(facts.scale) / np.abs(np.asarray(facts.std, np.float64)))[:, None, None]
+
+
 def side(processing: Mapping[str, Any]) -> tuple[int, int]:
     """Height and width of what the model takes."""
     if "size" in processing:
