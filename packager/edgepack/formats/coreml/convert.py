@@ -1,8 +1,4 @@
-"""From PyTorch to an ML Program: capture, convert, and say in the package what it is.
-
-A model is traced, or exported where coremltools 9.0 cannot convert the trace: there are some that it converts from one
-alone (CLIP has operators that it does not know in an export, DINOv2 in a trace).
-"""
+"""From PyTorch to an ML Program: trace, convert, and say in the package what it is."""
 
 from __future__ import annotations
 
@@ -21,14 +17,20 @@ from torch import nn
 from edgepack.coreml.padding import PADDING, Padding
 from edgepack.coreml.session import IMAGE
 from edgepack.errors import ConversionError
-from edgepack.formats.coreml import bounded, needs
+from edgepack.formats.coreml import (
+    bounded,
+    needs,
+    torch_ops,  # noqa: F401  (registers operators)
+)
 from edgepack.formats.coreml.classifier import PROBABILITIES
 from edgepack.formats.coreml.package import save
 from edgepack.formats.coreml.quiet import quiet
 from edgepack.formats.coreml.wrapped import Picture, Text, wrapped
+from edgepack.original import masks
 from edgepack.records import Source
 from edgepack.runtime.image import affine
 
+_OTHERWISE = "ONNX Runtime may run it: --target android, or another target than Apple's"
 _TARGETS = {16: ct.target.iOS16, 17: ct.target.iOS17, 18: ct.target.iOS18}
 
 
@@ -49,12 +51,12 @@ def convert(
     Texts have one row of any length up to the model's, or of ``lengths``; pictures are image inputs, prepared inside;
     with a ``problem`` (a config's problem_type) there are PROBABILITIES beside the logits. Raises ConversionError.
     """
-    names = tuple(name for name in task.OUTPUTS if name != "last_hidden_state")
-    traceable = wrapped(module, names, processing, lengths, problem)
-    made = (*names, PROBABILITIES) if problem else names
-    with torch.inference_mode(), warnings.catch_warnings(), quiet():
+    outputs = tuple(name for name in task.OUTPUTS if name != "last_hidden_state")
+    traceable = wrapped(module, outputs, processing, lengths, problem)
+    made = (*outputs, PROBABILITIES) if problem else outputs
+    with torch.inference_mode(), warnings.catch_warnings(), quiet(), masks.broadcast():
         warnings.simplefilter("ignore")  # tracer and converter warn of every number; agreement is measured afterwards
-        model, parameters = _converted(
+        model = _converted(
             traceable,
             source.name,
             inputs=traceable.inputs(),
@@ -70,30 +72,22 @@ def convert(
         model.user_defined_metadata[PADDING] = padding.told()
     save(model, out)
     rounded = "" if bits == 32 else "_to_fp16"
-    return {key + rounded: name.removeprefix("outputs.module.") for key, name in parameters.items()}
+    names = {name.replace(".", "_"): name.removeprefix("outputs.module.") for name, _ in traceable.named_parameters()}
+    return {key + rounded: name for key, name in names.items()}
 
 
-def _converted(traceable: Text | Picture, name: str, **options: Any) -> tuple[Any, dict[str, str]]:
-    """The model of coremltools, and its weights' names in PyTorch. Raises ConversionError, of the first way."""
-    failed: list[Exception] = []
-    for capture in (_traced, _exported):
-        try:
-            program, parameters = capture(traceable)
-            return ct.convert(program, **options), parameters
-        except Exception as error:  # torch and coremltools raise whatever their passes meet
-            failed.append(error)
-    line = (str(failed[0]).splitlines() or [type(failed[0]).__name__])[0]
-    raise ConversionError(f"coremltools cannot convert {name}: {line}") from failed[0]
-
-
-def _traced(traceable: Text | Picture) -> tuple[Any, dict[str, str]]:
-    names = {name.replace(".", "_"): name for name, _ in traceable.named_parameters()}
-    return torch.jit.trace(traceable, traceable.example(), check_trace=False), names
-
-
-def _exported(traceable: Text | Picture) -> tuple[Any, dict[str, str]]:
-    program = torch.export.export(traceable, traceable.example(), dynamic_shapes=traceable.sides(), strict=False)
-    return program.run_decompositions({}), dict(program.graph_signature.inputs_to_parameters)
+def _converted(traceable: Text | Picture, name: str, **options: Any) -> Any:
+    """The model of coremltools. Raises ConversionError."""
+    try:
+        traced = torch.jit.trace(traceable, traceable.example(), check_trace=False)
+        return ct.convert(traced, **options)
+    except Exception as error:  # torch and coremltools raise whatever their passes meet
+        line = (str(error).splitlines() or [type(error).__name__])[0]
+        ranged = isinstance(traceable, Text) and len(traceable.lengths) != 1
+        raise ConversionError(
+            f"coremltools cannot convert {name}: {line}",
+            hint=f"for texts of one length it may: --lengths {traceable.longest}" if ranged else _OTHERWISE,
+        ) from error
 
 
 def _describe(model: Any, source: Source, task: ModuleType, processing: Mapping[str, Any], opset: int) -> None:

@@ -50,13 +50,6 @@ class Text(nn.Module):
         length = self.lengths[-1] if self.lengths else min(_USUAL, self.longest)
         return tuple(torch.ones(1, length, dtype=torch.int32) for _ in self.given)
 
-    def sides(self) -> dict[str, Any] | None:
-        """torch.export's dynamic_shapes; None where all are fixed."""
-        if len(self.lengths) == 1:
-            return None
-        tokens = torch.export.Dim("tokens", min=2, max=self.longest)
-        return {"arrays": tuple({1: tokens} for _ in self.given)}
-
     def per_token(self) -> list[str]:
         """The outputs that have a side for the tokens."""
         short, long = (self(*(torch.ones(1, count, dtype=torch.int32) for _ in self.given)) for count in (2, 3))
@@ -98,9 +91,6 @@ class Picture(nn.Module):
     def example(self) -> tuple[Tensor, ...]:
         """What is traced."""
         return (torch.zeros(self._shape()),)
-
-    def sides(self) -> None:
-        """torch.export's dynamic_shapes: all are fixed."""
 
     def inputs(self) -> list[Any]:
         """One picture, as the camera or the photo library gives it."""

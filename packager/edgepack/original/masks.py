@@ -1,0 +1,37 @@
+"""Attention masks of transformers that a tracer can follow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+from torch import Tensor
+from transformers import masking_utils
+
+_INSTEAD: dict[str, Any] = {"_vmap_expansion_sdpa": lambda pattern: _expansion(pattern), "TransformGetItemToIndex": nullcontext}
+
+
+@contextmanager
+def broadcast() -> Iterator[None]:
+    """Masks of a model's own pattern (Gemma 3's windows) by broadcasting meanwhile, as all others are made.
+
+    transformers maps such a pattern over the positions by torch.vmap, and looks its rows up by an operator that goes
+    with it; the tracer can record neither (``unordered_map::at``).
+    """
+    kept = {name: getattr(masking_utils, name) for name in _INSTEAD}
+    try:
+        for name, made in _INSTEAD.items():
+            setattr(masking_utils, name, made)
+        yield
+    finally:
+        for name, made in kept.items():
+            setattr(masking_utils, name, made)
+
+
+def _expansion(pattern: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    def expanded(*indices: Any) -> Tensor:
+        sides = [one.shape[0] for one in indices]  # not len, which the tracer cannot see
+        return pattern(*masking_utils._non_vmap_expansion_sdpa(*indices)).expand(*sides)
+
+    return expanded
