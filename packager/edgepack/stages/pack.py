@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from edgepack import client_files, licences, weights
+from edgepack import client_files, licences, local_paths, weights
 from edgepack.errors import DiskFull
 from edgepack.records import Artifact, Recipe, Source, Target
 from edgepack.runtime.manifest import MANIFEST, SCHEMA, digest
@@ -113,6 +113,10 @@ def copy_files(source: Source, target: Target, recipe: Recipe, processing: Mappi
     client_files.write(source.path, folder, processing)
     if target.layout == "transformers.js":
         _tell_transformers_js(folder / "config.json", source, recipe)
+    vocabularies = {"tokenizer.json", "vocab.json", "added_tokens.json"}
+    configs = [file for file in sorted(folder.rglob("*.json")) if file.name not in vocabularies]
+    inside = {artifact.parent for artifact in folder.rglob("Manifest.json")}  # of packages
+    local_paths.remove([file for file in configs if file.parent not in inside], source.credited)
     licences.write(source, target, recipe, folder)
 
 

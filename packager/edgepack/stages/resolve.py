@@ -6,13 +6,13 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from edgepack import plugins, tasks, weights
-from edgepack.errors import ModelError, UnknownName, UnsafeModel
+from edgepack import cache, plugins, tasks, weights
+from edgepack.errors import ModelError, ModelNotFound, UnknownName, UnsafeModel
 from edgepack.original import text_folder
 from edgepack.records import Source
 from edgepack.tasks import _sentence_folder
@@ -21,6 +21,7 @@ from edgepack.weights.choice import ADAPTER
 
 # Files beside the weights that shape a conversion, but for cards and logs.
 _SHAPING = ("*.json", "*.txt", "*.model", "*.tiktoken", "*.jinja")
+_PLACES, _PLACE = "places", "places.json"  # of the cache
 _CHUNK, _PART = 1 << 20, 1 << 26  # bytes
 
 
@@ -46,8 +47,8 @@ def resolve(
     foreign.check(root, config, stored)
     found = _task(fetched.path, config, task)
     shaping = [*files, *_shaping(fetched.path, root), *([merged / ADAPTER, merged / lora.FILE] if merged else [])]
-    return Source(
-        model=reference,
+    source = Source(
+        model=fetched.name if _local(reference) else reference,
         name=fetched.name,
         path=_arranged(fetched.path, found),
         origin=fetched.path,
@@ -60,9 +61,38 @@ def resolve(
         weights_bytes=sum(file.stat().st_size for file in files),
         convolutional=_kernels(stored) > 0.5,
         sha256=_digest(shaping, fetched.path),
-        adapter=adapter,
+        adapter=merged.name if merged and _local(adapter) else adapter,
         adapter_path=merged,
     )
+    _remember(source, {"model": reference, "adapter": adapter})
+    return source
+
+
+def references(named: Mapping[str, Any]) -> tuple[str, str | None]:
+    """What leads to the model and to the adapter that a manifest's "source" names. Raises ModelNotFound.
+
+    Of a folder a bundle holds the name alone, so as not to tell where it lay; this machine's cache knows the place.
+    """
+    model, adapter = str(named["model"]), named.get("adapter")
+    file = cache.root() / _PLACES / cache.key_of({"sha256": str(named["sha256"])}) / _PLACE
+    if file.is_file():
+        places = json.loads(file.read_text("utf-8"))
+        return places.get("model", model), places.get("adapter", adapter)
+    if named["revision"] or model.startswith("python:") or Path(model).is_absolute():
+        return model, adapter
+    raise ModelNotFound(f"{model} was a folder, which this machine has not seen", hint="--model FOLDER tells where")
+
+
+def _remember(source: Source, typed: Mapping[str, str | None]) -> None:
+    """Note where the folders of ``typed`` references lie."""
+    places = {key: str(Path(one).expanduser().resolve()) for key, one in typed.items() if _local(one)}
+    if places:
+        folder = cache.fetch(_PLACES, {"sha256": source.sha256}, lambda folder: None)
+        (folder / _PLACE).write_text(json.dumps(places), "utf-8")
+
+
+def _local(reference: str | None) -> bool:
+    return reference is not None and _place(reference) == "folder"
 
 
 def _place(reference: str) -> str:

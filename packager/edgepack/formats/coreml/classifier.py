@@ -5,6 +5,7 @@ coremltools 9.0 can write the operator at the end of a program alone, and its pa
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,8 +18,26 @@ PROBABILITIES = "probabilities"  # the output that becomes the label and the sco
 LABEL, SCORES = "classLabel", "classLabel_probs"  # coremltools' names
 
 
+def distinct(names: Sequence[str]) -> list[str]:
+    """``names``, those that occur more than once with the class's number behind: "crane (134)", "crane (517)".
+
+    ImageNet has two cranes, the bird and the machine; Core ML's scores are a dictionary, which would keep one of them.
+    """
+    counts, made = Counter(names), []
+    for number, name in enumerate(names):
+        own = name if counts[name] == 1 else f"{name} ({number})"
+        while own in made or (own != name and own in counts):
+            own += f" ({number})"
+        made.append(own)
+    return made
+
+
 def label(package: Path, names: Sequence[str]) -> None:
-    """Give the package's label and the score of each of ``names`` for its output PROBABILITIES, float32 [1, names]."""
+    """Give the package's label and the score of each of ``names`` for its output PROBABILITIES, float32 [1, names].
+
+    They are told apart as ``distinct`` does it; their order is that of the logits.
+    """
+    names = distinct(names)
     file = model_file(package)
     spec = ct.utils.load_spec(str(package))
     function = spec.mlProgram.functions["main"]

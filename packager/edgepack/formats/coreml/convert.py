@@ -93,7 +93,7 @@ def _converted(traceable: Text | Picture, name: str, **options: Any) -> Any:
 def _describe(model: Any, source: Source, task: ModuleType, processing: Mapping[str, Any], opset: int) -> None:
     """Who made it, under which licence, for which systems, and what goes in and comes out."""
     model.short_description = f"{source.name}: {task.TITLE}"
-    model.author, model.license = source.model, source.licence or "unknown"
+    model.author, model.license = source.credited, source.licence or "unknown"
     model.version = source.revision or source.sha256[:12]
     for name, text in _WORDS.items():
         if name in model.input_description:

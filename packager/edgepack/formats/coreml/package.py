@@ -23,15 +23,17 @@ def save(model: Any, out: Path) -> None:
 
 
 def _settle(out: Path) -> None:
-    """Name the parts after their paths, where coremltools draws names by lot."""
+    """Name the parts after their paths, where coremltools draws names by lot.
+
+    The keys are sorted and indented as coremltools writes them again whenever it opens a package.
+    """
     file = out / "Manifest.json"
     manifest = json.loads(file.read_text("utf-8"))
     entries = manifest["itemInfoEntries"]
     named = {key: identifier(entry["path"]) for key, entry in entries.items()}
-    ordered = sorted(entries, key=lambda key: str(entries[key]["path"]))
-    manifest["itemInfoEntries"] = {named[key]: entries[key] for key in ordered}
+    manifest["itemInfoEntries"] = {named[key]: entry for key, entry in entries.items()}
     manifest["rootModelIdentifier"] = named[manifest["rootModelIdentifier"]]
-    file.write_text(json.dumps(manifest, indent=4) + "\n", "utf-8")
+    file.write_text(json.dumps(manifest, indent=4, sort_keys=True) + "\n", "utf-8")
 
 
 def identifier(path: str) -> str:

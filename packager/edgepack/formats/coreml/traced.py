@@ -60,9 +60,9 @@ def prepare(
 
 
 def _problem(processing: Mapping[str, Any]) -> str | None:
-    """The config's problem_type where a row of logits scores classes that have names of their own; else None."""
-    told, names = processing.get("problem"), processing.get("labels", ())
-    return None if told in (None, "regression") or len(set(names)) < len(names) else str(told)
+    """The config's problem_type where a row of logits scores classes; else None."""
+    told = processing.get("problem")
+    return None if told in (None, "regression") else str(told)
 
 
 def _program(

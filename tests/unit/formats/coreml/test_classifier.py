@@ -12,7 +12,7 @@ import torch
 
 from edgepack import coreml
 from edgepack.formats.coreml import traced
-from edgepack.formats.coreml.classifier import LABEL, PROBABILITIES, SCORES, label
+from edgepack.formats.coreml.classifier import LABEL, PROBABILITIES, SCORES, distinct, label
 
 pytestmark = pytest.mark.filterwarnings("default")  # coremltools warns of torch, numpy and protobuf
 
@@ -89,10 +89,26 @@ def test_it_computes(package: Path) -> None:
         ({"labels": NAMES, "problem": "single_label_classification"}, "single_label_classification"),
         ({"labels": NAMES, "problem": "multi_label_classification"}, "multi_label_classification"),
         ({"labels": ["score"], "problem": "regression"}, None),
-        ({"labels": ["one", "one"], "problem": "single_label_classification"}, None),  # a dictionary has one of each
+        ({"labels": ["one", "one"], "problem": "single_label_classification"}, "single_label_classification"),
         ({"labels": NAMES}, None),  # of each token
         ({}, None),
     ],
 )
 def test_which_models_have_labels(processing: dict[str, Any], kind: str | None) -> None:
     assert traced._problem(processing) == kind
+
+
+def test_names_that_occur_twice(tmp_path: Path) -> None:
+    assert distinct(NAMES) == NAMES
+    assert distinct(["crane", "dog", "crane"]) == ["crane (0)", "dog", "crane (2)"]
+    assert distinct(["crane", "crane", "crane (1)", "crane (0)"]) == [
+        "crane (0) (0)", "crane (1) (1)", "crane (1)", "crane (0)"
+    ]  # fmt: skip
+    model = converted(both=True, outputs=[ct.TensorType("logits"), ct.TensorType(PROBABILITIES)])
+    model.save(str(tmp_path / "model.mlpackage"))
+    label(tmp_path / "model.mlpackage", ["crane", "a dog", "crane"])
+    x = np.random.default_rng(1).normal(size=(1, 8)).astype(np.float32)
+    made = coreml.evaluate(tmp_path / "model.mlpackage", {"x": x})
+    assert list(made[SCORES]) == ["crane (0)", "a dog", "crane (2)"]
+    assert list(made[SCORES])[int(made["logits"].argmax())] == made[LABEL]
+    assert sum(made[SCORES].values()) == pytest.approx(1)

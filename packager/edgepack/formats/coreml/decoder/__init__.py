@@ -103,13 +103,12 @@ class Described:
 def prepare(original: Original, opset: int, processing: Mapping[str, Any], most: int | None) -> Described:
     """Nothing but a look at the files: the weights are read when they are written, ``most`` bytes to a file."""
     source = original.source
-    named = source.model if source.revision else source.name
     about = About(
         title=f"{source.name}: {original.task.TITLE}",
-        author=named,
+        author=source.credited,
         licence=source.licence or "unknown",
         version=source.revision or source.sha256[:12],
-        told={EXPORTER: named},
+        told={EXPORTER: source.credited},
     )
     context = int(processing["max_length"])
     return Described(reference=original.module, about=about, context=context, opset=opset, most=most)
