@@ -13,29 +13,24 @@ from edgepack.cli.options import Json
 from edgepack.reports.page import Table
 from edgepack.runtime import machine
 
-# What each extra enables, by the distributions it needs.
-_NEEDS = {
-    "use bundles": ("numpy", "onnxruntime", "tokenizers", "typer", "rich"),
-    "build for ONNX targets": (
-        "torch",
-        "transformers",
-        "optimum",
-        "onnx",
-        "safetensors",
-        "huggingface-hub",
-    ),
-    "build for Core ML targets": ("torch", "transformers", "safetensors", "coremltools"),
-    "read picture files": ("pillow",),
-    "read Parquet data": ("pyarrow",),
+# What can be done, with the extra that enables it ("": none is needed) and the distributions that it takes.
+_USES = {
+    "use bundles": ("", ("numpy", "onnxruntime", "tokenizers", "typer", "rich")),
+    "read picture files": ("images", ("pillow",)),
+    "read Parquet data": ("data", ("pyarrow",)),
+    "build language models for ONNX targets": ("llm", ("huggingface-hub", "onnx", "onnx-ir", "threadpoolctl")),
+    "build for ONNX targets": ("build", ("torch", "transformers", "optimum", "onnx", "onnx-ir", "safetensors")),
+    "build for Core ML targets": ("coreml", ("torch", "transformers", "optimum", "safetensors", "coremltools")),
 }
-_EXTRAS = {"build for ONNX targets": "build", "read picture files": "images", "read Parquet data": "data"}
+_BUILDS = {"onnx": "build for ONNX targets", "coreml": "build for Core ML targets"}  # by a target's format
 
 
 def doctor(json: Json = False) -> None:
     """Show what this machine can do, and what to install for the rest."""
-    versions = {name: _version(name) for names in _NEEDS.values() for name in names}
-    ready = {use: all(versions[name] for name in names) for use, names in _NEEDS.items()}
-    builds = dict.fromkeys(known.names(), ready["build for ONNX targets"])
+    versions = {name: _version(name) for _, names in _USES.values() for name in names}
+    ready = {use: all(versions[name] for name in names) for use, (_, names) in _USES.items()}
+    uses = {name: _BUILDS[known.load(name).format] for name in known.names()}
+    builds = {name: ready[use] for name, use in uses.items()}
     if json:
         show.as_json({"edgepack": __version__, "versions": versions, "ready": ready, "targets": builds})
         return
@@ -46,9 +41,9 @@ def doctor(json: Json = False) -> None:
         ["cache", str(cache.root())],
     ]
     show.table("this machine", Table(["", ""], facts))
-    rows = [[use, _packages(names, versions), _advice(use, ready[use])] for use, names in _NEEDS.items()]
+    rows = [[use, _packages(names, versions), _advice(use, ready[use])] for use, (_, names) in _USES.items()]
     show.table("what works", Table(["to", "packages", ""], rows, list(ready.values())))
-    targets = [[name, "ready" if ok else "pip install 'edgepack[build]'"] for name, ok in builds.items()]
+    targets = [[name, _advice(use, ready[use])] for name, use in uses.items()]
     show.table("targets", Table(["target", "to build for it"], targets, list(builds.values())))
 
 
@@ -64,4 +59,5 @@ def _packages(names: tuple[str, ...], versions: dict[str, str | None]) -> str:
 
 
 def _advice(use: str, ready: bool) -> str:
-    return "ready" if ready else f"pip install 'edgepack[{_EXTRAS[use]}]'"
+    extra, _ = _USES[use]
+    return "ready" if ready else f"pip install 'edgepack[{extra}]'" if extra else "pip install edgepack"

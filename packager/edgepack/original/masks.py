@@ -9,7 +9,10 @@ from typing import Any
 from torch import Tensor
 from transformers import masking_utils
 
-_INSTEAD: dict[str, Any] = {"_vmap_expansion_sdpa": lambda pattern: _expansion(pattern), "TransformGetItemToIndex": nullcontext}
+_INSTEAD: dict[str, Any] = {
+    "_vmap_expansion_sdpa": lambda pattern: _expansion(pattern),
+    "TransformGetItemToIndex": nullcontext,
+}
 
 
 @contextmanager

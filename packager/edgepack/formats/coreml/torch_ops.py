@@ -7,6 +7,7 @@ coremltools, which makes floats whatever dtype they ask for.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,29 +21,41 @@ from coremltools.converters.mil.mil import types
 
 from edgepack.runtime.types import Array
 
+Converter = Callable[[Any, Any], None]
 
-@register_torch_op(override=True)
+
+def _converts(*names: str) -> Callable[[Converter], Converter]:
+    """Registers the function below under its own name, and ``names``."""
+
+    def register(function: Converter) -> Converter:
+        register_torch_op(function, torch_alias=list(names), override=True)
+        return function
+
+    return register
+
+
+@_converts()
 def new_ones(context: Any, node: Any) -> None:
     """``tensor.new_ones(size, dtype)``."""
     given, size, *rest = _get_inputs(context, node, min_expected=2)
     _filled(context, node, given, size, 1, rest)
 
 
-@register_torch_op(override=True)
+@_converts()
 def new_zeros(context: Any, node: Any) -> None:
     """``tensor.new_zeros(size, dtype)``."""
     given, size, *rest = _get_inputs(context, node, min_expected=2)
     _filled(context, node, given, size, 0, rest)
 
 
-@register_torch_op(override=True)
+@_converts()
 def new_full(context: Any, node: Any) -> None:
     """``tensor.new_full(size, value, dtype)``."""
     given, size, value, *rest = _get_inputs(context, node, min_expected=3)
     _filled(context, node, given, size, value.val, rest)
 
 
-@register_torch_op(torch_alias=["or"], override=True)
+@_converts("or")
 def bitwise_or(context: Any, node: Any) -> None:
     """``|`` of booleans."""
     x, y = _get_inputs(context, node, expected=2)
@@ -51,7 +64,7 @@ def bitwise_or(context: Any, node: Any) -> None:
     context.add(mb.logical_or(x=x, y=y, name=node.name))
 
 
-@register_torch_op(override=True)
+@_converts()
 def multiply(context: Any, node: Any) -> None:
     """Another name of ``mul``."""
     ops.mul(context, node)
@@ -60,7 +73,7 @@ def multiply(context: Any, node: Any) -> None:
 _copied = ops._internal_op_tensor_inplace_copy
 
 
-@register_torch_op(override=True)
+@_converts()
 def _internal_op_tensor_inplace_copy(context: Any, node: Any) -> None:
     """``x[…] = y``; of a single place, where coremltools takes y for a vector of one and then refuses it."""
     first, second, *rest = node.inputs
@@ -85,19 +98,19 @@ def _internal_op_tensor_inplace_copy(context: Any, node: Any) -> None:
     )
 
 
-@register_torch_op(override=True)
+@_converts()
 def upsample_bicubic2d(context: Any, node: Any) -> None:
     """Bicubic, not antialiased."""
     _resampled(context, node, torch.ops.aten.upsample_bicubic2d)
 
 
-@register_torch_op(override=True)
+@_converts()
 def _upsample_bicubic2d_aa(context: Any, node: Any) -> None:
     """Bicubic, antialiased."""
     _resampled(context, node, torch.ops.aten._upsample_bicubic2d_aa)
 
 
-@register_torch_op(override=True)
+@_converts()
 def _upsample_bilinear2d_aa(context: Any, node: Any) -> None:
     """Bilinear, antialiased; coremltools leaves that out."""
     _resampled(context, node, torch.ops.aten._upsample_bilinear2d_aa)
