@@ -61,7 +61,7 @@ def resolve(
         weights_bytes=sum(file.stat().st_size for file in files),
         convolutional=_kernels(stored) > 0.5,
         sha256=_digest(shaping, fetched.path),
-        adapter=merged.name if merged and _local(adapter) else adapter,
+        adapter=merged.name if merged and adapter and _local(adapter) else adapter,
         adapter_path=merged,
     )
     _remember(source, {"model": reference, "adapter": adapter})
@@ -85,14 +85,14 @@ def references(named: Mapping[str, Any]) -> tuple[str, str | None]:
 
 def _remember(source: Source, typed: Mapping[str, str | None]) -> None:
     """Note where the folders of ``typed`` references lie."""
-    places = {key: str(Path(one).expanduser().resolve()) for key, one in typed.items() if _local(one)}
+    places = {key: str(Path(one).expanduser().resolve()) for key, one in typed.items() if one and _local(one)}
     if places:
         folder = cache.fetch(_PLACES, {"sha256": source.sha256}, lambda folder: None)
         (folder / _PLACE).write_text(json.dumps(places), "utf-8")
 
 
-def _local(reference: str | None) -> bool:
-    return reference is not None and _place(reference) == "folder"
+def _local(reference: str) -> bool:
+    return _place(reference) == "folder"
 
 
 def _place(reference: str) -> str:
