@@ -85,6 +85,18 @@ def test_the_vectors_are_sentence_transformers_own(form: str, tmp_path: Path, bu
             np.testing.assert_allclose(model.embed(texts, **options), original.encode(texts, **options), atol=2e-5)
 
 
+def test_last_tokens_in_core_ml(tmp_path: Path, build: Build) -> None:
+    """With padding at the right, as encoders have it: the last token is looked up."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    save_bert(folder)
+    listed(folder, ["lasttoken", "weightedmean", "cls"])
+    bundle = build(folder, "iphone", recipes=("fp16",))[0]
+    true = SentenceTransformer(str(folder), device="cpu").encode(TEXTS)
+    made = edgepack.load(bundle.path).embed(TEXTS)
+    assert ((made * true).sum(1) / np.linalg.norm(made, axis=1) / np.linalg.norm(true, axis=1)).min() > 0.9999
+
+
 def test_the_bundle_is_a_folder_of_sentence_transformers(tmp_path: Path, build: Build) -> None:
     """With the weights beside it, which ``backend="onnx"`` takes from the graph, it means what the original means."""
     folder = tmp_path / "model"
