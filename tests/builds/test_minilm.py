@@ -137,8 +137,8 @@ def test_golden_vectors_begin_with_the_text(minilm: Bundle) -> None:
 
 
 def test_other_token_ids_than_transformers_are_an_error(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
-    def shifted(self: TextInput, texts: list[str]) -> object:
-        feeds, encodings = encode(self, texts)
+    def shifted(self: TextInput, texts: list[str], prompt: str = "") -> object:
+        feeds, encodings = encode(self, texts, prompt)
         return {**feeds, "input_ids": feeds["input_ids"] + (feeds["input_ids"] > 2000)}, encodings
 
     encode = TextInput.encode
