@@ -32,12 +32,14 @@ class Traced:
     """An exported and fused float32 graph."""
 
     path: Path
+    denied: tuple[str, ...] = ()  # operators that the target lacks
 
     def compress(self, out: Path, recipe: Recipe, calibration: Sequence[Mapping[str, np.ndarray]]) -> Artifact:
         """Compressed as ``recipe`` says, and described."""
         scheme = plugins.load("formats.onnx.schemes", recipe.scheme)
         contents = plugins.load_module("edgepack.formats.onnx.contents")
         coverage = scheme.quantize(self.path, out, recipe, calibration)
+        plugins.load_module("edgepack.formats.onnx.plain").write_out(out, self.denied)
         artifact: Artifact = contents.describe(out, coverage, self.path)
         return artifact
 
@@ -81,7 +83,7 @@ def prepare(
             problems.append(difference)
         raise UnsupportedModel(f"{source.name} cannot be exported to ONNX: {problems[-1]}", hint=_ELSEWHERE)
 
-    return Traced(cache.fetch("exports", facts, make) / _MODEL)
+    return Traced(cache.fetch("exports", facts, make) / _MODEL, target.denied_operators)
 
 
 def _trace(

@@ -43,6 +43,7 @@ class Described:
     context: int
     opset: int
     ir_version: int
+    denied: tuple[str, ...] = ()  # operators that the target lacks
 
     def compress(self, out: Path, recipe: Recipe, calibration: Sequence[Mapping[str, Array]]) -> Artifact:
         """The graph at ``out`` and its weights in ``<out>_data``, and what clients of the layout ask for.
@@ -81,7 +82,7 @@ class Described:
     def _write(self, out: Path, writer: Writer, sequences: Callable[[Builder], Sequences]) -> Builder:
         """A graph at ``out`` over the weights of ``writer``, which stores each once."""
         builder, checkpoint = Builder(), self.reference.checkpoint
-        Emitter(checkpoint, Weights(builder, writer), sequences(builder), self.context).emit()
+        Emitter(checkpoint, Weights(builder, writer, self.denied), sequences(builder), self.context).emit()
         version = importlib.metadata.version("edgepack")
         name = checkpoint.decoder.model_type
         model = builder.model(name, opset=self.opset, ir_version=self.ir_version, producer=version)
@@ -104,6 +105,7 @@ def prepare(
         context=int(processing["max_length"]),
         opset=target.opset,
         ir_version=target.ir_version,
+        denied=target.denied_operators,
     )
 
 

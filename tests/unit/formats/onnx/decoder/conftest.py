@@ -76,9 +76,17 @@ def folder_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
 def write(tmp_path: Path) -> Write:
     """``write(folder, recipe, calibration=…)``: the graph of the model in a folder of its own."""
 
-    def run(folder: Path, recipe: Recipe, calibration: Sequence[np.ndarray] = (), layout: str = "flat") -> Written:
+    def run(
+        folder: Path,
+        recipe: Recipe,
+        calibration: Sequence[np.ndarray] = (),
+        layout: str = "flat",
+        denied: tuple[str, ...] = (),
+    ) -> Written:
         reference = Reference(Checkpoint(folder, describe(config_of(folder))))
-        described = Described(reference=reference, model=folder, layout=layout, context=CONTEXT, opset=17, ir_version=9)
+        described = Described(
+            reference=reference, model=folder, layout=layout, context=CONTEXT, opset=17, ir_version=9, denied=denied
+        )
         out = tmp_path / f"{len(list(tmp_path.iterdir()))}-{recipe.name}"
         out.mkdir()
         return Written(
