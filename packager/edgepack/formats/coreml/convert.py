@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -54,7 +55,7 @@ def convert(
     outputs = tuple(name for name in task.OUTPUTS if name != "last_hidden_state")
     traceable = wrapped(module, outputs, processing, lengths, problem)
     made = (*outputs, PROBABILITIES) if problem else outputs
-    with torch.inference_mode(), warnings.catch_warnings(), quiet(), masks.broadcast():
+    with torch.inference_mode(), warnings.catch_warnings(), quiet(), masks.broadcast(), _eager(module):
         warnings.simplefilter("ignore")  # tracer and converter warn of every number; agreement is measured afterwards
         model = _converted(
             traceable,
@@ -74,6 +75,20 @@ def convert(
     rounded = "" if bits == 32 else "_to_fp16"
     names = {name.replace(".", "_"): name.removeprefix("outputs.module.") for name, _ in traceable.named_parameters()}
     return {key + rounded: name for key, name in names.items()}
+
+
+@contextmanager
+def _eager(module: nn.Module) -> Iterator[None]:
+    """Attention written out by transformers meanwhile: coremltools hides padding by -3e4 alone, in float32 too."""
+    model: Any = next((part for part in module.modules() if hasattr(part, "set_attn_implementation")), None)
+    before = model.config._attn_implementation if model is not None else None
+    try:
+        if model is not None:
+            model.set_attn_implementation("eager")
+        yield
+    finally:
+        if model is not None:
+            model.set_attn_implementation(before)
 
 
 def _converted(traceable: Text | Picture, name: str, **options: Any) -> Any:
