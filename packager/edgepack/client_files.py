@@ -34,6 +34,7 @@ def write(origin: Path, folder: Path, processing: Mapping[str, Any]) -> None:
         shutil.copyfile(file, to)
     if "max_length" in processing:
         _limit(folder, int(processing["max_length"]))
+        _rename_for_transformers_4(folder / "tokenizer_config.json")
         _write_sections(folder / "tokenizer.json", processing)
     if "channels" in processing:
         _write_image_processor(folder, processing)
@@ -81,6 +82,16 @@ def _limit(folder: Path, longest: int) -> None:
             if "model_max_length" in stated.get(name, {})
         }
         _write(settings, {**stated, "max_seq_length": longest, **arguments})
+
+
+def _rename_for_transformers_4(config: Path) -> None:
+    """What transformers 5 renamed, by the old name: it takes both, transformers 4 (optimum) refuses the new."""
+    stated = _read(config)
+    if stated.get("tokenizer_class") == "TokenizersBackend":
+        stated["tokenizer_class"] = "PreTrainedTokenizerFast"
+    if isinstance(stated.get("extra_special_tokens"), list):  # a dictionary means names, in both
+        stated["additional_special_tokens"] = stated.pop("extra_special_tokens")
+    _write(config, stated)
 
 
 def _write_sections(file: Path, processing: Mapping[str, Any]) -> None:

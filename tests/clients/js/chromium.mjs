@@ -31,7 +31,7 @@ function finish(text) {
   const child = browser;
   browser = undefined;
   if (!child) return;
-  fs.writeSync(1, text + "\n");
+  process.stdout.write(text + "\n"); // the whole of it: fs.writeSync stops where a pipe is full
   child.once("exit", () => {
     fs.rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
     process.exit(JSON.parse(text).error ? 1 : 0);

@@ -15,5 +15,4 @@ try {
 } catch (error) {
   found = { error: String(error?.message ?? error) };
 }
-fs.writeSync(1, JSON.stringify(found) + "\n");
-process.exit(found.error ? 1 : 0);
+process.stdout.write(JSON.stringify(found) + "\n", () => process.exit(found.error ? 1 : 0));

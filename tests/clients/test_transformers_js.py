@@ -1,0 +1,115 @@
+"""transformers.js on the bundles for the web, in Node and in Chromium: edgepack's answers, from text or picture on."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.clients import environments
+from tests.clients.conftest import TOKENS, Packed
+
+SAME = 0.999
+# of a probability; WebAssembly's int8 kernels round some activations to the other neighbour
+CLOSE = {"node-4.3.2": 1e-4, "node-3.8.1": 1e-4, "chromium-4.3.2": 0.01}
+RECIPES = ["fp32", "int4"]
+GREEDY = {"max_new_tokens": TOKENS, "do_sample": False, "return_full_text": False}
+Ask = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def asking(tmp_path: Path) -> Callable[[str], Ask]:
+    """``asking("chromium-4.3.2")(bundle, call={…})``: that client's answers to the inputs, one by one."""
+
+    def client(name: str) -> Ask:
+        runner, version = name.split("-")
+        if runner == "chromium" and not shutil.which("chromium"):
+            pytest.skip("chromium is not here")
+        modules = environments.node(version)
+        command = ["node", environments.HERE / "js" / f"{runner}.mjs", modules]
+
+        def ask(bundle: Packed, **wishes: Any) -> dict[str, Any]:
+            request = tmp_path / "request.json"
+            request.write_text(json.dumps({"task": bundle.task, "inputs": bundle.inputs, **wishes}))
+            found = environments.ask([*command, bundle.folder, request])
+            assert found["version"] == version
+            return dict(found)
+
+        return ask
+
+    return client
+
+
+@pytest.mark.parametrize("client", CLOSE)
+def test_vectors(client: str, asking: Callable[[str], Ask], packed: Callable[..., Packed]) -> None:
+    bundle = packed("text-embedding", "web")
+    found = asking(client)(bundle, call={"pooling": "mean", "normalize": True})["answers"]
+    vectors = np.array([entry["data"] for entry in found])
+    assert (vectors * bundle.vectors).sum(1).min() >= SAME
+
+
+@pytest.mark.parametrize("client", CLOSE)
+@pytest.mark.parametrize("task", ["text-classification", "image-classification"])
+def test_labels(task: str, client: str, asking: Callable[[str], Ask], packed: Callable[..., Packed]) -> None:
+    bundle = packed(task, "web")
+    for given, scores in zip(bundle.inputs, asking(client)(bundle, call={"top_k": 6})["answers"], strict=True):
+        wanted = {label.name: label.score for label in bundle.runtime.classify(given)}
+        assert {entry["label"]: entry["score"] for entry in scores} == pytest.approx(wanted, abs=CLOSE[client])
+
+
+@pytest.mark.parametrize("client", CLOSE)
+def test_pixels(client: str, asking: Callable[[str], Ask], packed: Callable[..., Packed]) -> None:
+    bundle = packed("image-classification", "web")
+    for given, pixels in zip(bundle.inputs, asking(client)(bundle, pixels=True)["pixels"], strict=True):
+        wanted = bundle.runtime.feeds([given])["pixel_values"]
+        np.testing.assert_allclose(np.reshape(pixels["data"], pixels["dims"]), wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize("client", CLOSE)
+def test_entities(client: str, asking: Callable[[str], Ask], packed: Callable[..., Packed]) -> None:
+    bundle = packed("token-classification", "web")
+    answers = asking(client)(bundle, call={"ignore_labels": []})["answers"]
+    for text, tokens in zip(bundle.inputs, answers, strict=True):
+        wanted = bundle.runtime.tag(text)
+        found = spans(tokens)
+        assert wanted
+        assert [span[:2] for span in found] == [(entity.label, entity.text) for entity in wanted]
+        scores = [entity.score for entity in wanted]
+        np.testing.assert_allclose([span[2] for span in found], scores, atol=CLOSE[client])
+
+
+def spans(tokens: list[dict[str, Any]]) -> list[tuple[str, str, float]]:
+    """Neighbouring words of one label: the label, the words and their mean score."""
+    groups: list[list[dict[str, Any]]] = []
+    for token in tokens:
+        begins = token["entity"].startswith("B-") or not groups or groups[-1][-1]["entity"][2:] != token["entity"][2:]
+        groups = [*groups, [token]] if begins else [*groups[:-1], [*groups[-1], token]]
+    return [
+        (group[0]["entity"][2:], " ".join(t["word"] for t in group), float(np.mean([t["score"] for t in group])))
+        for group in groups
+        if group[0]["entity"] != "O"
+    ]
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("client", ["node-4.3.2", "chromium-4.3.2"])
+def test_text(client: str, recipe: str, asking: Callable[[str], Ask], packed: Callable[..., Packed]) -> None:
+    bundle = packed("text-generation", "web", recipe)
+    alone = asking(client)(bundle, call=GREEDY)["answers"]
+    together = asking(client)(bundle, call=GREEDY, batch=True)["answers"][0]  # the shorter one is padded on the left
+    for answers in (alone, together):
+        assert [made[0]["generated_text"] for made in answers] == bundle.continuations
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_version_3_refuses_language_models(
+    recipe: str, asking: Callable[[str], Ask], packed: Callable[..., Packed]
+) -> None:
+    with pytest.raises(environments.ClientFailed, match="invalid model"):
+        asking("node-3.8.1")(packed("text-generation", "web", recipe), call=GREEDY)
+    page = (environments.HERE.parents[1] / "docs" / "clients.md").read_text("utf-8")
+    assert "transformers.js 3.8.1 refuses language models" in page
