@@ -24,17 +24,19 @@ SENTENCES = [
     "rain fell on paris all day and all night " * 60,  # longer than the longest text, 256 tokens
 ]
 TEXTS = ["rain fell on paris all day", "ada lovelace wrote the first program in london"]
+MASKED = ["rain fell on [MASK] all day", "ada lovelace wrote the [MASK] program in london"]
+QUESTIONS = [("who wrote the first program", TEXTS[1]), ("the first program in london", TEXTS[1])]
 PROMPTS = ["If the file is", "The optional argument"]
 TOKENS = 24  # that a language model goes on with
 
 
 @dataclass(frozen=True)
 class Packed:
-    """A bundle and what its clients are given: texts, or pictures' files."""
+    """A bundle and what its clients are given: texts, pairs of them, or pictures' files."""
 
     task: str
     folder: Path
-    inputs: list[str]
+    inputs: list[Any]
 
     @cached_property
     def runtime(self) -> Any:
@@ -78,7 +80,10 @@ def packed(build: Build, tiny: Callable[[str], Path], pictures: list[str]) -> Ca
     def get(task: str, target: str, recipe: str = "int8") -> Packed:
         if (task, recipe, target) not in made:
             model = {"text-embedding": MINILM, "text-generation": _ROOT / "samples" / "storyteller" / "model"}
-            inputs = {"text-embedding": SENTENCES, "text-generation": PROMPTS, "image-classification": pictures}
+            inputs = {
+                **{"text-embedding": SENTENCES, "text-generation": PROMPTS, "fill-mask": MASKED},
+                **{"question-answering": QUESTIONS, "image-classification": pictures, "image-embedding": pictures},
+            }
             bundles = build(model.get(task) or tiny(task), "rpi", "web", recipes=(recipe,), allow_loss=True)
             for name, bundle in zip(("rpi", "web"), bundles, strict=True):
                 made[task, recipe, name] = Packed(task, bundle.path, inputs.get(task, TEXTS))

@@ -12,7 +12,10 @@ from tests.clients.conftest import Packed
 
 CLOSE = 1e-5  # float32 of one graph and one runtime, averaged and normalised elsewhere
 NEAR = 1e-4  # of batches of other sizes
-TASKS = ["text-embedding", "text-classification", "token-classification", "image-classification"]
+TASKS = [
+    "text-embedding", "text-classification", "token-classification", "question-answering", "fill-mask",
+    "image-classification", "image-embedding",
+]  # fmt: skip
 RECIPES = ["fp32", "int4"]
 
 
@@ -27,8 +30,9 @@ def answers(packed: Callable[..., Packed]) -> dict[str, tuple[Packed, Any]]:
     return dict(zip(asked, zip(asked.values(), found, strict=True), strict=True))
 
 
-def test_vectors(answers: dict[str, tuple[Packed, Any]]) -> None:
-    bundle, found = answers["text-embedding"]
+@pytest.mark.parametrize("task", ["text-embedding", "image-embedding"])
+def test_vectors(task: str, answers: dict[str, tuple[Packed, Any]]) -> None:
+    bundle, found = answers[task]
     np.testing.assert_allclose(found, bundle.vectors, atol=CLOSE)
 
 
@@ -50,6 +54,22 @@ def test_entities(answers: dict[str, tuple[Packed, Any]]) -> None:
             (e.label, e.start, e.end) for e in wanted
         ]
         np.testing.assert_allclose([e["score"] for e in entities], [e.score for e in wanted], atol=CLOSE)
+
+
+def test_spans(answers: dict[str, tuple[Packed, Any]]) -> None:
+    bundle, found = answers["question-answering"]
+    for question, answer in zip(bundle.inputs, found, strict=True):
+        wanted = bundle.runtime.answer(*question)
+        assert (answer["start"], answer["end"]) == (wanted.start, wanted.end)
+        assert answer["score"] == pytest.approx(wanted.score, abs=CLOSE)
+
+
+def test_filled(answers: dict[str, tuple[Packed, Any]]) -> None:
+    bundle, found = answers["fill-mask"]
+    for text, answer in zip(bundle.inputs, found, strict=True):
+        wanted = bundle.runtime.fill(text)
+        assert [(entry["token_str"], entry["sequence"]) for entry in answer] == [(w.token, w.text) for w in wanted]
+        np.testing.assert_allclose([entry["score"] for entry in answer], [w.score for w in wanted], atol=CLOSE)
 
 
 @pytest.mark.parametrize("recipe", RECIPES)

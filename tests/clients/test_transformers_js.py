@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.clients import environments
-from tests.clients.conftest import TOKENS, Packed
+from tests.clients.conftest import QUESTIONS, TOKENS, Build, Packed
 
 SAME = 0.999
 # of a probability; WebAssembly's int8 kernels round some activations to the other neighbour
@@ -80,6 +80,46 @@ def test_entities(client: str, asking: Callable[[str], Ask], packed: Callable[..
         assert [span[:2] for span in found] == [(entity.label, entity.text) for entity in wanted]
         scores = [entity.score for entity in wanted]
         np.testing.assert_allclose([span[2] for span in found], scores, atol=CLOSE[client])
+
+
+@pytest.mark.parametrize("client", CLOSE)
+def test_filled(client: str, asking: Callable[[str], Ask], packed: Callable[..., Packed]) -> None:
+    bundle = packed("fill-mask", "web")
+    found = asking(client)(bundle, call={"top_k": 160})["answers"]  # more than there are
+    for text, answer in zip(bundle.inputs, found, strict=True):
+        scores = {entry["token_str"]: entry["score"] for entry in answer}
+        for wanted in bundle.runtime.fill(text):
+            assert scores[wanted.token] == pytest.approx(wanted.score, abs=CLOSE[client])
+
+
+@pytest.mark.parametrize("client", CLOSE)
+def test_spans(client: str, asking: Callable[[str], Ask], bert_reader: Packed) -> None:
+    found = asking(client)(bert_reader, call={"top_k": 1})["answers"]
+    for question, answer in zip(bert_reader.inputs, found, strict=True):
+        wanted = bert_reader.runtime.answer(*question)
+        assert answer["answer"] == wanted.text
+        assert answer["score"] == pytest.approx(wanted.score, abs=CLOSE[client])
+
+
+@pytest.fixture(scope="module")
+def bert_reader(build: Build, tiny: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Packed:
+    """Answers questions, with the tokenizer class of BERT."""
+    folder = Path(shutil.copytree(tiny("question-answering"), tmp_path_factory.mktemp("reader") / "reader"))
+    file = folder / "tokenizer_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text("utf-8")), "tokenizer_class": "BertTokenizer"}))
+    (bundle,) = build(folder, "web", allow_loss=True)
+    return Packed("question-answering", bundle.path, QUESTIONS)
+
+
+def test_pairs_with_a_plain_tokenizer_class_have_no_types(
+    asking: Callable[[str], Ask], packed: Callable[..., Packed]
+) -> None:
+    bundle = packed("question-answering", "web")
+    found = asking("node-4.3.2")(bundle, call={"top_k": 1})["answers"]
+    wanted = [bundle.runtime.answer(*question) for question in bundle.inputs]
+    assert [answer["score"] for answer in found] != pytest.approx([answer.score for answer in wanted], abs=1e-3)
+    page = (environments.HERE.parents[1] / "docs" / "clients.md").read_text("utf-8")
+    assert "transformers.js gives no token types" in page
 
 
 def spans(tokens: list[dict[str, Any]]) -> list[tuple[str, str, float]]:

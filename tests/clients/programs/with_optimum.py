@@ -8,11 +8,15 @@ from typing import Any
 import torch
 from optimum.onnxruntime import (
     ORTModelForCausalLM,
+    ORTModelForCustomTasks,
     ORTModelForFeatureExtraction,
     ORTModelForImageClassification,
+    ORTModelForMaskedLM,
+    ORTModelForQuestionAnswering,
     ORTModelForSequenceClassification,
     ORTModelForTokenClassification,
 )
+from PIL import Image
 from transformers import AutoImageProcessor, AutoTokenizer, pipeline
 
 
@@ -51,6 +55,27 @@ def see(folder: str, pictures: list[str]) -> list[Any]:
     return [run(picture, top_k=len(model.config.id2label)) for picture in pictures]
 
 
+def see_vectors(folder: str, pictures: list[str]) -> list[Any]:
+    """The vector of each picture."""
+    model = ORTModelForCustomTasks.from_pretrained(folder)
+    processor = AutoImageProcessor.from_pretrained(folder)
+    opened = [processor(Image.open(picture), return_tensors="pt") for picture in pictures]
+    return [model(**pixels)["image_embedding"][0].tolist() for pixels in opened]
+
+
+def fill(folder: str, texts: list[str]) -> list[Any]:
+    """The five likeliest tokens for each text's mask."""
+    model, tokenizer = ORTModelForMaskedLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    return pipeline("fill-mask", model=model, tokenizer=tokenizer)(texts)
+
+
+def reply(folder: str, questions: list[Any]) -> list[Any]:
+    """The span that answers each question about a text."""
+    model, tokenizer = ORTModelForQuestionAnswering.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    run = pipeline("question-answering", model=model, tokenizer=tokenizer)
+    return [run(question=question, context=context) for question, context in questions]
+
+
 def generate(folder: str, texts: list[str]) -> dict[str, Any]:
     """The 24 tokens that greedily follow each text, alone and in one batch; the mean loss of each text's tokens."""
     model = ORTModelForCausalLM.from_pretrained(folder)
@@ -74,7 +99,10 @@ ASKED: dict[str, Callable[[str, list[str]], Any]] = {
     "text-embedding": embed,
     "text-classification": classify,
     "token-classification": tag,
+    "question-answering": reply,
+    "fill-mask": fill,
     "image-classification": see,
+    "image-embedding": see_vectors,
     "text-generation": generate,
 }
 print(json.dumps([ASKED[task](folder, inputs) for task, folder, inputs in json.load(sys.stdin)]))
