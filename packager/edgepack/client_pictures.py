@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from edgepack.errors import UnsupportedModel
 from edgepack.runtime.image import affine, side, steps
 from edgepack.runtime.resize import RESAMPLINGS
 
 _PLAIN, _REVERSED = "ViTImageProcessor", "MobileViTImageProcessor"
+_LUMA = (19595 / 65536, 38470 / 65536, 7471 / 65536)  # Pillow's grey of red, green and blue
 _SIZES = ({"height", "width"}, {"shortest_edge"})
 
 
@@ -43,7 +45,7 @@ def preprocessor_config(processing: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     written: dict[str, Any] = {
         "image_processor_type": _REVERSED if facts.reverse else _PLAIN,
-        "do_convert_rgb": True if processing.get("alpha") == "white" else None,
+        "do_convert_rgb": True if processing.get("alpha") == "white" or "mix" in processing else None,
         "do_resize": resize is not None,
         "size": _size(resize) if resize else dict(zip(("height", "width"), side(processing), strict=True)),
         "resample": RESAMPLINGS.index(str(resize["resample"])) if resize else 2,
@@ -60,6 +62,54 @@ def preprocessor_config(processing: Mapping[str, Any]) -> dict[str, Any] | None:
     if processing["channels"] == 1:
         written["do_convert_rgb"] = False
     return {key: value for key, value in written.items() if value is not None}
+
+
+def for_transformers_js(processing: Mapping[str, Any]) -> dict[str, Any]:
+    """``processing`` that transformers.js can do: what it cannot do to channels becomes the graph's ("mix").
+
+    Raises UnsupportedModel where no plain settings say the rest.
+    """
+    made = dict(processing)
+    for difference in transformers_js(processing):
+        if difference.in_graph:
+            made = _grey_in_graph(made) if difference.step == "channels" else _reversed_in_graph(made)
+    if preprocessor_config(made) is None:
+        clauses = "; it ".join(found.what for found in transformers_js(made)) or "has no settings for it"
+        raise UnsupportedModel(
+            f"transformers.js cannot prepare this model's pictures: it {clauses}",
+            hint="--target desktop, for onnxruntime; or a model whose pictures are resized to a height and a width",
+        )
+    return made
+
+
+def notes(processing: Mapping[str, Any]) -> list[str]:
+    """What is near but not equal in transformers.js, in sentences."""
+    clauses = [found.what for found in transformers_js(processing)]
+    filtered = transformers_js_filter(processing)
+    written = [f"transformers.js resizes otherwise than was measured: {filtered}."] if filtered else []
+    if "mix" in processing:
+        written.append("The graph takes red, green and blue, and turns them into the channels of the model.")
+    return [*written, *(f"transformers.js {clause}." for clause in clauses)]
+
+
+def _grey_in_graph(processing: Mapping[str, Any]) -> dict[str, Any]:
+    """Three channels, each with the only one's scale, mean and standard deviation: their sum by luma has them too."""
+    made = [
+        {**step, "mean": 3 * list(step["mean"]), "std": 3 * list(step["std"])} if step["op"] == "normalize" else step
+        for step in steps(processing)
+        if step["op"] != "reverse_channels"
+    ]
+    return {**processing, "channels": 3, "steps": made, "mix": [list(_LUMA)]}
+
+
+def _reversed_in_graph(processing: Mapping[str, Any]) -> dict[str, Any]:
+    """Red, green and blue with their own means and standard deviations, turned around behind them."""
+    made = [
+        {**step, "mean": step["mean"][::-1], "std": step["std"][::-1]} if step["op"] == "normalize" else step
+        for step in steps(processing)
+        if step["op"] != "reverse_channels"
+    ]
+    return {**processing, "steps": made, "mix": [[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]}
 
 
 def transformers_js(processing: Mapping[str, Any]) -> list[Difference]:

@@ -56,15 +56,21 @@ def agreement(
     floors: Mapping[str, float],
     where: Where,
     data: str = "",
+    shipped: Sequence[Feeds] = (),
 ) -> Agreement:
-    """Both models on the same inputs, a batch at a time: every measure of the task, by sample."""
+    """Both models on the same inputs, a batch at a time: every measure of the task, by sample.
+
+    ``shipped`` is what the packed model is fed where it prepares the same pictures otherwise.
+    """
+    packed_feeds = shipped or feeds
     parts = []
     for start in range(0, len(feeds), _LEARNT):
-        group = feeds[start : start + _LEARNT]
+        part = slice(start, start + _LEARNT)
+        group = feeds[part]
         original.learn(group)
         parts += [
             measures.per_sample(task.MEASURES, task.rows(feed, original(feed)), task.rows(feed, outputs))
-            for feed, outputs in zip(group, packed.each(group), strict=True)
+            for feed, outputs in zip(group, packed.each(packed_feeds[part]), strict=True)
         ]
     samples = {name: np.concatenate([part[name] for part in parts]) for name in task.MEASURES}
     return Agreement(_figures(samples, floors, where, data), samples)

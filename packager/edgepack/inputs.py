@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any, Protocol
 
@@ -49,6 +49,7 @@ class Inputs:
     processing: dict[str, Any]
     calibration: Sequence[Feeds]
     agreement: Sequence[Feeds]
+    examples: Sequence[Any]  # that agreement is measured on
     golden: Sequence[tuple[Any, Feeds]]  # the example and its feeds
     rows: Sequence[Mapping[str, Any]]
     evaluation: DataSpec | None
@@ -88,6 +89,7 @@ def prepare(
         processing=examples.processing,
         calibration=task.batches(plain, examples.calibration, use="" if request.calibration else "calibration"),
         agreement=task.batches(matched, examples.agreement, use="agreement"),
+        examples=examples.agreement,
         golden=task.golden(matched, examples.agreement),
         rows=examples.rows,
         evaluation=request.evaluation,
@@ -101,6 +103,18 @@ def learn(original: Original, inputs: Inputs) -> None:
     original.learn([*inputs.agreement, *(feeds for _, feeds in inputs.golden)])
     if inputs.rows and original.frees:
         inputs.task.predict(matched(original, inputs), inputs.rows)
+
+
+def shipped(inputs: Inputs, source: Source, plan: Plan) -> Inputs:
+    """``inputs`` with the feeds that ``plan``'s bundle makes, where its clients prepare pictures otherwise."""
+    if "mix" not in plan.processing:
+        return inputs
+    model = task_model(source.task, None, source.path, dict(plan.processing))
+    return replace(
+        inputs,
+        agreement=inputs.task.batches(model, inputs.examples, use="agreement"),
+        golden=[(example, model.feeds([example])) for example, _ in inputs.golden],
+    )
 
 
 def matched(original: Original, inputs: Inputs) -> Any:

@@ -93,7 +93,8 @@ def _one(request: Request, original: Original, plan: Plan, inputs: Inputs, progr
             timings = bench.bench(manifest.read(folder), runs=_QUICK_RUNS, seconds=0.0)
         accuracy = (*accuracy, *(figure for check in inputs.checks for figure in check.finish()))
         measurements.write(folder, accuracy, timings)
-        bundle = _bundle(request.out / name, source, target, recipe, artifact, accuracy, timings)
+        final = replace(artifact, path=request.out / name / artifact.path.relative_to(folder))
+        bundle = _bundle(request.out / name, source, target, recipe, final, accuracy, timings)
         _keep_report(request.out, bundle, samples)
         if not request.allow_loss:
             _check_floors(bundle, request.out)
@@ -109,7 +110,10 @@ def _accuracy(
     where = machine.where(packed.threads, target.profile.isa, packed.runtime)
     floors = target.floors.of(source.task)
     try:
-        agreed = comparison.agreement(original, packed, task, inputs.agreement, floors=floors, where=where)
+        shipped = inputs_.shipped(inputs, source, plan).agreement
+        agreed = comparison.agreement(
+            original, packed, task, inputs.agreement, floors=floors, where=where, shipped=shipped
+        )
     except InputError as error:  # on inputs that the original took
         raise ConversionError(f"{plan.name} does not run: {error}") from error
     wrong = np.any([np.isnan(values) for values in agreed.samples.values()], axis=0)
@@ -152,7 +156,8 @@ def _input_accuracy(original: Original, inputs: Inputs) -> tuple[Accuracy, ...]:
 def _write_manifest(folder: Path, original: Original, plan: Plan, artifact: Artifact, inputs: Inputs) -> None:
     source, task, target, recipe = original.source, inputs.task, plan.target, plan.recipe
     key = task.OUTPUTS[-1]
-    file = pack.write_golden(folder, inputs.golden, [original(feeds)[key] for _, feeds in inputs.golden], key)
+    vectors = inputs_.shipped(inputs, source, plan).golden
+    file = pack.write_golden(folder, vectors, [original(feeds)[key] for _, feeds in inputs.golden], key)
     least = target.floors.of(source.task).get("cosine_min", _LEAST_COSINE)
     facts = {
         "processing": plan.processing,
@@ -173,13 +178,12 @@ def _bundle(
     accuracy: tuple[Accuracy, ...],
     timings: Timings,
 ) -> Bundle:
-    final = replace(artifact, path=path / artifact.path.name, bytes=artifact.bytes)
     return Bundle(
         path=path,
         source=source,
         target=target,
         recipe=recipe,
-        artifact=final,
+        artifact=artifact,
         accuracy=accuracy,
         timings=timings,
     )

@@ -75,7 +75,13 @@ def plans(request: Request, source: Source, task: ModuleType, config: Mapping[st
         recipes = [_numbered(recipe, request) for recipe in _recipes(request, target, source)]
         sizes = [request.context] if request.context or not request.fit else task.contexts(whole)
         candidates = [
-            _plan(source, target, recipe, config, task.limited(task.sized(whole, size), recipe.lengths))
+            _plan(
+                source,
+                target,
+                recipe,
+                config,
+                convert.processing(target, task.limited(task.sized(whole, size), recipe.lengths)),
+            )
             for recipe in convert.takes(target, task, recipes, strict=not request.fit)
             for size in sizes
         ]

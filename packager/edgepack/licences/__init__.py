@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import importlib.resources
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from edgepack.records import Recipe, Source, Target
 
 
-def write(source: Source, target: Target, recipe: Recipe, folder: Path) -> None:
-    """LICENSE, MODEL_CARD.md and NOTICE into a bundle's folder."""
+def write(source: Source, target: Target, recipe: Recipe, folder: Path, notes: Sequence[str] = ()) -> None:
+    """LICENSE, MODEL_CARD.md and NOTICE into a bundle's folder; the card holds ``notes``, sentences."""
     _write_licence(source, folder)
-    (folder / "MODEL_CARD.md").write_text(_card(source, target, recipe), "utf-8")
+    (folder / "MODEL_CARD.md").write_text(_card(source, target, recipe, notes), "utf-8")
     (folder / "NOTICE").write_text(_notice(source), "utf-8")
 
 
@@ -33,7 +34,7 @@ def _write_licence(source: Source, folder: Path) -> None:
         )
 
 
-def _card(source: Source, target: Target, recipe: Recipe) -> str:
+def _card(source: Source, target: Target, recipe: Recipe, notes: Sequence[str]) -> str:
     original = source.path / "README.md"
     body = original.read_text("utf-8", errors="replace") if original.is_file() else "The model came without a card."
     return (
@@ -41,7 +42,7 @@ def _card(source: Source, target: Target, recipe: Recipe) -> str:
         f"- base model: {source.model}{f' at {source.revision}' if source.revision else ''}\n"
         f"- what was changed: exported to {target.format.upper()}, compressed with the recipe {recipe.name} "
         f"({recipe.weight_bits}-bit weights, {recipe.embedding_bits}-bit embedding)\n"
-        f"- licence: {source.licence or 'not stated'}\n\n"
+        f"- licence: {source.licence or 'not stated'}\n{''.join(f'- {note}' + chr(10) for note in notes)}\n"
         "The original model's card follows.\n\n---\n\n"
         f"{_without_front_matter(body)}\n"
     )

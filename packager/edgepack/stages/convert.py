@@ -10,13 +10,20 @@ from typing import Any
 
 import numpy as np
 
-from edgepack import plugins
+from edgepack import client_pictures, plugins
 from edgepack.errors import ConversionError, CoverageTooLow, DoesNotFit, UsageError
 from edgepack.formats import Prepared
 from edgepack.original import Original
 from edgepack.records import Artifact, Recipe, Target
 from edgepack.runtime.types import Feeds, Runs
 from edgepack.units import size
+
+
+def processing(target: Target, task_processing: Mapping[str, Any]) -> Mapping[str, Any]:
+    """How a bundle's inputs are made: as the task says, so far as the target's clients can. Raises UnsupportedModel."""
+    if target.layout == "transformers.js" and "channels" in task_processing:
+        return client_pictures.for_transformers_js(task_processing)
+    return task_processing
 
 
 def prepare(
@@ -49,7 +56,7 @@ def compress(
     _check_operators(artifact, target)
     _check_store(artifact, target)
     _check_files(artifact, target)
-    return replace(artifact, needs=_format(target).needs(artifact.opset))
+    return replace(artifact, needs=_format(target).needs(artifact, target))
 
 
 def opened(original: Original, artifact: Artifact, target: Target) -> Runs:

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from edgepack import client_files, licences, local_paths, weights
+from edgepack import client_files, client_pictures, licences, local_paths, weights
 from edgepack.errors import DiskFull
 from edgepack.records import Artifact, Recipe, Source, Target
 from edgepack.runtime.manifest import MANIFEST, SCHEMA, digest
@@ -117,7 +117,8 @@ def copy_files(source: Source, target: Target, recipe: Recipe, processing: Mappi
     configs = [file for file in sorted(folder.rglob("*.json")) if file.name not in vocabularies]
     inside = {artifact.parent for artifact in folder.rglob("Manifest.json")}  # of packages
     local_paths.remove([file for file in configs if file.parent not in inside], source.credited)
-    licences.write(source, target, recipe, folder)
+    pictures = target.layout == "transformers.js" and "channels" in processing
+    licences.write(source, target, recipe, folder, client_pictures.notes(processing) if pictures else ())
 
 
 def _tell_transformers_js(config: Path, source: Source, recipe: Recipe) -> None:

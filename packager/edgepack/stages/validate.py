@@ -20,6 +20,7 @@ from edgepack.runtime.manifest import Manifest
 from edgepack.runtime.session import Session, open_session
 from edgepack.runtime.shapes import feeds, shapes
 from edgepack.suites import Check, CheckResult, Suite, SuiteResult
+from edgepack.tasks import table
 
 _ON_THE_CLOCK = ("latency", "memory", "load")
 _RUNS, _SECONDS = 64, 1.0  # of a speed check: enough for a p90
@@ -58,6 +59,19 @@ class _Bench:
         opened: Session = open_session(graphs.scoring(file), self.threads)
         return opened
 
+    @property
+    def mixes(self) -> bool:
+        """Whether the bundle's graph does a part of the pre-processing."""
+        return "mix" in self.manifest.processing
+
+    def matched(self, run: Any) -> Any:
+        """The task's object around a Run, whose inputs are compared with what the original's authors make."""
+        assert self.original is not None
+        folder, made = self.original.source.path, dict(self.manifest.processing)
+        if self.mixes:
+            made = self.task.processing(folder, table(folder / "config.json"))
+        return self.original.attach(task_model(self.manifest.task, run, self.manifest.folder, made), made)
+
     def model(self, run: Any) -> Any:
         """The task's object around a Run."""
         return task_model(self.manifest.task, run, self.manifest.folder, dict(self.manifest.processing))
@@ -66,7 +80,7 @@ class _Bench:
         """The task's object around the original, fed by its authors' pre-processing; None where it is not here."""
         if self.original is None:
             return None
-        return self.original.attach(self.model(self.original), self.manifest.processing)
+        return self.matched(self.original)
 
 
 def task_of(manifest: Manifest) -> Any:
@@ -116,17 +130,26 @@ def _agreement(bench: _Bench, check: Check) -> CheckResult:
     kind = check.metric if check.metric in bench.task.TRIALS else ""
     key = f"{kind} {check.data!r}"
     if key not in bench.agreed:
-        model = bench.original.attach(bench.model(bench.session), bench.manifest.processing)
+        model = bench.matched(bench.session)
         examples = bench.task.examples(bench.manifest.processing)[1::2]
         if check.data is not None:
             examples = bench.task.inputs(comparison.rows(bench.task, check.data, bench.task.INPUTS))
-        feeds = bench.task.batches(model, examples, use="" if check.data else "agreement")
+        use = "" if check.data else "agreement"
+        feeds = bench.task.batches(model, examples, use=use)
         data = check.data.name if check.data else ""
         if kind:
             agreed = comparison.trial(bench.original, model, bench.task, feeds, name=kind, where=bench.where, data=data)
         else:
+            shipped = bench.task.batches(bench.model(bench.session), examples, use=use) if bench.mixes else ()
             agreed = comparison.agreement(
-                bench.original, bench.scorer, bench.task, feeds, floors={}, where=bench.where, data=data
+                bench.original,
+                bench.scorer,
+                bench.task,
+                feeds,
+                floors={},
+                where=bench.where,
+                data=data,
+                shipped=shipped,
             )
         bench.agreed[key] = agreed
         bench.accuracy += agreed.accuracy
@@ -243,9 +266,10 @@ def _reference(bench: _Bench, shape: str) -> Timing:
     """The original's Timing for the same input, in PyTorch on this machine."""
     if shape not in bench.references and bench.original is not None:
         source = bench.original.source
-        asked = clock.request(
-            [(shape, feeds(bench.manifest, shape))], bench.threads, bench.manifest.isa, _RUNS, _SECONDS
-        )
+        made = feeds(bench.manifest, shape)
+        if bench.mixes:  # the original takes its own channels
+            made = {name: value[:, : len(bench.manifest.processing["mix"])] for name, value in made.items()}
+        asked = clock.request([(shape, made)], bench.threads, bench.manifest.isa, _RUNS, _SECONDS)
         asked |= {
             "task": source.task,
             "path": str(source.path),

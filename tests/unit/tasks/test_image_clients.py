@@ -12,6 +12,7 @@ import transformers
 from PIL import Image
 
 from edgepack import client_files, client_pictures
+from edgepack.errors import UnsupportedModel
 from edgepack.runtime.image import ImageInput
 from edgepack.tasks._image_processor import read
 from edgepack.tasks._image_settings import CLASSES
@@ -78,3 +79,67 @@ def test_what_transformers_js_does_otherwise(
     found = client_pictures.transformers_js(processing)
     assert [(difference.step, difference.in_graph) for difference in found] == steps
     assert "canvas" in client_pictures.transformers_js_filter(processing)
+
+
+GREY = {"image_processor_type": "ViTImageProcessor", "size": 32, "image_mean": 0.4, "image_std": 0.3}
+
+
+def processing_of(facts: dict[str, Any], folder: Path, channels: int = 3) -> dict[str, Any]:
+    (folder / "preprocessor_config.json").write_text(json.dumps(facts))
+    return read(folder, {**RESNET, "num_channels": channels})
+
+
+@pytest.mark.parametrize("side", [32, 47])
+def test_grey_is_made_behind_what_transformers_js_does(side: int, tmp_path: Path) -> None:
+    processing = processing_of(GREY, tmp_path, channels=1)
+    made = client_pictures.for_transformers_js(processing)
+    picture = np.random.default_rng(4).integers(0, 256, (side, side, 3), np.uint8)
+    fed = ImageInput(made).feeds([picture])["pixel_values"]
+    mixed = np.einsum("mc,bchw->bmhw", np.array(made["mix"]), fed)
+    ours = ImageInput(processing).feeds([picture])["pixel_values"]
+    level = 1 / 255 / 0.3
+    assert fed.shape == (1, 3, 32, 32)
+    assert np.abs(mixed - ours).max() <= (0.51 if side == 32 else 1.51) * level  # luma, and a resize, round to levels
+    config = client_pictures.preprocessor_config(made)
+    assert config is not None
+    assert (config["do_convert_rgb"], config["image_mean"]) == (True, [0.4] * 3)
+    assert client_pictures.transformers_js(made) == []
+
+
+def test_channels_are_turned_around_behind_mean_and_deviation() -> None:
+    steps: list[dict[str, Any]] = [
+        {"op": "reverse_channels"},
+        {"op": "rescale", "factor": 1 / 255, "offset": 0.0},
+        {"op": "normalize", "mean": [0.1, 0.2, 0.3], "std": [0.5, 0.6, 0.7]},
+    ]
+    processing = {"inputs": ["pixel_values"], "channels": 3, "steps": steps}
+    made = client_pictures.for_transformers_js(processing)
+    picture = np.random.default_rng(4).integers(0, 256, (9, 7, 3), np.uint8)
+    fed = ImageInput(made).feeds([picture])["pixel_values"]
+    mixed = np.einsum("mc,bchw->bmhw", np.array(made["mix"], np.float32), fed)
+    np.testing.assert_array_equal(mixed, ImageInput(processing).feeds([picture])["pixel_values"])
+    assert client_pictures.transformers_js(made) == []
+
+
+@pytest.mark.parametrize(
+    ("facts", "why"),
+    [
+        ({"image_processor_type": "PerceiverImageProcessor"}, "crops after the resize"),
+        ({"size": {"max_height": 50, "max_width": 60}, "do_center_crop": True, "crop_size": 20}, "max_height"),
+        ({"image_processor_type": "TextNetImageProcessor", "do_center_crop": True, "size": 240}, "multiples of 32"),
+    ],
+)
+def test_what_transformers_js_cannot_do_is_refused(facts: dict[str, Any], why: str, tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedModel, match=why):
+        client_pictures.for_transformers_js(
+            processing_of({"image_processor_type": "ViTImageProcessor", **facts}, tmp_path)
+        )
+
+
+def test_the_card_says_what_is_not_equal(tmp_path: Path) -> None:
+    processing = client_pictures.for_transformers_js(processing_of(GREY, tmp_path, channels=1))
+    said = " ".join(client_pictures.notes(processing))
+    assert "resizes otherwise" in said
+    assert "red, green and blue" in said
+    small = {"image_processor_type": "ViTImageProcessor", "do_center_crop": True, "crop_size": 230}
+    assert "smaller than the crop" in " ".join(client_pictures.notes(processing_of(small, tmp_path)))

@@ -16,7 +16,7 @@ from edgepack.errors import UsageError
 from edgepack.formats import Prepared
 from edgepack.formats.coreml import asked
 from edgepack.original import Original
-from edgepack.records import Recipe, Target
+from edgepack.records import Artifact, Recipe, Target
 from edgepack.runtime.session import PACKAGE, open_session
 from edgepack.runtime.types import Feeds, Runs
 
@@ -62,8 +62,13 @@ def opset(target: Target, recipe: Recipe, *, states: bool = False) -> int:
     return chosen
 
 
-def needs(opset: int) -> str:
-    """The systems that have it."""
+def needs(artifact: Artifact, target: Target) -> str:
+    """The systems that have its operators."""
+    return systems(artifact.opset)
+
+
+def systems(opset: int) -> str:
+    """Those that have ``opset``."""
     return f"iOS {opset}, macOS {opset - 3} or later"
 
 

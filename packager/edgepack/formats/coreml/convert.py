@@ -20,7 +20,7 @@ from edgepack.coreml.session import IMAGE
 from edgepack.errors import ConversionError
 from edgepack.formats.coreml import (
     bounded,
-    needs,
+    systems,
     torch_ops,  # noqa: F401  (registers operators)
 )
 from edgepack.formats.coreml.classifier import PROBABILITIES
@@ -116,7 +116,7 @@ def _describe(model: Any, source: Source, task: ModuleType, processing: Mapping[
         if name in model.output_description:
             model.output_description[name] = text
     told = model.user_defined_metadata
-    told["edgepack.needs"] = needs(opset)
+    told["edgepack.needs"] = systems(opset)
     if "labels" in processing:
         told["classes"] = json.dumps(processing["labels"])
     if "channels" in processing:

@@ -13,12 +13,15 @@ from typing import Any
 from edgepack import plugins
 from edgepack.formats import Prepared
 from edgepack.original import Original
-from edgepack.records import Recipe, Target
+from edgepack.records import Artifact, Recipe, Target
 from edgepack.runtime.types import Feeds, Runs
 
 SUFFIX = ".onnx"
 LENGTHS = False  # graphs take texts of any length
 _HALF = 16  # bits
+_CLIENT = "transformers.js 4"
+# Version 3 (3.8.1, with onnxruntime 1.21) lacks MatMulNBits in 8 bits and GroupQueryAttention's attention_bias
+_NEW = {"MatMulNBits", "GroupQueryAttention"}
 _WRITTEN = ("fp32", "fp16", "blocks")  # the schemes that language models are written in
 
 
@@ -35,9 +38,12 @@ def prepare(
     return prepared
 
 
-def needs(opset: int) -> str:
-    """The operators that a runtime must have."""
-    return f"ONNX opset {opset}"
+def needs(artifact: Artifact, target: Target) -> str:
+    """The operators that a runtime must have, and the clients that have them."""
+    told = f"ONNX opset {artifact.opset}"
+    if target.layout == "transformers.js" and _NEW & artifact.operators.keys():
+        told += f", {_CLIENT} ({target.runtime} {target.runtime_version.removeprefix('>=')} or later)"
+    return told
 
 
 def opened(original: Original, path: Path, threads: int) -> Runs:

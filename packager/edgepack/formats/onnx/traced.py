@@ -33,6 +33,7 @@ class Traced:
 
     path: Path
     denied: tuple[str, ...] = ()  # operators that the target lacks
+    mix: Sequence[Sequence[float]] = ()  # of the channels that the graph is fed, where it is to begin with that
 
     def compress(self, out: Path, recipe: Recipe, calibration: Sequence[Mapping[str, np.ndarray]]) -> Artifact:
         """Compressed as ``recipe`` says, and described."""
@@ -40,6 +41,8 @@ class Traced:
         contents = plugins.load_module("edgepack.formats.onnx.contents")
         coverage = scheme.quantize(self.path, out, recipe, calibration)
         plugins.load_module("edgepack.formats.onnx.plain").write_out(out, self.denied)
+        if self.mix:
+            plugins.load_module("edgepack.formats.onnx.mix").put_before(out, self.mix)
         artifact: Artifact = contents.describe(out, coverage, self.path)
         return artifact
 
@@ -83,7 +86,7 @@ def prepare(
             problems.append(difference)
         raise UnsupportedModel(f"{source.name} cannot be exported to ONNX: {problems[-1]}", hint=_ELSEWHERE)
 
-    return Traced(cache.fetch("exports", facts, make) / _MODEL, target.denied_operators)
+    return Traced(cache.fetch("exports", facts, make) / _MODEL, target.denied_operators, processing.get("mix", ()))
 
 
 def _trace(
