@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from edgepack import decoders
+from edgepack import decoders, targets
 from edgepack.decoders import Decoder
 from edgepack.errors import DoesNotFit
 from edgepack.records import FINER, Recipe, Source, Target
@@ -95,8 +95,14 @@ def _way_out(
         return f"--recipe {max(fitting, key=lambda recipe: recipe.weight_bits).name} would fit"
     if "kv_heads" in processing:
         return "--fit looks for a recipe and a context that fit; --context makes the cache smaller"
-    others = [name for name in target.profiles if name != target.profile.name]
-    return f"no recipe fits; try a larger profile ({', '.join(others)})" if others else "take a smaller model"
+    if "max_length" in processing:
+        return f"--context {int(processing['max_length']) // 2} makes a bundle for shorter texts, which takes less"
+    larger = [
+        name
+        for name in target.profiles
+        if targets.load(f"{target.folder}:{name}").profile.memory > target.profile.memory
+    ]
+    return f"no recipe fits; try a larger profile ({', '.join(larger)})" if larger else "take a smaller model"
 
 
 def _decoder(decoder: Decoder, recipe: Recipe, context: int) -> Estimate:
@@ -137,6 +143,9 @@ def _weights(source: Source, recipe: Recipe, config: Mapping[str, Any]) -> int:
     return int((table * recipe.embedding_bits + rest * (recipe.weight_bits + scales)) / 8)
 
 
+_HEADS = ("num_attention_heads", "n_heads", "num_heads")  # a config without any is of a network without attention
+
+
 def _activations(config: Mapping[str, Any], processing: Mapping[str, Any]) -> tuple[int, str]:
     if "max_length" in processing:
         length = int(processing["max_length"])
@@ -144,7 +153,7 @@ def _activations(config: Mapping[str, Any], processing: Mapping[str, Any]) -> tu
     height, width = image.side(processing)
     shape = f"1 x {height} x {width} pixels"
     patch = config.get("patch_size")
-    if isinstance(patch, int):
+    if isinstance(patch, int) and any(config.get(name) for name in _HEADS):
         return _transformer(config, (height // patch) * (width // patch) + 1), shape
     # convolutional: input and output of the first layers, 32 channels each at half the resolution
     return 2 * 32 * (height // 2) * (width // 2) * _FLOAT, shape
@@ -154,9 +163,11 @@ def _transformer(config: Mapping[str, Any], length: int) -> int:
     """Hidden states, q, k, v, the feed-forward product and the attention scores of one layer."""
     hidden = _hidden(config)
     inner = int(config.get("intermediate_size") or config.get("hidden_dim") or 4 * hidden)
-    heads = config.get("num_attention_heads") or config.get("n_heads") or 12
+    heads = next((config[name] for name in _HEADS if config.get(name)), 12)
     heads = int(max(heads) if isinstance(heads, list) else heads)  # of the widest stage, where they have their own
-    return _FLOAT * (length * (6 * hidden + 2 * inner) + 2 * heads * length * length)
+    window = config.get("window_size")  # of pictures, whose tokens see their window alone
+    seen = min(length, window * window) if isinstance(window, int) and window else length
+    return _FLOAT * (length * (6 * hidden + 2 * inner) + 2 * heads * length * seen)
 
 
 def _hidden(config: Mapping[str, Any]) -> int:

@@ -45,7 +45,7 @@ def build(
     context: Annotated[
         int | None,
         typer.Option(
-            help="Tokens that a language model's bundle takes (default: the model's, at most 4096).",
+            help="Longest text in tokens (default: the model's; of a language model at most 4096).",
             show_default=False,
             min=1,
         ),

@@ -37,7 +37,7 @@ def run(
     top_k: Annotated[int | None, typer.Option(help="Only the k likeliest tokens [0: all].")] = None,
     top_p: Annotated[float | None, typer.Option(help="Only the likeliest tokens of so much probability [1].")] = None,
     min_p: Annotated[float | None, typer.Option(help="Only tokens this likely, against the likeliest [0].")] = None,
-    repetition_penalty: Annotated[float | None, typer.Option(help="Above 1 repeats less [1].")] = None,
+    repetition_penalty: Annotated[float | None, typer.Option(help="Above 1 repeats less [the model's own].")] = None,
     stop: Annotated[list[str] | None, typer.Option(help="End before this text; may repeat.")] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same text.")] = None,
     system: Annotated[str | None, typer.Option(help="Chat: what the assistant is told first.")] = None,

@@ -20,10 +20,18 @@ _SIDE = 48  # pixels of their pictures
 
 
 def sized(processing: Mapping[str, Any], context: int | None) -> dict[str, Any]:
-    """As it is. Raises UsageError where a context is asked for."""
-    if context is not None:
-        raise UsageError("only language models have a context to choose", hint="leave --context out")
-    return dict(processing)
+    """``processing`` for texts of at most ``context`` tokens (None: as long as the model takes).
+
+    Raises UsageError for more than it takes, hardly any, and for pictures.
+    """
+    if context is None:
+        return dict(processing)
+    if "max_length" not in processing:
+        raise UsageError("pictures have no context to choose", hint="leave --context out")
+    longest = int(processing["max_length"])
+    if not _LEAST <= context <= longest:
+        raise UsageError(f"a context of {context:,} tokens: the model takes texts of {_LEAST} to {longest:,}")
+    return {**processing, "max_length": context}
 
 
 def limited(processing: Mapping[str, Any], lengths: Sequence[int]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from edgepack.decoders import describe
-from edgepack.errors import ModelError, UsageError
+from edgepack.errors import ModelError, UnsupportedModel, UsageError
 from edgepack.metrics import tasks as metrics
 from edgepack.runtime import graphs
 from edgepack.runtime.types import Array, Feeds, Outputs, Run
@@ -50,6 +51,7 @@ def processing(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
         "vocabulary": decoder.vocabulary,
         "eos_ids": eos_ids(folder, config),
         "positions": bool(decoder.names.positions),
+        "repetition_penalty": repetition_penalty(folder),
     }
 
 
@@ -90,6 +92,38 @@ def contexts(processing: Mapping[str, Any]) -> list[int | None]:
     """The longest length that one bundle can have, and halves of it."""
     longest = int(processing.get("rotary_reach", processing["max_length"]))
     return [longest >> step for step in range(longest.bit_length()) if longest >> step >= min(_SHORT, longest)]
+
+
+# What generation_config.json can ask of generate that changes greedy answers too, and the value that changes nothing.
+_CHANGING: dict[str, Any] = {
+    "bad_words_ids": None, "begin_suppress_tokens": None, "diversity_penalty": 0.0, "dola_layers": None,
+    "encoder_no_repeat_ngram_size": 0, "encoder_repetition_penalty": 1.0, "exponential_decay_length_penalty": None,
+    "forced_bos_token_id": None, "forced_decoder_ids": None, "forced_eos_token_id": None, "guidance_scale": 1.0,
+    "constraints": None, "force_words_ids": None, "max_time": None, "min_length": 0, "min_new_tokens": 0,
+    "no_repeat_ngram_size": 0, "num_beams": 1, "penalty_alpha": None, "sequence_bias": None, "stop_strings": None,
+    "suppress_tokens": None, "watermarking_config": None,
+}  # fmt: skip
+
+
+def repetition_penalty(folder: Path) -> float:
+    """That answers begin with, as transformers' generate takes it from generation_config.json; 1 where it says none.
+
+    Raises UnsupportedModel for what else would change greedy answers, ModelError for a penalty that is none.
+    """
+    said = table(folder / "generation_config.json")
+    for key, neutral in _CHANGING.items():
+        if said.get(key) not in (None, neutral, [], {}):
+            raise UnsupportedModel(
+                f"generation_config.json sets {key} = {json.dumps(said[key])[:60]}, which transformers' generate obeys "
+                "and a bundle's does not",
+                hint="take it out of a copy of the folder, if answers without it are what you want",
+            )
+    penalty = said.get("repetition_penalty")
+    if penalty is None:
+        return 1.0
+    if isinstance(penalty, bool) or not isinstance(penalty, int | float) or not 0 < penalty < math.inf:
+        raise ModelError(f"generation_config.json: a repetition_penalty of {penalty!r}", hint="it must be above 0")
+    return float(penalty)
 
 
 def eos_ids(folder: Path, config: Mapping[str, Any]) -> list[int]:

@@ -103,10 +103,12 @@ def _attending(module: nn.Module, *, own: bool) -> Iterator[None]:
 def _small_tables(module: Any, given: dict[str, Tensor]) -> Iterator[dict[str, Array]]:
     """Leave a few rows of every large embedding table, and ids below them; the whole tables by parameter name."""
     cut: dict[str, nn.Parameter] = {}
+    paddings: dict[str, int | None] = {}  # ids that a cut table may lack; they matter in training alone
     owners: dict[str, Any] = dict(module.named_modules())
     try:
         for path in _tables(owners, getattr(module.config.get_text_config(), "vocab_size", None)):
-            cut[path] = owners[path].weight
+            cut[path], paddings[path] = owners[path].weight, owners[path].padding_idx
+            owners[path].padding_idx = None
             owners[path].weight = nn.Parameter(cut[path][:_ROWS].detach().clone(), requires_grad=False)
         if cut:  # special tokens, which a model may count, have the first ids
             ids = given["input_ids"]
@@ -114,7 +116,7 @@ def _small_tables(module: Any, given: dict[str, Tensor]) -> Iterator[dict[str, A
         yield {f"{path}.weight": weight.detach().numpy() for path, weight in cut.items()}
     finally:
         for path, weight in cut.items():
-            owners[path].weight = weight
+            owners[path].weight, owners[path].padding_idx = weight, paddings[path]
 
 
 def _tables(modules: Mapping[str, Any], rows: int | None) -> list[str]:

@@ -38,6 +38,7 @@ class Model:
         self._layers, self._cache = int(processing["layers"]), (int(processing["kv_heads"]), int(processing["head"]))
         self._vocabulary = int(processing["vocabulary"])
         self._eos = frozenset(int(token) for token in processing["eos_ids"])
+        self._penalty = float(processing.get("repetition_penalty", 1.0))
         self.max_length = int(processing["max_length"])
         self.tokenizer = tokenizer(folder)
         self.tokenizer.no_truncation()
@@ -53,7 +54,7 @@ class Model:
         top_k: int = 0,
         top_p: float = 1.0,
         min_p: float = 0.0,
-        repetition_penalty: float = 1.0,
+        repetition_penalty: float | None = None,
         stop: str | Sequence[str] = (),
         seed: int | None = None,
     ) -> Iterator[str]:
@@ -62,6 +63,8 @@ class Model:
         Ends at the model's end token, before a ``stop`` string, after ``max_tokens`` or where the context is full.
         Raises InputError (a prompt that is empty or too long), UsageError (an option out of its range), both at once.
         """
+        if repetition_penalty is None:
+            repetition_penalty = self._penalty
         sampling = Sampling(
             temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, repetition_penalty=repetition_penalty
         )

@@ -1,0 +1,46 @@
+"""What generation_config.json asks of transformers' generate: obeyed by the bundle, or refused by name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgepack.errors import ModelError, UnsupportedModel
+from edgepack.tasks.text_generation import repetition_penalty
+
+
+def said(folder: Path, **settings: Any) -> Path:
+    (folder / "generation_config.json").write_text(json.dumps(settings), "utf-8")
+    return folder
+
+
+def test_the_penalty_is_the_models_own(tmp_path: Path) -> None:
+    assert repetition_penalty(tmp_path) == 1.0
+    assert repetition_penalty(said(tmp_path, repetition_penalty=1.1, temperature=0.7, do_sample=True)) == 1.1
+    assert repetition_penalty(said(tmp_path, repetition_penalty=None, num_beams=1, min_length=0)) == 1.0
+
+
+@pytest.mark.parametrize("penalty", [0, -1, True, "1.1", float("inf")])
+def test_a_penalty_that_is_none(penalty: Any, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="repetition_penalty"):
+        repetition_penalty(said(tmp_path, repetition_penalty=penalty))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("suppress_tokens", [3, 4]),
+        ("min_new_tokens", 10),
+        ("no_repeat_ngram_size", 2),
+        ("num_beams", 4),
+        ("bad_words_ids", [[3]]),
+        ("stop_strings", ["."]),
+        ("forced_eos_token_id", 2),
+    ],
+)
+def test_what_a_bundle_does_not_obey_is_refused(key: str, value: Any, tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedModel, match=f"generation_config.json sets {key}"):
+        repetition_penalty(said(tmp_path, **{key: value}))
