@@ -162,7 +162,7 @@ def test_relative_to_the_original(
     assert [check["kind"] for check in checks if check["original"]] == ["latency", "memory", "load", "size"]
     # where the original cannot be had, what compares with it is not measured, and does not pass
     manifest = json.loads((bundle.path / "edgepack.json").read_text())
-    manifest["source"]["model"] = "./gone"
+    manifest["source"] |= {"model": "gone", "sha256": "0" * 64}  # a folder that this machine has not seen
     (bundle.path / "edgepack.json").write_text(json.dumps(manifest))
     done = edgepack("validate", bundle.path, "--suite", suite, "--json")
     assert done.returncode == 1
