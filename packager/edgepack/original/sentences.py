@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edgepack import weights
-from edgepack.errors import DamagedWeights
+from edgepack.errors import DamagedWeights, UnsafeModel
 
 
 class SentenceEncoder(nn.Module):
@@ -123,7 +123,14 @@ _LAYERS: dict[str, Any] = {"normalize": _Normalize, "dense": _Dense, "layer_norm
 
 def _load(module: nn.Module, prefix: str, folder: Path) -> None:
     """The weights of ``folder``, all of them and no others."""
-    stored = {tensor.name: tensor for file in weights.files(folder) for tensor in weights.tensors(file)}
+    try:
+        files = weights.files(folder)
+    except UnsafeModel as error:
+        raise UnsafeModel(
+            f"the module {folder.name} of modules.json has only pickled weights, which run code when they are loaded",
+            hint="save the model again where you trust it: SentenceTransformer(FOLDER).save_pretrained(OTHER)",
+        ) from error
+    stored = {tensor.name: tensor for file in files for tensor in weights.tensors(file)}
     wanted = {f"{prefix}.{name}": value for name, value in module.state_dict().items()}
     for name in sorted(set(stored) ^ set(wanted)):
         raise DamagedWeights(f"{folder} {'lacks' if name in wanted else 'has an unexpected'} weight {name!r}")
