@@ -15,21 +15,16 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-import transformers.utils.import_utils
+import torch
+import transformers
+import transformers.models.auto.modeling_auto
+from torch import Tensor, nn
 
-# transformers asks for scikit-learn on import, which takes a second, for speculative decoding, which we do not do
-transformers.utils.import_utils._sklearn_available = False
-
-import torch  # noqa: E402
-import transformers  # noqa: E402
-import transformers.models.auto.modeling_auto  # noqa: E402
-from torch import Tensor, nn  # noqa: E402
-
-from edgepack.errors import UnsupportedModel  # noqa: E402
-from edgepack.original import loading  # noqa: E402
-from edgepack.original.sentences import SentenceEncoder  # noqa: E402
-from edgepack.records import Source  # noqa: E402
-from edgepack.runtime.types import Outputs  # noqa: E402
+from edgepack.errors import UnsupportedModel
+from edgepack.original import loading
+from edgepack.original.sentences import SentenceEncoder
+from edgepack.records import Source
+from edgepack.runtime.types import Outputs
 
 gc.freeze()  # what the imports made stays: later collections need not look at it again
 # transformers says through logging what it could not match; it is checked below instead
