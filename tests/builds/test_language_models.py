@@ -231,8 +231,12 @@ def test_contexts_out_of_range(context: int, llama: Path, build: Build) -> None:
 
 
 def test_contexts(llama: Path, build: Build, minilm: Bundle) -> None:
-    with pytest.raises(UsageError, match="only language models"):
-        build(minilm.source.model, "rpi", context=32)
+    with pytest.raises(UsageError, match="texts of 8 to 256"):
+        build(minilm.source.model, "rpi", context=257)
+    short = build(minilm.source.model, "rpi", recipes=("fp32",), context=32)[0]
+    settings = json.loads((short.path / "tokenizer_config.json").read_text("utf-8"))
+    assert settings["model_max_length"] == 32
+    assert edgepack.load(short.path).feeds(["word " * 100])["input_ids"].shape == (1, 32)
     with pytest.raises(UsageError, match="no form for text-generation"):
         packed(build, llama, "int8-static")
     bundle = packed(build, llama, "int4", context=16)
