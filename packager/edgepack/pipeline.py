@@ -13,12 +13,12 @@ from edgepack import comparison, fit, memory, planning, plugins, reports
 from edgepack import inputs as inputs_
 from edgepack.errors import CheckFailed, ConversionError, InputError
 from edgepack.inputs import Inputs
-from edgepack.original import Original, matching, sentence_check
+from edgepack.original import Original, sentence_check
 from edgepack.original.reading import Reading, check_settings
 from edgepack.planning import Plan as Plan
 from edgepack.planning import Request as Request
 from edgepack.records import Accuracy, Artifact, Bundle, NotMeasured, Recipe, Source, Target, Timings
-from edgepack.runtime import machine, manifest, measurements
+from edgepack.runtime import image, machine, manifest, measurements
 from edgepack.runtime import model as task_model
 from edgepack.stages import bench, convert, pack, resolve
 from edgepack.tasks import table
@@ -145,7 +145,7 @@ def _input_accuracy(original: Original, inputs: Inputs) -> tuple[Accuracy, ...]:
         Accuracy(
             metric="pixels_max_error" if pictures else "token_ids_max_error",
             packed=original.input_difference,
-            floor=matching.LEVELS if pictures else 0.0,
+            floor=image.LEVELS if pictures else 0.0,
             samples=sum(len(next(iter(feeds.values()))) for feeds in inputs.agreement),
             data="edgepack's own inputs, in levels of 255" if pictures else "edgepack's own inputs",
             higher_is_better=False,

@@ -9,14 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from edgepack.errors import PreprocessingDiffers
-from edgepack.runtime.image import level
+from edgepack.runtime.image import LEVELS, levels_apart
 from edgepack.runtime.types import Feeds
 
-LEVELS = 1.0  # of 255 that a pixel may differ by: resizing rounds to whole levels, and halves either way
-_DIGITS = 3  # of a level: behind them lies float32 arithmetic
 _HINT = "a setting of preprocessor_config.json is read otherwise than transformers reads it: please report the model"
 Match = Callable[[Sequence[Any], Feeds], None]
 
@@ -56,8 +52,7 @@ def pixels_apart(ours: Feeds, theirs: Feeds, processing: Mapping[str, Any], name
                 f"{name}: the bundle makes {key} of the shape {list(ours[key].shape)}, transformers {list(true.shape)}",
                 hint=_HINT,
             )
-        apart = np.abs(ours[key] - true) / level(processing)
-        worst = max(worst, round(float(apart.max()), _DIGITS))
+        worst = max(worst, levels_apart(ours[key], true, processing))
     if not worst <= LEVELS:
         raise PreprocessingDiffers(
             f"{name}: the bundle's pixels differ from transformers' by up to {worst:.1f} levels of 255", hint=_HINT

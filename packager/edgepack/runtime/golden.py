@@ -11,15 +11,13 @@ from typing import Any
 import numpy as np
 
 from edgepack.errors import BundleDamaged
-from edgepack.runtime.image import level
+from edgepack.runtime.image import LEVELS, levels_apart
 from edgepack.runtime.manifest import Manifest
 from edgepack.runtime.types import Array, Feeds, Run
 
 _DTYPES = {"F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "U8": "|u1", "BOOL": "|b1"}
 
 
-LEVELS = 1.0  # of 255 that a pixel may differ by
-_DIGITS = 3  # of a level: behind them lies float32 arithmetic
 Make = Callable[[Sequence[Any]], Feeds]  # a batch of examples to the model's inputs
 
 
@@ -77,7 +75,7 @@ def _differences(made: Feeds, stored: Feeds, processing: Mapping[str, Any]) -> l
         elif true.size and np.issubdtype(true.dtype, np.integer) and not np.array_equal(mine, true):
             found.append(f"{name} differs")
         elif name == "pixel_values":
-            apart = round(float((np.abs(mine.astype(np.float64) - true) / level(processing)).max()), _DIGITS)
+            apart = levels_apart(mine, true, processing)
             found += [] if apart <= LEVELS else [f"pixels differ by {apart:.1f} levels of 255"]
     return found
 

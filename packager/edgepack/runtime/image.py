@@ -74,6 +74,15 @@ def affine(processing: Mapping[str, Any]) -> Affine:
     return Affine(reverse, scale, offset, mean, std)
 
 
+LEVELS = 1.0  # of 255 that pixels may differ by: resizing rounds to whole levels, and halves either way
+_DIGITS = 3  # of a level: behind them lies float32 arithmetic
+
+
+def levels_apart(a: Array, b: Array, processing: Mapping[str, Any]) -> float:
+    """The largest difference of two batches of pixels, [batch, channels, height, width], in levels of 255."""
+    return round(float((np.abs(a.astype(np.float64) - b) / level(processing)).max()), _DIGITS)
+
+
 def level(processing: Mapping[str, Any]) -> Array:
     """What one level of 255 comes to behind all steps, float64 [channels, 1, 1]."""
     facts = affine(processing)
