@@ -1,4 +1,4 @@
-"""What generation_config.json asks of transformers' generate: obeyed by the bundle, or refused by name."""
+"""What a model's generation settings ask of transformers' generate: obeyed by the bundle, or refused by name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from edgepack.errors import ModelError, UnsupportedModel
-from edgepack.tasks.text_generation import repetition_penalty
+from edgepack.tasks import text_generation
 
 
 def said(folder: Path, **settings: Any) -> Path:
@@ -17,10 +17,24 @@ def said(folder: Path, **settings: Any) -> Path:
     return folder
 
 
+def repetition_penalty(folder: Path, **config: Any) -> float:
+    """Beside a config.json of this content."""
+    return text_generation.repetition_penalty(folder, config)
+
+
 def test_the_penalty_is_the_models_own(tmp_path: Path) -> None:
     assert repetition_penalty(tmp_path) == 1.0
     assert repetition_penalty(said(tmp_path, repetition_penalty=1.1, temperature=0.7, do_sample=True)) == 1.1
     assert repetition_penalty(said(tmp_path, repetition_penalty=None, num_beams=1, min_length=0)) == 1.0
+
+
+def test_config_json_speaks_where_there_is_no_other_file(tmp_path: Path) -> None:
+    assert repetition_penalty(tmp_path, repetition_penalty=1.2) == 1.2
+    assert repetition_penalty(tmp_path, text_config={"repetition_penalty": 1.2}) == 1.2
+    assert repetition_penalty(tmp_path, repetition_penalty=1.3, text_config={"repetition_penalty": 1.2}) == 1.3
+    with pytest.raises(UnsupportedModel, match=r"^config\.json sets num_beams = 4"):
+        repetition_penalty(tmp_path, num_beams=4)
+    assert repetition_penalty(said(tmp_path, top_k=3), repetition_penalty=1.2, num_beams=4) == 1.0
 
 
 @pytest.mark.parametrize("penalty", [0, -1, True, "1.1", float("inf")])

@@ -51,7 +51,7 @@ def processing(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
         "vocabulary": decoder.vocabulary,
         "eos_ids": eos_ids(folder, config),
         "positions": bool(decoder.names.positions),
-        "repetition_penalty": repetition_penalty(folder),
+        "repetition_penalty": repetition_penalty(folder, config),
     }
 
 
@@ -94,7 +94,7 @@ def contexts(processing: Mapping[str, Any]) -> list[int | None]:
     return [longest >> step for step in range(longest.bit_length()) if longest >> step >= min(_SHORT, longest)]
 
 
-# What generation_config.json can ask of generate that changes greedy answers too, and the value that changes nothing.
+# What a model's generation settings can ask of generate that changes greedy answers too, and what changes nothing.
 _CHANGING: dict[str, Any] = {
     "bad_words_ids": None, "begin_suppress_tokens": None, "diversity_penalty": 0.0, "dola_layers": None,
     "encoder_no_repeat_ngram_size": 0, "encoder_repetition_penalty": 1.0, "exponential_decay_length_penalty": None,
@@ -105,16 +105,16 @@ _CHANGING: dict[str, Any] = {
 }  # fmt: skip
 
 
-def repetition_penalty(folder: Path) -> float:
-    """That answers begin with, as transformers' generate takes it from generation_config.json; 1 where it says none.
+def repetition_penalty(folder: Path, config: Mapping[str, Any]) -> float:
+    """Return the penalty that answers begin with, as transformers' generate takes it; 1 where none is set.
 
     Raises UnsupportedModel for what else would change greedy answers, ModelError for a penalty that is none.
     """
-    said = table(folder / "generation_config.json")
+    place, said = generation_settings(folder, config)
     for key, neutral in _CHANGING.items():
         if said.get(key) not in (None, neutral, [], {}):
             raise UnsupportedModel(
-                f"generation_config.json sets {key} = {json.dumps(said[key])[:60]}, which transformers' generate obeys "
+                f"{place} sets {key} = {json.dumps(said[key])[:60]}, which transformers' generate obeys "
                 "and a bundle's does not",
                 hint="take it out of a copy of the folder, if answers without it are what you want",
             )
@@ -122,23 +122,30 @@ def repetition_penalty(folder: Path) -> float:
     if penalty is None:
         return 1.0
     if isinstance(penalty, bool) or not isinstance(penalty, int | float) or not 0 < penalty < math.inf:
-        raise ModelError(f"generation_config.json: a repetition_penalty of {penalty!r}", hint="it must be above 0")
+        raise ModelError(f"{place}: a repetition_penalty of {penalty!r}", hint="it must be above 0")
     return float(penalty)
 
 
 def eos_ids(folder: Path, config: Mapping[str, Any]) -> list[int]:
-    """The tokens that transformers' ``generate`` ends a text at.
-
-    A generation_config.json says all of it, nothing too; without one config.json does, and then its text_config.
-    """
-    file = folder / "generation_config.json"
-    found = table(file).get("eos_token_id") if file.is_file() else config.get("eos_token_id")
-    if found is None and not file.is_file():
-        found = (config.get("text_config") or {}).get("eos_token_id")
+    """Return the tokens that transformers' ``generate`` ends a text at. Raises ModelError."""
+    found = generation_settings(folder, config)[1].get("eos_token_id")
     listed = found if isinstance(found, list) else [found]
     if not all(token is None or (isinstance(token, int) and not isinstance(token, bool)) for token in listed):
         raise ModelError(f"{folder.name}: eos_token_id is {found!r}, which is not a token id or a list of them")
     return [int(token) for token in listed if token is not None]
+
+
+def generation_settings(folder: Path, config: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return the file that transformers' generate takes its settings from, and its content.
+
+    A generation_config.json says all of it, nothing too; without one config.json does (which models saved before
+    2023 have), and where that leaves a setting open its text_config.
+    """
+    file = folder / "generation_config.json"
+    if file.is_file():
+        return file.name, table(file)
+    stated = {key: value for key, value in config.items() if value is not None}
+    return "config.json", {**(config.get("text_config") or {}), **stated}
 
 
 def examples(processing: Mapping[str, Any]) -> list[str]:

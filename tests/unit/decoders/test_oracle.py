@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,11 +18,12 @@ from edgepack import decoders
 from edgepack.decoders import Decoder
 from edgepack.errors import ModelError, ReadingDiffers, UnreadSetting, UnsupportedModel
 from edgepack.original import reading
-from edgepack.original.oracle import answers, check, models
+from edgepack.original.oracle import answers, check, greedy, models
 from edgepack.original.oracle.shrink import shrink
 from edgepack.original.reading import Reading
 from edgepack.records import NotMeasured
 from edgepack.runtime import chat
+from edgepack.runtime.sampling import Sampler
 from edgepack.tasks import text_embedding, text_generation
 
 from .conftest import FAMILIES, with_tokenizer
@@ -197,7 +199,7 @@ def test_texts_end_where_generate_ends_them(
     config = config_of(llama, eos_token_id=top, text_config={"eos_token_id": text})
     if generation is not None:
         (llama / "generation_config.json").write_text(json.dumps(generation))
-    assert text_generation.eos_ids(llama, config) == ends == answers._generate_ends(llama)
+    assert text_generation.eos_ids(llama, config) == ends == answers.ends(answers.settings(llama))
 
 
 def test_chat_templates_are_compared(llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,6 +211,52 @@ def test_chat_templates_are_compared(llama: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(chat, "special", lambda config: {"eos_token": "w9"})
     with pytest.raises(ReadingDiffers, match="chat template"):
         answers.check(llama, llama)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_greedy_answers_are_those_of_generate(name: str, family: Family, tmp_path: Path) -> None:
+    folder, _ = family(name)
+    shutil.copy(folder / "config.json", tmp_path)
+    generation = {"repetition_penalty": 1.3, "eos_token_id": [128_001, 2], "pad_token_id": 128_002}
+    generation |= {"do_sample": True, "temperature": 0.6, "max_length": 20, "renormalize_logits": True}
+    (tmp_path / "generation_config.json").write_text(json.dumps(generation))
+    greedy.check(tmp_path, tmp_path)
+
+
+def test_greedy_answers_of_a_published_config(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(GEMMA))
+    greedy.check(tmp_path, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("settings", "key"),
+    [({"repetition_penalty": 1.3}, "repetition_penalty"), ({"suppress_tokens": [7]}, "suppress_tokens")],
+)
+@pytest.mark.parametrize("file", ["generation_config.json", "config.json"])
+def test_a_setting_that_a_bundle_passes_over_is_named(
+    settings: dict[str, Any], key: str, file: str, llama: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if file == "config.json":
+        config_of(llama, **settings)
+    else:
+        (llama / file).write_text(json.dumps({"eos_token_id": 2, **settings}))
+    monkeypatch.setattr(greedy, "repetition_penalty", lambda folder, config: 1.0)
+    with pytest.raises(ReadingDiffers, match=f"with {key} left out the two agree"):
+        greedy.check(llama, llama)
+
+
+def test_an_answer_that_goes_on_is_caught(llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config_of(llama, eos_token_id=[1, 106])
+    greedy.check(llama, llama)
+    monkeypatch.setattr(greedy, "eos_ids", lambda folder, config: [106])
+    with pytest.raises(ReadingDiffers, match="generate goes on with the tokens"):
+        greedy.check(llama, llama)
+
+
+def test_a_loop_that_chooses_otherwise_is_caught(llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Sampler, "__call__", lambda self, logits: int(logits.argsort()[-2]))
+    with pytest.raises(ReadingDiffers, match="generate goes on with the tokens"):
+        greedy.check(llama, llama)
 
 
 @pytest.fixture

@@ -34,21 +34,25 @@ def check(origin: Path, folder: Path) -> None:
 
 
 def _ends(origin: Path, folder: Path) -> None:
-    theirs, ours = _generate_ends(origin), eos_ids(folder, table(folder / "config.json"))
+    theirs, ours = ends(settings(origin)), eos_ids(folder, table(folder / "config.json"))
     if sorted(set(theirs)) != sorted(set(ours)):
         raise ReadingDiffers(f"transformers' generate ends a text at the tokens {theirs}, the bundle at {ours}")
 
 
-def _generate_ends(folder: Path) -> list[int]:
-    """As PreTrainedModel.from_pretrained finds them."""
+def settings(folder: Path) -> GenerationConfig:
+    """Return the settings of ``generate`` as PreTrainedModel.from_pretrained finds them."""
     try:
-        found = GenerationConfig.from_pretrained(folder, local_files_only=True)
+        return GenerationConfig.from_pretrained(folder, local_files_only=True)
     except OSError:
-        found = GenerationConfig.from_pretrained(
+        return GenerationConfig.from_pretrained(
             folder, config_file_name="config.json", _from_model_config=True, local_files_only=True
         )
-    ends = found.eos_token_id
-    return [] if ends is None else list(ends) if isinstance(ends, list) else [ends]
+
+
+def ends(found: GenerationConfig) -> list[int]:
+    """Return the tokens that ``generate`` ends a text at."""
+    stated = found.eos_token_id
+    return [] if stated is None else list(stated) if isinstance(stated, list) else [stated]
 
 
 def _conversations(origin: Path, folder: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from edgepack.decoders import describe
 from edgepack.errors import EdgepackError, ReadingDiffers
-from edgepack.original.oracle import answers, compare, models
+from edgepack.original.oracle import answers, compare, greedy, models
 from edgepack.original.oracle.shrink import shrink
 
 CLOSE = 1e-4  # of the largest logit: float32 sums in another order stay below a tenth of it
@@ -32,6 +32,7 @@ def check(origin: Path, folder: Path) -> dict[str, Any]:
         return {"unmeasured": f"transformers {models.VERSION} does not know the model_type {stated['model_type']!r}"}
     difference = reading(stated)
     answers.check(origin, folder)
+    greedy.check(origin, folder)
     return {"difference": difference, "seconds": round(time.perf_counter() - begin, 2)}
 
 

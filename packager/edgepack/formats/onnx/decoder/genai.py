@@ -12,14 +12,15 @@ from typing import Any
 
 from edgepack.decoders import Decoder
 from edgepack.tasks import table
-from edgepack.tasks.text_generation import eos_ids
+from edgepack.tasks.text_generation import eos_ids, generation_settings
 
 _SEARCH = ("do_sample", "temperature", "top_k", "top_p", "repetition_penalty")
 
 
 def write(decoder: Decoder, model: Path, out: Path, context: int) -> None:
     """Beside the graph ``out`` of the model folder ``model``."""
-    config, wishes = table(model / "config.json"), table(model / "generation_config.json")
+    config = table(model / "config.json")
+    wishes = generation_settings(model, config)[1]
     ends = eos_ids(model, config)
     first = wishes.get("bos_token_id", config.get("bos_token_id"))
     pads = (wishes.get("pad_token_id"), config.get("pad_token_id"), *ends)
