@@ -99,7 +99,7 @@ def _write_sections(file: Path, processing: Mapping[str, Any]) -> None:
     content = _read(file)
     sections = {"truncation": _truncation(processing), "padding": _padding(processing)}
     if any(content.get(name) != section for name, section in sections.items()):
-        _write(file, {**content, **sections})
+        file.write_text(json.dumps({**content, **sections}, ensure_ascii=False), "utf-8")  # large: on one line
 
 
 def _truncation(processing: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -55,7 +55,12 @@ def build(request: Request, progress: Progress) -> tuple[Bundle, ...]:
     """
     planning.check_names(request)
     progress.step(f"finding {request.model}")
-    source = resolve.resolve(request.model, task=request.task, adapter=request.adapter, say=progress.note)
+    found = resolve.find(request.model, task=request.task, adapter=request.adapter, say=progress.note)
+    with sentence_check.Check(found, early=resolve.is_new(found)) as vectors:
+        return _build(request, resolve.arrange(found), vectors, progress)
+
+
+def _build(request: Request, source: Source, vectors: sentence_check.Check, progress: Progress) -> tuple[Bundle, ...]:
     task, config = plugins.load("tasks", source.task), table(source.path / "config.json")
     with Reading(source, task, config, allow_unread=request.allow_unread) as reading:
         plans = planning.plans(request, source, task, config)
@@ -63,10 +68,8 @@ def build(request: Request, progress: Progress) -> tuple[Bundle, ...]:
             offered = convert.takes(plan.target, task, list(plan.target.recipes_of(source.task).values()), strict=False)
             fit.check(source, plan.target, plan.recipe, config, plan.processing, offered)
         examples = inputs_.gather(request, source, task, config, plans)
-        with (
-            sentence_check.Check(source, examples.processing, examples.agreement) as vectors,
-            Original(source, task, inputs=examples.digest, implementation=request.original) as original,
-        ):
+        vectors.ask(examples.processing, examples.agreement)
+        with Original(source, task, inputs=examples.digest, implementation=request.original) as original:
             progress.step("running the original")
             inputs = inputs_.prepare(request, original, config, examples, (reading, vectors))
             inputs_.learn(original, inputs)

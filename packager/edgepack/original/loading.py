@@ -7,6 +7,7 @@ has and the file does not, but for buffers that are computed.
 
 from __future__ import annotations
 
+import gc
 import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from typing import Any
 import torch
 import transformers
 from optimum.exporters.tasks import TasksManager
+from torch import Tensor
 
 from edgepack import weights
 from edgepack.errors import DamagedWeights, UnsupportedModel
@@ -64,9 +66,14 @@ def load_class(kind: Any, path: Path, name: str, task: ModuleType, adapter: Path
     if adapter is not None:
         adapters.merge(model, Adapter.read(adapter))
     for weight, tensor in model.named_parameters():
-        if not torch.isfinite(tensor).all():
+        if not _finite(tensor):
             raise DamagedWeights(f"{name}: the weight {weight!r} holds NaN or infinity")
     return model
+
+
+def _finite(tensor: Tensor) -> bool:
+    """Whether every value is: their sum tells, at a tenth of the time, unless it is too large itself."""
+    return bool(tensor.sum().isfinite()) or bool(tensor.isfinite().all())
 
 
 def _class(task: ModuleType, config: Mapping[str, Any]) -> Any:
@@ -80,6 +87,7 @@ def _class(task: ModuleType, config: Mapping[str, Any]) -> Any:
 
 
 def _opened(kind: Any, path: Path, name: str, **options: Any) -> tuple[Any, Mapping[str, Any]]:
+    gc.freeze()  # what the imports made stays: later collections need not look at it again
     try:
         with _without_adapter(path) as folder:
             model, report = kind.from_pretrained(

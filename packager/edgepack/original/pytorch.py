@@ -6,7 +6,6 @@ export, the reference outputs and the golden vectors come from one definition.
 
 from __future__ import annotations
 
-import gc
 import logging
 import warnings
 from collections.abc import Mapping
@@ -26,7 +25,6 @@ from edgepack.original.sentences import SentenceEncoder
 from edgepack.records import Source
 from edgepack.runtime.types import Outputs
 
-gc.freeze()  # what the imports made stays: later collections need not look at it again
 # transformers says through logging what it could not match; it is checked below instead
 logging.getLogger("transformers").setLevel(logging.ERROR)
 transformers.utils.logging.disable_progress_bar()

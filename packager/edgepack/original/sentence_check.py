@@ -1,7 +1,7 @@
 """Are a sentence encoder's vectors those of sentence-transformers? The library is asked, in a process of its own.
 
-``start`` begins the process, so that it can run beside an export; ``finish`` compares. The library's vectors are kept
-in the cache.
+The process begins while the build still looks at the model, since the library takes longer to be imported than to
+answer. Its vectors are kept in the cache.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -33,55 +32,59 @@ TOLERANCE = 1e-4  # of the largest number: float32 in another order of operation
 _LIBRARY = "sentence-transformers"
 _SAMPLE = 8  # texts
 _PATIENCE = 600  # seconds
-_REQUEST, _RESULT, _LOG = "request.json", "vectors.npy", "log"  # in the process's folder
+_RESULT, _LOG = "vectors.npy", "log"  # in the process's folder
 _SHOWN = 60  # characters of a text in a message
 
 
-@dataclass(frozen=True, kw_only=True)
-class Pending:
-    """A comparison that was begun."""
-
-    texts: tuple[str, ...]
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    work: Path | None = None  # the process's folder
-    process: subprocess.Popen[bytes] | None = None
-    without: str = ""  # why there is none
-
-
 class Check:
-    """The check of one folder of sentence-transformers, from ``with`` on; of other models: nothing."""
+    """The check of one folder of sentence-transformers, from ``with`` on; of other models: nothing.
 
-    def __init__(self, source: Source, processing: Mapping[str, Any], examples: Sequence[Any]) -> None:
-        self._source, self._processing = source, processing
-        self._texts = list(examples[:: -(-len(examples) // _SAMPLE)]) if _sentence_folder.is_one(source.origin) else []
-        self._pending: Pending | None = None
+    With ``early`` the process begins at once; ``ask`` says what is wanted of it, ``hold`` takes what the original
+    gives, ``finish`` compares.
+    """
+
+    def __init__(self, source: Source, *, early: bool = False) -> None:
+        self._source, self._early = source, early
+        self._applies = _sentence_folder.is_one(source.origin)
+        self._texts: tuple[str, ...] = ()
+        self._facts: dict[str, Any] = {}
         self._ours: Array | None = None
+        self._work: Path | None = None  # the process's folder
+        self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        if self._texts:
-            self._pending = start(self._source, self._processing, self._texts)
+        if self._early and self._applies and not self._obstacle:
+            self._begin()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._pending is not None:
-            stop(self._pending)
+        self._stop()
+
+    def ask(self, processing: Mapping[str, Any], examples: Sequence[Any]) -> None:
+        """Let the library compute the vectors of some of ``examples``, unless they are in the cache."""
+        if not self._applies or self._obstacle:
+            return
+        self._texts = tuple(examples[:: -(-len(examples) // _SAMPLE)])
+        asked = {"texts": list(self._texts), "max_length": int(processing["max_length"])}
+        tools = plugins.versions((_LIBRARY, "transformers", "torch"))
+        self._facts = {"model": self._source.name, "sha256": self._source.sha256, **asked, "tools": tools}
+        if (cache.root() / _LIBRARY / cache.key_of(self._facts)).is_dir():
+            self._stop()
+            return
+        if self._process is None:
+            self._begin()
+        self._send(asked)
 
     def hold(self, model: Any) -> None:
         """Take the vectors of ``model``, a task object around the original, while the original is open."""
         if self._texts:
             self._ours = np.stack(model.predict(self._texts))
 
-    @cached_property
-    def _found(self) -> float | NotMeasured:
-        assert self._pending is not None
-        assert self._ours is not None
-        return finish(self._pending, self._ours)
-
     def finish(self) -> tuple[Accuracy, ...]:
         """The largest difference between edgepack's reading and sentence-transformers. Raises PreprocessingDiffers."""
-        if not self._texts:
+        if not self._applies:
             return ()
         unmeasured = isinstance(self._found, NotMeasured)
         figure = Accuracy(
@@ -94,75 +97,71 @@ class Check:
         )
         return (figure,)
 
+    @cached_property
+    def _obstacle(self) -> str:
+        """Why the library cannot be asked, "" where it can."""
+        if importlib.util.find_spec("sentence_transformers") is None:
+            return f"{_LIBRARY} is not installed"
+        return "an adapter is merged into the model" if self._source.adapter_path is not None else ""
 
-def check(source: Source, processing: Mapping[str, Any], texts: Sequence[str], ours: Array) -> float | NotMeasured:
-    """The largest difference of ``ours``, float32 [texts, width], to the library's, or why it cannot be asked.
+    @cached_property
+    def _found(self) -> float | NotMeasured:
+        """The largest difference, when the library has answered. Raises PreprocessingDiffers."""
+        try:
+            failure = self._obstacle or self._failure()
+            if failure:
+                return NotMeasured(reason=failure)
+            folder = cache.fetch(_LIBRARY, self._facts, self._keep)
+        finally:
+            self._stop()
+        assert self._ours is not None  # the caller has let it hold them
+        return _compare(self._texts, self._ours, np.load(folder / _RESULT))
 
-    ``ours`` are of the uncompressed model, with the default prompt. Raises PreprocessingDiffers.
-    """
-    return finish(start(source, processing, texts), ours)
+    def _begin(self) -> None:
+        self._work = Path(tempfile.mkdtemp(prefix="edgepack-"))
+        module = "edgepack.original.sentence_vectors"
+        with (self._work / _LOG).open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", module, str(self._source.origin), self._work / _RESULT],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"},
+            )
 
+    def _send(self, asked: Mapping[str, Any]) -> None:
+        assert self._process is not None
+        assert self._process.stdin is not None
+        try:
+            with self._process.stdin as stream:
+                stream.write(json.dumps(asked).encode())
+        except BrokenPipeError:  # it has ended already; its log tells why
+            pass
 
-def start(source: Source, processing: Mapping[str, Any], texts: Sequence[str]) -> Pending:
-    """Begin to compute the library's vectors of ``texts``, unless cached; ``finish`` or ``stop`` is to follow."""
-    if importlib.util.find_spec("sentence_transformers") is None:
-        return Pending(texts=tuple(texts), without=f"{_LIBRARY} is not installed")
-    if source.adapter_path is not None:
-        return Pending(texts=tuple(texts), without="an adapter is merged into the model")
-    asked = {"texts": list(texts), "max_length": int(processing["max_length"])}
-    tools = plugins.versions((_LIBRARY, "transformers", "torch"))
-    facts = {"model": source.name, "sha256": source.sha256, **asked, "tools": tools}
-    if (cache.root() / _LIBRARY / cache.key_of(facts)).is_dir():
-        return Pending(texts=tuple(texts), facts=facts)
-    work = Path(tempfile.mkdtemp(prefix="edgepack-"))
-    (work / _REQUEST).write_text(json.dumps({"folder": str(source.origin), **asked}), "utf-8")
-    with (work / _LOG).open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "edgepack.original.sentence_vectors", work / _REQUEST, work / _RESULT],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env={**os.environ, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"},
-        )
-    return Pending(texts=tuple(texts), facts=facts, work=work, process=process)
+    def _failure(self) -> str:
+        """Why there are no vectors, "" where there are."""
+        if self._process is None or self._work is None:
+            return ""
+        try:
+            code = self._process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            return f"{_LIBRARY} took longer than {_PATIENCE} s"
+        said = (self._work / _LOG).read_text("utf-8", errors="replace").strip().splitlines()
+        return f"{_LIBRARY} cannot run the model: {said[-1] if said else f'exit code {code}'}" if code else ""
 
+    def _keep(self, folder: Path) -> None:
+        assert self._work is not None
+        shutil.move(self._work / _RESULT, folder / _RESULT)
 
-def finish(pending: Pending, ours: Array) -> float | NotMeasured:
-    """Wait for the library's vectors and compare. Raises PreprocessingDiffers."""
-    try:
-        failure = pending.without or _failure(pending)
-        if failure:
-            return NotMeasured(reason=failure)
-        folder = cache.fetch(_LIBRARY, dict(pending.facts), lambda fresh: _keep(pending, fresh))
-    finally:
-        stop(pending)
-    return _compare(pending.texts, ours, np.load(folder / _RESULT))
-
-
-def stop(pending: Pending) -> None:
-    """End the process, where it is still running, and clear its files."""
-    if pending.process is not None and pending.process.poll() is None:
-        pending.process.kill()
-        pending.process.wait()
-    if pending.work is not None:
-        shutil.rmtree(pending.work, ignore_errors=True)
-
-
-def _failure(pending: Pending) -> str:
-    """Why there are no vectors, "" where there are."""
-    if pending.process is None or pending.work is None:
-        return ""
-    try:
-        code = pending.process.wait(_PATIENCE)
-    except subprocess.TimeoutExpired:
-        return f"{_LIBRARY} took longer than {_PATIENCE} s"
-    said = (pending.work / _LOG).read_text("utf-8", errors="replace").strip().splitlines()
-    return f"{_LIBRARY} cannot run the model: {said[-1] if said else f'exit code {code}'}" if code else ""
-
-
-def _keep(pending: Pending, folder: Path) -> None:
-    assert pending.work is not None
-    shutil.move(pending.work / _RESULT, folder / _RESULT)
+    def _stop(self) -> None:
+        """End the process, where it is still running, and clear its files."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
+        if self._work is not None:
+            shutil.rmtree(self._work, ignore_errors=True)
+            self._work = None
 
 
 def _compare(texts: Sequence[str], ours: Array, theirs: Array) -> float:

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 import transformers
+import transformers.modeling_utils  # at once, as the models will: load_module keeps the collector out of imports
 
 from edgepack.errors import ModelError, UnsupportedModel
 from edgepack.original import pytorch as pytorch  # first: it keeps what transformers imports small

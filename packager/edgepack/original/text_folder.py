@@ -25,17 +25,22 @@ from edgepack.runtime.text import tokenizer
 from edgepack.tasks import _sentence_folder, table
 
 WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".onnx", ".ckpt", ".gguf", ".npz")
+_FOLDERS = "text-folders"  # of the cache
 _AGAIN = "save it again where it opens: AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)"
 
 
 def arranged(folder: Path, task: ModuleType) -> Path:
     """The folder in the cache, made on first use. Raises ModelError, UnsupportedModel."""
     making = "edgepack.original.text_arrangement"
-    facts = {"model": folder.name, "folder": str(folder), "task": task.NAME, "files": _digest(files(folder), folder)}
     made = _fetch(
-        "text-folders", facts, lambda fresh: plugins.load_module(making).arrange(folder, task, fresh / folder.name)
+        _FOLDERS, _facts(folder, task), lambda to: plugins.load_module(making).arrange(folder, task, to / folder.name)
     )
     return made / folder.name  # errors name it
+
+
+def is_arranged(folder: Path, task: ModuleType) -> bool:
+    """Whether ``arranged`` finds it in the cache."""
+    return (cache.root() / _FOLDERS / cache.key_of(_with_tools(_facts(folder, task)))).is_dir()
 
 
 def arranged_language_model(folder: Path) -> Path:
@@ -52,11 +57,19 @@ def arranged_language_model(folder: Path) -> Path:
     if not (found / "tokenizer.json").is_file():
         return folder
     facts = {"model": folder.name, "folder": str(folder), "files": _digest(files(folder), folder), "found": found.name}
-    return _fetch("text-folders", facts, lambda fresh: _overlay(folder, found, fresh / folder.name)) / folder.name
+    return _fetch(_FOLDERS, facts, lambda fresh: _overlay(folder, found, fresh / folder.name)) / folder.name
+
+
+def _facts(folder: Path, task: ModuleType) -> dict[str, Any]:
+    return {"model": folder.name, "folder": str(folder), "task": task.NAME, "files": _digest(files(folder), folder)}
 
 
 def _fetch(kind: str, facts: dict[str, Any], make: Callable[[Path], None]) -> Path:
-    return cache.fetch(kind, {**facts, "tools": plugins.versions(("transformers", "tokenizers"))}, make)
+    return cache.fetch(kind, _with_tools(facts), make)
+
+
+def _with_tools(facts: dict[str, Any]) -> dict[str, Any]:
+    return {**facts, "tools": plugins.versions(("transformers", "tokenizers"))}
 
 
 def _ask(folder: Path, to: Path) -> None:

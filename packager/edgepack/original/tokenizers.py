@@ -137,7 +137,7 @@ def save(tokenizer: Any, settings: dict[str, Any], to: Path) -> None:
 
     ``to`` holds the model's config.json. Raises ModelError.
     """
-    _write(to / "tokenizer.json", backend(tokenizer))
+    (to / "tokenizer.json").write_text(json.dumps(backend(tokenizer), ensure_ascii=False), "utf-8")
     special = {name: str(token) for name, token in tokenizer.special_tokens_map.items() if isinstance(token, str)}
     for kind in (settings.get("tokenizer_class"), _AS_IT_IS):
         named = {"tokenizer_class": kind} if kind else {}

@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +26,19 @@ _PLACES, _PLACE = "places", "places.json"  # of the cache
 _CHUNK, _PART = 1 << 20, 1 << 26  # bytes
 
 
-def resolve(
-    reference: str,
-    *,
-    task: str | None = None,
-    adapter: str | None = None,
-    say: Callable[[str], None] = lambda line: None,
+def _say_nothing(line: str) -> None:
+    pass
+
+
+def resolve(reference: str, *, task: str | None = None, adapter: str | None = None) -> Source:
+    """The model that ``reference`` names, fetched, looked through and ready to be read: ``find``, then ``arrange``."""
+    return arrange(find(reference, task=task, adapter=adapter))
+
+
+def find(
+    reference: str, *, task: str | None = None, adapter: str | None = None, say: Callable[[str], None] = _say_nothing
 ) -> Source:
-    """The model that ``reference`` names, fetched and looked through.
+    """The model that ``reference`` names, fetched and looked through; to be arranged before it is read.
 
     ``reference`` is a folder, ``python:package/folder`` or a hub id, and so is ``adapter``, a LoRA to merge into it;
     ``task`` overrides what the files tell. Raises ModelError and its subclasses, UnknownName.
@@ -50,7 +56,7 @@ def resolve(
     source = Source(
         model=fetched.name if _local(reference) else reference,
         name=fetched.name,
-        path=_arranged(fetched.path, found),
+        path=fetched.path,
         origin=fetched.path,
         revision=fetched.revision,
         architecture=config["architectures"][0],
@@ -66,6 +72,27 @@ def resolve(
     )
     _remember(source, {"model": reference, "adapter": adapter})
     return source
+
+
+def arrange(source: Source) -> Source:
+    """The source, of a model of texts in a folder with its tokenizer as transformers runs it (see text_folder.py).
+
+    Raises ModelError, UnsupportedModel.
+    """
+    task = plugins.load("tasks", source.task)
+    if "image" in task.INPUTS:
+        return source
+    described = not task.AUTO
+    arranged = (
+        text_folder.arranged_language_model(source.origin) if described else text_folder.arranged(source.origin, task)
+    )
+    return replace(source, path=arranged)
+
+
+def is_new(source: Source) -> bool:
+    """Whether arranging ``source`` has to ask transformers."""
+    task = plugins.load("tasks", source.task)
+    return task.AUTO and "image" not in task.INPUTS and not text_folder.is_arranged(source.origin, task)
 
 
 def references(named: Mapping[str, Any]) -> tuple[str, str | None]:
@@ -105,14 +132,6 @@ def _place(reference: str) -> str:
 def _root(folder: Path) -> Path:
     """Where config.json and the weights lie: in the folder, or in a subfolder that sentence-transformers names."""
     return folder / _sentence_folder.transformer(folder) if _sentence_folder.is_one(folder) else folder
-
-
-def _arranged(folder: Path, task: str) -> Path:
-    """The folder, for models of texts with its tokenizer as transformers runs it."""
-    module = plugins.load("tasks", task)
-    if "image" in module.INPUTS:
-        return folder
-    return text_folder.arranged(folder, module) if module.AUTO else text_folder.arranged_language_model(folder)
 
 
 def _shaping(folder: Path, root: Path) -> list[Path]:

