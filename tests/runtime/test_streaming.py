@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 from edgepack.runtime.stream import Pieces, Stops
@@ -22,11 +24,16 @@ TEXTS = [
 
 
 def byte_level() -> Tokenizer:
-    """As GPT-2: every byte is a token."""
+    """As GPT-2: every byte is a token, and so are some pairs, of one character or of two."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    made = Tokenizer(models.BPE({letter: i for i, letter in enumerate(alphabet)}, []))
-    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    split = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    letters = "".join(part for part, _ in split.pre_tokenize_str("🎂寿🎂é"))
+    pairs = list(zip(letters[1::2], letters[2::2], strict=False))
+    pieces = [*alphabet, *("".join(pair) for pair in pairs)]
+    made = Tokenizer(models.BPE({piece: i for i, piece in enumerate(pieces)}, pairs))
+    made.pre_tokenizer = split
     made.decoder = decoders.ByteLevel()
+    made.add_special_tokens(["<s>"])
     return made
 
 
@@ -45,6 +52,8 @@ def byte_fallback() -> Tokenizer:
 
 
 TOKENIZERS = {"byte level": byte_level, "byte fallback": byte_fallback}
+READY = {kind: make() for kind, make in TOKENIZERS.items()}
+CAKE = {kind: tokenizer.encode("🎂").ids[-4:] for kind, tokenizer in READY.items()}
 
 
 def streamed(tokenizer: Tokenizer, prompt: list[int], new: list[int]) -> list[str]:
@@ -72,18 +81,30 @@ def test_long_prompts_of_long_characters(kind: str) -> None:
         assert "".join(streamed(tokenizer, ids[:cut], ids[cut:])) == "寿司 a"
 
 
-@pytest.mark.parametrize("kind", TOKENIZERS)
-def test_bytes_that_are_no_text(kind: str) -> None:
-    tokenizer = TOKENIZERS[kind]()
-    half = tokenizer.encode("🎂").ids[:-1]
-    letter = tokenizer.encode("a").ids[-1:]
-    for new in (half, letter + half, half + letter, half * 9 + letter, [*half[:1]] * 30):
-        start = tokenizer.encode("b").ids
-        whole = tokenizer.decode(start + new)[len(tokenizer.decode(start)) :]
-        pieces = streamed(tokenizer, start, new)
-        assert "".join(pieces).replace(BROKEN, "") == whole.replace(BROKEN, "")
-        assert sum(map(len, pieces)) > 0
-    assert sum(bool(piece) for piece in streamed(tokenizer, letter, half[:1] * 40)) > 2  # it does not wait for ever
+@settings(max_examples=400, deadline=None)
+@given(data=st.data(), kind=st.sampled_from(sorted(TOKENIZERS)))
+def test_the_stream_is_what_the_tokenizer_decodes(data: st.DataObject, kind: str) -> None:
+    """Of any ids: broken bytes, runs of bytes, special tokens, ids that do not exist."""
+    tokenizer = READY[kind]
+    known = [*CAKE[kind], *tokenizer.encode(" a").ids]
+    tokens = st.one_of(st.integers(0, tokenizer.get_vocab_size() + 1), st.sampled_from(known))
+    prompt, new = data.draw(st.lists(tokens, max_size=14)), data.draw(st.lists(tokens, max_size=30))
+    assert "".join(streamed(tokenizer, prompt, new)) == tokenizer.decode(prompt + new)[len(tokenizer.decode(prompt)) :]
+
+
+def test_broken_bytes_do_not_hold_up_the_stream() -> None:
+    half = CAKE["byte level"][:1]
+    assert sum(bool(piece) for piece in streamed(READY["byte level"], [], half * 40)) == 40
+    tokenizer = READY["byte fallback"]
+    letter, byte = tokenizer.encode("a").ids[-1:], CAKE["byte fallback"][:1]
+    assert streamed(tokenizer, letter, (byte * 3 + letter) * 2) == ["", "", "", BROKEN * 3 + "a"] * 2 + [""]
+
+
+def test_a_bad_byte_changes_the_characters_before_it() -> None:
+    tokenizer = READY["byte fallback"]
+    bad, letter = CAKE["byte fallback"][:1], tokenizer.encode("a").ids[-1:]
+    assert tokenizer.decode(letter + CAKE["byte fallback"] + bad) == "a" + BROKEN * 5  # why bytes have to wait
+    assert "".join(streamed(tokenizer, letter, CAKE["byte fallback"] + bad)) == BROKEN * 5
 
 
 def test_special_tokens_are_not_shown() -> None:

@@ -1,49 +1,66 @@
-"""Text that comes a token at a time: whole characters only, and never a part of a stop string."""
+"""Text that comes a token at a time: only what no later token changes, and never a part of a stop string."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from tokenizers import Tokenizer
 
 _BROKEN = "\ufffd"  # what decoders write for bytes that are no character, or none yet
-_CONTEXT = 8  # tokens before the first, which tell whether it opens with a space
-_LONGEST = 8  # tokens that may wait for the rest of a character; four bytes make one
+_BYTE = re.compile("<0x[0-9A-Fa-f]{2}>")
+_CONTEXT = 4  # tokens that tell what comes before a piece: a space, or the first bytes of a character
 
 
 class Pieces:
-    """``add(id)``: the text that one more token brings, "" while a character is incomplete.
+    """``add(id)``: the text that is certain with one more token, often "".
 
-    The pieces joined are the text that the tokenizer decodes ``prompt`` and the tokens to, less that of ``prompt``.
+    The pieces joined are ``decode(prompt + tokens)[len(decode(prompt)):]``, whatever the tokens are. Incomplete bytes
+    wait for the rest of their character; byte-fallback tokens (``<0xF0>``) wait for a token of text, because one bad
+    byte among them turns all of them into replacement characters.
     """
 
     def __init__(self, tokenizer: Tokenizer, prompt: Sequence[int]) -> None:
         self._tokenizer = tokenizer
-        self._before, self._text = _end(tokenizer, prompt)
-        self._new: list[int] = []
+        self._special = {token for token, added in tokenizer.get_added_tokens_decoder().items() if added.special}
+        last = tokenizer.token_to_id("<0xFF>")
+        self._falls_back = last is not None and tokenizer.decode([last]) == _BROKEN
+        seen = list(filter(self._shows, prompt))
+        start = max(len(seen) - _CONTEXT, 0)
+        while start and self._is_byte(seen[start]):
+            start -= 1
+        self._ids = seen[start:]
+        self._given = len(self._decoded())
 
     def add(self, token: int) -> str:
-        """The piece that is complete with ``token``."""
-        self._new.append(token)
-        text = self._decoded()
-        if text.endswith(_BROKEN) and len(self._new) < _LONGEST:
+        """Return the text that nothing which follows ``token`` can change."""
+        if not self._shows(token):
             return ""
-        return self._given(text)
-
-    def rest(self) -> str:
-        """What was held back, when no token follows."""
-        return self._given(self._decoded()) if self._new else ""
-
-    def _given(self, text: str) -> str:
-        """The end of ``text`` that is new; the new tokens become the context of the next ones."""
-        piece = text[len(self._text) :]
+        self._ids.append(token)
+        if self._is_byte(token):
+            return ""
+        piece = _certain(self._decoded())[self._given :]
         if piece:
-            self._before, self._new = self._new, []
-            self._text = self._decoded()
+            self._ids = self._ids[-_CONTEXT:]
+            self._given = len(_certain(self._decoded()))
         return piece
 
+    def rest(self) -> str:
+        """Return what was held back, when no token follows."""
+        return self._decoded()[self._given :]
+
+    def _shows(self, token: int) -> bool:
+        return token not in self._special and self._tokenizer.id_to_token(token) is not None
+
+    def _is_byte(self, token: int) -> bool:
+        return self._falls_back and _BYTE.fullmatch(str(self._tokenizer.id_to_token(token))) is not None
+
     def _decoded(self) -> str:
-        return str(self._tokenizer.decode(self._before + self._new, skip_special_tokens=True))
+        return str(self._tokenizer.decode(self._ids, skip_special_tokens=True))
+
+
+def _certain(text: str) -> str:
+    return text.removesuffix(_BROKEN)  # incomplete bytes make one of them
 
 
 class Stops:
@@ -73,14 +90,3 @@ class Stops:
 def _overlap(text: str, stop: str) -> int:
     """How many characters at the end of ``text`` begin ``stop``."""
     return next((n for n in range(min(len(stop) - 1, len(text)), 0, -1) if text.endswith(stop[:n])), 0)
-
-
-def _end(tokenizer: Tokenizer, prompt: Sequence[int]) -> tuple[list[int], str]:
-    """The last tokens of ``prompt``, as many as decode to whole characters, and their text."""
-    size = _CONTEXT
-    while True:
-        end = list(prompt[-size:])
-        text = str(tokenizer.decode(end, skip_special_tokens=True))
-        if _BROKEN not in text or size >= len(prompt):
-            return end, text
-        size *= 4
