@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from edgepack import comparison, fit, memory, planning, plugins, reports
+from edgepack import comparison, fit, memory, outfolder, planning, plugins, reports
 from edgepack import inputs as inputs_
 from edgepack.errors import CheckFailed, ConversionError, InputError
 from edgepack.inputs import Inputs
@@ -67,6 +67,7 @@ def _build(request: Request, source: Source, vectors: sentence_check.Check, prog
         for plan in plans:
             offered = convert.takes(plan.target, task, list(plan.target.recipes_of(source.task).values()), strict=False)
             fit.check(source, plan.target, plan.recipe, config, plan.processing, offered)
+            _check_place(request, plan.name)
         examples = inputs_.gather(request, source, task, config, plans)
         vectors.ask(examples.processing, examples.agreement)
         with Original(source, task, inputs=examples.digest, implementation=request.original) as original:
@@ -79,7 +80,7 @@ def _build(request: Request, source: Source, vectors: sentence_check.Check, prog
 
 def _one(request: Request, original: Original, plan: Plan, inputs: Inputs, progress: Progress) -> Bundle:
     source, name, target, recipe = original.source, plan.name, plan.target, plan.recipe
-    with pack.workspace(request.out, name) as folder:
+    with outfolder.workspace(request.out, name, force=request.force) as folder:
         progress.step(f"{name}: exporting")
         prepared = convert.prepare(original, target, recipe, inputs.config, plan.processing, inputs.calibration)
         original.close()
@@ -98,7 +99,7 @@ def _one(request: Request, original: Original, plan: Plan, inputs: Inputs, progr
         measurements.write(folder, accuracy, timings)
         final = replace(artifact, path=request.out / name / artifact.path.relative_to(folder))
         bundle = _bundle(request.out / name, source, target, recipe, final, accuracy, timings)
-        _keep_report(request.out, bundle, samples)
+        _keep_report(request, bundle, samples)
         if not request.allow_loss:
             _check_floors(bundle, request.out)
     return bundle
@@ -192,9 +193,16 @@ def _bundle(
     )
 
 
-def _keep_report(out: Path, bundle: Bundle, samples: Mapping[str, Any]) -> None:
-    """The report lies beside the bundle, so that it stays when a floor is missed."""
-    (out / f"{bundle.path.name}.html").write_text(reports.of_bundle(bundle, samples), "utf-8")
+def _check_place(request: Request, name: str) -> None:
+    """Raises FileTrouble before the work where something of the user's stands in the bundle's or the report's place."""
+    outfolder.check_bundle(request.out / name, force=request.force)
+    outfolder.check_file(request.out / f"{name}.html", mark=reports.MARK, force=request.force)
+
+
+def _keep_report(request: Request, bundle: Bundle, samples: Mapping[str, Any]) -> None:
+    """Write the report beside the bundle, so that it stays when a floor is missed."""
+    page = reports.of_bundle(bundle, samples)
+    outfolder.write(request.out / f"{bundle.path.name}.html", page, mark=reports.MARK, force=request.force)
 
 
 def _check_floors(bundle: Bundle, out: Path) -> None:

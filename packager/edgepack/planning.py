@@ -40,6 +40,7 @@ class Request:
     original: str = ""  # "transformers": language models too are compared with transformers itself
     allow_unread: bool = False  # go on where config.json has settings that nobody understood
     measure_speed: bool = True
+    force: bool = False  # replace in ``out`` what is not edgepack's
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -77,6 +77,9 @@ def build(
         bool, typer.Option("--allow-unread", help="Go on where config.json has settings that edgepack does not know.")
     ] = False,
     speed: Annotated[bool, typer.Option(help="Measure the speed on this machine.")] = True,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace what has a bundle's or a report's name and is not edgepack's.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be built and whether it fits.")
     ] = False,
@@ -95,6 +98,7 @@ def build(
         original=_implementation(original),
         allow_unread=allow_unread,
         measure_speed=speed,
+        force=force,
     )
     if dry_run:
         _show_plans(pipeline.plan(request), json)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -24,7 +25,7 @@ def init(
 ) -> None:
     """Write an edgepack.toml in this folder."""
     file = Path(project.FILE)
-    if file.exists() and not force:
+    if os.path.lexists(file) and not force:
         raise UsageError(f"there is an {file} already", hint="--force replaces it")
     chosen = tuple(target or ["rpi"])
     for name in chosen:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from edgepack import outfolder
 from edgepack.cli import show
 from edgepack.cli.options import Json
 from edgepack.errors import UsageError
@@ -18,6 +19,7 @@ def pack(
     bundle: Annotated[Path, typer.Argument(help="A bundle's folder.", show_default=False)],
     zip_: Annotated[bool, typer.Option("--zip", help="Write the one-file form, BUNDLE.edgepack.")] = False,
     out: Annotated[Path | None, typer.Option(help="The file (default: beside the folder).", show_default=False)] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file there that is not a bundle.")] = False,
     json: Json = False,
 ) -> None:
     """Check a bundle's files, and with --zip write them as one .edgepack file."""
@@ -28,7 +30,9 @@ def pack(
     if not zip_:
         show.as_json({"whole": True}) if json else show.line(f"{bundle} is whole; --zip writes it as one file")
         return
-    file = archive.zip_folder(bundle, out or bundle.with_name(bundle.name + archive.SUFFIX))
+    place = out or bundle.with_name(bundle.name + archive.SUFFIX)
+    outfolder.check_archive(place, force=force)
+    file = archive.zip_folder(bundle, place)
     found = {"file": file, "bytes": file.stat().st_size, "sha256": manifest.digest(file)}
     if json:
         show.as_json(found)

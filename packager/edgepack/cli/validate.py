@@ -8,19 +8,21 @@ from typing import Annotated
 
 import typer
 
-from edgepack import project, runtime, suites
+from edgepack import outfolder, project, runtime, suites
 from edgepack.cli import show
 from edgepack.cli.options import Bundle, Json, Threads
 from edgepack.errors import CheckFailed, EdgepackError
 from edgepack.original import TRANSFORMERS, Original
 from edgepack.records import Component
-from edgepack.reports import checks_table, data, junit, of_suite
+from edgepack.reports import MARK, checks_table, data, junit, of_suite
 from edgepack.runtime import manifest
 from edgepack.runtime.manifest import Manifest
 from edgepack.stages import resolve
 from edgepack.stages import validate as stage
 from edgepack.suites import Check, Suite, SuiteResult
 
+# what is written with --out, and what each begins with
+_MARKS = {"report.html": MARK, "junit.xml": '<testsuites name="edgepack"', "report.json": '{\n "suite": "'}
 _GOLDEN = Suite(name="golden vectors", checks=(Check(kind="golden", name="golden vectors", limits={}),))
 
 
@@ -42,6 +44,9 @@ def validate(
         Path | None,
         typer.Option(help="Folder for report.html, junit.xml and report.json.", show_default=False),
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace files of those names in --out that are not edgepack's.")
+    ] = False,
     threads: Threads = None,
     json: Json = False,
 ) -> None:
@@ -49,6 +54,7 @@ def validate(
     listed = manifest.read(runtime.folder_of(bundle))
     manifest.verify(listed)
     chosen = _suite(suite)
+    _check_places(out, force=force)
     with show.Steps(total=len(chosen.checks)) as steps:
         result = stage.validate(
             listed,
@@ -57,7 +63,7 @@ def validate(
             threads=threads,
             say=steps.step,
         )
-    written = _write(result, listed, out)
+    written = _write(result, listed, out, force=force)
     if json:
         show.as_json(data.of_suite(result))
     else:
@@ -98,7 +104,7 @@ def _compares(check: Check) -> bool:
     return check.kind in ("agreement", "metric") or (relative and check.kind != "size")
 
 
-def _write(result: SuiteResult, listed: Manifest, out: Path | None) -> list[Path]:
+def _write(result: SuiteResult, listed: Manifest, out: Path | None, *, force: bool) -> list[Path]:
     if out is None:
         return []
     out.mkdir(parents=True, exist_ok=True)
@@ -115,5 +121,12 @@ def _write(result: SuiteResult, listed: Manifest, out: Path | None) -> list[Path
         "report.json": json_.dumps(data.of_suite(result), indent=1) + "\n",
     }
     for name, text in texts.items():
-        (out / name).write_text(text, "utf-8")
+        outfolder.write(out / name, text, mark=_MARKS[name], force=force)
     return [out / name for name in texts]
+
+
+def _check_places(out: Path | None, *, force: bool) -> None:
+    """Raises FileTrouble before the work where a file of the user's has one of the names."""
+    if out is not None:
+        for name, mark in _MARKS.items():
+            outfolder.check_file(out / name, mark=mark, force=force)

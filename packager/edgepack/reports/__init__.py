@@ -7,11 +7,12 @@ from typing import Any
 
 from edgepack.records import Accuracy, Bundle, Component, NotMeasured, Timings
 from edgepack.reports import page, plots
-from edgepack.reports.page import Section, Table
+from edgepack.reports.page import MARK, Section, Table
 from edgepack.suites import CheckResult, SuiteResult
 from edgepack.units import duration, size
 
 __all__ = [
+    "MARK",
     "accuracy_table",
     "checks_table",
     "figure",

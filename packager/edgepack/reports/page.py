@@ -6,6 +6,8 @@ import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+MARK = '<p class="brand">edgepack</p>'  # by which a page is known as ours
+
 
 @dataclass(frozen=True)
 class Table:
@@ -34,7 +36,7 @@ def render(title: str, verdict: tuple[str, bool], facts: Mapping[str, str], sect
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{_text(title)}</title><style>{_STYLE}</style></head><body><main><header>"
-        f'<p class="brand">edgepack</p><h1>{_text(title)}</h1>'
+        f"{MARK}<h1>{_text(title)}</h1>"
         f'<p class="verdict {"good" if good else "bad"}">{_text(word)}</p><dl>{listed}</dl></header>{body}'
         "</main></body></html>\n"
     )

@@ -1,19 +1,10 @@
-"""Make the bundle's folder: whole, or not there.
-
-A bundle is filled in a hidden sibling of its final place and renamed at the end; an earlier bundle of that
-name is swapped out in the last step, so an interrupted build leaves it as it was.
-"""
+"""Fill the bundle's folder: clients' files, golden vectors and the manifest (outfolder.py puts it into its place)."""
 
 from __future__ import annotations
 
-import errno
 import importlib.metadata
 import json
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,79 +12,8 @@ from typing import Any
 import numpy as np
 
 from edgepack import client_files, client_pictures, licences, local_paths, weights
-from edgepack.errors import DiskFull
 from edgepack.records import Artifact, Recipe, Source, Target
 from edgepack.runtime.manifest import MANIFEST, SCHEMA, digest
-
-_STALE = ".building-"
-
-
-@contextmanager
-def workspace(out: Path, name: str) -> Iterator[Path]:
-    """A folder to fill; on leaving without an error it becomes ``out/name``, on an error it is gone.
-
-    Raises DiskFull where the space runs out.
-    """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        _sweep(out)
-        fresh = Path(tempfile.mkdtemp(prefix=f"{_STALE}{os.getpid()}-", dir=out))
-        try:
-            yield fresh
-            fresh.chmod(0o755)
-            _swap(fresh, out / name)
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull(
-                f"no space left on the disk of {out}", hint="free some, or choose another place with --out"
-            ) from error
-        raise
-
-
-def _swap(fresh: Path, final: Path) -> None:
-    """Rename ``fresh`` to ``final``; what stood there goes only once the new one is complete."""
-    old = fresh.with_name(fresh.name + "-old")
-    try:
-        while not _swapped(fresh, final, old):
-            shutil.rmtree(old, ignore_errors=True)
-    except BaseException:
-        if old.exists():
-            old.rename(final)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _swapped(fresh: Path, final: Path, old: Path) -> bool:
-    """Whether it was done; not where another build of the same name was there first."""
-    with suppress(FileNotFoundError):
-        final.rename(old)
-    try:
-        fresh.rename(final)
-    except OSError as error:
-        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
-            return False
-        raise
-    return True
-
-
-def _sweep(out: Path) -> None:
-    """Clear what killed builds left: their process is gone. A swapped-out bundle goes back into place."""
-    for folder in out.glob(f"{_STALE}*"):
-        pid = folder.name.removeprefix(_STALE).split("-")[0]
-        if pid.isdigit() and not Path(f"/proc/{pid}").exists() and Path("/proc").is_dir():
-            _restore(folder, out)
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _restore(folder: Path, out: Path) -> None:
-    """Bring back an earlier bundle when the kill fell between the two renames of a swap."""
-    manifest = folder / MANIFEST
-    if folder.name.endswith("-old") and manifest.is_file():
-        final = out / json.loads(manifest.read_text("utf-8"))["name"]
-        if not final.exists():
-            folder.rename(final)
 
 
 def model_file(target: Target, recipe: Recipe, suffix: str) -> str:

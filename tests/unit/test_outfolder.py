@@ -1,0 +1,330 @@
+"""A bundle is whole or it is not there, and what is a user's is never replaced unasked."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import stat
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edgepack import outfolder
+from edgepack.errors import DiskFull, FileTrouble
+
+MARK = "<p>ours</p>"
+
+
+def fill(folder: Path, text: str, name: str = "bundle") -> None:
+    """A bundle as small as the manifest's reader allows."""
+    (folder / "model.onnx").write_text(text)
+    listed = {"model.onnx": {"bytes": len(text), "sha256": hashlib.sha256(text.encode()).hexdigest()}}
+    target = {"name": "rpi", "profile": "pi4", "isa": "arm64", "threads": 4}
+    table = {
+        "schema": 1, "edgepack": "0.1.0", "name": name, "task": "fill-mask", "processing": {}, "target": target,
+        "model": {"file": "model.onnx", "inputs": [], "outputs": []}, "files": listed,
+    }  # fmt: skip
+    (folder / "edgepack.json").write_text(json.dumps(table))
+
+
+def make(out: Path, text: str, *, name: str = "bundle", force: bool = False) -> None:
+    with outfolder.workspace(out, name, force=force) as folder:
+        fill(folder, text, name)
+
+
+def content(out: Path, name: str = "bundle") -> str:
+    return (out / name / "model.onnx").read_text()
+
+
+def only(out: Path, *names: str) -> bool:
+    return sorted(path.name for path in out.iterdir()) == sorted(names)
+
+
+@pytest.fixture(params=["in one step", "by two renames"])
+def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways of replacing: file systems without an exchange take the second."""
+    if request.param == "by two renames":
+        monkeypatch.setattr(outfolder, "exchange", lambda one, other: False)
+
+
+def test_the_folder_appears_at_the_end(tmp_path: Path) -> None:
+    with outfolder.workspace(tmp_path, "bundle") as folder:
+        fill(folder, "new")
+        assert not (tmp_path / "bundle").exists()
+    assert only(tmp_path, "bundle")
+
+
+def fail_in(folder: Path) -> None:
+    fill(folder, "new")
+    raise RuntimeError("broken")
+
+
+def test_an_error_leaves_the_earlier_bundle(tmp_path: Path) -> None:
+    make(tmp_path, "old")
+    with pytest.raises(RuntimeError, match="broken"), outfolder.workspace(tmp_path, "bundle") as folder:
+        fail_in(folder)
+    assert content(tmp_path) == "old"
+    assert only(tmp_path, "bundle")
+
+
+@pytest.mark.usefixtures("_way")
+def test_a_second_build_replaces_it(tmp_path: Path) -> None:
+    for text in ("old", "new"):
+        make(tmp_path, text)
+    assert content(tmp_path) == "new"
+    assert only(tmp_path, "bundle")
+    assert stat.S_IMODE((tmp_path / "bundle").stat().st_mode) & 0o500 == 0o500
+
+
+def test_a_full_disk(tmp_path: Path) -> None:
+    with pytest.raises(DiskFull) as error, outfolder.workspace(tmp_path, "bundle"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert "--out" in error.value.hint
+    assert list(tmp_path.iterdir()) == []
+
+
+def folder_of_the_user(place: Path) -> None:
+    place.mkdir()
+    (place / "thesis.txt").write_text("years of work")
+
+
+def another_bundle(place: Path) -> None:
+    place.mkdir()
+    fill(place, "theirs", name="other")
+
+
+def bundle_with_notes(place: Path) -> None:
+    place.mkdir()
+    fill(place, "old")
+    (place / "notes").mkdir()
+    (place / "notes" / "mine.txt").write_text("years of work")
+
+
+def bundle_with_a_link(place: Path) -> None:
+    place.mkdir()
+    fill(place, "old")
+    (place / "data").symlink_to(place.parent, target_is_directory=True)
+
+
+def link_to_a_bundle(place: Path) -> None:
+    there = place.with_name("elsewhere")
+    there.mkdir()
+    fill(there, "old")
+    place.symlink_to(there, target_is_directory=True)
+
+
+def other_json(text: str) -> Callable[[Path], None]:
+    def put(place: Path) -> None:
+        place.mkdir()
+        (place / "edgepack.json").write_text(text)
+
+    put.__name__ = f"edgepack.json {text[:12]}"
+    return put
+
+
+def manifest_is_a_fifo(place: Path) -> None:
+    place.mkdir()
+    os.mkfifo(place / "edgepack.json")
+
+
+FOREIGN = [
+    folder_of_the_user,
+    another_bundle,
+    bundle_with_notes,
+    bundle_with_a_link,
+    link_to_a_bundle,
+    manifest_is_a_fifo,
+    Path.mkdir,
+    Path.touch,
+    os.mkfifo,
+    lambda place: place.symlink_to("nowhere"),
+    *map(other_json, ("", "[" * 100_000, "[]", "{}", '{"name": "bundle"}', '{"schema": 1, "edgepack": ""')),
+]
+
+
+@pytest.mark.parametrize("put", FOREIGN)
+@pytest.mark.usefixtures("_way")
+def test_what_is_not_ours_stays(put: Callable[[Path], None], tmp_path: Path) -> None:
+    put(tmp_path / "bundle")
+    before = {path: path.lstat() for path in tmp_path.rglob("*")}
+    with pytest.raises(FileTrouble, match="would be replaced") as error:
+        make(tmp_path, "new")
+    assert "--force" in error.value.hint
+    after = {path: path.lstat() for path in tmp_path.rglob("*")}
+    assert {path: (s.st_ino, s.st_size) for path, s in after.items()} == {
+        path: (s.st_ino, s.st_size) for path, s in before.items()
+    }
+    make(tmp_path, "new", force=True)
+    assert content(tmp_path) == "new"
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_what_a_link_led_to_stays_by_force_too(tmp_path: Path) -> None:
+    link_to_a_bundle(tmp_path / "bundle")
+    make(tmp_path, "new", force=True)
+    assert content(tmp_path, "elsewhere") == "old"
+
+
+def test_what_comes_during_the_build_stays(tmp_path: Path) -> None:
+    def build() -> None:
+        with outfolder.workspace(tmp_path, "bundle") as folder:
+            fill(folder, "new")
+            folder_of_the_user(tmp_path / "bundle")
+
+    with pytest.raises(FileTrouble):
+        build()
+    assert (tmp_path / "bundle" / "thesis.txt").read_text() == "years of work"
+
+
+def test_a_damaged_bundle_is_replaced(tmp_path: Path) -> None:
+    make(tmp_path, "old")
+    (tmp_path / "bundle" / "model.onnx").unlink()
+    (tmp_path / "bundle" / ".DS_Store").touch()
+    make(tmp_path, "new")
+    assert content(tmp_path) == "new"
+
+
+DYING = """
+import os, sys, time
+from pathlib import Path
+from edgepack import outfolder
+out, renames = Path(sys.argv[1]), sys.argv[2] == "renames"
+sys.path.insert(0, sys.argv[3])
+from test_outfolder import fill
+if renames:
+    outfolder.exchange = lambda one, other: False
+    outfolder._renamed = lambda fresh, final: os._exit(9)  # between the two renames
+with outfolder.workspace(out, "bundle") as folder:
+    fill(folder, "new")
+    if not renames:
+        os._exit(9)
+"""
+
+
+def die(out: Path, where: str) -> None:
+    command = [sys.executable, "-c", DYING, str(out), where, str(Path(__file__).parent)]
+    assert subprocess.run(command, check=False).returncode == 9
+
+
+def test_what_a_killed_build_left_is_swept(tmp_path: Path) -> None:
+    die(tmp_path, "filling")
+    assert len(list(tmp_path.glob(".building-*"))) == 1
+    with outfolder.workspace(tmp_path, "other") as alive:
+        fill(alive, "other", "other")
+        make(tmp_path, "new")  # sweeps, but for what lives
+        assert alive.is_dir()
+    assert only(tmp_path, "bundle", "other")
+
+
+def test_a_kill_between_two_renames_loses_nothing(tmp_path: Path) -> None:
+    make(tmp_path, "old")
+    die(tmp_path, "renames")
+    assert not (tmp_path / "bundle").exists()
+    make(tmp_path, "new", name="other")
+    assert content(tmp_path) == "old"
+    assert only(tmp_path, "bundle", "other")
+
+
+@pytest.mark.parametrize("damage", ["half", "name"])
+def test_only_a_whole_bundle_comes_back(damage: str, tmp_path: Path) -> None:
+    make(tmp_path, "old")
+    die(tmp_path, "renames")
+    (old,) = tmp_path.glob(".building-*/old/bundle")
+    if damage == "half":
+        (old / "model.onnx").write_text("odl")
+    else:
+        fill(old, "old", name="../../bundle")
+    make(tmp_path, "new", name="other")
+    assert only(tmp_path, "other")
+    assert not (tmp_path.parent / "bundle").exists()
+
+
+def test_what_the_user_calls_so_is_not_swept(tmp_path: Path) -> None:
+    folder_of_the_user(tmp_path / ".building-a1b2c3d4")
+    (tmp_path / ".building-e5f6a7b8").symlink_to(tmp_path / ".building-a1b2c3d4", target_is_directory=True)
+    make(tmp_path, "new")
+    assert only(tmp_path, "bundle", ".building-a1b2c3d4", ".building-e5f6a7b8")
+
+
+def test_readers_find_a_whole_bundle_at_every_moment(tmp_path: Path) -> None:
+    make(tmp_path, "0" * 50)
+    seen, wrong, stop = [0], list[str](), threading.Event()
+
+    def read() -> None:
+        while not stop.is_set():
+            try:
+                folder = os.open(tmp_path / "bundle", os.O_RDONLY)
+            except FileNotFoundError:
+                wrong.append("missing")
+                continue
+            os.close(folder)
+            seen[0] += 1
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    end = time.monotonic() + 1
+    number = 0
+    while time.monotonic() < end or seen[0] < 100:
+        number += 1
+        make(tmp_path, f"{number % 10}" * 50)
+    stop.set()
+    reader.join()
+    assert wrong == []
+
+
+def test_two_builds_of_one_name(tmp_path: Path) -> None:
+    make(tmp_path, "first")
+    barrier = threading.Barrier(4)
+
+    def run(text: str) -> None:
+        with outfolder.workspace(tmp_path, "bundle") as folder:
+            fill(folder, text)
+            barrier.wait(timeout=20)
+
+    threads = [threading.Thread(target=run, args=(str(number) * 20,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(content(tmp_path))) == 1
+    assert only(tmp_path, "bundle")
+
+
+def test_a_report_is_written_in_place_of_ours_alone(tmp_path: Path) -> None:
+    file = tmp_path / "bundle.html"
+    outfolder.write(file, f"{MARK} 1", mark=MARK)
+    outfolder.write(file, f"{MARK} 2", mark=MARK)
+    assert file.read_text() == f"{MARK} 2"
+    for put in (lambda: file.write_text("my page"), lambda: os.mkfifo(file), file.mkdir):
+        outfolder.remove(file)
+        put()
+        with pytest.raises(FileTrouble, match="is not edgepack's"):
+            outfolder.write(file, f"{MARK} 3", mark=MARK)
+        outfolder.write(file, f"{MARK} 3", mark=MARK, force=True)
+        assert file.read_text() == f"{MARK} 3"
+    assert only(tmp_path, "bundle.html")
+
+
+def test_a_zip_of_the_user_stays(tmp_path: Path) -> None:
+    file = tmp_path / "x.edgepack"
+    outfolder.check_archive(file)
+    for name, ours in (("photos.txt", False), ("edgepack.json", True)):
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr(name, "{}")
+        if ours:
+            outfolder.check_archive(file)
+        else:
+            with pytest.raises(FileTrouble, match="is not a bundle"):
+                outfolder.check_archive(file)
+            outfolder.check_archive(file, force=True)
+    file.write_bytes(b"PK\x03\x04 not a zip")
+    with pytest.raises(FileTrouble):
+        outfolder.check_archive(file)
