@@ -1,8 +1,9 @@
 """The build cache: work that other targets, recipes and runs can use again.
 
 An entry is a folder named after the hash of all that shaped it (model bytes, settings, tool versions, our own). It is
-filled in a temporary sibling and renamed into place, so an entry is whole or absent, and two builds that
-make the same entry at once both end with one good copy.
+filled in a work folder, written to the disk and moved into place in one step, so an entry is whole or absent, and two
+builds that make the same entry at once both end with one good copy. It says what it holds, file by file with a hash;
+that is checked the first time that a process uses it, and an entry that is not what was written is made again.
 """
 
 from __future__ import annotations
@@ -10,14 +11,28 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+import logging
 import os
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import re
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from edgepack.contents import Contents, Signature, contents, signature
+from edgepack.durable import sync, sync_folder
+from edgepack.exchange import replace
+from edgepack.runtime.manifest import MANIFEST
+from edgepack.workfolder import leftovers, sweep, workfolder
+
+_LOG = logging.getLogger(__name__)
+_PREFIX, _RECORD = ".new-", "facts.json"
+_KEY = re.compile("[0-9a-f]{32}")
+_UNPACKED = "bundles"  # by runtime/archive.py
+_LEFT = "left by a build that was stopped"
+_checked: dict[Path, Signature] = {}  # entries that this process has hashed
 
 
 def root() -> Path:
@@ -36,61 +51,163 @@ class Entry:
     what: str
 
 
-def key_of(facts: dict[str, Any]) -> str:
+def key_of(facts: Mapping[str, Any]) -> str:
     """The name of the entry that ``facts`` (JSON values) lead to in this version of edgepack."""
     shaped = {**facts, "edgepack": importlib.metadata.version("edgepack")}
     return hashlib.sha256(json.dumps(shaped, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def fetch(kind: str, facts: dict[str, Any], make: Callable[[Path], None]) -> Path:
-    """The folder of the entry; ``make(folder)`` fills it first when there is none.
+def fetch(kind: str, facts: Mapping[str, Any], make: Callable[[Path], None]) -> Path:
+    """The folder of the entry; ``make(folder)`` fills it first when there is none that is whole.
 
     Whatever ``make`` raises passes through and leaves no entry.
     """
-    folder = root() / kind / key_of(facts)
-    if folder.is_dir():
-        _touch(folder)
-        return folder
-    with _filling(folder) as fresh:
-        make(fresh)
-        (fresh / "facts.json").write_text(json.dumps(facts, indent=1, sort_keys=True), "utf-8")
+    return find(kind, facts) or _made(kind, facts, make, keep=True)
+
+
+def find(kind: str, facts: Mapping[str, Any]) -> Path | None:
+    """The folder of the entry; None where there is none, or none that is as it was written, which is noted."""
+    folder = _place(kind, facts)
+    if not folder.is_dir():
+        return None
+    state = signature(folder)
+    if _checked.get(folder) != state:
+        if problem := _problem(folder, facts):
+            _LOG.warning("an entry of the cache is damaged and will be made again: %s, %s", folder, problem)
+            return None
+        _checked[folder] = state
     return folder
 
 
-@contextmanager
-def _filling(folder: Path) -> Iterator[Path]:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(prefix=".new-", dir=folder.parent))
-    try:
-        yield fresh
-        try:
-            fresh.rename(folder)
-        except OSError:
-            # another build was quicker: its entry holds the same bytes
-            if not folder.is_dir():
-                raise
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-
-
-def _touch(folder: Path) -> None:
-    """Note the use, for ``clear(keep_days=…)``; a read-only cache is no error."""
-    if os.access(folder, os.W_OK):
-        os.utime(folder)
+def store(kind: str, facts: Mapping[str, Any], make: Callable[[Path], None]) -> Path:
+    """The folder of the entry, filled by ``make(folder)`` in place of an earlier one."""
+    return _made(kind, facts, make, keep=False)
 
 
 def entries() -> list[Entry]:
-    """What is in the cache, largest first."""
+    """What is in the cache, largest first, and what builds that were stopped have left there."""
     found = []
-    for file in root().glob("*/*/facts.json"):
-        size = sum(f.lstat().st_size for f in file.parent.rglob("*") if f.is_file())
-        facts = json.loads(file.read_text("utf-8"))
-        found.append(Entry(file.parents[1].name, file.parent.name, size, str(facts.get("model", ""))))
+    for kind in _kinds():
+        for folder in leftovers(kind, _PREFIX):
+            found.append(Entry(kind.name, folder.name, sum(map(_bytes, folder.rglob("*"))), _LEFT))
+        for folder in _ours(kind):
+            files = list(folder.rglob("*"))
+            found.append(Entry(kind.name, folder.name, sum(map(_bytes, files)), _model(folder)))
     return sorted(found, key=lambda entry: -entry.bytes)
 
 
 def clear() -> int:
-    """Delete every entry and what interrupted builds left behind; the bytes set free."""
-    freed = sum(f.lstat().st_size for f in root().rglob("*") if f.is_file())
-    shutil.rmtree(root(), ignore_errors=True)
+    """Delete every entry and what builds that were stopped have left; the bytes set free.
+
+    Nothing else goes: neither other files in the cache's folder nor what was put into an entry.
+    """
+    freed = 0
+    for kind in _kinds():
+        for left in leftovers(kind, _PREFIX):
+            freed += sum(map(_bytes, left.rglob("*")))
+        sweep(kind, _PREFIX)
+        for folder in _ours(kind):
+            freed += _emptied(folder)
+        with suppress(OSError):  # something is in it
+            kind.rmdir()
+    _checked.clear()
     return freed
+
+
+def _place(kind: str, facts: Mapping[str, Any]) -> Path:
+    return root() / kind / key_of(facts)
+
+
+def _made(kind: str, facts: Mapping[str, Any], make: Callable[[Path], None], *, keep: bool) -> Path:
+    """The entry, made; with ``keep``, another build's that was quicker stays."""
+    folder = _place(kind, facts)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    sweep(folder.parent, _PREFIX)
+    with workfolder(folder.parent, _PREFIX) as work:
+        fresh = work / folder.name
+        fresh.mkdir()
+        make(fresh)
+        record = {"facts": facts, "files": contents(fresh, without=_RECORD)}
+        (fresh / _RECORD).write_text(json.dumps(record, indent=1, sort_keys=True), "utf-8")
+        sync(fresh)
+        state = signature(fresh)
+        if keep and folder.is_dir() and not _problem(folder, facts):
+            return folder
+        replace(fresh, folder, work / "old")
+        sync_folder(folder.parent)
+    _checked[folder] = state
+    return folder
+
+
+def _problem(folder: Path, facts: Mapping[str, Any]) -> str:
+    """Why the entry is not what was written, in a clause; "" where it is."""
+    record = _record(folder)
+    if record is None:
+        return f"{_RECORD} cannot be read"
+    if record["facts"] != json.loads(json.dumps(facts)):
+        return f"{_RECORD} is another entry's"
+    try:
+        there = contents(folder, without=_RECORD)
+    except OSError as error:
+        return str(error.strerror or error)
+    return next((f"{name} differs" for name in sorted({*there, *record["files"]}) if _differs(name, there, record)), "")
+
+
+def _differs(name: str, there: Contents, record: Mapping[str, Any]) -> bool:
+    return bool(there.get(name) != record["files"].get(name))
+
+
+def _record(folder: Path) -> dict[str, Any] | None:
+    """What the entry says of itself; None where that cannot be read."""
+    try:
+        table = json.loads((folder / _RECORD).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    whole = isinstance(table, dict) and all(isinstance(table.get(key), dict) for key in ("facts", "files"))
+    return table if whole else None
+
+
+def _kinds() -> list[Path]:
+    return sorted(path for path in root().iterdir() if path.is_dir()) if root().is_dir() else []
+
+
+def _ours(kind: Path) -> Iterator[Path]:
+    """The entries in a folder of the cache, and the bundles that were unpacked there."""
+    for folder in sorted(kind.iterdir()):
+        if _KEY.fullmatch(folder.name) and not folder.is_symlink() and folder.is_dir():
+            mark = folder / (MANIFEST if kind.name == _UNPACKED else _RECORD)
+            if mark.is_file() and not mark.is_symlink():
+                yield folder
+
+
+def _model(folder: Path) -> str:
+    if folder.parent.name == _UNPACKED:
+        return "a bundle, unpacked"
+    record = _record(folder)
+    return "damaged" if record is None else str(record["facts"].get("model", ""))
+
+
+def _emptied(folder: Path) -> int:
+    """Delete an entry's files, and the folder where nothing else is in it; the bytes set free.
+
+    All are the entry's where it does not say which.
+    """
+    record, freed = _record(folder), 0
+    files = [path for path in sorted(folder.rglob("*"), reverse=True) if path.is_symlink() or not path.is_dir()]
+    named = {_RECORD, *record["files"]} if record is not None else None
+    for file in files:
+        if named is None or file.relative_to(folder).as_posix() in named:
+            size = _bytes(file)
+            with suppress(OSError):
+                file.unlink()
+                freed += size
+    for place in [*sorted((path for path in folder.rglob("*") if path.is_dir()), reverse=True), folder]:
+        with suppress(OSError):
+            place.rmdir()
+    return freed
+
+
+def _bytes(path: Path) -> int:
+    """What deleting ``path`` sets free."""
+    state = path.lstat()
+    return state.st_size if stat.S_ISREG(state.st_mode) and state.st_nlink == 1 else 0

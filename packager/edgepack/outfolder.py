@@ -20,7 +20,7 @@ from typing import Any
 
 from edgepack.durable import sync, sync_folder
 from edgepack.errors import BundleError, DiskFull, FileTrouble
-from edgepack.exchange import exchange
+from edgepack.exchange import move, replace
 from edgepack.runtime import manifest
 from edgepack.runtime.manifest import MANIFEST, MEASUREMENTS
 from edgepack.workfolder import remove, sweep, workfolder
@@ -30,7 +30,6 @@ _NEW, _OLD = "new", "old"  # in the work folder, each with a bundle of its own n
 _BY_SYSTEMS = {".DS_Store", "Thumbs.db", "desktop.ini"}  # what file managers leave in every folder
 _LONGEST_MANIFEST = 50_000_000  # bytes
 _HEAD = 65_536  # bytes of a report, within which its mark lies
-_TAKEN = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR, errno.EISDIR}
 
 
 @contextmanager
@@ -49,7 +48,8 @@ def workspace(out: Path, name: str, *, force: bool = False) -> Iterator[Path]:
             fresh.mkdir(parents=True)
             yield fresh
             sync(fresh)
-            _place(fresh, out / name, work / _OLD / name, force=force)
+            (work / _OLD).mkdir()
+            replace(fresh, out / name, work / _OLD / name, lambda place: check_bundle(place, force=force))
             sync_folder(out)
 
 
@@ -104,48 +104,6 @@ def _telling(out: Path) -> Iterator[None]:
         raise
 
 
-def _place(fresh: Path, final: Path, aside: Path, *, force: bool) -> None:
-    """Move ``fresh`` to ``final``; what stood there ends up in the work folder."""
-    while True:
-        check_bundle(final, force=force)
-        if not os.path.lexists(final):
-            if _renamed(fresh, final):
-                return
-            continue  # another build was there first
-        try:
-            if exchange(fresh, final):
-                return
-        except FileNotFoundError:
-            if fresh.exists():  # another took away what stood there
-                continue
-            raise
-        if _renamed_twice(fresh, final, aside):
-            return
-
-
-def _renamed_twice(fresh: Path, final: Path, aside: Path) -> bool:
-    """Whether it was done; not where another build put its bundle between the two renames."""
-    aside.parent.mkdir(exist_ok=True)
-    remove(aside)
-    final.rename(aside)
-    try:
-        return _renamed(fresh, final)
-    except BaseException:
-        _renamed(aside, final)
-        raise
-
-
-def _renamed(fresh: Path, final: Path) -> bool:
-    """Whether ``final`` was free."""
-    try:
-        fresh.rename(final)
-    except OSError as error:
-        if error.errno in _TAKEN:
-            return False
-        raise
-    return True
-
-
 def _sweep(out: Path) -> None:
     sweep(out, PREFIX, lambda work: _rescue(work, out))
 
@@ -154,7 +112,7 @@ def _rescue(work: Path, out: Path) -> None:
     """Bring back an earlier bundle when a kill fell between two renames: a whole one, under the name that it had."""
     for old in (work / _OLD).glob("*"):
         if not os.path.lexists(out / old.name) and not old.is_symlink() and _whole(old):
-            _renamed(old, out / old.name)
+            move(old, out / old.name)
 
 
 def _whole(bundle: Path) -> bool:

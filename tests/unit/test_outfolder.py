@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from edgepack import outfolder
+from edgepack import exchange, outfolder
 from edgepack.errors import DiskFull, FileTrouble
 
 MARK = "<p>ours</p>"
@@ -52,7 +52,7 @@ def only(out: Path, *names: str) -> bool:
 def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both ways of replacing: file systems without an exchange take the second."""
     if request.param == "by two renames":
-        monkeypatch.setattr(outfolder, "exchange", lambda one, other: False)
+        monkeypatch.setattr(exchange, "exchange", lambda one, other: False)
 
 
 def test_the_folder_appears_at_the_end(tmp_path: Path) -> None:
@@ -195,13 +195,14 @@ def test_a_damaged_bundle_is_replaced(tmp_path: Path) -> None:
 DYING = """
 import os, sys, time
 from pathlib import Path
-from edgepack import outfolder
+from edgepack import exchange, outfolder
 out, renames = Path(sys.argv[1]), sys.argv[2] == "renames"
 sys.path.insert(0, sys.argv[3])
 from test_outfolder import fill
 if renames:
-    outfolder.exchange = lambda one, other: False
-    outfolder._renamed = lambda fresh, final: os._exit(9)  # between the two renames
+    exchange.exchange = lambda one, other: False
+    moves = []
+    exchange.move = lambda fresh, place: os._exit(9) if moves else moves.append(1)  # between the two renames
 with outfolder.workspace(out, "bundle") as folder:
     fill(folder, "new")
     if not renames:

@@ -20,6 +20,7 @@ from edgepack.original import matching
 from edgepack.records import Source
 from edgepack.runtime.types import Feeds, Outputs
 
+_OUTPUTS, _FILE = "outputs", "outputs.npz"  # of the cache
 TRANSFORMERS = "transformers"  # the implementation that --original and suites can ask for
 
 
@@ -134,16 +135,16 @@ class Original:
             self._module = None
             memory.release()
         if self._news and self._facts:
-            cache.fetch("outputs", self._facts, self._save)
+            cache.store(_OUTPUTS, self._facts, self._save)
             self._news = False
 
     def _save(self, folder: Path) -> None:
-        np.savez(folder / "outputs.npz", allow_pickle=False, **self._memory)
+        np.savez(folder / _FILE, allow_pickle=False, **self._memory)
 
     def _recall(self) -> None:
-        file = cache.root() / "outputs" / cache.key_of(self._facts) / "outputs.npz"
-        if file.is_file():
-            with np.load(file) as stored:
+        folder = cache.find(_OUTPUTS, self._facts)
+        if folder is not None:
+            with np.load(folder / _FILE) as stored:
                 self._memory = {name: stored[name] for name in stored.files}
 
 
