@@ -14,7 +14,7 @@ from edgepack.units import size
 
 
 def cache(
-    clear: Annotated[bool, typer.Option("--clear", help="Delete it.")] = False,
+    clear: Annotated[bool, typer.Option("--clear", help="Delete its entries, and nothing else there.")] = False,
     json: Json = False,
 ) -> None:
     """List or clear the build cache."""

@@ -10,8 +10,6 @@ import hashlib
 import importlib.util
 import json
 import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping
 from functools import cached_property
@@ -19,7 +17,7 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, Self
 
-from edgepack import cache, decoders, errors, plugins
+from edgepack import cache, child, decoders, errors, plugins
 from edgepack.errors import ModelError, ReadingDiffers, UnreadSetting
 from edgepack.records import Accuracy, NotMeasured, Source
 
@@ -27,6 +25,8 @@ METRIC, SETTINGS = "reading", "settings"
 CLOSE = 1e-4  # of the largest logit
 _FILES = ("config.json", "generation_config.json", "tokenizer_config.json", "chat_template.jinja", "tokenizer.json")
 _TOOLS = ("transformers", "torch", "numpy", "tokenizers")
+_RESULT = "result.json"  # in the cache
+_ALONE = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
 _DATA = "random weights, this config.json"
 
 
@@ -46,25 +46,26 @@ class Reading:
         check_settings(task, config, allow_unread=allow_unread)
         self.task, self._source, self._described, self._allowed = task, source, not task.AUTO, allow_unread
         self._unread = decoders.read(config).unread if self._described else {}
-        self._process: subprocess.Popen[bytes] | None = None
+        self._child: child.Child | None = None
+        self._kept: dict[str, Any] | None = None  # what an earlier process found
 
     def __enter__(self) -> Self:
-        if self._described and _installed() and not self._kept.is_file():
-            handle, name = tempfile.mkstemp(prefix="edgepack-reading-", suffix=".json")
-            os.close(handle)
-            self._result = Path(name)
-            command = [sys.executable, "-P", "-m", "edgepack.original.oracle", *self._folders, name]
-            alone = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-            self._process = subprocess.Popen(command, env=alone, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        if self._described and _installed():
+            folder = cache.find(METRIC, self._facts)
+            if folder is not None:
+                self._kept = json.loads((folder / _RESULT).read_text("utf-8"))
+            else:
+                handle, name = tempfile.mkstemp(prefix="edgepack-reading-", suffix=".json")
+                os.close(handle)
+                self._result = Path(name)
+                self._child = child.Child("edgepack.original.oracle", *self._folders, name, environment=_ALONE)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._process is not None:
-            if self._process.poll() is None:  # the build ended before it
-                self._process.kill()
-                self._process.communicate()
+        if self._child is not None:
+            self._child.stop()
             self._result.unlink(missing_ok=True)
 
     def finish(self) -> tuple[Accuracy, ...]:
@@ -94,10 +95,6 @@ class Reading:
         return figure, Accuracy(metric=SETTINGS, packed=passed)
 
     @property
-    def _kept(self) -> Path:
-        return cache.root() / METRIC / cache.key_of(self._facts) / "result.json"
-
-    @property
     def _facts(self) -> dict[str, Any]:
         """All that shapes the answer."""
         files = [file for folder in self._folders for name in _FILES if (file := Path(folder) / name).is_file()]
@@ -113,19 +110,19 @@ class Reading:
         """What the process found, now or once. Raises ModelError where it broke down."""
         if not _installed():
             return {"unmeasured": "the reading of config.json was not checked: transformers is not installed"}
-        if self._process is None:
-            return dict(json.loads(self._kept.read_text("utf-8")))
-        _, trouble = self._process.communicate()
-        if self._process.returncode != 0:
-            lines = trouble.decode(errors="replace").strip().splitlines()
+        if self._kept is not None:
+            return self._kept
+        assert self._child is not None
+        done = self._child.wait()
+        if done.code != 0:
             raise ModelError(
-                f"the check against transformers broke down: {lines[-1] if lines else 'no message'}",
+                f"the check against transformers broke down: {done.trouble or 'no message'}",
                 hint=f"python -m edgepack.original.oracle {' '.join(self._folders)} /dev/stdout shows all of it",
             )
         found = dict(json.loads(self._result.read_text("utf-8")))
         if "error" not in found:
             text = json.dumps(found)
-            cache.fetch(METRIC, self._facts, lambda folder: _write(folder / "result.json", text))
+            cache.fetch(METRIC, self._facts, lambda folder: _write(folder / _RESULT, text))
         return found
 
 

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -22,6 +20,7 @@ from typing import Any, Self
 import numpy as np
 
 from edgepack import cache, plugins
+from edgepack.child import Child
 from edgepack.errors import PreprocessingDiffers
 from edgepack.records import Accuracy, NotMeasured, Source
 from edgepack.runtime.types import Array
@@ -32,7 +31,8 @@ TOLERANCE = 1e-4  # of the largest number: float32 in another order of operation
 _LIBRARY = "sentence-transformers"
 _SAMPLE = 8  # texts
 _PATIENCE = 600  # seconds
-_RESULT, _LOG = "vectors.npy", "log"  # in the process's folder
+_RESULT = "vectors.npy"  # in the process's folder and in the cache
+_QUIET = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
 _SHOWN = 60  # characters of a text in a message
 
 
@@ -50,7 +50,8 @@ class Check:
         self._facts: dict[str, Any] = {}
         self._ours: Array | None = None
         self._work: Path | None = None  # the process's folder
-        self._process: subprocess.Popen[bytes] | None = None
+        self._child: Child | None = None
+        self._kept: Path | None = None  # what an earlier process answered
 
     def __enter__(self) -> Self:
         if self._early and self._applies and not self._obstacle:
@@ -70,12 +71,14 @@ class Check:
         asked = {"texts": list(self._texts), "max_length": int(processing["max_length"])}
         tools = plugins.versions((_LIBRARY, "transformers", "torch"))
         self._facts = {"model": self._source.name, "sha256": self._source.sha256, **asked, "tools": tools}
-        if (cache.root() / _LIBRARY / cache.key_of(self._facts)).is_dir():
+        self._kept = cache.find(_LIBRARY, self._facts)
+        if self._kept is not None:
             self._stop()
             return
-        if self._process is None:
+        if self._child is None:
             self._begin()
-        self._send(asked)
+        assert self._child is not None
+        self._child.send(json.dumps(asked))
 
     def hold(self, model: Any) -> None:
         """Take the vectors of ``model``, a task object around the original, while the original is open."""
@@ -111,7 +114,7 @@ class Check:
             failure = self._obstacle or self._failure()
             if failure:
                 return NotMeasured(reason=failure)
-            folder = cache.fetch(_LIBRARY, self._facts, self._keep)
+            folder = self._kept or cache.fetch(_LIBRARY, self._facts, self._keep)
         finally:
             self._stop()
         assert self._ours is not None  # the caller has let it hold them
@@ -119,35 +122,18 @@ class Check:
 
     def _begin(self) -> None:
         self._work = Path(tempfile.mkdtemp(prefix="edgepack-"))
-        module = "edgepack.original.sentence_vectors"
-        with (self._work / _LOG).open("wb") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", module, str(self._source.origin), self._work / _RESULT],
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                env={**os.environ, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"},
-            )
-
-    def _send(self, asked: Mapping[str, Any]) -> None:
-        assert self._process is not None
-        assert self._process.stdin is not None
-        try:
-            with self._process.stdin as stream:
-                stream.write(json.dumps(asked).encode())
-        except BrokenPipeError:  # it has ended already; its log tells why
-            pass
+        module, arguments = "edgepack.original.sentence_vectors", (self._source.origin, self._work / _RESULT)
+        self._child = Child(module, *arguments, environment=_QUIET)
 
     def _failure(self) -> str:
         """Why there are no vectors, "" where there are."""
-        if self._process is None or self._work is None:
+        if self._child is None:
             return ""
         try:
-            code = self._process.wait(_PATIENCE)
+            done = self._child.wait(_PATIENCE)
         except subprocess.TimeoutExpired:
             return f"{_LIBRARY} took longer than {_PATIENCE} s"
-        said = (self._work / _LOG).read_text("utf-8", errors="replace").strip().splitlines()
-        return f"{_LIBRARY} cannot run the model: {said[-1] if said else f'exit code {code}'}" if code else ""
+        return f"{_LIBRARY} cannot run the model: {done.trouble or f'exit code {done.code}'}" if done.code else ""
 
     def _keep(self, folder: Path) -> None:
         assert self._work is not None
@@ -155,10 +141,9 @@ class Check:
 
     def _stop(self) -> None:
         """End the process, where it is still running, and clear its files."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.communicate()
-            self._process = None
+        if self._child is not None:
+            self._child.stop()
+            self._child = None
         if self._work is not None:
             shutil.rmtree(self._work, ignore_errors=True)
             self._work = None

@@ -12,14 +12,12 @@ import hashlib
 import importlib.util
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from edgepack import cache, errors, plugins
+from edgepack import cache, child, errors, plugins
 from edgepack.errors import ModelError
 from edgepack.runtime.text import tokenizer
 from edgepack.tasks import _sentence_folder, table
@@ -40,7 +38,7 @@ def arranged(folder: Path, task: ModuleType) -> Path:
 
 def is_arranged(folder: Path, task: ModuleType) -> bool:
     """Whether ``arranged`` finds it in the cache."""
-    return (cache.root() / _FOLDERS / cache.key_of(_with_tools(_facts(folder, task)))).is_dir()
+    return cache.find(_FOLDERS, _with_tools(_facts(folder, task))) is not None
 
 
 def arranged_language_model(folder: Path) -> Path:
@@ -74,10 +72,9 @@ def _with_tools(facts: dict[str, Any]) -> dict[str, Any]:
 
 def _ask(folder: Path, to: Path) -> None:
     """What language_tokenizer.py finds. Raises what it raised."""
-    command = [sys.executable, "-P", "-m", "edgepack.original.language_tokenizer", str(folder), str(to)]
-    asked = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    if asked.returncode:
-        line = (asked.stderr.strip().splitlines() or [f"exit code {asked.returncode}"])[-1]
+    asked = child.run("edgepack.original.language_tokenizer", folder, to)
+    if asked.code:
+        line = asked.trouble or f"exit code {asked.code}"
         raise ModelError(f"transformers cannot open the tokenizer of {folder}: {line}", hint=_AGAIN)
     error = to / "error.json"
     if error.is_file():

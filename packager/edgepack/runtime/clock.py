@@ -13,7 +13,6 @@ import json
 import math
 import os
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from edgepack import child
 from edgepack.errors import BundleError
 from edgepack.records import NotMeasured, Timing, Where
 from edgepack.runtime import graphs, machine
@@ -83,12 +83,10 @@ def request(
 
 def ask(module: str, argument: str, request: Mapping[str, Any]) -> tuple[Timing, ...]:
     """Let ``module`` measure in a process of its own. Raises BundleError with its last word when it cannot."""
-    command = [sys.executable, "-m", module, argument]
-    done = subprocess.run(command, input=json.dumps(request), capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        raise BundleError(f"the model could not be timed: {last}")
-    return tuple(timing(entry) for entry in json.loads(done.stdout))
+    done = child.run(module, argument, request=json.dumps(request))
+    if done.code != 0:
+        raise BundleError(f"the model could not be timed: {done.trouble or f'exit code {done.code}'}")
+    return tuple(timing(entry) for entry in json.loads(done.output))
 
 
 def timing(table: Mapping[str, Any]) -> Timing:

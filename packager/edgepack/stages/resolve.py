@@ -101,9 +101,9 @@ def references(named: Mapping[str, Any]) -> tuple[str, str | None]:
     Of a folder a bundle holds the name alone, so as not to tell where it lay; this machine's cache knows the place.
     """
     model, adapter = str(named["model"]), named.get("adapter")
-    file = cache.root() / _PLACES / cache.key_of({"sha256": str(named["sha256"])}) / _PLACE
-    if file.is_file():
-        places = json.loads(file.read_text("utf-8"))
+    folder = cache.find(_PLACES, {"sha256": str(named["sha256"])})
+    if folder is not None:
+        places = json.loads((folder / _PLACE).read_text("utf-8"))
         return places.get("model", model), places.get("adapter", adapter)
     if named["revision"] or model.startswith("python:") or Path(model).is_absolute():
         return model, adapter
@@ -114,8 +114,12 @@ def _remember(source: Source, typed: Mapping[str, str | None]) -> None:
     """Note where the folders of ``typed`` references lie."""
     places = {key: str(Path(one).expanduser().resolve()) for key, one in typed.items() if one and _local(one)}
     if places:
-        folder = cache.fetch(_PLACES, {"sha256": source.sha256}, lambda folder: None)
-        (folder / _PLACE).write_text(json.dumps(places), "utf-8")
+        text = json.dumps(places)
+        cache.store(_PLACES, {"sha256": source.sha256}, lambda folder: _write(folder / _PLACE, text))
+
+
+def _write(file: Path, text: str) -> None:
+    file.write_text(text, "utf-8")
 
 
 def _local(reference: str) -> bool:

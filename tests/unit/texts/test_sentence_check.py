@@ -89,8 +89,8 @@ def test_a_build_that_ends_early_leaves_nothing(sentences: Path, asked: bool) ->
     with sentence_check.Check(ours.source, early=True) as check:
         if asked:
             check.ask(ours.processing, ["a text of its own"])
-        process, work = check._process, check._work
-        assert process is not None
+        assert check._child is not None
+        process, work = check._child._process, check._work
         assert work is not None
         assert process.poll() is None
     assert process.returncode is not None
