@@ -32,16 +32,17 @@ EdgepackError                      1   (never raised itself; 1 is "a check faile
 │   ├── InputUnknown              42   an input that the model does not have
 │   ├── InputTypeWrong            43   an input of another dtype or kind
 │   └── ShapeNotAllowed           44   a shape that the model does not take
-├── PackageError                  50   not a Core ML package
-│   ├── PackageDamaged            51   a Core ML package that is cut short or contradicts itself
-│   ├── PackageFileMissing        52   a file that the package names is not there
-│   ├── PackageUnsafe             53   a path or link that leads out of the package
-│   ├── PackageTooNew             54   a specification that is newer than edgepack
-│   ├── NotAProgram               55   a Core ML model of another kind than ML Program
-│   ├── UnsupportedOperator       56   an op that the evaluator does not know
-│   ├── OperatorTooNew            57   an op that the package's deployment target does not have
-│   └── EvaluationFailed          58   an op that cannot compute what it is given
-└── Interrupted                  130   Ctrl-C
+└── PackageError                  50   not a Core ML package
+    ├── PackageDamaged            51   a Core ML package that is cut short or contradicts itself
+    ├── PackageFileMissing        52   a file that the package names is not there
+    ├── PackageUnsafe             53   a path or link that leads out of the package
+    ├── PackageTooNew             54   a specification that is newer than edgepack
+    ├── NotAProgram               55   a Core ML model of another kind than ML Program
+    ├── UnsupportedOperator       56   an op that the evaluator does not know
+    ├── OperatorTooNew            57   an op that the package's deployment target does not have
+    └── EvaluationFailed          58   an op that cannot compute what it is given
+
+Interrupted                      130   Ctrl-C (a BaseException)
 """
 
 from __future__ import annotations
@@ -287,10 +288,14 @@ class InputError(EdgepackError):
     exit_code = 40
 
 
-class Interrupted(EdgepackError):
-    """Ctrl-C."""
+class Interrupted(BaseException):
+    """Ctrl-C: not an Exception, since libraries catch those and go on, or make others of them."""
 
     exit_code = 130
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 class InputMissing(InputError):

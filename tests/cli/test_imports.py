@@ -35,7 +35,7 @@ def loaded(program: str) -> set[str]:
     [
         "import edgepack",
         "import edgepack.runtime",
-        "import edgepack.cli",
+        "import edgepack.cli.app",
         "from edgepack import targets; targets.load('rpi')",
         "import edgepack.pipeline",
     ],

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import os
-import signal
 import sys
-from types import FrameType
 
-from edgepack.cli.app import app
-from edgepack.cli.show import fail
+from edgepack.cli import interrupt
 from edgepack.errors import DiskFull, EdgepackError, FileTrouble, Interrupted
 
 __all__ = ["main"]
@@ -17,23 +15,43 @@ __all__ = ["main"]
 
 def main() -> None:
     """The entry point of the command ``edgepack``."""
-    signal.signal(signal.SIGINT, _stop)
-    signal.signal(signal.SIGTERM, _stop)
-    code = 0
     try:
-        app(standalone_mode=True)
-    except EdgepackError as error:
-        fail(error)
-        code = error.exit_code
-    except OSError as error:
-        told = _trouble(error)
-        fail(told)
-        code = told.exit_code
-    except SystemExit as ended:
-        code = ended.code if isinstance(ended.code, int) else int(bool(ended.code))
+        interrupt.install()
+        code = _run()
+        interrupt.ignore()
+    except Interrupted as stopped:
+        interrupt.ignore()
+        sys.stderr.write(f"error: {stopped}\n hint: {stopped.hint}\n")  # what draws may not be imported yet
+        code = stopped.exit_code
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)  # everything is written: do not wait most of a second for PyTorch to take itself down
+
+
+def _run() -> int:
+    """The exit code. Raises Interrupted."""
+    try:
+        # only now, since these take a while in which Ctrl-C may come
+        importlib.import_module("edgepack.cli.app").app(standalone_mode=True)
+    except EdgepackError as error:
+        return _failed(error)
+    except OSError as error:
+        return _failed(_trouble(error))
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else int(bool(ended.code))
+    except Exception:
+        if interrupt.asked():  # a library has made another exception of it
+            raise interrupt.error() from None
+        raise
+    return 0
+
+
+def _failed(error: EdgepackError) -> int:
+    """Say what went wrong. Raises Interrupted where a library has made this error of it."""
+    if interrupt.asked():
+        raise interrupt.error() from error
+    importlib.import_module("edgepack.cli.show").fail(error)
+    return error.exit_code
 
 
 def _trouble(error: OSError) -> EdgepackError:
@@ -42,8 +60,3 @@ def _trouble(error: OSError) -> EdgepackError:
         return DiskFull("no space left on the disk", hint="free some, or choose another place")
     name = f": {error.filename}" if error.filename else ""
     return FileTrouble(f"{error.strerror or type(error).__name__}{name}", hint="choose another file or folder")
-
-
-def _stop(number: int, frame: FrameType | None) -> None:
-    """Ctrl-C and a polite kill leave through the same door as every other error, which cleans up."""
-    raise Interrupted("stopped; nothing was left half done", hint="bundles that were finished before are in place")

@@ -1,0 +1,110 @@
+"""Ctrl-C ends a command with one line and 130, whatever is running, and lets it clean up."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from edgepack.errors import Interrupted
+
+# the command, with another program in the place of the commands
+PROGRAM = """
+import ctypes, os, signal, sys, time, types
+from edgepack.cli import main
+from edgepack.errors import BundleError, Interrupted
+
+def press(number=signal.SIGINT):
+    os.kill(os.getpid(), number)
+    time.sleep(0)  # where Python looks for signals
+
+def app(standalone_mode):
+    {body}
+    sys.exit("went on")
+
+sys.modules["edgepack.cli.app"] = types.SimpleNamespace(app=app)
+main()
+"""
+IMPORTING = """
+import os, signal, sys
+
+class Press:
+    def find_spec(self, name, *rest):
+        if name == os.environ["PRESS_AT"]:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Press())
+from edgepack.cli import main
+main()
+"""
+LOOP = "for _ in range(500): time.sleep(0.01)"
+BODIES = {
+    "plain": "press()",
+    "SIGTERM": "press(signal.SIGTERM)",
+    "a callback of C": f"""
+    compare = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)(lambda a, b: press() or 0)
+    ctypes.CDLL(None).qsort(ctypes.create_string_buffer(2), 2, 1, compare)
+    {LOOP}""",
+    "a finalizer": f"""
+    kind = type("Kind", (), {{"__del__": lambda self: press()}})
+    kind()
+    {LOOP}""",
+    "caught": f"""
+    try:
+        press()
+    except BaseException:
+        pass
+    {LOOP}""",
+    "renamed": """
+    try:
+        press()
+    except BaseException as error:
+        raise RuntimeError("a library's error") from error""",
+    "renamed to ours": """
+    try:
+        press()
+    except BaseException:
+        pass
+    raise BundleError("cannot open model.onnx")""",
+    "exit": """
+    try:
+        press()
+    except BaseException:
+        raise OSError(5, "from a library")""",
+    "twice": """
+    try:
+        press()
+    finally:
+        press(signal.SIGTERM)
+        end = time.monotonic() + 1.5
+        while time.monotonic() < end:
+            time.sleep(0.01)
+        print("cleaned")""",
+}
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_it_is_told_in_one_line(body: str) -> None:
+    command = [sys.executable, "-c", PROGRAM.format(body=BODIES[body])]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 130, done.stderr
+    told = [line for line in done.stderr.splitlines() if line.startswith(("error", " hint"))]
+    assert told[0] == "error: stopped"
+    assert len(told) == 2
+    assert "went on" not in done.stderr
+    if "ignored" not in done.stderr:  # what Python itself writes of a callback and a finalizer
+        assert len(done.stderr.splitlines()) == 2
+    assert done.stdout == ("cleaned\n" if body == "twice" else "")
+
+
+@pytest.mark.parametrize("module", ["typer", "rich.console", "numpy", "onnxruntime", "edgepack.pipeline"])
+def test_during_the_imports(module: str) -> None:
+    command = [sys.executable, "-c", IMPORTING, "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | {"PRESS_AT": module})
+    assert (done.returncode, done.stderr.splitlines()[:1]) == (130, ["error: stopped"])
+
+
+def test_no_except_exception_catches_it() -> None:
+    assert not issubclass(Interrupted, Exception)
