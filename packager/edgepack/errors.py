@@ -42,7 +42,8 @@ EdgepackError                      1   (never raised itself; 1 is "a check faile
     ├── OperatorTooNew            57   an op that the package's deployment target does not have
     └── EvaluationFailed          58   an op that cannot compute what it is given
 
-Interrupted                      130   Ctrl-C (a BaseException)
+and beside it, a BaseException:
+Interrupted                      130   Ctrl-C
 """
 
 from __future__ import annotations
