@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.clients import environments
-from tests.clients.conftest import Packed
+from tests.clients.conftest import QUESTIONS, Packed
 
 CLOSE = 1e-5  # float32 of one graph and one runtime, averaged and normalised elsewhere
 NEAR = 1e-4  # of batches of other sizes
@@ -24,6 +24,7 @@ def answers(packed: Callable[..., Packed]) -> dict[str, tuple[Packed, Any]]:
     """Each bundle and what optimum answers, all asked in one process."""
     asked = {task: packed(task, "rpi") for task in TASKS}
     asked |= {recipe: packed("text-generation", "rpi", recipe) for recipe in RECIPES}
+    asked["tokenizer"] = Packed("tokenizer", packed("question-answering", "web").folder, QUESTIONS)
     program = environments.HERE / "programs" / "with_optimum.py"
     jobs = [(bundle.task, str(bundle.folder), bundle.inputs) for bundle in asked.values()]
     found = environments.ask([environments.python("optimum"), program], jobs)
@@ -54,6 +55,18 @@ def test_entities(answers: dict[str, tuple[Packed, Any]]) -> None:
             (e.label, e.start, e.end) for e in wanted
         ]
         np.testing.assert_allclose([e["score"] for e in entities], [e.score for e in wanted], atol=CLOSE)
+
+
+def test_tokens_of_pairs_for_the_web(answers: dict[str, tuple[Packed, Any]]) -> None:
+    """By the class that is written for transformers.js."""
+    bundle, found = answers["tokenizer"]
+    assert found["class"] == "ConvBertTokenizerFast"
+    for pair, tokens in zip(bundle.inputs, found["pairs"], strict=True):
+        wanted = bundle.runtime.feeds([pair])
+        assert set(tokens) == set(wanted)
+        assert 1 in tokens["token_type_ids"]
+        for name, array in wanted.items():
+            np.testing.assert_array_equal(tokens[name], array[0])
 
 
 def test_spans(answers: dict[str, tuple[Packed, Any]]) -> None:

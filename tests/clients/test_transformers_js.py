@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.clients import environments
-from tests.clients.conftest import QUESTIONS, TOKENS, Build, Packed
+from tests.clients.conftest import TOKENS, Packed
 
 SAME = 0.999
 # of a probability; WebAssembly's int8 kernels round some activations to the other neighbour
@@ -93,33 +93,14 @@ def test_filled(client: str, asking: Callable[[str], Ask], packed: Callable[...,
 
 
 @pytest.mark.parametrize("client", CLOSE)
-def test_spans(client: str, asking: Callable[[str], Ask], bert_reader: Packed) -> None:
-    found = asking(client)(bert_reader, call={"top_k": 1})["answers"]
-    for question, answer in zip(bert_reader.inputs, found, strict=True):
-        wanted = bert_reader.runtime.answer(*question)
+def test_spans(client: str, asking: Callable[[str], Ask], packed: Callable[..., Packed]) -> None:
+    """Of a question and a text, whose tokens differ by their types alone."""
+    bundle = packed("question-answering", "web")
+    found = asking(client)(bundle, call={"top_k": 1})["answers"]
+    for question, answer in zip(bundle.inputs, found, strict=True):
+        wanted = bundle.runtime.answer(*question)
         assert answer["answer"] == wanted.text
         assert answer["score"] == pytest.approx(wanted.score, abs=CLOSE[client])
-
-
-@pytest.fixture(scope="module")
-def bert_reader(build: Build, tiny: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Packed:
-    """Answers questions, with the tokenizer class of BERT."""
-    folder = Path(shutil.copytree(tiny("question-answering"), tmp_path_factory.mktemp("reader") / "reader"))
-    file = folder / "tokenizer_config.json"
-    file.write_text(json.dumps({**json.loads(file.read_text("utf-8")), "tokenizer_class": "BertTokenizer"}))
-    (bundle,) = build(folder, "web", allow_loss=True)
-    return Packed("question-answering", bundle.path, QUESTIONS)
-
-
-def test_pairs_with_a_plain_tokenizer_class_have_no_types(
-    asking: Callable[[str], Ask], packed: Callable[..., Packed]
-) -> None:
-    bundle = packed("question-answering", "web")
-    found = asking("node-4.3.2")(bundle, call={"top_k": 1})["answers"]
-    wanted = [bundle.runtime.answer(*question) for question in bundle.inputs]
-    assert [answer["score"] for answer in found] != pytest.approx([answer.score for answer in wanted], abs=1e-3)
-    page = (environments.HERE.parents[1] / "docs" / "clients.md").read_text("utf-8")
-    assert "transformers.js gives no token types" in page
 
 
 def spans(tokens: list[dict[str, Any]]) -> list[tuple[str, str, float]]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from edgepack import client_files, client_pictures, licences, local_paths, weights
+from edgepack import client_files, client_pictures, client_tokenizers, licences, local_paths, weights
 from edgepack.records import Artifact, Recipe, Source, Target
 from edgepack.runtime.manifest import MANIFEST, SCHEMA, digest
 
@@ -31,14 +31,16 @@ _DTYPES = {"": "fp32", "_fp16": "fp16", "_q4": "q4", "_quantized": "q8"}
 def copy_files(source: Source, target: Target, recipe: Recipe, processing: Mapping[str, Any], folder: Path) -> None:
     """The tokenizer and configs, the model card, the licence and the notices."""
     client_files.write(source.path, folder, processing)
+    notes: tuple[str, ...] = ()
     if target.layout == "transformers.js":
         _tell_transformers_js(folder / "config.json", source, recipe)
+        notes = client_tokenizers.write(folder, processing)
+        notes += tuple(client_pictures.notes(processing)) if "channels" in processing else ()
     vocabularies = {"tokenizer.json", "vocab.json", "added_tokens.json"}
     configs = [file for file in sorted(folder.rglob("*.json")) if file.name not in vocabularies]
     inside = {artifact.parent for artifact in folder.rglob("Manifest.json")}  # of packages
     local_paths.remove([file for file in configs if file.parent not in inside], source.credited)
-    pictures = target.layout == "transformers.js" and "channels" in processing
-    licences.write(source, target, recipe, folder, client_pictures.notes(processing) if pictures else ())
+    licences.write(source, target, recipe, folder, notes)
 
 
 def _tell_transformers_js(config: Path, source: Source, recipe: Recipe) -> None:

@@ -76,6 +76,12 @@ def reply(folder: str, questions: list[Any]) -> list[Any]:
     return [run(question=question, context=context) for question, context in questions]
 
 
+def tokenize(folder: str, pairs: list[Any]) -> dict[str, Any]:
+    """The tokens of pairs of texts, and the tokenizer's class."""
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    return {"class": type(tokenizer).__name__, "pairs": [dict(tokenizer(*pair)) for pair in pairs]}
+
+
 def generate(folder: str, texts: list[str]) -> dict[str, Any]:
     """The 24 tokens that greedily follow each text, alone and in one batch; the mean loss of each text's tokens."""
     model = ORTModelForCausalLM.from_pretrained(folder)
@@ -101,6 +107,7 @@ ASKED: dict[str, Callable[[str, list[str]], Any]] = {
     "token-classification": tag,
     "question-answering": reply,
     "fill-mask": fill,
+    "tokenizer": tokenize,
     "image-classification": see,
     "image-embedding": see_vectors,
     "text-generation": generate,
