@@ -38,6 +38,7 @@ def write(origin: Path, folder: Path, processing: Mapping[str, Any]) -> None:
         _write_sections(folder / "tokenizer.json", processing)
     if "channels" in processing:
         _write_image_processor(folder, processing)
+        _state_channels(folder / "config.json", int(processing["channels"]))
     if "pad_id" in processing:
         _write_special_tokens(folder)
     elif "max_length" in processing:
@@ -53,6 +54,15 @@ def _write_image_processor(folder: Path, processing: Mapping[str, Any]) -> None:
     if plain is not None:
         (folder / "processor_config.json").unlink(missing_ok=True)  # nested settings would go before
         _write(folder / "preprocessor_config.json", plain)
+
+
+def _state_channels(config: Path, channels: int) -> None:
+    """State the channels that the graph takes, where the model's own are stated: it may make grey of colours."""
+    stated = _read(config)
+    for table in (stated, stated.get("vision_config")):
+        if isinstance(table, dict) and "num_channels" in table and table["num_channels"] != channels:
+            table["num_channels"] = channels
+            _write(config, stated)
 
 
 def _files(origin: Path) -> Iterator[Path]:

@@ -38,8 +38,10 @@ def test_the_graph_takes_three_channels(digits: tuple[Bundle, ...]) -> None:
         assert onnx.load(bundle.artifact.path).graph.node[0].op_type == "Conv"
         settings = json.loads((bundle.path / "preprocessor_config.json").read_text())
         assert (settings["do_convert_rgb"], settings["image_mean"]) == (True, [0.5] * 3)
+        assert json.loads((bundle.path / "config.json").read_text())["num_channels"] == 3
         assert "red, green and blue" in (bundle.path / "MODEL_CARD.md").read_text()
     assert digits[2].artifact.inputs[0].shape[1:] == (1, 8, 8)
+    assert json.loads((digits[2].path / "config.json").read_text())["num_channels"] == 1
 
 
 def test_grey_and_colour_are_answered_alike(digits: tuple[Bundle, ...]) -> None:

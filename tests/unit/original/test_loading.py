@@ -187,6 +187,35 @@ def test_an_adapter_in_the_models_own_folder(bert: Path) -> None:
     assert (found - wanted).abs().max() < 1e-5
 
 
+@pytest.mark.parametrize("name", ["attention", "dora", "embedding"])
+@pytest.mark.filterwarnings("ignore")
+def test_adapters_fit_by_name_with_the_models_prefix_or_without(name: str, bert: Path, tmp_path: Path) -> None:
+    """One that was trained on the bare model is merged into a classifier's, and the other way round."""
+    bare, whole = (
+        getattr(transformers, kind).from_pretrained(bert) for kind in ("BertModel", "BertForSequenceClassification")
+    )
+    plain = whole(IDS).logits
+    whole.bert = adapted(bare, tmp_path / "bare", **ADAPTERS[name])
+    found = load(bert, "text-classification", tmp_path / "bare")(IDS).logits
+    assert (found - whole(IDS).logits).abs().max() < 1e-5
+    assert (found - plain).abs().max() > 1e-3
+    whole = transformers.BertForSequenceClassification.from_pretrained(bert)
+    merged = adapted(whole, tmp_path / "whole", **ADAPTERS[name])
+    bare = transformers.BertModel.from_pretrained(bert)
+    bare.save_pretrained(tmp_path / "base")
+    found = load(tmp_path / "base", "text-embedding", tmp_path / "whole")(IDS).last_hidden_state
+    assert (found - merged.bert(IDS).last_hidden_state).abs().max() < 1e-5
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_head_that_the_model_lacks_is_named(bert: Path, tmp_path: Path) -> None:
+    base = transformers.BertForSequenceClassification.from_pretrained(bert)
+    adapted(base, tmp_path / "lora", target_modules=["query"], modules_to_save=["classifier"])
+    transformers.BertModel.from_pretrained(bert).save_pretrained(tmp_path / "base")
+    with pytest.raises(ModelError, match=r"'classifier\.(weight|bias)', which the model does not have"):
+        load(tmp_path / "base", "text-embedding", tmp_path / "lora")
+
+
 @pytest.mark.parametrize(
     ("change", "kind", "said"),
     [
