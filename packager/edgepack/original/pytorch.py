@@ -20,11 +20,12 @@ import transformers.models.auto.modeling_auto
 from torch import Tensor, nn
 
 from edgepack.errors import UnsupportedModel
-from edgepack.original import loading
+from edgepack.original import imports, loading
 from edgepack.original.sentences import SentenceEncoder
 from edgepack.records import Source
 from edgepack.runtime.types import Outputs
 
+imports.import_transformers()
 # transformers says through logging what it could not match; it is checked below instead
 logging.getLogger("transformers").setLevel(logging.ERROR)
 transformers.utils.logging.disable_progress_bar()

@@ -1,15 +1,18 @@
 """The vectors that sentence-transformers itself makes of texts: ``python -m edgepack.original.sentence_vectors``.
 
 A process of its own, so that its imports and its copy of the model take nothing from the build. It shares no code with
-edgepack: it is given the model's folder, reads the request (JSON) from its input and writes the vectors (.npy).
+the readers of edgepack: it is given the model's folder, reads the request (JSON) from its input, and writes the vectors
+(.npy).
 """
 
 from __future__ import annotations
 
 import gc
 import json
+import os
 import sys
-from typing import Any
+
+from edgepack.original import imports
 
 
 def main(folder: str, result: str) -> None:
@@ -18,11 +21,11 @@ def main(folder: str, result: str) -> None:
     The file ``result`` becomes float32 [texts, width], as encode() gives them; texts are cut at ``max_length`` at most.
     """
     gc.disable()  # the imports make a million objects and no garbage, and looking for some takes a fifth of the time
+    library = imports.import_sentence_transformers()
     import numpy as np
     import torch
-    from sentence_transformers import SentenceTransformer
 
-    model: Any = SentenceTransformer(
+    model = library.SentenceTransformer(
         folder, device="cpu", local_files_only=True, trust_remote_code=False, model_kwargs={"dtype": torch.float32}
     ).float()
     asked = json.load(sys.stdin)
@@ -34,3 +37,4 @@ def main(folder: str, result: str) -> None:
 
 if __name__ == "__main__":
     main(*sys.argv[1:])
+    os._exit(0)  # the file is written: do not wait for PyTorch to take itself down

@@ -15,13 +15,13 @@ from typing import Any
 
 import torch
 import transformers
-import transformers.modeling_utils  # at once, as the models will: load_module keeps the collector out of imports
 
 from edgepack.errors import ModelError, UnsupportedModel
-from edgepack.original import pytorch as pytorch  # first: it keeps what transformers imports small
-from edgepack.original import tokenizers
+from edgepack.original import imports, tokenizers
 from edgepack.original.text_folder import files, take
 from edgepack.tasks import _sentence_folder, table
+
+imports.import_transformers()  # at once, not when a model is asked for: load_module keeps the collector out of imports
 
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 _UNBOUNDED = 100_000  # tokens: tokenizers without a length say 1e30

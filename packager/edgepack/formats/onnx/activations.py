@@ -25,11 +25,13 @@ def collect(model: Path, names: Iterable[str], feeds: Sequence[Mapping[str, Arra
     found: dict[str, list[Array]] = {name: [] for name in wanted}
     share = max(ROWS // max(len(feeds), 1), 1)
     inputs = [node.name for node in session.get_inputs()]
+    values: Sequence[Array] = ()
     for feed in feeds:
         values = session.run(wanted, {name: feed[name] for name in inputs})
         for name, value in zip(wanted, values, strict=True):
             found[name].append(_thinned(_rows(value, feed.get("attention_mask")), share))
-    return {name: np.concatenate(parts) for name, parts in found.items() if parts}
+    del session, values  # before the parts are there twice
+    return {name: np.concatenate(found.pop(name)) for name in wanted}
 
 
 def _session(path: Path, names: list[str]) -> onnxruntime.InferenceSession:

@@ -36,6 +36,7 @@ def run(model: Path, out: Path, recipe: Recipe, calibration: Sequence[Mapping[st
         # layers that share a weight (ALBERT's do) meet other activations: nothing of one may go into the weight
         alone = layers[linear.weight] == 1
         step(graph, linear, samples.get(linear.input) if alone else None)
+    samples.clear()  # of the size of a layer each
     for kernel in kernels(graph):
         store(graph, kernel)
     for table in tables(graph):

@@ -21,10 +21,11 @@ def describe(path: Path, coverage: Coverage, original: Path) -> Artifact:
 
     Raises ConversionError when inputs or outputs are not the original's, or a weight is not finite.
     """
-    model, before = onnx.load(path), onnx.load(original, load_external_data=False)
+    before = onnx.load(original, load_external_data=False)
     owners = _owners(before)
     parameters = _parameters(before, owners)
-    del before.graph.initializer[:]
+    del before.graph.initializer[:]  # before the other is in memory
+    model = onnx.load(path)
     _check_interface(before, model)
     owners |= _owners(model)
     stored: dict[str, int] = defaultdict(int)

@@ -14,23 +14,29 @@ from torch import Tensor, nn
 
 from edgepack.errors import ConversionError
 from edgepack.formats.onnx import attention
-from edgepack.runtime.types import Array
+from edgepack.runtime.types import Array, Feeds, Outputs
 
 _ROWS = 1024  # of a table that stay while tracing
 _TEXT_AXES = {0: "batch_size", 1: "sequence_length"}  # as optimum and transformers.js call them
 
 
 def export(
-    module: nn.Module, out: Path, *, inputs: Mapping[str, Any], outputs: Sequence[str], opset: int, own_attention: bool
+    module: nn.Module,
+    out: Path,
+    *,
+    batch: tuple[Feeds, Outputs],
+    outputs: Sequence[str],
+    opset: int,
+    own_attention: bool,
 ) -> dict[str, Array]:
     """Write ``module`` (see original/pytorch.py) to ``out`` with dynamic batch and sequence length.
 
-    ``inputs`` are arrays by name, one batch. With ``own_attention`` attention becomes one node (see attention.py).
-    Large embedding tables are cut to a few rows in ``out`` and returned whole, by name: the exporter would copy
-    them three times. fuse() puts them back.
+    ``batch`` is what goes in and what comes out, by name. With ``own_attention`` attention becomes one node (see
+    attention.py). Large embedding tables are cut to a few rows in ``out`` and returned whole, by name: the exporter
+    would copy them three times. fuse() puts them back.
     Raises ConversionError where the tracer gives up.
     """
-    given = {name: torch.from_numpy(array) for name, array in inputs.items()}
+    given = {name: torch.from_numpy(array) for name, array in batch[0].items()}
     with warnings.catch_warnings(), _small_tables(module, given) as tables, _tupled(module, list(given), outputs):
         # the tracer warns of every Python number in the model's code; agreement is measured afterwards
         warnings.simplefilter("ignore")
@@ -42,7 +48,7 @@ def export(
                     str(out),
                     input_names=list(given),
                     output_names=list(outputs),
-                    dynamic_axes=_axes(module, given, outputs),
+                    dynamic_axes=_axes(*batch),
                     opset_version=opset,
                     dynamo=False,
                 )
@@ -52,15 +58,13 @@ def export(
     return tables
 
 
-def _axes(module: Any, given: Mapping[str, Tensor], outputs: Sequence[str]) -> dict[str, dict[int, str]]:
+def _axes(given: Feeds, found: Outputs) -> dict[str, dict[int, str]]:
     """The names of the dimensions that vary, by input and output; of an output as many as it shares with the input."""
     texts = "input_ids" in given
     axes = {name: _TEXT_AXES if texts else {0: "batch_size"} for name in given}
-    with torch.inference_mode():
-        found = module(*given.values())
     tokens = next(iter(given.values())).shape[1] if texts else -1
-    for name, value in zip(outputs, found, strict=True):
-        by_token = texts and value.dim() > 1 and value.shape[1] == tokens
+    for name, value in found.items():
+        by_token = texts and value.ndim > 1 and value.shape[1] == tokens
         axes[name] = _TEXT_AXES if by_token else {0: "batch_size"}
     return axes
 

@@ -56,6 +56,7 @@ def fuse(
         heads = hidden = 0  # stages of several widths (Swin): onnxruntime wants both numbers or neither
     with tempfile.TemporaryDirectory(dir=out.parent) as folder:
         light = _set_weights_aside(model, Path(folder))
+        memory.release()  # the rest of it
         before = _interface(light)
         attention.join(light)
         if heads and hidden:

@@ -94,13 +94,15 @@ class Graph:
         self.nodes[place : place + 1] = new
 
     def proto(self) -> onnx.ModelProto:
-        """The model, with the weights that are still used, in the order of their names."""
+        """The model, with the weights that are still used, in the order of their names; the graph keeps none."""
         used = {name for node in self.nodes for name in node.input} | set(self.outputs)
         graph = self.model.graph
         del graph.node[:], graph.initializer[:]
         graph.node.extend(self.nodes)
         for name in sorted(used & (self._stored.keys() | self._added.keys())):
             graph.initializer.append(numpy_helper.from_array(np.asarray(self.weight(name)), name))
+            self._added.pop(name, None)
+            self._stored.pop(name, None)
         del graph.value_info[:]  # types that may no longer hold
         if not any(entry.domain == CONTRIB for entry in self.model.opset_import):
             self.model.opset_import.append(helper.make_opsetid(CONTRIB, 1))

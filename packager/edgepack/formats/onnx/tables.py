@@ -46,7 +46,8 @@ def compress(graph: Graph, table: Table, bits: int) -> None:
 
 def _rows(graph: Graph, table: Table) -> None:
     matrix = graph.take(table.weight)
-    scale = np.maximum(np.abs(matrix).max(axis=1, keepdims=True) / 127, 1e-12).astype(np.float32)
+    largest = np.maximum(matrix.max(axis=1, keepdims=True), -matrix.min(axis=1, keepdims=True))  # and no copy
+    scale = np.maximum(largest / 127, 1e-12).astype(np.float32)
     values = np.empty(matrix.shape, np.int8)
     for start in range(0, len(matrix), _CHUNK):
         part = slice(start, start + _CHUNK)

@@ -76,11 +76,13 @@ def prepare(
         problems = []
         for own_attention, patterns in _WAYS:
             try:
-                _trace(original, folder, target, trials[-1], own_attention=own_attention, patterns=patterns, **shape)
+                batch = (trials[-1], wanted[-1])
+                _trace(original, folder, target, batch, own_attention=own_attention, patterns=patterns, **shape)
             except ConversionError as problem:
                 problems.append(str(problem))
                 continue
             difference = trial.difference(open_session(folder / _MODEL), trials, wanted)
+            memory.release()  # the session's weights
             if not difference:
                 return
             problems.append(difference)
@@ -90,7 +92,14 @@ def prepare(
 
 
 def _trace(
-    original: Original, folder: Path, target: Target, feeds: Feeds, *, own_attention: bool, patterns: bool, **shape: int
+    original: Original,
+    folder: Path,
+    target: Target,
+    batch: tuple[Feeds, Outputs],
+    *,
+    own_attention: bool,
+    patterns: bool,
+    **shape: int,
 ) -> None:
     """Write the graph as _MODEL into ``folder``. Raises CannotTrace, ConversionError."""
     plain = folder / "plain.onnx"
@@ -100,7 +109,7 @@ def _trace(
     tables = export(
         original.module,
         plain,
-        inputs=feeds,
+        batch=batch,
         outputs=original.task.OUTPUTS,
         opset=target.opset,
         own_attention=own_attention,

@@ -16,6 +16,7 @@ from torch import nn
 from edgepack import plugins
 from edgepack.formats.onnx.export import export
 from edgepack.formats.onnx.fuse import fuse
+from edgepack.original import pytorch
 from edgepack.original.sentences import SentenceEncoder
 from edgepack.runtime.session import open_session
 
@@ -159,7 +160,8 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Export
             folder = tmp_path_factory.mktemp(name)
             plain, fused = folder / "plain.onnx", folder / "fused.onnx"
             feeds = _pictures(module) if "image" in task_name else _texts(module)
-            tables = export(module, plain, inputs=feeds[1], outputs=task.OUTPUTS, opset=OPSET, own_attention=True)
+            batch = feeds[1], pytorch.run(module, feeds[1], task.OUTPUTS)
+            tables = export(module, plain, batch=batch, outputs=task.OUTPUTS, opset=OPSET, own_attention=True)
             config = module.config
             width = getattr(config, "hidden_size", None) or getattr(config, "dim", 0)
             heads = getattr(config, "num_attention_heads", 0) or getattr(config, "n_heads", 0)

@@ -1,0 +1,53 @@
+"""Imports of transformers and sentence-transformers without what they import and no model needs.
+
+scipy and scikit-learn serve losses, metrics and searches there. They would take a quarter of the time of these imports,
+and 60 MB.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.machinery
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+
+def import_transformers() -> None:
+    """Import what every model of transformers needs."""
+    _import("transformers.modeling_utils", {"scipy": None})
+    available: Any = importlib.import_module("transformers.utils.import_utils").is_scipy_available
+    available.cache_clear()  # who asks from now on may have it
+
+
+def import_sentence_transformers() -> Any:
+    """Import and give sentence-transformers. Raises ImportError."""
+    import_transformers()
+    metrics: Any = ModuleType("sklearn.metrics")
+    metrics.pairwise_distances = None  # of vectors with each other; encode() knows none
+    package = ModuleType("sklearn")
+    package.__spec__ = importlib.machinery.ModuleSpec("sklearn", None)
+    return _import("sentence_transformers", {"sklearn": package, "sklearn.metrics": metrics})
+
+
+def _import(name: str, instead: Mapping[str, ModuleType | None]) -> Any:
+    try:
+        with _standing_in(instead):
+            return importlib.import_module(name)
+    except ImportError:  # a version that needs more of them
+        return importlib.import_module(name)
+
+
+@contextmanager
+def _standing_in(modules: Mapping[str, ModuleType | None]) -> Iterator[None]:
+    """Let imports find ``modules``, and nothing where one is None, in place of those not yet imported."""
+    loaded: dict[str, Any] = sys.modules
+    absent = {name: module for name, module in modules.items() if name not in loaded}
+    loaded.update(absent)
+    try:
+        yield
+    finally:
+        for name in absent:
+            del loaded[name]
