@@ -1,15 +1,35 @@
 """Paths of the machine that built it, kept out of what a bundle ships.
 
-transformers and trainers write into configs where a model or a tokenizer lay: ``_name_or_path``, ``tokenizer_file``.
+transformers and trainers write into configs where a model or a tokenizer lay: ``_name_or_path``, ``tokenizer_file``;
+and into model cards too.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 _NAMES, _PLACES = "name_or_path", ("_file", "_path", "_dir")  # endings of the keys
+
+# In prose, where "/v1/embeddings" is no file: what people's and services' files lie under.
+_ROOTS = (
+    "home|Users|root|mnt|media|data|content|kaggle|tmp|var|opt|srv|private|Volumes|workspaces?|work|scratch|storage|"
+    "nfs|gpfs|lustre|export|dbfs|fsx|efs|raid\\w*"
+)
+_PART = r"[^\s/\\()\[\]<>{}\"'`,;:|]+"
+_PLACE = re.compile(
+    rf"https?://[\w.-]+//{_PART}(?:/{_PART})*/?"  # a trainer's link to a base model that lay here
+    rf"|(?<![\w/.~-])/(?:{_ROOTS})(?:/{_PART})+/?"
+    rf"|(?<!\w)[A-Za-z]:(?:[\\/]{_PART})+[\\/]?"
+)
+
+
+def remove_from_text(file: Path) -> None:
+    """Leave of each place in a text the last part, the file's or the folder's own name."""
+    text = file.read_text("utf-8")
+    file.write_text(_PLACE.sub(lambda found: PureWindowsPath(found[0]).name, text), "utf-8")
 
 
 def remove(configs: list[Path], name: str) -> None:

@@ -109,6 +109,7 @@ def test_no_bundle_tells_where_it_was_built(build: Build, tiny: Callable[[str], 
             if (model / name).is_file():
                 table = json.loads((model / name).read_text()) | {key: str(tmp_path / "elsewhere" / "file.json")}
                 (model / name).write_text(json.dumps(table))
+        (model / "README.md").write_text(f"Fine-tuned from [it]({tmp_path}/base) by {Path.home()}/train.py.")
         for made in build(model, *targets, allow_loss=True):
             told = {name for name, data in listing(made.path).items() if str(tmp_path.parent).encode() in data}
             assert told == set()

@@ -50,7 +50,7 @@ class Reading:
         self._kept: dict[str, Any] | None = None  # what an earlier process found
 
     def __enter__(self) -> Self:
-        if self._described and _installed():
+        if self._described and not _missing():
             folder = cache.find(METRIC, self._facts)
             if folder is not None:
                 self._kept = json.loads((folder / _RESULT).read_text("utf-8"))
@@ -108,8 +108,8 @@ class Reading:
     @cached_property
     def _answer(self) -> dict[str, Any]:
         """What the process found, now or once. Raises ModelError where it broke down."""
-        if not _installed():
-            return {"unmeasured": "the reading of config.json was not checked: transformers is not installed"}
+        if _missing():
+            return {"unmeasured": _missing()}
         if self._kept is not None:
             return self._kept
         assert self._child is not None
@@ -130,8 +130,13 @@ def _write(file: Path, text: str) -> None:
     file.write_text(text, "utf-8")
 
 
-def _installed() -> bool:
-    return all(importlib.util.find_spec(name) for name in ("transformers", "torch"))
+def _missing() -> str:
+    """Why nobody can check; "" where transformers and PyTorch are installed."""
+    if importlib.util.find_spec("transformers") is None:
+        return "the reading of config.json was not checked, and the tokenizer neither: transformers is not installed"
+    if importlib.util.find_spec("torch") is None:
+        return "the reading of config.json was not checked: PyTorch is not installed"
+    return ""
 
 
 def _digest(file: Path) -> str:

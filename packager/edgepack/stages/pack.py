@@ -41,6 +41,7 @@ def copy_files(source: Source, target: Target, recipe: Recipe, processing: Mappi
     inside = {artifact.parent for artifact in folder.rglob("Manifest.json")}  # of packages
     local_paths.remove([file for file in configs if file.parent not in inside], source.credited)
     licences.write(source, target, recipe, folder, notes)
+    local_paths.remove_from_text(folder / "MODEL_CARD.md")
 
 
 def _tell_transformers_js(config: Path, source: Source, recipe: Recipe) -> None:

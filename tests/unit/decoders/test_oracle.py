@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 import shutil
@@ -17,7 +18,6 @@ import pytest
 from edgepack import decoders
 from edgepack.decoders import Decoder
 from edgepack.errors import ModelError, ReadingDiffers, UnreadSetting, UnsupportedModel
-from edgepack.original import reading
 from edgepack.original.oracle import answers, check, greedy, models
 from edgepack.original.oracle.shrink import shrink
 from edgepack.original.reading import Reading
@@ -287,12 +287,20 @@ def test_null_for_an_unknown_key_passes_where_transformers_agrees(llama: Path, m
         run(llama)
 
 
-def test_without_transformers_the_report_says_so(llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "_installed", lambda: False)
+@pytest.mark.parametrize(
+    ("missing", "unchecked"),
+    [
+        ("transformers", "the reading of config.json was not checked, and the tokenizer neither: transformers is not"),
+        ("torch", "the reading of config.json was not checked: PyTorch is not"),
+    ],
+)
+def test_without_transformers_the_report_says_so(
+    missing: str, unchecked: str, llama: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == missing else find(name))
     (figure,) = run(llama)
-    assert figure.packed == NotMeasured(
-        reason="the reading of config.json was not checked: transformers is not installed"
-    )
+    assert figure.packed == NotMeasured(reason=f"{unchecked} installed")
 
 
 def test_other_tasks_have_no_reading(tmp_path: Path) -> None:
