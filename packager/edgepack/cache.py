@@ -62,6 +62,7 @@ def fetch(kind: str, facts: Mapping[str, Any], make: Callable[[Path], None]) -> 
 
     Whatever ``make`` raises passes through and leaves no entry.
     """
+    sweep(root() / kind, _PREFIX)
     return find(kind, facts) or _made(kind, facts, make, keep=True)
 
 

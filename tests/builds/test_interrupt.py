@@ -92,3 +92,25 @@ def test_two_builds_at_once(tmp_path: Path, tiny: Callable[[str], Path]) -> None
     assert [process.returncode for process in both] == [0, 0], answers
     assert json.loads(answers[0][0])[0]["path"] == str(tmp_path / "tiny-fill-mask-rpi")
     manifest.verify(manifest.read(tmp_path / "tiny-fill-mask-rpi"))
+
+
+def test_what_is_not_ours_stops_before_the_work(
+    tmp_path: Path, tiny: Callable[[str], Path], edgepack: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    thesis = tmp_path / "tiny-fill-mask-rpi" / "thesis.txt"
+    thesis.parent.mkdir()
+    page = tmp_path / "tiny-fill-mask-rpi.html"
+    page.write_text("mine")
+    command = ["build", tiny("fill-mask"), "-t", "rpi", "--allow-loss", "--no-speed", "--out", tmp_path]
+    for mine in (thesis, page):
+        mine.write_text("mine")
+        done = edgepack(*command)
+        assert done.returncode == 22
+        assert "would be replaced" in done.stderr
+        assert "--force" in done.stderr
+        assert mine.read_text() == "mine"
+        if mine == thesis:
+            shutil.rmtree(thesis.parent)
+    assert edgepack(*command, "--force").returncode == 0
+    assert edgepack(*command).returncode == 0
+    assert "mine" not in page.read_text()

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -223,6 +224,20 @@ def test_what_a_killed_build_left_is_swept(tmp_path: Path) -> None:
         make(tmp_path, "new")  # sweeps, but for what lives
         assert alive.is_dir()
     assert only(tmp_path, "bundle", "other")
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="another PID namespace needs root")
+def test_another_container_does_not_sweep_what_lives(tmp_path: Path) -> None:
+    """No process of this one can be seen there."""
+    code = f"from pathlib import Path; from edgepack import outfolder; outfolder._sweep(Path({str(tmp_path)!r}))"
+    with outfolder.workspace(tmp_path, "bundle") as folder:
+        fill(folder, "new")
+        command = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", code]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if "unshare" in done.stderr:
+            pytest.skip("no PID namespaces here")
+        assert done.returncode == 0, done.stderr
+    assert content(tmp_path) == "new"
 
 
 def test_a_kill_between_two_renames_loses_nothing(tmp_path: Path) -> None:
