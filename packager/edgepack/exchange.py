@@ -76,11 +76,13 @@ def exchange(one: Path, other: Path) -> bool:
 
 def _call(one: bytes, other: bytes) -> int:
     """The system's error number, 0 for none."""
+    if sys.platform not in ("linux", "darwin"):
+        return errno.ENOSYS
     library = ctypes.CDLL(None, use_errno=True)
-    if sys.platform == "linux" and hasattr(library, "renameat2"):
-        failed = library.renameat2(_HERE, one, _HERE, other, _EXCHANGE)
-    elif sys.platform == "darwin":
+    if sys.platform == "darwin":
         failed = library.renamex_np(one, other, _EXCHANGE)
+    elif hasattr(library, "renameat2"):
+        failed = library.renameat2(_HERE, one, _HERE, other, _EXCHANGE)
     else:
         return errno.ENOSYS
     return ctypes.get_errno() if failed else 0

@@ -97,9 +97,8 @@ def _locked(folder: Path, create: int, *, without: bool) -> int | None:
     try:
         had = _flock(lock)
         if had if had is not None else without:
-            known, there = os.fstat(lock), os.stat(folder / LOCK)
-            if (known.st_dev, known.st_ino) == (there.st_dev, there.st_ino):
-                return lock
+            (folder / LOCK).lstat()  # raises where it was swept before it was locked; the name is never used again
+            return lock
     except BaseException:
         os.close(lock)
         raise

@@ -10,6 +10,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import zipfile
@@ -17,6 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from edgepack import exchange, outfolder
 from edgepack.errors import DiskFull, FileTrouble
@@ -166,6 +169,48 @@ def test_what_is_not_ours_stays(put: Callable[[Path], None], tmp_path: Path) -> 
     make(tmp_path, "new", force=True)
     assert content(tmp_path) == "new"
     assert not list(tmp_path.glob(".*"))
+
+
+def tree(place: Path) -> dict[str, bytes]:
+    return {path.relative_to(place).as_posix(): path.read_bytes() for path in place.rglob("*") if path.is_file()}
+
+
+NAMES = st.sampled_from(["model.onnx", "edgepack.json", "measurements.json", "notes.txt", "a/b", "a/edgepack.json"])
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.sampled_from(["bundle", "", "../bundle"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["schema", "edgepack", "name", "files", "model.onnx", "a/b"]), inner, max_size=6
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(files=st.dictionaries(NAMES, st.binary(max_size=9), max_size=5), table=JSON, fits=st.booleans())
+def test_no_file_of_a_user_is_ever_gone(files: dict[str, bytes], table: object, fits: bool) -> None:
+    """Whatever lies there: it stays, or a manifest in edgepack's form, with the bundle's name, lists every file."""
+    if fits and isinstance(table, dict):
+        table = {"schema": 1, "edgepack": "0", "files": {}, **table, "name": "bundle"}
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder)
+        place = out / "bundle"
+        place.mkdir()
+        for name, content_ in {**files, "edgepack.json": json.dumps(table).encode()}.items():
+            (place / name).parent.mkdir(exist_ok=True)
+            (place / name).write_bytes(content_)
+        before = tree(place)
+        try:
+            make(out, "new")
+        except FileTrouble:
+            assert tree(place) == before
+        else:
+            assert isinstance(table, dict)
+            assert table["name"] == "bundle"
+            assert set(before) <= {*table["files"], "edgepack.json", "measurements.json"}
+        assert not list(out.glob(".*"))
 
 
 def test_what_a_link_led_to_stays_by_force_too(tmp_path: Path) -> None:
