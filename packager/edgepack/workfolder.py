@@ -127,5 +127,6 @@ def _clear(folder: Path) -> None:
         if path.name != LOCK:
             remove(path)
     with suppress(OSError):
-        (folder / LOCK).unlink()
-        folder.rmdir()
+        if [path.name for path in folder.iterdir()] == [LOCK]:  # else the next one tries again
+            (folder / LOCK).unlink()
+            folder.rmdir()
