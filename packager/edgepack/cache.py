@@ -62,13 +62,13 @@ def fetch(kind: str, facts: Mapping[str, Any], make: Callable[[Path], None]) -> 
 
     Whatever ``make`` raises passes through and leaves no entry.
     """
-    sweep(root() / kind, _PREFIX)
     return find(kind, facts) or _made(kind, facts, make, keep=True)
 
 
 def find(kind: str, facts: Mapping[str, Any]) -> Path | None:
     """The folder of the entry; None where there is none, or none that is as it was written, which is noted."""
     folder = _place(kind, facts)
+    sweep(folder.parent, _PREFIX)
     if not folder.is_dir():
         return None
     state = signature(folder)
@@ -82,6 +82,7 @@ def find(kind: str, facts: Mapping[str, Any]) -> Path | None:
 
 def store(kind: str, facts: Mapping[str, Any], make: Callable[[Path], None]) -> Path:
     """The folder of the entry, filled by ``make(folder)`` in place of an earlier one."""
+    sweep(root() / kind, _PREFIX)
     return _made(kind, facts, make, keep=False)
 
 
@@ -123,7 +124,6 @@ def _made(kind: str, facts: Mapping[str, Any], make: Callable[[Path], None], *, 
     """The entry, made; with ``keep``, another build's that was quicker stays."""
     folder = _place(kind, facts)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    sweep(folder.parent, _PREFIX)
     with workfolder(folder.parent, _PREFIX) as work:
         fresh = work / folder.name
         fresh.mkdir()
