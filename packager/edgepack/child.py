@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from typing import IO, Self
 
 _NONE: Mapping[str, str] = MappingProxyType({})
 _CHUNK = 1 << 16  # bytes
+_SCRATCH = "EDGEPACK_CHILD_SCRATCH"
 
 
 @dataclass(frozen=True)
@@ -35,16 +37,27 @@ class Answer:
 
 
 class Child:
-    """``python -m module arguments`` with ``environment`` added to this process's own; stopped on leaving."""
+    """``python -m module arguments`` with ``environment`` added to this process's own; stopped on leaving.
 
-    def __init__(self, module: str, *arguments: str | Path, environment: Mapping[str, str] = _NONE) -> None:
+    The folder ``scratch`` is the caller's to delete, with the child's temporary files; where this process is killed, the
+    child does it.
+    """
+
+    def __init__(
+        self,
+        module: str,
+        *arguments: str | Path,
+        environment: Mapping[str, str] = _NONE,
+        scratch: Path | None = None,
+    ) -> None:
+        told = {_SCRATCH: str(scratch), "TMPDIR": str(scratch)} if scratch is not None else {}
         self._output, self._errors = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 (stop does)
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "edgepack.child", module, *map(str, arguments)],
             stdin=subprocess.PIPE,
             stdout=self._output,
             stderr=self._errors,
-            env={**os.environ, **environment},
+            env={**os.environ, **environment, **told},
         )
 
     def __enter__(self) -> Self:
@@ -113,6 +126,8 @@ def _follow(life: int, writing: int) -> None:
             if end:
                 os.close(writing)
                 handing = False
+    if _SCRATCH in os.environ:
+        shutil.rmtree(os.environ[_SCRATCH], ignore_errors=True)
     os._exit(1)
 
 

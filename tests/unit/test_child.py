@@ -18,7 +18,8 @@ SLOW = "import os, time, sys; open(sys.argv[1], 'w').write(str(os.getpid())); ti
 PARENT = """
 import sys, time
 from edgepack.child import Child
-with Child("slow", sys.argv[1]) as started:
+from pathlib import Path
+with Child("slow", sys.argv[1], scratch=Path(sys.argv[1]).parent / "scratch") as started:
     if len(sys.argv) > 2:
         started.send("a line")
     time.sleep(600)
@@ -62,7 +63,9 @@ def runs(pid: int) -> bool:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("sent", [(), ("sent",)])
 def test_it_ends_with_its_parent(number: int, sent: tuple[str, ...], tmp_path: Path) -> None:
-    file = tmp_path / "pid"
+    file, scratch = tmp_path / "pid", tmp_path / "scratch"
+    scratch.mkdir()
+    (scratch / "result").touch()
     parent = subprocess.Popen([sys.executable, "-c", PARENT, str(file), *sent], stderr=subprocess.DEVNULL)
     end = time.monotonic() + PATIENCE
     while not (file.is_file() and file.read_text()):
@@ -75,6 +78,7 @@ def test_it_ends_with_its_parent(number: int, sent: tuple[str, ...], tmp_path: P
     while runs(pid):
         assert time.monotonic() < end, "the child lives on"
         time.sleep(0.01)
+    assert not scratch.exists() or number == signal.SIGINT  # where the parent had time to stop it
 
 
 def test_every_process_of_ours_is_such_a_child() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-import os
+import shutil
 import tempfile
 from collections.abc import Mapping
 from functools import cached_property
@@ -25,7 +25,7 @@ METRIC, SETTINGS = "reading", "settings"
 CLOSE = 1e-4  # of the largest logit
 _FILES = ("config.json", "generation_config.json", "tokenizer_config.json", "chat_template.jinja", "tokenizer.json")
 _TOOLS = ("transformers", "torch", "numpy", "tokenizers")
-_RESULT = "result.json"  # in the cache
+_RESULT = "result.json"  # in the process's folder and in the cache
 _ALONE = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
 _DATA = "random weights, this config.json"
 
@@ -55,10 +55,10 @@ class Reading:
             if folder is not None:
                 self._kept = json.loads((folder / _RESULT).read_text("utf-8"))
             else:
-                handle, name = tempfile.mkstemp(prefix="edgepack-reading-", suffix=".json")
-                os.close(handle)
-                self._result = Path(name)
-                self._child = child.Child("edgepack.original.oracle", *self._folders, name, environment=_ALONE)
+                work = Path(tempfile.mkdtemp(prefix="edgepack-"))
+                self._result = work / _RESULT
+                asked = (*self._folders, self._result)
+                self._child = child.Child("edgepack.original.oracle", *asked, environment=_ALONE, scratch=work)
         return self
 
     def __exit__(
@@ -66,7 +66,7 @@ class Reading:
     ) -> None:
         if self._child is not None:
             self._child.stop()
-            self._result.unlink(missing_ok=True)
+            shutil.rmtree(self._result.parent, ignore_errors=True)
 
     def finish(self) -> tuple[Accuracy, ...]:
         """The largest difference of logits, or why there is none, and the settings that were let pass.

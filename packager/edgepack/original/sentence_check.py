@@ -123,7 +123,7 @@ class Check:
     def _begin(self) -> None:
         self._work = Path(tempfile.mkdtemp(prefix="edgepack-"))
         module, arguments = "edgepack.original.sentence_vectors", (self._source.origin, self._work / _RESULT)
-        self._child = Child(module, *arguments, environment=_QUIET)
+        self._child = Child(module, *arguments, environment=_QUIET, scratch=self._work)
 
     def _failure(self) -> str:
         """Why there are no vectors, "" where there are."""
