@@ -39,8 +39,8 @@ class Answer:
 class Child:
     """``python -m module arguments`` with ``environment`` added to this process's own; stopped on leaving.
 
-    The folder ``scratch`` is the caller's to delete, with the child's temporary files; where this process is killed, the
-    child does it.
+    The folder ``scratch`` is the caller's to delete, with the child's temporary files in it; where this process is
+    killed, the child does that.
     """
 
     def __init__(
