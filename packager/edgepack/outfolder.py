@@ -13,7 +13,7 @@ import json
 import os
 import stat
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -58,14 +58,26 @@ def write(file: Path, text: str, *, mark: str, force: bool = False) -> None:
 
     Raises FileTrouble, DiskFull.
     """
+    with replacing(file, lambda: check_file(file, mark=mark, force=force)) as fresh:
+        fresh.write_text(text, "utf-8")
+
+
+@contextmanager
+def replacing(file: Path, check: Callable[[], None]) -> Iterator[Path]:
+    """A path to write to; on leaving without an error it becomes ``file``, on an error it is gone.
+
+    ``check()`` raises where what stands there has to stay. Raises DiskFull.
+    """
     with _telling(file.parent), workfolder(file.parent, PREFIX) as work:
         _sweep(file.parent)
         fresh = work / file.name
-        fresh.write_text(text, "utf-8")
-        check_file(file, mark=mark, force=force)
-        if force and file.is_dir():
+        yield fresh
+        sync(work)
+        check()
+        if file.is_dir():  # by force
             remove(file)
         fresh.replace(file)
+        sync_folder(file.parent)
 
 
 def check_bundle(place: Path, *, force: bool = False) -> None:

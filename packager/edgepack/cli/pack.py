@@ -32,9 +32,10 @@ def pack(
         return
     place = out or bundle.with_name(bundle.name + archive.SUFFIX)
     outfolder.check_archive(place, force=force)
-    file = archive.zip_folder(bundle, place)
-    found = {"file": file, "bytes": file.stat().st_size, "sha256": manifest.digest(file)}
+    with outfolder.replacing(place, lambda: outfolder.check_archive(place, force=force)) as fresh:
+        archive.zip_folder(bundle, fresh)
+    found = {"file": place, "bytes": place.stat().st_size, "sha256": manifest.digest(place)}
     if json:
         show.as_json(found)
     else:
-        show.line(f"wrote {file}, {size(file.stat().st_size)} to download, sha256 {found['sha256']}")
+        show.line(f"wrote {place}, {size(place.stat().st_size)} to download, sha256 {found['sha256']}")
