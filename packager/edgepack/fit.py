@@ -152,11 +152,14 @@ def _activations(config: Mapping[str, Any], processing: Mapping[str, Any]) -> tu
         return _transformer(config, length), f"1 x {length} tokens"
     height, width = image.side(processing)
     shape = f"1 x {height} x {width} pixels"
+    # convolutional: input and output of the first layers, 32 channels each at half the resolution
+    maps = 2 * 32 * (height // 2) * (width // 2) * _FLOAT
     patch = config.get("patch_size")
+    if isinstance(patch, int) and config.get("neck_hidden_sizes"):  # MobileViT's patches are of maps at an eighth
+        return max(maps, _transformer(config, (height // (8 * patch)) * (width // (8 * patch)) * patch * patch)), shape
     if isinstance(patch, int) and any(config.get(name) for name in _HEADS):
         return _transformer(config, (height // patch) * (width // patch) + 1), shape
-    # convolutional: input and output of the first layers, 32 channels each at half the resolution
-    return 2 * 32 * (height // 2) * (width // 2) * _FLOAT, shape
+    return maps, shape
 
 
 def _transformer(config: Mapping[str, Any], length: int) -> int:

@@ -219,3 +219,16 @@ def test_the_context_of_the_bundle_is_in_its_files(
     genai = json.loads((bundle.path / "genai_config.json").read_text("utf-8"))
     assert manifest["processing"]["max_length"] == 256
     assert (genai["model"]["context_length"], genai["search"]["max_length"]) == (256, 256)
+
+
+@pytest.mark.parametrize(
+    ("config", "side", "tokens"),
+    [(transformers.MobileViTConfig(), 256, 1024), (transformers.ViTConfig(), 224, 197)],
+)
+def test_attention_sees_patches_of_the_map_that_it_reads(config: Any, side: int, tokens: int) -> None:
+    """MobileViT's patches are of maps at an eighth: scores of 256 x 256 pixels do not take gigabytes."""
+    stated = config.to_dict()
+    found, shape = fit._activations(stated, {"size": {"height": side, "width": side}})
+    assert shape == f"1 x {side} x {side} pixels"
+    assert found == fit._transformer(stated, tokens)
+    assert found < 100e6

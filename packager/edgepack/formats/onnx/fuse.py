@@ -21,7 +21,7 @@ from onnxruntime.transformers.optimizer import optimize_by_fusion
 
 from edgepack import memory
 from edgepack.errors import ConversionError
-from edgepack.formats.onnx import attention
+from edgepack.formats.onnx import attention, eager
 from edgepack.runtime.types import Array
 
 logging.getLogger("onnxruntime.transformers").setLevel(logging.ERROR)
@@ -43,6 +43,7 @@ def fuse(
     hidden: int,
     ir_version: int,
     tables: Mapping[str, Array],
+    join_eager: bool = True,
     patterns: bool = True,
 ) -> None:
     """Write ``model`` (float32 ONNX) with its attention, normalisation and activation fused to ``out`` and WEIGHTS.
@@ -50,6 +51,7 @@ def fuse(
     ``heads`` and ``hidden`` are the attention's head count and width; 0 lets the fusion find them.
     ``ir_version`` is what the target's runtime reads; ``tables`` are the weights that export() set aside, by name. A
     graph without such patterns (a convolutional network) comes out as it was, and any does without ``patterns``.
+    With ``join_eager`` attention that the model's code writes out becomes one operator too.
     Raises ConversionError when the fused graph has other inputs or outputs.
     """
     if not heads or hidden % heads:
@@ -58,6 +60,8 @@ def fuse(
         light = _set_weights_aside(model, Path(folder))
         memory.release()  # the rest of it
         before = _interface(light)
+        if join_eager:
+            eager.gather(light)
         attention.join(light)
         if heads and hidden:
             _join_scales(light, (hidden / heads) ** -0.5)

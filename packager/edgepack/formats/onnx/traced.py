@@ -22,8 +22,9 @@ from edgepack.runtime.types import Feeds, Outputs, Runs
 
 TOOLS = ("torch", "transformers", "onnx", "onnxruntime")
 _MODEL = "model.onnx"
-# How a module is traced and fused, the fastest graph first: (attention as one node, ONNX Runtime's patterns).
-_WAYS = ((True, True), (False, True), (False, False))
+# How a module is traced and fused, the fastest graph first: (attention as one node where the model asks for it, where
+# its code writes it out, ONNX Runtime's patterns).
+_WAYS = ((True, True, True), (False, True, True), (False, False, True), (False, False, False))
 _ELSEWHERE = "docs/supported-models.md lists what is known to work"
 
 
@@ -74,10 +75,9 @@ def prepare(
         trials = trial.batches(calibration, processing)
         wanted = [_outputs(original, feeds) for feeds in trials]
         problems = []
-        for own_attention, patterns in _WAYS:
+        for way in _WAYS:
             try:
-                batch = (trials[-1], wanted[-1])
-                _trace(original, folder, target, batch, own_attention=own_attention, patterns=patterns, **shape)
+                _trace(original, folder, target, (trials[-1], wanted[-1]), way, **shape)
             except ConversionError as problem:
                 problems.append(str(problem))
                 continue
@@ -96,12 +96,11 @@ def _trace(
     folder: Path,
     target: Target,
     batch: tuple[Feeds, Outputs],
-    *,
-    own_attention: bool,
-    patterns: bool,
+    way: tuple[bool, bool, bool],
     **shape: int,
 ) -> None:
-    """Write the graph as _MODEL into ``folder``. Raises CannotTrace, ConversionError."""
+    """Write the graph as _MODEL into ``folder``, in one of _WAYS. Raises CannotTrace, ConversionError."""
+    own_attention, join_eager, patterns = way
     plain = folder / "plain.onnx"
     memory.release()
     original.forget()
@@ -121,6 +120,7 @@ def _trace(
         model_type=original.source.model_type,
         ir_version=target.ir_version,
         tables=tables,
+        join_eager=join_eager,
         patterns=patterns,
         **shape,
     )

@@ -22,7 +22,7 @@ def interface(path):
     return [(v.name, v.type.tensor_type.elem_type) for v in (*graph.input, *graph.output)]
 
 
-@pytest.mark.parametrize("name", ["bert", "distilbert", "roberta", "vit", "mobilenet"])
+@pytest.mark.parametrize("name", ["bert", "distilbert", "roberta", "vit", "mobilenet", "mpnet", "mobilevit"])
 def test_a_fused_graph_computes_the_same(exported, cosine, name):
     model = exported(name)
     assert interface(model.fused) == interface(model.plain)
@@ -36,8 +36,41 @@ def test_attention_becomes_one_operator_per_layer(exported, name):
     assert found["Softmax"] == 0
 
 
-def test_padding_on_the_left_is_masked_as_well(exported, cosine):
-    model = exported("bert")
+@pytest.mark.parametrize(
+    ("name", "kind", "layers"), [("mpnet", "MultiHeadAttention", 2), ("mobilevit", "Attention", 9)]
+)
+def test_attention_that_is_written_out_becomes_one_operator_too(exported, name, kind, layers):
+    found = operators(exported(name).fused)
+    assert found[kind] == layers
+    assert found["Softmax"] == 0
+
+
+def test_what_only_looks_like_it_stays(exported, tmp_path):
+    """A mask that is made of something else is added as a bias; two of them are more than the operator takes."""
+    model = exported("mpnet")
+    proto = onnx.load(model.plain)
+    for softmax in [node for node in proto.graph.node if node.op_type == "Softmax"]:
+        place = list(proto.graph.node).index(softmax)
+        more = onnx.helper.make_node("Add", [softmax.input[0], "more"], [f"{softmax.name}_more"])
+        softmax.input[0] = more.output[0]
+        proto.graph.node.insert(place, more)
+    proto.graph.initializer.append(onnx.numpy_helper.from_array(np.ones((1, 1, 1, 1), np.float32), "more"))
+    onnx.save(proto, tmp_path / "plain.onnx")
+    fuse(
+        tmp_path / "plain.onnx",
+        tmp_path / "fused.onnx",
+        model_type="mpnet",
+        heads=4,
+        hidden=64,
+        ir_version=9,
+        tables={},
+    )
+    assert operators(tmp_path / "fused.onnx")["Softmax"] == 2
+
+
+@pytest.mark.parametrize("name", ["bert", "mpnet"])
+def test_padding_on_the_left_is_masked_as_well(exported, cosine, name):
+    model = exported(name)
     feed = {name: array.copy() for name, array in model.feeds[1].items()}
     feed["attention_mask"] = feed["attention_mask"][:, ::-1].copy()
     assert cosine(model.fused, model, feed) > SAME
