@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from edgepack import client_pictures
+from edgepack.errors import ModelError
+from edgepack.runtime.documents import read_json, read_object
 from edgepack.runtime.text import tokenizer
 
 _KEPT = (
@@ -69,7 +71,7 @@ def _files(origin: Path) -> Iterator[Path]:
     """What is kept of the model's root, and the modules of sentence-transformers behind the transformer."""
     places = [origin / name for name in _KEPT]
     places += sorted(origin.glob(_SENTENCE_SETTINGS))
-    listed = json.loads((origin / "modules.json").read_text("utf-8")) if (origin / "modules.json").is_file() else []
+    listed = read_json(origin / "modules.json", ModelError) if (origin / "modules.json").is_file() else []
     for entry in listed:
         if entry.get("path"):
             places += [origin / entry["path"] / name for name in ("config.json", "model.safetensors")]
@@ -154,8 +156,7 @@ def _state_added_tokens(folder: Path) -> None:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(file.read_text("utf-8")) if file.is_file() else {}
-    return content
+    return read_object(file, ModelError) if file.is_file() else {}
 
 
 def _write(file: Path, content: Mapping[str, Any]) -> None:

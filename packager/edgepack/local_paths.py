@@ -11,6 +11,8 @@ import re
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
+from edgepack.runtime.documents import read_json
+
 _NAMES, _PLACES = "name_or_path", ("_file", "_path", "_dir")  # endings of the keys
 
 # In prose, where "/v1/embeddings" is no file: what people's and services' files lie under.
@@ -35,7 +37,7 @@ def remove_from_text(file: Path) -> None:
 def remove(configs: list[Path], name: str) -> None:
     """From JSON files: of a model the place becomes its ``name``, of a file the file's own name. Others stay as is."""
     for file in configs:
-        table = json.loads(file.read_text("utf-8"))
+        table = read_json(file)
         cleaned = _cleaned(table, name)
         if cleaned != table:
             file.write_text(json.dumps(cleaned, indent=2, ensure_ascii=False) + "\n", "utf-8")

@@ -20,7 +20,6 @@ suite = "release.toml"             # optional: what `edgepack validate` runs
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +27,7 @@ from typing import Any
 
 from edgepack.data import DataSpec
 from edgepack.errors import ProjectError, nearest
+from edgepack.toml_file import read_toml
 
 FILE = "edgepack.toml"
 _KEYS = {"model", "adapter", "task", "targets", "recipes", "recipe", "calibration", "evaluation", "suite", "out"}
@@ -51,12 +51,9 @@ class Project:
 
 def read(file: Path) -> Project:
     """The project of ``file``. Raises ProjectError."""
-    try:
-        table = tomllib.loads(file.read_text("utf-8"))
-    except FileNotFoundError as error:
-        raise ProjectError(f"there is no {file}", hint="edgepack init writes one") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ProjectError(f"{file} is not valid TOML: {error}") from error
+    if not file.exists():
+        raise ProjectError(f"there is no {file}", hint="edgepack init writes one")
+    table = read_toml(file, ProjectError)
     for key in table:
         if key not in _KEYS:
             close = nearest(key, _KEYS)

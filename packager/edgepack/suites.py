@@ -33,7 +33,6 @@ kind = "golden"              # the bundle's own vectors
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,6 +43,7 @@ from edgepack.errors import ProjectError, nearest
 from edgepack.metrics.agreement import REDUCE
 from edgepack.metrics.tasks import LESS_IS_BETTER
 from edgepack.records import Accuracy, NotMeasured, Timing
+from edgepack.toml_file import read_toml
 from edgepack.units import parse_size
 
 LIMITS = ("at_least", "at_most", "at_least_share", "at_most_share", "at_most_loss")
@@ -120,14 +120,9 @@ class SuiteResult:
 
 def read(file: Path) -> Suite:
     """The suite of a file. Raises ProjectError."""
-    try:
-        table = tomllib.loads(file.read_text("utf-8"))
-    except FileNotFoundError as error:
-        raise ProjectError(
-            f"there is no suite {file}", hint="see docs/release-suites.md for one to start from"
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ProjectError(f"{file} is not valid TOML: {error}") from error
+    if not file.exists():
+        raise ProjectError(f"there is no suite {file}", hint="see docs/release-suites.md for one to start from")
+    table = read_toml(file, ProjectError)
     _known(table, {"name", "original", "check"}, str(file))
     original = table.get("original", "")
     if original not in _ORIGINALS:

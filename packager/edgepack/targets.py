@@ -6,7 +6,6 @@ edgepack/_targets in an installed wheel; ``--target ./my-board`` takes any folde
 
 from __future__ import annotations
 
-import tomllib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields
@@ -15,6 +14,7 @@ from typing import Any
 
 from edgepack.errors import TargetError, UnknownName, nearest
 from edgepack.records import Floors, Profile, Recipe, Target
+from edgepack.toml_file import read_toml
 from edgepack.units import parse_size
 
 _PACKAGED = Path(__file__).parent / "_targets"
@@ -63,10 +63,7 @@ def recipe(target: Target, name: str, task: str = "") -> Recipe:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(file.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise TargetError(f"{file}: {error}", hint="the file is not valid TOML") from error
+    return read_toml(file, TargetError)
 
 
 def _target(folder: Path, table: dict[str, Any], profile: str) -> Target:

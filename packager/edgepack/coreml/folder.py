@@ -5,16 +5,16 @@ Format: Manifest.json {fileFormatVersion, itemInfoEntries: {id: {path, …}}, ro
 
 from __future__ import annotations
 
-import json
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
 
 from edgepack.errors import PackageDamaged, PackageError, PackageFileMissing, PackageUnsafe
+from edgepack.runtime.documents import read_json
 
 _AGAIN = "copy or convert the package again"
 _HINT = "a Core ML package is a folder that ends in .mlpackage and holds Manifest.json"
 _FORMAT = "1."
 _MODEL_PATH = "@model_path"
+_LARGEST = 1_000_000  # bytes of Manifest.json
 
 
 def model_file(package: Path) -> Path:
@@ -53,7 +53,7 @@ def inside(package: Path, folder: Path, name: str) -> Path:
 
 def _root(manifest: Path) -> str:
     try:
-        facts: Any = json.loads(manifest.read_text("utf-8"))
+        facts = read_json(manifest, PackageDamaged, hint=_AGAIN, largest=_LARGEST)
         version = str(facts["fileFormatVersion"])
         path = facts["itemInfoEntries"][facts["rootModelIdentifier"]]["path"]
     except (ValueError, KeyError, TypeError, AttributeError) as error:

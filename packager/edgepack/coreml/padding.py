@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgepack.errors import InputError
+from edgepack.errors import InputError, PackageDamaged
+from edgepack.runtime.documents import parse_json
 from edgepack.runtime.types import Array
 
 PADDING = "edgepack.padding"  # user-defined metadata, written by ``told``
@@ -45,5 +46,8 @@ class Padding:
 
 def read(told: str) -> Padding:
     """What ``told`` says."""
-    facts = json.loads(told)
-    return Padding(facts["lengths"], facts["pad_id"], facts["per_token"])
+    facts = parse_json(told, PADDING, PackageDamaged)
+    try:
+        return Padding([int(length) for length in facts["lengths"]], int(facts["pad_id"]), list(facts["per_token"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise PackageDamaged(f"the metadata {PADDING} cannot be read", hint="build the bundle again") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,8 +13,9 @@ import numpy as np
 from edgepack.coreml import chain, padding
 from edgepack.coreml.decoding import Decoding
 from edgepack.coreml.text import IDS, LOGITS, Text
-from edgepack.errors import InputError
+from edgepack.errors import InputError, PackageDamaged
 from edgepack.runtime import machine
+from edgepack.runtime.documents import parse_json
 from edgepack.runtime.types import Array, Outputs
 
 IMAGE = "edgepack.image"  # user-defined metadata: how pictures are prepared inside
@@ -33,7 +33,7 @@ class Session:
         self._speaks = any(spec.name == IDS for spec in self.inputs)
         self._text = Text(self._package)
         said = self._package.metadata.get("user_defined", {})
-        self._image: Mapping[str, Any] | None = json.loads(said[IMAGE]) if IMAGE in said else None
+        self._image: Mapping[str, Any] | None = _image(said[IMAGE]) if IMAGE in said else None
         self._padding = padding.read(said[padding.PADDING]) if padding.PADDING in said else None
 
     def __call__(self, feeds: Mapping[str, Array], names: list[str] | None = None) -> Outputs:
@@ -74,6 +74,20 @@ class Session:
             raise InputError(f"the model also needs the input {missing[0]!r}")
         for row in range(len(feeds[self.inputs[0].name])):
             yield {spec.name: feeds[spec.name][row : row + 1].astype(spec.dtype) for spec in self.inputs}
+
+
+def _image(told: str) -> dict[str, Any]:
+    """How pictures are prepared inside, as the package's metadata say it. Raises PackageDamaged."""
+    facts = parse_json(told, f"the metadata {IMAGE}", PackageDamaged)
+    known = isinstance(facts, dict) and {"mean", "std", "scale", "offset"} <= facts.keys()
+    if not known or not all(_numbers(facts[part]) for part in ("mean", "std", "scale", "offset")) or not facts["scale"]:
+        raise PackageDamaged(f"the metadata {IMAGE} cannot be read", hint="build the bundle again")
+    return dict(facts)
+
+
+def _numbers(value: Any) -> bool:
+    listed = value if isinstance(value, list) else [value]
+    return all(isinstance(one, int | float) for one in listed)
 
 
 def _picture(pixels: Array, facts: Mapping[str, Any]) -> Array:

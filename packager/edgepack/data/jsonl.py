@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from edgepack.errors import DataError
+from edgepack.runtime.documents import read_json_lines
 
 
 def rows(path: Path, *, headless: bool) -> Iterator[dict[Any, Any]]:
     """The object of each line. Raises DataError with the line's number."""
-    with path.open(encoding="utf-8-sig") as stream:
-        for number, line in enumerate(stream, 1):
-            if line.strip():
-                try:
-                    row = json.loads(line)
-                except ValueError as error:
-                    raise DataError(f"{path.name} line {number}: {error}") from error
-                if not isinstance(row, dict):
-                    raise DataError(f"{path.name} line {number}: not an object")
-                yield row
+    for number, row in read_json_lines(path, DataError):
+        if not isinstance(row, dict):
+            raise DataError(f"{path.name} line {number}: not an object")
+        yield row

@@ -20,6 +20,7 @@ from typing import Any, Self
 from edgepack import cache, child, decoders, errors, plugins
 from edgepack.errors import ModelError, ReadingDiffers, UnreadSetting
 from edgepack.records import Accuracy, NotMeasured, Source
+from edgepack.runtime.documents import read_object
 
 METRIC, SETTINGS = "reading", "settings"
 CLOSE = 1e-4  # of the largest logit
@@ -119,7 +120,7 @@ class Reading:
                 f"the check against transformers broke down: {done.trouble or 'no message'}",
                 hint=f"python -m edgepack.original.oracle {' '.join(self._folders)} /dev/stdout shows all of it",
             )
-        found = dict(json.loads(self._result.read_text("utf-8")))
+        found = read_object(self._result, ModelError)
         if "error" not in found:
             text = json.dumps(found)
             cache.fetch(METRIC, self._facts, lambda folder: _write(folder / _RESULT, text))

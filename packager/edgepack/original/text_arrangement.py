@@ -19,6 +19,7 @@ import transformers
 from edgepack.errors import ModelError, UnsupportedModel
 from edgepack.original import imports, tokenizers
 from edgepack.original.text_folder import files, take
+from edgepack.runtime.documents import read_json
 from edgepack.tasks import _sentence_folder, table
 
 imports.import_transformers()  # at once, not when a model is asked for: load_module keeps the collector out of imports
@@ -126,7 +127,7 @@ def _learned_positions(config: Any, kind: Any) -> int | None:
 def _name_root(to: Path, subfolder: str) -> None:
     """The transformer of modules.json lies in the folder itself."""
     shutil.rmtree(to / subfolder)
-    listed = json.loads((to / "modules.json").read_text("utf-8"))
+    listed = read_json(to / "modules.json", ModelError)
     for entry in listed:
         if entry.get("path") == subfolder:
             entry["path"] = ""

@@ -19,6 +19,7 @@ from typing import Any
 
 from edgepack import cache, child, errors, plugins
 from edgepack.errors import ModelError
+from edgepack.runtime.documents import read_object
 from edgepack.runtime.text import tokenizer
 from edgepack.tasks import _sentence_folder, table
 
@@ -78,7 +79,7 @@ def _ask(folder: Path, to: Path) -> None:
         raise ModelError(f"transformers cannot open the tokenizer of {folder}: {line}", hint=_AGAIN)
     error = to / "error.json"
     if error.is_file():
-        told = json.loads(error.read_text("utf-8"))
+        told = read_object(error, ModelError)
         raise getattr(errors, told["kind"])(told["message"], hint=told["hint"])
 
 

@@ -28,6 +28,7 @@ from edgepack.errors import BundleError
 from edgepack.records import NotMeasured, Timing, Where
 from edgepack.runtime import graphs, machine
 from edgepack.runtime.decoding import Decoding, decodes, decoding
+from edgepack.runtime.documents import parse_json
 from edgepack.runtime.session import CORE_ML, Session, open_session
 from edgepack.runtime.types import Array, Run
 
@@ -86,7 +87,7 @@ def ask(module: str, argument: str, request: Mapping[str, Any]) -> tuple[Timing,
     done = child.run(module, argument, request=json.dumps(request))
     if done.code != 0:
         raise BundleError(f"the model could not be timed: {done.trouble or f'exit code {done.code}'}")
-    return tuple(timing(entry) for entry in json.loads(done.output))
+    return tuple(timing(entry) for entry in parse_json(done.output, "the timing process's answer"))
 
 
 def timing(table: Mapping[str, Any]) -> Timing:

@@ -13,6 +13,7 @@ import numpy as np
 
 from edgepack import client_files, client_pictures, client_tokenizers, licences, local_paths, weights
 from edgepack.records import Artifact, Recipe, Source, Target
+from edgepack.runtime.documents import read_object
 from edgepack.runtime.manifest import MANIFEST, SCHEMA, digest
 
 
@@ -46,7 +47,7 @@ def copy_files(source: Source, target: Target, recipe: Recipe, processing: Mappi
 
 def _tell_transformers_js(config: Path, source: Source, recipe: Recipe) -> None:
     """Tell transformers.js which files to load (config.json's transformers.js_config)."""
-    table = json.loads(config.read_text("utf-8"))
+    table = read_object(config)
     dtype = _DTYPES[_TRANSFORMERS_JS.get(recipe.name, "_quantized")]
     beside = {"use_external_data_format": True} if source.task == "text-generation" else {}
     table["transformers.js_config"] = {"dtype": dtype, **beside}

@@ -16,6 +16,7 @@ from edgepack import cache, plugins, tasks, weights
 from edgepack.errors import ModelError, ModelNotFound, UnknownName, UnsafeModel
 from edgepack.original import text_folder
 from edgepack.records import Source
+from edgepack.runtime.documents import parse_json, read_bytes, read_object
 from edgepack.tasks import _sentence_folder
 from edgepack.weights import foreign, lora
 from edgepack.weights.choice import ADAPTER
@@ -103,7 +104,7 @@ def references(named: Mapping[str, Any]) -> tuple[str, str | None]:
     model, adapter = str(named["model"]), named.get("adapter")
     folder = cache.find(_PLACES, {"sha256": str(named["sha256"])})
     if folder is not None:
-        places = json.loads((folder / _PLACE).read_text("utf-8"))
+        places = read_object(folder / _PLACE)
         return places.get("model", model), places.get("adapter", adapter)
     if named["revision"] or model.startswith("python:") or Path(model).is_absolute():
         return model, adapter
@@ -170,23 +171,21 @@ def _check_tokenizer(folder: Path, merged: Path) -> None:
 
 
 def _content(file: Path) -> Any:
-    text = file.read_text("utf-8", errors="replace") if file.is_file() else ""
+    raw = read_bytes(file, ModelError) if file.is_file() else b""
     try:
-        return {**json.loads(text), "padding": None, "truncation": None}  # what a trainer leaves set
-    except (ValueError, TypeError):
-        return text
+        content = parse_json(raw, str(file), ModelError)
+    except ModelError:
+        return raw
+    if not isinstance(content, dict):
+        return raw
+    return {**content, "padding": None, "truncation": None}  # what a trainer leaves set
 
 
 def _config(folder: Path) -> dict[str, Any]:
     file = folder / "config.json"
     if not file.is_file():
         raise ModelError(f"{folder} has no config.json", hint="give the folder that holds config.json and safetensors")
-    try:
-        config = json.loads(file.read_text("utf-8"))
-    except ValueError as error:
-        raise ModelError(f"{file} is not valid JSON: {error}") from error
-    if not isinstance(config, dict):
-        raise ModelError(f"{file} does not hold an object")
+    config = read_object(file, ModelError)
     if not config.get("architectures"):
         raise tasks.unnamed(folder, config)
     if not isinstance(config["architectures"], list):

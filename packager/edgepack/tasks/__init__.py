@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from edgepack import plugins
 from edgepack.errors import ModelError, UnsupportedModel
+from edgepack.runtime.documents import read_object
 from edgepack.runtime.types import Array, Feeds, Outputs
 
 
@@ -107,10 +107,4 @@ def table(file: Path) -> dict[str, Any]:
     """A JSON object of a model folder, empty where there is no such file. Raises ModelError."""
     if not file.is_file():
         return {}
-    try:
-        content = json.loads(file.read_text("utf-8"))
-    except ValueError as error:
-        raise ModelError(f"{file} is not valid JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise ModelError(f"{file} does not hold an object")
-    return content
+    return read_object(file, ModelError)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from edgepack.errors import ModelError, UnsafeModel, UnsupportedModel
+from edgepack.runtime.documents import read_json
 from edgepack.tasks import table
 from edgepack.tasks._sentence_head import Layer, head
 
@@ -105,7 +106,7 @@ def modules(folder: Path) -> list[dict[str, Any]]:
     """The entries of modules.json, each with a ``type`` and a ``path``. Raises ModelError, UnsafeModel."""
     file = folder / "modules.json"
     try:
-        listed = json.loads(file.read_text("utf-8"))
+        listed = read_json(file, ModelError)
         entries = [{**entry, "path": str(entry.get("path") or ""), "type": str(entry["type"])} for entry in listed]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{file} is no list of sentence-transformers modules") from error

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from edgepack.errors import DataError
 from edgepack.metrics import tasks as metrics
+from edgepack.runtime.documents import parse_json
 from edgepack.runtime.types import Array, Feeds, Outputs
 from edgepack.tasks import _supported, _text
 from edgepack.tasks._short import PAIRS as PAIRS
@@ -65,7 +66,7 @@ def references(rows: Sequence[Mapping[str, Any]], model: Any) -> list[list[str]]
 
 def _answers(value: Any) -> list[str]:
     if isinstance(value, str) and value.startswith("["):
-        value = json.loads(value)
+        value = parse_json(value, "a list of answers", DataError)
     if isinstance(value, dict):  # SQuAD's own form
         value = value["text"]
     return [str(answer) for answer in value] if isinstance(value, list) else [str(value)]

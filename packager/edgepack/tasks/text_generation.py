@@ -14,6 +14,7 @@ from edgepack.decoders import describe
 from edgepack.errors import ModelError, UnsupportedModel, UsageError
 from edgepack.metrics import tasks as metrics
 from edgepack.runtime import graphs
+from edgepack.runtime.documents import read_object
 from edgepack.runtime.types import Array, Feeds, Outputs, Run
 from edgepack.tasks import _supported, _text, table
 
@@ -225,7 +226,7 @@ def _check_tokenizer(folder: Path, vocabulary: int) -> None:
             f"{folder} has no tokenizer.json", hint=_text.WRITE_TOKENIZER.format(name=folder.name, folder=folder.name)
         )
     try:
-        tokens = json.loads(file.read_text("utf-8"))
+        tokens = read_object(file, ModelError)
         pieces = tokens["model"]["vocab"]
         added = {int(entry["id"]) for entry in tokens.get("added_tokens", [])}
         ids = pieces.values() if isinstance(pieces, dict) else range(len(pieces))

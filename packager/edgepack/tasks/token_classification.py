@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from edgepack.errors import DataError
 from edgepack.metrics import tasks as metrics
+from edgepack.runtime.documents import parse_json
 from edgepack.runtime.types import Array, Feeds, Outputs
 from edgepack.tasks import _labels, _supported, _text
 from edgepack.tasks._short import PAIRS as PAIRS
@@ -59,7 +59,7 @@ def predict(model: Any, rows: Sequence[Mapping[str, Any]]) -> list[list[tuple[st
 def references(rows: Sequence[Mapping[str, Any]], model: Any) -> list[list[tuple[str, int, int]]]:
     """The true spans. Raises DataError, also for a label that the model does not have."""
     try:
-        listed = [json.loads(r["entities"]) if isinstance(r["entities"], str) else r["entities"] for r in rows]
+        listed = [_listed(r["entities"]) for r in rows]
         spans = [[(str(span["label"]), int(span["start"]), int(span["end"])) for span in found] for found in listed]
     except (ValueError, KeyError, TypeError) as error:
         raise DataError("entities must be a list of {label, start, end}") from error
@@ -69,3 +69,8 @@ def references(rows: Sequence[Mapping[str, Any]], model: Any) -> list[list[tuple
             hint="write the labels without B- and I-",
         )
     return spans
+
+
+def _listed(entities: Any) -> Any:
+    """A row's entities, which in a table are JSON in a text."""
+    return parse_json(entities, "a list of entities", DataError) if isinstance(entities, str) else entities

@@ -20,6 +20,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from edgepack.errors import DamagedWeights, UnsupportedModel
+from edgepack.runtime.documents import parse_json
 from edgepack.weights.choice import files as files
 
 _BITS = {
@@ -28,6 +29,7 @@ _BITS = {
     "I64": 64, "I32": 32, "I16": 16, "I8": 8, "U64": 64, "U32": 32, "U16": 16, "U8": 8, "BOOL": 8,
 }  # fmt: skip
 _FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
+_MOST = 1 << 62  # of bytes, or along a dimension
 _LONGEST_HEADER = 100_000_000  # the format's own limit
 _BEYOND_HALF = np.float32(65536)  # that infinity and NaN seem to be when their bits are moved
 _POINTER = b"version https://git-lfs"
@@ -120,7 +122,7 @@ def _widened(half: Array) -> Array:
 
 def _header(raw: bytes, file: Path) -> dict[str, Mapping[str, Any]]:
     try:
-        header = json.loads(raw)
+        header = parse_json(raw, f"the header of {file}", DamagedWeights, hint=_AGAIN)
         header.pop("__metadata__", None)
         return {name: dict(entry) for name, entry in header.items()}
     except (ValueError, AttributeError, TypeError) as error:
@@ -130,19 +132,33 @@ def _header(raw: bytes, file: Path) -> dict[str, Mapping[str, Any]]:
 def _checked_end(header: Mapping[str, Mapping[str, Any]], file: Path) -> int:
     """Where the data must end; the tensors must lie side by side without holes."""
     end = 0
-    for name, entry in sorted(header.items(), key=lambda item: item[1].get("data_offsets", [0])):
+    for name, entry in sorted(header.items(), key=lambda item: _begin(item[1])):
         bits = _BITS.get(str(entry.get("dtype")))
         if bits is None:
             raise DamagedWeights(f"{file}: tensor {name!r} has an unknown dtype {entry.get('dtype')!r}", hint=_AGAIN)
         try:
-            begin, stop = entry["data_offsets"]
-            wanted = math.prod(entry["shape"]) * bits // 8
+            begin, stop = (_whole(value) for value in entry["data_offsets"])
+            wanted = math.prod(_whole(value) for value in entry["shape"]) * bits // 8
         except (KeyError, TypeError, ValueError) as error:
             raise DamagedWeights(f"{file}: the entry of tensor {name!r} is broken", hint=_AGAIN) from error
         if begin != end or stop - begin != wanted:
             raise DamagedWeights(f"{file}: tensor {name!r} does not lie where its shape says", hint=_AGAIN)
         end = stop
     return end
+
+
+def _whole(value: Any) -> int:
+    """A count. Raises ValueError for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MOST:
+        raise ValueError(value)
+    return value
+
+
+def _begin(entry: Mapping[str, Any]) -> int:
+    """Where a tensor begins, as far as its entry can be read; who checks the entry says what is wrong."""
+    offsets = entry.get("data_offsets")
+    first = offsets[0] if isinstance(offsets, list) and offsets else 0
+    return first if isinstance(first, int) else 0
 
 
 _NAMES = {"float32": "F32", "int64": "I64", "int32": "I32", "uint8": "U8", "bool": "BOOL"}

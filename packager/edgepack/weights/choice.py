@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 from edgepack.errors import DamagedWeights, ModelError, UnsafeModel, UnsupportedModel
+from edgepack.runtime.documents import read_json, read_object
 
 WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 ADAPTER = "adapter_config.json"
@@ -44,10 +44,10 @@ def files(folder: Path) -> list[Path]:
 def _named(folder: Path) -> Path | None:
     """The file that config.json names. Raises ModelError for one that is not there or not in the folder."""
     try:
-        config = json.loads((folder / "config.json").read_text("utf-8"))
-    except (OSError, ValueError):
+        config = read_object(folder / "config.json", ModelError)
+    except ModelError:
         return None  # who reads the config says so
-    name = config.get("transformers_weights") if isinstance(config, dict) else None
+    name = config.get("transformers_weights")
     if name is None:
         return None
     file = folder / str(name)
@@ -60,11 +60,11 @@ def _named(folder: Path) -> Path | None:
 
 def _shards(index: Path) -> list[Path]:
     try:
-        names = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
+        names = sorted(set(read_json(index, DamagedWeights, hint=_AGAIN)["weight_map"].values()))
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise DamagedWeights(f"{index} cannot be read", hint=_AGAIN) from error
     for name in names:
-        if Path(name).name != name:
+        if not isinstance(name, str) or "\0" in name or Path(name).name != name:
             raise DamagedWeights(f"{index} names {name!r}, which is not in its folder", hint=_AGAIN)
         if not (index.parent / name).is_file():
             raise DamagedWeights(
@@ -86,8 +86,8 @@ def _adapter(folder: Path) -> None:
 
 def _base(folder: Path) -> str:
     try:
-        return str(json.loads((folder / ADAPTER).read_text("utf-8")).get("base_model_name_or_path") or "")
-    except (OSError, ValueError, AttributeError):
+        return str(read_object(folder / ADAPTER, ModelError).get("base_model_name_or_path") or "")
+    except ModelError:
         return ""
 
 

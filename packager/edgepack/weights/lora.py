@@ -7,7 +7,6 @@ length. ``modules_to_save`` and trained biases take the place of the model's.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -19,6 +18,7 @@ import numpy as np
 
 from edgepack import weights
 from edgepack.errors import DamagedWeights, ModelError, UnsafeModel, UnsupportedModel
+from edgepack.runtime.documents import read_object
 from edgepack.weights import Array, Stored, names
 from edgepack.weights.choice import ADAPTER
 
@@ -157,11 +157,8 @@ def _config(folder: Path) -> dict[str, Any]:
     file = folder / ADAPTER
     if not file.is_file():
         raise ModelError(f"{folder} is no PEFT adapter: it has no {ADAPTER}", hint="--adapter names a folder that has")
-    try:
-        config = json.loads(file.read_text("utf-8"))
-        kind = config.get("peft_type")
-    except (ValueError, AttributeError) as error:
-        raise ModelError(f"{file} is not valid JSON: {error}") from error
+    config = read_object(file, ModelError)
+    kind = config.get("peft_type")
     if kind != "LORA":
         raise UnsupportedModel(f"the adapter {folder.name} is a {kind}; edgepack merges LoRA and DoRA", hint=_MERGE)
     unread = next((name for name, value in config.items() if value and name not in _READ), None)

@@ -8,6 +8,8 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from edgepack.runtime.documents import read_object
+
 _SPACE = uuid.UUID("6f1d3c52-6c37-4f5b-9a51-0d2f4f0a7f5e")  # for names of our own
 _TOOLS = ("com.github.apple.coremltools",)  # metadata whose values tell when and with what it was made
 
@@ -28,7 +30,7 @@ def _settle(out: Path) -> None:
     The keys are sorted and indented as coremltools writes them again whenever it opens a package.
     """
     file = out / "Manifest.json"
-    manifest = json.loads(file.read_text("utf-8"))
+    manifest = read_object(file)
     entries = manifest["itemInfoEntries"]
     named = {key: identifier(entry["path"]) for key, entry in entries.items()}
     manifest["itemInfoEntries"] = {named[key]: entry for key, entry in entries.items()}

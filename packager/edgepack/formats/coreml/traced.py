@@ -13,6 +13,7 @@ from edgepack import cache, memory, plugins
 from edgepack.formats.coreml import asked
 from edgepack.original import Original
 from edgepack.records import Artifact, Recipe
+from edgepack.runtime.documents import read_json
 from edgepack.runtime.types import Feeds
 
 TOOLS = ("torch", "transformers", "coremltools")
@@ -54,7 +55,7 @@ def prepare(
     }
     found = _study(original, recipe, calibration, facts)
     folder = _program(original, opset, recipe, processing, facts)
-    names = json.loads((folder / _NAMES).read_text("utf-8"))
+    names = read_json(folder / _NAMES)
     labels = processing["labels"] if _problem(processing) else ()
     return Traced(folder / "model.mlpackage", opset, names, found, labels)
 

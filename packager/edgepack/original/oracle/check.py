@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import tempfile
 import time
 from collections.abc import Mapping
@@ -11,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from edgepack.decoders import describe
-from edgepack.errors import EdgepackError, ReadingDiffers
+from edgepack.errors import EdgepackError, ModelError, ReadingDiffers
 from edgepack.original.oracle import answers, compare, greedy, models
 from edgepack.original.oracle.shrink import shrink
+from edgepack.runtime.documents import read_object
 
 CLOSE = 1e-4  # of the largest logit: float32 sums in another order stay below a tenth of it
 _REPORT = "this is a fault of edgepack: please report it with the config.json"
@@ -27,7 +27,7 @@ def check(origin: Path, folder: Path) -> dict[str, Any]:
     ``unmeasured`` says why there is nothing to compare with, where transformers does not know the family.
     """
     begin = time.perf_counter()
-    stated = json.loads((folder / "config.json").read_text("utf-8"))
+    stated = read_object(folder / "config.json", ModelError)
     if not models.knows(stated["model_type"]):
         return {"unmeasured": f"transformers {models.VERSION} does not know the model_type {stated['model_type']!r}"}
     difference = reading(stated)
@@ -47,7 +47,7 @@ def reading(stated: Mapping[str, Any]) -> float:
         raise ReadingDiffers(f"config.json of this {family}: {wrong}", hint=_REPORT)
     model = models.random(small)
     difference = _difference(small, model)
-    if difference > CLOSE:
+    if not difference <= CLOSE:  # NaN is not
         key = _culprit(small)
         where = f"; with {key} left out the two agree" if key else ""
         raise ReadingDiffers(

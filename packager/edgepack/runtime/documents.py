@@ -1,0 +1,142 @@
+"""JSON as it comes from strangers: one reader, whatever the file is.
+
+Files are UTF-8, of a size and a depth that have a limit, with finite numbers and each key once; what is not is an
+EdgepackError that names the file. Nothing else of the packager or the runtime parses JSON that others wrote.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import stat
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from edgepack.errors import BundleError, EdgepackError
+
+LARGEST = 512_000_000  # bytes of a file: tokenizers reach tens of millions
+LONGEST_LINE = 10_000_000  # bytes of a line of JSON Lines
+DEEPEST = 64  # objects and lists inside each other
+Failure = type[EdgepackError]
+
+
+def read_json(file: Path, failure: Failure = BundleError, *, hint: str = "", largest: int = LARGEST) -> Any:
+    """The JSON value in ``file``. Raises ``failure`` with the file's name."""
+    return parse_json(read_text(file, failure, hint=hint, largest=largest), str(file), failure, hint=hint)
+
+
+def read_object(
+    file: Path, failure: Failure = BundleError, *, hint: str = "", largest: int = LARGEST
+) -> dict[str, Any]:
+    """The JSON object in ``file``. Raises ``failure`` with the file's name."""
+    value = read_json(file, failure, hint=hint, largest=largest)
+    if not isinstance(value, dict):
+        raise failure(f"{file} does not hold an object", hint=hint)
+    return value
+
+
+def read_text(file: Path, failure: Failure = BundleError, *, hint: str = "", largest: int = LARGEST) -> str:
+    """The text of ``file``. Raises ``failure``: it is missing, no regular file, too large or not UTF-8."""
+    try:
+        return read_bytes(file, failure, hint=hint, largest=largest).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise failure(f"{file} is not UTF-8 (byte {error.start:,})", hint=hint) from error
+
+
+def read_bytes(file: Path, failure: Failure = BundleError, *, hint: str = "", largest: int = LARGEST) -> bytes:
+    """The bytes of ``file``. Raises ``failure``: it is missing, no regular file, or too large."""
+    try:
+        # a FIFO without a writer would be waited for without O_NONBLOCK
+        descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except (OSError, ValueError) as error:  # ValueError: a name with a NUL
+        said = error.strerror if isinstance(error, OSError) else "not a file's name"
+        raise failure(f"{file} cannot be read: {said}", hint=hint) from error
+    with open(descriptor, "rb") as stream:
+        facts = os.fstat(descriptor)
+        if not stat.S_ISREG(facts.st_mode):
+            raise failure(f"{file} is not a regular file", hint=hint)
+        if facts.st_size > largest:
+            raise failure(f"{file} has {facts.st_size:,} bytes; {largest:,} are read at most", hint=hint)
+        return stream.read(largest + 1)[:largest]
+
+
+def parse_json(text: str | bytes, name: str, failure: Failure = BundleError, *, hint: str = "") -> Any:
+    """The JSON value of ``text``, which ``name`` names in errors. Raises ``failure``."""
+    try:
+        value = json.loads(
+            text if isinstance(text, str) else bytes(text).decode("utf-8"),
+            parse_float=_finite,
+            parse_constant=_refused,
+            object_pairs_hook=_once,
+        )
+        _check_depth(value)
+        _check_unicode(value, text)
+    except RecursionError as error:
+        raise failure(f"{name} is not valid JSON: nested too deep", hint=hint) from error
+    except ValueError as error:  # broken JSON and broken UTF-8 too
+        raise failure(f"{name} is not valid JSON: {_said(error)}", hint=hint) from error
+    return value
+
+
+def read_json_lines(file: Path, failure: Failure = BundleError) -> Iterator[tuple[int, Any]]:
+    """The number and the value of each line that is not empty. Raises ``failure`` with the line's number."""
+    with file.open("rb") as stream:
+        number = 0
+        while line := stream.readline(LONGEST_LINE + 1):
+            number += 1
+            if len(line) > LONGEST_LINE:
+                raise failure(f"{file.name} line {number}: longer than {LONGEST_LINE:,} bytes")
+            line = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+            if line.strip():
+                yield number, parse_json(line, f"{file.name} line {number}", failure)
+
+
+def _said(error: ValueError) -> str:
+    if isinstance(error, UnicodeError):
+        return "not UTF-8"
+    return str(error).splitlines()[0][:200]
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:20]} is too large a number")
+    return value
+
+
+def _refused(name: str) -> float:
+    raise ValueError(f"{name} is no number in JSON")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise ValueError(f"the key {twice!r} stands twice in an object")
+    return made
+
+
+def _check_depth(value: Any) -> None:
+    level = [value]
+    for _ in range(DEEPEST + 1):
+        level = [child for one in level for child in _children(one) if isinstance(child, list | dict)]
+        if not level:
+            return
+    raise ValueError(f"more than {DEEPEST} objects and lists inside each other")
+
+
+def _children(value: Any) -> Any:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+
+
+def _check_unicode(value: Any, text: str | bytes) -> None:
+    """Refuse halves of surrogate pairs, which only escapes can bring in and nothing can write out again."""
+    escape = "\\ud" if isinstance(text, str) else b"\\ud"
+    if escape in text.lower():  # type: ignore[operator]
+        try:
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise ValueError("half of a surrogate pair") from error

@@ -1,0 +1,22 @@
+"""TOML as people and strangers write it: one reader, with limits, for targets, projects and suites."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from edgepack.errors import EdgepackError
+from edgepack.runtime.documents import read_text
+
+_LARGEST = 1_000_000  # bytes
+
+
+def read_toml(file: Path, failure: type[EdgepackError]) -> dict[str, Any]:
+    """The table in ``file``. Raises ``failure`` with the file's name."""
+    try:
+        return tomllib.loads(read_text(file, failure, largest=_LARGEST))
+    except RecursionError as error:
+        raise failure(f"{file} is not valid TOML: nested too deep") from error
+    except ValueError as error:  # TOMLDecodeError, and dates and numbers that Python cannot hold
+        raise failure(f"{file} is not valid TOML: {str(error).splitlines()[0][:200]}") from error
