@@ -14,6 +14,7 @@ from edgepack.data import DataSpec
 from edgepack.errors import ProjectError, UsageError
 from edgepack.records import Recipe, Source, Target
 from edgepack.stages import convert
+from edgepack.toml_file import check_types
 
 _USEFUL_CONTEXT = 2048  # tokens: a recipe that leaves less gives way to a coarser one that leaves them
 _SEARCHED = "mixed"  # the scheme whose recipe is searched for a size
@@ -150,6 +151,7 @@ def _numbered(recipe: Recipe, request: Request) -> Recipe:
     unknown = set(values) - set(asdict(recipe))
     if unknown:
         raise ProjectError(f"a recipe has no {min(unknown)!r}", hint=f"it has {', '.join(asdict(recipe))}")
+    check_types(dict(values), targets_.RECIPE_TYPES, f"the recipe {recipe.name}", ProjectError)
     numbers: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
     own = replace(recipe, **numbers)
     return replace(own, lengths=tuple(sorted(set(request.lengths or own.lengths))))

@@ -27,10 +27,18 @@ from typing import Any
 
 from edgepack.data import DataSpec
 from edgepack.errors import ProjectError, nearest
-from edgepack.toml_file import read_toml
+from edgepack.runtime.schema import Schema
+from edgepack.toml_file import check_types, read_toml
 
 FILE = "edgepack.toml"
 _KEYS = {"model", "adapter", "task", "targets", "recipes", "recipe", "calibration", "evaluation", "suite", "out"}
+_STRING = {"type": "string", "maxLength": 4000}
+_TYPES: Schema = {
+    "properties": {
+        **dict.fromkeys(("model", "adapter", "task", "suite", "out"), _STRING),
+        "recipe": {"type": "object", "additionalProperties": {"type": "object"}},
+    }
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +69,7 @@ def read(file: Path) -> Project:
                 f"{file}: unknown key {key!r}",
                 hint=f"did you mean {close!r}?" if close else f"known: {', '.join(sorted(_KEYS))}",
             )
+    check_types(table, _TYPES, file, ProjectError)
     root = file.parent
     model, adapter = table.get("model"), table.get("adapter")
     return Project(

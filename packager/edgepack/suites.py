@@ -32,6 +32,7 @@ kind = "golden"              # the bundle's own vectors
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -43,7 +44,8 @@ from edgepack.errors import ProjectError, nearest
 from edgepack.metrics.agreement import REDUCE
 from edgepack.metrics.tasks import LESS_IS_BETTER
 from edgepack.records import Accuracy, NotMeasured, Timing
-from edgepack.toml_file import read_toml
+from edgepack.runtime.schema import Schema
+from edgepack.toml_file import check_types, read_toml
 from edgepack.units import parse_size
 
 LIMITS = ("at_least", "at_most", "at_least_share", "at_most_share", "at_most_loss")
@@ -57,6 +59,25 @@ _OPTIONS = {
     "golden": set[str](),
 }
 _ORIGINALS = ("", "transformers")
+_STRING = {"type": "string", "maxLength": 1000}
+_TYPES: Schema = {
+    "properties": {
+        "name": _STRING,
+        "original": _STRING,
+        "check": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    **dict.fromkeys(("kind", "name", "metric", "statistic", "input"), _STRING),
+                    "sure": {"type": "boolean"},
+                    "percentile": {"type": "integer", "enum": [50, 90, 99]},
+                    "data": {"type": "object"},
+                },
+            },
+        },
+    }
+}
 _BYTES = {"size", "memory"}
 _SECONDS = {"load", "latency"}
 
@@ -124,11 +145,12 @@ def read(file: Path) -> Suite:
         raise ProjectError(f"there is no suite {file}", hint="see docs/release-suites.md for one to start from")
     table = read_toml(file, ProjectError)
     _known(table, {"name", "original", "check"}, str(file))
+    check_types(table, _TYPES, file, ProjectError)
     original = table.get("original", "")
     if original not in _ORIGINALS:
         raise ProjectError(f"{file}: original = {original!r}", hint='original = "transformers", or leave it out')
     checks = table.get("check", [])
-    if not isinstance(checks, list) or not checks:
+    if not checks:
         raise ProjectError(f"{file} has no [[check]]", hint="see docs/release-suites.md")
     parsed = tuple(_check(entry, f"{file}, check {number}", file.parent) for number, entry in enumerate(checks, 1))
     return Suite(name=table.get("name", file.stem), checks=parsed, original=original)
@@ -148,7 +170,7 @@ def judge(
             loss = _loss(check, value, original, interval)
             kept = loss <= bound
         else:
-            share = value / original if original else float("inf")
+            share = value / original if original else float("nan")  # of nothing there is no share
             kept = share >= bound if limit == "at_least_share" else share <= bound
         if not kept:
             missed.append(f"{limit} {bound:g}")
@@ -211,14 +233,21 @@ def _limit(kind: str, limit: str, value: Any, place: str) -> float:
     """A bound in bytes, seconds or as it is."""
     try:
         if limit in ("at_least", "at_most") and kind in _BYTES:
-            return float(parse_size(value))
+            return _finite(parse_size(value))
         if limit in ("at_least", "at_most") and kind in _SECONDS:
-            return _seconds(value)
-        return float(value)
-    except (TypeError, ValueError) as error:
+            return _finite(_seconds(value))
+        return _finite(value)
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ProjectError(
             f"{place}: {limit} = {value!r} cannot be read", hint="write 24 MB, 50 ms or a number"
         ) from error
+
+
+def _finite(value: Any) -> float:
+    """A bound that something can keep and miss. Raises ValueError for NaN, infinity, truth values and texts."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(value)
+    return float(value)
 
 
 def _seconds(text: str) -> float:

@@ -14,7 +14,8 @@ from typing import Any
 
 from edgepack.errors import TargetError, UnknownName, nearest
 from edgepack.records import Floors, Profile, Recipe, Target
-from edgepack.toml_file import read_toml
+from edgepack.runtime.schema import Schema
+from edgepack.toml_file import check_types, read_toml
 from edgepack.units import parse_size
 
 _PACKAGED = Path(__file__).parent / "_targets"
@@ -26,6 +27,49 @@ _KEYS = {
 }  # fmt: skip
 _PROFILE_KEYS = {"title", "isa", "memory", "threads", "bandwidth", "opset"}
 _LAYOUTS = ("flat", "transformers.js")
+_STRING, _COUNT = {"type": "string", "maxLength": 1000}, {"type": "integer", "minimum": 0, "maximum": 1 << 50}
+_SIZE = {"type": ["string", "integer"]}
+_FIGURE = {"type": "number", "minimum": -1e15, "maximum": 1e15}  # neither NaN nor infinite: those keep or miss anything
+RECIPE_TYPES: Schema = {
+    "type": "object",
+    "properties": {
+        "scheme": _STRING,
+        **dict.fromkeys(("weight_bits", "activation_bits", "block_size", "embedding_bits", "table_bits"), _COUNT),
+        "max_bytes": _COUNT,
+        "sparsity": {"type": "number", "minimum": 0, "exclusiveMaximum": 1},
+        "lengths": {"type": "array", "items": {"type": "integer", "minimum": 1}},
+        "smooth": {"type": "boolean"},
+        "finer": {"type": "array", "items": _STRING},
+        "min_coverage": {"type": "number", "minimum": 0, "maximum": 1},
+    },
+}
+_TYPES: Schema = {
+    "properties": {
+        **dict.fromkeys(("title", "format", "layout", "runtime", "runtime_version", "default_profile"), _STRING),
+        "opset": _COUNT,
+        "ir_version": _COUNT,
+        "denied_operators": {"type": "array", "items": _STRING},
+        "store_limit": _SIZE,
+        "file_limit": _SIZE,
+        "default_recipes": {"type": "object", "additionalProperties": _STRING},
+        "recipes": {"type": "object", "additionalProperties": RECIPE_TYPES},
+        "floors": {"type": "object", "additionalProperties": {"type": "object", "additionalProperties": _FIGURE}},
+        "profiles": {
+            "type": "object",
+            "additionalProperties": {
+                "type": "object",
+                "properties": {
+                    "title": _STRING,
+                    "isa": _STRING,
+                    "memory": _SIZE,
+                    "bandwidth": _SIZE,
+                    "threads": {"type": "integer", "minimum": 1, "maximum": 1024},
+                    "opset": _COUNT,
+                },
+            },
+        },
+    }
+}
 
 
 def names() -> list[str]:
@@ -74,6 +118,7 @@ def _target(folder: Path, table: dict[str, Any], profile: str) -> Target:
             raise TargetError(f"{file} lacks {key!r}", hint="see docs/adding-a-target.md")
     if table.get("layout", "flat") not in _LAYOUTS:
         raise TargetError(f"{file}: no layout {table['layout']!r}", hint=f"known: {', '.join(_LAYOUTS)}")
+    check_types(table, _TYPES, file, TargetError)
     recipes, variants = built_in_recipes(table["format"])
     own, varied = _recipes(table.get("recipes", {}), file, recipes)
     recipes |= own
@@ -82,6 +127,8 @@ def _target(folder: Path, table: dict[str, Any], profile: str) -> Target:
         if name not in recipes:
             raise TargetError(f"{file}: default_recipes names {name!r}", hint=f"known: {', '.join(recipes)}")
     profiles = table["profiles"]
+    if not profiles:
+        raise TargetError(f"{file} has no profile", hint="see docs/adding-a-target.md")
     usual = table.get("default_profile") or next(iter(profiles))
     chosen = profile or usual
     if chosen not in profiles:
@@ -142,6 +189,8 @@ def _recipes(
 
 def _recipe(name: str, table: Mapping[str, Any], file: Path) -> Recipe:
     _check_keys(table, {field.name for field in fields(Recipe)} - {"name"}, file)
+    listed = {key: list(value) if isinstance(value, tuple) else value for key, value in table.items()}
+    check_types(listed, RECIPE_TYPES, f"{file}: recipe {name}", TargetError)
     if "scheme" not in table:
         raise TargetError(f"{file}: recipe {name!r} lacks 'scheme'", hint="see docs/adding-a-target.md")
     values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in table.items()}
@@ -151,7 +200,7 @@ def _recipe(name: str, table: Mapping[str, Any], file: Path) -> Recipe:
 def _size(text: str | int, file: Path) -> int:
     try:
         return parse_size(text)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise TargetError(f"{file}: {error}") from error
 
 

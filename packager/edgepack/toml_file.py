@@ -1,4 +1,4 @@
-"""TOML as people and strangers write it: one reader, with limits, for targets, projects and suites."""
+"""TOML as people and strangers write it: one reader, with limits and types, for targets, projects and suites."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from edgepack.errors import EdgepackError
 from edgepack.runtime.documents import read_text
+from edgepack.runtime.schema import Mismatch, Schema, check
 
 _LARGEST = 1_000_000  # bytes
 
@@ -20,3 +21,11 @@ def read_toml(file: Path, failure: type[EdgepackError]) -> dict[str, Any]:
         raise failure(f"{file} is not valid TOML: nested too deep") from error
     except ValueError as error:  # TOMLDecodeError, and dates and numbers that Python cannot hold
         raise failure(f"{file} is not valid TOML: {str(error).splitlines()[0][:200]}") from error
+
+
+def check_types(table: Any, schema: Schema, place: object, failure: type[EdgepackError]) -> None:
+    """Raises ``failure``, which names ``place`` and the key, for values of another type than ``schema`` says."""
+    try:
+        check(table, schema)
+    except Mismatch as wrong:
+        raise failure(f"{place}: {wrong}") from wrong

@@ -18,9 +18,9 @@ _UNITS = {
 
 def parse_size(text: str | int) -> int:
     """Bytes of "24 MB", "1.5 GiB" or a plain number. Raises ValueError for anything else."""
-    if isinstance(text, int):
+    if isinstance(text, int) and not isinstance(text, bool):
         return text
-    match = re.fullmatch(r"\s*([0-9.]+)\s*([kKMG]i?B|B)\s*", text)
+    match = re.fullmatch(r"\s*([0-9.]{1,30})\s*([kKMG]i?B|B)\s*", text) if isinstance(text, str) else None
     if not match:
         raise ValueError(f"{text!r} is not a size; write it like '24 MB'")
     return int(float(match[1]) * _UNITS[match[2]])

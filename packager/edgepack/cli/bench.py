@@ -6,11 +6,10 @@ from typing import Annotated
 
 import typer
 
-from edgepack import runtime
 from edgepack.cli import show
-from edgepack.cli.options import Bundle, Json, Threads
+from edgepack.cli.options import Bundle, Json, Threads, Trust
 from edgepack.reports import speed_table
-from edgepack.runtime import manifest
+from edgepack.runtime.opening import opened
 from edgepack.stages import bench as stage
 
 
@@ -25,10 +24,11 @@ def bench(
     runs: Annotated[int, typer.Option(help="At least so many runs.", min=1)] = 64,
     seconds: Annotated[float, typer.Option(help="At least so long.", min=0.0)] = 2.0,
     threads: Threads = None,
+    trust: Trust = False,
     json: Json = False,
 ) -> None:
     """Measure load time, latency and peak memory in a process of its own."""
-    listed = manifest.read(runtime.folder_of(bundle))
+    listed = opened(bundle, trust=trust)
     with show.Steps() as steps:
         steps.step(f"measuring {listed.name}")
         timings = stage.bench(listed, threads=threads, runs=runs, seconds=seconds, inputs=tuple(shape or ()))

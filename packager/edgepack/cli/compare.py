@@ -7,25 +7,26 @@ from typing import Annotated, Any
 
 import typer
 
-from edgepack import runtime
 from edgepack.cli import show
-from edgepack.cli.options import Json
+from edgepack.cli.options import Json, Trust
 from edgepack.errors import UsageError
 from edgepack.records import NotMeasured, Timing
 from edgepack.reports import figure
 from edgepack.reports.page import Table
-from edgepack.runtime import manifest, measurements
+from edgepack.runtime import measurements
+from edgepack.runtime.opening import opened
 from edgepack.units import duration, size
 
 
 def compare(
     bundles: Annotated[list[Path], typer.Argument(help="Two or more bundles.", show_default=False)],
+    trust: Trust = False,
     json: Json = False,
 ) -> None:
     """Show what was measured about two or more bundles, a column each."""
     if len(bundles) < 2:
         raise UsageError("compare takes two bundles or more", hint="edgepack inspect shows one")
-    found = [_facts(bundle) for bundle in bundles]
+    found = [_facts(bundle, trust) for bundle in bundles]
     if json:
         show.as_json(found)
         return
@@ -34,8 +35,8 @@ def compare(
     show.table("side by side", Table(["", *(facts["name"] for facts in found)], rows))
 
 
-def _facts(bundle: Path) -> dict[str, Any]:
-    listed = manifest.read(runtime.folder_of(bundle))
+def _facts(bundle: Path, trust: bool) -> dict[str, Any]:
+    listed = opened(bundle, trust=trust)
     accuracy, timings = measurements.read(listed.folder)
     model = listed.table["model"]
     stored = sum(component["bytes"] for component in model["components"])

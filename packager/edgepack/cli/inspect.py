@@ -8,28 +8,29 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from edgepack import plugins, runtime
+from edgepack import plugins
 from edgepack.cli import show
-from edgepack.cli.options import Bundle, Json
+from edgepack.cli.options import Bundle, Json, Trust
 from edgepack.records import Component
 from edgepack.reports import accuracy_table, sizes_table, speed_table
 from edgepack.reports.page import Table
 from edgepack.runtime import manifest, measurements
 from edgepack.runtime.manifest import Manifest
+from edgepack.runtime.opening import opened
 from edgepack.runtime.session import PACKAGE
 from edgepack.units import size
 
 
-def inspect(bundle: Bundle, json: Json = False) -> None:
+def inspect(bundle: Bundle, trust: Trust = False, json: Json = False) -> None:
     """Show a bundle's facts, sizes, operators, hashes and measurements; of any .mlpackage what is in it."""
     if bundle.suffix == PACKAGE:
         _package(bundle, json)
     else:
-        _bundle(bundle, json)
+        _bundle(bundle, trust, json)
 
 
-def _bundle(bundle: Path, json: bool) -> None:
-    listed = manifest.read(runtime.folder_of(bundle))
+def _bundle(bundle: Path, trust: bool, json: bool) -> None:
+    listed = opened(bundle, verify=False, trust=trust)
     extra = manifest.verify(listed)
     accuracy, timings = measurements.read(listed.folder)
     if json:

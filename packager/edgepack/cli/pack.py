@@ -23,6 +23,7 @@ def pack(
     json: Json = False,
 ) -> None:
     """Check a bundle's files, and with --zip write them as one .edgepack file."""
+    bundle = bundle.resolve()  # "." has no name
     listed = manifest.read(bundle)
     extra = manifest.verify(listed)
     if extra:

@@ -9,11 +9,11 @@ import typer
 
 from edgepack import runtime
 from edgepack.cli import chat, show
-from edgepack.cli.options import Bundle, Json, Threads
+from edgepack.cli.options import Bundle, Json, Threads, Trust
 from edgepack.errors import UsageError
 from edgepack.reports.page import Table
-from edgepack.runtime import manifest
 from edgepack.runtime.generation import Statistics
+from edgepack.runtime.opening import opened
 from edgepack.runtime.shapes import GENERATION
 
 _NUMBERS = 6  # of a vector that are shown
@@ -42,6 +42,7 @@ def run(
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same text.")] = None,
     system: Annotated[str | None, typer.Option(help="Chat: what the assistant is told first.")] = None,
     threads: Threads = None,
+    trust: Trust = False,
     json: Json = False,
 ) -> None:
     """Run a bundle on the inputs given."""
@@ -50,12 +51,12 @@ def run(
         "repetition_penalty": repetition_penalty, "stop": stop or None, "seed": seed,
     }  # fmt: skip
     options = {name: value for name, value in stated.items() if value is not None}
-    folder = runtime.folder_of(bundle)
-    task = manifest.read(folder).task
+    listed = opened(bundle, verify=False, trust=trust)  # what an archive holds was hashed when it was unpacked
+    task = listed.task
     if pair and task != "text-classification":
         raise UsageError(f"--pair is for text-classification; this bundle's task is {task}")
     _check(task, inputs or [], [*options, *(["system"] if system is not None else [])], json)
-    model = runtime.load(folder, threads=threads)
+    model = runtime.load(listed.folder, threads=threads, verify=bundle.is_dir(), trust=trust)
     if task != GENERATION:
         _predict(model, _paired(inputs or [], pair) if pair else _examples(task, inputs or []), json)
     elif inputs:

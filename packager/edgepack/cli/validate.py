@@ -8,15 +8,15 @@ from typing import Annotated
 
 import typer
 
-from edgepack import outfolder, project, runtime, suites
+from edgepack import outfolder, project, suites
 from edgepack.cli import show
-from edgepack.cli.options import Bundle, Json, Threads
+from edgepack.cli.options import Bundle, Json, Threads, Trust
 from edgepack.errors import CheckFailed, EdgepackError
 from edgepack.original import TRANSFORMERS, Original
 from edgepack.records import Component
 from edgepack.reports import MARK, checks_table, data, junit, of_suite
-from edgepack.runtime import manifest
 from edgepack.runtime.manifest import Manifest
+from edgepack.runtime.opening import opened
 from edgepack.stages import resolve
 from edgepack.stages import validate as stage
 from edgepack.suites import Check, Suite, SuiteResult
@@ -48,11 +48,11 @@ def validate(
         bool, typer.Option("--force", help="Replace files of those names in --out that are not edgepack's.")
     ] = False,
     threads: Threads = None,
+    trust: Trust = False,
     json: Json = False,
 ) -> None:
     """Check a bundle against a release suite; exit code 1 when a check fails."""
-    listed = manifest.read(runtime.folder_of(bundle))
-    manifest.verify(listed)
+    listed = opened(bundle, trust=trust)
     chosen = _suite(suite)
     _check_places(out, force=force)
     with show.Steps(total=len(chosen.checks)) as steps:

@@ -14,9 +14,19 @@ from typing import Any, Self
 
 from edgepack import plugins
 from edgepack.errors import DataError, ProjectError, nearest
+from edgepack.runtime.schema import Schema
+from edgepack.toml_file import check_types
 
 Row = Mapping[str | int, Any]
 _KEYS = {"path", "columns", "limit", "name"}
+_TYPES: Schema = {
+    "properties": {
+        "path": {"type": "string", "minLength": 1, "maxLength": 4000, "pattern": r"^[^\x00]+$"},
+        "columns": {"type": "object", "additionalProperties": {"type": ["string", "integer"]}},
+        "limit": {"type": "integer", "minimum": 1},
+        "name": {"type": "string", "maxLength": 1000},
+    }
+}
 _READERS = {
     ".csv": "table",
     ".tsv": "table",
@@ -48,6 +58,7 @@ class DataSpec:
                     f"unknown key {key!r} of a data set",
                     hint=f"did you mean {close!r}?" if close else f"known: {', '.join(sorted(_KEYS))}",
                 )
+        check_types(table, _TYPES, "a data set", ProjectError)
         path = root / table["path"]
         return cls(
             path=path,
@@ -66,6 +77,8 @@ def read(
     """
     if not spec.path.exists():
         raise DataError(f"there is no data set {spec.path}", hint="paths are relative to the file that names them")
+    if not spec.path.is_dir() and not spec.path.is_file():
+        raise DataError(f"{spec.path} is no regular file", hint="save what it gives as a file first")
     kind = "folder" if spec.path.is_dir() else _READERS.get(spec.path.suffix.lower())
     if kind is None:
         raise DataError(
@@ -74,7 +87,7 @@ def read(
         )
     headless = any(isinstance(column, int) for column in spec.columns.values())
     rows = plugins.load_module(f"edgepack.data.{kind}").rows(spec.path, headless=headless)
-    first = list(zip(range(spec.limit or 1 << 62), rows, strict=False))
+    first = list(zip(range(1 << 62 if spec.limit is None else spec.limit), rows, strict=False))
     names = {
         name: spec.columns.get(name, name) for name in _offered(spec, wanted, pairs or {}, first[0][1] if first else {})
     }

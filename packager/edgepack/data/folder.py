@@ -16,7 +16,7 @@ def rows(path: Path, *, headless: bool) -> Iterator[dict[Any, Any]]:
     found = False
     for folder in sorted(entry for entry in path.iterdir() if entry.is_dir()):
         for file in sorted(folder.iterdir()):
-            if file.suffix.lower() in _KINDS:
+            if file.suffix.lower() in _KINDS and file.is_file():
                 found = True
                 yield {"image": str(file), "label": folder.name}
     if not found:

@@ -18,5 +18,6 @@ def rows(path: Path, *, headless: bool) -> Iterator[dict[Any, Any]]:
         with pyarrow.parquet.ParquetFile(path) as file:
             for batch in file.iter_batches(batch_size=256):
                 yield from batch.to_pylist()
-    except pyarrow.ArrowException as error:
-        raise DataError(f"{path.name} cannot be read: {str(error).splitlines()[0]}") from error
+    except (pyarrow.ArrowException, OSError, ValueError, UnicodeDecodeError) as error:
+        said = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(f"{path.name} cannot be read: {said}") from error

@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from edgepack.errors import DataError
+from edgepack.runtime.documents import read_text
 
 
 def rows(path: Path, *, headless: bool) -> Iterator[dict[Any, Any]]:
-    """One row with the column "text". Raises DataError where the file is no UTF-8."""
-    try:
-        text = path.read_text("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path.name} is no text in UTF-8 (byte {error.start:,})") from error
+    """One row with the column "text". Raises DataError where the file is not UTF-8."""
+    text = read_text(path, DataError).removeprefix("\ufeff")
     if text.strip():
         yield {"text": text}

@@ -6,39 +6,46 @@ import importlib
 from pathlib import Path
 from typing import Any
 
-from edgepack.errors import BundleError, UnknownName
-from edgepack.runtime import archive, graphs, manifest
-from edgepack.runtime.session import open_session
+from edgepack.errors import BundleDamaged, UnknownName, UsageError
+from edgepack.runtime import graphs
+from edgepack.runtime.manifest import Manifest
+from edgepack.runtime.opening import opened
+from edgepack.runtime.session import Session, open_session
 
 __all__ = ["load"]
 
+_SPANS = ("start_logits", "end_logits")
 _TASKS = (
     "text-embedding", "text-classification", "token-classification", "question-answering", "fill-mask",
     "image-classification", "image-embedding", "text-generation",
 )  # fmt: skip
 
 
-def load(bundle: str | Path, *, threads: int | None = None, verify: bool = True) -> Any:
+def load(bundle: str | Path, *, threads: int | None = None, verify: bool = True, trust: bool = False) -> Any:
     """Open a bundle (folder or ``.edgepack`` file): an object with its task's natural call, such as ``embed``.
 
     ``threads`` defaults to the target's, at most what this machine has; ``verify=False`` skips the hashing of every
-    file. Raises BundleError and its subclasses.
+    file; ``trust=True`` opens what could take much more time or memory than its size. Raises BundleError and its
+    subclasses, UsageError.
     """
-    listed = manifest.read(folder_of(bundle))
-    if verify:
-        manifest.verify(listed)
-    run = open_session(graphs.generating(listed.model_file), threads or listed.threads)
+    if isinstance(threads, bool) or not isinstance(threads, int | None) or (threads is not None and threads < 1):
+        raise UsageError(f"threads is {threads!r}", hint="it must be a whole number, 1 or more")
+    if not isinstance(bundle, str | Path):
+        raise UsageError(f"a bundle is a path, not {type(bundle).__name__}", hint='edgepack.load("dist/…")')
+    listed = opened(bundle, verify=verify, trust=trust)
+    run = open_session(graphs.generating(listed.model_file), threads if threads is not None else listed.threads)
+    _check_outputs(listed, run)
     return model(listed.task, run, listed.folder, dict(listed.processing))
 
 
-def folder_of(bundle: str | Path) -> Path:
-    """The folder of a bundle; a ``.edgepack`` file is unpacked into the cache. Raises BundleError."""
-    path = Path(bundle).expanduser()
-    if path.is_file():
-        return archive.opened(path)
-    if not path.exists():
-        raise BundleError(f"there is no bundle {bundle}", hint="edgepack build makes one")
-    return path
+def _check_outputs(listed: Manifest, run: Any) -> None:
+    """Raises BundleDamaged where an ONNX graph lacks what its task reads; Core ML's evaluator names its own."""
+    usual = _SPANS if listed.task == "question-answering" else ("logits",)
+    read = (str(listed.processing["output"]),) if "output" in listed.processing else usual
+    given = {spec.name for spec in run.outputs}
+    for name in read if isinstance(run, Session) else ():
+        if name not in given:
+            raise BundleDamaged(f"the graph of {listed.folder} does not give {name!r}, which its task needs")
 
 
 def model(task: str, run: Any, folder: Path, processing: dict[str, Any]) -> Any:

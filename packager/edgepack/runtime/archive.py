@@ -2,107 +2,206 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
 import os
 import shutil
 import stat
 import tempfile
 import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Any
 
-from edgepack.errors import BundleError, BundleUnsafe
-from edgepack.runtime.manifest import MANIFEST, MEASUREMENTS, digest, inside
+from edgepack.errors import BundleDamaged, BundleError, BundleUnsafe, UsageError
+from edgepack.runtime import central_directory, manifest
+from edgepack.runtime.containment import check_distinct, checked_name
+from edgepack.runtime.documents import parse_json
+from edgepack.runtime.manifest import LARGEST, MANIFEST, MEASUREMENTS, digest
 
 SUFFIX = ".edgepack"
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip can hold: the same bytes on every build
-_MOST_FILES = 1000
-_MOST_BESIDE = 10_000_000  # bytes of manifest and measurements, which the manifest does not list
+_FILES = 1002  # as many as a manifest may list, with itself and the measurements
+_ENTRY = 2000  # bytes of a file's entry in the zip's directory, at most
+_FACTOR, _ROOM = 2, 500_000_000  # an archive may unpack to so many times its size, and so many bytes
 _CHUNK = 1 << 20
+_UNSAFE = "this is how a zip bomb looks; do not use this bundle, or --trust it"
+# what zipfile raises for broken files, beside BadZipFile
+_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, OverflowError)
 
 
 def zip_folder(folder: Path, file: Path) -> Path:
-    """Write the bundle in ``folder`` to ``file``: the same bytes for the same content."""
-    fresh = file.with_name(f".{file.name}.{os.getpid()}")
+    """Write what the manifest of the bundle in ``folder`` lists to ``file``: the same bytes for the same content.
+
+    The archive is read again and held against the manifest before it takes its name. Raises UsageError for a file
+    in the folder itself, and BundleError as manifest.read does.
+    """
+    listed = manifest.read(folder)
+    if file.resolve().is_relative_to(folder.resolve()):
+        raise UsageError(f"{file} lies in the bundle that it would hold", hint="--out names a place beside it")
+    beside = [MEASUREMENTS] if (folder / MEASUREMENTS).is_file() else []
+    handle, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
+    fresh = Path(name)
     try:
-        with zipfile.ZipFile(fresh, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
-            for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-                info = zipfile.ZipInfo(path.relative_to(folder).as_posix(), _EPOCH)
-                info.compress_type = zipfile.ZIP_DEFLATED
-                info.external_attr = (stat.S_IFREG | 0o644) << 16
-                with path.open("rb") as source, archive.open(info, "w") as sink:
-                    shutil.copyfileobj(source, sink, _CHUNK)
+        with os.fdopen(handle, "wb") as stream:
+            _write(folder, sorted([*listed.table["files"], MANIFEST, *beside]), stream)
+        with _reading(fresh) as archive:
+            for info, limit in _entries(archive, fresh, trust=True):
+                _copy(archive, info, None, limit)
+        fresh.chmod(0o644)
         fresh.replace(file)
     finally:
         fresh.unlink(missing_ok=True)
     return file
 
 
-def opened(file: Path) -> Path:
-    """The folder that ``file`` unpacks to, in the cache, by the file's hash; safe for two processes at once."""
+def opened(file: Path, *, trust: bool = False) -> Path:
+    """The folder that ``file`` unpacks to, in the cache, by the file's hash; safe for two processes at once.
+
+    What was unpacked before is held against its manifest, and unpacked again where it is damaged.
+    """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgepack" / "bundles"
     folder = cache / digest(file)[:32]
-    if not folder.is_dir():
-        cache.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(prefix=".new-", dir=cache))
-        try:
-            unpack(file, fresh)
-            if not folder.is_dir():
-                fresh.rename(folder)
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
+    if _whole(folder):
+        return folder
+    cache.mkdir(parents=True, exist_ok=True)
+    fresh = Path(tempfile.mkdtemp(prefix=".new-", dir=cache))
+    try:
+        unpack(file, fresh, trust=trust)
+        _replace(fresh, folder)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
     return folder
 
 
-def unpack(file: Path, into: Path) -> Path:
-    """Unpack ``file`` into the folder ``into``.
+def unpack(file: Path, into: Path, *, trust: bool = False) -> Path:
+    """Unpack ``file`` into the folder ``into``; what was written is removed again where an error is found.
 
-    Raises BundleError (no zip, no manifest), BundleUnsafe (a path that climbs out; more bytes or files than
-    the manifest lists: a zip bomb).
+    Raises BundleError (no zip, no manifest), BundleDamaged (a byte differs), BundleUnsafe (a path that climbs out; more
+    bytes or files than the manifest lists, or than an archive of its size may hold unless it has your ``trust``).
     """
+    written: list[Path] = []
     try:
-        with zipfile.ZipFile(file) as archive:
-            limits = _limits(archive, file)
-            for info in archive.infolist():
-                if not info.is_dir():
-                    _extract(archive, info, into, limits.get(info.filename, _MOST_BESIDE))
-    except zipfile.BadZipFile as error:
-        raise BundleError(f"{file} is no bundle: {error}", hint="copy the file again") from error
+        with _reading(file) as archive:
+            for info, limit in _entries(archive, file, trust=trust):
+                target = into / info.filename
+                target.parent.mkdir(parents=True, exist_ok=True)
+                written.append(target)
+                with target.open("xb") as sink:
+                    _copy(archive, info, sink, limit)
+        manifest.read(into)
+    except BaseException:
+        for target in written:
+            target.unlink(missing_ok=True)
+        raise
     return into
 
 
-def _limits(archive: zipfile.ZipFile, file: Path) -> dict[str, int]:
-    """The bytes that each file may have, as the manifest inside says."""
-    names = archive.namelist()
+def _whole(folder: Path) -> bool:
+    if not folder.is_dir():
+        return False
+    try:
+        manifest.verify(manifest.read(folder))
+    except BundleError:
+        return False
+    return True
+
+
+def _replace(fresh: Path, folder: Path) -> None:
+    """Rename ``fresh`` to ``folder``, whose damaged copy goes; another process may have been quicker."""
+    damaged = fresh.with_name(f"{fresh.name}-damaged")
+    try:
+        if folder.is_dir() and not _whole(folder):
+            folder.rename(damaged)
+        fresh.rename(folder)
+    except OSError:
+        if not _whole(folder):
+            raise
+    finally:
+        shutil.rmtree(damaged, ignore_errors=True)
+
+
+def _write(folder: Path, names: list[str], stream: IO[bytes]) -> None:
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+        for name in names:
+            info = zipfile.ZipInfo(name, _EPOCH)
+            info.compress_type = zipfile.ZIP_DEFLATED
+            info.external_attr = (stat.S_IFREG | 0o644) << 16
+            large = (folder / name).stat().st_size >= zipfile.ZIP64_LIMIT // 2
+            with (folder / name).open("rb") as source, archive.open(info, "w", force_zip64=large) as sink:
+                shutil.copyfileobj(source, sink, _CHUNK)
+
+
+@contextmanager
+def _reading(file: Path) -> Iterator[zipfile.ZipFile]:
+    """The archive, whose directory has a size that is worth reading. Raises BundleError for what is no zip."""
+    try:
+        if central_directory.size(file) > _FILES * _ENTRY:
+            raise BundleUnsafe(f"{file} holds more than {_FILES:,} files", hint=_UNSAFE)
+        with zipfile.ZipFile(file) as archive:
+            yield archive
+    except _BROKEN as error:
+        said = (str(error).splitlines() or [type(error).__name__])[0]
+        raise BundleError(f"{file} is no bundle, or not all of one: {said}", hint="copy the file again") from error
+
+
+class _Limit:
+    """What a file of the archive may be: so many ``bytes``, with this SHA-256 where the manifest tells one."""
+
+    def __init__(self, size: int, sha256: str = "") -> None:
+        self.bytes, self.sha256 = size, sha256
+
+
+def _entries(archive: zipfile.ZipFile, file: Path, *, trust: bool) -> list[tuple[zipfile.ZipInfo, _Limit]]:
+    """The files and their limits, as the manifest inside says."""
+    infos = [info for info in archive.infolist() if not info.is_dir()]
+    names = [checked_name(info.filename, file) for info in infos]
+    check_distinct(names, file)
+    if len(infos) > _FILES or len(set(names)) != len(names):
+        raise BundleUnsafe(f"{file} holds {len(infos)} files, or one of them twice", hint="do not use this bundle")
     if MANIFEST not in names:
         raise BundleError(f"{file} is no bundle: it holds no {MANIFEST}", hint="edgepack pack --zip makes one")
-    if len(names) > _MOST_FILES or len(set(names)) != len(names):
-        raise BundleUnsafe(f"{file} holds {len(names)} files", hint="do not use this bundle")
-    with archive.open(MANIFEST) as stream:
-        text = stream.read(_MOST_BESIDE + 1)
-    try:
-        limits = {name: int(entry["bytes"]) for name, entry in json.loads(text)["files"].items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BundleError(f"the {MANIFEST} in {file} cannot be read") from error
+    table = _table(archive, file)
+    limits = {name: _Limit(entry["bytes"], entry["sha256"]) for name, entry in table["files"].items()}
+    limits |= {name: _Limit(LARGEST) for name in (MANIFEST, MEASUREMENTS)}
     for name in names:
-        if not name.endswith("/") and name not in limits and name not in {MANIFEST, MEASUREMENTS}:
-            inside(Path("."), name)
+        if name not in limits:
             raise BundleUnsafe(
                 f"{file} holds {name!r}, which its manifest does not list", hint="do not use this bundle"
             )
-    return limits
+    _check_total(sum(limits[name].bytes for name in table["files"]), file, trust)
+    return [(info, limits[info.filename]) for info in infos]
 
 
-def _extract(archive: zipfile.ZipFile, info: zipfile.ZipInfo, into: Path, limit: int) -> None:
-    """One file, reading no more than ``limit`` bytes whatever the zip's own sizes say."""
-    target = inside(into, info.filename)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    left = limit
-    with archive.open(info) as source, target.open("wb") as sink:
+def _table(archive: zipfile.ZipFile, file: Path) -> Mapping[str, Any]:
+    with archive.open(MANIFEST) as stream:
+        text = stream.read(LARGEST + 1)
+    if len(text) > LARGEST:
+        raise BundleUnsafe(f"the {MANIFEST} in {file} has more than {LARGEST:,} bytes", hint=_UNSAFE)
+    place = f"the {MANIFEST} in {file}"
+    return manifest.checked(parse_json(text, place), place)
+
+
+def _check_total(total: int, file: Path, trust: bool) -> None:
+    """Raises BundleUnsafe where the files come to more than an archive of this size may hold."""
+    most = _FACTOR * file.stat().st_size + _ROOM
+    if total > most and not trust:
+        raise BundleUnsafe(f"{file} would unpack to {total:,} bytes; {most:,} are allowed", hint=_UNSAFE)
+
+
+def _copy(archive: zipfile.ZipFile, info: zipfile.ZipInfo, sink: IO[bytes] | None, limit: _Limit) -> None:
+    """One file, reading no more than its limit whatever the zip's own sizes say; written where there is a ``sink``."""
+    left, total = limit.bytes, hashlib.sha256()
+    with archive.open(info) as source:
         while chunk := source.read(_CHUNK):
             left -= len(chunk)
             if left < 0:
                 raise BundleUnsafe(
-                    f"{info.filename} unpacks to more than the {limit:,} bytes it should have",
-                    hint="this is how a zip bomb looks; do not use this bundle",
+                    f"{info.filename} unpacks to more than the {limit.bytes:,} bytes it should have", hint=_UNSAFE
                 )
-            sink.write(chunk)
+            total.update(chunk)
+            if sink is not None:
+                sink.write(chunk)
+    if limit.sha256 and (left or total.hexdigest() != limit.sha256):
+        raise BundleDamaged(f"{info.filename} in the archive is not what its manifest says", hint="copy the file again")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from edgepack.errors import InputError
+from edgepack.errors import InputError, UsageError
 
 E = TypeVar("E")
 R = TypeVar("R")
@@ -18,10 +18,15 @@ def in_batches(
     step: Callable[[list[E]], Sequence[R]],
     length: Callable[[E], int] | None = None,
 ) -> list[R]:
-    """``step`` over batches of at most ``size``; with ``length``, alike ones share a batch and little is padded."""
+    """``step`` over batches of at most ``size``; with ``length``, alike ones share a batch and little is padded.
+
+    Raises UsageError for another size than 1 or more.
+    """
+    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+        raise UsageError(f"batch_size is {size!r}", hint="it must be a whole number, 1 or more")
     order = sorted(range(len(examples)), key=lambda i: length(examples[i])) if length else list(range(len(examples)))
     results: dict[int, R] = {}
-    for start in range(0, len(order), max(size, 1)):
+    for start in range(0, len(order), size):
         chosen = order[start : start + size]
         results.update(zip(chosen, step([examples[i] for i in chosen]), strict=True))
     return [results[i] for i in range(len(examples))]

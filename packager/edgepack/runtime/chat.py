@@ -1,12 +1,14 @@
 """Conversations as the text that a model was trained on: the chat template of its tokenizer.
 
-Templates are Jinja programs by others, so they run in Jinja's sandbox, with what transformers' apply_chat_template
-gives them: loop controls, ``generation`` blocks, ``tojson``, ``raise_exception`` and ``strftime_now``.
+Templates are Jinja programs by others, so they run in Jinja's sandbox and within limits (bounded_jinja.py), with what
+transformers' apply_chat_template gives them: loop controls, ``generation`` blocks, ``tojson``, ``raise_exception`` and
+``strftime_now``.
 """
 
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -15,13 +17,27 @@ from typing import Any
 from jinja2 import TemplateError, TemplateSyntaxError, nodes
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from edgepack.errors import BundleDamaged, BundleError, InputError
+from edgepack.errors import BundleDamaged, BundleError, BundleUnsafe, InputError
+from edgepack.runtime.bounded_jinja import BoundedEnvironment, LimitReached
+from edgepack.runtime.documents import read_object, read_text
 from edgepack.runtime.text import checked
 
 Messages = Sequence[Mapping[str, str]]
 _SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+_LONGEST = 1_000_000  # characters of a template
+# what templates raise, and those of deep recursions, long loops and lone surrogates
+_REFUSALS = (
+    TemplateError,
+    TypeError,
+    ValueError,
+    LookupError,
+    ArithmeticError,
+    AttributeError,
+    RecursionError,
+    AssertionError,
+)
+_UNREADABLE = (TemplateError, RecursionError, SyntaxError, MemoryError, ValueError, TypeError, AssertionError, KeyError)
 _EXAMPLE = '{"role": "user", "content": "Hello"}'
 
 
@@ -29,28 +45,37 @@ class ChatTemplate:
     """``render(messages)``: the conversation as one text, up to where the assistant answers."""
 
     def __init__(self, text: str, special: Mapping[str, str]) -> None:
-        self._special = dict(special)
+        self._special, self._environment = dict(special), _environment()
+        self._rendering = threading.Lock()  # the limits are counted in the environment
+        if len(text) > _LONGEST:
+            raise BundleError(f"the chat template has {len(text):,} characters; {_LONGEST:,} are read at most")
         try:
-            self._template = _environment().from_string(text)
+            self._template = self._environment.from_string(text)
         except TemplateSyntaxError as error:
             raise BundleError(f"the chat template has an error in line {error.lineno}: {error.message}") from error
+        except _UNREADABLE as error:
+            raise BundleError(f"the chat template cannot be read: {_said(error)}") from error
 
     def render(self, messages: Messages) -> str:
         """The text for ``messages``, each with a role and a content. Raises InputError, also in the template's name."""
-        given = _checked(messages)
+        given = {**self._special, "messages": _checked(messages), "tools": None, "documents": None}
         try:
-            return self._template.render(
-                messages=given, tools=None, documents=None, add_generation_prompt=True, **self._special
-            )
-        except (TemplateError, TypeError, ValueError, LookupError, ArithmeticError) as error:
-            raise InputError(f"the model's chat template refuses this conversation: {error}") from error
+            with self._rendering, self._environment.limited():
+                pieces = self._template.generate(**given, add_generation_prompt=True)
+                return checked(self._environment.joined(pieces))
+        except (LimitReached, MemoryError) as error:
+            raise BundleUnsafe(
+                f"the model's chat template was stopped: {_said(error)}", hint="do not use this bundle"
+            ) from error
+        except _REFUSALS as error:
+            raise InputError(f"the model's chat template refuses this conversation: {_said(error)}") from error
 
 
 def template(folder: Path) -> ChatTemplate | None:
     """The chat template in a bundle's folder: chat_template.jinja, else tokenizer_config.json's; None without one."""
     config = _config(folder / "tokenizer_config.json")
     file = folder / "chat_template.jinja"
-    text = file.read_text("utf-8") if file.is_file() else _default(config.get("chat_template"))
+    text = read_text(file, BundleDamaged, largest=_LONGEST) if file.is_file() else _default(config.get("chat_template"))
     return ChatTemplate(text, special(config)) if text else None
 
 
@@ -64,17 +89,19 @@ def special(config: Mapping[str, Any]) -> dict[str, str]:
 def _config(file: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
-    try:
-        return dict(json.loads(file.read_text("utf-8")))
-    except (ValueError, TypeError) as error:
-        raise BundleDamaged(f"{file} cannot be read", hint="copy the bundle again") from error
+    return read_object(file, BundleDamaged, hint="copy the bundle again")
+
+
+def _said(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:300]
 
 
 def _default(stated: Any) -> str:
     """One template, or the one of several that is named "default"."""
     if isinstance(stated, list):
-        return next((str(entry["template"]) for entry in stated if entry.get("name") == "default"), "")
-    return str(stated or "")
+        named = [entry for entry in stated if isinstance(entry, dict)]
+        stated = next((entry.get("template") for entry in named if entry.get("name") == "default"), None)
+    return stated if isinstance(stated, str) else ""
 
 
 def _checked(messages: Messages) -> list[dict[str, str]]:
@@ -99,9 +126,9 @@ class _Generation(Extension):
         return parser.parse_statements(("name:endgeneration",), drop_needle=True)
 
 
-def _environment() -> ImmutableSandboxedEnvironment:
-    made = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols])
-    made.filters["tojson"] = _as_json
+def _environment() -> BoundedEnvironment:
+    made = BoundedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols])
+    made.add_filter("tojson", _as_json)
     made.globals |= {"raise_exception": _refuse, "strftime_now": lambda form: datetime.now().strftime(form)}
     return made
 

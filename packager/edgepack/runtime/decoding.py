@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from edgepack.errors import InputError
+from edgepack.errors import BundleDamaged, InputError
 from edgepack.records import TensorSpec
 from edgepack.runtime import graphs, pages
 from edgepack.runtime.session import Session
@@ -40,7 +40,7 @@ class Decoding:
         given = {spec.name for spec in session.inputs}
         self._placed = "position_ids" in given
         self._cache: dict[str, Array] = {}
-        (vocabulary,) = (int(spec.shape[-1]) for spec in session.outputs if spec.name == "logits")
+        vocabulary = _vocabulary(session)
         self._logits = np.zeros(vocabulary, np.float32)
         self._new = np.zeros(_CHUNK, np.int64)
         self._ones, self._places = np.ones(longest, np.int64), np.arange(longest, dtype=np.int64)
@@ -119,6 +119,16 @@ def decoding(session: Any, longest: int) -> Decoding:
     """The model of a ``session`` that decodes, of onnxruntime's or of another's that has its own way."""
     made: Decoding = Decoding(session, longest) if isinstance(session, Session) else session.decoding(longest)
     return made
+
+
+def _vocabulary(session: Session) -> int:
+    """Raises BundleDamaged where the graph's logits and caches have no sizes to make room for."""
+    pasts = [spec.shape for spec in session.inputs if spec.name.startswith(_PAST)]
+    logits = [spec.shape for spec in session.outputs if spec.name == "logits"]
+    known = all(len(s) == 4 and isinstance(s[1], int) and isinstance(s[3], int) for s in pasts)
+    if not known or len(logits) != 1 or not isinstance(logits[0][-1], int):
+        raise BundleDamaged(f"{session.path.name} does not state the sizes of its cache and logits")
+    return logits[0][-1]
 
 
 def _alike(a: Sequence[int], b: Sequence[int]) -> int:

@@ -60,7 +60,7 @@ def read_bytes(file: Path, failure: Failure = BundleError, *, hint: str = "", la
             raise failure(f"{file} is not a regular file", hint=hint)
         if facts.st_size > largest:
             raise failure(f"{file} has {facts.st_size:,} bytes; {largest:,} are read at most", hint=hint)
-        return stream.read(largest + 1)[:largest]
+        return stream.read(facts.st_size)
 
 
 def parse_json(text: str | bytes, name: str, failure: Failure = BundleError, *, hint: str = "") -> Any:

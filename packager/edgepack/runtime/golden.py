@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +10,13 @@ from typing import Any
 import numpy as np
 
 from edgepack.errors import BundleDamaged
+from edgepack.runtime.containment import contained
+from edgepack.runtime.documents import parse_json, read_bytes
 from edgepack.runtime.image import LEVELS, levels_apart
 from edgepack.runtime.manifest import Manifest
-from edgepack.runtime.types import Array, Feeds, Run
+from edgepack.runtime.types import Array, Feeds, Outputs, Run
 
+_AGAIN = "copy the bundle again, or build it again"
 _DTYPES = {"F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "U8": "|u1", "BOOL": "|b1"}
 
 
@@ -34,17 +36,25 @@ class GoldenResult:
         """Whether every vector is close enough; NaN is not."""
         return bool(self.cosines) and not self.inputs and all(cosine >= self.least for cosine in self.cosines)
 
+    @property
+    def worst(self) -> float:
+        """The least of the cosines; NaN where one is NaN, or there is none."""
+        return float(np.min(self.cosines)) if self.cosines else float("nan")
+
 
 def check(run: Run, manifest: Manifest, make: Make | None = None) -> GoldenResult:
     """Run the bundle's golden vectors through ``run``; with ``make``, from their texts and pictures on.
 
-    Bundles of earlier versions hold no texts and pictures: their inputs are taken as stored.
+    Bundles of earlier versions hold no texts and pictures: their inputs are taken as stored. Raises BundleDamaged.
     """
     facts = manifest.table["golden"]
-    tensors = read(manifest.folder / facts["file"])
+    tensors = read(contained(manifest.folder, facts["file"]))
     name = facts["output"]
+    count = sum(key.endswith(f".output.{name}") for key in tensors)
+    if not all(f"{index}.output.{name}" in tensors for index in range(count)):
+        raise BundleDamaged(f"{facts['file']} lacks some of its {count} golden vectors", hint=_AGAIN)
     cosines, wrong = [], []
-    for index in range(sum(key.endswith(f".output.{name}") for key in tensors)):
+    for index in range(count):
         start = f"{index}.input."
         feeds = {key.removeprefix(start): value for key, value in tensors.items() if key.startswith(start)}
         example = _example(tensors, index)
@@ -52,7 +62,7 @@ def check(run: Run, manifest: Manifest, make: Make | None = None) -> GoldenResul
             made = make([example])
             wrong += _differences(made, feeds, manifest.processing)
             feeds = {key: made.get(key, value) for key, value in feeds.items()}
-        cosines.append(_cosine(run(feeds)[name], tensors[f"{index}.output.{name}"]))
+        cosines.append(_cosine(_output(run(feeds), name), tensors[f"{index}.output.{name}"]))
     return GoldenResult(tuple(cosines), float(facts["least_cosine"]), tuple(wrong))
 
 
@@ -61,8 +71,14 @@ def _example(tensors: Mapping[str, Array], index: int) -> Any:
     if f"{index}.picture" in tensors:
         return tensors[f"{index}.picture"]
     stored = tensors.get(f"{index}.text")
-    text = None if stored is None else json.loads(stored.tobytes())
+    text = None if stored is None else parse_json(stored.tobytes(), f"golden vector {index}", BundleDamaged)
     return tuple(text) if isinstance(text, list) else text
+
+
+def _output(outputs: Outputs, name: str) -> Array:
+    if name not in outputs:
+        raise BundleDamaged(f"the model does not give {name!r}, which its golden vectors hold", hint=_AGAIN)
+    return outputs[name]
 
 
 def _differences(made: Feeds, stored: Feeds, processing: Mapping[str, Any]) -> list[str]:
@@ -74,7 +90,7 @@ def _differences(made: Feeds, stored: Feeds, processing: Mapping[str, Any]) -> l
             found.append(f"{name} has the shape {list(mine.shape)}, not {list(true.shape)}")
         elif true.size and np.issubdtype(true.dtype, np.integer) and not np.array_equal(mine, true):
             found.append(f"{name} differs")
-        elif name == "pixel_values":
+        elif name == "pixel_values" and true.ndim == 4:
             apart = levels_apart(mine, true, processing)
             found += [] if apart <= LEVELS else [f"pixels differ by {apart:.1f} levels of 255"]
     return found
@@ -82,21 +98,23 @@ def _differences(made: Feeds, stored: Feeds, processing: Mapping[str, Any]) -> l
 
 def read(file: Path) -> dict[str, Array]:
     """The tensors of a safetensors file: 8 bytes header length, a JSON header, the data."""
-    raw = file.read_bytes()
+    raw = read_bytes(file, BundleDamaged, hint=_AGAIN)
+    length = int.from_bytes(raw[:8], "little")
+    header = parse_json(raw[8 : 8 + length], f"the header of {file}", BundleDamaged, hint=_AGAIN)
+    data = memoryview(raw)[8 + length :]
     try:
-        length = int.from_bytes(raw[:8], "little")
-        header = json.loads(raw[8 : 8 + length])
-        data = memoryview(raw)[8 + length :]
         return {
             name: np.frombuffer(data[slice(*entry["data_offsets"])], _DTYPES[entry["dtype"]]).reshape(entry["shape"])
             for name, entry in header.items()
             if name != "__metadata__"
         }
-    except (ValueError, KeyError, TypeError) as error:
-        raise BundleDamaged(f"{file} cannot be read", hint="copy the bundle again") from error
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise BundleDamaged(f"{file} cannot be read", hint=_AGAIN) from error
 
 
 def _cosine(a: Array, b: Array) -> float:
+    if a.shape != b.shape:
+        raise BundleDamaged(f"the model gives {list(a.shape)}; its golden vectors hold {list(b.shape)}", hint=_AGAIN)
     x, y = a.astype(np.float64).ravel(), b.astype(np.float64).ravel()
     norm = float(np.linalg.norm(x) * np.linalg.norm(y))
     return float(x @ y) / norm if norm else float(np.array_equal(x, y))

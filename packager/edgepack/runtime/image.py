@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from edgepack.errors import InputError
+from edgepack.errors import BundleDamaged, InputError
 from edgepack.runtime.resize import Span, resize
 from edgepack.runtime.types import Array, Feeds
 
@@ -28,6 +28,7 @@ class ImageInput:
         self._name, self._channels = str(processing["inputs"][0]), int(processing["channels"])
         self._alpha, self._steps = str(processing.get("alpha", "drop")), steps(processing)
         self._side = side(processing) if "size" in processing else None
+        _check(self._steps, self._channels)
 
     def feeds(self, images: Sequence[Any]) -> Feeds:
         """The array of one batch; see ``pixels`` for what an image may be. Raises InputError."""
@@ -43,6 +44,13 @@ class ImageInput:
                 hint="resize it first",
             )
         return np.ascontiguousarray(made.astype(np.float32, copy=False).transpose(2, 0, 1))
+
+
+def _check(todo: Sequence[Step], channels: int) -> None:
+    """Raises BundleDamaged for means and deviations of another number of channels."""
+    for step in todo:
+        if step["op"] == "normalize" and not len(step["mean"]) == len(step["std"]) == channels:
+            raise BundleDamaged(f"the manifest normalizes {len(step['mean'])} channels; pictures have {channels}")
 
 
 class Affine(NamedTuple):

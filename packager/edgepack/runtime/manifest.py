@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from functools import cache
+from pathlib import Path
 from typing import Any
 
-from edgepack.errors import BundleDamaged, BundleError, BundleFileMissing, BundleTooNew, BundleUnsafe
+from edgepack.errors import BundleDamaged, BundleError, BundleTooNew, BundleUnsafe
 from edgepack.records import TensorSpec
-from edgepack.runtime import graphs
+from edgepack.runtime import graphs, schema
+from edgepack.runtime.containment import check_distinct, checked_name, contained
+from edgepack.runtime.documents import read_json, read_object
 
 MANIFEST = "edgepack.json"
 MEASUREMENTS = "measurements.json"
 SCHEMA = 1
+LARGEST = 10_000_000  # bytes of the manifest or the measurements
+_USED = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")  # by the runtime, where they are there
 _CHUNK = 1 << 20
 _REBUILD = "copy the bundle again, or build it again"
 
@@ -75,31 +80,39 @@ class Manifest:
 
 
 def read(folder: Path) -> Manifest:
-    """The manifest of the bundle in ``folder``; every listed path is inside the folder and exists.
+    """The manifest of the bundle in ``folder``: it keeps the schema, and every listed file is there and inside.
 
     Raises BundleError, BundleTooNew, BundleUnsafe, BundleFileMissing.
     """
-    file = folder / MANIFEST
     if not folder.is_dir():
         raise BundleError(f"there is no bundle {folder}", hint="edgepack build makes one")
-    if not file.is_file():
+    if not os.path.lexists(folder / MANIFEST):
         raise BundleError(f"{folder} is no bundle: it has no {MANIFEST}", hint="edgepack build makes one")
-    try:
-        table = json.loads(file.read_text("utf-8"))
-        schema = table["schema"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise BundleError(f"{file} cannot be read", hint=_REBUILD) from error
-    if not isinstance(schema, int) or schema > SCHEMA:
-        raise BundleTooNew(
-            f"{folder} has schema {schema}; this edgepack reads up to {SCHEMA}",
-            hint="pip install -U edgepack",
-        )
-    manifest = Manifest(folder, table)
-    _check_shape(manifest)
-    for name in table["files"]:
-        if not inside(folder, name).is_file():
-            raise BundleFileMissing(f"{folder} lacks {name}", hint=_REBUILD)
+    file = contained(folder, MANIFEST)
+    manifest = Manifest(folder, checked(read_json(file, hint=_REBUILD, largest=LARGEST), str(file)))
+    for name in manifest.table["files"]:
+        contained(folder, name)
+    _check_unlisted(manifest)
     return manifest
+
+
+def checked(table: Any, place: str) -> dict[str, Any]:
+    """``table`` as a manifest that keeps the schema and does not contradict itself.
+
+    Raises BundleError, BundleTooNew and BundleUnsafe, which name ``place`` and what is wrong there.
+    """
+    if not isinstance(table, dict):
+        raise BundleError(f"{place} does not hold an object", hint=_REBUILD)
+    _check_version(table.get("schema"), place)
+    for name in _names(table):
+        checked_name(name, place)
+    try:
+        schema.check(table, _published())
+    except schema.Mismatch as wrong:
+        raise BundleError(f"{place}: {wrong}", hint=_REBUILD) from wrong
+    check_distinct([*table["files"], MANIFEST, MEASUREMENTS], place)
+    _check_listed(table, place)
+    return table
 
 
 def verify(manifest: Manifest) -> list[str]:
@@ -108,12 +121,10 @@ def verify(manifest: Manifest) -> list[str]:
     Raises BundleDamaged naming the first file that differs.
     """
     for name, entry in manifest.table["files"].items():
-        file = inside(manifest.folder, name)
+        file = contained(manifest.folder, name)
         if file.stat().st_size != entry["bytes"] or digest(file) != entry["sha256"]:
             raise BundleDamaged(f"{name} in {manifest.folder} is not what the bundle was built with", hint=_REBUILD)
-    listed = {*manifest.table["files"], MANIFEST, MEASUREMENTS}
-    found = (file for file in manifest.folder.rglob("*") if file.is_file())
-    return sorted({file.relative_to(manifest.folder).as_posix() for file in found} - listed)
+    return sorted(_found(manifest.folder) - {*manifest.table["files"], MANIFEST, MEASUREMENTS})
 
 
 def digest(file: Path) -> str:
@@ -125,32 +136,53 @@ def digest(file: Path) -> str:
     return total.hexdigest()
 
 
-def inside(folder: Path, name: str) -> Path:
-    """``folder/name``. Raises BundleUnsafe where the path, or a link on it, leads out of the folder."""
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or "\\" in name or not path.parts:
-        raise BundleUnsafe(f"the bundle names a path outside its folder: {name!r}", hint="do not use this bundle")
-    if not (folder / name).resolve().is_relative_to(folder.resolve()):
-        raise BundleUnsafe(f"{name!r} in the bundle is a link out of its folder", hint="do not use this bundle")
-    return folder / name
+def _check_version(version: Any, place: str) -> None:
+    if isinstance(version, bool) or not isinstance(version, int) or version < 1:
+        raise BundleError(f"{place} has schema {version!r}, which is no version", hint=_REBUILD)
+    if version > SCHEMA:
+        raise BundleTooNew(
+            f"{place} has schema {version}; this edgepack reads up to {SCHEMA}", hint="pip install -U edgepack"
+        )
 
 
-def _check_shape(manifest: Manifest) -> None:
-    """What the runtime relies on is there; the JSON Schema says it in full."""
-    table = manifest.table
-    try:
-        known = [
-            table["name"],
-            table["task"],
-            table["processing"],
-            table["target"]["threads"],
-            table["target"]["isa"],
-        ]
-        files, model = table["files"], table["model"]
-        known += [model["inputs"], model["outputs"], *(entry["sha256"] for entry in files.values())]
-        file = model["file"]
-    except (KeyError, TypeError, AttributeError) as error:
-        raise BundleError(f"{manifest.folder / MANIFEST} lacks {error}", hint=_REBUILD) from error
-    inside(manifest.folder, file)
-    if not any(name == file or name.startswith(f"{file}/") for name in files):  # a Core ML package is a folder
-        raise BundleError(f"{manifest.folder / MANIFEST} does not list its model {file!r}", hint=_REBUILD)
+def _names(table: Mapping[str, Any]) -> Iterator[str]:
+    """The paths in a manifest that nobody has checked yet."""
+    files = table.get("files")
+    yield from files if isinstance(files, dict) else ()
+    for part in ("model", "golden"):
+        facts = table.get(part)
+        if isinstance(facts, dict) and isinstance(facts.get("file"), str):
+            yield facts["file"]
+
+
+def _check_listed(table: Mapping[str, Any], place: str) -> None:
+    files, model, golden = table["files"], table["model"]["file"], table["golden"]["file"]
+    if not any(name == model or name.startswith(f"{model}/") for name in files):  # a Core ML package is a folder
+        raise BundleError(f"{place} does not list its model {model!r}", hint=_REBUILD)
+    if golden not in files:
+        raise BundleError(f"{place} does not list its golden vectors {golden!r}", hint=_REBUILD)
+
+
+def _check_unlisted(manifest: Manifest) -> None:
+    """Raises BundleUnsafe for a file that the runtime would use and the manifest does not list."""
+    folder, model = manifest.folder, manifest.model_file
+    used = {*_USED, graphs.last(model).relative_to(folder).as_posix()}
+    if model.is_dir():
+        used |= {f"{manifest.table['model']['file']}/{name}" for name in _found(model)}
+    for name in sorted(used - set(manifest.table["files"])):
+        if os.path.lexists(folder / name):
+            raise BundleUnsafe(f"{folder} holds {name}, which its manifest does not list", hint="remove it")
+
+
+def _found(folder: Path) -> set[str]:
+    """What is in ``folder`` and no folder itself; links are not followed."""
+    found = set()
+    for place, folders, names in os.walk(folder):
+        links = [name for name in folders if os.path.islink(os.path.join(place, name))]
+        found |= {Path(place, name).relative_to(folder).as_posix() for name in (*names, *links)}
+    return found
+
+
+@cache
+def _published() -> dict[str, Any]:
+    return read_object(Path(__file__).parents[1] / "schemas" / f"bundle-{SCHEMA}.json")

@@ -6,33 +6,59 @@ Timings differ from run to run, so they are not part of the manifest, which is t
 from __future__ import annotations
 
 import json
+import math
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from edgepack.errors import BundleError
 from edgepack.records import Accuracy, NotMeasured, Timings, Where
 from edgepack.runtime.clock import timing
-from edgepack.runtime.manifest import MEASUREMENTS
+from edgepack.runtime.containment import contained
+from edgepack.runtime.documents import read_object
+from edgepack.runtime.manifest import LARGEST, MEASUREMENTS
+from edgepack.runtime.schema import Mismatch, check
+
+_AGAIN = "delete it; edgepack validate and bench measure again"
 
 
 def write(folder: Path, accuracy: tuple[Accuracy, ...], timings: Timings) -> None:
     """Write measurements.json into a bundle's folder."""
-    table = {"schema": 1, "accuracy": [asdict(a) for a in accuracy], "timings": _plain(timings)}
+    table = {"schema": 1, "accuracy": [_written(a) for a in accuracy], "timings": _plain(timings)}
     (folder / MEASUREMENTS).write_text(json.dumps(table, indent=1) + "\n", "utf-8")
 
 
 def read(folder: Path) -> tuple[tuple[Accuracy, ...], Timings]:
     """What was measured; nothing where the file is absent. Raises BundleError."""
-    file = folder / MEASUREMENTS
-    if not file.is_file():
+    if not os.path.lexists(folder / MEASUREMENTS):
         return (), ()
+    file = contained(folder, MEASUREMENTS)
+    table = read_object(file, hint=_AGAIN, largest=LARGEST)
     try:
-        table = json.loads(file.read_text("utf-8"))
+        check(table, _published())
         return tuple(map(accuracy, table["accuracy"])), _timings(table["timings"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise BundleError(f"{file} cannot be read", hint="delete it; edgepack validate measures again") from error
+    except (Mismatch, KeyError, TypeError) as error:
+        raise BundleError(f"{file} cannot be read: {error}", hint=_AGAIN) from error
+
+
+@cache
+def _published() -> dict[str, Any]:
+    return read_object(Path(__file__).parents[1] / "schemas" / "measurements-1.json")
+
+
+def _written(figure: Accuracy) -> dict[str, Any]:
+    """Its JSON form; JSON has no NaN, which a metric of equal predictions is."""
+    table = asdict(figure)
+    if isinstance(figure.packed, float) and not math.isfinite(figure.packed):
+        table["packed"] = {"reason": f"it is {figure.packed}"}
+    if figure.original is not None and not math.isfinite(figure.original):
+        table["original"] = None
+    if figure.interval is not None and not all(map(math.isfinite, figure.interval)):
+        table["interval"] = None
+    return table
 
 
 def _plain(timings: Timings) -> Any:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ from edgepack.errors import InputError
 from edgepack.runtime.types import Array
 
 # What Pillow raises at a damaged file, beside OSError, depends on the format.
-_DAMAGED = (OSError, ValueError, SyntaxError, EOFError, IndexError, Image.DecompressionBombError)
+_DAMAGED = (OSError, ValueError, SyntaxError, EOFError, IndexError, struct.error, zlib.error)
 
 
 def read(file: str | Path | bytes | bytearray | memoryview) -> Array:
@@ -24,6 +26,14 @@ def read(file: str | Path | bytes | bytearray | memoryview) -> Array:
     try:
         with Image.open(source) as picture:
             return np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
+    except Image.DecompressionBombError as error:
+        raise InputError(
+            f"{_named(file)} has more pixels than Pillow opens, {2 * (Image.MAX_IMAGE_PIXELS or 0):,}",
+            hint="make it smaller first, or raise PIL.Image.MAX_IMAGE_PIXELS where you trust it",
+        ) from error
     except _DAMAGED as error:
-        named = file if isinstance(file, str | Path) else f"what was given ({len(bytes(file)):,} bytes)"
-        raise InputError(f"{named} is not a picture that can be read") from error
+        raise InputError(f"{_named(file)} is not a picture that can be read") from error
+
+
+def _named(file: str | Path | bytes | bytearray | memoryview) -> str:
+    return str(file) if isinstance(file, str | Path) else f"what was given ({len(bytes(file)):,} bytes)"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edgepack.errors import BundleDamaged
 from edgepack.runtime.types import Array
 
 
@@ -24,7 +25,12 @@ def softmax(logits: Array) -> Array:
 
 
 def labels(logits: Array, names: list[str], problem: str) -> list[Label]:
-    """The labels of one row of logits, best first. ``problem`` is the config's problem_type."""
+    """The labels of one row of logits, best first. ``problem`` is the config's problem_type.
+
+    Raises BundleDamaged where there are more or fewer names than logits.
+    """
+    if logits.shape != (len(names),):
+        raise BundleDamaged(f"the manifest names {len(names)} labels; the model scores {list(logits.shape)}")
     if problem == "regression":
         scores = logits.astype(np.float64)
     elif problem == "multi_label_classification":

@@ -18,6 +18,9 @@ from edgepack.runtime.types import Array, Outputs
 
 PACKAGE, PACKAGES = ".mlpackage", ".mlpackages"  # one of Core ML, and a folder of several in a row
 CORE_ML = (PACKAGE, PACKAGES)
+# Computing constants in advance runs parts of the graph while it is opened, for as long and as large as they are.
+# Graphs that edgepack writes hold their constants, so nothing becomes slower.
+_NOT_AT_LOAD = ["ConstantFolding"]
 _DTYPES = {
     "tensor(float)": "float32", "tensor(float16)": "float16", "tensor(int64)": "int64", "tensor(int32)": "int32",
     "tensor(bool)": "bool", "tensor(uint8)": "uint8",
@@ -39,9 +42,11 @@ class Session:
         options.log_severity_level = 3  # errors only
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path.parent))
         try:
-            self._session = onnxruntime.InferenceSession(graph or path, options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(
+                graph or path, options, providers=["CPUExecutionProvider"], disabled_optimizers=_NOT_AT_LOAD
+            )
         except Exception as error:  # onnxruntime raises bare classes of its own for each kind of bad file
-            line = str(error).splitlines()[0]
+            line = _line(error)
             raise BundleError(f"onnxruntime {onnxruntime.__version__} cannot open {path.name}: {line}") from error
         self.inputs = tuple(_spec(node) for node in self._session.get_inputs())
         self.optional = tuple(_spec(node) for node in self._session.get_overridable_initializers())
@@ -59,14 +64,14 @@ class Session:
         if missing:
             raise InputError(f"the model also needs the input {missing[0]!r}")
         wanted = names or [spec.name for spec in self.outputs]
-        given = {
-            spec.name: np.asarray(feeds[spec.name], spec.dtype)
-            for spec in (*self.inputs, *self.optional)
-            if spec.name in feeds
-        }
         try:
+            given = {
+                spec.name: np.asarray(feeds[spec.name], spec.dtype)
+                for spec in (*self.inputs, *self.optional)
+                if spec.name in feeds
+            }
             outputs = dict(zip(wanted, self._session.run(wanted, given), strict=True))
-        except Exception as error:  # as above; the message names the input and both shapes
+        except Exception as error:  # as above, or numpy's; the message names the input and both shapes
             raise _refused(error) from error
         return graphs.cut(outputs, feeds) if self._speaks else outputs
 
@@ -102,7 +107,11 @@ def open_session(path: Path, threads: int | None = None) -> Any:
 
 
 def _refused(error: Exception) -> InputError:
-    return InputError(f"the model cannot run on this input: {str(error).splitlines()[0]}")
+    return InputError(f"the model cannot run on this input: {_line(error)}")
+
+
+def _line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _spec(node: onnxruntime.NodeArg) -> TensorSpec:

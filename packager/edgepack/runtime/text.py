@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tokenizers import Encoding, Tokenizer
 
-from edgepack.errors import BundleFileMissing, InputError
+from edgepack.errors import BundleDamaged, BundleFileMissing, EdgepackError, InputError
 from edgepack.runtime.types import Feeds
 
 _ROOM = 2  # tokens of the context that a window must hold
+_REFUSED = "the model's tokenizer cannot take this text"
 
 
 class TextInput:
@@ -32,15 +35,19 @@ class TextInput:
             "pad_token": str(processing["pad_token"]),
             "direction": str(processing["padding_side"]),
         }
-        self.tokenizer.enable_truncation(**self._cut)
-        self.tokenizer.enable_padding(**self._pad)
+        self._windowing = threading.Lock()  # a window's truncation is set in the tokenizer, which threads share
+        with telling("the manifest's numbers do not suit the tokenizer", BundleDamaged):
+            self.tokenizer.enable_truncation(**self._cut)
+            self.tokenizer.enable_padding(**self._pad)
 
     def encode(self, texts: Sequence[str | tuple[str, str]], prompt: str = "") -> tuple[Feeds, list[Encoding]]:
         """The feeds of one batch, each text behind the ``prompt``, and the encodings with their offsets.
 
         Raises InputError.
         """
-        encodings = self.tokenizer.encode_batch([_behind(prompt, _each(text)) for text in texts])
+        given = [_behind(prompt, _each(text)) for text in texts]
+        with telling(_REFUSED):
+            encodings = self.tokenizer.encode_batch(given)
         return self.feeds(encodings), encodings
 
     def feeds(self, encodings: Sequence[Encoding]) -> Feeds:
@@ -58,19 +65,21 @@ class TextInput:
         Windows have ``stride`` tokens in common, or as many as the question leaves. Raises InputError where it leaves
         hardly any.
         """
-        self.tokenizer.no_truncation()
-        try:
-            asked = len(self.tokenizer.encode(checked(question), add_special_tokens=False).ids)
-            room = self.max_length - asked - self.tokenizer.num_special_tokens_to_add(is_pair=True)
-            if room < _ROOM:
-                raise InputError(
-                    f"the question has {asked:,} tokens; the model takes {self.max_length:,}, with the context"
-                )
-            self.tokenizer.enable_truncation(**self._cut, stride=min(stride, room - 1), strategy="only_second")
-            first = self.tokenizer.encode(checked(question), checked(context))
-        finally:
-            self.tokenizer.enable_truncation(**self._cut)
-        return [first, *first.overflowing]
+        question, context = checked(question), checked(context)
+        with self._windowing, telling(_REFUSED):
+            self.tokenizer.no_truncation()
+            try:
+                asked = len(self.tokenizer.encode(question, add_special_tokens=False).ids)
+                room = self.max_length - asked - self.tokenizer.num_special_tokens_to_add(is_pair=True)
+                if room < _ROOM:
+                    raise InputError(
+                        f"the question has {asked:,} tokens; the model takes {self.max_length:,}, with the context"
+                    )
+                self.tokenizer.enable_truncation(**self._cut, stride=min(stride, room - 1), strategy="only_second")
+                first = self.tokenizer.encode(question, context)
+            finally:
+                self.tokenizer.enable_truncation(**self._cut)
+            return [first, *first.overflowing]
 
     def padded(self, encodings: Sequence[Encoding]) -> Feeds:
         """The arrays of encodings that may differ in length."""
@@ -85,7 +94,28 @@ def tokenizer(folder: Path) -> Tokenizer:
     file = folder / "tokenizer.json"
     if not file.is_file():
         raise BundleFileMissing(f"{folder} lacks tokenizer.json")
-    return Tokenizer.from_file(str(file))
+    with telling(f"tokenizer.json of {folder} cannot be used", BundleDamaged):
+        return Tokenizer.from_file(str(file))
+
+
+@contextmanager
+def telling(what: str, failure: type[EdgepackError] = InputError) -> Iterator[None]:
+    """Raises ``failure`` with ``what`` where the library tokenizers gives up: it has no classes of its own for that."""
+    try:
+        yield
+    except EdgepackError:
+        raise
+    except BaseException as error:
+        # a panic of Rust's is no Exception
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        raise failure(f"{what}: {(str(error).splitlines() or [type(error).__name__])[0][:200]}") from error
+
+
+def encoded(words: Tokenizer, text: str, *, special: bool = True) -> Encoding:
+    """``text`` as ``words`` encodes it, with or without the special tokens that it adds. Raises InputError."""
+    with telling(_REFUSED):
+        return words.encode(text, add_special_tokens=special)
 
 
 def checked(text: Any) -> str:

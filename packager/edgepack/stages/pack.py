@@ -14,7 +14,7 @@ import numpy as np
 from edgepack import client_files, client_pictures, client_tokenizers, licences, local_paths, weights
 from edgepack.records import Artifact, Recipe, Source, Target
 from edgepack.runtime.documents import read_object
-from edgepack.runtime.manifest import MANIFEST, SCHEMA, digest
+from edgepack.runtime.manifest import MANIFEST, SCHEMA, checked, digest
 
 
 def model_file(target: Target, recipe: Recipe, suffix: str) -> str:
@@ -83,8 +83,8 @@ def write_manifest(
     facts: Mapping[str, Any],
 ) -> None:
     """edgepack.json: what is in the folder, with a hash of every file. ``facts`` are processing, golden, reproduce."""
-    (folder / MANIFEST).write_text(
-        json.dumps(
+    table = checked(
+        _plain(
             {
                 "schema": SCHEMA,
                 "edgepack": importlib.metadata.version("edgepack"),
@@ -103,13 +103,16 @@ def write_manifest(
                 "model": _model(artifact, folder),
                 **facts,
                 "files": _hashes(folder),
-            },
-            indent=1,
-            sort_keys=False,
-        )
-        + "\n",
-        "utf-8",
+            }
+        ),
+        str(folder / MANIFEST),
     )
+    (folder / MANIFEST).write_text(json.dumps(table, indent=1) + "\n", "utf-8")
+
+
+def _plain(table: Mapping[str, Any]) -> Any:
+    """The values of JSON: tuples are lists."""
+    return json.loads(json.dumps(table))
 
 
 def _source(source: Source) -> dict[str, Any]:

@@ -312,6 +312,6 @@ def test_a_process_that_breaks_down_is_told(llama: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("EDGEPACK_CACHE", str(tmp_path / "cache"))
     config = config_of(llama)
     with Reading(source_of(llama), text_generation, config, allow_unread=False) as checked:
-        (llama / "config.json").write_text("{")
+        (llama / "config.json").write_text("{}")
         with pytest.raises(ModelError, match="broke down"):
             checked.finish()

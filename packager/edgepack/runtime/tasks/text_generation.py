@@ -19,7 +19,7 @@ from edgepack.runtime.sampling import Sampler, Sampling
 from edgepack.runtime.session import Session, open_session
 from edgepack.runtime.stream import Pieces
 from edgepack.runtime.surprise import Windows, surprises
-from edgepack.runtime.text import checked, tokenizer
+from edgepack.runtime.text import checked, encoded, tokenizer
 from edgepack.runtime.types import Array, Feeds, Run
 
 Prompt = str | Messages
@@ -79,7 +79,7 @@ class Model:
         Raises InputError.
         """
         if isinstance(prompt, str):
-            return self._known(self.tokenizer.encode(checked(prompt)).ids)
+            return self._known(encoded(self.tokenizer, checked(prompt)).ids)
         return self._plain(self._answering().render(prompt))
 
     def continued(self, ids: Sequence[int], tokens: int) -> list[int]:
@@ -144,8 +144,8 @@ class Model:
     @cached_property
     def _opening(self) -> list[int]:
         """The tokens that the tokenizer puts before every text."""
-        encoded = self.tokenizer.encode("a")
-        marked = zip(encoded.ids, encoded.special_tokens_mask, strict=True)
+        letter = encoded(self.tokenizer, "a")
+        marked = zip(letter.ids, letter.special_tokens_mask, strict=True)
         return [token for token, _ in takewhile(lambda entry: entry[1], marked)]
 
     def _answering(self) -> ChatTemplate:
@@ -155,7 +155,7 @@ class Model:
 
     def _plain(self, text: str) -> list[int]:
         """Ids without what the tokenizer adds."""
-        return self._known(self.tokenizer.encode(text, add_special_tokens=False).ids)
+        return self._known(encoded(self.tokenizer, text, special=False).ids)
 
     def _known(self, ids: Sequence[int]) -> list[int]:
         """``ids``, where the model has an embedding for each. Raises InputError."""

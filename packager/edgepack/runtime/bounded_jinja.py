@@ -1,0 +1,225 @@
+"""Jinja for strangers' templates: its sandbox, which keeps them in, with limits on time, text and memory.
+
+The sandbox bounds no loop but range(). Here every line that runs looks at the clock, and whatever makes a text or a
+list of others (operators, filters, methods, concatenation, output) is measured before, where it can be large, and
+counted after. What walks through lists in lists (comparing, hashing, writing) is measured too: few of them can name the
+same one so often that a walk never ends.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import wraps
+from types import FrameType
+from typing import Any, cast
+
+from jinja2 import nodes
+from jinja2.compiler import CodeGenerator, Frame, operators
+from jinja2.runtime import Context
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+SECONDS = 5.0  # of one rendering
+_LONGEST = 4_000_000  # characters of a text, or entries of a list
+_ALTOGETHER = 64_000_000  # characters of all that one rendering makes; an entry of a list counts as _ENTRY
+_ENTRY = 8
+_WORK = 100_000_000  # sizes of two things multiplied: a replacement in a text, a join of a list
+_UNKNOWN = 100_000  # entries of what gives them one by one
+_DIGITS = 300  # of a number
+_WIDTH = re.compile(r"\d{5,}|\*")  # in a format
+
+
+class LimitReached(Exception):
+    """A template that takes more than it may."""
+
+
+class BoundedEnvironment(ImmutableSandboxedEnvironment):
+    """The sandbox with limits; render inside ``limited``."""
+
+    intercepted_binops = frozenset(("+", "*", "**", "%", "//", "/", "-"))
+    code_generator_class: type[CodeGenerator]
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(
+            optimized=False, finalize=self.plain, **options
+        )  # constants are computed while rendering, not while compiling
+        self._made = 0
+        self.concat = self.joined  # type: ignore[method-assign]
+        self.filters = {name: self._bounded(name, each) for name, each in self.filters.items()}
+        self.tests = {name: self._bounded(name, cast(Callable[..., Any], each)) for name, each in self.tests.items()}
+
+    def add_filter(self, name: str, each: Callable[..., Any]) -> None:
+        """A filter of our own, within the limits like all others."""
+        self.filters[name] = self._bounded(name, each)
+
+    @contextmanager
+    def limited(self) -> Iterator[None]:
+        """Raises LimitReached in what runs inside as soon as it takes too much."""
+        self._made, end = 0, time.monotonic() + SECONDS
+
+        def watch(frame: FrameType, event: str, argument: Any) -> Any:
+            if time.monotonic() > end:
+                raise LimitReached(f"it takes more than {SECONDS:g} seconds")
+            return watch
+
+        before = sys.gettrace()
+        sys.settrace(watch)
+        try:
+            yield
+        finally:
+            sys.settrace(before)
+
+    def joined(self, parts: Iterable[Any]) -> str:
+        """Parts of a text in one. Raises LimitReached."""
+        texts, length = [], 0
+        for part in parts:
+            texts.append(str(self.plain(part)))
+            length += len(texts[-1])
+            if length > _LONGEST:
+                raise LimitReached(f"it makes texts of more than {_LONGEST:,} characters")
+        return str(self.counted("".join(texts)))
+
+    def plain(self, value: Any) -> Any:
+        """``value``, where a walk through all that it names ends soon. Raises LimitReached."""
+        todo, length = [value], 0
+        while todo:
+            one = todo.pop()
+            length += 1 + _size(one)
+            if length > _LONGEST:
+                raise LimitReached(f"it makes lists with more than {_LONGEST:,} entries and characters")
+            if isinstance(one, list | tuple | set):
+                todo.extend(one)
+            elif isinstance(one, Mapping) and not isinstance(one, Context):
+                todo.extend((*one.keys(), *one.values()))
+        return value
+
+    def getitem(self, owner: Any, key: Any) -> Any:
+        """``owner[key]``, whose key is hashed."""
+        return super().getitem(owner, self.plain(key))
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        """An operator's result. Raises LimitReached."""
+        if operator == "%" and isinstance(left, str):
+            self._check_format(left)
+        elif operator == "**" and not (abs(right) < _DIGITS and abs(left) < 10**9):
+            raise LimitReached("it makes numbers of too many digits")
+        elif operator == "*" and (_size(left) or _size(right)):
+            count = left if isinstance(left, int) else right if isinstance(right, int) else 0
+            if count * max(_size(left), _size(right)) > _LONGEST:
+                raise LimitReached(f"it makes texts of more than {_LONGEST:,} characters")
+        return self.counted(super().call_binop(context, operator, left, right))
+
+    def call(self, context: Context, callable_: Any, /, *arguments: Any, **named: Any) -> Any:
+        """A call's result. Raises LimitReached."""
+        self._check_work(getattr(callable_, "__self__", None), *arguments, *named.values())
+        return self.counted(super().call(context, callable_, *arguments, **named))
+
+    def wrap_str_format(self, value: Any) -> Any:
+        """A text's ``format``, in the sandbox and with the form looked at."""
+        inside = super().wrap_str_format(value)
+        if inside is None:
+            return None
+
+        @wraps(inside)
+        def formatted(*arguments: Any, **named: Any) -> Any:
+            self._check_format(value.__self__)
+            return inside(*arguments, **named)
+
+        return formatted
+
+    def _bounded(self, name: str, each: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(each)
+        def bounded(*arguments: Any, **named: Any) -> Any:
+            if name == "format":
+                self._check_format(str(arguments[0]))
+            self._check_work(*arguments, *named.values())
+            return self.counted(each(*arguments, **named))
+
+        return bounded
+
+    def _check_work(self, *arguments: Any) -> None:
+        """Raises LimitReached where two of the arguments together make too much, or one names too much."""
+        for argument in arguments:
+            self.plain(argument)
+        sizes = sorted((_weight(argument) for argument in arguments), reverse=True)
+        if len(sizes) > 1 and sizes[0] * max(sizes[1], 1) > _WORK:
+            raise LimitReached("it makes too much of its texts and lists")
+
+    def _check_format(self, form: str) -> None:
+        if _WIDTH.search(form):
+            raise LimitReached("it pads texts to too many characters")
+
+    def counted(self, value: Any) -> Any:
+        """``value``, which was made. Raises LimitReached."""
+        size = 0 if isinstance(value, range) else _size(value)
+        self._made += size if isinstance(value, str) else size * _ENTRY
+        if size > _LONGEST or self._made > _ALTOGETHER:
+            raise LimitReached(f"it makes texts of more than {_LONGEST:,} characters, or too many")
+        if isinstance(value, int) and value.bit_length() > 4 * _DIGITS:
+            raise LimitReached("it makes numbers of too many digits")
+        return value
+
+
+class _Generator(CodeGenerator):
+    """Code in which what the sandbox leaves to Python goes through the environment: ~, comparisons, lists, keys."""
+
+    # ruff: noqa: N802 (Jinja's names)
+    def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:
+        self.write("environment.joined((")
+        for part in node.nodes:
+            self.visit(part, frame)
+            self.write(", ")
+        self.write("))")
+
+    def visit_Compare(self, node: nodes.Compare, frame: Frame) -> None:
+        self.write("(")
+        self._through("plain", node.expr, frame)
+        for operand in node.ops:
+            self.write(f" {operators[operand.op]} ")
+            self._through("plain", operand.expr, frame)
+        self.write(")")
+
+    def visit_List(self, node: nodes.List, frame: Frame) -> None:
+        self.write("environment.counted(")
+        super().visit_List(node, frame)
+        self.write(")")
+
+    def visit_Tuple(self, node: nodes.Tuple, frame: Frame) -> None:
+        if node.ctx != "load":  # the names that are assigned to
+            return super().visit_Tuple(node, frame)
+        self.write("environment.counted(")
+        super().visit_Tuple(node, frame)
+        self.write(")")
+
+    def visit_Dict(self, node: nodes.Dict, frame: Frame) -> None:
+        self.write("environment.counted({")
+        for pair in node.items:
+            self._through("plain", pair.key, frame)
+            self.write(": ")
+            self.visit(pair.value, frame)
+            self.write(", ")
+        self.write("})")
+
+    def _through(self, method: str, node: nodes.Expr, frame: Frame) -> None:
+        self.write(f"environment.{method}(")
+        self.visit(node, frame)
+        self.write(")")
+
+
+BoundedEnvironment.code_generator_class = _Generator
+
+
+def _size(value: Any) -> int:
+    return len(value) if isinstance(value, str | bytes | list | tuple | dict | set | range) else 0
+
+
+def _weight(value: Any) -> int:
+    """What an argument can make of another: its length, or the number that it is."""
+    if isinstance(value, bool | Mapping | Context):
+        return 0
+    if isinstance(value, int):
+        return abs(value)
+    return _UNKNOWN if isinstance(value, Iterator) else _size(value)

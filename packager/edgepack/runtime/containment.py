@@ -1,0 +1,69 @@
+"""Nothing outside of a folder is read or written because something in it says so: one rule for every name.
+
+A name is relative, with forward slashes, climbs nowhere and holds nothing that some system reads as more than a name.
+What lies there is a regular file (no FIFO, device or socket), and no link on the way leads out of the folder.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import unicodedata
+from collections.abc import Iterable
+from pathlib import Path
+
+from edgepack.errors import BundleFileMissing, BundleUnsafe, EdgepackError
+
+Failure = type[EdgepackError]
+_HINT = "do not use it, unless you know why"
+_WRONG = re.compile(r"[\x00-\x1f\x7f\\:]")  # control characters; what Windows separates paths, drives and streams by
+
+
+def contained(
+    folder: Path,
+    name: object,
+    *,
+    unsafe: Failure = BundleUnsafe,
+    missing: Failure = BundleFileMissing,
+    within: Iterable[Path] = (),
+    hint: str = _HINT,
+) -> Path:
+    """The regular file ``folder/name``; links may lead into ``folder`` or into the folders ``within``.
+
+    Raises ``unsafe`` for a name or a link that leads out, and for what is no regular file; ``missing``.
+    """
+    path = folder / checked_name(name, folder, unsafe, hint)
+    try:
+        kind = path.stat().st_mode
+    except OSError as error:
+        _check_way(path, folder, within, unsafe, hint)
+        raise missing(f"{folder} lacks {name}", hint="copy it again") from error
+    _check_way(path, folder, within, unsafe, hint)
+    if not stat.S_ISREG(kind):
+        raise unsafe(f"{name!r} in {folder} is not a regular file", hint=hint)
+    return path
+
+
+def checked_name(name: object, place: object, unsafe: Failure = BundleUnsafe, hint: str = _HINT) -> str:
+    """``name``, where it stays in its folder by its letters. Raises ``unsafe``."""
+    parts = name.split("/") if isinstance(name, str) else [""]
+    if not isinstance(name, str) or any(part in ("", ".", "..") for part in parts) or _WRONG.search(name):
+        raise unsafe(f"{place} names a path outside its folder, or none at all: {name!r}", hint=hint)
+    return name
+
+
+def check_distinct(names: Iterable[str], place: object, unsafe: Failure = BundleUnsafe, hint: str = _HINT) -> None:
+    """Raises ``unsafe`` where two names are one file on systems that ignore case or compose accents."""
+    seen: dict[str, str] = {}
+    for name in names:
+        other = seen.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
+        if other != name:
+            raise unsafe(f"{place} names {other!r} and {name!r}, which are one file on some systems", hint=hint)
+
+
+def _check_way(path: Path, folder: Path, within: Iterable[Path], unsafe: Failure, hint: str) -> None:
+    real = os.path.realpath(path)
+    homes = [os.path.realpath(home) for home in (folder, *within)]
+    if not any(real.startswith(home.rstrip(os.sep) + os.sep) for home in homes):
+        raise unsafe(f"{path.relative_to(folder).as_posix()!r} in {folder} is a link out of its folder", hint=hint)

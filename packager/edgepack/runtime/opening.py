@@ -1,0 +1,47 @@
+"""The door that every bundle comes through: its folder or archive, checked before anything in it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from edgepack.errors import BundleError
+from edgepack.runtime import archive, graphs, manifest, onnx_file, tokenizer_file
+from edgepack.runtime.manifest import Manifest
+
+_ONNX = ".onnx"
+
+
+def opened(bundle: str | Path, *, verify: bool = True, trust: bool = False) -> Manifest:
+    """The manifest of a bundle, whose files are what it says; a ``.edgepack`` file is unpacked into the cache.
+
+    Without ``trust``, what could make opening it take much more than its size is refused. ``verify=False`` skips the
+    hashing of a folder's files; an archive's are always hashed. Raises BundleError and its subclasses.
+    """
+    path = Path(bundle).expanduser()
+    if not path.exists():
+        raise BundleError(f"there is no bundle {bundle}", hint="edgepack build makes one")
+    packed = path.is_file()
+    listed = manifest.read(archive.opened(path, trust=trust) if packed else path)
+    if verify and not packed:
+        manifest.verify(listed)
+    if not trust:
+        _check(listed)
+    return listed
+
+
+def _check(listed: Manifest) -> None:
+    """Raises BundleUnsafe for graphs and tokenizers that could take for ever, BundleDamaged for what is neither."""
+    model = listed.model_file
+    if model.suffix == _ONNX:
+        beside = set(_beside(model.relative_to(listed.folder), listed.table["files"]))
+        for graph in {graphs.scoring(model), graphs.generating(model)}:
+            onnx_file.check(graph, beside)
+    if "tokenizer.json" in listed.table["files"]:
+        tokenizer_file.check(listed.folder / "tokenizer.json")
+
+
+def _beside(model: Path, files: Iterable[str]) -> Iterable[str]:
+    """The listed files as the graph names them: relative to its folder."""
+    start = "" if model.parent == Path(".") else f"{model.parent.as_posix()}/"
+    return (name.removeprefix(start) for name in files if name.startswith(start))

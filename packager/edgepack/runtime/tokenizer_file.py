@@ -1,0 +1,164 @@
+"""Look into tokenizer.json before the library tokenizers opens it: what could make a short text take for ever.
+
+Normalizers run over each other's output, so that "a" to "aa" thirty times over makes a gigabyte of a letter, and over
+every added token while the file is opened. Regular expressions that repeat a repetition try exponentially many ways.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from edgepack.errors import BundleDamaged, BundleUnsafe
+from edgepack.runtime.documents import parse_json, read_bytes
+
+_LARGEST = 64_000_000  # bytes; Gemma 3's has 33 million
+_SECTIONS = ("normalizer", "pre_tokenizer", "post_processor", "decoder")
+_STEPS = 64  # of a section
+_GROWTH = 256.0  # times that all replacements together may lengthen a text
+_TEXT = 10_000  # characters of a pattern or of what replaces it
+_TRUST = "--trust opens it all the same"
+_LETTERS = (b"\\u005", b"\\u006", b"\\u007")  # escapes of what sections' names are made of
+
+
+def check(file: Path) -> None:
+    """Raises BundleUnsafe for sections that could take for ever, BundleDamaged for what is no tokenizer."""
+    sections = _sections(read_bytes(file, BundleDamaged, hint="copy the bundle again", largest=_LARGEST), file)
+    for name in _SECTIONS:
+        steps = list(_steps(sections.get(name)))
+        if len(steps) > _STEPS:
+            raise BundleUnsafe(f"{file.name}: {name} has more than {_STEPS} steps", hint=_TRUST)
+        growth = 1.0
+        for step in steps:
+            pattern = step.get("pattern")
+            said = pattern.get("Regex") if isinstance(pattern, dict) else None
+            if isinstance(said, str) and (len(said) > _TEXT or _explodes(said)):
+                raise BundleUnsafe(f"{file.name}: the {name}'s pattern {said[:60]!r} repeats repetitions", hint=_TRUST)
+            growth *= _growth(step)
+        if growth > _GROWTH:
+            raise BundleUnsafe(f"{file.name}: the {name} makes texts {growth:,.0f} times as long", hint=_TRUST)
+
+
+def _sections(raw: bytes, file: Path) -> dict[str, Any]:
+    """The four sections; the vocabulary, which is nearly all of the file, is left unread where it comes last."""
+    stated = [list(_places(raw, name)) for name in _SECTIONS]
+    if max(map(len, stated)) <= 1 and not any(letter in raw for letter in _LETTERS):
+        last = max((place for places in stated for place in places), default=0)
+        end = raw.find(b'"model"', last)
+        try:
+            return _head(raw[: end if end > 0 else len(raw)].decode("utf-8"), sum(map(len, stated)))
+        except (ValueError, IndexError, RecursionError):
+            pass  # in another order, or broken: the whole of it tells
+    return _object(parse_json(raw, str(file), BundleDamaged), file)
+
+
+def _places(raw: bytes, name: str) -> Iterator[int]:
+    """Where ``name`` is a key of something else than a number, as which vocabularies have it too."""
+    key = b'"%s"' % name.encode()
+    place = raw.find(key)
+    while place >= 0:
+        after = raw[place + len(key) : place + len(key) + 32].lstrip()
+        if after.startswith(b":") and not after[1:].lstrip()[:1].isdigit():
+            yield place
+        place = raw.find(key, place + 1)
+
+
+def _head(text: str, stated: int) -> dict[str, Any]:
+    """The keys up to the last of the sections, of which so many are stated. Raises ValueError, IndexError."""
+    decoder, found = json.JSONDecoder(), dict[str, Any]()
+    place = _skip(text, 0, "{")
+    while sum(name in found for name in _SECTIONS) < stated:
+        key, place = decoder.raw_decode(text, place)
+        found[key], place = decoder.raw_decode(text, _skip(text, place, ":"))
+        place = _skip(text, place, ",") if stated > sum(name in found for name in _SECTIONS) else place
+    return found
+
+
+def _skip(text: str, place: int, mark: str) -> int:
+    """Behind ``mark`` and the space around it. Raises ValueError."""
+    found = re.compile(rf"[ \t\r\n]*{re.escape(mark)}[ \t\r\n]*").match(text, place)
+    if found is None:
+        raise ValueError(f"no {mark} at {place}")
+    return found.end()
+
+
+def _object(value: Any, file: Path) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise BundleDamaged(f"{file} does not hold an object", hint="copy the bundle again")
+    return value
+
+
+def _steps(section: Any) -> Iterator[dict[str, Any]]:
+    """The section's steps, those inside sequences too; at most a few more than are allowed."""
+    todo, count = [section], 0
+    while todo and count <= _STEPS:
+        one = todo.pop()
+        if isinstance(one, dict):
+            count += 1
+            yield one
+            todo += [inner for value in one.values() if isinstance(value, list) for inner in value[: _STEPS + 1]]
+
+
+def _growth(step: dict[str, Any]) -> float:
+    """How many times as long as before a text may be after this step."""
+    content, pattern = step.get("content"), step.get("pattern")
+    if step.get("type") == "Prepend":
+        return 2.0
+    if not isinstance(content, str) or not isinstance(pattern, dict):
+        return 1.0
+    if len(content) > _TEXT:
+        return float(len(content))
+    plain = pattern.get("String")
+    return max(1.0, len(content.encode()) / max(len(str(plain or "").encode()), 1))
+
+
+_ITEM = re.compile(r"\\.|[()]|\[|(?P<many>[*+]|\{(?P<low>\d*)(?P<open>,?)(?P<high>\d*)\})[?+]?|.", re.DOTALL)
+_MANY = 16  # repetitions that count as repeating
+
+
+def _explodes(pattern: str) -> bool:
+    """Whether a group that repeats, without end or many times, has something in it that does: (a+)+."""
+    inside = [False]  # of each open group: whether something in it repeats
+    closed = False  # whether the item before is a group in which something repeats
+    place = 0
+    while place < len(pattern):
+        item = _ITEM.match(pattern, place)
+        assert item is not None  # the last alternative takes anything
+        place = _behind_class(pattern, place) if item[0] == "[" else item.end()
+        if item["many"]:
+            if _many(item) and closed:
+                return True
+            inside[-1] = inside[-1] or _many(item)
+        closed = False
+        if item[0] == "(":
+            inside.append(False)
+        elif item[0] == ")" and len(inside) > 1:
+            closed = inside.pop()
+            inside[-1] = inside[-1] or closed
+    return False
+
+
+def _many(item: re.Match[str]) -> bool:
+    if item["low"] is None:
+        return True
+    bounded = item["high"] if item["open"] else item["low"]
+    return not bounded or int(bounded[:9]) > _MANY
+
+
+def _behind_class(pattern: str, place: int) -> int:
+    """Behind the character class that begins at ``place``; classes may hold classes."""
+    depth = 0
+    while place < len(pattern):
+        if pattern[place] == "\\":
+            place += 1
+        elif pattern[place] == "[":
+            depth += 1
+        elif pattern[place] == "]":
+            depth -= 1
+            if not depth:
+                return place + 1
+        place += 1
+    return place
