@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from edgepack import client_pictures
-from edgepack.errors import ModelError
+from edgepack.errors import ModelError, UnsafeModel
+from edgepack.runtime.containment import checked_name
 from edgepack.runtime.documents import read_json, read_object
 from edgepack.runtime.text import tokenizer
 
@@ -74,6 +75,7 @@ def _files(origin: Path) -> Iterator[Path]:
     listed = read_json(origin / "modules.json", ModelError) if (origin / "modules.json").is_file() else []
     for entry in listed:
         if entry.get("path"):
+            checked_name(entry["path"], origin / "modules.json", UnsafeModel)
             places += [origin / entry["path"] / name for name in ("config.json", "model.safetensors")]
     yield from (file for file in places if file.is_file())
 

@@ -32,15 +32,16 @@ EdgepackError                      1   (never raised itself; 1 is "a check faile
 │   ├── InputUnknown              42   an input that the model does not have
 │   ├── InputTypeWrong            43   an input of another dtype or kind
 │   └── ShapeNotAllowed           44   a shape that the model does not take
-└── PackageError                  50   not a Core ML package
-    ├── PackageDamaged            51   a Core ML package that is cut short or contradicts itself
-    ├── PackageFileMissing        52   a file that the package names is not there
-    ├── PackageUnsafe             53   a path or link that leads out of the package
-    ├── PackageTooNew             54   a specification that is newer than edgepack
-    ├── NotAProgram               55   a Core ML model of another kind than ML Program
-    ├── UnsupportedOperator       56   an op that the evaluator does not know
-    ├── OperatorTooNew            57   an op that the package's deployment target does not have
-    └── EvaluationFailed          58   an op that cannot compute what it is given
+├── PackageError                  50   not a Core ML package
+│   ├── PackageDamaged            51   a Core ML package that is cut short or contradicts itself
+│   ├── PackageFileMissing        52   a file that the package names is not there
+│   ├── PackageUnsafe             53   a path or link that leads out of the package
+│   ├── PackageTooNew             54   a specification that is newer than edgepack
+│   ├── NotAProgram               55   a Core ML model of another kind than ML Program
+│   ├── UnsupportedOperator       56   an op that the evaluator does not know
+│   ├── OperatorTooNew            57   an op that the package's deployment target does not have
+│   └── EvaluationFailed          58   an op that cannot compute what it is given
+└── Unexpected                    70   a mistake in edgepack itself
 
 and beside it, a BaseException:
 Interrupted                      130   Ctrl-C
@@ -88,6 +89,7 @@ __all__ = [
     "ReadingDiffers",
     "ShapeNotAllowed",
     "TargetError",
+    "Unexpected",
     "UnknownName",
     "UnreadSetting",
     "UnsafeModel",
@@ -297,6 +299,12 @@ class Interrupted(BaseException):
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
         self.hint = hint
+
+
+class Unexpected(EdgepackError):
+    """A mistake in edgepack itself: an exception that nobody foresaw."""
+
+    exit_code = 70
 
 
 class InputMissing(InputError):

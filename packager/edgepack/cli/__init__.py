@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import errno
 import importlib
+import io
 import os
 import sys
+from contextlib import suppress
 
 from edgepack.cli import interrupt
-from edgepack.errors import DiskFull, EdgepackError, FileTrouble, Interrupted
+from edgepack.errors import DiskFull, DoesNotFit, EdgepackError, FileTrouble, Interrupted
 
 __all__ = ["main"]
+
+_UNREAD = 141  # as shells say it of a program whose reader left: 128 + SIGPIPE
 
 
 def main() -> None:
     """The entry point of the command ``edgepack``."""
+    _open_streams()
     try:
         interrupt.install()
         code = _run()
@@ -23,8 +28,9 @@ def main() -> None:
         interrupt.ignore()
         sys.stderr.write(f"error: {stopped}\n hint: {stopped.hint}\n")  # what draws may not be imported yet
         code = stopped.exit_code
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with suppress(OSError):  # nobody reads it any more
+        sys.stdout.flush()
+        sys.stderr.flush()
     os._exit(code)  # everything is written: do not wait most of a second for PyTorch to take itself down
 
 
@@ -35,28 +41,45 @@ def _run() -> int:
         importlib.import_module("edgepack.cli.app").app(standalone_mode=True)
     except EdgepackError as error:
         return _failed(error)
-    except OSError as error:
-        return _failed(_trouble(error))
+    except BrokenPipeError:
+        return _UNREAD
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(bool(ended.code))
-    except Exception:
-        if interrupt.asked():  # a library has made another exception of it
-            raise interrupt.error() from None
-        raise
+    except Exception as error:
+        return _failed(_trouble(error))
     return 0
 
 
 def _failed(error: EdgepackError) -> int:
-    """Say what went wrong. Raises Interrupted where a library has made this error of it."""
+    """Say what went wrong. Raises Interrupted where a library has made this error, or another, of it."""
     if interrupt.asked():
         raise interrupt.error() from error
     importlib.import_module("edgepack.cli.show").fail(error)
     return error.exit_code
 
 
-def _trouble(error: OSError) -> EdgepackError:
-    """What the system says of a file, in one line."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DiskFull("no space left on the disk", hint="free some, or choose another place")
-    name = f": {error.filename}" if error.filename else ""
-    return FileTrouble(f"{error.strerror or type(error).__name__}{name}", hint="choose another file or folder")
+def _open_streams() -> None:
+    """Standard streams that are there, and write what the terminal has no letters for as escapes."""
+    # Python has none in the place of a stream that was closed
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (as long as the process)
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _trouble(error: Exception) -> EdgepackError:
+    """What stopped a command, in one line: the system's word on a file, or a mistake of ours. Raises Interrupted."""
+    if isinstance(error, OSError):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return DiskFull("no space left on the disk", hint="free some, or choose another place")
+        name = f": {error.filename}" if error.filename else ""
+        return FileTrouble(f"{error.strerror or type(error).__name__}{name}", hint="choose another file or folder")
+    if isinstance(error, MemoryError):
+        return DoesNotFit("this needs more memory than there is", hint="a smaller model or input needs less")
+    if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
+        return FileTrouble(f"a name is not UTF-8: {error.object[:100]!r}", hint="rename the file or folder")
+    if interrupt.asked():  # a library has made another exception of it
+        raise interrupt.error() from None
+    told: EdgepackError = importlib.import_module("edgepack.cli.unexpected").told(error, sys.argv[1:])
+    return told

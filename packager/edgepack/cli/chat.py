@@ -79,7 +79,7 @@ def stream(pieces: Iterator[str]) -> None:
     first = next(pieces, "")
     try:
         for piece in chain([first], pieces):
-            sys.stdout.write(piece)
+            sys.stdout.write(show.printable(piece))
             sys.stdout.flush()
     finally:
         sys.stdout.write("\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table as RichTable
 from rich.text import Text
@@ -19,6 +21,17 @@ from edgepack.reports.page import Table
 
 _WIDE = 160  # columns when nobody looks: lines in logs are not folded
 _STYLES = {True: "green", False: "red", None: ""}
+# What a terminal obeys instead of showing, and what turns or hides the text around it: control characters but for tab
+# and line end, separators, marks of direction, invisible and private tags, lone surrogates.
+_OBEYED = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
+    "\U000e0000-\U000e007f]"
+)
+
+
+def printable(text: str) -> str:
+    """``text`` with what a terminal would obey escaped, as Python writes it."""
+    return _OBEYED.sub(lambda found: found[0].encode("unicode_escape", "surrogatepass").decode("ascii"), text)
 
 
 def console() -> Console:
@@ -31,13 +44,13 @@ def table(title: str, content: Table) -> None:
     if not content.rows:
         return
     drawn = RichTable(
-        title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0)
+        title=printable(title), title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0)
     )
     for name in content.head:
-        drawn.add_column(name, header_style="dim", overflow="fold")
+        drawn.add_column(printable(name), header_style="dim", overflow="fold")
     marks = [*content.passed, *[None] * len(content.rows)]
     for row, mark in zip(content.rows, marks, strict=False):
-        drawn.add_row(*(Text(cell) for cell in row), style=_STYLES[mark])
+        drawn.add_row(*(Text(printable(cell)) for cell in row), style=_STYLES[mark])
     out = console()
     out.print()
     out.print(drawn)
@@ -45,20 +58,25 @@ def table(title: str, content: Table) -> None:
 
 def line(text: str, style: str = "") -> None:
     """One line of text."""
-    console().print(Text(text, style=style), soft_wrap=True)
+    console().print(Text(printable(text), style=style), soft_wrap=True)
 
 
 def as_json(value: Any) -> None:
     """The value as JSON; records become objects, paths and arrays what they hold."""
-    sys.stdout.write(json.dumps(value, indent=2, default=_plain, ensure_ascii=False) + "\n")
+    text = json.dumps(value, indent=2, default=_plain, ensure_ascii=False)
+    sys.stdout.write(_OBEYED.sub(lambda found: json.dumps(found[0])[1:-1], text) + "\n")
 
 
 def fail(error: EdgepackError) -> None:
     """An error: one line, and one with what to do."""
     out = Console(stderr=True, highlight=False, soft_wrap=True)
-    out.print(Text(f"error: {error}", style="red"))
+    out.print(Text(_one_line(f"error: {error}"), style="red"))
     if error.hint:
-        out.print(Text(f" hint: {error.hint}"))
+        out.print(Text(_one_line(f" hint: {error.hint}")))
+
+
+def _one_line(text: str) -> str:
+    return printable(text).replace("\n", "\\n")
 
 
 class Steps:
@@ -85,12 +103,12 @@ class Steps:
 
     def step(self, text: str) -> None:
         """A new step has begun."""
-        self._drawn.update(self._task, description=text, advance=1)
+        self._drawn.update(self._task, description=escape(_one_line(text)), advance=1)
 
     def note(self, text: str) -> None:
         """Something worth knowing, kept on the screen."""
         if not self._drawn.disable:
-            self._drawn.console.print(text)
+            self._drawn.console.print(Text(printable(text)))
 
 
 def _plain(value: Any) -> Any:

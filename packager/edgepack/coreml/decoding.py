@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,6 +19,7 @@ class Decoding(decoding.Decoding):
 
     def __init__(self, model: Model, longest: int) -> None:
         self.ids: list[int] = []
+        self.lock = threading.RLock()
         self.longest = self.capacity = longest
         self.known = 0
         self._text, self._state = Text(model), model.state()

@@ -34,15 +34,28 @@ def contained(
     Raises ``unsafe`` for a name or a link that leads out, and for what is no regular file; ``missing``.
     """
     path = folder / checked_name(name, folder, unsafe, hint)
+    check_file(path, folder, unsafe=unsafe, missing=missing, within=within, hint=hint)
+    return path
+
+
+def check_file(
+    path: Path,
+    folder: Path,
+    *,
+    unsafe: Failure = BundleUnsafe,
+    missing: Failure = BundleFileMissing,
+    within: Iterable[Path] = (),
+    hint: str = _HINT,
+) -> None:
+    """As ``contained`` for a ``path`` below ``folder`` that was found there."""
+    _check_way(path, folder, within, unsafe, hint)
+    name = path.relative_to(folder).as_posix()
     try:
         kind = path.stat().st_mode
     except OSError as error:
-        _check_way(path, folder, within, unsafe, hint)
         raise missing(f"{folder} lacks {name}", hint="copy it again") from error
-    _check_way(path, folder, within, unsafe, hint)
     if not stat.S_ISREG(kind):
         raise unsafe(f"{name!r} in {folder} is not a regular file", hint=hint)
-    return path
 
 
 def checked_name(name: object, place: object, unsafe: Failure = BundleUnsafe, hint: str = _HINT) -> str:
@@ -62,7 +75,18 @@ def check_distinct(names: Iterable[str], place: object, unsafe: Failure = Bundle
             raise unsafe(f"{place} names {other!r} and {name!r}, which are one file on some systems", hint=hint)
 
 
+def _links(folder: Path, path: Path) -> bool:
+    """Whether ``path``, or a folder on the way to it from ``folder``, is a link."""
+    while path != folder:
+        if path.is_symlink():
+            return True
+        path = path.parent
+    return False
+
+
 def _check_way(path: Path, folder: Path, within: Iterable[Path], unsafe: Failure, hint: str) -> None:
+    if not _links(folder, path):
+        return
     real = os.path.realpath(path)
     homes = [os.path.realpath(home) for home in (folder, *within)]
     if not any(real.startswith(home.rstrip(os.sep) + os.sep) for home in homes):

@@ -7,6 +7,7 @@ reads one row of logits.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from itertools import takewhile
 from typing import Any
@@ -27,12 +28,14 @@ _FIRST = 256  # tokens that the cache holds to begin with
 class Decoding:
     """``prefill(ids)`` and ``step(id)``: the logits of what comes next, float32 [vocabulary].
 
-    The logits lie in memory that the next call overwrites. ``ids`` are the tokens in the cache, at most ``longest``;
+    The logits lie in memory that the next call overwrites: threads that share it hold its ``lock`` until they have used
+    them. ``ids`` are the tokens in the cache, at most ``longest``;
     a list of its own after every prefill and rewind. The cache grows to the next power of two when it is full.
     """
 
     def __init__(self, session: Session, longest: int) -> None:
         self.ids: list[int] = []
+        self.lock = threading.RLock()  # held from the tokens given to the use of the logits
         self.longest, self.capacity = longest, 0
         self.known = 0  # tokens of the last prefill that needed no processing
         self._session, self._binding = session, session.binding()

@@ -43,7 +43,8 @@ class Limits:
 class Generation:
     """``pieces()``: the text after ``prompt`` (ids), once; ``report`` is told what it took, however it ends.
 
-    Another generation may use the cache between two pieces; this one then processes its tokens again.
+    Another generation may use the cache between two pieces, in another thread too; this one then processes its tokens
+    again.
     """
 
     def __init__(
@@ -73,8 +74,9 @@ class Generation:
             self._report(self._statistics(len(prompt)))
 
     def _timed(self, prompt: Sequence[int]) -> str:
-        started = time.perf_counter()
-        piece = self._next(prompt)
+        with self._decoding.lock:
+            started = time.perf_counter()
+            piece = self._next(prompt)
         taken = time.perf_counter() - started
         if len(self._new) == 1:
             self._first = taken

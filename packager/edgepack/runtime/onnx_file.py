@@ -86,10 +86,14 @@ class _Walk:
 
     def _messages(self, start: int, end: int) -> Iterator[tuple[int, int, int]]:
         """Number, begin and end of each field that has a length. Raises BundleDamaged."""
-        place = start
+        data, place = self._data, start
         while place < end:
             self._fields += 1
-            tag, place = self._varint(place, end)
+            tag = data[place]
+            if tag < 128:  # nearly always
+                place += 1
+            else:
+                tag, place = self._varint(place, end)
             kind = tag & 7
             if kind == 0:
                 _, place = self._varint(place, end)

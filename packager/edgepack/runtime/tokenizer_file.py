@@ -21,6 +21,7 @@ _STEPS = 64  # of a section
 _GROWTH = 256.0  # times that all replacements together may lengthen a text
 _TEXT = 10_000  # characters of a pattern or of what replaces it
 _TRUST = "--trust opens it all the same"
+_ESCAPE = b"\\u00"
 _LETTERS = (b"\\u005", b"\\u006", b"\\u007")  # escapes of what sections' names are made of
 
 
@@ -45,7 +46,7 @@ def check(file: Path) -> None:
 def _sections(raw: bytes, file: Path) -> dict[str, Any]:
     """The four sections; the vocabulary, which is nearly all of the file, is left unread where it comes last."""
     stated = [list(_places(raw, name)) for name in _SECTIONS]
-    if max(map(len, stated)) <= 1 and not any(letter in raw for letter in _LETTERS):
+    if max(map(len, stated)) <= 1 and not (_ESCAPE in raw and any(letter in raw for letter in _LETTERS)):
         last = max((place for places in stated for place in places), default=0)
         end = raw.find(b'"model"', last)
         try:

@@ -17,6 +17,7 @@ from edgepack.errors import ModelError, ModelNotFound, UnknownName, UnsafeModel
 from edgepack.original import text_folder
 from edgepack.records import Source
 from edgepack.runtime.documents import parse_json, read_bytes, read_object
+from edgepack.sources import _links
 from edgepack.tasks import _sentence_folder
 from edgepack.weights import foreign, lora
 from edgepack.weights.choice import ADAPTER
@@ -46,6 +47,7 @@ def find(
     """
     fetched = plugins.load("sources", _place(reference)).fetch(reference, say)
     merged = plugins.load("sources", _place(adapter)).fetch(adapter, say).path if adapter else None
+    _check_files(fetched.path, merged)
     root = _root(fetched.path)
     _check_adapter(root, merged)
     files = weights.files(root)
@@ -73,6 +75,15 @@ def find(
     )
     _remember(source, {"model": reference, "adapter": adapter})
     return source
+
+
+def _check_files(folder: Path, merged: Path | None) -> None:
+    """Raises UnsafeModel where a file that is read or copied is a link out of its folder, or none."""
+    _links.check(folder)  # modules.json too, before it is read
+    if _sentence_folder.is_one(folder):
+        _links.check(folder, [entry["path"] for entry in _sentence_folder.modules(folder)])
+    if merged is not None:
+        _links.check(merged)
 
 
 def arrange(source: Source) -> Source:
@@ -188,8 +199,11 @@ def _config(folder: Path) -> dict[str, Any]:
     config = read_object(file, ModelError)
     if not config.get("architectures"):
         raise tasks.unnamed(folder, config)
-    if not isinstance(config["architectures"], list):
-        raise ModelError(f"{file}: architectures is no list", hint='for example "architectures": ["BertModel"]')
+    named = config["architectures"]
+    if not isinstance(named, list) or not all(isinstance(name, str) and name for name in named):
+        raise ModelError(
+            f"{file}: architectures is no list of names", hint='for example "architectures": ["BertModel"]'
+        )
     if config.get("auto_map") and str(config.get("model_type")).replace("_", "-") not in plugins.names("decoders"):
         raise UnsafeModel(
             f"{folder.name} brings its own code (auto_map in config.json), which edgepack does not run",

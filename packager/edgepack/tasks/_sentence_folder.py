@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from edgepack.errors import ModelError, UnsafeModel, UnsupportedModel
+from edgepack.runtime.containment import checked_name
 from edgepack.runtime.documents import read_json
 from edgepack.tasks import table
 from edgepack.tasks._sentence_head import Layer, head
@@ -116,6 +117,8 @@ def modules(folder: Path) -> list[dict[str, Any]]:
                 f"{folder.name} has the module {entry['type']}, which is code of its own: edgepack runs none",
                 hint="choose a model whose modules.json names modules of sentence-transformers alone",
             )
+        if entry["path"]:
+            checked_name(entry["path"], file, UnsafeModel)
         if not (folder / entry["path"]).resolve().is_relative_to(folder.resolve()):
             raise UnsafeModel(f"{file} names a folder outside of it: {entry['path']!r}")
     return entries

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edgepack.errors import DamagedWeights, ModelError, UnsafeModel, UnsupportedModel
+from edgepack.runtime.containment import checked_name
 from edgepack.runtime.documents import read_json, read_object
 
 WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -50,11 +51,9 @@ def _named(folder: Path) -> Path | None:
     name = config.get("transformers_weights")
     if name is None:
         return None
-    file = folder / str(name)
+    file = folder / checked_name(name, folder / "config.json", ModelError)
     if not file.name.endswith((".safetensors", ".safetensors.index.json")) or not file.is_file():
         raise ModelError(f"config.json names the weights {name!r}, which is no safetensors file of {folder}")
-    if not file.resolve().parent.is_relative_to(folder.resolve()) and ".." in Path(str(name)).parts:
-        raise ModelError(f"config.json names the weights {name!r}, which lie outside of {folder}")
     return file
 
 
@@ -64,7 +63,7 @@ def _shards(index: Path) -> list[Path]:
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise DamagedWeights(f"{index} cannot be read", hint=_AGAIN) from error
     for name in names:
-        if not isinstance(name, str) or "\0" in name or Path(name).name != name:
+        if "/" in checked_name(name, index, DamagedWeights, _AGAIN):
             raise DamagedWeights(f"{index} names {name!r}, which is not in its folder", hint=_AGAIN)
         if not (index.parent / name).is_file():
             raise DamagedWeights(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import takewhile
@@ -27,7 +28,10 @@ _WINDOW = 128  # tokens of each sequence that is compared with the original
 
 
 class Model:
-    """``generate(prompt)``: a text or a conversation continued, piece by piece; one at a time and in one thread.
+    """``generate(prompt)``: a text or a conversation continued, piece by piece.
+
+    Threads may share it: they take turns, a token each, and each turn processes again what the others put out of the
+    cache. For speed each opens the bundle itself.
 
     ``last`` says what the last generation took. A conversation's beginning stays in memory: the next call with more
     of it only processes what is new.
@@ -40,6 +44,7 @@ class Model:
         self._eos = frozenset(int(token) for token in processing["eos_ids"])
         self._penalty = float(processing.get("repetition_penalty", 1.0))
         self.max_length = int(processing["max_length"])
+        self._opening_once = threading.Lock()
         self.tokenizer = tokenizer(folder)
         self.tokenizer.no_truncation()
         self.tokenizer.no_padding()
@@ -85,10 +90,11 @@ class Model:
     def continued(self, ids: Sequence[int], tokens: int) -> list[int]:
         """The ``tokens`` ids that greedily follow ``ids``, end tokens too."""
         made: list[int] = []
-        logits = self._decoding.prefill(ids)
-        for _ in range(min(tokens, self.max_length - len(ids))):
-            made.append(int(logits.argmax()))
-            logits = self._decoding.step(made[-1])
+        with self._decoding.lock:
+            logits = self._decoding.prefill(ids)
+            for _ in range(min(tokens, self.max_length - len(ids))):
+                made.append(int(logits.argmax()))
+                logits = self._decoding.step(made[-1])
         return made
 
     @property
@@ -127,8 +133,13 @@ class Model:
         """What follows each prompt, with the options that ``generate`` has by default."""
         return ["".join(self.generate(prompt)) for prompt in examples]
 
-    @cached_property
+    @property
     def _decoding(self) -> Decoding:
+        with self._opening_once:
+            return self._opened
+
+    @cached_property
+    def _opened(self) -> Decoding:
         if not decodes(self._run):
             raise UsageError("only an opened bundle generates text", hint="edgepack.load(bundle).generate(prompt)")
         return decoding(_beside(self._run, graphs.generating), self.max_length)
