@@ -10,7 +10,7 @@ from edgepack.runtime.containment import check_file
 
 # What edgepack reads of a model's folder, or copies.
 _READ = (
-    "*.json", "*.txt", "*.model", "*.jinja", "*.tiktoken", "*.safetensors", "README*", "LICENSE*", "LICENCE*", "NOTICE*",
+    "*.json", "*.txt", "*.model", "*.jinja", "*.tiktoken", "*.safetensors", "README*", "LICEN[CS]E*", "NOTICE*",
 )  # fmt: skip
 
 
