@@ -12,6 +12,8 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
+from edgepack.errors import ModelError
+from edgepack.runtime.documents import read_object
 from edgepack.runtime.text import tokenizer
 
 _KEY = "tokenizer_class"
@@ -39,14 +41,14 @@ def write(folder: Path, processing: Mapping[str, Any]) -> tuple[str, ...]:
     file, vocabulary = folder / "tokenizer_config.json", folder / "tokenizer.json"
     if "token_type_ids" not in processing.get("inputs", ()):
         return ()
-    stated: dict[str, Any] = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+    stated = read_object(file, ModelError) if file.is_file() else {}
     opened = tokenizer(folder)
     opened.no_padding()
     if str(stated.get(_KEY)).removesuffix("Fast") in _TYPED or not any(opened.encode("a", "a").type_ids):
         return ()
     if not _has_template_of_bert(opened, stated):
         return ("transformers.js makes no token types for pairs of texts: ask for return_token_type_ids.",)
-    content = json.loads(vocabulary.read_text("utf-8"))
+    content = read_object(vocabulary, ModelError)
     if content.get("normalizer") is None:
         content["normalizer"] = {"type": "Sequence", "normalizers": []}
         vocabulary.write_text(json.dumps(content, ensure_ascii=False), "utf-8")
