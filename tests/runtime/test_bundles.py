@@ -81,11 +81,13 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], type[EdgepackError], str]] = {
     "link out": (link_out, BundleUnsafe, "vocab.txt"),
     "model outside": (model_outside, BundleUnsafe, "../model.onnx"),
     "newer schema": (lambda f: change(f, schema=2), BundleTooNew, "schema 2"),
-    "schema of another kind": (lambda f: change(f, schema="x"), BundleTooNew, "schema x"),
+    "schema of another kind": (lambda f: change(f, schema="x"), BundleError, "schema 'x'"),
+    "schema that is true": (lambda f: change(f, schema=True), BundleError, "schema True"),
+    "schema from before the first": (lambda f: change(f, schema=0), BundleError, "schema 0"),
     "no manifest": (lambda f: (f / "edgepack.json").unlink(), BundleError, "no bundle"),
-    "broken manifest": (lambda f: (f / "edgepack.json").write_text("{"), BundleError, "cannot be read"),
-    "manifest of a list": (lambda f: (f / "edgepack.json").write_text("[]"), BundleError, "cannot be read"),
-    "manifest without files": (lambda f: change(f, files=None), BundleError, "lacks"),
+    "broken manifest": (lambda f: (f / "edgepack.json").write_text("{"), BundleError, "not valid JSON"),
+    "manifest of a list": (lambda f: (f / "edgepack.json").write_text("[]"), BundleError, "object"),
+    "manifest without files": (lambda f: change(f, files=None), BundleError, "files is None"),
     "manifest without task": (lambda f: change(f, model={}), BundleError, "lacks"),
 }
 

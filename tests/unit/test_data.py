@@ -73,7 +73,7 @@ BROKEN = {
     "list.jsonl": ("[1]\n", "line 1: not an object"),
     "lacks.jsonl": ('{"text": "a"}\n', "no column 'label'"),
     "bad.parquet": (b"PAR1 no", "cannot be read"),
-    "latin.txt": (b"caf\xe9", "latin.txt is no text in UTF-8 (byte 3)"),
+    "latin.txt": (b"caf\xe9", "latin.txt is not UTF-8 (byte 3)"),
     "empty.txt": ("", "empty.txt has no rows"),
     "blank.txt": (" \n\t\n", "no rows"),
     "mark.txt": (b"\xef\xbb\xbf", "no rows"),

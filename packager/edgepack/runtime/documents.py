@@ -54,13 +54,16 @@ def read_bytes(file: Path, failure: Failure = BundleError, *, hint: str = "", la
     except (OSError, ValueError) as error:  # ValueError: a name with a NUL
         said = error.strerror if isinstance(error, OSError) else "not a file's name"
         raise failure(f"{file} cannot be read: {said}", hint=hint) from error
-    with open(descriptor, "rb") as stream:
+    try:
         facts = os.fstat(descriptor)
         if not stat.S_ISREG(facts.st_mode):
             raise failure(f"{file} is not a regular file", hint=hint)
         if facts.st_size > largest:
             raise failure(f"{file} has {facts.st_size:,} bytes; {largest:,} are read at most", hint=hint)
-        return stream.read(facts.st_size)
+        with open(descriptor, "rb", closefd=False) as stream:
+            return stream.read(facts.st_size)
+    finally:
+        os.close(descriptor)
 
 
 def parse_json(text: str | bytes, name: str, failure: Failure = BundleError, *, hint: str = "") -> Any:

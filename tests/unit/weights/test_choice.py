@@ -91,7 +91,7 @@ REFUSED: dict[str, tuple[Callable[[Path], object], type[EdgepackError], str]] = 
     "nothing": (lambda f: None, ModelError, r"has no model\.safetensors"),
     "a missing shard": (lambda f: (save(f, ONE), index(f, ONE, TWO)), DamagedWeights, TWO),
     "a broken index": (lambda f: (f / INDEX).write_text("[]"), DamagedWeights, INDEX),
-    "an index that leads out": (lambda f: index(f, "../x.safetensors"), DamagedWeights, "not in its folder"),
+    "an index that leads out": (lambda f: index(f, "../x.safetensors"), DamagedWeights, "outside its folder"),
     "shards without an index": (lambda f: save(f, ONE, TWO), ModelError, f"and no {INDEX}"),
     "a variant alone": (lambda f: save(f, "model.fp16.safetensors"), ModelError, "variant 'fp16'"),
     "a sharded variant": (lambda f: save(f, "model-00001-of-00002.bf16.safetensors"), ModelError, "variant 'bf16'"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import tempfile
+import threading
 from collections import deque
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -86,6 +87,7 @@ class _Recomputed(Decoding):
 
     def __init__(self, reference: Reference, longest: int) -> None:
         self.ids: list[int] = []
+        self.lock = threading.RLock()
         self.longest = self.capacity = longest
         self.known = 0
         self._reference, self._logits = reference, np.zeros(0, np.float32)

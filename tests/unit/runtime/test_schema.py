@@ -1,0 +1,163 @@
+"""The device's checker says of a manifest what the package jsonschema says by the published schemas."""
+
+from __future__ import annotations
+
+import copy
+import json
+from importlib.resources import files
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgepack.runtime import schema
+
+SCHEMAS = {
+    name: json.loads((files("edgepack") / "schemas" / f"{name}-1.json").read_text())
+    for name in ("bundle", "measurements")
+}
+_HASH = "0" * 64
+_TEXT = {
+    "max_length": 128, "inputs": ["input_ids", "attention_mask"], "pad_id": 0, "pad_token": "[PAD]", "pad_type_id": 0,
+    "padding_side": "right", "truncation_side": "left",
+}  # fmt: skip
+_PICTURE = {
+    "inputs": ["pixel_values"], "channels": 3, "size": {"height": 32, "width": 32}, "alpha": "white",
+    "steps": [
+        {"op": "resize", "resample": "bilinear", "shortest_edge": 40},
+        {"op": "center_crop", "height": 32, "width": 32},
+        {"op": "rescale", "factor": 0.00392, "offset": 0.0},
+        {"op": "normalize", "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, -0.5]},
+    ],
+}  # fmt: skip
+PROCESSING: dict[str, dict[str, Any]] = {
+    "text-embedding": {
+        **_TEXT, "output": "sentence_embedding", "width": 384, "similarity": "dot", "include_prompt": True,
+        "prompts": {"query": "query: "}, "default_prompt": None,
+    },
+    "text-classification": {**_TEXT, "labels": ["a", "b"], "problem": "regression"},
+    "token-classification": {**_TEXT, "labels": ["O", "B-X"]},
+    "question-answering": {**_TEXT, "max_answer": 30, "stride": 64},
+    "fill-mask": {**_TEXT, "mask_token": "[MASK]", "mask_id": 4},
+    "image-classification": {**_PICTURE, "labels": ["cat"], "problem": "single_label_classification"},
+    "image-embedding": {**_PICTURE, "output": "image_embeds", "width": 12},
+    "text-generation": {
+        "max_length": 256, "layers": 3, "kv_heads": 2, "head": 16, "vocabulary": 320, "eos_ids": [2],
+        "positions": False, "repetition_penalty": 1.1,
+    },
+}  # fmt: skip
+_OLD_PICTURE = {"inputs": ["pixel_values"], "channels": 3, "scale": 0.1, "mean": [0.0], "std": [1.0], "resize": None}
+
+
+def manifest(task: str) -> dict[str, Any]:
+    spec = {"name": "x", "dtype": "int64", "shape": [1, "tokens"]}
+    return {
+        "schema": 1, "edgepack": "0.1.0", "name": "m-rpi", "task": task,
+        "source": {
+            "model": "org/m", "revision": None, "architecture": "A", "model_type": "a", "licence": "mit",
+            "parameters": 10, "sha256": _HASH,
+        },
+        "target": {
+            "name": "rpi", "profile": "pi5", "isa": "arm64", "runtime": "onnxruntime", "runtime_version": ">=1.20",
+            "threads": 4,
+        },
+        "recipe": {
+            "name": "int8", "scheme": "blocks", "weight_bits": 8, "activation_bits": 8, "block_size": 32,
+            "embedding_bits": 8, "smooth": False, "finer": [], "min_coverage": 0.9,
+        },
+        "model": {
+            "file": "model.onnx", "format": "onnx", "opset": 21, "needs": "onnxruntime 1.20", "inputs": [spec],
+            "outputs": [spec], "components": [{"name": "mlp", "parameters": 10, "bytes": 10}],
+            "coverage": {"compressed": 10, "total": 10, "skipped": [{"tensor": "w", "reason": "small"}]},
+            "operators": {"MatMul": 1},
+        },
+        "processing": copy.deepcopy(PROCESSING[task]),
+        "golden": {"file": "golden.safetensors", "output": "x", "least_cosine": 0.9},
+        "reproduce": {"tools": {"onnx": "1.0"}, "calibration_sha256": _HASH, "seed": 0},
+        "files": {"model.onnx": {"sha256": _HASH, "bytes": 3}, "golden.safetensors": {"sha256": _HASH, "bytes": 3}},
+    }  # fmt: skip
+
+
+def _places(value: Any, place: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [place, *(found for key, one in inner for found in _places(one, (*place, key)))]
+
+
+_VALUES = [
+    None, True, False, 0, -1, 1, 2, 1.5, -0.5, 10**400, "", "x", "../x", "/x", "a\0", "\x1b[31m", [], [[]], {},
+    {"a": 1}, ["x", 1], {"shortest_edge": 0}, "resize", "center_crop", "text-generation",
+]  # fmt: skip
+
+
+def mutated(draw: st.DrawFn) -> Any:
+    value = manifest(draw(st.sampled_from(sorted(PROCESSING))))
+    for _ in range(draw(st.integers(1, 3))):
+        place = draw(st.sampled_from(_places(value)))
+        if not place:
+            continue
+        owner = value
+        for key in place[:-1]:
+            owner = owner[key]
+        change = draw(st.sampled_from(["put", "drop", "add"]))
+        if change == "put":
+            owner[place[-1]] = copy.deepcopy(draw(st.sampled_from(_VALUES)))
+        elif change == "drop":
+            del owner[place[-1]]
+        elif isinstance(owner, dict):
+            owner[draw(st.sampled_from(["surprise", "__class__", "../x", "a\0"]))] = 1
+    return value
+
+
+@pytest.mark.parametrize("task", PROCESSING)
+def test_what_builds_write_is_valid(task: str) -> None:
+    schema.check(manifest(task), SCHEMAS["bundle"])
+    jsonschema.validate(manifest(task), SCHEMAS["bundle"])
+
+
+def test_processing_of_earlier_bundles_is_valid() -> None:
+    schema.check({**manifest("image-embedding"), "processing": {**_OLD_PICTURE, "output": "x"}}, SCHEMAS["bundle"])
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_the_schemas_are_valid(name: str) -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMAS[name])
+
+
+@settings(max_examples=1000, deadline=None)
+@given(st.composite(mutated)())
+def test_both_checkers_say_the_same(value: Any) -> None:
+    assert _is_valid(value) == jsonschema.Draft202012Validator(SCHEMAS["bundle"]).is_valid(value)
+
+
+def _is_valid(value: Any) -> bool:
+    try:
+        schema.check(value, SCHEMAS["bundle"])
+    except schema.Mismatch:
+        return False
+    return True
+
+
+WRONG: dict[str, tuple[tuple[str, ...], Any, str]] = {
+    "another type": (("target", "threads"), "4", "target.threads is '4', not integer"),
+    "a truth value for a number": (("target", "threads"), True, "target.threads is True"),
+    "a golden vector that always passes": (("golden", "least_cosine"), -1, "golden.least_cosine is -1"),
+    "another that always passes": (("golden", "least_cosine"), 0, "golden.least_cosine is 0"),
+    "a resize to ten million": (("processing", "size"), {"height": 10**7, "width": 1}, "processing.size.height"),
+    "a path that climbs": (("model", "file"), "a/../../x", "model.file"),
+    "a key that nobody knows": (("surprise",), 1, "'surprise'"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_the_place_and_the_mistake_are_named(name: str) -> None:
+    place, wrong, said = WRONG[name]
+    value = manifest("image-embedding")
+    owner = value
+    for key in place[:-1]:
+        owner = owner[key]
+    owner[place[-1]] = wrong
+    with pytest.raises(schema.Mismatch) as error:
+        schema.check(value, SCHEMAS["bundle"])
+    assert said in str(error.value)
