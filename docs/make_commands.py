@@ -9,7 +9,20 @@ from edgepack import errors
 from edgepack.cli.app import app
 
 PAGE = Path(__file__).parent / "commands.md"
-COMMANDS = ["init", "build", "validate", "bench", "run", "pack", "inspect", "compare", "targets", "doctor", "cache"]
+COMMANDS = [
+    "init",
+    "build",
+    "validate",
+    "bench",
+    "run",
+    "pack",
+    "sign",
+    "inspect",
+    "compare",
+    "targets",
+    "doctor",
+    "cache",
+]
 
 
 def text() -> str:

@@ -26,7 +26,13 @@ EdgepackError                      1   (never raised itself; 1 is "a check faile
 │   ├── BundleDamaged             31   a byte differs from the manifest
 │   ├── BundleFileMissing         32   a listed file is not there
 │   ├── BundleUnsafe              33   a path outside the folder, or a zip bomb
-│   └── BundleTooNew              34   written by a newer edgepack
+│   ├── BundleTooNew              34   written by a newer edgepack
+│   └── SignatureError            60   a signature that cannot be read
+│       ├── SignatureMissing      61   a signature is asked for, and the bundle has none
+│       ├── SignatureWrong        62   a signature of another key, or of something else
+│       ├── CertificateUntrusted  63   a signer's certificate that leads to no trusted root, or is not for signing
+│       ├── CertificateExpired    64   a signer's certificate that is not valid now
+│       └── FileNotSigned         65   a file that the signature does not cover
 ├── InputError                    40   an input that the model cannot take
 │   ├── InputMissing              41   an input that is not given
 │   ├── InputUnknown              42   an input that the model does not have
@@ -41,6 +47,7 @@ EdgepackError                      1   (never raised itself; 1 is "a check faile
 │   ├── UnsupportedOperator       56   an op that the evaluator does not know
 │   ├── OperatorTooNew            57   an op that the package's deployment target does not have
 │   └── EvaluationFailed          58   an op that cannot compute what it is given
+├── KeyUnusable                   66   a key or a certificate of yours that cannot be used
 └── Unexpected                    70   a mistake in edgepack itself
 
 and beside it, a BaseException:
@@ -58,6 +65,8 @@ __all__ = [
     "BundleFileMissing",
     "BundleTooNew",
     "BundleUnsafe",
+    "CertificateExpired",
+    "CertificateUntrusted",
     "CheckFailed",
     "ConversionError",
     "CoverageTooLow",
@@ -67,12 +76,14 @@ __all__ = [
     "DoesNotFit",
     "EdgepackError",
     "EvaluationFailed",
+    "FileNotSigned",
     "FileTrouble",
     "InputError",
     "InputMissing",
     "InputTypeWrong",
     "InputUnknown",
     "Interrupted",
+    "KeyUnusable",
     "MissingExtra",
     "ModelError",
     "ModelNotFound",
@@ -88,6 +99,9 @@ __all__ = [
     "ProjectError",
     "ReadingDiffers",
     "ShapeNotAllowed",
+    "SignatureError",
+    "SignatureMissing",
+    "SignatureWrong",
     "TargetError",
     "Unexpected",
     "UnknownName",
@@ -283,6 +297,48 @@ class BundleTooNew(BundleError):
     """Written by a newer edgepack."""
 
     exit_code = 34
+
+
+class SignatureError(BundleError):
+    """A signature that cannot be read."""
+
+    exit_code = 60
+
+
+class SignatureMissing(SignatureError):
+    """A signature is asked for, and the bundle has none."""
+
+    exit_code = 61
+
+
+class SignatureWrong(SignatureError):
+    """A signature that was made with another key, or of something else."""
+
+    exit_code = 62
+
+
+class CertificateUntrusted(SignatureError):
+    """A signer's certificate that leads to no trusted root, or is not for signing."""
+
+    exit_code = 63
+
+
+class CertificateExpired(SignatureError):
+    """A signer's certificate, or one above it, that is not valid now."""
+
+    exit_code = 64
+
+
+class FileNotSigned(SignatureError):
+    """A file that is in the bundle and that its signature does not cover."""
+
+    exit_code = 65
+
+
+class KeyUnusable(EdgepackError):
+    """A key or a certificate that is given and cannot be used: not PEM, another kind, another key's."""
+
+    exit_code = 66
 
 
 class InputError(EdgepackError):

@@ -22,7 +22,7 @@ from edgepack.durable import sync, sync_folder
 from edgepack.errors import BundleError, DiskFull, FileTrouble
 from edgepack.exchange import move, replace
 from edgepack.runtime import manifest
-from edgepack.runtime.manifest import MANIFEST, MEASUREMENTS
+from edgepack.runtime.manifest import BESIDE, MANIFEST
 from edgepack.workfolder import remove, sweep, workfolder
 
 PREFIX = ".building-"
@@ -149,7 +149,7 @@ def _not_a_bundle(place: Path) -> str:
         return f"is a folder without edgepack's {MANIFEST}"
     if table["name"] != place.name:
         return f"is the bundle {table['name']!r}"
-    others = _names(place) - {*table["files"], MANIFEST, MEASUREMENTS}
+    others = _names(place) - {*table["files"], *BESIDE}
     mine = sorted(name for name in others if Path(name).name not in _BY_SYSTEMS)
     return f"holds {mine[0]!r}, which is not the bundle's" if mine else ""
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from edgepack import __version__
-from edgepack.cli import bench, build, cache, compare, doctor, init, inspect, pack, run, targets, validate
+from edgepack.cli import bench, build, cache, compare, doctor, init, inspect, pack, run, sign, targets, validate
 
 app = typer.Typer(
     name="edgepack",
@@ -40,6 +40,7 @@ app.command("validate")(validate.validate)
 app.command("bench")(bench.bench)
 app.command("run")(run.run)
 app.command("pack")(pack.pack)
+app.command("sign")(sign.sign)
 app.command("inspect")(inspect.inspect)
 app.command("compare")(compare.compare)
 app.command("targets")(targets.targets)

@@ -18,6 +18,7 @@ _USES = {
     "use bundles": ("", ("numpy", "onnxruntime", "tokenizers", "typer", "rich")),
     "read picture files": ("images", ("pillow",)),
     "read Parquet data": ("data", ("pyarrow",)),
+    "sign bundles and check signatures": ("sign", ("cryptography",)),
     "build language models for ONNX targets": ("llm", ("huggingface-hub", "onnx", "onnx-ir", "threadpoolctl")),
     "build for ONNX targets": ("build", ("torch", "transformers", "optimum", "onnx", "onnx-ir", "safetensors")),
     "build for Core ML targets": ("coreml", ("torch", "transformers", "optimum", "safetensors", "coremltools")),

@@ -16,6 +16,20 @@ Trust = Annotated[
         help="Open the bundle though it could take much more time or memory than its size (docs/security.md).",
     ),
 ]
+PublicKey = Annotated[
+    Path | None,
+    typer.Option(
+        help="PEM file: the bundle has to be signed with the key of this public key (edgepack sign).",
+        show_default=False,
+    ),
+]
+RootCertificate = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help="PEM file: the bundle has to be signed with a certificate that leads to one of these; may repeat.",
+        show_default=False,
+    ),
+]
 Threads = Annotated[
     int | None,
     typer.Option(help="Threads (default: the target's, at most this machine's).", show_default=False, min=1),

@@ -11,7 +11,7 @@ from edgepack import outfolder
 from edgepack.cli import show
 from edgepack.cli.options import Json
 from edgepack.errors import UsageError
-from edgepack.runtime import archive, manifest
+from edgepack.runtime import archive, manifest, signing
 from edgepack.units import size
 
 
@@ -28,6 +28,7 @@ def pack(
     extra = manifest.verify(listed)
     if extra:
         raise UsageError(f"{bundle} holds {extra[0]}, which its manifest does not list", hint="remove it first")
+    signing.signed(listed)
     if not zip_:
         show.as_json({"whole": True}) if json else show.line(f"{bundle} is whole; --zip writes it as one file")
         return

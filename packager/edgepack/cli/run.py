@@ -9,7 +9,7 @@ import typer
 
 from edgepack import runtime
 from edgepack.cli import chat, show
-from edgepack.cli.options import Bundle, Json, Threads, Trust
+from edgepack.cli.options import Bundle, Json, PublicKey, RootCertificate, Threads, Trust
 from edgepack.errors import UsageError
 from edgepack.reports.page import Table
 from edgepack.runtime.generation import Statistics
@@ -41,6 +41,8 @@ def run(
     stop: Annotated[list[str] | None, typer.Option(help="End before this text; may repeat.")] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same text.")] = None,
     system: Annotated[str | None, typer.Option(help="Chat: what the assistant is told first.")] = None,
+    public_key: PublicKey = None,
+    root_certificate: RootCertificate = None,
     threads: Threads = None,
     trust: Trust = False,
     json: Json = False,
@@ -56,7 +58,14 @@ def run(
     if pair and task != "text-classification":
         raise UsageError(f"--pair is for text-classification; this bundle's task is {task}")
     _check(task, inputs or [], [*options, *(["system"] if system is not None else [])], json)
-    model = runtime.load(listed.folder, threads=threads, verify=bundle.is_dir(), trust=trust)
+    model = runtime.load(
+        listed.folder,
+        threads=threads,
+        verify=bundle.is_dir() or public_key is not None or bool(root_certificate),
+        trust=trust,
+        public_key=public_key,
+        root_certificates=root_certificate or None,
+    )
     if task != GENERATION:
         _predict(model, _paired(inputs or [], pair) if pair else _examples(task, inputs or []), json)
     elif inputs:

@@ -10,13 +10,15 @@ import typer
 
 from edgepack import outfolder, project, suites
 from edgepack.cli import show
-from edgepack.cli.options import Bundle, Json, Threads, Trust
+from edgepack.cli.options import Bundle, Json, PublicKey, RootCertificate, Threads, Trust
 from edgepack.errors import CheckFailed, EdgepackError
 from edgepack.original import TRANSFORMERS, Original
 from edgepack.records import Component
 from edgepack.reports import MARK, checks_table, data, junit, of_suite
+from edgepack.runtime import signing
 from edgepack.runtime.manifest import Manifest
 from edgepack.runtime.opening import opened
+from edgepack.runtime.unchanged import check_unchanged
 from edgepack.stages import resolve
 from edgepack.stages import validate as stage
 from edgepack.suites import Check, Suite, SuiteResult
@@ -47,12 +49,14 @@ def validate(
     force: Annotated[
         bool, typer.Option("--force", help="Replace files of those names in --out that are not edgepack's.")
     ] = False,
+    public_key: PublicKey = None,
+    root_certificate: RootCertificate = None,
     threads: Threads = None,
     trust: Trust = False,
     json: Json = False,
 ) -> None:
     """Check a bundle against a release suite; exit code 1 when a check fails."""
-    listed = opened(bundle, trust=trust)
+    listed = opened(bundle, trust=trust, verifier=signing.verifier(public_key, root_certificate or None))
     chosen = _suite(suite)
     _check_places(out, force=force)
     with show.Steps(total=len(chosen.checks)) as steps:
@@ -63,6 +67,7 @@ def validate(
             threads=threads,
             say=steps.step,
         )
+    check_unchanged(listed)
     written = _write(result, listed, out, force=force)
     if json:
         show.as_json(data.of_suite(result))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from edgepack.errors import BundleDamaged, UnknownName, UsageError
-from edgepack.runtime import graphs
+from edgepack.runtime import graphs, signing
 from edgepack.runtime.manifest import Manifest
 from edgepack.runtime.opening import opened
 from edgepack.runtime.session import Session, open_session
+from edgepack.runtime.unchanged import check_unchanged
 
 __all__ = ["load"]
 
@@ -21,21 +23,35 @@ _TASKS = (
 )  # fmt: skip
 
 
-def load(bundle: str | Path, *, threads: int | None = None, verify: bool = True, trust: bool = False) -> Any:
+def load(
+    bundle: str | Path,
+    *,
+    threads: int | None = None,
+    verify: bool = True,
+    trust: bool = False,
+    public_key: signing.Pem | None = None,
+    root_certificates: Iterable[signing.Pem] | None = None,
+) -> Any:
     """Open a bundle (folder or ``.edgepack`` file): an object with its task's natural call, such as ``embed``.
 
     ``threads`` defaults to the target's, at most what this machine has; ``verify=False`` skips the hashing of every
-    file; ``trust=True`` opens what could take much more time or memory than its size. Raises BundleError and its
-    subclasses, UsageError.
+    file; ``trust=True`` opens what could take much more time or memory than its size. With a ``public_key``, or with
+    ``root_certificates``, the bundle has to be signed; a key or a certificate is a PEM file's path or its bytes.
+    Raises BundleError and its subclasses, UsageError, KeyUnusable, MissingExtra.
     """
     if isinstance(threads, bool) or not isinstance(threads, int | None) or (threads is not None and threads < 1):
         raise UsageError(f"threads is {threads!r}", hint="it must be a whole number, 1 or more")
     if not isinstance(bundle, str | Path):
         raise UsageError(f"a bundle is a path, not {type(bundle).__name__}", hint='edgepack.load("dist/…")')
-    listed = opened(bundle, verify=verify, trust=trust)
+    verifier = signing.verifier(public_key, root_certificates)
+    if verifier is not None and not verify:
+        raise UsageError("a signature cannot be checked with verify=False", hint="it is over the files' hashes")
+    listed = opened(bundle, verify=verify, trust=trust, verifier=verifier)
     run = open_session(graphs.generating(listed.model_file), threads if threads is not None else listed.threads)
     _check_outputs(listed, run)
-    return model(listed.task, run, listed.folder, dict(listed.processing))
+    made = model(listed.task, run, listed.folder, dict(listed.processing))
+    check_unchanged(listed)
+    return made
 
 
 def _check_outputs(listed: Manifest, run: Any) -> None:

@@ -16,13 +16,13 @@ from typing import IO, Any
 
 from edgepack.errors import BundleDamaged, BundleError, BundleUnsafe, UsageError
 from edgepack.runtime import central_directory, manifest
-from edgepack.runtime.containment import check_distinct, checked_name
+from edgepack.runtime.containment import check_distinct, checked_name, contained
 from edgepack.runtime.documents import parse_json
-from edgepack.runtime.manifest import LARGEST, MANIFEST, MEASUREMENTS, digest
+from edgepack.runtime.manifest import BESIDE, LARGEST, MANIFEST, digest
 
 SUFFIX = ".edgepack"
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip can hold: the same bytes on every build
-_FILES = 1002  # as many as a manifest may list, with itself and the measurements
+_FILES = 1003  # as many as a manifest may list, with itself, the measurements and the signature
 _ENTRY = 2000  # bytes of a file's entry in the zip's directory, at most
 _FACTOR, _ROOM = 2, 500_000_000  # an archive may unpack to so many times its size, and so many bytes
 _CHUNK = 1 << 20
@@ -40,12 +40,12 @@ def zip_folder(folder: Path, file: Path) -> Path:
     listed = manifest.read(folder)
     if file.resolve().is_relative_to(folder.resolve()):
         raise UsageError(f"{file} lies in the bundle that it would hold", hint="--out names a place beside it")
-    beside = [MEASUREMENTS] if (folder / MEASUREMENTS).is_file() else []
+    beside = [name for name in BESIDE if os.path.lexists(folder / name) and contained(folder, name)]
     handle, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
     fresh = Path(name)
     try:
         with os.fdopen(handle, "wb") as stream:
-            _write(folder, sorted([*listed.table["files"], MANIFEST, *beside]), stream)
+            _write(folder, sorted([*listed.table["files"], *beside]), stream)
         with _reading(fresh) as archive:
             for info, limit in _entries(archive, fresh, trust=True):
                 _copy(archive, info, None, limit)
@@ -164,7 +164,7 @@ def _entries(archive: zipfile.ZipFile, file: Path, *, trust: bool) -> list[tuple
         raise BundleError(f"{file} is no bundle: it holds no {MANIFEST}", hint="edgepack pack --zip makes one")
     table = _table(archive, file)
     limits = {name: _Limit(entry["bytes"], entry["sha256"]) for name, entry in table["files"].items()}
-    limits |= {name: _Limit(LARGEST) for name in (MANIFEST, MEASUREMENTS)}
+    limits |= {name: _Limit(LARGEST) for name in BESIDE}
     for name in names:
         if name not in limits:
             raise BundleUnsafe(

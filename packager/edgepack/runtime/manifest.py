@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,12 @@ from edgepack.errors import BundleDamaged, BundleError, BundleTooNew, BundleUnsa
 from edgepack.records import TensorSpec
 from edgepack.runtime import graphs, schema
 from edgepack.runtime.containment import check_distinct, checked_name, contained
-from edgepack.runtime.documents import read_json, read_object
+from edgepack.runtime.documents import parse_json, read_bytes, read_object
 
 MANIFEST = "edgepack.json"
 MEASUREMENTS = "measurements.json"
+SIGNATURE = "model.sig"
+BESIDE = (MANIFEST, MEASUREMENTS, SIGNATURE)  # what is a bundle's and its manifest does not list
 SCHEMA = 1
 LARGEST = 10_000_000  # bytes of the manifest or the measurements
 _USED = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")  # by the runtime, where they are there
@@ -31,6 +33,8 @@ class Manifest:
 
     folder: Path
     table: Mapping[str, Any]
+    sha256: str = ""  # of the bytes that were read
+    states: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # of files that are watched (unchanged.py)
 
     @property
     def name(self) -> str:
@@ -89,7 +93,9 @@ def read(folder: Path) -> Manifest:
     if not os.path.lexists(folder / MANIFEST):
         raise BundleError(f"{folder} is no bundle: it has no {MANIFEST}", hint="edgepack build makes one")
     file = contained(folder, MANIFEST)
-    manifest = Manifest(folder, checked(read_json(file, hint=_REBUILD, largest=LARGEST), str(file)))
+    text = read_bytes(file, hint=_REBUILD, largest=LARGEST)
+    table = checked(parse_json(text, str(file), hint=_REBUILD), str(file))
+    manifest = Manifest(folder, table, hashlib.sha256(text).hexdigest())
     for name in manifest.table["files"]:
         contained(folder, name)
     _check_unlisted(manifest)
@@ -110,7 +116,7 @@ def checked(table: Any, place: str) -> dict[str, Any]:
         schema.check(table, _published())
     except schema.Mismatch as wrong:
         raise BundleError(f"{place}: {wrong}", hint=_REBUILD) from wrong
-    check_distinct([*table["files"], MANIFEST, MEASUREMENTS], place)
+    check_distinct([*table["files"], *BESIDE], place)
     _check_listed(table, place)
     return table
 
@@ -124,7 +130,7 @@ def verify(manifest: Manifest) -> list[str]:
         file = contained(manifest.folder, name)
         if file.stat().st_size != entry["bytes"] or digest(file) != entry["sha256"]:
             raise BundleDamaged(f"{name} in {manifest.folder} is not what the bundle was built with", hint=_REBUILD)
-    return sorted(_found(manifest.folder) - {*manifest.table["files"], MANIFEST, MEASUREMENTS})
+    return sorted(found(manifest.folder) - {*manifest.table["files"], *BESIDE})
 
 
 def digest(file: Path) -> str:
@@ -134,6 +140,15 @@ def digest(file: Path) -> str:
         while chunk := stream.read(_CHUNK):
             total.update(chunk)
     return total.hexdigest()
+
+
+def found(folder: Path) -> set[str]:
+    """What is in ``folder`` and no folder itself; links are not followed."""
+    inside = set()
+    for place, folders, names in os.walk(folder):
+        links = [name for name in folders if os.path.islink(os.path.join(place, name))]
+        inside |= {Path(place, name).relative_to(folder).as_posix() for name in (*names, *links)}
+    return inside
 
 
 def _check_version(version: Any, place: str) -> None:
@@ -168,19 +183,10 @@ def _check_unlisted(manifest: Manifest) -> None:
     folder, model = manifest.folder, manifest.model_file
     used = {*_USED, graphs.last(model).relative_to(folder).as_posix()}
     if model.is_dir():
-        used |= {f"{manifest.table['model']['file']}/{name}" for name in _found(model)}
+        used |= {f"{manifest.table['model']['file']}/{name}" for name in found(model)}
     for name in sorted(used - set(manifest.table["files"])):
         if os.path.lexists(folder / name):
             raise BundleUnsafe(f"{folder} holds {name}, which its manifest does not list", hint="remove it")
-
-
-def _found(folder: Path) -> set[str]:
-    """What is in ``folder`` and no folder itself; links are not followed."""
-    found = set()
-    for place, folders, names in os.walk(folder):
-        links = [name for name in folders if os.path.islink(os.path.join(place, name))]
-        found |= {Path(place, name).relative_to(folder).as_posix() for name in (*names, *links)}
-    return found
 
 
 @cache

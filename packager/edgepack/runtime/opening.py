@@ -6,24 +6,31 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from edgepack.errors import BundleError
-from edgepack.runtime import archive, graphs, manifest, onnx_file, tokenizer_file
+from edgepack.runtime import archive, graphs, manifest, onnx_file, signing, tokenizer_file
 from edgepack.runtime.manifest import Manifest
+from edgepack.runtime.unchanged import watched
 
 _ONNX = ".onnx"
 
 
-def opened(bundle: str | Path, *, verify: bool = True, trust: bool = False) -> Manifest:
+def opened(
+    bundle: str | Path, *, verify: bool = True, trust: bool = False, verifier: signing.Verifier | None = None
+) -> Manifest:
     """The manifest of a bundle, whose files are what it says; a ``.edgepack`` file is unpacked into the cache.
 
     Without ``trust``, what could make opening it take much more than its size is refused. ``verify=False`` skips the
-    hashing of a folder's files; an archive's are always hashed. Raises BundleError and its subclasses.
+    hashing of a folder's files; an archive's are always hashed. With a ``verifier`` the bundle has to be signed, and
+    unchanged.py tells whether it stays as it was checked. Raises BundleError and its subclasses.
     """
     path = Path(bundle).expanduser()
     if not path.exists():
         raise BundleError(f"there is no bundle {bundle}", hint="edgepack build makes one")
     packed = path.is_file()
     listed = manifest.read(archive.opened(path, trust=trust) if packed else path)
-    if verify and not packed:
+    if verifier is not None:
+        listed = watched(listed)
+        signing.check(listed, verifier)
+    if verifier is not None or (verify and not packed):
         manifest.verify(listed)
     if not trust:
         _check(listed)

@@ -14,7 +14,7 @@ import numpy as np
 from edgepack import client_files, client_pictures, client_tokenizers, licences, local_paths, weights
 from edgepack.records import Artifact, Recipe, Source, Target
 from edgepack.runtime.documents import read_object
-from edgepack.runtime.manifest import MANIFEST, SCHEMA, checked, digest
+from edgepack.runtime.manifest import BESIDE, MANIFEST, SCHEMA, checked, digest
 
 
 def model_file(target: Target, recipe: Recipe, suffix: str) -> str:
@@ -145,5 +145,5 @@ def _hashes(folder: Path) -> dict[str, dict[str, Any]]:
             "bytes": file.stat().st_size,
         }
         for file in sorted(folder.rglob("*"))
-        if file.is_file() and file.name not in {MANIFEST, "measurements.json"}
+        if file.is_file() and file.name not in BESIDE
     }

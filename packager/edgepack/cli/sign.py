@@ -1,0 +1,48 @@
+"""edgepack sign: a signature beside a bundle's manifest."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgepack.cli import show
+from edgepack.cli.options import Bundle, Json
+from edgepack.runtime.manifest import SIGNATURE
+from edgepack.stages import sign as stage
+
+_PASSWORD = "EDGEPACK_KEY_PASSWORD"
+
+
+def sign(
+    bundle: Bundle,
+    key: Annotated[
+        Path,
+        typer.Option(
+            help=f"Private key, a PEM file: ECDSA on P-256, P-384 or P-521. The password of an encrypted one is read "
+            f"from {_PASSWORD}.",
+            show_default=False,
+        ),
+    ],
+    certificate: Annotated[
+        Path | None,
+        typer.Option(help="The key's certificate, a PEM file: sign with certificates.", show_default=False),
+    ] = None,
+    chain: Annotated[
+        list[Path] | None,
+        typer.Option(help="PEM file of certificates between it and the root; may repeat.", show_default=False),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a model.sig that is not a signature.")] = False,
+    json: Json = False,
+) -> None:
+    """Sign a bundle with OpenSSF Model Signing: write model.sig beside its manifest."""
+    signer = stage.signer(key, password=os.environ.get(_PASSWORD), certificate=certificate, chain=chain or ())
+    listed = stage.sign(bundle, signer, force=force)
+    found = {"files": len(listed.table["files"]) + 1, "manifest_sha256": listed.sha256, "key": signer.hint}
+    if json:
+        show.as_json({"file": bundle if bundle.is_file() else bundle / SIGNATURE, **found})
+        return
+    place = f"{SIGNATURE} in {bundle}" if bundle.is_file() else str(bundle / SIGNATURE)
+    show.line(f"wrote {place}, over {found['files']} files, with the key {signer.hint[:16]}")

@@ -1,0 +1,86 @@
+"""Sign a bundle: model.sig over every file that its manifest lists, and over the manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgepack import outfolder
+from edgepack.errors import FileNotSigned, UsageError
+from edgepack.runtime import archive, manifest, signing
+from edgepack.runtime.manifest import SIGNATURE, Manifest
+from edgepack.runtime.signing import envelope, statement
+from edgepack.runtime.signing.envelope import Envelope
+from edgepack.workfolder import workfolder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signer:
+    """A private key, with the certificates (DER) that lead from its own to, but not including, a root."""
+
+    key: Any
+    certificates: tuple[bytes, ...] = ()
+
+    @property
+    def hint(self) -> str:
+        """What names the key in a signature: SHA-256 of the public key's PEM, in hexadecimal."""
+        return str(signing.cryptographic("keys").hint(self.key.public_key()))
+
+
+def signer(
+    key: Path, *, password: str | None = None, certificate: Path | None = None, chain: Sequence[Path] = ()
+) -> Signer:
+    """The signer of these PEM files. Raises KeyUnusable, CertificateExpired, CertificateUntrusted, MissingExtra."""
+    keys = signing.cryptographic("keys")
+    private = keys.private_key(signing.pem(key), str(key), password)
+    if certificate is None:
+        if chain:
+            raise UsageError("--chain is for certificates", hint="give the signer's own with --certificate")
+        return Signer(key=private)
+    reading = signing.cryptographic("certificates")
+    own, *more = reading.certificates(signing.pem(certificate), str(certificate))
+    reading.check_pair(own, private.public_key(), str(certificate))
+    above = [one for file in chain for one in reading.certificates(signing.pem(file), str(file))]
+    return Signer(key=private, certificates=tuple(reading.der(one) for one in (own, *more, *above)))
+
+
+def sign(bundle: Path, signer: Signer, *, force: bool = False) -> Manifest:
+    """Sign a bundle's folder or ``.edgepack`` file, in place of an earlier signature; what was signed.
+
+    ``force`` replaces a model.sig that is no signature. Raises BundleError and its subclasses, FileTrouble.
+    """
+    if not bundle.is_file():
+        return _sign(bundle, signer, force)
+    with workfolder(bundle.parent, outfolder.PREFIX) as work:
+        folder = work / "bundle"
+        folder.mkdir()
+        archive.unpack(bundle, folder)
+        listed = _sign(folder, signer, force)
+        archive.zip_folder(folder, bundle)
+    return listed
+
+
+def _sign(folder: Path, signer: Signer, force: bool) -> Manifest:
+    listed = manifest.read(folder)
+    if extra := manifest.verify(listed):
+        raise FileNotSigned(f"{extra[0]} in {folder} is not in its manifest", hint="remove it first")
+    _check_links(listed)
+    payload = statement.encode(signing.statement_of(listed), signing.UNSIGNED)
+    made = Envelope(
+        payload=payload,
+        signature=signing.cryptographic("keys").sign(signer.key, payload),
+        hint=signer.hint,
+        certificates=signer.certificates,
+    )
+    outfolder.write(folder / SIGNATURE, envelope.encode(made), mark=envelope.MEDIA_TYPE, force=force)
+    return listed
+
+
+def _check_links(listed: Manifest) -> None:
+    """Raises FileNotSigned for a link, which other verifiers do not follow."""
+    home = listed.folder.resolve()
+    for name in listed.table["files"]:
+        if (home / name).resolve() != home / name:
+            raise FileNotSigned(f"{name} in {listed.folder} is a link", hint="put the file itself in its place")
