@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -15,7 +16,7 @@ from edgepack.records import Component
 from edgepack.reports import accuracy_table, sizes_table, speed_table
 from edgepack.reports.page import Table
 from edgepack.runtime import manifest, measurements
-from edgepack.runtime.manifest import Manifest
+from edgepack.runtime.manifest import SIGNATURE, Manifest
 from edgepack.runtime.opening import opened
 from edgepack.runtime.session import PACKAGE
 from edgepack.units import size
@@ -34,7 +35,9 @@ def _bundle(bundle: Path, trust: bool, json: bool) -> None:
     extra = manifest.verify(listed)
     accuracy, timings = measurements.read(listed.folder)
     if json:
-        show.as_json({**listed.table, "accuracy": accuracy, "timings": timings, "unlisted": extra})
+        show.as_json(
+            {**listed.table, "accuracy": accuracy, "timings": timings, "unlisted": extra, "signed": _signed(listed)}
+        )
         return
     model: dict[str, Any] = listed.table["model"]
     show.line(listed.name, "bold")
@@ -71,7 +74,13 @@ def _facts(listed: Manifest) -> list[list[str]]:
         ],
         ["coverage", f"{share:.2%} of {coverage['total']:,} weights"],
         ["needs", listed.table["model"]["needs"]],
+        ["signed", "yes; by whom, validate --public-key tells" if _signed(listed) else "no"],
     ]
+
+
+def _signed(listed: Manifest) -> bool:
+    """Whether there is a signature, which is not checked here."""
+    return os.path.lexists(listed.folder / SIGNATURE)
 
 
 def _interface(parts: Mapping[str, Sequence[Mapping[str, Any]]]) -> Table:

@@ -16,7 +16,7 @@ from edgepack.original import TRANSFORMERS, Original
 from edgepack.records import Component
 from edgepack.reports import MARK, checks_table, data, junit, of_suite
 from edgepack.runtime import signing
-from edgepack.runtime.manifest import Manifest
+from edgepack.runtime.manifest import SIGNATURE, Manifest
 from edgepack.runtime.opening import opened
 from edgepack.runtime.unchanged import check_unchanged
 from edgepack.stages import resolve
@@ -56,7 +56,8 @@ def validate(
     json: Json = False,
 ) -> None:
     """Check a bundle against a release suite; exit code 1 when a check fails."""
-    listed = opened(bundle, trust=trust, verifier=signing.verifier(public_key, root_certificate or None))
+    verifier = signing.verifier(public_key, root_certificate or None)
+    listed = opened(bundle, trust=trust, verifier=verifier)
     chosen = _suite(suite)
     _check_places(out, force=force)
     with show.Steps(total=len(chosen.checks)) as steps:
@@ -73,6 +74,8 @@ def validate(
         show.as_json(data.of_suite(result))
     else:
         show.table(f"{listed.name}: {result.suite}", checks_table(result.results))
+        if verifier is not None:
+            show.line(f"{SIGNATURE} is of these files, and by who was asked for")
         for file in written:
             show.line(f"wrote {file}")
     failed = [r.check.name for r in result.results if not r.passed]

@@ -51,13 +51,14 @@ class CertificateVerifier:
         check_signature(key, envelope, place)
 
     def _check_chain(self, chain: Sequence[Certificate], place: str) -> None:
-        """Raises CertificateExpired where the chain was good at some time, CertificateUntrusted where it never was."""
+        """Raises CertificateExpired where dates alone are wrong, or the signer's are, else CertificateUntrusted."""
         now = self._now or datetime.now(UTC)
         trouble = self._trouble(chain, now)
         if trouble is None:
             return
         begins = [certificate.not_valid_before_utc for certificate in chain]
-        if any(self._trouble(chain, time) is None for time in (begins[0], max(begins))):
+        own = not begins[0] <= now <= chain[0].not_valid_after_utc
+        if own or any(self._trouble(chain, time) is None for time in (begins[0], max(begins))):
             raise CertificateExpired(
                 f"a certificate of {place} is not valid on {now:%Y-%m-%d %H:%M} UTC; the signer's is from "
                 f"{chain[0].not_valid_before_utc:%Y-%m-%d %H:%M} to {chain[0].not_valid_after_utc:%Y-%m-%d %H:%M}",
