@@ -20,6 +20,7 @@ HEAVY = (
     "sklearn",
     "PIL",
     "pyarrow",
+    "cryptography",
 )
 
 

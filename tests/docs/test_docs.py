@@ -25,6 +25,8 @@ PAGES = [
     "docs/adding-a-target.md",
     "docs/language-models.md",
     "docs/texts.md",
+    "docs/signing.md",
+    "docs/security.md",
     "docs/iphone-and-mac.md",
     "docs/core-ml-evaluator.md",
     "samples/sentence-search/README.md",

@@ -328,8 +328,9 @@ def test_files_that_are_no_keys(tmp_path: Path) -> None:
         signing.verifier(tmp_path / "none")
     with pytest.raises(UsageError):
         signing.verifier(PUBLIC, [PUBLIC])
-    with pytest.raises(UsageError):
-        signing.verifier(root_certificates=[])
+    for given in ({"root_certificates": []}, {"public_key": 1}, {"root_certificates": 1}, {"root_certificates": [{}]}):
+        with pytest.raises(UsageError):
+            signing.verifier(**given)  # type: ignore[arg-type]
 
 
 def test_an_encrypted_key(tmp_path: Path) -> None:

@@ -46,6 +46,11 @@ def verifier(public_key: Pem | None = None, root_certificates: Iterable[Pem] | N
 
     Raises KeyUnusable, MissingExtra, UsageError.
     """
+    if isinstance(root_certificates, str | Path | bytes):
+        root_certificates = [root_certificates]
+    given = [public_key] if root_certificates is None else root_certificates
+    if not isinstance(given, list | tuple) or not all(isinstance(one, str | Path | bytes | None) for one in given):
+        raise UsageError("a key or a certificate is a PEM file's path or its bytes", hint='public_key="signing.pub"')
     if public_key is not None and root_certificates is not None:
         raise UsageError("a public key and root certificates are given", hint="a bundle is signed with one of them")
     if public_key is not None:
@@ -54,8 +59,6 @@ def verifier(public_key: Pem | None = None, root_certificates: Iterable[Pem] | N
         return made
     if root_certificates is None:
         return None
-    if isinstance(root_certificates, str | Path | bytes):
-        root_certificates = [root_certificates]
     reading = cryptographic("certificates")
     roots = [root for file in root_certificates for root in reading.certificates(pem(file), _named(file))]
     if not roots:
