@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from edgepack.cli import show
-from edgepack.cli.options import Bundle, Json
+from edgepack.cli.options import Bundle, Json, Trust
 from edgepack.runtime.manifest import SIGNATURE
 from edgepack.stages import sign as stage
 
@@ -35,11 +35,12 @@ def sign(
         typer.Option(help="PEM file of certificates between it and the root; may repeat.", show_default=False),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a model.sig that is not a signature.")] = False,
+    trust: Trust = False,
     json: Json = False,
 ) -> None:
     """Sign a bundle with OpenSSF Model Signing: write model.sig beside its manifest."""
     signer = stage.signer(key, password=os.environ.get(_PASSWORD), certificate=certificate, chain=chain or ())
-    listed = stage.sign(bundle, signer, force=force)
+    listed = stage.sign(bundle, signer, force=force, trust=trust)
     found = {"files": len(listed.table["files"]) + 1, "manifest_sha256": listed.sha256, "key": signer.hint}
     if json:
         show.as_json({"file": bundle if bundle.is_file() else bundle / SIGNATURE, **found})

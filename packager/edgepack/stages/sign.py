@@ -13,7 +13,6 @@ from edgepack.runtime import archive, manifest, signing
 from edgepack.runtime.manifest import SIGNATURE, Manifest
 from edgepack.runtime.signing import envelope, statement
 from edgepack.runtime.signing.envelope import Envelope
-from edgepack.workfolder import workfolder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,19 +45,20 @@ def signer(
     return Signer(key=private, certificates=tuple(reading.der(one) for one in (own, *more, *above)))
 
 
-def sign(bundle: Path, signer: Signer, *, force: bool = False) -> Manifest:
+def sign(bundle: Path, signer: Signer, *, force: bool = False, trust: bool = False) -> Manifest:
     """Sign a bundle's folder or ``.edgepack`` file, in place of an earlier signature; what was signed.
 
-    ``force`` replaces a model.sig that is no signature. Raises BundleError and its subclasses, FileTrouble.
+    ``force`` replaces a model.sig that is no signature, ``trust`` unpacks what is much larger than its archive. Raises
+    BundleError and its subclasses, FileTrouble.
     """
     if not bundle.is_file():
         return _sign(bundle, signer, force)
-    with workfolder(bundle.parent, outfolder.PREFIX) as work:
-        folder = work / "bundle"
+    with outfolder.replacing(bundle, lambda: outfolder.check_archive(bundle, force=force)) as fresh:
+        folder = fresh.with_name(f"{fresh.name}-unpacked")
         folder.mkdir()
-        archive.unpack(bundle, folder)
+        archive.unpack(bundle, folder, trust=trust)
         listed = _sign(folder, signer, force)
-        archive.zip_folder(folder, bundle)
+        archive.zip_folder(folder, fresh)
     return listed
 
 
