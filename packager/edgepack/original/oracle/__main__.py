@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
 from edgepack import plugins
 from edgepack.errors import EdgepackError
+from edgepack.original import imports
 
 
 def main(origin: str, folder: str, result: str) -> None:
     """Write RESULT.json: the differences that were measured, or the error and its hint."""
     gc.disable()  # the imports make a million objects and no garbage, and looking for some takes a fifth of the time
+    imports.import_transformers()
     check: Any = plugins.load_module("edgepack.original.oracle.check")
     try:
         found = check.check(Path(origin), Path(folder))
@@ -25,3 +28,4 @@ def main(origin: str, folder: str, result: str) -> None:
 
 if __name__ == "__main__":
     main(*sys.argv[1:])
+    os._exit(0)  # the file is written: do not wait for PyTorch to take itself down

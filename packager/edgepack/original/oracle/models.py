@@ -8,18 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 import transformers
+from torch import nn
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-# scipy serves losses of other tasks, and takes half a second to import; transformers asks when it imports its models
-transformers.utils.is_scipy_available = lambda: False
-
-import torch  # noqa: E402
-from torch import nn  # noqa: E402
-from transformers.models.auto.configuration_auto import CONFIG_MAPPING  # noqa: E402
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES  # noqa: E402
-
-from edgepack.errors import UnsupportedModel  # noqa: E402
-from edgepack.runtime.types import Array  # noqa: E402
+from edgepack.errors import UnsupportedModel
+from edgepack.runtime.types import Array
 
 logging.getLogger("transformers").setLevel(logging.ERROR)
 transformers.utils.logging.disable_progress_bar()
