@@ -347,6 +347,36 @@ def varied_build(out: Path) -> None:
     _fill(out, {"model.onnx": os.urandom(50_000), **{f"{number}.bin": os.urandom(5000) for number in range(20)}})
 
 
+def small_manifest(name: str, files: dict[str, Any]) -> dict[str, Any]:
+    """A manifest of ``files``, model.onnx among them, that says no more than the schema demands."""
+    source = {"model": "tiny", "revision": None, "architecture": "", "model_type": "", "licence": None, "parameters": 0}
+    target = {"name": "rpi", "profile": "pi4", "isa": "arm64", "runtime": "", "runtime_version": "", "threads": 4}
+    bits = {"weight_bits": 8, "activation_bits": 8, "embedding_bits": 8, "block_size": 0}
+    recipe = {"name": "int8", "scheme": "int8", **bits, "smooth": False, "finer": [], "min_coverage": 0.0}
+    processing = {
+        "inputs": ["input_ids"],
+        "max_length": 8,
+        "pad_id": 0,
+        "pad_token": "0",
+        "pad_type_id": 0,
+        "padding_side": "right",
+        "truncation_side": "right",
+        "mask_id": 4,
+        "mask_token": "4",
+    }
+    tensors = [{"name": "input_ids", "dtype": "int64", "shape": [1]}]
+    model = {
+        "file": "model.onnx", "format": "onnx", "opset": 18, "needs": "", "inputs": tensors, "outputs": tensors,
+        "components": [], "coverage": {"compressed": 0, "total": 0, "skipped": []}, "operators": {},
+    }  # fmt: skip
+    return {
+        "schema": 1, "edgepack": "0.1.0", "name": name, "task": "fill-mask", "source": source | {"sha256": "0" * 64},
+        "target": target, "recipe": recipe, "model": model, "processing": processing, "files": files,
+        "golden": {"file": "model.onnx", "output": "logits", "least_cosine": 0.9},
+        "reproduce": {"tools": {}, "calibration_sha256": "0" * 64, "seed": 0},
+    }  # fmt: skip
+
+
 def _fill(out: Path, contents: dict[str, bytes]) -> None:
     with outfolder.workspace(out, NAME) as folder:
         for name, content in contents.items():
@@ -355,11 +385,7 @@ def _fill(out: Path, contents: dict[str, bytes]) -> None:
             name: {"sha256": manifest.digest(folder / name), "bytes": len(content)}
             for name, content in contents.items()
         }
-        target = {"name": "rpi", "profile": "pi4", "isa": "arm64", "threads": 4}
-        table = {
-            "schema": 1, "edgepack": "0.1.0", "name": NAME, "task": "fill-mask", "processing": {}, "target": target,
-            "model": {"file": "model.onnx", "inputs": [], "outputs": []}, "files": files,
-        }  # fmt: skip
+        table = small_manifest(NAME, files)
         (folder / manifest.MANIFEST).write_text(json.dumps(table))
 
 

@@ -23,7 +23,9 @@ from typing import Any
 
 from edgepack.contents import Contents, Signature, contents, signature
 from edgepack.durable import sync, sync_folder
+from edgepack.errors import BundleError
 from edgepack.exchange import replace
+from edgepack.runtime import documents
 from edgepack.runtime.manifest import MANIFEST
 from edgepack.workfolder import leftovers, sweep, workfolder
 
@@ -161,10 +163,10 @@ def _differs(name: str, there: Contents, record: Mapping[str, Any]) -> bool:
 def _record(folder: Path) -> dict[str, Any] | None:
     """What the entry says of itself; None where that cannot be read."""
     try:
-        table = json.loads((folder / _RECORD).read_bytes())
-    except (OSError, ValueError, RecursionError):
+        table = documents.read_object(folder / _RECORD)
+    except BundleError:
         return None
-    whole = isinstance(table, dict) and all(isinstance(table.get(key), dict) for key in ("facts", "files"))
+    whole = all(isinstance(table.get(key), dict) for key in ("facts", "files"))
     return table if whole else None
 
 

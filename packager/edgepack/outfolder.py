@@ -9,7 +9,6 @@ folder brings the old one back. What edgepack did not make is replaced only by f
 from __future__ import annotations
 
 import errno
-import json
 import os
 import stat
 import zipfile
@@ -21,14 +20,13 @@ from typing import Any
 from edgepack.durable import sync, sync_folder
 from edgepack.errors import BundleError, DiskFull, FileTrouble
 from edgepack.exchange import move, replace
-from edgepack.runtime import manifest
+from edgepack.runtime import documents, manifest
 from edgepack.runtime.manifest import BESIDE, MANIFEST
 from edgepack.workfolder import remove, sweep, workfolder
 
 PREFIX = ".building-"
 _NEW, _OLD = "new", "old"  # in the work folder, each with a bundle of its own name in it
 _BY_SYSTEMS = {".DS_Store", "Thumbs.db", "desktop.ini"}  # what file managers leave in every folder
-_LONGEST_MANIFEST = 50_000_000  # bytes
 _HEAD = 65_536  # bytes of a report, within which its mark lies
 
 
@@ -156,13 +154,13 @@ def _not_a_bundle(place: Path) -> str:
 
 def _manifest(file: Path) -> Mapping[str, Any] | None:
     """What a manifest says, where it is one; a damaged bundle's is good enough."""
-    if not _regular(file) or file.stat().st_size > _LONGEST_MANIFEST:
+    if not _regular(file):
         return None
     try:
-        table = json.loads(file.read_bytes())
-    except (ValueError, RecursionError):
+        table = documents.read_object(file)
+    except BundleError:
         return None
-    ours = isinstance(table, dict) and {"schema", "edgepack", "name", "files"} <= set(table)
+    ours = {"schema", "edgepack", "name", "files"} <= set(table)
     return table if ours and isinstance(table["files"], dict) else None
 
 

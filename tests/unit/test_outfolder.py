@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import importlib
 import json
 import os
 import shutil
@@ -16,6 +17,7 @@ import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -24,6 +26,8 @@ from hypothesis import strategies as st
 from edgepack import exchange, outfolder
 from edgepack.errors import DiskFull, FileTrouble
 
+sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
+attacks: Any = importlib.import_module("attacks_files")
 MARK = "<p>ours</p>"
 
 
@@ -31,12 +35,7 @@ def fill(folder: Path, text: str, name: str = "bundle") -> None:
     """A bundle as small as the manifest's reader allows."""
     (folder / "model.onnx").write_text(text)
     listed = {"model.onnx": {"bytes": len(text), "sha256": hashlib.sha256(text.encode()).hexdigest()}}
-    target = {"name": "rpi", "profile": "pi4", "isa": "arm64", "threads": 4}
-    table = {
-        "schema": 1, "edgepack": "0.1.0", "name": name, "task": "fill-mask", "processing": {}, "target": target,
-        "model": {"file": "model.onnx", "inputs": [], "outputs": []}, "files": listed,
-    }  # fmt: skip
-    (folder / "edgepack.json").write_text(json.dumps(table))
+    (folder / "edgepack.json").write_text(json.dumps(attacks.small_manifest(name, listed)))
 
 
 def make(out: Path, text: str, *, name: str = "bundle", force: bool = False) -> None:

@@ -33,6 +33,7 @@ def pack(
         show.as_json({"whole": True}) if json else show.line(f"{bundle} is whole; --zip writes it as one file")
         return
     place = out or bundle.with_name(bundle.name + archive.SUFFIX)
+    archive.check_outside(bundle, place)
     outfolder.check_archive(place, force=force)
     with outfolder.replacing(place, lambda: outfolder.check_archive(place, force=force)) as fresh:
         archive.zip_folder(bundle, fresh)

@@ -54,7 +54,7 @@ class Reading:
         if self._described and not _missing():
             folder = cache.find(METRIC, self._facts)
             if folder is not None:
-                self._kept = json.loads((folder / _RESULT).read_text("utf-8"))
+                self._kept = read_object(folder / _RESULT, ModelError)
             else:
                 work = Path(tempfile.mkdtemp(prefix="edgepack-"))
                 self._result = work / _RESULT

@@ -11,6 +11,7 @@ from edgepack.errors import BundleDamaged, UnknownName, UsageError
 from edgepack.runtime import graphs, signing
 from edgepack.runtime.manifest import Manifest
 from edgepack.runtime.opening import opened
+from edgepack.runtime.rereading import steady
 from edgepack.runtime.session import Session, open_session
 from edgepack.runtime.unchanged import check_unchanged
 
@@ -46,12 +47,16 @@ def load(
     verifier = signing.verifier(public_key, root_certificates)
     if verifier is not None and not verify:
         raise UsageError("a signature cannot be checked with verify=False", hint="it is over the files' hashes")
-    listed = opened(bundle, verify=verify, trust=trust, verifier=verifier)
-    run = open_session(graphs.generating(listed.model_file), threads if threads is not None else listed.threads)
-    _check_outputs(listed, run)
-    made = model(listed.task, run, listed.folder, dict(listed.processing))
-    check_unchanged(listed)
-    return made
+
+    def read() -> Any:
+        listed = opened(bundle, verify=verify, trust=trust, verifier=verifier)
+        run = open_session(graphs.generating(listed.model_file), threads if threads is not None else listed.threads)
+        _check_outputs(listed, run)
+        made = model(listed.task, run, listed.folder, dict(listed.processing))
+        check_unchanged(listed)
+        return made
+
+    return steady(Path(bundle).expanduser(), read)
 
 
 def _check_outputs(listed: Manifest, run: Any) -> None:

@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import IO, Any
 
 from edgepack.errors import BundleDamaged, BundleError, BundleUnsafe, UsageError
+from edgepack.exchange import replace
 from edgepack.runtime import central_directory, manifest
 from edgepack.runtime.containment import check_distinct, checked_name, contained
 from edgepack.runtime.documents import parse_json
 from edgepack.runtime.manifest import BESIDE, LARGEST, MANIFEST, digest
+from edgepack.workfolder import sweep, workfolder
 
 SUFFIX = ".edgepack"
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip can hold: the same bytes on every build
@@ -26,6 +28,7 @@ _FILES = 1003  # as many as a manifest may list, with itself, the measurements a
 _ENTRY = 2000  # bytes of a file's entry in the zip's directory, at most
 _FACTOR, _ROOM = 2, 500_000_000  # an archive may unpack to so many times its size, and so many bytes
 _CHUNK = 1 << 20
+_WORK = ".new-"  # what is being unpacked
 _UNSAFE = "this is how a zip bomb looks; do not use this bundle, or --trust it"
 # what zipfile raises for broken files, beside BadZipFile
 _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, OverflowError)
@@ -38,8 +41,7 @@ def zip_folder(folder: Path, file: Path) -> Path:
     in the folder itself, and BundleError as manifest.read does.
     """
     listed = manifest.read(folder)
-    if file.resolve().is_relative_to(folder.resolve()):
-        raise UsageError(f"{file} lies in the bundle that it would hold", hint="--out names a place beside it")
+    check_outside(folder, file)
     beside = [name for name in BESIDE if os.path.lexists(folder / name) and contained(folder, name)]
     handle, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
     fresh = Path(name)
@@ -56,6 +58,12 @@ def zip_folder(folder: Path, file: Path) -> Path:
     return file
 
 
+def check_outside(folder: Path, file: Path) -> None:
+    """Raises UsageError for a place in the bundle itself."""
+    if file.resolve().is_relative_to(folder.resolve()):
+        raise UsageError(f"{file} lies in the bundle that it would hold", hint="--out names a place beside it")
+
+
 def opened(file: Path, *, trust: bool = False) -> Path:
     """The folder that ``file`` unpacks to, in the cache, by the file's hash; safe for two processes at once.
 
@@ -66,12 +74,13 @@ def opened(file: Path, *, trust: bool = False) -> Path:
     if _whole(folder):
         return folder
     cache.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(prefix=".new-", dir=cache))
-    try:
+    sweep(cache, _WORK)
+    with workfolder(cache, _WORK) as work:
+        fresh = work / folder.name
+        fresh.mkdir()
         unpack(file, fresh, trust=trust)
-        _replace(fresh, folder)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
+        if not _whole(folder):  # another process may have been quicker
+            replace(fresh, folder, work / "damaged")
     return folder
 
 
@@ -106,20 +115,6 @@ def _whole(folder: Path) -> bool:
     except BundleError:
         return False
     return True
-
-
-def _replace(fresh: Path, folder: Path) -> None:
-    """Rename ``fresh`` to ``folder``, whose damaged copy goes; another process may have been quicker."""
-    damaged = fresh.with_name(f"{fresh.name}-damaged")
-    try:
-        if folder.is_dir() and not _whole(folder):
-            folder.rename(damaged)
-        fresh.rename(folder)
-    except OSError:
-        if not _whole(folder):
-            raise
-    finally:
-        shutil.rmtree(damaged, ignore_errors=True)
 
 
 def _write(folder: Path, names: list[str], stream: IO[bytes]) -> None:

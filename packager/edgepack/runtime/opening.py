@@ -8,6 +8,7 @@ from pathlib import Path
 from edgepack.errors import BundleError
 from edgepack.runtime import archive, graphs, manifest, onnx_file, signing, tokenizer_file
 from edgepack.runtime.manifest import Manifest
+from edgepack.runtime.rereading import steady
 from edgepack.runtime.unchanged import watched
 
 _ONNX = ".onnx"
@@ -25,16 +26,20 @@ def opened(
     path = Path(bundle).expanduser()
     if not path.exists():
         raise BundleError(f"there is no bundle {bundle}", hint="edgepack build makes one")
-    packed = path.is_file()
-    listed = manifest.read(archive.opened(path, trust=trust) if packed else path)
-    if verifier is not None:
-        listed = watched(listed)
-        signing.check(listed, verifier)
-    if verifier is not None or (verify and not packed):
-        manifest.verify(listed)
-    if not trust:
-        _check(listed)
-    return listed
+
+    def read() -> Manifest:
+        packed = path.is_file()
+        listed = manifest.read(archive.opened(path, trust=trust) if packed else path)
+        if verifier is not None:
+            listed = watched(listed)
+            signing.check(listed, verifier)
+        if verifier is not None or (verify and not packed):
+            manifest.verify(listed)
+        if not trust:
+            _check(listed)
+        return listed
+
+    return steady(path, read)
 
 
 def _check(listed: Manifest) -> None:

@@ -6,14 +6,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from edgepack.errors import BundleError
+from edgepack.errors import BundleDamaged, BundleError
 
 T = TypeVar("T")
+_TRIES = 100
 
 
 def steady(folder: Path, read: Callable[[], T]) -> T:
-    """What ``read()`` gives, or raises, while nobody puts another folder in the place of ``folder``."""
-    while True:
+    """What ``read()`` gives, or raises, while nobody puts another folder in the place of ``folder``.
+
+    Raises BundleDamaged where somebody always does.
+    """
+    for _ in range(_TRIES):
         before = _identity(folder)
         try:
             found = read()
@@ -23,6 +27,7 @@ def steady(folder: Path, read: Callable[[], T]) -> T:
             continue
         if _identity(folder) == before:
             return found
+    raise BundleDamaged(f"{folder} is replaced again and again while it is read", hint="try again later")
 
 
 def _identity(folder: Path) -> tuple[int, int, int] | None:
