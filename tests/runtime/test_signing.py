@@ -441,6 +441,15 @@ def test_a_file_that_changes_while_it_is_opened(when: str, signed: Path, monkeyp
         runtime.load(signed, public_key=PUBLIC)
 
 
+def test_the_chat_template_is_the_one_that_was_signed(speaker: Callable[[str], Any], tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(speaker("llama").bundle.path, tmp_path / speaker("llama").bundle.path.name))
+    stage.sign(folder, stage.Signer(key=KEY))
+    model, question = runtime.load(folder, public_key=PUBLIC), [{"role": "user", "content": "Where did she go?"}]
+    for file in (folder / "chat_template.jinja", folder / "tokenizer_config.json"):
+        put(file, b"{}")
+    assert model.tokens(question) == speaker("llama").model.tokens(question)
+
+
 def test_a_signature_needs_the_hashes(signed: Path) -> None:
     with pytest.raises(UsageError, match="verify=False"):
         edgepack.load(signed, public_key=PUBLIC, verify=False)

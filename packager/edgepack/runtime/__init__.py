@@ -53,6 +53,8 @@ def load(
         run = open_session(graphs.generating(listed.model_file), threads if threads is not None else listed.threads)
         _check_outputs(listed, run)
         made = model(listed.task, run, listed.folder, dict(listed.processing))
+        if verifier is not None:
+            getattr(made, "chats", None)  # reads the chat template now, not at the first conversation
         check_unchanged(listed)
         return made
 
