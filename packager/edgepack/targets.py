@@ -45,7 +45,8 @@ RECIPE_TYPES: Schema = {
 }
 _TYPES: Schema = {
     "properties": {
-        **dict.fromkeys(("title", "format", "layout", "runtime", "runtime_version", "default_profile"), _STRING),
+        "format": {"type": "string", "pattern": "^[a-z][a-z0-9_-]{0,39}$"},  # a module's name, and a file's
+        **dict.fromkeys(("title", "layout", "runtime", "runtime_version", "default_profile"), _STRING),
         "opset": _COUNT,
         "ir_version": _COUNT,
         "denied_operators": {"type": "array", "items": _STRING},

@@ -5,9 +5,10 @@ Format: Manifest.json {fileFormatVersion, itemInfoEntries: {id: {path, …}}, ro
 
 from __future__ import annotations
 
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 
 from edgepack.errors import PackageDamaged, PackageError, PackageFileMissing, PackageUnsafe
+from edgepack.runtime.containment import check_file, checked_name
 from edgepack.runtime.documents import read_json
 
 _AGAIN = "copy or convert the package again"
@@ -27,7 +28,7 @@ def model_file(package: Path) -> Path:
         raise PackageError(f"{package} is compiled for a device", hint="evaluate the .mlpackage it was made from")
     if not package.is_dir() or not manifest.is_file():
         raise PackageError(f"{package} is not a Core ML package", hint=_HINT)
-    return inside(package, package / "Data", _root(manifest))
+    return inside(package, package / "Data", _root(inside(package, package, manifest.name)))
 
 
 def weight_file(package: Path, model: Path, name: str) -> Path:
@@ -40,14 +41,8 @@ def weight_file(package: Path, model: Path, name: str) -> Path:
 
 def inside(package: Path, folder: Path, name: str) -> Path:
     """``folder / name``, a file of ``package``. Raises PackageUnsafe, PackageFileMissing."""
-    parts = PurePosixPath(name).parts
-    if not parts or name.startswith("/") or ".." in parts or PureWindowsPath(name).drive or "\\" in name:
-        raise PackageUnsafe(f"{package} names {name!r}, which leads out of it", hint=_AGAIN)
-    path = folder / name
-    if not path.resolve().is_relative_to(package.resolve()):
-        raise PackageUnsafe(f"{package}: {name} is a link that leads out of it", hint=_AGAIN)
-    if not path.is_file():
-        raise PackageFileMissing(f"{package} lacks the file {name}", hint=_AGAIN)
+    path = folder / checked_name(name, package, PackageUnsafe, _AGAIN)
+    check_file(path, package, unsafe=PackageUnsafe, missing=PackageFileMissing, hint=_AGAIN)
     return path
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -136,6 +137,10 @@ def _reading(file: Path) -> Iterator[zipfile.ZipFile]:
             raise BundleUnsafe(f"{file} holds more than {_FILES:,} files", hint=_UNSAFE)
         with zipfile.ZipFile(file) as archive:
             yield archive
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # which is a place in the file that is none
+            raise
+        raise BundleError(f"{file} is no bundle, or not all of one", hint="copy the file again") from error
     except _BROKEN as error:
         said = (str(error).splitlines() or [type(error).__name__])[0]
         raise BundleError(f"{file} is no bundle, or not all of one: {said}", hint="copy the file again") from error

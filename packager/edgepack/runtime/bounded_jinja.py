@@ -102,6 +102,8 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         """An operator's result. Raises LimitReached."""
+        self.plain(left)
+        self.plain(right)
         if operator == "%" and isinstance(left, str):
             self._check_format(left)
         elif operator == "**" and not (abs(right) < _DIGITS and abs(left) < 10**9):

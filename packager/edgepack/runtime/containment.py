@@ -78,7 +78,7 @@ def check_distinct(names: Iterable[str], place: object, unsafe: Failure = Bundle
 def _links(folder: Path, path: Path) -> bool:
     """Whether ``path``, or a folder on the way to it from ``folder``, is a link."""
     while path != folder:
-        if path.is_symlink():
+        if os.path.islink(path):  # False too for names that are too long
             return True
         path = path.parent
     return False

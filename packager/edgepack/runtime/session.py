@@ -43,7 +43,11 @@ class Session:
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path.parent))
         try:
             self._session = onnxruntime.InferenceSession(
-                graph or path, options, providers=["CPUExecutionProvider"], disabled_optimizers=_NOT_AT_LOAD
+                graph or path,
+                options,
+                providers=["CPUExecutionProvider"],
+                disabled_optimizers=_NOT_AT_LOAD,
+                enable_fallback=0,  # which would print, and try the same again
             )
         except Exception as error:  # onnxruntime raises bare classes of its own for each kind of bad file
             line = _line(error)

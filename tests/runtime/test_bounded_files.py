@@ -1,0 +1,142 @@
+"""Tokenizers and graphs that could take for ever to open are refused in time."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from onnx import TensorProto, helper
+
+from edgepack.errors import BundleDamaged, BundleError, BundleUnsafe
+from edgepack.records import Bundle
+from edgepack.runtime import onnx_file, tokenizer_file
+from edgepack.runtime.session import open_session
+
+SOON = 10.0  # seconds: the stated budget
+TOKENIZER: dict[str, Any] = {"version": "1.0", "added_tokens": [], "normalizer": None, "pre_tokenizer": None,
+                             "post_processor": None, "decoder": None, "model": {"type": "WordLevel",
+                             "vocab": {"a": 0, "decoder": 1}, "unk_token": "a"}}  # fmt: skip
+_DOUBLE = {"type": "Replace", "pattern": {"String": "a"}, "content": "aa"}
+_TANGLED = {"type": "Split", "pattern": {"Regex": "(a+)+$"}, "behavior": "Isolated", "invert": False}
+_MANY = {"type": "Sequence", "normalizers": [_DOUBLE] * 9}
+HEAVY = {
+    "a normalizer that doubles": {"normalizer": {"type": "Sequence", "normalizers": [_DOUBLE] * 30}},
+    "a decoder that doubles": {"decoder": {"type": "Sequence", "decoders": [_DOUBLE] * 30}},
+    "one long replacement": {"normalizer": {"type": "Replace", "pattern": {"Regex": ""}, "content": "a" * 5000}},
+    "sequences of sequences": {"normalizer": {"type": "Sequence", "normalizers": [_MANY] * 9}},
+    "repeated repetitions": {"pre_tokenizer": _TANGLED},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HEAVY)
+@pytest.mark.parametrize("order", ["as written", "model first", "twice", "escaped"])
+def test_tokenizers_that_blow_up(name: str, order: str, tmp_path: Path) -> None:
+    table = {**TOKENIZER, **HEAVY[name]}
+    if order == "model first":
+        table = {"model": table.pop("model"), **table}
+    text = json.dumps(table)
+    if order == "twice":  # which of the two is taken is the library's affair
+        key = next(iter(HEAVY[name]))
+        text = text[:-1] + f', "{key}": null}}'
+    if order == "escaped":
+        text = text.replace('"normalizer"', '"\\u006eormalizer"').replace('"decoder": {', '"d\\u0065coder": {')
+    (tmp_path / "tokenizer.json").write_text(text)
+    with pytest.raises(BundleError):
+        tokenizer_file.check(tmp_path / "tokenizer.json")
+
+
+@pytest.mark.parametrize("table", [TOKENIZER, {"model": TOKENIZER["model"], **TOKENIZER}], ids=["last", "first"])
+def test_plain_tokenizers_pass(table: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_text(json.dumps(table))
+    tokenizer_file.check(tmp_path / "tokenizer.json")
+
+
+def test_the_original_s_tokenizer_passes(minilm: Bundle) -> None:
+    tokenizer_file.check(minilm.path / "tokenizer.json")
+
+
+def _graph(nodes: list[Any], weights: list[Any] = []) -> Any:  # noqa: B006 (not changed)
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [4]) for name in ("x", "y")]
+    return helper.make_graph(nodes, "g", values[:1], values[1:], weights)
+
+
+def _model(graph: Any, **options: Any) -> bytes:
+    made = helper.make_model(graph, ir_version=9, opset_imports=[helper.make_opsetid("", 17)], **options)
+    return bytes(made.SerializeToString())
+
+
+def _outside(location: str) -> TensorProto:
+    tensor = TensorProto(name="w", data_type=1, dims=[4], data_location=1)
+    tensor.external_data.add(key="location", value=location)
+    return tensor
+
+
+_ADD = [helper.make_node("Add", ["x", "w"], ["y"])]
+_BODY = helper.make_graph([helper.make_node("Constant", [], ["c"], value=_outside("../deep"))], "b", [], [])
+_OPSETS = [helper.make_opsetid("", 17)]
+_FUNCTION = helper.make_function("own", "F", ["a"], ["b"], [helper.make_node("Neg", ["a"], ["b"])], _OPSETS)
+
+
+def test_graphs_point_to_listed_files_alone(tmp_path: Path) -> None:
+    file = tmp_path / "model.onnx"
+    for location in ("../secret", "/etc/passwd", "tokenizer.json", ""):
+        file.write_bytes(_model(_graph(_ADD, [_outside(location)])))
+        with pytest.raises(BundleUnsafe, match="does not list"):
+            onnx_file.check(file, {"model.onnx_data"})
+    file.write_bytes(_model(_graph([helper.make_node("If", ["x"], ["y"], then_branch=_BODY, else_branch=_BODY)])))
+    with pytest.raises(BundleUnsafe, match=r"\.\./deep"):
+        onnx_file.check(file, {"model.onnx_data"})
+    file.write_bytes(_model(_graph(_ADD, [_outside("model.onnx_data")])))
+    onnx_file.check(file, {"model.onnx_data"})
+
+
+def test_graphs_that_grow_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "model.onnx"
+    sparse = onnx.SparseTensorProto(values=_outside("x"), dims=[1 << 40])
+    deep = _graph(_ADD)
+    for _ in range(20):
+        deep = _graph([helper.make_node("If", ["x"], ["y"], then_branch=deep, else_branch=_BODY)])
+    many = _graph([helper.make_node("Neg", ["x"], ["y"])] * 400_000)
+    for content in (
+        _model(_graph(_ADD), functions=[_FUNCTION]),
+        _model(deep),
+        _model(many),
+        _model(helper.make_graph(_ADD, "g", [], [], sparse_initializer=[sparse])),
+    ):
+        file.write_bytes(content)
+        begin = time.monotonic()
+        with pytest.raises(BundleUnsafe):
+            onnx_file.check(file, set())
+        assert time.monotonic() - begin < SOON
+
+
+def test_constants_are_not_computed_while_a_graph_is_opened(tmp_path: Path) -> None:
+    shape = helper.make_tensor("shape", TensorProto.INT64, [1], [1 << 31])
+    nodes = [
+        helper.make_node("ConstantOfShape", ["shape"], ["large"]),
+        helper.make_node("ReduceSum", ["large"], ["one"], keepdims=0),
+        helper.make_node("Add", ["x", "one"], ["y"]),
+    ]
+    (tmp_path / "model.onnx").write_bytes(_model(_graph(nodes, [shape])))
+    begin = time.monotonic()
+    open_session(tmp_path / "model.onnx", 1)
+    assert time.monotonic() - begin < 1
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(draws=st.data())
+def test_any_bytes_of_a_graph_are_walked_or_refused(draws: st.DataObject, tmp_path: Path) -> None:
+    raw = bytearray(_model(_graph(_ADD, [_outside("w")])))
+    for _ in range(draws.draw(st.integers(1, 4))):
+        raw[draws.draw(st.integers(0, len(raw) - 1))] = draws.draw(st.integers(0, 255))
+    (tmp_path / "model.onnx").write_bytes(raw[: draws.draw(st.integers(1, len(raw)))])
+    try:
+        onnx_file.check(tmp_path / "model.onnx", {"w"})
+    except (BundleUnsafe, BundleDamaged):
+        return
