@@ -112,6 +112,7 @@ class Attack:
         self.small = self._small(work / "small")
         if package is not None:
             shutil.copytree(package / "model.mlpackage", work / "x.mlpackage")
+        shutil.copy(self.folder / "golden.safetensors", work)  # what the graph points to
         self.graph = _graph()
 
     def _small(self, folder: Path) -> Path:

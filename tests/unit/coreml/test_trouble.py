@@ -121,12 +121,12 @@ def last(message: Any) -> Any:
 # what is done to a package -> the error, and what its line says
 DAMAGE: dict[str, tuple[Callable[[Path], object], type[EdgepackError], str]] = {
     "no manifest": (lambda p: (p / "Manifest.json").unlink(), errors.PackageError, "is not a Core ML package"),
-    "a broken manifest": (lambda p: (p / "Manifest.json").write_text("{"), errors.PackageDamaged, "cannot be read"),
+    "a broken manifest": (lambda p: (p / "Manifest.json").write_text("{"), errors.PackageDamaged, "not valid JSON"),
     "a manifest of something": (lambda p: (p / "Manifest.json").write_text("[1]"), errors.PackageDamaged, "cannot be"),
     "a path upwards": (lambda p: renamed(p, "../../other.mlmodel"), errors.PackageUnsafe, "outside its folder"),
     "an absolute path": (lambda p: renamed(p, "/etc/passwd"), errors.PackageUnsafe, "outside its folder"),
     "a Windows path": (lambda p: renamed(p, "C:\\x.mlmodel"), errors.PackageUnsafe, "outside its folder"),
-    "no model": (lambda p: (p / MODEL).unlink(), errors.PackageFileMissing, "lacks the file"),
+    "no model": (lambda p: (p / MODEL).unlink(), errors.PackageFileMissing, "lacks"),
     "a cut model": (lambda p: cut(p, MODEL, 40), errors.PackageDamaged, "cannot be read"),
     "no weights": (lambda p: (p / WEIGHTS).unlink(), errors.PackageFileMissing, "weights/weight.bin"),
     "weights behind a link": (linked, errors.PackageUnsafe, "link out of its folder"),
