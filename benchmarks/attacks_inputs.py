@@ -1,4 +1,4 @@
-"""Attack everything that is read: mutated manifests, archives, graphs, tokenizers, templates, weights, suites, data.
+"""Attack everything that is read: mutated manifests, archives, signatures, graphs, tokenizers, templates, suites, data.
 
     python benchmarks/attacks_inputs.py --bundle dist/x-rpi [--package dist/x-iphone] [--count 1000] [--seed 0]
 
@@ -18,6 +18,7 @@ import os
 import random
 import resource
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -30,11 +31,19 @@ from typing import Any
 from edgepack import data, project, runtime, suites, targets, tasks, weights
 from edgepack.data import DataSpec
 from edgepack.errors import EdgepackError
-from edgepack.runtime import archive, manifest, measurements, onnx_file, tokenizer_file
+from edgepack.runtime import archive, manifest, measurements, onnx_file, signing, tokenizer_file
 from edgepack.runtime.chat import ChatTemplate
+from edgepack.runtime.manifest import SIGNATURE
+from edgepack.runtime.signing import envelope, statement
+from edgepack.runtime.signing.envelope import Envelope
 from edgepack.runtime.text import tokenizer
+from edgepack.stages import sign
 
 BUDGET = 10.0  # seconds for opening one of them
+_CERTIFICATE = [
+    "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=a",
+    "-addext", "keyUsage=digitalSignature,keyCertSign",
+]  # fmt: skip
 SECRET = "a private file's content"
 VALUES: list[Any] = [
     None, True, False, 0, -1, 1, 2**63, 10**400, 1.5, -0.0, "", "x", "../../secret", "/etc/passwd", "a\0b",
@@ -114,6 +123,7 @@ class Attack:
             shutil.copytree(package / "model.mlpackage", work / "x.mlpackage")
         shutil.copy(self.folder / "golden.safetensors", work)  # what the graph points to
         self.graph = _graph()
+        self.signer: sign.Signer | None = None
 
     def _small(self, folder: Path) -> Path:
         """A bundle of the same manifest whose files are a few bytes each, as an archive."""
@@ -209,6 +219,26 @@ class Attack:
                 if kind == 5:
                     with suppress(UserWarning):
                         made.writestr(zipfile.ZipInfo(name), raw)
+
+    def signatures(self) -> object:
+        """model.sig around a changed statement, broken, or held against a broken key or certificate."""
+        if self.signer is None:
+            key, certificate = self.work / "signing.key", self.work / "signing.pem"
+            subprocess.run([*_CERTIFICATE, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+            self.signer = sign.signer(key, certificate=certificate)
+        listed, pem, kind = manifest.read(self.folder), (self.work / "signing.pem").read_bytes(), self.rng.randrange(3)
+        payload = statement.encode(signing.statement_of(listed), signing.UNSIGNED)
+        payload = text(self.rng, json.loads(payload)) if kind == 0 else payload
+        signature = signing.cryptographic("keys").sign(self.signer.key, payload)
+        made = envelope.encode(
+            Envelope(payload=payload, signature=signature, certificates=self.signer.certificates)
+        ).encode()
+        (self.folder / SIGNATURE).write_bytes(text(self.rng, json.loads(made)) if kind == 1 else made)
+        try:
+            roots = signing.verifier(root_certificates=[broken(self.rng, pem) if kind == 2 else pem])
+            signing.check(listed, roots)
+        finally:
+            (self.folder / SIGNATURE).unlink()
 
     def graphs(self) -> object:
         """An ONNX file, opened."""
@@ -430,9 +460,8 @@ def main() -> None:
     watch = Opened([inside, work / "cache", *own])
     kinds: dict[str, Callable[[], object]] = {
         name: getattr(attack, name)
-        for name in ("manifests", "opened", "links", "archives", "graphs", "packages", "tokenizers", "templates",
-        "headers",
-                     "suites", "projects", "targets", "data_files", "measurements", "configs")
+        for name in ("manifests", "opened", "links", "archives", "signatures", "graphs", "packages", "tokenizers",
+                     "templates", "headers", "suites", "projects", "targets", "data_files", "measurements", "configs")
         if (name != "packages" or asked.package) and asked.only in ("", name)
     }  # fmt: skip
     total, bad = 0, 0
