@@ -35,9 +35,9 @@ def python(name: str) -> Path:
     def make(folder: Path) -> None:
         venv.create(folder, with_pip=True)
         pip = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        _run([*pip, "--no-deps", "--requirement", wanted])
+        run([*pip, "--no-deps", "--requirement", wanted])
 
-    return _kept(name, [wanted], sys.version, make) / "bin" / "python"
+    return kept(name, [wanted], sys.version, make) / "bin" / "python"
 
 
 def node(version: str) -> Path:
@@ -49,9 +49,9 @@ def node(version: str) -> Path:
     def make(folder: Path) -> None:
         for file in wanted:
             shutil.copy(file, folder)
-        _run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent", "--prefix", folder])
+        run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent", "--prefix", folder])
 
-    return _kept(f"transformers.js-{version}", wanted, "", make)
+    return kept(f"transformers.js-{version}", wanted, "", make)
 
 
 def ask(command: Sequence[str | Path], job: Any = None) -> Any:
@@ -71,7 +71,7 @@ def ask(command: Sequence[str | Path], job: Any = None) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def _kept(name: str, files: Sequence[Path], also: str, make: Callable[[Path], None]) -> Path:
+def kept(name: str, files: Sequence[Path], also: str, make: Callable[[Path], None]) -> Path:
     """The folder that ``make`` fills; made beside its place and renamed, so that an interrupted one is never used."""
     digest = hashlib.sha256(b"\0".join([*(file.read_bytes() for file in files), also.encode()]))
     folder = _KEPT / f"{name}-{digest.hexdigest()[:16]}"
@@ -87,7 +87,7 @@ def _kept(name: str, files: Sequence[Path], also: str, make: Callable[[Path], No
     return folder
 
 
-def _run(command: Sequence[str | Path]) -> None:
+def run(command: Sequence[str | Path]) -> None:
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
     if done.returncode:
         raise ClientFailed(done.stdout + done.stderr)
