@@ -37,6 +37,12 @@ _NEUTRAL: dict[str, Any] = {
     "add_cross_attention": False, "is_encoder_decoder": False, "tie_encoder_decoder": False, "pruned_heads": {},
     "cross_attention_hidden_size": None, "per_layer_config": None,
 }  # fmt: skip
+# Far above any model's: what is computed for each of them would take for ever before the weights are found to differ.
+_LARGEST = {
+    **dict.fromkeys(("num_hidden_layers", "n_layer"), 10_000),
+    **dict.fromkeys(("head_dim", "num_attention_heads", "num_key_value_heads", "n_head"), 1 << 16),
+    **dict.fromkeys(("hidden_size", "n_embd"), 1 << 22),
+}
 
 
 class Settings(Mapping[str, Any]):
@@ -93,8 +99,11 @@ class Settings(Mapping[str, Any]):
         self._read.update(keys)
 
     def integer(self, key: str) -> int:
-        """A whole number. Raises ModelError for anything else."""
-        return int(self._typed(key, int, "a whole number"))
+        """A whole number, as large as a model can have it. Raises ModelError for anything else."""
+        value = int(self._typed(key, int, "a whole number"))
+        if value > _LARGEST.get(key, value):
+            raise ModelError(f"config.json: {self._path}{key} is {value:,}; at most {_LARGEST[key]:,} is believed")
+        return value
 
     def maybe(self, key: str) -> int | None:
         """A whole number, or None where the key is null or nowhere. Raises ModelError for anything else."""

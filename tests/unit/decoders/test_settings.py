@@ -58,6 +58,8 @@ def test_a_config_of_defaults_is_described() -> None:
         ({"num_key_value_heads": 0}, "num_key_value_heads is 0"),
         ({"num_key_value_heads": 3}, "4 heads cannot share 3"),
         ({"head_dim": 0}, "head_dim is 0"),
+        ({"head_dim": 10**9}, "head_dim is 1,000,000,000; at most"),
+        ({"num_hidden_layers": 10**9}, "num_hidden_layers is 1,000,000,000; at most"),
         ({"rope_theta": 0}, "rope_theta is 0"),
         ({"rope_parameters": [1]}, "rope_parameters is not a table"),
         ({"rope_scaling": {"rope_type": "linear"}}, "rope_scaling.factor"),
