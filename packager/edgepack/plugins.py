@@ -7,12 +7,15 @@ underscore or are named in the package's ``SHARED``.
 
 from __future__ import annotations
 
+import functools
 import gc
 import importlib
 import importlib.metadata
 import importlib.util
 import pkgutil
+import sys
 from collections.abc import Iterable
+from importlib.metadata import EntryPoints
 from types import ModuleType
 
 from edgepack.errors import MissingExtra, UnknownName
@@ -40,7 +43,7 @@ def names(kind: str) -> list[str]:
     shared = getattr(importlib.import_module(f"edgepack.{kind}"), "SHARED", ()) if folders else ()
     found = [m.name for m in pkgutil.iter_modules(folders) if m.name[0] != "_" and m.name not in shared]
     ours = {name.replace("_", "-") for name in found}
-    theirs = {e.name for e in importlib.metadata.entry_points(group=f"edgepack.{kind}")}
+    theirs = {entry.name for entry in _entries(kind)}
     return sorted(ours | theirs)
 
 
@@ -51,9 +54,20 @@ def load(kind: str, name: str) -> ModuleType:
     """
     if name not in names(kind):
         raise UnknownName(kind.removesuffix("s"), name, names(kind))
-    for entry in importlib.metadata.entry_points(group=f"edgepack.{kind}", name=name):
+    for entry in _entries(kind).select(name=name):
         return load_module(entry.value)
     return load_module(f"edgepack.{kind}.{name.replace('-', '_')}")
+
+
+def _entries(kind: str) -> EntryPoints:
+    """Third parties' plugins of ``kind``."""
+    return _all_entries(tuple(sys.path)).select(group=f"edgepack.{kind}")
+
+
+@functools.lru_cache(maxsize=4)
+def _all_entries(path: tuple[str, ...]) -> EntryPoints:
+    """The entry points of all that is installed on ``path``, whose metadata takes milliseconds to be read."""
+    return importlib.metadata.entry_points()
 
 
 def versions(distributions: Iterable[str]) -> dict[str, str]:
