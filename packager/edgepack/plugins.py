@@ -17,6 +17,7 @@ import sys
 from collections.abc import Iterable
 from importlib.metadata import EntryPoints
 from types import ModuleType
+from typing import Any
 
 from edgepack.errors import MissingExtra, UnknownName
 
@@ -61,11 +62,12 @@ def load(kind: str, name: str) -> ModuleType:
 
 def _entries(kind: str) -> EntryPoints:
     """Third parties' plugins of ``kind``."""
-    return _all_entries(tuple(sys.path)).select(group=f"edgepack.{kind}")
+    found: EntryPoints = _all_entries(tuple(sys.path)).select(group=f"edgepack.{kind}")
+    return found
 
 
 @functools.lru_cache(maxsize=4)
-def _all_entries(path: tuple[str, ...]) -> EntryPoints:
+def _all_entries(path: tuple[str, ...]) -> Any:
     """The entry points of all that is installed on ``path``, whose metadata takes milliseconds to be read."""
     return importlib.metadata.entry_points()
 
