@@ -114,9 +114,9 @@ __all__ = [
 ]
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name most like ``name``, or None when none is near."""
-    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+def nearest(name: str, known: Iterable[str], *, least: float = 0.65) -> str | None:
+    """The known name most like ``name``, or None when none is near: a slip of the pen, or (0.5) of the same family."""
+    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=least)
     return matches[0] if matches else None
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from edgepack import errors
 from edgepack.errors import EdgepackError
 
@@ -27,3 +29,16 @@ def test_the_docstring_lists_them_all() -> None:
 def test_unknown_names_suggest_the_nearest() -> None:
     assert errors.UnknownName("target", "rpy", ["rpi", "web"]).hint == "did you mean 'rpi'?"
     assert errors.UnknownName("target", "zzzz", ["rpi", "web"]).hint == "known: rpi, web"
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "near"),
+    [
+        ("use_fast", ["rescale_offset", "crop_pct"], None),
+        ("do_flip", ["do_pad", "do_resize", "do_flip_channel_order"], None),
+        ("do_resise", ["do_pad", "do_resize"], "do_resize"),
+        ("rpy", ["rpi", "web"], "rpi"),
+    ],
+)
+def test_only_a_slip_of_the_pen_is_near(name: str, known: list[str], near: str | None) -> None:
+    assert errors.nearest(name, known) == near

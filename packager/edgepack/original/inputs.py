@@ -7,6 +7,7 @@ runtime takes part, so that a setting that is read wrongly shows as a difference
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -45,11 +46,18 @@ def _processor(folder: Path) -> Any:
 
 
 def _picture(example: Any, processing: Mapping[str, Any]) -> Image.Image:
-    """As transformers' pipelines open pictures: in colour, unless the model takes one channel."""
-    if isinstance(example, str | Path):
-        picture: Image.Image = transformers.image_utils.load_image(str(example))
-    elif isinstance(example, bytes | bytearray | memoryview):
-        picture = transformers.image_utils.load_image(Image.open(io.BytesIO(example)))
-    else:
-        picture = Image.fromarray(np.asarray(example))
-    return picture.convert("L" if processing["channels"] == 1 else "RGB")
+    """As transformers' pipelines open pictures: in colour, unless the model takes one channel.
+
+    What has an alpha channel as an array goes to the processor with it.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of Pillow, at a palette with an alpha per colour
+        if isinstance(example, str | Path):
+            picture: Image.Image = transformers.image_utils.load_image(str(example))
+        elif isinstance(example, bytes | bytearray | memoryview):
+            picture = transformers.image_utils.load_image(Image.open(io.BytesIO(example)))
+        else:
+            picture = Image.fromarray(np.asarray(example))
+    if processing["channels"] == 1:
+        return picture.convert("L")
+    return picture if picture.mode == "RGBA" else picture.convert("RGB")

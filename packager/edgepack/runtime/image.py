@@ -32,7 +32,12 @@ class ImageInput:
 
     def feeds(self, images: Sequence[Any]) -> Feeds:
         """The array of one batch; see ``pixels`` for what an image may be. Raises InputError."""
-        return {self._name: np.stack([self._one(pixels(image)) for image in images])}
+        return {self._name: np.stack([self._one(pixels(image, self._alpha)) for image in images])}
+
+    @property
+    def fixed(self) -> bool:
+        """Whether pictures must come in the model's own size: nothing resizes or crops them."""
+        return self._side is not None and unsized(self._steps)
 
     def _one(self, image: Array) -> Array:
         values = _channels(image, self._channels, self._alpha)
@@ -120,12 +125,21 @@ def steps(processing: Mapping[str, Any]) -> list[Step]:
     return [*found, {"op": "normalize", "mean": processing["mean"], "std": processing["std"]}]
 
 
-def pixels(image: Any) -> Array:
-    """uint8 [h, w] or [h, w, c] of such an array, of a file's path, or of a file's bytes. Raises InputError."""
+def unsized(todo: Sequence[Step]) -> bool:
+    """Whether none of the steps changes a picture's size."""
+    return not any(step["op"] in ("resize", "center_crop") for step in todo)
+
+
+def pixels(image: Any, alpha: str = "drop") -> Array:
+    """uint8 [h, w] or [h, w, c] of such an array, of a file's path, or of a file's bytes. Raises InputError.
+
+    A file has a fourth channel where it names a transparent colour that ``alpha`` blends onto white.
+    """
     if isinstance(image, str | Path | bytes | bytearray | memoryview):
         if isinstance(image, str | Path) and not Path(image).is_file():
             raise InputError(f"there is no picture {image}")
-        return np.asarray(importlib.import_module("edgepack.runtime.pictures").read(image))
+        read = importlib.import_module("edgepack.runtime.pictures").read
+        return np.asarray(read(image, keyed=alpha == "white"))
     array = np.asarray(image) if image is not None else np.zeros(0)
     if array.dtype != np.uint8 or array.ndim not in (2, 3) or 0 in array.shape:
         raise InputError(

@@ -17,15 +17,22 @@ from edgepack.runtime.types import Array
 _DAMAGED = (OSError, ValueError, SyntaxError, EOFError, IndexError, struct.error, zlib.error)
 
 
-def read(file: str | Path | bytes | bytearray | memoryview) -> Array:
+def read(file: str | Path | bytes | bytearray | memoryview, *, keyed: bool = False) -> Array:
     """uint8 [height, width, 3] of a file's path or bytes, turned upright as its EXIF says. Raises InputError.
 
-    Transparency is dropped, palettes and other colour models are converted: what transformers' ``load_image`` does.
+    Palettes and other colour models are converted and an alpha channel is dropped: what transformers' ``load_image``
+    does. It keeps a colour that the file names as the transparent one (a tRNS chunk of PNG, GIF's transparent index);
+    where ``keyed``, such a picture has a fourth channel, 0 at that colour and 255 elsewhere.
     """
     source = file if isinstance(file, str | Path) else io.BytesIO(file)
     try:
         with Image.open(source) as picture:
-            return np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
+            upright = ImageOps.exif_transpose(picture)
+            if isinstance(upright.info.get("transparency"), bytes):
+                del upright.info["transparency"]  # an alpha per colour of the palette; convert drops it, and warns
+            coloured = upright.convert("RGB")
+            key = coloured.info.get("transparency") if keyed else None
+            return np.asarray(coloured if key is None else coloured.convert("RGBA"))
     except Image.DecompressionBombError as error:
         raise InputError(
             f"{_named(file)} has more pixels than Pillow opens, {2 * (Image.MAX_IMAGE_PIXELS or 0):,}",

@@ -7,24 +7,36 @@ from typing import Any
 
 import numpy as np
 
+from edgepack import plugins
+from edgepack.runtime.image import side, steps, unsized
 from edgepack.runtime.types import Array
 from edgepack.tasks._image_processor import read as processing
 
 __all__ = ["example", "pictures", "processing"]
 
 _PICTURES = 64
+_FILES = slice(9, None, 4)  # places of files
 # Shapes that show a wrong resize or crop: very wide and tall, smaller than any crop, odd, a line, grey. They take the
 # place of every eighth drawn picture, at odd indices: those measure agreement and do not calibrate.
+# Files of every kind take others, behind those that golden vectors are made of; _picture_files.py makes them.
 _AWKWARD = ((48, 700, 3), (700, 48, 3), (11, 17, 3), (225, 301), (1, 40, 3), (97, 33, 3), (256, 256), (150, 224, 3))
+_FILE = (61, 90)  # pixels of the files' pictures
 
 
-def pictures(processing: Mapping[str, Any]) -> list[Array]:
-    """Seeded pictures, uint8 [h, w, 3] or grey [h, w]: smooth colour fields with shapes on them, the sizes vary."""
+def pictures(processing: Mapping[str, Any]) -> list[Any]:
+    """Seeded pictures, uint8 [h, w, 3] or grey [h, w], some as a file's bytes: smooth fields with shapes on them.
+
+    The sizes vary, unless the processor neither resizes nor crops: then all have the model's.
+    """
     rng = np.random.default_rng(0)
-    drawn = [_picture(rng) for _ in range(_PICTURES)]
+    fixed = side(processing) if unsized(steps(processing)) else None
+    drawn: list[Any] = [_picture(rng, fixed) for _ in range(_PICTURES)]
     for index, shape in enumerate(_AWKWARD):
-        picture = _draw(rng, *shape[:2])
+        picture = _draw(rng, *(fixed or shape[:2]))
         drawn[8 * index + 7] = picture if len(shape) == 3 else picture[..., 0]
+    files = plugins.load_module("edgepack.tasks._picture_files").files(_draw(rng, *(fixed or _FILE)))
+    for place, file in zip(range(_PICTURES)[_FILES], files.values(), strict=False):
+        drawn[place] = file
     return drawn
 
 
@@ -33,9 +45,9 @@ def example(value: Any) -> Any:
     return np.asarray(value, np.uint8) if isinstance(value, list) else value
 
 
-def _picture(rng: np.random.Generator) -> Array:
+def _picture(rng: np.random.Generator, fixed: tuple[int, int] | None) -> Array:
     height, width = (int(side) for side in rng.integers(96, 320, 2))
-    return _draw(rng, height, width)
+    return _draw(rng, *(fixed or (height, width)))
 
 
 def _draw(rng: np.random.Generator, height: int, width: int) -> Array:

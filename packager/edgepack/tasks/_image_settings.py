@@ -27,7 +27,7 @@ READ = {"rescale_factor", "do_pad", "pad_size", "input_data_format", "use_square
 IRRELEVANT = {
     "image_processor_type", "feature_extractor_type", "processor_class", "auto_map", "data_format", "device",
     "disable_grouping", "return_tensors", "image_seq_length", "do_reduce_labels", "reduce_labels",
-    "do_resize_and_center_crop", "model_input_names", "_valid_processor_keys", "_valid_kwargs_names",
+    "do_resize_and_center_crop", "model_input_names", "use_fast", "_valid_processor_keys", "_valid_kwargs_names",
 }  # fmt: skip
 _SIZES = (
     {"height", "width"},

@@ -72,7 +72,8 @@ def batches(model: Any, examples: Sequence[Any], *, use: str = "") -> list[Feeds
 def golden(model: Any, examples: Sequence[Any]) -> list[tuple[Any, Feeds]]:
     """A few of ``examples``, each with its feeds: short texts and long ones, or small parts of pictures."""
     if isinstance(examples[0], np.ndarray):
-        chosen = [np.ascontiguousarray(picture[:_SIDE, :_SIDE]) for picture in examples[:_VECTORS]]
+        side = None if model.image.fixed else _SIDE
+        chosen = [np.ascontiguousarray(picture[:side, :side]) for picture in examples[:_VECTORS]]
     else:
         ordered = sorted(examples, key=text_length)
         chosen = [ordered[place] for place in np.linspace(0, len(ordered) - 1, _VECTORS).astype(int)]

@@ -77,7 +77,7 @@ def of(model_type: str) -> list[str]:
 
 def like(architecture: str) -> str:
     """The supported architecture whose name is nearest, or ""."""
-    return nearest(architecture, (entry.architecture for entry in entries())) or ""
+    return nearest(architecture, (entry.architecture for entry in entries()), least=0.5) or ""
 
 
 def takes(task: str, model_type: str) -> bool:

@@ -330,3 +330,15 @@ def test_without_a_resize_the_picture_has_the_models_size(tmp_path: Path) -> Non
     ImageInput(processing).feeds([np.zeros((32, 32, 3), np.uint8)])
     with pytest.raises(InputError, match="32 x 31"):
         ImageInput(processing).feeds([np.zeros((32, 31, 3), np.uint8)])
+
+
+def test_keys_that_change_no_pixel(tmp_path: Path) -> None:
+    plain = read(_write(tmp_path, **ViT), RESNET)
+    assert read(_write(tmp_path, **ViT, use_fast=False, processor_class="x"), RESNET) == plain
+
+
+def test_a_hint_names_a_key_that_is_near_or_none(tmp_path: Path) -> None:
+    for key, hint in (("do_flip", "take it out"), ("do_centre_crop", "'do_center_crop'")):
+        with pytest.raises(UnsupportedModel, match=key) as raised:
+            read(_write(tmp_path, **ViT, **{key: True}), RESNET)
+        assert hint in raised.value.hint
