@@ -12,7 +12,7 @@ import pytest
 from edgepack.records import Bundle
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
-COMMANDS = ["init", "build", "validate", "bench", "run", "pack", "inspect", "compare", "targets", "doctor", "cache"]
+COMMANDS = "init build validate bench run pack sign inspect compare targets doctor cache".split()
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -37,7 +37,7 @@ def test_config_json_speaks_where_there_is_no_other_file(tmp_path: Path) -> None
     assert repetition_penalty(said(tmp_path, top_k=3), repetition_penalty=1.2, num_beams=4) == 1.0
 
 
-@pytest.mark.parametrize("penalty", [0, -1, True, "1.1", float("inf")])
+@pytest.mark.parametrize("penalty", [0, -1, True, "1.1"])
 def test_a_penalty_that_is_none(penalty: Any, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="repetition_penalty"):
         repetition_penalty(said(tmp_path, repetition_penalty=penalty))
