@@ -12,7 +12,20 @@ import pytest
 from edgepack.records import Bundle
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
-COMMANDS = "init build validate bench run pack sign inspect compare targets doctor cache".split()
+COMMANDS = [
+    "init",
+    "build",
+    "validate",
+    "bench",
+    "run",
+    "pack",
+    "sign",
+    "inspect",
+    "compare",
+    "targets",
+    "doctor",
+    "cache",
+]
 
 
 @pytest.mark.parametrize("name", COMMANDS)
