@@ -197,6 +197,8 @@ def test_built_and_compared(entry: Entry, tiny: Tiny, build: Callable[..., tuple
     bundle = build(folder, "rpi", recipes=("fp32",))[0]
     found = _bundled(bundle.path, entry.task)
     assert found.shape == wanted.shape
+    if entry.task == "image-embedding":
+        assert json.loads((bundle.path / "edgepack.json").read_text())["processing"]["width"] == found.shape[1]
     assert np.abs(found - wanted).max() <= TOLERANCE * np.abs(wanted).max()
 
 

@@ -66,25 +66,42 @@ def run(module: nn.Module, feeds: Mapping[str, np.ndarray], names: tuple[str, ..
     return {name: outputs[name].float().numpy() for name in names if name in outputs}
 
 
+_CLASS_TOKENS = {"cls_token", "class_token", "class_embedding"}  # the parameter's names in transformers
+_TOKENS = 3  # dimensions of [batch, tokens, hidden]; feature maps have four
+
+
 class ImageEncoder(nn.Module):
     """A vision encoder with ``image_embedding`` float32 [batch, hidden] beside what it has.
 
-    The embedding is the projection where the model has one (CLIP), else the pooled output, else the first
-    token, as the model's authors use it.
+    The embedding is the projection where the model has one (CLIP), else the pooled output, else the class token (the
+    first), as the model's authors use it.
     """
 
     def __init__(self, encoder: nn.Module, processing: Mapping[str, Any], folder: Path) -> None:
         super().__init__()
         self.encoder, self.config = encoder, encoder.config
+        self._class_token = any(path.split(".")[-1] in _CLASS_TOKENS for path, _ in encoder.named_parameters())
 
     def forward(self, pixel_values: Tensor) -> dict[str, Tensor]:
-        """``last_hidden_state`` [batch, tokens, hidden] and ``image_embedding`` [batch, hidden]."""
+        """``last_hidden_state`` [batch, tokens, hidden] and ``image_embedding`` [batch, hidden].
+
+        Raises UnsupportedModel where the model has none of the three.
+        """
         outputs = self.encoder(pixel_values=pixel_values)
         found = [outputs.get(name) for name in ("image_embeds", "pooler_output")]
         embedding = next((value for value in found if value is not None), None)
         if embedding is None:
-            embedding = outputs.last_hidden_state[:, 0]
+            embedding = self._first(outputs.last_hidden_state)
         return {"last_hidden_state": outputs.last_hidden_state, "image_embedding": embedding.flatten(1)}
+
+    def _first(self, states: Tensor) -> Tensor:
+        if not self._class_token or states.ndim != _TOKENS:
+            raise UnsupportedModel(
+                f"{type(self.encoder).__name__} gives no vector for a picture: this one has no projection, no pooled "
+                "output and no class token",
+                hint="take a checkpoint with a head (pooler, or projection), or add one and save the model with it",
+            )
+        return states[:, 0]
 
 
 _WRAPPERS = {"text-embedding": SentenceEncoder, "image-embedding": ImageEncoder}

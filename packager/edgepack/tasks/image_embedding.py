@@ -30,8 +30,20 @@ METRICS = {"retrieval": metrics.retrieval}
 
 def processing(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     """The image processor's numbers."""
-    width = config.get("projection_dim") or config.get("hidden_size") or 0
-    return {**_image.processing(folder, config), "output": "image_embedding", "width": int(width)}
+    return {**_image.processing(folder, config), "output": "image_embedding", "width": _width(config)}
+
+
+def _width(config: Mapping[str, Any]) -> int:
+    """Of a vector, where config.json says so; else 0."""
+    projected = str((config.get("architectures") or [""])[0]).endswith("WithProjection")
+    stages = config.get("hidden_sizes")  # of convolutions; the last one's is the vector's
+    said = (
+        config.get("projection_dim") if projected else None,
+        config.get("pooler_output_size"),
+        config.get("hidden_size"),
+        stages[-1] if isinstance(stages, list) and stages else None,
+    )
+    return next((width for width in said if isinstance(width, int)), 0)
 
 
 def examples(processing: Mapping[str, Any]) -> list[Array]:
