@@ -22,10 +22,12 @@ from onnxruntime.transformers.optimizer import optimize_by_fusion
 from edgepack import memory
 from edgepack.errors import ConversionError
 from edgepack.formats.onnx import attention, eager
+from edgepack.formats.onnx.quiet import quiet
 from edgepack.runtime.types import Array
 
 logging.getLogger("onnxruntime.transformers").setLevel(logging.ERROR)
-logging.getLogger("fusion_base").setLevel(logging.ERROR)
+for _name in ("fusion_base", "fusion_skiplayernorm", "fusion_skip_group_norm"):
+    logging.getLogger(_name).setLevel(logging.ERROR)
 
 # Hugging Face's model_type -> the optimizer's; the rest are encoders in BERT's shape, or match nothing
 _OPTIMIZERS = {"vit": "vit", "deit": "vit", "swin": "swin", "bart": "bart", "clip": "clip"}
@@ -81,9 +83,10 @@ def fuse(
 def _by_patterns(model: ModelProto, model_type: str, heads: int, hidden: int) -> ModelProto:
     """ONNX Runtime's own fusions. Raises ConversionError where they fail on the graph."""
     try:
-        fused: ModelProto = optimize_by_fusion(
-            model, _OPTIMIZERS.get(model_type, "bert"), heads, hidden, _options()
-        ).model
+        with quiet():
+            fused: ModelProto = optimize_by_fusion(
+                model, _OPTIMIZERS.get(model_type, "bert"), heads, hidden, _options()
+            ).model
     except Exception as error:  # assertions and look-ups of its pattern matching
         raise ConversionError(f"ONNX Runtime's fusion fails ({type(error).__name__})") from error
     return fused

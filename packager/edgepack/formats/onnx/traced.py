@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from edgepack import cache, memory, plugins
-from edgepack.errors import ConversionError, UnsupportedModel
+from edgepack.errors import BundleError, ConversionError, UnsupportedModel
 from edgepack.formats.onnx import trial
 from edgepack.original import Original
 from edgepack.records import Artifact, Recipe, Target
@@ -25,6 +25,7 @@ _MODEL = "model.onnx"
 # How a module is traced and fused, the fastest graph first: (attention as one node where the model asks for it, where
 # its code writes it out, ONNX Runtime's patterns).
 _WAYS = ((True, True, True), (False, True, True), (False, False, True), (False, False, False))
+_REASON = 240  # characters of onnxruntime's
 _ELSEWHERE = "docs/supported-models.md lists what is known to work"
 
 
@@ -78,17 +79,29 @@ def prepare(
         for way in _WAYS:
             try:
                 _trace(original, folder, target, (trials[-1], wanted[-1]), way, **shape)
+                difference = _difference(folder / _MODEL, trials, wanted)
             except ConversionError as problem:
                 problems.append(str(problem))
                 continue
-            difference = trial.difference(open_session(folder / _MODEL), trials, wanted)
             memory.release()  # the session's weights
             if not difference:
                 return
             problems.append(difference)
-        raise UnsupportedModel(f"{source.name} cannot be exported to ONNX: {problems[-1]}", hint=_ELSEWHERE)
+        raise UnsupportedModel(
+            f"{source.name} cannot be exported to ONNX{_positions(config)}: {problems[-1]}", hint=_ELSEWHERE
+        )
 
     return Traced(cache.fetch("exports", facts, make) / _MODEL, target.denied_operators, processing.get("mix", ()))
+
+
+def _difference(path: Path, trials: Sequence[Feeds], wanted: Sequence[Outputs]) -> str:
+    """See trial.difference. Raises ConversionError for a graph that onnxruntime does not open."""
+    try:
+        session = open_session(path)
+    except BundleError as error:
+        reason = str(error).rsplit("failed:", 1)[-1]
+        raise ConversionError(f"onnxruntime does not open the graph: {reason[:_REASON]}") from error
+    return trial.difference(session, trials, wanted)
 
 
 def _trace(
@@ -144,6 +157,14 @@ def _outputs(original: Original, feeds: Feeds) -> Outputs:
         original.module, feeds, original.task.OUTPUTS
     )
     return outputs
+
+
+def _positions(config: Mapping[str, Any]) -> str:
+    """What kind of rotary positions the model has, in a clause, where they are not plain: traces often fail at them."""
+    said = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    tables = [said, *said.values()] if isinstance(said, dict) else []  # one for all layers, or one per kind of layer
+    kinds = {str(table.get("rope_type", table.get("type", ""))) for table in tables if isinstance(table, dict)}
+    return "".join(f" (its rope_type is {kind!r})" for kind in sorted(kinds - {"", "default"}))
 
 
 def _first(config: Mapping[str, Any], names: Sequence[str]) -> int:

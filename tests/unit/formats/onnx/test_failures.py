@@ -1,0 +1,84 @@
+"""What cannot be exported is said in one line, which names the reason, and nothing else is printed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from torch import Tensor, nn
+
+from edgepack.errors import ConversionError, UnsupportedModel
+from edgepack.formats.onnx import export, fuse, traced
+
+PIXELS = np.zeros((1, 3, 8, 8), np.float32)
+
+
+class Smooth(nn.Module):
+    """A resize that no opset has."""
+
+    config: Any = SimpleNamespace(get_text_config=lambda: SimpleNamespace())
+
+    def forward(self, pixel_values: Tensor) -> dict[str, Tensor]:
+        resized = nn.functional.interpolate(pixel_values, size=(4, 4), mode="bicubic", antialias=True)
+        return {"logits": resized.flatten(1)}
+
+
+def test_an_operator_that_cannot_be_exported_is_named(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ConversionError, match="aten::_upsample_bicubic2d_aa"):
+        export.export(
+            Smooth(),
+            tmp_path / "x.onnx",
+            batch=({"pixel_values": PIXELS}, {"logits": PIXELS[:, 0].reshape(1, -1)}),
+            outputs=["logits"],
+            opset=17,
+            own_attention=False,
+        )
+    assert capfd.readouterr() == ("", "")
+
+
+def _refused(path: Path) -> None:
+    """A graph with an operator that does not take floats, which onnxruntime refuses."""
+    nodes = [helper.make_node("Not", ["x"], ["y"])]
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in ("x", "y")]
+    model = helper.make_model(helper.make_graph(nodes, "g", ends[:1], ends[1:]), ir_version=9)
+    onnx.save(model, path)
+
+
+def test_a_graph_that_onnxruntime_refuses_is_a_way_that_fails(tmp_path: Path) -> None:
+    _refused(tmp_path / "model.onnx")
+    with pytest.raises(ConversionError, match=r"does not open the graph: .*Type Error"):
+        traced._difference(tmp_path / "model.onnx", [], [])
+
+
+def test_the_next_way_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+
+    def trace(original: Any, folder: Path, target: Any, batch: Any, way: Any, **shape: int) -> None:
+        tried.append(way)
+        _refused(folder / "model.onnx")
+
+    monkeypatch.setenv("EDGEPACK_CACHE", str(tmp_path))
+    monkeypatch.setattr(traced, "_trace", trace)
+    monkeypatch.setattr(traced, "_outputs", lambda original, feeds: {})
+    source = SimpleNamespace(name="x", sha256="0" * 64)
+    original: Any = SimpleNamespace(source=source, task=SimpleNamespace(NAME="image-embedding"))
+    target: Any = SimpleNamespace(opset=17, ir_version=9, denied_operators=())
+    config = {"rope_parameters": {"full_attention": {"rope_type": "longrope"}, "sliding": {"rope_type": "default"}}}
+    with pytest.raises(UnsupportedModel, match=r"x cannot be exported .*longrope.*does not open the graph"):
+        traced.prepare(original, target, config, {"inputs": ["pixel_values"]}, [{"pixel_values": PIXELS}])
+    assert tried == list(traced._WAYS)
+
+
+def test_fusions_print_nothing(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    def noisy(model: Any, *rest: Any) -> Any:
+        print("failed in shape inference")
+        return SimpleNamespace(model=model)
+
+    monkeypatch.setattr(fuse, "optimize_by_fusion", noisy)
+    fuse._by_patterns(onnx.ModelProto(), "vit", 0, 0)
+    assert capfd.readouterr() == ("", "")
