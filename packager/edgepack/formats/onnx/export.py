@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from edgepack.errors import ConversionError
 from edgepack.formats.onnx import attention
 from edgepack.formats.onnx.quiet import quiet
+from edgepack.original import masks
 from edgepack.runtime.types import Array, Feeds, Outputs
 
 _ROWS = 1024  # of a table that stay while tracing
@@ -41,7 +42,7 @@ def export(
     with warnings.catch_warnings(), _small_tables(module, given) as tables, _tupled(module, list(given), outputs):
         # the tracer warns of every Python number in the model's code; agreement is measured afterwards
         warnings.simplefilter("ignore")
-        with quiet(), _attending(module, own=own_attention):
+        with quiet(), masks.broadcast(), _attending(module, own=own_attention):
             try:
                 torch.onnx.export(
                     module,
