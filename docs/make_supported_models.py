@@ -19,6 +19,9 @@ AWQ, bitsandbytes, MLX, GGUF, fp8, …) is refused by name: edgepack starts from
 A model whose type is not listed for a task may still be tried with `--task`, where transformers has a class for it; it
 is measured as every bundle is, but no test of edgepack covers it. Audio, video, detection, segmentation and
 encoder-decoder models are not supported.
+
+A picture's vector is the model's projection where it has one, else its pooled output, else its class token; an encoder
+with none of the three (SigLIP without its head, SegFormer) is refused.
 """
 
 

@@ -24,6 +24,7 @@ from edgepack.original import imports, loading
 from edgepack.original.sentences import SentenceEncoder
 from edgepack.records import Source
 from edgepack.runtime.types import Outputs
+from edgepack.tasks._refusals import no_vector
 
 imports.import_transformers()
 # transformers says through logging what it could not match; it is checked below instead
@@ -96,11 +97,7 @@ class ImageEncoder(nn.Module):
 
     def _first(self, states: Tensor) -> Tensor:
         if not self._class_token or states.ndim != _TOKENS:
-            raise UnsupportedModel(
-                f"{type(self.encoder).__name__} gives no vector for a picture: this one has no projection, no pooled "
-                "output and no class token",
-                hint="take a checkpoint with a head (pooler, or projection), or add one and save the model with it",
-            )
+            raise no_vector(type(self.encoder).__name__)
         return states[:, 0]
 
 

@@ -70,6 +70,15 @@ def refusal(architecture: str, model_type: str, task: str = "") -> UnsupportedMo
     return UnsupportedModel(message, hint=_way_on(architecture, model_type, what))
 
 
+def no_vector(architecture: str) -> UnsupportedModel:
+    """The error for a picture encoder without anything that its authors or a library take for a picture's vector."""
+    return UnsupportedModel(
+        f"{architecture} gives no vector for a picture: this one has no projection, no pooled output and no class "
+        "token",
+        hint="take a checkpoint with a head (pooler, or projection), or add one and save the model with it",
+    )
+
+
 def _way_on(architecture: str, model_type: str, what: str) -> str:
     own = _supported.of(model_type)
     if own:

@@ -9,6 +9,7 @@ from typing import Any
 from edgepack.metrics import tasks as metrics
 from edgepack.runtime.types import Array, Feeds, Outputs
 from edgepack.tasks import _image, _supported
+from edgepack.tasks._refusals import no_vector
 from edgepack.tasks._short import PAIRS as PAIRS
 from edgepack.tasks._short import TRIALS as TRIALS
 from edgepack.tasks._short import batches as batches
@@ -29,7 +30,9 @@ METRICS = {"retrieval": metrics.retrieval}
 
 
 def processing(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
-    """The image processor's numbers."""
+    """The image processor's numbers. Raises UnsupportedModel for SigLIP without its head, which pools all patches."""
+    if config.get("vision_use_head") is False:
+        raise no_vector("SiglipVisionModel")
     return {**_image.processing(folder, config), "output": "image_embedding", "width": _width(config)}
 
 

@@ -65,3 +65,8 @@ def test_the_head_where_there_is_one() -> None:
 )
 def test_the_width_is_the_vectors(config: dict[str, Any], width: int) -> None:
     assert image_embedding._width(config) == width
+
+
+def test_a_config_without_a_head_is_refused_before_the_weights_are_read(tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedModel, match="SiglipVisionModel gives no vector"):
+        image_embedding.processing(tmp_path, {"model_type": "siglip_vision_model", "vision_use_head": False})
