@@ -2,8 +2,9 @@
 
 A bundle is filled in a hidden folder beside its place (workfolder.py) and changes places with an earlier one in a
 single step (exchange.py), so that whoever reads it finds the old one or the new one. Where the file system cannot do
-that, two renames follow each other: for a moment there is none, and after a kill in that moment the next build into the
-folder brings the old one back. What edgepack did not make is replaced only by force.
+that, two renames follow each other: for a moment there is none, and after a kill in that moment the next build into
+the folder brings the old one back. What edgepack did not make (ours.py) is replaced only by force, and a device, a
+FIFO or a socket never.
 """
 
 from __future__ import annotations
@@ -11,23 +12,20 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
+from edgepack import ours
 from edgepack.durable import sync, sync_folder
 from edgepack.errors import BundleError, DiskFull, FileTrouble
 from edgepack.exchange import move, replace
-from edgepack.runtime import documents, manifest
-from edgepack.runtime.manifest import BESIDE, MANIFEST
+from edgepack.runtime import manifest
 from edgepack.workfolder import remove, sweep, workfolder
 
 PREFIX = ".building-"
 _NEW, _OLD = "new", "old"  # in the work folder, each with a bundle of its own name in it
-_BY_SYSTEMS = {".DS_Store", "Thumbs.db", "desktop.ini"}  # what file managers leave in every folder
-_HEAD = 65_536  # bytes of a report, within which its mark lies
+_REPLACED = (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK)  # kinds of what force replaces
 
 
 @contextmanager
@@ -80,23 +78,39 @@ def replacing(file: Path, check: Callable[[], None]) -> Iterator[Path]:
 
 def check_bundle(place: Path, *, force: bool = False) -> None:
     """Raises FileTrouble where something stands that is not a bundle of this name, or holds other files too."""
-    if not force and os.path.lexists(place):
-        _refuse(place, _not_a_bundle(place))
+    _check(place, ours.not_a_bundle, force)
 
 
 def check_file(file: Path, *, mark: str, force: bool = False) -> None:
     """Raises FileTrouble where something stands that is not a file with ``mark`` near its beginning."""
-    if not force and os.path.lexists(file):
-        _refuse(file, "" if _regular(file) and mark.encode() in _beginning(file) else "is not edgepack's")
+    _check(file, lambda place: "" if ours.has_mark(place, mark) else "is not edgepack's", force)
+
+
+def check_signature(file: Path, *, force: bool = False) -> None:
+    """Raises FileTrouble where something stands that is not a bundle's signature."""
+    _check(file, lambda place: "" if ours.is_signature(place) else "is not a signature", force)
 
 
 def check_archive(file: Path, *, force: bool = False) -> None:
-    """Raises FileTrouble where something stands that is not a bundle in its one-file form."""
-    if not force and os.path.lexists(file):
-        _refuse(file, "" if _regular(file) and _holds_manifest(file) else "is not a bundle")
+    """Raises FileTrouble where something stands that is not a bundle in its one-file form, or holds other files too."""
+    _check(file, ours.not_an_archive, force)
 
 
-def _refuse(place: Path, why: str) -> None:
+def check_kind(place: Path) -> None:
+    """Raises FileTrouble where a device, a FIFO or a socket stands, or a link leads to one: nothing replaces it."""
+    for look in (Path.lstat, Path.stat):
+        try:
+            kind = stat.S_IFMT(look(place).st_mode)
+        except (OSError, ValueError):  # nothing there, a link that leads nowhere
+            continue
+        if kind not in _REPLACED:
+            raise FileTrouble(f"{place} is a device, a FIFO or a socket, not a file", hint="choose another place")
+
+
+def _check(place: Path, why_not: Callable[[Path], str], force: bool) -> None:
+    """Raises FileTrouble where ``why_not(place)``, a clause, tells why that has to stay; ``force`` overrules it."""
+    check_kind(place)
+    why = why_not(place) if not force and os.path.lexists(place) else ""
     if why:
         raise FileTrouble(f"{place} {why}, and would be replaced", hint="--force replaces it, or choose another --out")
 
@@ -133,58 +147,3 @@ def _whole(bundle: Path) -> bool:
     except (BundleError, OSError):
         return False
     return listed.name == bundle.name
-
-
-def _not_a_bundle(place: Path) -> str:
-    """Why ``place`` is not a bundle of this name and no more, in a clause; "" where it is."""
-    kind = place.lstat().st_mode
-    if stat.S_ISLNK(kind):
-        return "is a link"
-    if not stat.S_ISDIR(kind):
-        return "is not a folder"
-    table = _manifest(place / MANIFEST)
-    if table is None:
-        return f"is a folder without edgepack's {MANIFEST}"
-    if table["name"] != place.name:
-        return f"is the bundle {table['name']!r}"
-    others = _names(place) - {*table["files"], *BESIDE}
-    mine = sorted(name for name in others if Path(name).name not in _BY_SYSTEMS)
-    return f"holds {mine[0]!r}, which is not the bundle's" if mine else ""
-
-
-def _manifest(file: Path) -> Mapping[str, Any] | None:
-    """What a manifest says, where it is one; a damaged bundle's is good enough."""
-    if not _regular(file):
-        return None
-    try:
-        table = documents.read_object(file)
-    except BundleError:
-        return None
-    ours = {"schema", "edgepack", "name", "files"} <= set(table)
-    return table if ours and isinstance(table["files"], dict) else None
-
-
-def _names(folder: Path) -> set[str]:
-    """Every file and link below ``folder``, which is not left by any link."""
-    found = set()
-    for where, folders, files in os.walk(folder):
-        links = [name for name in folders if Path(where, name).is_symlink()]
-        found |= {Path(where, name).relative_to(folder).as_posix() for name in (*files, *links)}
-    return found
-
-
-def _regular(file: Path) -> bool:
-    return os.path.lexists(file) and stat.S_ISREG(file.lstat().st_mode)
-
-
-def _beginning(file: Path) -> bytes:
-    with file.open("rb") as stream:
-        return stream.read(_HEAD)
-
-
-def _holds_manifest(file: Path) -> bool:
-    try:
-        with zipfile.ZipFile(file) as archive:
-            return MANIFEST in archive.namelist()
-    except (zipfile.BadZipFile, ValueError, NotImplementedError):
-        return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -107,6 +108,19 @@ def test_init_then_build(edgepack: Command, tiny: Callable[[str], Path], tmp_pat
     # a model on the command line takes the place of the file's
     other = edgepack("build", tiny("fill-mask"), "--allow-loss", "--no-speed", "--json", cwd=tmp_path)
     assert json.loads(other.stdout)[0]["path"] == "dist/tiny-fill-mask-rpi"
+
+
+def test_init_replaces_a_link_and_not_what_it_leads_to(edgepack: Command, tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text("name = 'mine'")
+    (tmp_path / "edgepack.toml").symlink_to("mine.toml")
+    assert edgepack("init", cwd=tmp_path).returncode == 2
+    done = edgepack("init", "--force", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "mine.toml").read_text() == "name = 'mine'"
+    assert not (tmp_path / "edgepack.toml").is_symlink()
+    (tmp_path / "edgepack.toml").unlink()
+    os.mkfifo(tmp_path / "edgepack.toml")
+    assert "a FIFO" in edgepack("init", "--force", cwd=tmp_path).stderr
 
 
 def test_cache(edgepack: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import importlib
 import json
 import os
 import shutil
+import socket
 import stat
 import subprocess
 import sys
@@ -117,6 +118,18 @@ def bundle_with_a_link(place: Path) -> None:
     (place / "data").symlink_to(place.parent, target_is_directory=True)
 
 
+def signature_of_the_user(place: Path) -> None:
+    place.mkdir()
+    fill(place, "old")
+    (place / "model.sig").write_text("notes on application/vnd.dev.sigstore.bundle.v0.3+json")
+
+
+def measurements_of_the_user(place: Path) -> None:
+    place.mkdir()
+    fill(place, "old")
+    (place / "measurements.json").write_text('{"rain": [3, 4]}')
+
+
 def link_to_a_bundle(place: Path) -> None:
     there = place.with_name("elsewhere")
     there.mkdir()
@@ -145,9 +158,10 @@ FOREIGN = [
     bundle_with_a_link,
     link_to_a_bundle,
     manifest_is_a_fifo,
+    signature_of_the_user,
+    measurements_of_the_user,
     Path.mkdir,
     Path.touch,
-    os.mkfifo,
     lambda place: place.symlink_to("nowhere"),
     *map(other_json, ("", "[" * 100_000, "[]", "{}", '{"name": "bundle"}', '{"schema": 1, "edgepack": ""')),
 ]
@@ -172,6 +186,47 @@ def test_what_is_not_ours_stays(put: Callable[[Path], None], tmp_path: Path) -> 
 
 def tree(place: Path) -> dict[str, bytes]:
     return {path.relative_to(place).as_posix(): path.read_bytes() for path in place.rglob("*") if path.is_file()}
+
+
+def socket_at(place: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(place))
+
+
+def link_to_a_fifo(place: Path) -> None:
+    os.mkfifo(place.with_name("pipe"))
+    place.symlink_to("pipe")
+
+
+def write_archive(place: Path, *, force: bool) -> None:
+    with outfolder.replacing(place, lambda: outfolder.check_archive(place, force=force)) as fresh:
+        fresh.touch()
+
+
+def write_signature(place: Path, *, force: bool) -> None:
+    with outfolder.replacing(place, lambda: outfolder.check_signature(place, force=force)) as fresh:
+        fresh.touch()
+
+
+@pytest.mark.parametrize("put", [os.mkfifo, socket_at, link_to_a_fifo])
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.usefixtures("_way")
+def test_no_device_is_replaced(put: Callable[[Path], None], force: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    with tempfile.TemporaryDirectory() as folder:  # a socket's path is short
+        place = Path(folder) / "x"
+        put(place)
+        monkeypatch.chdir(folder)
+        before = place.lstat()
+        for write in (
+            lambda: make(place.parent, "new", name="x", force=force),
+            lambda: outfolder.write(place, MARK, mark=MARK, force=force),
+            lambda: write_archive(place, force=force),
+            lambda: write_signature(place, force=force),
+        ):
+            with pytest.raises(FileTrouble, match="a device, a FIFO or a socket"):
+                write()
+        assert place.lstat() == before
+        assert not list(place.parent.glob(".*"))
 
 
 NAMES = st.sampled_from(["model.onnx", "edgepack.json", "measurements.json", "notes.txt", "a/b", "a/edgepack.json"])
@@ -208,7 +263,7 @@ def test_no_file_of_a_user_is_ever_gone(files: dict[str, bytes], table: object, 
         else:
             assert isinstance(table, dict)
             assert table["name"] == "bundle"
-            assert set(before) <= {*table["files"], "edgepack.json", "measurements.json"}
+            assert set(before) <= {*table["files"], "edgepack.json"}  # the measurements here are a user's
         assert not list(out.glob(".*"))
 
 
@@ -363,7 +418,7 @@ def test_a_report_is_written_in_place_of_ours_alone(tmp_path: Path) -> None:
     outfolder.write(file, f"{MARK} 1", mark=MARK)
     outfolder.write(file, f"{MARK} 2", mark=MARK)
     assert file.read_text() == f"{MARK} 2"
-    for put in (lambda: file.write_text("my page"), lambda: os.mkfifo(file), file.mkdir):
+    for put in (lambda: file.write_text("my page"), file.mkdir):
         outfolder.remove(file)
         put()
         with pytest.raises(FileTrouble, match="is not edgepack's"):
@@ -373,18 +428,31 @@ def test_a_report_is_written_in_place_of_ours_alone(tmp_path: Path) -> None:
     assert only(tmp_path, "bundle.html")
 
 
+def zip_at(file: Path, **entries: str) -> Path:
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, text in entries.items():
+            archive.writestr(name.replace("_", "."), text)
+    return file
+
+
 def test_a_zip_of_the_user_stays(tmp_path: Path) -> None:
     file = tmp_path / "x.edgepack"
     outfolder.check_archive(file)
-    for name, ours in (("photos.txt", False), ("edgepack.json", True)):
-        with zipfile.ZipFile(file, "w") as archive:
-            archive.writestr(name, "{}")
-        if ours:
+    ours = json.dumps(attacks.small_manifest("bundle", {"model.onnx": {"bytes": 0, "sha256": "0" * 64}}))
+    for theirs in (
+        {"photos_txt": ""},
+        {"edgepack_json": "{}"},
+        {"edgepack_json": "{}", "thesis_txt": ""},
+        {"edgepack_json": ours, "thesis_txt": ""},
+        {"edgepack_json": ours, "model_sig": "my notes"},
+        {"edgepack_json": ours, "measurements_json": "[]"},
+        {"edgepack_json": "[" * 100_000},
+    ):
+        zip_at(file, **theirs)
+        with pytest.raises(FileTrouble, match=r"is not a bundle|not the bundle's"):
             outfolder.check_archive(file)
-        else:
-            with pytest.raises(FileTrouble, match="is not a bundle"):
-                outfolder.check_archive(file)
-            outfolder.check_archive(file, force=True)
+        outfolder.check_archive(file, force=True)
+    outfolder.check_archive(zip_at(file, edgepack_json=ours, model_onnx=""))
     file.write_bytes(b"PK\x03\x04 not a zip")
     with pytest.raises(FileTrouble):
         outfolder.check_archive(file)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from edgepack import project
+from edgepack import outfolder, project
 from edgepack import targets as known_targets
 from edgepack.cli import show
 from edgepack.errors import UsageError
@@ -30,5 +30,6 @@ def init(
     chosen = tuple(target or ["rpi"])
     for name in chosen:
         known_targets.load(name)
-    file.write_text(project.template(model, chosen), "utf-8")
+    with outfolder.replacing(file, lambda: outfolder.check_kind(file)) as fresh:  # a link, not what it leads to
+        fresh.write_text(project.template(model, chosen), "utf-8")
     show.line(f"wrote {file}; next: edgepack build")

@@ -74,7 +74,9 @@ def _sign(folder: Path, signer: Signer, force: bool) -> Manifest:
         hint=signer.hint,
         certificates=signer.certificates,
     )
-    outfolder.write(folder / SIGNATURE, envelope.encode(made), mark=envelope.MEDIA_TYPE, force=force)
+    place = folder / SIGNATURE
+    with outfolder.replacing(place, lambda: outfolder.check_signature(place, force=force)) as fresh:
+        fresh.write_text(envelope.encode(made), "utf-8")
     return listed
 
 
