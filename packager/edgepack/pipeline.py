@@ -14,7 +14,7 @@ from edgepack import inputs as inputs_
 from edgepack.errors import CheckFailed, ConversionError, InputError
 from edgepack.inputs import Inputs
 from edgepack.original import Original, sentence_check
-from edgepack.original.reading import Reading, check_settings
+from edgepack.original.reading import Reading
 from edgepack.planning import Plan as Plan
 from edgepack.planning import Request as Request
 from edgepack.records import Accuracy, Artifact, Bundle, NotMeasured, Recipe, Source, Target, Timings
@@ -42,10 +42,12 @@ def plan(request: Request) -> list[Plan]:
     planning.check_names(request)
     source = resolve.resolve(request.model, task=request.task, adapter=request.adapter)
     task, config = plugins.load("tasks", source.task), table(source.path / "config.json")
-    check_settings(task, config, allow_unread=request.allow_unread)
-    with Original(source, task) as original:
-        original.check()
-    return planning.plans(request, source, task, config)
+    with Reading(source, task, config, allow_unread=request.allow_unread) as reading:
+        plans = planning.plans(request, source, task, config)
+        with Original(source, task) as original:
+            original.check(task.sized(task.processing(source.path, config), request.context))
+        reading.finish()
+    return plans
 
 
 def build(request: Request, progress: Progress) -> tuple[Bundle, ...]:

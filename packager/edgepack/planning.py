@@ -69,11 +69,15 @@ def check_names(request: Request) -> None:
 
 
 def plans(request: Request, source: Source, task: ModuleType, config: Mapping[str, Any]) -> list[Plan]:
-    """Each target with each recipe, the project's numbers in place of the target's."""
+    """Each target with each recipe, the project's numbers in place of the target's.
+
+    Raises UnsupportedModel where a target cannot run the model, UsageError for a recipe that it has no form for.
+    """
     whole = task.processing(source.path, config)
     plans = []
     for name in dict.fromkeys(request.targets):
         target = targets_.load(name)
+        convert.check(target, task, config)
         recipes = [_numbered(recipe, request) for recipe in _recipes(request, target, source)]
         sizes = [request.context] if request.context or not request.fit else task.contexts(whole)
         candidates = [

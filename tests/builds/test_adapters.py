@@ -128,6 +128,18 @@ def test_a_dry_run_says_what_a_build_would(llama: Path, tmp_path: Path) -> None:
         planned(llama)
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", [{"modules_to_save": ["lm_head"]}, {"target_modules": ["lm_head"]}])
+def test_a_head_that_is_the_embedding_too(kind: dict[str, Any], llama: Path, tmp_path: Path) -> None:
+    config = transformers.AutoConfig.from_pretrained(llama)
+    config.tie_word_embeddings = True
+    transformers.LlamaForCausalLM(config).save_pretrained(llama)
+    options = {"task_type": "CAUSAL_LM", "target_modules": ["q_proj"], **kind}
+    adapted(llama, transformers.LlamaForCausalLM, tmp_path / "lora", **options)
+    with pytest.raises(UnsupportedModel, match=r"lm_head\.weight', which this model uses as embedding and as head"):
+        planned(llama, adapter=str(tmp_path / "lora"))
+
+
 @pytest.mark.parametrize(
     ("task", "config", "said"),
     [
@@ -136,6 +148,8 @@ def test_a_dry_run_says_what_a_build_would(llama: Path, tmp_path: Path) -> None:
         ("text-classification", {"num_hidden_layers": 1}, "has no place for"),
         ("text-classification", {"model_type": "wav2vec2"}, "audio model"),
         ("text-classification", {"architectures": "BertModel"}, "is no list"),
+        ("text-classification", {"model_type": "roberta"}, "begin with 'bert.', as a bert has them"),
+        ("question-answering", {"id2label": {"0": "a", "1": "b", "2": "c"}}, "names 3 labels"),
         ("image-classification", {"patch_size": 4}, r"config\.json says"),
     ],
 )
@@ -148,7 +162,7 @@ def test_a_dry_run_opens_the_model(
         (folder / file.name).write_bytes(file.read_bytes())
     planned(folder)
     stated = json.loads((folder / "config.json").read_text())
-    if "model_type" in config:
+    if config.get("model_type") == "wav2vec2":
         config = {**config, "architectures": ["Wav2Vec2ForSequenceClassification"]}
     (folder / "config.json").write_text(json.dumps({**stated, **config}))
     with pytest.raises(EdgepackError, match=said):

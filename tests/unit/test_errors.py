@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from pathlib import Path
 
 import pytest
 
@@ -42,3 +44,19 @@ def test_unknown_names_suggest_the_nearest() -> None:
 )
 def test_only_a_slip_of_the_pen_is_near(name: str, known: list[str], near: str | None) -> None:
     assert errors.nearest(name, known) == near
+
+
+def test_who_refuses_a_model_says_what_to_do() -> None:
+    kinds = {kind.__name__ for kind in [errors.ModelError, *_below(errors.ModelError)]}
+    silent = [
+        f"{file.name}:{call.lineno}"
+        for file in sorted(Path(errors.__file__).parent.rglob("*.py"))
+        for call in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in kinds
+        if not any(keyword.arg == "hint" for keyword in call.keywords)
+    ]
+    assert not silent
+
+
+def _below(kind: type[Exception]) -> list[type[Exception]]:
+    return [found for child in kind.__subclasses__() for found in (child, *_below(child))]

@@ -58,3 +58,12 @@ def test_a_penalty_that_is_none(penalty: Any, tmp_path: Path) -> None:
 def test_what_a_bundle_does_not_obey_is_refused(key: str, value: Any, tmp_path: Path) -> None:
     with pytest.raises(UnsupportedModel, match=f"generation_config.json sets {key}"):
         repetition_penalty(said(tmp_path, **{key: value}))
+
+
+def test_ends_that_no_vocabulary_holds(tmp_path: Path) -> None:
+    assert text_generation.eos_ids(said(tmp_path, eos_token_id=[5, 2, 900, -1]), {}) == [5, 2, 900]
+    assert text_generation.eos_ids(said(tmp_path, eos_token_id=-1), {}) == []
+    for strange in (1 << 40, list(range(20_000)), "2", True):
+        with pytest.raises(ModelError, match="eos_token_id is") as caught:
+            text_generation.eos_ids(said(tmp_path, eos_token_id=strange), {})
+        assert "generation_config.json" in caught.value.hint

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edgepack import plugins
-from edgepack.decoders.settings import Settings
+from edgepack.decoders.settings import CORRECT, Settings
 from edgepack.errors import ModelError, UnsupportedModel
 
 SHARED = ("checkpoint", "rotary", "settings")  # modules that are no family
@@ -160,7 +160,7 @@ def read(config: Mapping[str, Any]) -> Reading:
     try:
         described: Decoder = family.describe(settings)
     except (KeyError, TypeError, ValueError, ZeroDivisionError, OverflowError) as error:
-        raise ModelError(f"config.json of this {kind} lacks or misstates {error}") from error
+        raise ModelError(f"config.json of this {kind} lacks or misstates {error}", hint=CORRECT) from error
     _check(described)
     unread = settings.unread(getattr(family, "IRRELEVANT", ()), getattr(family, "NEUTRAL", {}))
     return Reading(decoder=described, unread=unread)
@@ -183,8 +183,10 @@ def _check(decoder: Decoder) -> None:
     """Raises ModelError for numbers that no model has."""
     for name, key in _SIZES.items():
         if getattr(decoder, name) < 1:
-            raise ModelError(f"config.json: {key} is {getattr(decoder, name)}; it must be at least 1")
+            raise ModelError(f"config.json: {key} is {getattr(decoder, name)}; it must be at least 1", hint=CORRECT)
     if decoder.heads % decoder.kv_heads:
-        raise ModelError(f"config.json: {decoder.heads} heads cannot share {decoder.kv_heads} key heads")
+        raise ModelError(f"config.json: {decoder.heads} heads cannot share {decoder.kv_heads} key heads", hint=CORRECT)
     if decoder.windows and len(decoder.windows) != decoder.layers:
-        raise ModelError(f"config.json: layer_types names {len(decoder.windows)} layers of {decoder.layers}")
+        raise ModelError(
+            f"config.json: layer_types names {len(decoder.windows)} layers of {decoder.layers}", hint=CORRECT
+        )

@@ -6,7 +6,7 @@ from typing import Any
 
 from edgepack.decoders import Decoder, Names, Norm
 from edgepack.decoders._rope import rotary
-from edgepack.decoders.settings import Settings
+from edgepack.decoders.settings import CORRECT, SUPPORTED, Settings
 from edgepack.errors import ModelError, UnsupportedModel
 
 Config = Settings
@@ -79,7 +79,9 @@ def window(config: Config) -> int | None:
     """sliding_window: how many tokens a layer sees, its own included; None for all. Raises ModelError below 2."""
     width = config.maybe("sliding_window")
     if width is not None and width < 2:  # transformers' own cache breaks down with 1
-        raise ModelError(f"config.json: sliding_window is {width}; a window has 2 tokens at least, and null is none")
+        raise ModelError(
+            f"config.json: sliding_window is {width}; a window has 2 tokens at least, and null is none", hint=CORRECT
+        )
     return width
 
 
@@ -92,11 +94,13 @@ def windows(config: Config, layers: int, width: int | None, usual: tuple[bool, .
     if kinds is None:
         sliding = usual
     elif not isinstance(kinds, list) or len(kinds) != layers:
-        raise ModelError(f"config.json: layer_types does not name {layers} layers")
+        raise ModelError(f"config.json: layer_types does not name {layers} layers", hint=CORRECT)
     else:
         strange = next((kind for kind in kinds if kind not in ("full_attention", "sliding_attention")), None)
         if strange is not None:
-            raise UnsupportedModel(f"layers of the kind {strange!r} are not supported (config.json's layer_types)")
+            raise UnsupportedModel(
+                f"layers of the kind {strange!r} are not supported (config.json's layer_types)", hint=SUPPORTED
+            )
         sliding = tuple(kind == "sliding_attention" for kind in kinds)
     if any(sliding) and width is None:
         raise ModelError(

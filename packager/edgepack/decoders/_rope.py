@@ -13,7 +13,7 @@ from typing import Any
 
 from edgepack.decoders import Rotary
 from edgepack.decoders.rotary import check
-from edgepack.decoders.settings import Settings
+from edgepack.decoders.settings import CORRECT, SUPPORTED, Settings
 from edgepack.errors import ModelError, UnsupportedModel
 
 THETA = 10_000.0  # transformers' own base, where a config states none
@@ -52,7 +52,7 @@ def scaling_table(config: Settings) -> Settings:
     old, new = config.get("rope_scaling"), config.get("rope_parameters")
     for key, value in (("rope_scaling", old), ("rope_parameters", new)):
         if value is not None and not isinstance(value, Settings):
-            raise ModelError(f"config.json: {key} is not a table")
+            raise ModelError(f"config.json: {key} is not a table", hint=CORRECT)
     if old and new:
         raise ModelError("config.json has both rope_scaling and rope_parameters", hint=BOTH)
     return old or new or Settings({})
@@ -79,7 +79,9 @@ def turning(
     if not partial and kind == "default":
         width = head
     elif not partial and width != head:
-        raise UnsupportedModel(f"partial_rotary_factor {share} with the rotary scaling {kind!r} is not supported")
+        raise UnsupportedModel(
+            f"partial_rotary_factor {share} with the rotary scaling {kind!r} is not supported", hint=SUPPORTED
+        )
     if width % 2:
         raise UnsupportedModel(f"{width} of {head} dimensions turn, which is an odd number", hint="even ones can")
     longest = config.integer("max_position_embeddings")
@@ -96,7 +98,9 @@ def turning(
     try:
         check(found)
     except (ValueError, ZeroDivisionError, OverflowError) as error:
-        raise ModelError("config.json: the rotary embedding's numbers give no angles (rope_parameters)") from error
+        raise ModelError(
+            "config.json: the rotary embedding's numbers give no angles (rope_parameters)", hint=CORRECT
+        ) from error
     return found
 
 
@@ -172,17 +176,17 @@ def _numbers(table: Settings, key: str) -> list[float]:
     try:
         return [float(value) for value in table[key]]
     except (KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"config.json: rope_parameters has no list of numbers {key}") from error
+        raise ModelError(f"config.json: rope_parameters has no list of numbers {key}", hint=CORRECT) from error
 
 
 def _share(value: Any) -> float:
     share = _positive("partial_rotary_factor", value)
     if share > 1:
-        raise ModelError(f"config.json: partial_rotary_factor is {share}; 1.0 turns all of a head")
+        raise ModelError(f"config.json: partial_rotary_factor is {share}; 1.0 turns all of a head", hint=CORRECT)
     return share
 
 
 def _positive(key: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-        raise ModelError(f"config.json: {key} is {value!r}, which is not a number above 0")
+        raise ModelError(f"config.json: {key} is {value!r}, which is not a number above 0", hint=CORRECT)
     return float(value)

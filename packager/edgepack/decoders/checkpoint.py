@@ -99,14 +99,16 @@ class Checkpoint:
     def _merged(self, adapter: Adapter) -> dict[str, Stored]:
         """The tensors with the adapter's. Raises ModelError, UnsupportedModel."""
         d = self.decoder
+        heads = {f"{name}.weight" for name in d.names.heads} - set(self._stored)
+        named = [*adapter.replaced, *(f"{module}.weight" for module in adapter.updates)]
+        absent = next((name for name in named if name in heads), None)
+        if d.tied and absent:
+            raise _unclear(absent)
         changed = adapter.onto(self._stored, self._named, self._by_inputs)
         ends = [f"{self._prefix}{d.names.embedding}.weight", *(f"{name}.weight" for name in d.names.heads)]
         touched = next((name for name in ends if changed.get(name) is not self._stored.get(name)), None)
         if d.tied and touched:
-            raise UnsupportedModel(
-                f"the adapter changes {touched!r}, which this model uses as embedding and as head at once",
-                hint="merge it with PEFT and say by tie_word_embeddings which of the two it changes",
-            )
+            raise _unclear(touched)
         return changed
 
     def _named(self, name: str) -> str | None:
@@ -219,6 +221,13 @@ class Checkpoint:
         if name not in self._stored:
             raise DamagedWeights(f"the weights lack {name!r}", hint=_AGAIN)
         return self._stored[name]
+
+
+def _unclear(name: str) -> UnsupportedModel:
+    return UnsupportedModel(
+        f"the adapter changes {name!r}, which this model uses as embedding and as head at once",
+        hint="merge it with PEFT and say by tie_word_embeddings which of the two it changes",
+    )
 
 
 def _finite(values: Array, name: str) -> Array:

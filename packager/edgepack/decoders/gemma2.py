@@ -7,6 +7,7 @@ from typing import Any
 
 from edgepack.decoders import Decoder, gemma
 from edgepack.decoders._common import LLAMA, Config, activation, window, windows
+from edgepack.decoders.settings import CORRECT
 from edgepack.errors import ModelError
 
 DEFAULTS = {
@@ -35,7 +36,7 @@ def capped(config: Config, **changes: Any) -> Decoder:
     """Gemma with its later names, query_pre_attn_scalar and caps, and ``changes``. Raises ModelError."""
     scalar = config.real("query_pre_attn_scalar")
     if scalar <= 0:
-        raise ModelError(f"config.json: query_pre_attn_scalar is {scalar}, which is not a number above 0")
+        raise ModelError(f"config.json: query_pre_attn_scalar is {scalar}, which is not a number above 0", hint=CORRECT)
     facts: dict[str, Any] = {
         "names": NAMES,
         "activation": activation(config, "hidden_activation"),
@@ -52,5 +53,5 @@ def _cap(config: Config, key: str) -> float:
         return 0.0
     cap = config.real(key)
     if cap <= 0:
-        raise ModelError(f"config.json: {key} is {cap}; null means no cap")
+        raise ModelError(f"config.json: {key} is {cap}; null means no cap", hint=CORRECT)
     return cap

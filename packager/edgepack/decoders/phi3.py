@@ -7,6 +7,7 @@ from dataclasses import replace
 from edgepack.decoders import Decoder
 from edgepack.decoders._common import LLAMA, Config, llama_like, window
 from edgepack.decoders._rope import rotary
+from edgepack.decoders.settings import SUPPORTED
 from edgepack.errors import UnsupportedModel
 
 DEFAULTS = {
@@ -28,6 +29,8 @@ def describe(config: Config) -> Decoder:
     made = llama_like(config, names=_NAMES, rotary=None)
     turning = rotary(config, made.head, part=("partial_rotary_factor", 1.0), renamed=_OLDER)
     if turning.scaling["rope_type"] not in ("default", "longrope"):
-        raise UnsupportedModel(f"Phi 3 has no rotary scaling {turning.scaling['rope_type']!r}, only longrope")
+        raise UnsupportedModel(
+            f"Phi 3 has no rotary scaling {turning.scaling['rope_type']!r}, only longrope", hint=SUPPORTED
+        )
     width = window(config)
     return replace(made, rotary=turning, windows=(width,) * made.layers if width else ())

@@ -12,6 +12,8 @@ from typing import Any
 
 from edgepack.errors import ModelError
 
+CORRECT = "correct config.json in a copy of the folder: take what the model's authors published"
+SUPPORTED = "see docs/supported-models.md for the families and forms that it knows"
 # Of every family: none of these changes the logits of a causal language model.
 _METADATA = """
     _name_or_path name_or_path _commit_hash architectures auto_map model_type transformers_version dtype torch_dtype
@@ -89,7 +91,7 @@ class Settings(Mapping[str, Any]):
         """The table at ``key`` over ``defaults``; empty where there is none. Raises ModelError for no table."""
         value = self._stated.get(key)
         if value is not None and not isinstance(value, Mapping):
-            raise ModelError(f"config.json: {self._path}{key} is not a table")
+            raise ModelError(f"config.json: {self._path}{key} is not a table", hint=CORRECT)
         self._read.add(key)
         self._inner[key] = Settings(value or {}, defaults, path=f"{self._path}{key}.")
         return self._inner[key]
@@ -102,7 +104,9 @@ class Settings(Mapping[str, Any]):
         """A whole number, as large as a model can have it. Raises ModelError for anything else."""
         value = int(self._typed(key, int, "a whole number"))
         if value > _LARGEST.get(key, value):
-            raise ModelError(f"config.json: {self._path}{key} is {value:,}; at most {_LARGEST[key]:,} is believed")
+            raise ModelError(
+                f"config.json: {self._path}{key} is {value:,}; at most {_LARGEST[key]:,} is believed", hint=CORRECT
+            )
         return value
 
     def maybe(self, key: str) -> int | None:
@@ -125,9 +129,9 @@ class Settings(Mapping[str, Any]):
         try:
             value = self[key]
         except KeyError as missing:
-            raise ModelError(f"config.json lacks {self._path}{key}") from missing
+            raise ModelError(f"config.json lacks {self._path}{key}", hint=CORRECT) from missing
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            raise ModelError(f"config.json: {self._path}{key} is {value!r}, which is not {wanted}")
+            raise ModelError(f"config.json: {self._path}{key} is {value!r}, which is not {wanted}", hint=CORRECT)
         return value
 
     def unread(self, irrelevant: Iterable[str] = (), neutral: Mapping[str, Any] | None = None) -> dict[str, Any]:

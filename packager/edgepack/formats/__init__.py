@@ -1,4 +1,7 @@
-"""All about a file format in one place: SUFFIX, LENGTHS, ``prepare``, ``opened``, ``lacking``, ``needs``, ``tools``."""
+"""All about a file format in one place: what is listed here, and how models are made in it and opened.
+
+SUFFIX, LENGTHS, ``prepare``, ``opened``, ``lacking``, ``check``, ``needs``, ``tools``.
+"""
 
 from __future__ import annotations
 

@@ -18,9 +18,11 @@ import numpy as np
 from edgepack import cache, memory, plugins, weights
 from edgepack.original import matching
 from edgepack.records import Source
+from edgepack.runtime import model as task_model
 from edgepack.runtime.types import Feeds, Outputs
 
 _OUTPUTS, _FILE = "outputs", "outputs.npz"  # of the cache
+_FEW = 2  # inputs of a check: a model that takes one may fail over a batch
 TRANSFORMERS = "transformers"  # the implementation that --original and suites can ask for
 
 
@@ -77,11 +79,18 @@ class Original:
         """Let go of the weights' pages in memory; they are read again when they are used."""
         memory.forget(weights.files(self.source.path))
 
-    def check(self) -> None:
-        """Open the model, which checks every weight's name, shape and (of a traced model) values. Raises ModelError."""
+    def check(self, processing: Mapping[str, Any]) -> None:
+        """Open the model, which checks every weight's name and shape, and run a traced one on two inputs.
+
+        Raises ModelError, as a build would.
+        """
         module = self.module
         if not self.task.AUTO:
             module.checkpoint.check()
+            return
+        model = self.attach(task_model(self.source.task, None, self.source.path, dict(processing)), processing)
+        for feeds in self.task.batches(model, self.task.examples(processing)[:_FEW]):
+            self(feeds)
 
     def __call__(self, feeds: Mapping[str, np.ndarray]) -> Outputs:
         """The task's outputs for ``feeds`` (input name -> array), without the bulky hidden states."""

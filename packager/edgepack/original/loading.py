@@ -20,13 +20,14 @@ import torch
 import transformers
 from optimum.exporters.tasks import TasksManager
 from torch import Tensor
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
 from edgepack import weights
 from edgepack.errors import DamagedWeights, UnsupportedModel
-from edgepack.original import adapters
+from edgepack.original import adapters, configs
 from edgepack.tasks import table
 from edgepack.weights import names
-from edgepack.weights.choice import ADAPTER
+from edgepack.weights.choice import ADAPTER, INDEX, WHOLE
 from edgepack.weights.lora import Adapter
 
 # Heads of other tasks (and of pre-training), which an encoder is published with.
@@ -47,6 +48,7 @@ _POOLER = re.compile(r"(?:^|\.)pooler\.")
 _OWN = {"image-embedding": ("CLIPVisionModelWithProjection",)}
 _OPTIMUMS = {"text-embedding": "feature-extraction", "image-embedding": "feature-extraction"}  # its words for ours
 _USES_POOLER = {"image-embedding"}
+_FAMILIES = [name.replace("-", "_") for name in CONFIG_MAPPING_NAMES]  # what most classes call their encoder
 _STRANGERS = "the checkpoint and its config.json do not belong together, or the task is another"
 
 
@@ -67,7 +69,10 @@ def load_class(kind: Any, path: Path, name: str, task: ModuleType, adapter: Path
         adapters.merge(model, Adapter.read(adapter))
     for weight, tensor in model.named_parameters():
         if not _finite(tensor):
-            raise DamagedWeights(f"{name}: the weight {weight!r} holds NaN or infinity")
+            raise DamagedWeights(
+                f"{name}: the weight {weight!r} holds NaN or infinity",
+                hint="no recipe can mend it: take an earlier save of the model",
+            )
     return model
 
 
@@ -87,11 +92,14 @@ def _class(task: ModuleType, config: Mapping[str, Any]) -> Any:
 
 
 def _opened(kind: Any, path: Path, name: str, **options: Any) -> tuple[Any, Mapping[str, Any]]:
+    _check_index(path)
+    config = configs.opened(path, getattr(kind, "config_class", None))
     gc.freeze()  # what the imports made stays: later collections need not look at it again
     try:
         with _without_adapter(path) as folder:
             model, report = kind.from_pretrained(
                 folder,
+                config=config,
                 local_files_only=True,
                 use_safetensors=True,
                 trust_remote_code=False,
@@ -101,9 +109,20 @@ def _opened(kind: Any, path: Path, name: str, **options: Any) -> tuple[Any, Mapp
                 **options,
             )
     except Exception as error:  # whatever a class raises over a config that is not its own
-        line = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UnsupportedModel(f"{name} cannot be opened as {kind.__name__}: {line}") from error
+        raise UnsupportedModel(
+            f"{name} cannot be opened as {kind.__name__}: {configs.line(error)}", hint=_STRANGERS
+        ) from error
     return model, report
+
+
+def _check_index(path: Path) -> None:
+    """Raises DamagedWeights for an index that transformers does not open."""
+    whole, index = path / WHOLE, path / INDEX
+    if index.is_file() and not whole.is_file() and not isinstance(table(index).get("metadata"), dict):
+        raise DamagedWeights(
+            f"{path.name}/{INDEX} has no metadata, without which transformers does not open it",
+            hint='add an empty one: "metadata": {}',
+        )
 
 
 @contextmanager
@@ -139,7 +158,7 @@ def _check(model: Any, report: Mapping[str, Any], name: str, path: Path, task: M
     if missing or strange:
         stored = [tensor.name for file in weights.files(path) for tensor in weights.tensors(file)]
         names.check_merged(stored)
-        names.check_wrapped(stored, _known(model, missing))
+        names.check_wrapped(stored, _known(model, missing), set(_FAMILIES) - {model.base_model_prefix})
     for key, stored_shape, shape in sorted(report["mismatched_keys"]):
         raise DamagedWeights(
             f"{name}: the weight {key!r} is {list(stored_shape)}; config.json says {list(shape)}", hint=_STRANGERS

@@ -20,7 +20,7 @@ import transformers.models.auto.modeling_auto
 from torch import Tensor, nn
 
 from edgepack.errors import UnsupportedModel
-from edgepack.original import imports, loading
+from edgepack.original import configs, imports, loading
 from edgepack.original.sentences import SentenceEncoder
 from edgepack.records import Source
 from edgepack.runtime.types import Outputs
@@ -44,14 +44,8 @@ def open_path(
 
     Raises UnsupportedModel, DamagedWeights (weights missing, left over or not finite), ModelError.
     """
-    known = transformers.models.auto.configuration_auto.CONFIG_MAPPING
     if not model_type:
         raise UnsupportedModel(f"{name}: config.json has no model_type", hint="copy it from the model's repository")
-    if model_type not in known:
-        raise UnsupportedModel(
-            f"{name}: model_type {model_type!r} is not one that transformers {transformers.__version__} knows",
-            hint="see docs/supported-models.md",
-        )
     model = loading.load(Path(path), name, task, Path(adapter) if adapter else None)
     processing = task.processing(Path(path), model.config.to_dict())
     wrap = _WRAPPERS.get(task.NAME)
@@ -60,11 +54,27 @@ def open_path(
 
 
 def run(module: nn.Module, feeds: Mapping[str, np.ndarray], names: tuple[str, ...]) -> Outputs:
-    """The outputs ``names`` of ``module`` for ``feeds`` (input name -> array), as float32 arrays."""
+    """The outputs ``names`` of ``module`` for ``feeds`` (input name -> array), as float32 arrays.
+
+    Raises UnsupportedModel where transformers' own code breaks down, as over a config that is not its weights'.
+    """
+    kind = type(next((part for part in module.modules() if hasattr(part, "config_class")), module)).__name__
     with torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        outputs = module(**{name: torch.from_numpy(array) for name, array in feeds.items()})
-    return {name: outputs[name].float().numpy() for name in names if name in outputs}
+        try:
+            outputs = module(**{name: torch.from_numpy(array) for name, array in feeds.items()})
+        except Exception as error:  # whatever a model's code runs into
+            raise UnsupportedModel(
+                f"transformers' {kind} cannot run with this config.json: {configs.line(error)}",
+                hint="the model has to run in transformers on a batch of inputs: correct its config.json in a copy",
+            ) from error
+    missing = [name for name in names if name not in outputs]
+    if missing:
+        raise UnsupportedModel(
+            f"transformers' {kind} gives no {missing[0]}, which the task is about",
+            hint="choose another --task, or see docs/supported-models.md",
+        )
+    return {name: outputs[name].float().numpy() for name in names}
 
 
 _CLASS_TOKENS = {"cls_token", "class_token", "class_embedding"}  # the parameter's names in transformers

@@ -31,7 +31,7 @@ _ALONE = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
 _DATA = "random weights, this config.json"
 
 
-def check_settings(task: ModuleType, config: Mapping[str, Any], *, allow_unread: bool = False) -> None:
+def _check_settings(task: ModuleType, config: Mapping[str, Any], *, allow_unread: bool = False) -> None:
     """Raises UnreadSetting for a setting of a language model's ``config`` that nobody understood.
 
     What is null or false for an unknown key passes here: ``Reading.finish`` asks transformers whether it may.
@@ -44,7 +44,7 @@ class Reading:
     """The check of one model, from ``with`` on; ``finish`` waits for it. Of tasks that are not described: nothing."""
 
     def __init__(self, source: Source, task: ModuleType, config: Mapping[str, Any], *, allow_unread: bool) -> None:
-        check_settings(task, config, allow_unread=allow_unread)
+        _check_settings(task, config, allow_unread=allow_unread)
         self.task, self._source, self._described, self._allowed = task, source, not task.AUTO, allow_unread
         self._unread = decoders.read(config).unread if self._described else {}
         self._child: child.Child | None = None

@@ -133,8 +133,14 @@ def _load(module: nn.Module, prefix: str, folder: Path) -> None:
     stored = {tensor.name: tensor for file in files for tensor in weights.tensors(file)}
     wanted = {f"{prefix}.{name}": value for name, value in module.state_dict().items()}
     for name in sorted(set(stored) ^ set(wanted)):
-        raise DamagedWeights(f"{folder} {'lacks' if name in wanted else 'has an unexpected'} weight {name!r}")
+        raise DamagedWeights(
+            f"{folder} {'lacks' if name in wanted else 'has an unexpected'} weight {name!r}",
+            hint="save the model again: SentenceTransformer(FOLDER).save_pretrained(FOLDER)",
+        )
     for name, value in wanted.items():
         if stored[name].shape != tuple(value.shape):
-            raise DamagedWeights(f"{folder}: the weight {name!r} has the shape {stored[name].shape}")
+            raise DamagedWeights(
+                f"{folder}: the weight {name!r} has the shape {stored[name].shape}",
+                hint="save the model again: SentenceTransformer(FOLDER).save_pretrained(FOLDER)",
+            )
         value.copy_(torch.from_numpy(weights.read(stored[name])))

@@ -17,7 +17,7 @@ import torch
 import transformers
 
 from edgepack.errors import ModelError, UnsupportedModel
-from edgepack.original import imports, tokenizers
+from edgepack.original import configs, imports, tokenizers
 from edgepack.original.text_folder import files, take
 from edgepack.runtime.documents import read_json
 from edgepack.tasks import _sentence_folder, table
@@ -56,6 +56,12 @@ def _stated(tokenizer: Any, root: Path, task: ModuleType) -> dict[str, Any]:
             f"the tokenizer of {root.name} pads with the id {tokenizer.pad_token_id:,}; the model has {rows:,} tokens",
             hint='name another in tokenizer_config.json, for example "pad_token": "</s>"',
         )
+    model = _empty(root, config, kind)
+    if _counts_padding(model) and config.get_text_config().pad_token_id is None:
+        raise ModelError(
+            f"{root.name}/config.json has no pad_token_id, so {kind.__name__} cannot find where a text of a batch ends",
+            hint=f'write the tokenizer\'s into config.json: "pad_token_id": {tokenizer.pad_token_id}',
+        )
     taken = inspect.signature(kind.forward).parameters
     inputs = [name for name in _INPUTS if name in tokenizer.model_input_names and name in taken]
     if not {"input_ids", "attention_mask"} <= set(inputs):
@@ -64,7 +70,7 @@ def _stated(tokenizer: Any, root: Path, task: ModuleType) -> dict[str, Any]:
             hint="choose a model with an attention mask",
         )
     return {
-        "model_max_length": _longest(tokenizer, config, kind),
+        "model_max_length": _longest(tokenizer, config, model),
         "model_input_names": inputs,
         "padding_side": tokenizer.padding_side,
         "truncation_side": tokenizer.truncation_side,
@@ -74,25 +80,40 @@ def _stated(tokenizer: Any, root: Path, task: ModuleType) -> dict[str, Any]:
 
 def _model(root: Path, task: ModuleType) -> tuple[Any, Any]:
     """The config and the class of the model. Raises UnsupportedModel."""
-    known, stated = transformers.CONFIG_MAPPING, table(root / "config.json").get("model_type")
-    if stated not in known:
-        raise UnsupportedModel(
-            f"{root.name}: model_type {stated!r} is not one that transformers {transformers.__version__} knows",
-            hint="see docs/supported-models.md",
-        )
-    config = transformers.AutoConfig.from_pretrained(root, local_files_only=True, trust_remote_code=False)
+    config = configs.opened(root)
     classes = getattr(transformers, task.AUTO)._model_mapping
     if type(config) not in classes:
-        raise UnsupportedModel(f"{root.name} cannot be opened as {task.AUTO}: it is a {stated} model")
+        raise UnsupportedModel(
+            f"{root.name} cannot be opened as {task.AUTO}: it is a {config.model_type} model",
+            hint="see docs/supported-models.md for what each task takes",
+        )
     found = classes[type(config)]
     return config, found[0] if isinstance(found, tuple) else found
 
 
-def _longest(tokenizer: Any, config: Any, kind: Any) -> int:
+def _empty(root: Path, config: Any, kind: Any) -> Any:
+    """The model without memory for its weights. Raises ModelError for a config.json that none can be made of."""
+
+    def make(config: Any) -> Any:
+        with torch.device("meta"):
+            return kind(config)
+
+    try:
+        return make(config)
+    except Exception as error:  # whatever a model's constructor runs into
+        raise configs.refused(root, error, lambda stated: make(type(config).from_dict(dict(stated)))) from error
+
+
+def _counts_padding(model: Any) -> bool:
+    """Whether a decoder's classifier looks for the last token that is no padding, by its id."""
+    return "pad_token_id is None" in inspect.getsource(type(model).forward)
+
+
+def _longest(tokenizer: Any, config: Any, model: Any) -> int:
     """The longest text in tokens: the tokenizer's, at most what the model has positions for. Raises ModelError."""
     said = tokenizer.model_max_length
     limits = [int(said)] if said is not None and said < _UNBOUNDED else []
-    learned = _learned_positions(config, kind)
+    learned = _learned_positions(model)
     if learned is not None:
         limits.append(learned)
     elif not limits:
@@ -106,14 +127,12 @@ def _longest(tokenizer: Any, config: Any, kind: Any) -> int:
     return min(limits)
 
 
-def _learned_positions(config: Any, kind: Any) -> int | None:
+def _learned_positions(model: Any) -> int | None:
     """How many tokens the tables of learned positions are for; None without one.
 
     RoBERTa and its kin count from behind the padding token's id, which their embeddings hold as ``padding_idx``; BART
     and OPT have an ``offset``.
     """
-    with torch.device("meta"):
-        model = kind(config)
     found = []
     for module in model.modules():
         for name, child in module.named_children():

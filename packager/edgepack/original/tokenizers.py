@@ -18,6 +18,7 @@ import transformers
 from tokenizers import normalizers
 
 from edgepack.errors import ModelError, PreprocessingDiffers, UnsupportedModel
+from edgepack.original import configs
 from edgepack.records import Source
 from edgepack.runtime.types import Feeds
 from edgepack.tasks import _sentence_folder, _text
@@ -30,7 +31,6 @@ _VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model", "tekken
 _PADDING = {"attention_mask": "padding_side", "input_ids": "pad_token", "token_type_ids": "token_type_ids"}
 _AS_IT_IS = "PreTrainedTokenizerFast"  # the class that runs tokenizer.json and changes nothing, in transformers 4 and 5
 _SHOWN = 60  # characters of a text in a message
-_FAILURES = (ValueError, OSError, KeyError, TypeError, AttributeError, ImportError, RuntimeError)
 
 
 def opened(folder: Path) -> Any:
@@ -46,7 +46,7 @@ def opened(folder: Path) -> Any:
         arguments.setdefault("model_max_length", said.max_length)
     tokenizer = _opened(folder / said.transformer, arguments)
     if "model_max_length" not in arguments:
-        limit = getattr(_config(folder / said.transformer), "max_position_embeddings", None)
+        limit = getattr(configs.opened(folder / said.transformer), "max_position_embeddings", None)
         if limit is not None and limit != -1:  # -1 is XLNet's way to say none
             tokenizer.model_max_length = min(tokenizer.model_max_length, limit)
     if said.lower:
@@ -168,10 +168,10 @@ def _opened(folder: Path, arguments: Mapping[str, Any]) -> Any:
         tokenizer = transformers.AutoTokenizer.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False, **arguments
         )
-    except _FAILURES as error:
-        line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    except Exception as error:  # a tokenizer's own code, and the validation of config.json
+        configs.opened(folder)  # AutoTokenizer reads config.json too: the fault may be there
         raise ModelError(
-            f"transformers cannot open the tokenizer of {folder}: {line}",
+            f"transformers cannot open the tokenizer of {folder}: {configs.line(error)}",
             hint="save it again where it opens: AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)",
         ) from error
     if not getattr(tokenizer, "is_fast", False):
@@ -185,10 +185,6 @@ def _opened(folder: Path, arguments: Mapping[str, Any]) -> Any:
             hint="remove it from tokenizer_config.json: special tokens in a text are then taken for what they are",
         )
     return tokenizer
-
-
-def _config(folder: Path) -> Any:
-    return transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
 def _lower(fast: Any) -> None:

@@ -19,17 +19,18 @@ from edgepack.errors import BundleError, EdgepackError
 
 LARGEST = 512_000_000  # bytes of a file: tokenizers reach tens of millions
 LONGEST_LINE = 10_000_000  # bytes of a line of JSON Lines
+AGAIN = "correct the file, or copy it again from where it came from"
 DEEPEST = 64  # objects and lists inside each other
 Failure = type[EdgepackError]
 
 
-def read_json(file: Path, failure: Failure = BundleError, *, hint: str = "", largest: int = LARGEST) -> Any:
+def read_json(file: Path, failure: Failure = BundleError, *, hint: str = AGAIN, largest: int = LARGEST) -> Any:
     """The JSON value in ``file``. Raises ``failure`` with the file's name."""
     return parse_json(read_text(file, failure, hint=hint, largest=largest), str(file), failure, hint=hint)
 
 
 def read_object(
-    file: Path, failure: Failure = BundleError, *, hint: str = "", largest: int = LARGEST
+    file: Path, failure: Failure = BundleError, *, hint: str = AGAIN, largest: int = LARGEST
 ) -> dict[str, Any]:
     """The JSON object in ``file``. Raises ``failure`` with the file's name."""
     value = read_json(file, failure, hint=hint, largest=largest)
@@ -38,7 +39,7 @@ def read_object(
     return value
 
 
-def read_text(file: Path, failure: Failure = BundleError, *, hint: str = "", largest: int = LARGEST) -> str:
+def read_text(file: Path, failure: Failure = BundleError, *, hint: str = AGAIN, largest: int = LARGEST) -> str:
     """The text of ``file``. Raises ``failure``: it is missing, no regular file, too large or not UTF-8."""
     try:
         return read_bytes(file, failure, hint=hint, largest=largest).decode("utf-8")
@@ -46,7 +47,7 @@ def read_text(file: Path, failure: Failure = BundleError, *, hint: str = "", lar
         raise failure(f"{file} is not UTF-8 (byte {error.start:,})", hint=hint) from error
 
 
-def read_bytes(file: Path, failure: Failure = BundleError, *, hint: str = "", largest: int = LARGEST) -> bytes:
+def read_bytes(file: Path, failure: Failure = BundleError, *, hint: str = AGAIN, largest: int = LARGEST) -> bytes:
     """The bytes of ``file``. Raises ``failure``: it is missing, no regular file, or too large."""
     try:
         # a FIFO without a writer would be waited for without O_NONBLOCK
@@ -66,7 +67,7 @@ def read_bytes(file: Path, failure: Failure = BundleError, *, hint: str = "", la
         os.close(descriptor)
 
 
-def parse_json(text: str | bytes, name: str, failure: Failure = BundleError, *, hint: str = "") -> Any:
+def parse_json(text: str | bytes, name: str, failure: Failure = BundleError, *, hint: str = AGAIN) -> Any:
     """The JSON value of ``text``, which ``name`` names in errors. Raises ``failure``."""
     try:
         value = json.loads(

@@ -48,7 +48,10 @@ def fetch(reference: str, say: Say) -> Fetched:
             hint="check the spelling; a private or gated model needs `hf auth login`",
         ) from error
     except (RevisionNotFoundError, EntryNotFoundError) as error:
-        raise ModelNotFound(f"{repository} has no revision {revision!r}") from error
+        raise ModelNotFound(
+            f"{repository} has no revision {revision!r}",
+            hint="give a branch, a tag or a commit of the repository behind the @",
+        ) from error
     except (OSError, httpx2.HTTPError) as error:  # what the hub's client raises when there is no network
         return _cached(repository, revision or None, name, error)
     return Fetched(Path(path), name, commit)

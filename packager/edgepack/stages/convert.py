@@ -82,6 +82,11 @@ def takes(target: Target, task: ModuleType, recipes: Sequence[Recipe], *, strict
     return [recipe for recipe in recipes if recipe.name not in missing]
 
 
+def check(target: Target, task: ModuleType, config: Mapping[str, Any]) -> None:
+    """Raises UnsupportedModel for a model that the target's runtime cannot run, so far as config.json tells."""
+    _format(target).check(task, config)
+
+
 def suffix(target: Target) -> str:
     """The file name's ending in the target's format."""
     return str(_format(target).SUFFIX)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from edgepack import client_files, client_pictures, client_tokenizers, licences, local_paths, weights
+from edgepack.errors import BundleError, Unexpected
 from edgepack.records import Artifact, Recipe, Source, Target
 from edgepack.runtime.documents import read_object
 from edgepack.runtime.manifest import BESIDE, MANIFEST, SCHEMA, checked, digest
@@ -82,31 +83,38 @@ def write_manifest(
     artifact: Artifact,
     facts: Mapping[str, Any],
 ) -> None:
-    """edgepack.json: what is in the folder, with a hash of every file. ``facts`` are processing, golden, reproduce."""
-    table = checked(
-        _plain(
-            {
-                "schema": SCHEMA,
-                "edgepack": importlib.metadata.version("edgepack"),
-                "name": name,
-                "task": source.task,
-                "source": _source(source),
-                "target": {
-                    "name": target.name,
-                    "profile": target.profile.name,
-                    "isa": target.profile.isa,
-                    "runtime": target.runtime,
-                    "runtime_version": target.runtime_version,
-                    "threads": target.profile.threads,
-                },
-                "recipe": asdict(recipe),
-                "model": _model(artifact, folder),
-                **facts,
-                "files": _hashes(folder),
-            }
-        ),
-        str(folder / MANIFEST),
+    """edgepack.json: what is in the folder, with a hash of every file. ``facts`` are processing, golden, reproduce.
+
+    Raises Unexpected where it breaks the schema, which is a fault of edgepack.
+    """
+    table = _plain(
+        {
+            "schema": SCHEMA,
+            "edgepack": importlib.metadata.version("edgepack"),
+            "name": name,
+            "task": source.task,
+            "source": _source(source),
+            "target": {
+                "name": target.name,
+                "profile": target.profile.name,
+                "isa": target.profile.isa,
+                "runtime": target.runtime,
+                "runtime_version": target.runtime_version,
+                "threads": target.profile.threads,
+            },
+            "recipe": asdict(recipe),
+            "model": _model(artifact, folder),
+            **facts,
+            "files": _hashes(folder),
+        }
     )
+    try:
+        checked(table, MANIFEST)
+    except BundleError as error:
+        raise Unexpected(
+            f"the manifest that this build writes breaks its own schema: {error}",
+            hint="a value of the model's files was not refused when it was read: please report it",
+        ) from error
     (folder / MANIFEST).write_text(json.dumps(table, indent=1) + "\n", "utf-8")
 
 

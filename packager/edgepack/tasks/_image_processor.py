@@ -72,7 +72,10 @@ def _channels(settings: Settings, config: Mapping[str, Any]) -> int:
     vision = config.get("vision_config")
     channels = config.get("num_channels", vision.get("num_channels", 3) if isinstance(vision, dict) else 3)
     if isinstance(channels, bool) or channels not in (1, 3):
-        raise UnsupportedModel(f"config.json: num_channels is {channels!r}: pictures have 1 or 3 channels")
+        raise UnsupportedModel(
+            f"config.json: num_channels is {channels!r}: pictures have 1 or 3 channels",
+            hint="choose a model of pictures",
+        )
     if channels == 1 and settings.on("do_convert_rgb"):
         raise settings.wrong(
             "do_convert_rgb", "3 channels; the model takes 1 (num_channels)", 'set "do_convert_rgb": false'

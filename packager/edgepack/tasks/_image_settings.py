@@ -144,7 +144,10 @@ def _given(folder: Path) -> tuple[Path, Mapping[str, Any]]:
     nested = table(folder / NESTED).get("image_processor")
     if nested is not None:
         if not isinstance(nested, dict):
-            raise ModelError(f'{folder / NESTED}: "image_processor" is not an object')
+            raise ModelError(
+                f'{folder / NESTED}: "image_processor" is not an object',
+                hint="copy the file again from the model's repository",
+            )
         return folder / NESTED, nested
     given = table(folder / FILE)
     if not given:

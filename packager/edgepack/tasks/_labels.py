@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ from edgepack.tasks import table
 REGRESSION, MULTIPLE, SINGLE = "regression", "multi_label_classification", "single_label_classification"
 _ACTIVATIONS = {"Sigmoid": MULTIPLE, "Identity": REGRESSION, "Softmax": SINGLE}
 
+_USUAL = 2  # labels where config.json says nothing
+_NUMBERED = 'it names each label by its number: "id2label": {"0": "negative", "1": "positive"}'
+
 
 def labels(config: Mapping[str, Any], folder: Path | None = None) -> dict[str, Any]:
     """The class names in the order of the logits, and the problem_type that says what makes scores of them.
@@ -20,11 +24,21 @@ def labels(config: Mapping[str, Any], folder: Path | None = None) -> dict[str, A
     softmax, unless problem_type or a CrossEncoder's own activation (in ``folder``) says otherwise. Raises ModelError
     for labels that are not numbered from 0, UnsupportedModel for another activation.
     """
-    names = {int(number): str(name) for number, name in (config.get("id2label") or {}).items()}
-    count = len(names) or int(config.get("num_labels", 2))
-    if names and sorted(names) != list(range(count)):
-        raise ModelError(f"config.json numbers its labels {sorted(names)}, not 0 to {count - 1}")
+    names, count = numbered(config)
     return {"labels": [names.get(i, f"LABEL_{i}") for i in range(count)], "problem": _problem(config, count, folder)}
+
+
+def numbered(config: Mapping[str, Any]) -> tuple[dict[int, str], int]:
+    """config.json's names of labels by their numbers, and how many labels there are. Raises ModelError."""
+    stated, count = config.get("id2label") or {}, config.get("num_labels")
+    if not isinstance(stated, Mapping) or any(_number(str(number)) is None for number in stated):
+        raise ModelError(f"config.json: id2label is {json.dumps(stated)[:60]}", hint=_NUMBERED)
+    if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 0):
+        raise ModelError(f"config.json: num_labels is {count!r}, which is not a whole number", hint=_NUMBERED)
+    names = {int(number): str(name) for number, name in stated.items()}
+    if names and sorted(names) != list(range(len(names))):
+        raise ModelError(f"config.json numbers its labels {sorted(names)}, not 0 to {len(names) - 1}", hint=_NUMBERED)
+    return names, len(names) or (_USUAL if count is None else count)
 
 
 def named(references: Sequence[Any], names: Sequence[str], data: str) -> list[str]:

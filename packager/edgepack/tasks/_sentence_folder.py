@@ -59,7 +59,10 @@ def read(folder: Path) -> SentenceFolder:
     stated = table(folder / "config_sentence_transformers.json")
     kind = stated.get("model_type", "SentenceTransformer")
     if kind != "SentenceTransformer":
-        raise UnsupportedModel(f"{folder.name} is a {kind} of sentence-transformers, which gives no dense vectors")
+        raise UnsupportedModel(
+            f"{folder.name} is a {kind} of sentence-transformers, which gives no dense vectors",
+            hint="choose a model that gives one dense vector per text",
+        )
     entries = modules(folder)
     first = transformer(folder)
     layers = head(folder, [entry for entry in entries if entry["path"] != first or _kind(entry) != "Transformer"])
@@ -110,7 +113,10 @@ def modules(folder: Path) -> list[dict[str, Any]]:
         listed = read_json(file, ModelError)
         entries = [{**entry, "path": str(entry.get("path") or ""), "type": str(entry["type"])} for entry in listed]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"{file} is no list of sentence-transformers modules") from error
+        raise ModelError(
+            f"{file} is no list of sentence-transformers modules",
+            hint="copy the file again, or save the model with sentence-transformers",
+        ) from error
     for entry in entries:
         if not entry["type"].startswith(_OWN):
             raise UnsafeModel(
@@ -120,7 +126,10 @@ def modules(folder: Path) -> list[dict[str, Any]]:
         if entry["path"]:
             checked_name(entry["path"], file, UnsafeModel)
         if not (folder / entry["path"]).resolve().is_relative_to(folder.resolve()):
-            raise UnsafeModel(f"{file} names a folder outside of it: {entry['path']!r}")
+            raise UnsafeModel(
+                f"{file} names a folder outside of it: {entry['path']!r}",
+                hint="copy the modules into the folder, and name them there",
+            )
     return entries
 
 
@@ -144,7 +153,10 @@ def _check_prompts(folder: Path, prompts: Mapping[str, str], default: str | None
 
 def _similarity(folder: Path, stated: str | None) -> str:
     if stated is not None and stated not in _SIMILARITIES:
-        raise ModelError(f"{folder.name}: similarity_fn_name {stated!r} is none of {', '.join(_SIMILARITIES)}")
+        raise ModelError(
+            f"{folder.name}: similarity_fn_name {stated!r} is none of {', '.join(_SIMILARITIES)}",
+            hint="correct it in config_sentence_transformers.json",
+        )
     return stated or "cosine"
 
 

@@ -22,6 +22,7 @@ _FLAGS = {
     "pooling_mode_lasttoken": "lasttoken",
 }
 _DIMENSIONS = {"embedding_dimension", "word_embedding_dimension"}
+_AGAIN = "a bundle would leave out what it says: choose a model without it, or save one with sentence-transformers"
 # torch's classes that have no settings of their own: sentence-transformers stores the class alone
 ACTIVATIONS = ("Identity", "Tanh", "ReLU", "GELU", "Sigmoid", "SiLU", "Mish", "LeakyReLU", "ELU", "Softplus")
 
@@ -59,7 +60,7 @@ def _read(folder: Path, entry: Mapping[str, Any]) -> list[Layer]:
 def _pooling(config: Mapping[str, Any], where: Path) -> Layer:
     unknown = set(config) - {*_FLAGS, *_DIMENSIONS, "pooling_mode", "include_prompt"}
     if unknown:
-        raise UnsupportedModel(f"{where}/config.json has {min(unknown)!r}, which edgepack does not read")
+        raise UnsupportedModel(f"{where}/config.json has {min(unknown)!r}, which edgepack does not read", hint=_AGAIN)
     stated = config.get("pooling_mode")
     if stated is None:
         flagged = [mode for key, mode in _FLAGS.items() if config.get(key)]
@@ -77,10 +78,12 @@ def _dense(config: Mapping[str, Any], path: str, where: Path) -> Layer:
     known = {"in_features", "out_features", "bias", "activation_function", "module_input_name", "module_output_name"}
     unknown = set(config) - known
     if unknown:
-        raise UnsupportedModel(f"{where}/config.json has {min(unknown)!r}, which edgepack does not read")
+        raise UnsupportedModel(f"{where}/config.json has {min(unknown)!r}, which edgepack does not read", hint=_AGAIN)
     for key in ("module_input_name", "module_output_name"):
         if config.get(key) not in {None, "sentence_embedding"}:
-            raise UnsupportedModel(f"{where}/config.json sets {key} to {config[key]!r}: a Dense for each token")
+            raise UnsupportedModel(
+                f"{where}/config.json sets {key} to {config[key]!r}: a Dense for each token", hint=_AGAIN
+            )
     stated = str(config.get("activation_function", "torch.nn.modules.activation.Tanh"))
     activation = stated.rsplit(".", 1)[-1]
     if not stated.startswith("torch.nn.") or activation not in ACTIVATIONS:
@@ -101,5 +104,5 @@ def _dense(config: Mapping[str, Any], path: str, where: Path) -> Layer:
 def _number(where: Path, key: str) -> int:
     value = table(where / "config.json").get(key)
     if not isinstance(value, int):
-        raise ModelError(f"{where}/config.json has no {key}")
+        raise ModelError(f"{where}/config.json has no {key}", hint=_AGAIN)
     return value

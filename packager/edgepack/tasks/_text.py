@@ -39,7 +39,10 @@ def token_id(folder: Path, text: str | None) -> int:
     for entry in table(folder / "tokenizer.json").get("added_tokens", []):
         if entry["content"] == text:
             return int(entry["id"])
-    raise ModelError(f"the tokenizer of {folder.name} has no special token {text!r}")
+    raise ModelError(
+        f"the tokenizer of {folder.name} has no special token {text!r}",
+        hint="name one that it has in tokenizer_config.json",
+    )
 
 
 def token(tokens: Mapping[str, Any], name: str) -> str | None:

@@ -33,7 +33,10 @@ def processing(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     """The tokenizer's numbers and its mask token. Raises ModelError where it has none."""
     name = _text.token(table(folder / "tokenizer_config.json"), "mask_token")
     if name is None:
-        raise ModelError(f"the tokenizer of {folder.name} has no mask token")
+        raise ModelError(
+            f"the tokenizer of {folder.name} has no mask token",
+            hint='name it in tokenizer_config.json, for example "mask_token": "[MASK]"',
+        )
     return {**_text.processing(folder, config), "mask_token": name, "mask_id": _text.token_id(folder, name)}
 
 

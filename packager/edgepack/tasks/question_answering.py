@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from edgepack.errors import DataError
+from edgepack.errors import DataError, ModelError
 from edgepack.metrics import tasks as metrics
 from edgepack.runtime.documents import parse_json
 from edgepack.runtime.types import Array, Feeds, Outputs
-from edgepack.tasks import _supported, _text
+from edgepack.tasks import _labels, _supported, _text
 from edgepack.tasks._short import PAIRS as PAIRS
 from edgepack.tasks._short import TRIALS as TRIALS
 from edgepack.tasks._short import batches as batches
@@ -30,11 +30,21 @@ COLUMNS = ("question", "context", "answers")  # answers: a text, or a list of te
 METRICS = {"f1": metrics.token_f1, "exact_match": metrics.exact_match}
 
 _STRIDE = 128  # tokens that neighbouring windows share, and
+_ENDS = 2  # of a span, a logit for each
 _LONGEST = 30  # tokens of an answer: the values of BERT's own SQuAD script
 
 
 def processing(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
-    """The tokenizer's numbers, the windows' overlap and the longest answer."""
+    """The tokenizer's numbers, the windows' overlap and the longest answer.
+
+    Raises ModelError for another number of labels than two.
+    """
+    count = _labels.numbered(config)[1]
+    if count != _ENDS:
+        raise ModelError(
+            f"config.json names {count} labels; a model of spans has two, where an answer starts and where it ends",
+            hint="correct num_labels (and id2label) in config.json, or choose the task that the model was trained for",
+        )
     return {**_text.processing(folder, config), "stride": _STRIDE, "max_answer": _LONGEST}
 
 

@@ -37,6 +37,9 @@ _GREEDY = 32  # tokens
 _ENOUGH = {"calibration": 2, "agreement": 1}
 _WINDOW = 512  # tokens that perplexity is measured with, at most the context; half of each window is new
 
+_MOST_ENDS, _LARGEST_ID = 10_000, (1 << 31) - 1  # of a bundle's manifest
+_ENDS = 'write it as a number, or a list of them, into generation_config.json: "eos_token_id": 2'
+
 
 def processing(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     """The model's context and the sizes of its cache. Raises ModelError: no tokenizer, or another model's."""
@@ -132,8 +135,13 @@ def eos_ids(folder: Path, config: Mapping[str, Any]) -> list[int]:
     found = generation_settings(folder, config)[1].get("eos_token_id")
     listed = found if isinstance(found, list) else [found]
     if not all(token is None or (isinstance(token, int) and not isinstance(token, bool)) for token in listed):
-        raise ModelError(f"{folder.name}: eos_token_id is {found!r}, which is not a token id or a list of them")
-    return [int(token) for token in listed if token is not None]
+        raise ModelError(
+            f"{folder.name}: eos_token_id is {found!r}, which is not a token id or a list of them", hint=_ENDS
+        )
+    ids = [int(token) for token in listed if token is not None and token >= 0]  # none has a number below 0
+    if len(ids) > _MOST_ENDS or max(ids, default=0) > _LARGEST_ID:
+        raise ModelError(f"{folder.name}: eos_token_id is {str(found)[:60]}, which no vocabulary holds", hint=_ENDS)
+    return ids
 
 
 def generation_settings(folder: Path, config: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -232,7 +240,10 @@ def _check_tokenizer(folder: Path, vocabulary: int) -> None:
         ids = pieces.values() if isinstance(pieces, dict) else range(len(pieces))
         last = max((token for token in ids if token not in added), default=0)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"{file} is not a tokenizer that can be read") from error
+        raise ModelError(
+            f"{file} is not a tokenizer that can be read",
+            hint="copy it again, or save it: AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)",
+        ) from error
     if last >= vocabulary:
         raise ModelError(
             f"the tokenizer of {folder.name} has the id {last:,}; the model has {vocabulary:,} tokens",

@@ -53,7 +53,10 @@ def _named(folder: Path) -> Path | None:
         return None
     file = folder / checked_name(name, folder / "config.json", ModelError)
     if not file.name.endswith((".safetensors", ".safetensors.index.json")) or not file.is_file():
-        raise ModelError(f"config.json names the weights {name!r}, which is no safetensors file of {folder}")
+        raise ModelError(
+            f"config.json names the weights {name!r}, which is no safetensors file of {folder}",
+            hint="correct transformers_weights in config.json, or take it out",
+        )
     return file
 
 
@@ -138,7 +141,10 @@ def _misnamed(folder: Path) -> None:
             f"{folder} has {found[0].name} and no {WHOLE}", hint=f"rename it to {WHOLE} if it is the whole model"
         )
     if found:
-        raise ModelError(f"{folder} has {found[0].name} and others, and no {WHOLE} or {INDEX} that says which count")
+        raise ModelError(
+            f"{folder} has {found[0].name} and others, and no {WHOLE} or {INDEX} that says which count",
+            hint=f"rename the model's to {WHOLE}, and take the others out of the folder",
+        )
 
 
 def _pickled(folder: Path) -> None:

@@ -77,7 +77,7 @@ def _stored(stored: Sequence[Stored]) -> str:
         if name:
             return f"{method} ({name})"
     for tensor in stored:
-        if tensor.dtype.startswith(("F8", "F6", "F4")):
+        if tensor.dtype.startswith(("F8_", "F6_", "F4")):
             return f"fp{tensor.dtype[1]} ({tensor.name} in {tensor.dtype})"
         if tensor.name.endswith("weight") and len(tensor.shape) > 1 and tensor.dtype.startswith(("I", "U")):
             return f"integers ({tensor.name} in {tensor.dtype})"

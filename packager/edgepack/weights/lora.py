@@ -175,21 +175,30 @@ def _config(folder: Path) -> dict[str, Any]:
                 f"{folder} has a pickled adapter (adapter_model.bin), which runs code when it is loaded",
                 hint="load and save it with PEFT where you trust it: it writes adapter_model.safetensors",
             )
-        raise ModelError(f"{folder} has no {FILE}")
+        raise ModelError(f"{folder} has no {FILE}", hint="copy the adapter's folder whole: PEFT writes both files")
     return dict(config)
 
 
 def _update(module: str, parts: Mapping[str, Stored], config: Mapping[str, Any]) -> Update:
     for side in "AB":
         if side not in parts:
-            raise DamagedWeights(f"the adapter's weight of {module!r} lacks its half lora_{side}")
+            raise DamagedWeights(
+                f"the adapter's weight of {module!r} lacks its half lora_{side}",
+                hint="save the adapter again with PEFT: model.save_pretrained(folder)",
+            )
     a, b = parts["A"], parts["B"]
     rank = int(_pattern(config.get("rank_pattern"), module, config["r"]))
     alpha = float(_pattern(config.get("alpha_pattern"), module, config["lora_alpha"]))
     if a.shape[0] != rank or b.shape[1:2] != (rank,):
-        raise DamagedWeights(f"the adapter's {module!r} has rank {a.shape[0]}; {ADAPTER} says {rank}")
+        raise DamagedWeights(
+            f"the adapter's {module!r} has rank {a.shape[0]}; {ADAPTER} says {rank}",
+            hint="save the adapter again with PEFT: model.save_pretrained(folder)",
+        )
     if bool(config.get("use_dora")) != ("magnitude" in parts):
-        raise DamagedWeights(f"the adapter's {module!r} and use_dora of {ADAPTER} do not belong together")
+        raise DamagedWeights(
+            f"the adapter's {module!r} and use_dora of {ADAPTER} do not belong together",
+            hint="save the adapter again with PEFT: model.save_pretrained(folder)",
+        )
     if "magnitude" in parts and len(a.shape) != 2:
         raise UnsupportedModel(f"DoRA of the convolution {module!r} is not supported", hint=_MERGE)
     scale = alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)

@@ -37,16 +37,23 @@ def check_merged(names: Iterable[str]) -> None:
         )
 
 
-def check_wrapped(names: Iterable[str], anchors: Container[str]) -> None:
+def check_wrapped(names: Iterable[str], anchors: Container[str], families: Container[str] = ()) -> None:
     """Raises ModelError where ``anchors`` (names of the model's own tensors) are found under a wrapper's prefix alone.
 
-    transformers finds none of the weights then, and goes on with random ones. The hint takes the prefix off.
+    transformers finds none of the weights then, and goes on with random ones. The hint takes the prefix off. Raises
+    DamagedWeights where it is one of ``families``, by which transformers calls another architecture's encoder.
     """
     listed = list(names)
     inner = next((match[0] for name in listed if (match := _INSIDE.search(name))), "")
     plain = [_INSIDE.sub("", name) for name in listed]
     prefix = _prefix([name for name in plain if name not in anchors], anchors)
     for found in filter(None, (inner, prefix)):
+        if found.removesuffix(".") in families:
+            raise DamagedWeights(
+                f"the weights' names begin with {found!r}, as a {found.removesuffix('.')} has them; config.json is "
+                "another model's",
+                hint="take the config.json that was saved with the weights",
+            )
         raise ModelError(
             f"the weights' names carry {found!r}, which {_WRITERS.get(found, 'another tool')} puts there; "
             "transformers finds no weight under them",

@@ -241,3 +241,22 @@ def test_an_embedding_that_is_the_head_too(tiny: Tiny, tmp_path: Path) -> None:
     adapted(base, tmp_path, target_modules=["word_embeddings"])
     with pytest.raises(UnsupportedModel, match="uses as"):
         load(tiny("fill-mask"), "fill-mask", tmp_path)
+
+
+def test_an_index_that_transformers_does_not_open(bert: Path) -> None:
+    tensors = load_file(bert / "model.safetensors")
+    (bert / "model.safetensors").rename(bert / "model-00001-of-00001.safetensors")
+    index = bert / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": dict.fromkeys(tensors, "model-00001-of-00001.safetensors")}))
+    with pytest.raises(DamagedWeights, match="has no metadata") as caught:
+        load(bert, "text-classification")
+    assert '"metadata": {}' in caught.value.hint
+    index.write_text(json.dumps({"metadata": {}, **json.loads(index.read_text())}))
+    load(bert, "text-classification")
+
+
+def test_float64_weights_are_read_as_transformers_reads_them(bert: Path) -> None:
+    before = load(bert, "text-classification").state_dict()
+    rewrite(bert, lambda tensors: {n: t.double() if "layer.1" in n else t for n, t in tensors.items()})
+    after = load(bert, "text-classification").state_dict()
+    assert all(torch.equal(before[name], after[name]) and after[name].dtype == before[name].dtype for name in before)

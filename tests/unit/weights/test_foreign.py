@@ -82,3 +82,8 @@ def test_plain_weights_pass(tmp_path: Path) -> None:
     plain = {f"{LAYER}weight": torch.bfloat16, "position_ids": torch.int64, "logit_scale": torch.float32,
              "h.0.attn.masked_bias": torch.float32, "bn.num_batches_tracked": torch.int64}  # fmt: skip
     checked(tmp_path, plain, {"quantization_config": None})
+
+
+@pytest.mark.parametrize("dtypes", [(torch.float64, torch.float64), (torch.float32, torch.float64)])
+def test_float64_is_no_quantization(tmp_path: Path, dtypes: tuple[torch.dtype, torch.dtype]) -> None:
+    checked(tmp_path, {"a.weight": dtypes[0], "b.weight": dtypes[1]}, {})

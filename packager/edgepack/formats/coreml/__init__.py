@@ -85,6 +85,10 @@ def lacking(task: ModuleType, recipe: Recipe) -> str:
     return asked.lacking(recipe, written=not task.AUTO)
 
 
+def check(task: ModuleType, config: Mapping[str, Any]) -> None:
+    """Nothing: Core ML's graphs turn any heads."""
+
+
 def tools(original: Original) -> dict[str, str]:
     """The versions that decide what the conversion gives."""
     return plugins.versions(_way(original).TOOLS)

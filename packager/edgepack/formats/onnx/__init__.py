@@ -11,7 +11,9 @@ from types import ModuleType
 from typing import Any
 
 from edgepack import plugins
+from edgepack.decoders import describe
 from edgepack.formats import Prepared
+from edgepack.formats.onnx import heads
 from edgepack.original import Original
 from edgepack.records import Artifact, Recipe, Target
 from edgepack.runtime.types import Feeds, Runs
@@ -58,6 +60,14 @@ def lacking(task: ModuleType, recipe: Recipe) -> str:
     if recipe.scheme not in known:
         return f"{'there are' if task.AUTO else 'language models have'} the schemes {', '.join(known)}"
     return "no ONNX runtime has sparse weights or palettes" if recipe.sparsity or recipe.table_bits != _HALF else ""
+
+
+def check(task: ModuleType, config: Mapping[str, Any]) -> None:
+    """Raises UnsupportedModel for a language model whose heads ONNX Runtime cannot turn."""
+    if not task.AUTO:
+        decoder = describe(config)
+        for layer in range(decoder.layers):
+            heads.check(decoder, layer)
 
 
 def tools(original: Original) -> dict[str, str]:

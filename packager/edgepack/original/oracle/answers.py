@@ -36,7 +36,10 @@ def check(origin: Path, folder: Path) -> None:
 def _ends(origin: Path, folder: Path) -> None:
     theirs, ours = ends(settings(origin)), eos_ids(folder, table(folder / "config.json"))
     if sorted(set(theirs)) != sorted(set(ours)):
-        raise ReadingDiffers(f"transformers' generate ends a text at the tokens {theirs}, the bundle at {ours}")
+        raise ReadingDiffers(
+            f"transformers' generate ends a text at the tokens {theirs}, the bundle at {ours}",
+            hint="write eos_token_id into the model's generation_config.json",
+        )
 
 
 def settings(folder: Path) -> GenerationConfig:
@@ -52,7 +55,8 @@ def settings(folder: Path) -> GenerationConfig:
 def ends(found: GenerationConfig) -> list[int]:
     """Return the tokens that ``generate`` ends a text at."""
     stated = found.eos_token_id
-    return [] if stated is None else list(stated) if isinstance(stated, list) else [stated]
+    listed = [] if stated is None else list(stated) if isinstance(stated, list) else [stated]
+    return [token for token in listed if token >= 0]  # no token has a number below 0
 
 
 def _conversations(origin: Path, folder: Path) -> None:
@@ -70,7 +74,10 @@ def _conversations(origin: Path, folder: Path) -> None:
             continue
         ids = theirs.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
         if ids != ours.encode(wanted, add_special_tokens=False).ids:
-            raise ReadingDiffers("a conversation has other token ids in transformers than in a bundle")
+            raise ReadingDiffers(
+                "a conversation has other token ids in transformers than in a bundle",
+                hint="save the tokenizer again: AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)",
+            )
 
 
 def _theirs(tokenizer: Any, messages: Sequence[dict[str, str]]) -> str | None:

@@ -12,7 +12,7 @@ import onnx_ir as ir
 from edgepack.decoders import Decoder, Rotary
 from edgepack.decoders.checkpoint import Checkpoint, Matrix
 from edgepack.decoders.rotary import tables
-from edgepack.errors import UnsupportedModel
+from edgepack.formats.onnx import heads
 from edgepack.formats.onnx.decoder.sequences import BATCH, FLOAT, PAST, TOTAL, Sequences
 from edgepack.formats.onnx.decoder.weights import Weights
 from edgepack.formats.onnx.graph import CONTRIB
@@ -152,7 +152,7 @@ class Emitter:
         kind = "local" if rotary is self.d.local_rotary else "rotary"
         if kind not in self._turns:
             cos, sin = tables(rotary, self.context)
-            more = ((0, 0), (0, _whole(cos.shape[1]) - cos.shape[1]))  # dimensions that do not turn
+            more = ((0, 0), (0, heads.whole(cos.shape[1]) - cos.shape[1]))  # dimensions that do not turn
             made = {"cos": np.pad(cos, more, constant_values=1.0), "sin": np.pad(sin, more)}
             self._turns[kind] = tuple(self.weights.plain(f"{kind}.{part}", made[part], made=True) for part in made)
         return self._turns[kind]
@@ -164,26 +164,16 @@ class Emitter:
         """
         d, rotary = self.d, self.d.rotary_of(layer)
         half = rotary.width // 2 if rotary else 0
-        if half and d.head % 16:
-            raise UnsupportedModel(
-                f"head_dim {d.head} is not a multiple of 16, which GroupQueryAttention's rotary needs",
-                hint="a Core ML target (iphone, mac) takes such heads",
-            )
-        if half == _whole(half):
+        heads.check(d, layer)
+        if half == heads.whole(half):
             return qkv
-        if 2 * _whole(half) > d.head or d.names.query_norm:
-            raise UnsupportedModel(
-                f"{2 * half} rotary dimensions in a head_dim of {d.head} leave no room for what GroupQueryAttention's "
-                "rotary needs, a multiple of 16",
-                hint="a Core ML target (iphone, mac) takes such heads",
-            )
         turned = [*range(half)], [*range(half, 2 * half)]
         rest = [*range(2 * half, d.head)]
-        more = _whole(half) - half
+        more = heads.whole(half) - half
         order = np.array([*turned[0], *rest[:more], *turned[1], *rest[more:]])
-        heads = np.arange(d.query + 2 * d.key).reshape(-1, d.head)
-        heads[: d.heads + d.kv_heads] = heads[: d.heads + d.kv_heads, order]
-        return qkv.reordered(heads.ravel())
+        rows = np.arange(d.query + 2 * d.key).reshape(-1, d.head)
+        rows[: d.heads + d.kv_heads] = rows[: d.heads + d.kv_heads, order]
+        return qkv.reordered(rows.ravel())
 
     def _feed_forward(self, x: ir.Value, layer: int) -> ir.Value:
         d, g, name = self.d, self.g, f"layers.{layer}.mlp"
@@ -233,8 +223,3 @@ class Emitter:
             logits = g.op("Mul", squashed, cap, name="logits.capped")
         g.output(logits, "logits", FLOAT, (BATCH, tokens, d.vocabulary))
         g.outputs.insert(0, g.outputs.pop())
-
-
-def _whole(pairs: int) -> int:
-    """The next multiple of eight."""
-    return -(-pairs // 8) * 8

@@ -1,0 +1,76 @@
+"""config.json as transformers reads it, without the settings that change how an answer is computed and not the answer.
+
+What transformers refuses is an error that names the key: the first without which it reads the file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import transformers
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+from edgepack.errors import ModelError, UnsupportedModel
+from edgepack.tasks import table
+
+_FILE = "config.json"
+# Feed-forward layers in chunks give the same numbers, and fail at lengths that are no multiple; a tuple is the same
+# outputs without their names; hidden states and attentions are outputs beside the answer.
+_PLAIN = {"chunk_size_feed_forward": 0, "return_dict": True, "output_hidden_states": False, "output_attentions": False}
+_SHOWN = 60  # characters of a value
+
+
+def opened(folder: Path, kind: Any = None) -> Any:
+    """The config object of ``folder``, as the class ``kind`` (None: as its model_type says).
+
+    Raises UnsupportedModel for a model_type that transformers does not know, ModelError for a setting that it refuses.
+    """
+    stated = table(folder / _FILE)
+    family = stated.get("model_type")
+    if kind is None and family not in CONFIG_MAPPING:
+        raise UnsupportedModel(
+            f"{folder.name}: model_type {family!r} is not one that transformers {transformers.__version__} knows",
+            hint="see docs/supported-models.md",
+        )
+    kind = kind or CONFIG_MAPPING[family]
+    try:
+        config = kind.from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # validation by transformers, huggingface_hub and the class itself
+        raise refused(folder, error, lambda table: kind.from_dict(dict(table))) from error
+    for part in (config, config.get_text_config()):
+        for key, value in _PLAIN.items():
+            setattr(part, key, value)
+    config._attn_implementation = None  # of one attention: transformers takes the best that it has here
+    return config
+
+
+def refused(folder: Path, error: Exception, attempt: Callable[[Mapping[str, Any]], Any]) -> ModelError:
+    """The error for a config.json that ``attempt(content)`` fails over with ``error``: it names the key."""
+    stated = table(folder / _FILE)
+    key = next((key for key in stated if key != "model_type" and _passes(attempt, _without(stated, key))), None)
+    what = f"{key} is {json.dumps(stated[key])[:_SHOWN]}, which" if key else "a model that"
+    return ModelError(
+        f"{folder.name}/{_FILE}: {what} transformers {transformers.__version__} refuses: {line(error)}",
+        hint="correct it in a copy of the folder, so that AutoConfig.from_pretrained(FOLDER) and the model open",
+    )
+
+
+def line(error: Exception) -> str:
+    """What an exception says, as one line: the last of a validation error's, which tells the reason."""
+    lines = [text.strip() for text in str(error).splitlines() if text.strip()] or [type(error).__name__]
+    return lines[-1] if lines[0].startswith("Validation error") else lines[0]
+
+
+def _passes(attempt: Callable[[Mapping[str, Any]], Any], stated: Mapping[str, Any]) -> bool:
+    try:
+        attempt(stated)
+    except Exception:  # as above
+        return False
+    return True
+
+
+def _without(stated: Mapping[str, Any], key: str) -> dict[str, Any]:
+    return {name: value for name, value in stated.items() if name != key}
