@@ -16,7 +16,7 @@ import transformers
 
 import edgepack
 from edgepack import pipeline
-from edgepack.errors import EdgepackError, ModelError
+from edgepack.errors import EdgepackError, ModelError, UnsupportedModel
 from edgepack.records import Bundle
 from edgepack.stages import resolve
 

@@ -5,6 +5,7 @@ What transformers refuses is an error that names the key: the first without whic
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -50,7 +51,8 @@ def opened(folder: Path, kind: Any = None) -> Any:
 def refused(folder: Path, error: Exception, attempt: Callable[[Mapping[str, Any]], Any]) -> ModelError:
     """The error for a config.json that ``attempt(content)`` fails over with ``error``: it names the key."""
     stated = table(folder / _FILE)
-    key = next((key for key in stated if key != "model_type" and _passes(attempt, _without(stated, key))), None)
+    tried = () if _passes(attempt, stated) else [key for key in stated if key != "model_type"]
+    key = next((key for key in tried if _passes(attempt, _without(stated, key))), None)
     what = f"{key} is {json.dumps(stated[key])[:_SHOWN]}, which" if key else "a model that"
     return ModelError(
         f"{folder.name}/{_FILE}: {what} transformers {transformers.__version__} refuses: {line(error)}",
@@ -66,7 +68,7 @@ def line(error: Exception) -> str:
 
 def _passes(attempt: Callable[[Mapping[str, Any]], Any], stated: Mapping[str, Any]) -> bool:
     try:
-        attempt(stated)
+        attempt(copy.deepcopy(stated))  # which transformers changes
     except Exception:  # as above
         return False
     return True

@@ -108,6 +108,12 @@ def write_manifest(
             "files": _hashes(folder),
         }
     )
+    _check_schema(table)
+    (folder / MANIFEST).write_text(json.dumps(table, indent=1) + "\n", "utf-8")
+
+
+def _check_schema(table: Mapping[str, Any]) -> None:
+    """Raises Unexpected where the manifest that was made breaks the schema."""
     try:
         checked(table, MANIFEST)
     except BundleError as error:
@@ -115,7 +121,6 @@ def write_manifest(
             f"the manifest that this build writes breaks its own schema: {error}",
             hint="a value of the model's files was not refused when it was read: please report it",
         ) from error
-    (folder / MANIFEST).write_text(json.dumps(table, indent=1) + "\n", "utf-8")
 
 
 def _plain(table: Mapping[str, Any]) -> Any:

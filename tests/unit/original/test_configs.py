@@ -116,3 +116,11 @@ def test_a_model_whose_code_breaks_down(tiny: Tiny) -> None:
         pytest.raises(UnsupportedModel, match=r"BertForSequenceClassification cannot run with this config\.json"),
     ):
         original(beyond)
+
+
+def test_a_table_that_lacks_a_number_is_named(tmp_path: Path) -> None:
+    scaling = {"type": "su", "short_factor": [1.0] * 8, "long_factor": [1.0] * 8}
+    stated = {"model_type": "phi3", "attention_dropout": 0.0, "vocab_size": 100, "rope_scaling": scaling}
+    (tmp_path / "config.json").write_text(json.dumps(stated))
+    with pytest.raises(ModelError, match=r"rope_scaling is .*original_max_position_embeddings"):
+        configs.opened(tmp_path)
