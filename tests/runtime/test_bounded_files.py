@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
+from tokenizers import normalizers
 
 from edgepack.errors import BundleDamaged, BundleError, BundleUnsafe
 from edgepack.records import Bundle
@@ -23,12 +26,22 @@ TOKENIZER: dict[str, Any] = {"version": "1.0", "added_tokens": [], "normalizer":
                              "post_processor": None, "decoder": None, "model": {"type": "WordLevel",
                              "vocab": {"a": 0, "decoder": 1}, "unk_token": "a"}}  # fmt: skip
 _DOUBLE = {"type": "Replace", "pattern": {"String": "a"}, "content": "aa"}
+_NOTHING = {"type": "Replace", "pattern": {"Regex": "|"}, "content": "a"}
+_BYTES = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True}
+_LIGATURE = {"type": "Replace", "pattern": {"Regex": "."}, "content": "\ufdfa"}
+_MAP = base64.b64encode(bytes(4) + b"a" * 5000 + b"\0").decode()
 _TANGLED = {"type": "Split", "pattern": {"Regex": "(a+)+$"}, "behavior": "Isolated", "invert": False}
 _MANY = {"type": "Sequence", "normalizers": [_DOUBLE] * 9}
 HEAVY = {
     "a normalizer that doubles": {"normalizer": {"type": "Sequence", "normalizers": [_DOUBLE] * 30}},
     "a decoder that doubles": {"decoder": {"type": "Sequence", "decoders": [_DOUBLE] * 30}},
     "one long replacement": {"normalizer": {"type": "Replace", "pattern": {"Regex": ""}, "content": "a" * 5000}},
+    "bytes of bytes": {"normalizer": {"type": "Sequence", "normalizers": [{"type": "ByteLevel"}] * 30}},
+    "bytes of bytes, split": {"pre_tokenizer": {"type": "Sequence", "pretokenizers": [_BYTES] * 30}},
+    "what matches nothing": {"normalizer": {"type": "Sequence", "normalizers": [_NOTHING] * 30}},
+    "a long text before": {"normalizer": {"type": "Prepend", "prepend": "a" * 5000}},
+    "a map to long texts": {"normalizer": {"type": "Precompiled", "precompiled_charsmap": _MAP}},
+    "letters taken apart": {"normalizer": {"type": "Sequence", "normalizers": [_LIGATURE, {"type": "NFKD"}] * 6}},
     "sequences of sequences": {"normalizer": {"type": "Sequence", "normalizers": [_MANY] * 9}},
     "repeated repetitions": {"pre_tokenizer": _TANGLED},
 }  # fmt: skip
@@ -55,6 +68,40 @@ def test_tokenizers_that_blow_up(name: str, order: str, tmp_path: Path) -> None:
 def test_plain_tokenizers_pass(table: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text(json.dumps(table))
     tokenizer_file.check(tmp_path / "tokenizer.json")
+
+
+_ALBERT = [{"type": "Replace", "pattern": {"String": "``"}, "content": '"'}, {"type": "NFKD"},
+           {"type": "StripAccents"}, {"type": "Lowercase"},
+           {"type": "Precompiled", "precompiled_charsmap": base64.b64encode(bytes(4) + b"a" * 33 + b"\0").decode()},
+           {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "}]  # fmt: skip
+_LLAMA = [
+    {"type": "Prepend", "prepend": "\u2581"},
+    {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"},
+]
+
+
+@pytest.mark.parametrize("steps", [_ALBERT, _LLAMA, [{"type": "NFKC"}, {"type": "NFKD"}] * 20])
+def test_usual_normalizers_pass(steps: list[Any], tmp_path: Path) -> None:
+    table = {**TOKENIZER, "normalizer": {"type": "Sequence", "normalizers": steps}}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(table))
+    tokenizer_file.check(tmp_path / "tokenizer.json")
+
+
+def test_many_added_tokens_that_grow(tmp_path: Path) -> None:
+    added = [{"id": i, "content": f"{i}" * 20, "normalized": True} for i in range(2000)]
+    table = {**TOKENIZER, "normalizer": {"type": "Replace", "pattern": {"Regex": "."}, "content": "a" * 900}}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(table | {"added_tokens": added}))
+    with pytest.raises(BundleUnsafe, match="added tokens"):
+        tokenizer_file.check(tmp_path / "tokenizer.json")
+
+
+@pytest.mark.parametrize("kind", ["NFC", "NFD", "NFKC", "NFKD", "Lowercase", "BertNormalizer", "ByteLevel", "Nmt",
+                                  "StripAccents"])  # fmt: skip
+def test_no_character_grows_more_than_is_reckoned(kind: str) -> None:
+    normalizer = getattr(normalizers, kind)()
+    texts = [chr(code) for code in range(0x30000) if unicodedata.category(chr(code)) not in ("Cn", "Co", "Cs")]
+    worst = max(len(normalizer.normalize_str(text).encode()) / len(text.encode()) for text in texts)
+    assert worst <= tokenizer_file._growth({"type": kind})
 
 
 def test_the_original_s_tokenizer_passes(minilm: Bundle) -> None:

@@ -6,9 +6,10 @@ every added token while the file is opened. Regular expressions that repeat a re
 
 from __future__ import annotations
 
+import base64
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,23 @@ from edgepack.runtime.documents import parse_json, read_bytes
 _LARGEST = 64_000_000  # bytes; Gemma 3's has 33 million
 _SECTIONS = ("normalizer", "pre_tokenizer", "post_processor", "decoder")
 _STEPS = 64  # of a section
-_GROWTH = 256.0  # times that all replacements together may lengthen a text
+_ADDED = "added_tokens"  # over which the normalizer runs while the file is opened
+_READ = (*_SECTIONS, _ADDED)
+_GROWTH = 1024.0  # times that a section may lengthen a text; at worst ALBERT's may 544 times, by one letter in Unicode
+_FORMS = {"NFC": 3.0, "NFD": 3.0, "NFKC": 11.0, "NFKD": 11.0}  # UTF-8, Unicode Annex 15, section 9
+# of the other steps that lengthen: one letter's bytes; what may be put before, between or around pieces
+_WORST = {
+    **_FORMS,
+    "BertNormalizer": 3.0,  # a Hangul syllable as three letters
+    "Lowercase": 1.5,
+    "ByteLevel": 4.0,  # a character of two bytes for each byte, and for a space before each piece
+    "WordPiece": 2.0,
+    "BPEDecoder": 3.0,
+    "CTC": 3.0,
+}
+# patterns that surely match one character or more
+_ATOM = r"(?:[ \w]|\\[sSdDwWnrt]|\[(?:[\w .,;:!?-]|\\[sdwnrt])+\])(?:\+|\{[1-9]\d{0,3}(?:,\d{0,4})?\})?"
+_SOLID = re.compile(rf"(?:{_ATOM})+(?:\|(?:{_ATOM})+)*")
 _TEXT = 10_000  # characters of a pattern or of what replaces it
 _TRUST = "--trust opens it all the same"
 _ESCAPE = b"\\u00"
@@ -28,24 +45,26 @@ _LETTERS = (b"\\u005", b"\\u006", b"\\u007")  # escapes of what sections' names 
 def check(file: Path) -> None:
     """Raises BundleUnsafe for sections that could take for ever, BundleDamaged for what is no tokenizer."""
     sections = _sections(read_bytes(file, BundleDamaged, hint="copy the bundle again", largest=_LARGEST), file)
+    added = len(json.dumps(sections.get(_ADDED)))
     for name in _SECTIONS:
         steps = list(_steps(sections.get(name)))
         if len(steps) > _STEPS:
             raise BundleUnsafe(f"{file.name}: {name} has more than {_STEPS} steps", hint=_TRUST)
-        growth = 1.0
         for step in steps:
             pattern = step.get("pattern")
             said = pattern.get("Regex") if isinstance(pattern, dict) else None
             if isinstance(said, str) and (len(said) > _TEXT or _explodes(said)):
                 raise BundleUnsafe(f"{file.name}: the {name}'s pattern {said[:60]!r} repeats repetitions", hint=_TRUST)
-            growth *= _growth(step)
+        growth = _times(steps)
         if growth > _GROWTH:
             raise BundleUnsafe(f"{file.name}: the {name} makes texts {growth:,.0f} times as long", hint=_TRUST)
+        if growth * added > _LARGEST:
+            raise BundleUnsafe(f"{file.name}: the {name} makes too much of the added tokens", hint=_TRUST)
 
 
 def _sections(raw: bytes, file: Path) -> dict[str, Any]:
-    """The four sections; the vocabulary, which is nearly all of the file, is left unread where it comes last."""
-    stated = [list(_places(raw, name)) for name in _SECTIONS]
+    """The sections and the added tokens; the vocabulary, nearly all of the file, is left unread where it comes last."""
+    stated = [list(_places(raw, name)) for name in _READ]
     if max(map(len, stated)) <= 1 and not (_ESCAPE in raw and any(letter in raw for letter in _LETTERS)):
         last = max((place for places in stated for place in places), default=0)
         end = raw.find(b'"model"', last)
@@ -71,10 +90,10 @@ def _head(text: str, stated: int) -> dict[str, Any]:
     """The keys up to the last of the sections, of which so many are stated. Raises ValueError, IndexError."""
     decoder, found = json.JSONDecoder(), dict[str, Any]()
     place = _skip(text, 0, "{")
-    while sum(name in found for name in _SECTIONS) < stated:
+    while sum(name in found for name in _READ) < stated:
         key, place = decoder.raw_decode(text, place)
         found[key], place = decoder.raw_decode(text, _skip(text, place, ":"))
-        place = _skip(text, place, ",") if stated > sum(name in found for name in _SECTIONS) else place
+        place = _skip(text, place, ",") if stated > sum(name in found for name in _READ) else place
     return found
 
 
@@ -103,17 +122,51 @@ def _steps(section: Any) -> Iterator[dict[str, Any]]:
             todo += [inner for value in one.values() if isinstance(value, list) for inner in value[: _STEPS + 1]]
 
 
+def _times(steps: Iterable[dict[str, Any]]) -> float:
+    """How many times as many bytes a text may have after all steps."""
+    times = form = 1.0
+    for step in steps:
+        growth = _growth(step)
+        if (
+            step.get("type") in _FORMS
+        ):  # of a text that has one of Unicode's forms, another is no longer than of the text
+            growth, form = max(1.0, growth / form), max(form, growth)
+        elif growth > 1:
+            form = 1.0
+        times *= growth
+    return times
+
+
 def _growth(step: dict[str, Any]) -> float:
-    """How many times as long as before a text may be after this step."""
+    """How many times as many bytes as before a text may have after this step."""
+    kind = step.get("type")
+    if kind == "Prepend":
+        return 1.0 + _bytes(step.get("prepend"))
+    if kind == "Metaspace":
+        return 1.0 + _bytes(step.get("replacement"))
+    if kind == "Precompiled":
+        return _longest_mapped(step.get("precompiled_charsmap"))
     content, pattern = step.get("content"), step.get("pattern")
-    if step.get("type") == "Prepend":
-        return 2.0
-    if not isinstance(content, str) or not isinstance(pattern, dict):
-        return 1.0
-    if len(content) > _TEXT:
-        return float(len(content))
-    plain = pattern.get("String")
-    return max(1.0, len(content.encode()) / max(len(str(plain or "").encode()), 1))
+    if isinstance(content, str) and isinstance(pattern, dict):
+        plain, said = pattern.get("String"), pattern.get("Regex")
+        if isinstance(plain, str) and plain:
+            return max(1.0, _bytes(content) / _bytes(plain))
+        solid = isinstance(said, str) and _SOLID.fullmatch(said)
+        return float(max(1, _bytes(content))) if solid else 1.0 + _bytes(content)  # what matches nothing only adds
+    return _WORST.get(str(kind), 1.0)
+
+
+def _bytes(text: Any) -> int:
+    return len(text.encode("utf-8", "replace")) if isinstance(text, str) else 1
+
+
+def _longest_mapped(charsmap: Any) -> float:
+    """The bytes of the longest text in a SentencePiece map: its trie's size, the trie, texts that end with a zero."""
+    try:
+        raw = base64.b64decode(charsmap)
+    except (TypeError, ValueError):
+        return 1.0  # which the library refuses
+    return float(max(1, *map(len, raw[4 + int.from_bytes(raw[:4], "little") :].split(b"\0"))))
 
 
 _ITEM = re.compile(r"\\.|[()]|\[|(?P<many>[*+]|\{(?P<low>\d*)(?P<open>,?)(?P<high>\d*)\})[?+]?|.", re.DOTALL)
