@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import resource
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -33,6 +37,63 @@ ENDLESS = [
     "{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}", "{% if 1 %}" * 3000 + "{% endif %}" * 3000,
     "{% for a in [[1]] recursive %}{{ loop([a]) }}{% endfor %}", "{% include '/etc/passwd' %}",
 ]  # fmt: skip
+# what makes much of little by an argument, a form, or something inside a list or a dict
+MULTIPLIERS = [
+    "{{ [[[[[1]]]]]|tojson(indent=100000000) }}", "{{ [1]|tojson(indent='x' * 3000000) }}",
+    "{% set n = namespace(a=[1] * 100000) %}{% for i in range(300) %}{% set n.a = [n.a] %}{% endfor %}"
+    "{{ n.a|tojson(indent=16) }}",
+    "{{ ([1] * 100000)|tojson(separators=('x' * 300000, 'y')) }}",
+    "{{ ('{x}' * 100000).format_map({'x': 'a' * 1000000}) }}", "{{ ('{0}' * 100000).format(['a' * 1000000]) }}",
+    "{{ ('%(x)s' * 100000) % {'x': 'a' * 1000000} }}", "{{ ('a' * 100000).translate({97: 'x' * 1000000}) }}",
+    "{{ ('%s' * 100000)|format(['a' * 1000000]) }}", "{{ ('{0:9999}' * 400000).format(1) }}",
+    "{{ '{0:{1}}'.format(1, '999999999') }}", "{{ ('%9999d' * 1000) % ((1,) * 1000) }}",
+    "{{ ('a\n' * 100000)|indent('x' * 100000) }}", "{{ ('\t' * 100000).expandtabs(100000) }}",
+    "{{ ('a ' * 1000000)|wordwrap(1, wrapstring='x' * 1000000) }}", "{{ ['a' * 1000] * 100000 * 1000 }}",
+    "{{ (1).to_bytes(2000000000, 'big')|length }}", "{{ 'a'.encode().ljust(2000000000)|length }}",
+]  # fmt: skip
+LARGE = [
+    "{{ 1" + "<1" * 90_000 + " }}", "{{ {" + "1:1," * 45_000 + "} }}", "{{ " + "'a'~" * 45_000 + "1 }}",
+    "{%set a=1%}" * 15_000, "{{1}}" * 39_000, "{{ f(" + "1," * 90_000 + ") }}", "{%macro a()%}{%endmacro%}" * 8_500,
+    "a" * 200_001,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", MULTIPLIERS, ids=range(len(MULTIPLIERS)))
+def test_nothing_is_multiplied_without_end(text: str) -> None:
+    before, limit = resource.getrlimit(resource.RLIMIT_AS), 3 << 30
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + limit if before[1] < 0 else min(used + limit, before[1]), before[1]))
+    try:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        with pytest.raises(EdgepackError):
+            ChatTemplate(text, {}).render(HELLO)
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak < 500_000  # kB
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+@pytest.mark.parametrize("text", LARGE, ids=range(len(LARGE)))
+def test_large_templates_are_refused_or_soon_compiled(text: str) -> None:
+    begin = time.process_time()
+    with contextlib.suppress(EdgepackError):
+        ChatTemplate(text, {}).render(HELLO)
+    assert time.process_time() - begin < 5
+
+
+@pytest.mark.parametrize(
+    "text", ["{{ 1e999999 + 1 }}", "{{ -1e999|int }}", "{{ 'inf'|float|int }}", "{{ 1|tojson(indent=-1) }}"]
+)
+def test_numbers_that_are_none_are_errors_of_the_template(text: str) -> None:
+    with pytest.raises(EdgepackError, match="chat template"):
+        ChatTemplate(text, {}).render(HELLO)
+
+
+def test_json_is_indented_as_python_does_it() -> None:
+    text = "{{ {'a': [1, {'b': 'é'}]}|tojson(indent=4) }}{{ [1, 2]|tojson(separators=(',', ':')) }}"
+    assert (
+        ChatTemplate(text, {}).render(HELLO)
+        == json.dumps({"a": [1, {"b": "é"}]}, indent=4, ensure_ascii=False) + "[1,2]"
+    )
 
 
 @pytest.mark.parametrize("text", ENDLESS, ids=range(len(ENDLESS)))

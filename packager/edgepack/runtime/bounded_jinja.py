@@ -8,6 +8,7 @@ same one so often that a walk never ends.
 
 from __future__ import annotations
 
+import itertools
 import re
 import sys
 import time
@@ -17,9 +18,9 @@ from functools import wraps
 from types import FrameType
 from typing import Any, cast
 
-from jinja2 import nodes
+from jinja2 import Template, nodes
 from jinja2.compiler import CodeGenerator, Frame, operators
-from jinja2.runtime import Context
+from jinja2.runtime import Context, Macro
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 SECONDS = 5.0  # of one rendering
@@ -29,7 +30,9 @@ _ENTRY = 8
 _WORK = 100_000_000  # sizes of two things multiplied: a replacement in a text, a join of a list
 _UNKNOWN = 100_000  # entries of what gives them one by one
 _DIGITS = 300  # of a number
-_WIDTH = re.compile(r"\d{5,}|\*")  # in a format
+_WIDTH = re.compile(r"\d{5,}|\*|\{[^{}]*\{")  # in a format: large, or said elsewhere
+_NUMBER = re.compile(r"[0-9]+")
+_NODES = 30_000  # of a template: those of 30,000 characters, longer than any in use, have 3,000
 
 
 class LimitReached(Exception):
@@ -54,6 +57,18 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
     def add_filter(self, name: str, each: Callable[..., Any]) -> None:
         """A filter of our own, within the limits like all others."""
         self.filters[name] = self._bounded(name, each)
+
+    def compiled(self, text: str) -> Template:
+        """The template of ``text``, if it is soon compiled. Raises LimitReached and what Jinja raises."""
+        tree = self.parse(text)
+        todo: list[nodes.Node] = [tree]
+        for count in itertools.count(1):
+            if count > _NODES:
+                raise LimitReached(f"it has more than {_NODES:,} parts")
+            todo.extend(todo.pop().iter_child_nodes())
+            if not todo:
+                break
+        return self.from_string(tree)
 
     @contextmanager
     def limited(self) -> Iterator[None]:
@@ -84,16 +99,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
 
     def plain(self, value: Any) -> Any:
         """``value``, where a walk through all that it names ends soon. Raises LimitReached."""
-        todo, length = [value], 0
-        while todo:
-            one = todo.pop()
-            length += 1 + _size(one)
-            if length > _LONGEST:
-                raise LimitReached(f"it makes lists with more than {_LONGEST:,} entries and characters")
-            if isinstance(one, list | tuple | set):
-                todo.extend(one)
-            elif isinstance(one, Mapping) and not isinstance(one, Context):
-                todo.extend((*one.keys(), *one.values()))
+        _walked(value)
         return value
 
     def getitem(self, owner: Any, key: Any) -> Any:
@@ -106,6 +112,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         self.plain(right)
         if operator == "%" and isinstance(left, str):
             self._check_format(left)
+            self._check_work(left, right)
         elif operator == "**" and not (abs(right) < _DIGITS and abs(left) < 10**9):
             raise LimitReached("it makes numbers of too many digits")
         elif operator == "*" and (_size(left) or _size(right)):
@@ -116,7 +123,8 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
 
     def call(self, context: Context, callable_: Any, /, *arguments: Any, **named: Any) -> Any:
         """A call's result. Raises LimitReached."""
-        if callable_ is not self.globals["range"]:  # which has a limit of the sandbox's own
+        # the sandbox has a limit for range; what a macro does is looked at where it does it
+        if callable_ is not self.globals["range"] and not isinstance(callable_, Macro):
             self._check_work(getattr(callable_, "__self__", None), *arguments, *named.values())
         return self.counted(super().call(context, callable_, *arguments, **named))
 
@@ -129,6 +137,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         @wraps(inside)
         def formatted(*arguments: Any, **named: Any) -> Any:
             self._check_format(value.__self__)
+            self._check_work(value.__self__, *arguments, *named.values())
             return inside(*arguments, **named)
 
         return formatted
@@ -145,14 +154,13 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
 
     def _check_work(self, *arguments: Any) -> None:
         """Raises LimitReached where two of the arguments together make too much, or one names too much."""
-        for argument in arguments:
-            self.plain(argument)
         sizes = sorted((_weight(argument) for argument in arguments), reverse=True)
         if len(sizes) > 1 and sizes[0] * max(sizes[1], 1) > _WORK:
             raise LimitReached("it makes too much of its texts and lists")
 
     def _check_format(self, form: str) -> None:
-        if _WIDTH.search(form):
+        plain = form.replace("{{", "")
+        if _WIDTH.search(plain) or sum(map(int, _NUMBER.findall(plain))) > _LONGEST:
             raise LimitReached("it pads texts to too many characters")
 
     def counted(self, value: Any) -> Any:
@@ -219,10 +227,28 @@ def _size(value: Any) -> int:
     return len(value) if isinstance(value, str | bytes | list | tuple | dict | set | range) else 0
 
 
+def _walked(value: Any) -> int:
+    """The entries and characters of all that ``value`` names. Raises LimitReached."""
+    todo, length = [value], 0
+    while todo:
+        one = todo.pop()
+        length += 1 + _size(one)
+        if length > _LONGEST:
+            raise LimitReached(f"it makes lists with more than {_LONGEST:,} entries and characters")
+        if isinstance(one, list | tuple | set):
+            todo.extend(one)
+        elif isinstance(one, Mapping) and not isinstance(one, Context):
+            todo.extend((*one.keys(), *one.values()))
+    return length
+
+
 def _weight(value: Any) -> int:
-    """What an argument can make of another: its length, or the number that it is."""
-    if isinstance(value, bool | Mapping | Context):
+    """What an argument can make of another: its length, that of all in it, or the number that it is."""
+    walked = _walked(value)
+    if isinstance(value, bool | Context):
         return 0
     if isinstance(value, int):
         return abs(value)
+    if isinstance(value, list | tuple | set | Mapping):
+        return walked
     return _UNKNOWN if isinstance(value, Iterator) else _size(value)

@@ -25,19 +25,9 @@ from edgepack.runtime.text import checked
 
 Messages = Sequence[Mapping[str, str]]
 _SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
-_LONGEST = 1_000_000  # characters of a template
-# what templates raise, and those of deep recursions, long loops and lone surrogates
-_REFUSALS = (
-    TemplateError,
-    TypeError,
-    ValueError,
-    LookupError,
-    ArithmeticError,
-    AttributeError,
-    RecursionError,
-    AssertionError,
-)
-_UNREADABLE = (TemplateError, RecursionError, SyntaxError, MemoryError, ValueError, TypeError, AssertionError, KeyError)
+_LONGEST = 200_000  # characters of a template, of which the longest in use have 30,000
+_INDENT = 16  # spaces of a level in JSON
+_JSON = 4_000_000  # characters of it
 _EXAMPLE = '{"role": "user", "content": "Hello"}'
 
 
@@ -50,10 +40,12 @@ class ChatTemplate:
         if len(text) > _LONGEST:
             raise BundleError(f"the chat template has {len(text):,} characters; {_LONGEST:,} are read at most")
         try:
-            self._template = self._environment.from_string(text)
+            self._template = self._environment.compiled(text)
         except TemplateSyntaxError as error:
             raise BundleError(f"the chat template has an error in line {error.lineno}: {error.message}") from error
-        except _UNREADABLE as error:
+        except LimitReached as error:
+            raise BundleUnsafe(f"the chat template is too large: {error}", hint="do not use this bundle") from error
+        except Exception as error:  # Jinja's parser and Python's compiler have many
             raise BundleError(f"the chat template cannot be read: {_said(error)}") from error
 
     def render(self, messages: Messages) -> str:
@@ -67,7 +59,7 @@ class ChatTemplate:
             raise BundleUnsafe(
                 f"the model's chat template was stopped: {_said(error)}", hint="do not use this bundle"
             ) from error
-        except _REFUSALS as error:
+        except Exception as error:  # whatever a program by others raises
             raise InputError(f"the model's chat template refuses this conversation: {_said(error)}") from error
 
 
@@ -75,7 +67,11 @@ def template(folder: Path) -> ChatTemplate | None:
     """The chat template in a bundle's folder: chat_template.jinja, else tokenizer_config.json's; None without one."""
     config = _config(folder / "tokenizer_config.json")
     file = folder / "chat_template.jinja"
-    text = read_text(file, BundleDamaged, largest=_LONGEST) if file.is_file() else _default(config.get("chat_template"))
+    text = (
+        read_text(file, BundleDamaged, largest=4 * _LONGEST)
+        if file.is_file()
+        else _default(config.get("chat_template"))
+    )
     return ChatTemplate(text, special(config)) if text else None
 
 
@@ -141,7 +137,20 @@ def _as_json(
     sort_keys: bool = False,
 ) -> str:
     """Jinja's own filter would escape what means something in HTML."""
-    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+    if indent is not None and (not isinstance(indent, int) or not 0 <= indent <= _INDENT):
+        raise TemplateError(f"tojson's indent is a whole number from 0 to {_INDENT}, or none")
+    if separators is not None and sum(map(len, separators)) > _INDENT:
+        raise TemplateError(f"tojson's separators have more than {_INDENT} characters")
+    encoder = json.JSONEncoder(ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+    if indent is None:
+        return encoder.encode(value)
+    parts, length = [], 0
+    for part in encoder.iterencode(value):  # a level's spaces stand before each of its entries
+        parts.append(part)
+        length += len(part)
+        if length > _JSON:
+            raise LimitReached(f"it makes JSON of more than {_JSON:,} characters")
+    return "".join(parts)
 
 
 def _refuse(message: str) -> None:
