@@ -1,7 +1,7 @@
-"""Are a sentence encoder's vectors those of sentence-transformers? The library is asked, in a process of its own.
+"""Are a model's vectors, or scores of pairs, those of sentence-transformers? The library is asked, in a process.
 
 The process begins while the build still looks at the model, since the library takes longer to be imported than to
-answer. Its vectors are kept in the cache.
+answer. Its answers are kept in the cache.
 """
 
 from __future__ import annotations
@@ -25,15 +25,20 @@ from edgepack.errors import PreprocessingDiffers
 from edgepack.records import Accuracy, NotMeasured, Source
 from edgepack.runtime.types import Array
 from edgepack.tasks import _sentence_folder
+from edgepack.tasks._sentence_settings import CROSS_ENCODER
 
 METRIC = "sentence_transformers_max_error"
 TOLERANCE = 1e-4  # of the largest number: float32 in another order of operations stays far below
 _LIBRARY = "sentence-transformers"
 _SAMPLE = 8  # texts
+_LONG = 8  # times all of them, beside each other
 _PATIENCE = 600  # seconds
-_RESULT = "vectors.npy"  # in the process's folder and in the cache
+_RESULT = "answers.npy"  # in the process's folder and in the cache
 _QUIET = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
 _SHOWN = 60  # characters of a text in a message
+
+
+Text = str | tuple[str, str]
 
 
 class Check:
@@ -45,8 +50,8 @@ class Check:
 
     def __init__(self, source: Source, *, early: bool = False) -> None:
         self._source, self._early = source, early
-        self._applies = _sentence_folder.is_one(source.origin)
-        self._texts: tuple[str, ...] = ()
+        self._kind = _sentence_folder.kind(source.origin)
+        self._texts: tuple[Text, ...] = ()
         self._facts: dict[str, Any] = {}
         self._ours: Array | None = None
         self._work: Path | None = None  # the process's folder
@@ -54,7 +59,7 @@ class Check:
         self._kept: Path | None = None  # what an earlier process answered
 
     def __enter__(self) -> Self:
-        if self._early and self._applies and not self._obstacle:
+        if self._early and self._kind and not self._obstacle:
             self._begin()
         return self
 
@@ -64,11 +69,14 @@ class Check:
         self._stop()
 
     def ask(self, processing: Mapping[str, Any], examples: Sequence[Any]) -> None:
-        """Let the library compute the vectors of some of ``examples``, unless they are in the cache."""
-        if not self._applies or self._obstacle:
+        """Let the library compute the answers to some of ``examples``, unless they are in the cache."""
+        if not self._kind or self._obstacle:
             return
-        self._texts = tuple(examples[:: -(-len(examples) // _SAMPLE)])
+        chosen = examples[:: -(-len(examples) // _SAMPLE)]
+        self._texts = tuple(_pairs(chosen) if self._kind == CROSS_ENCODER else chosen)
         asked = {"texts": list(self._texts), "max_length": int(processing["max_length"])}
+        if self._kind == CROSS_ENCODER:
+            asked["problem"] = processing["problem"]
         tools = plugins.versions((_LIBRARY, "transformers", "torch"))
         self._facts = {"model": self._source.name, "sha256": self._source.sha256, **asked, "tools": tools}
         self._kept = cache.find(_LIBRARY, self._facts)
@@ -81,13 +89,14 @@ class Check:
         self._child.send(json.dumps(asked))
 
     def hold(self, model: Any) -> None:
-        """Take the vectors of ``model``, a task object around the original, while the original is open."""
+        """Take the answers of ``model``, a task object around the original, while the original is open."""
         if self._texts:
-            self._ours = np.stack(model.predict(self._texts))
+            predict = model.scores if self._kind == CROSS_ENCODER else model.predict
+            self._ours = np.stack(predict(self._texts))
 
     def finish(self) -> tuple[Accuracy, ...]:
         """The largest difference between edgepack's reading and sentence-transformers. Raises PreprocessingDiffers."""
-        if not self._applies:
+        if not self._kind:
             return ()
         unmeasured = isinstance(self._found, NotMeasured)
         figure = Accuracy(
@@ -95,7 +104,7 @@ class Check:
             packed=self._found,
             floor=None if unmeasured else TOLERANCE,
             samples=len(self._texts),
-            data=f"the original, beside {_LIBRARY}'s own vectors",
+            data=f"the original, beside {_LIBRARY}'s own {self._answers}s",
             higher_is_better=False,
         )
         return (figure,)
@@ -118,15 +127,19 @@ class Check:
         finally:
             self._stop()
         assert self._ours is not None  # the caller has let it hold them
-        return _compare(self._texts, self._ours, np.load(folder / _RESULT))
+        return _compare(self._texts, self._ours, np.load(folder / _RESULT), self._answers)
+
+    @property
+    def _answers(self) -> str:
+        return "score" if self._kind == CROSS_ENCODER else "vector"
 
     def _begin(self) -> None:
         self._work = Path(tempfile.mkdtemp(prefix="edgepack-"))
-        module, arguments = "edgepack.original.sentence_vectors", (self._source.origin, self._work / _RESULT)
-        self._child = Child(module, *arguments, environment=_QUIET, scratch=self._work)
+        arguments = (self._source.origin, self._work / _RESULT, self._kind)
+        self._child = Child("edgepack.original.sentence_vectors", *arguments, environment=_QUIET, scratch=self._work)
 
     def _failure(self) -> str:
-        """Why there are no vectors, "" where there are."""
+        """Why there are no answers, "" where there are."""
         if self._child is None:
             return ""
         try:
@@ -149,11 +162,19 @@ class Check:
             self._work = None
 
 
-def _compare(texts: Sequence[str], ours: Array, theirs: Array) -> float:
+def _pairs(examples: Sequence[Text]) -> list[Text]:
+    """Pairs for a CrossEncoder, each text with the next; the last is longer than most models take."""
+    if not isinstance(examples[0], str):
+        return list(examples)
+    texts = [text for text in examples if isinstance(text, str)]
+    return [*zip(texts, [*texts[1:], texts[0]], strict=True), (texts[0], " ".join(texts * _LONG))]
+
+
+def _compare(texts: Sequence[Text], ours: Array, theirs: Array, what: str) -> float:
     """The largest difference, relative to the largest number of its vector. Raises PreprocessingDiffers."""
     if ours.shape != theirs.shape:
         raise PreprocessingDiffers(
-            f"{_LIBRARY} makes vectors of {theirs.shape[-1]:,} numbers of this model, edgepack of {ours.shape[-1]:,}",
+            f"{_LIBRARY} makes {what}s of {theirs.shape[-1]:,} numbers of this model, edgepack of {ours.shape[-1]:,}",
             hint="look at the modules in modules.json",
         )
     wrong = np.abs(ours - theirs).max(axis=1) / np.abs(theirs).max(axis=1).clip(min=1e-30)
@@ -161,8 +182,13 @@ def _compare(texts: Sequence[str], ours: Array, theirs: Array) -> float:
     if not wrong[worst] <= TOLERANCE:
         scale = float(np.linalg.norm(ours[worst]) * np.linalg.norm(theirs[worst]))
         cosine = float(ours[worst] @ theirs[worst]) / scale if scale else 0.0
+        apart = (
+            f"cosine {cosine:.5f}" if what == "vector" else f"{theirs[worst].max():.5f}, not {ours[worst].max():.5f}"
+        )
+        text = texts[worst]
+        shown = text if isinstance(text, str) else " | ".join(text)
         raise PreprocessingDiffers(
-            f"{_LIBRARY} makes another vector of {texts[worst][:_SHOWN]!r} (cosine {cosine:.5f})",
+            f"{_LIBRARY} makes another {what} of {shown[:_SHOWN]!r} ({apart})",
             hint="the modules, the pooling or the prompts in the folder mean something else than edgepack reads",
         )
     return float(wrong[worst])

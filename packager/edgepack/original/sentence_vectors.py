@@ -1,8 +1,8 @@
-"""The vectors that sentence-transformers itself makes of texts: ``python -m edgepack.original.sentence_vectors``.
+"""What sentence-transformers itself makes of texts or pairs: ``python -m edgepack.original.sentence_vectors``.
 
 A process of its own, so that its imports and its copy of the model take nothing from the build. It shares no code with
 the readers of edgepack: it is given the model's folder, reads the request (JSON) from its input, and writes the vectors
-(.npy).
+or scores (.npy).
 """
 
 from __future__ import annotations
@@ -11,28 +11,47 @@ import gc
 import json
 import os
 import sys
+from typing import Any
 
 from edgepack.original import imports
 
 
-def main(folder: str, result: str) -> None:
+def main(folder: str, result: str, kind: str) -> None:
     """Answer the request on the standard input, ``{"texts": [...], "max_length": tokens}``.
 
-    The file ``result`` becomes float32 [texts, width], as encode() gives them; texts are cut at ``max_length`` at most.
+    ``kind`` is the library's class. The file ``result`` becomes float32 [texts, width], as encode() gives them, or
+    [pairs, labels], as predict() does; texts are cut at ``max_length`` at most. Of several labels a CrossEncoder
+    without an activation of its own gives bare logits: these become probabilities by the request's ``problem``.
     """
     gc.disable()  # the imports make a million objects and no garbage, and looking for some takes a fifth of the time
     library = imports.import_sentence_transformers()
     import numpy as np
     import torch
 
-    model = library.SentenceTransformer(
+    model = getattr(library, kind)(
         folder, device="cpu", local_files_only=True, trust_remote_code=False, model_kwargs={"dtype": torch.float32}
     ).float()
     asked = json.load(sys.stdin)
     longest = asked["max_length"]
     if model.max_seq_length is None or model.max_seq_length > longest:
         model.max_seq_length = longest
-    np.save(result, np.asarray(model.encode(asked["texts"], show_progress_bar=False), np.float32))
+    answer = _predict if kind == "CrossEncoder" else _encode
+    np.save(result, np.asarray(answer(model, asked), np.float32))
+
+
+def _encode(model: Any, asked: dict[str, Any]) -> Any:
+    return model.encode(asked["texts"], show_progress_bar=False)
+
+
+def _predict(model: Any, asked: dict[str, Any]) -> Any:
+    from torch import nn
+
+    activation = model.activation_fn
+    if model.num_labels > 1 and isinstance(activation, nn.Identity):
+        activations = {"single_label_classification": nn.Softmax(-1), "multi_label_classification": nn.Sigmoid()}
+        activation = activations.get(asked["problem"], activation)
+    made = model.predict([tuple(pair) for pair in asked["texts"]], activation_fn=activation, show_progress_bar=False)
+    return made.reshape(len(made), -1)
 
 
 if __name__ == "__main__":

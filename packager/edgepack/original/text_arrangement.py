@@ -25,7 +25,6 @@ from edgepack.tasks import _sentence_folder, table
 imports.import_transformers()  # at once, not when a model is asked for: load_module keeps the collector out of imports
 
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
-_UNBOUNDED = 100_000  # tokens: tokenizers without a length say 1e30
 
 
 def arrange(folder: Path, task: ModuleType, to: Path) -> None:
@@ -70,7 +69,7 @@ def _stated(tokenizer: Any, root: Path, task: ModuleType) -> dict[str, Any]:
             hint="choose a model with an attention mask",
         )
     return {
-        "model_max_length": _longest(tokenizer, config, model),
+        "model_max_length": _longest(tokenizer, config, model, task),
         "model_input_names": inputs,
         "padding_side": tokenizer.padding_side,
         "truncation_side": tokenizer.truncation_side,
@@ -109,14 +108,14 @@ def _counts_padding(model: Any) -> bool:
     return "pad_token_id is None" in inspect.getsource(type(model).forward)
 
 
-def _longest(tokenizer: Any, config: Any, model: Any) -> int:
+def _longest(tokenizer: Any, config: Any, model: Any, task: ModuleType) -> int:
     """The longest text in tokens: the tokenizer's, at most what the model has positions for. Raises ModelError."""
     said = tokenizer.model_max_length
-    limits = [int(said)] if said is not None and said < _UNBOUNDED else []
+    limits = [int(said)] if said is not None and said < tokenizers.UNBOUNDED else []
     learned = _learned_positions(model)
     if learned is not None:
         limits.append(learned)
-    elif not limits:
+    elif not limits or task.AUTO == "AutoModel":  # sentence-transformers cuts at both
         stated = getattr(config.get_text_config(), "max_position_embeddings", -1)
         limits += [stated] if stated is not None and stated > 0 else []
     if not limits:

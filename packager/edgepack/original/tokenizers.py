@@ -27,6 +27,7 @@ Texts = Sequence[str | tuple[str, str]]
 
 # one of these holds the vocabulary; without any, transformers would make a tokenizer of a handful of tokens
 _VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model", "tekken.json", "*.tiktoken")
+UNBOUNDED = 100_000  # tokens: tokenizers without a length say 1e30
 # what differs where the tokens do not, by the input that shows it
 _PADDING = {"attention_mask": "padding_side", "input_ids": "pad_token", "token_type_ids": "token_type_ids"}
 _AS_IT_IS = "PreTrainedTokenizerFast"  # the class that runs tokenizer.json and changes nothing, in transformers 4 and 5
@@ -184,7 +185,19 @@ def _opened(folder: Path, arguments: Mapping[str, Any]) -> Any:
             f"{folder.name} sets split_special_tokens, which no tokenizer.json can hold",
             hint="remove it from tokenizer_config.json: special tokens in a text are then taken for what they are",
         )
+    _check_length(tokenizer, "sentence_bert" if "model_max_length" in arguments else "tokenizer")
     return tokenizer
+
+
+def _check_length(tokenizer: Any, settings: str) -> None:
+    """Raises ModelError for a longest text that is no number of tokens, or leaves none beside the special ones."""
+    said, special = tokenizer.model_max_length, tokenizer.num_special_tokens_to_add()
+    whole = isinstance(said, int) and not isinstance(said, bool) and said > special
+    if said is not None and not whole and not (isinstance(said, float) and said >= UNBOUNDED):
+        raise ModelError(
+            f"{settings}_config.json sets the longest text (model_max_length) to {json.dumps(said)}",
+            hint=f"give a whole number of tokens above {special}: as many are special ones",
+        )
 
 
 def _lower(fast: Any) -> None:

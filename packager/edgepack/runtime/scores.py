@@ -31,11 +31,15 @@ def labels(logits: Array, names: list[str], problem: str) -> list[Label]:
     """
     if logits.shape != (len(names),):
         raise BundleDamaged(f"the manifest names {len(names)} labels; the model scores {list(logits.shape)}")
+    found = scores(logits, problem)
+    order = np.argsort(-found, kind="stable")
+    return [Label(names[i], float(found[i])) for i in order]
+
+
+def scores(logits: Array, problem: str) -> Array:
+    """What ``problem``, the config's problem_type, makes of logits, float64, along the last axis."""
     if problem == "regression":
-        scores = logits.astype(np.float64)
-    elif problem == "multi_label_classification":
-        scores = 1 / (1 + np.exp(-logits.astype(np.float64)))
-    else:
-        scores = softmax(logits)
-    order = np.argsort(-scores, kind="stable")
-    return [Label(names[i], float(scores[i])) for i in order]
+        return logits.astype(np.float64)
+    if problem == "multi_label_classification":
+        return np.asarray(1 / (1 + np.exp(-logits.astype(np.float64))))
+    return softmax(logits)

@@ -68,6 +68,7 @@ class TextInput:
         question, context = checked(question), checked(context)
         with self._windowing, telling(_REFUSED):
             self.tokenizer.no_truncation()
+            self.tokenizer.no_padding()  # of windows beside each other: each is run alone, or padded to its batch
             try:
                 asked = len(self.tokenizer.encode(question, add_special_tokens=False).ids)
                 room = self.max_length - asked - self.tokenizer.num_special_tokens_to_add(is_pair=True)
@@ -79,6 +80,7 @@ class TextInput:
                 first = self.tokenizer.encode(question, context)
             finally:
                 self.tokenizer.enable_truncation(**self._cut)
+                self.tokenizer.enable_padding(**self._pad)
             return [first, *first.overflowing]
 
     def padded(self, encodings: Sequence[Encoding]) -> Feeds:

@@ -213,12 +213,13 @@ def _config(folder: Path) -> dict[str, Any]:
 
 
 def _task(folder: Path, config: dict[str, Any], asked: str | None) -> str:
-    if asked is None:
-        return tasks.find(folder, config)
-    if asked not in plugins.names("tasks"):
+    if asked is not None and asked not in plugins.names("tasks"):
         raise UnknownName("task", asked, plugins.names("tasks"))
-    tasks.check(asked, config)
-    return asked
+    if asked is not None:
+        tasks.check(asked, config)
+    found = tasks.find(folder, config) if asked is None else asked
+    _sentence_folder.check(folder, found)
+    return found
 
 
 def _licence(folder: Path) -> str | None:

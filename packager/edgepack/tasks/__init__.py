@@ -69,16 +69,15 @@ class Task(Protocol):
 
 def find(folder: Path, config: Mapping[str, Any]) -> str:
     """The task that the files of a model tell. Raises UnsupportedModel."""
-    cross = table(folder / "config_sentence_transformers.json").get("model_type") == "CrossEncoder"
-    sentences = (folder / "modules.json").is_file() and not cross
+    own = str(plugins.load_module("edgepack.tasks._sentence_folder").task(folder))
     architecture, model_type = str(config["architectures"][0]), str(config.get("model_type", ""))
     known = [plugins.load("tasks", name) for name in plugins.names("tasks")]
     for task in known:
-        if architecture in task.ARCHITECTURES and not sentences:
+        if architecture in task.ARCHITECTURES and not own:
             return str(task.NAME)
     refusals = plugins.load_module("edgepack.tasks._refusals")
-    if sentences and not refusals.kind("", model_type):
-        return "text-embedding"
+    if own and not refusals.kind("", model_type):
+        return own
     refused: UnsupportedModel = refusals.refusal(architecture, model_type)
     raise refused
 

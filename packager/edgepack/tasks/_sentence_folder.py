@@ -16,21 +16,15 @@ from typing import Any
 from edgepack.errors import ModelError, UnsafeModel, UnsupportedModel
 from edgepack.runtime.containment import checked_name
 from edgepack.runtime.documents import read_json
-from edgepack.tasks import table
+from edgepack.tasks import _sentence_settings, _supported, table
 from edgepack.tasks._sentence_head import Layer, head
+from edgepack.tasks._sentence_settings import CROSS_ENCODER, ENCODER
 
-# where sentence-transformers looks for the settings of its transformer, in this order
-_SETTINGS = tuple(
-    f"sentence_{name}_config.json"
-    for name in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
-)
+_CONFIG = "config_sentence_transformers.json"
 _OWN = "sentence_transformers."
 _SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
-# how the weights are loaded and computed, which does not change what is computed
-_HARMLESS = {"torch_dtype", "dtype", "attn_implementation", "device_map", "low_cpu_mem_usage", "use_safetensors"}
-_HUB = {"cache_dir", "revision", "token", "local_files_only", "trust_remote_code", "subfolder"}
-_KNOWN = {"max_seq_length", "do_lower_case", "unpad_inputs", "transformer_task", "module_output_name"}
-_TEXT_ONLY = {"text": {"method": "forward", "method_output_name": "last_hidden_state"}}
+_TASKS = {ENCODER: "text-embedding", CROSS_ENCODER: "text-classification"}
+_PROMPTS = {"query": "", "document": ""}  # that every SentenceTransformer has
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +32,8 @@ class SentenceFolder:
     """What a sentence-transformers folder says beyond its transformer's own files."""
 
     transformer: str = ""  # the subfolder with config.json, weights and tokenizer; "" for the folder itself
-    layers: tuple[Layer, ...] = ()  # what makes a vector of the token vectors, in order
-    prompts: Mapping[str, str] = field(default_factory=dict)
+    layers: tuple[Layer, ...] = ()  # what makes a vector of the token vectors, in order; none of a CrossEncoder
+    prompts: Mapping[str, str] = field(default_factory=lambda: dict(_PROMPTS))
     default_prompt: str | None = None  # the name of the one that is put in front of every text
     truncate: int | None = None  # how many numbers of the vector are kept
     similarity: str = "cosine"
@@ -49,38 +43,75 @@ class SentenceFolder:
 
 
 def is_one(folder: Path) -> bool:
-    """Whether sentence-transformers saved it, to make vectors."""
-    stated = table(folder / "config_sentence_transformers.json").get("model_type", "SentenceTransformer")
-    return (folder / "modules.json").is_file() and stated != "CrossEncoder"
+    """Whether sentence-transformers saved it."""
+    return (folder / "modules.json").is_file()
+
+
+def kind(folder: Path) -> str:
+    """What it is for sentence-transformers: "SentenceTransformer", "CrossEncoder", …; "" for other folders."""
+    return str(table(folder / _CONFIG).get("model_type", ENCODER)) if is_one(folder) else ""
+
+
+def task(folder: Path) -> str:
+    """The task that honours what it says, "" for a folder of others. Raises UnsupportedModel for other kinds."""
+    what = kind(folder)
+    if what and what not in _TASKS:
+        raise UnsupportedModel(
+            f"{folder.name} is a {what} of sentence-transformers, which edgepack does not support",
+            hint=f"it supports {' and '.join(_TASKS)}; a copy of the folder without modules.json is its bare model",
+        )
+    return _TASKS[what] if what else ""
+
+
+def check(folder: Path, asked: str) -> None:
+    """Raises what ``read`` does, and UnsupportedModel where the task ``asked`` for would leave unread what it says."""
+    own = task(folder)
+    if own and asked != own and asked in _supported.TABLE:
+        raise UnsupportedModel(
+            f"{folder.name} is a {kind(folder)} of sentence-transformers, which is for {own}, not {asked}",
+            hint=f"for {asked} with the bare model, give a copy of the folder without modules.json",
+        )
+    if own:
+        read(folder)
 
 
 def read(folder: Path) -> SentenceFolder:
     """All of it. Raises ModelError, UnsupportedModel and UnsafeModel, naming the setting."""
-    stated = table(folder / "config_sentence_transformers.json")
-    kind = stated.get("model_type", "SentenceTransformer")
-    if kind != "SentenceTransformer":
+    task(folder)
+    what, stated, first = kind(folder), table(folder / _CONFIG), transformer(folder)
+    behind = [entry for entry in modules(folder) if entry["path"] != first or _kind(entry) != "Transformer"]
+    if what == CROSS_ENCODER and behind:
+        names = ", ".join(_kind(entry) for entry in behind)
         raise UnsupportedModel(
-            f"{folder.name} is a {kind} of sentence-transformers, which gives no dense vectors",
-            hint="choose a model that gives one dense vector per text",
+            f"{folder.name} is a CrossEncoder with the module {names} behind its transformer, which edgepack does not "
+            "support",
+            hint="it supports those over a sequence classifier, whose modules.json lists a Transformer alone",
         )
-    entries = modules(folder)
-    first = transformer(folder)
-    layers = head(folder, [entry for entry in entries if entry["path"] != first or _kind(entry) != "Transformer"])
-    prompts = {"query": "", "document": "", **{name: text or "" for name, text in stated.get("prompts", {}).items()}}
+    settings = _sentence_settings.read(folder / first, what)
+    layers = head(folder, behind) if what == ENCODER else ()
+    prompts = _prompts(folder, stated)
     default = stated.get("default_prompt_name")
     _check_prompts(folder, prompts, default, layers)
-    settings = _settings(folder / first)
     return SentenceFolder(
         transformer=first,
         layers=layers,
         prompts=prompts,
         default_prompt=default,
-        truncate=stated.get("truncate_dim"),
+        truncate=_sentence_settings.count(folder / _CONFIG, "truncate_dim", stated.get("truncate_dim")),
         similarity=_similarity(folder, stated.get("similarity_fn_name")),
         max_length=settings.get("max_seq_length"),
         lower=bool(settings.get("do_lower_case", False)),
-        tokenizer=_tokenizer_arguments(settings),
+        tokenizer=_sentence_settings.tokenizer_arguments(settings),
     )
+
+
+def _prompts(folder: Path, stated: Mapping[str, Any]) -> dict[str, str]:
+    given = stated.get("prompts", {})
+    if not isinstance(given, dict) or not all(isinstance(text, str | None) for text in given.values()):
+        raise ModelError(
+            f"{folder / _CONFIG} sets prompts to {json.dumps(given)}", hint='give names and texts: {"query": "query: "}'
+        )
+    return {**_PROMPTS, **{name: text or "" for name, text in given.items()}}
 
 
 def transformer(folder: Path) -> str:
@@ -137,11 +168,17 @@ def _kind(entry: Mapping[str, Any]) -> str:
     return str(entry["type"]).rsplit(".", 1)[-1]
 
 
-def _check_prompts(folder: Path, prompts: Mapping[str, str], default: str | None, layers: tuple[Layer, ...]) -> None:
-    if default is not None and default not in prompts:
+def _check_prompts(folder: Path, prompts: Mapping[str, str], default: Any, layers: tuple[Layer, ...]) -> None:
+    if default is not None and (not isinstance(default, str) or default not in prompts):
         raise ModelError(
             f"{folder.name} has no prompt named {default!r}, which is its default_prompt_name",
             hint="correct config_sentence_transformers.json",
+        )
+    if default is not None and prompts[default] and not layers:
+        raise UnsupportedModel(
+            f"{folder.name} puts its default prompt {prompts[default]!r} in front of each first text, which a bundle "
+            "of a CrossEncoder does not",
+            hint=f"remove default_prompt_name from {_CONFIG}, and put the prompt in front of the texts in your app",
         )
     leaves_out = any(layer["kind"] == "pooling" and not layer["include_prompt"] for layer in layers)
     if leaves_out and any(prompts.values()):
@@ -158,33 +195,3 @@ def _similarity(folder: Path, stated: str | None) -> str:
             hint="correct it in config_sentence_transformers.json",
         )
     return stated or "cosine"
-
-
-def _settings(folder: Path) -> dict[str, Any]:
-    """sentence_bert_config.json. Raises UnsupportedModel for what would change the vectors and is not read."""
-    found = next((content for name in _SETTINGS if (content := table(folder / name))), {})
-    for key, value in found.items():
-        if not _understood(key, value):
-            raise UnsupportedModel(
-                f"sentence_bert_config.json sets {key} to {json.dumps(value)}, which edgepack does not read",
-                hint="only text that goes through the model's forward() and its tokenizer can be packed",
-            )
-    return found
-
-
-def _understood(key: str, value: Any) -> bool:
-    arguments = set(value) - _HUB if isinstance(value, dict) else set()
-    if key in {"model_args", "model_kwargs"}:
-        return arguments <= _HARMLESS
-    if key in {"config_args", "config_kwargs", "processing_kwargs"}:
-        return not arguments
-    if key == "modality_config":
-        return bool(value == _TEXT_ONLY)
-    if key in {"transformer_task", "module_output_name"}:
-        return value in {"feature-extraction", "token_embeddings", None}
-    return value is None or key in _KNOWN or key in {"tokenizer_args", "processor_kwargs"}
-
-
-def _tokenizer_arguments(settings: Mapping[str, Any]) -> dict[str, Any]:
-    stated = {**settings.get("tokenizer_args", {}), **settings.get("processor_kwargs", {})}
-    return {key: value for key, value in stated.items() if key not in _HUB and key != "use_fast"}

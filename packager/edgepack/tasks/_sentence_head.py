@@ -31,7 +31,12 @@ def head(folder: Path, entries: Sequence[Mapping[str, Any]]) -> tuple[Layer, ...
     """The layers that ``entries`` of modules.json describe. Raises ModelError, UnsupportedModel."""
     layers = tuple(layer for entry in entries for layer in _read(folder, entry))
     kinds = [layer["kind"] for layer in layers]
-    if kinds.count("pooling") != 1 or kinds[0] != "pooling":
+    if "pooling" in kinds and kinds[0] != "pooling":
+        raise ModelError(
+            f"{folder / 'modules.json'} lists {entries[0]['type'].rsplit('.', 1)[-1]} before Pooling",
+            hint="list the modules in the order in which they run",
+        )
+    if kinds.count("pooling") != 1:
         raise UnsupportedModel(
             f"{folder.name} has no Pooling module behind its transformer: it gives one vector per token, not per text",
             hint="add one: SentenceTransformer(modules=[Transformer(folder), Pooling(width, 'mean')]).save(…)",
@@ -82,7 +87,8 @@ def _dense(config: Mapping[str, Any], path: str, where: Path) -> Layer:
     for key in ("module_input_name", "module_output_name"):
         if config.get(key) not in {None, "sentence_embedding"}:
             raise UnsupportedModel(
-                f"{where}/config.json sets {key} to {config[key]!r}: a Dense for each token", hint=_AGAIN
+                f"{where}/config.json sets {key} to {config[key]!r}",
+                hint="edgepack supports Dense modules that take and give the sentence_embedding",
             )
     stated = str(config.get("activation_function", "torch.nn.modules.activation.Tanh"))
     activation = stated.rsplit(".", 1)[-1]

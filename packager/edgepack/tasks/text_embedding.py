@@ -1,4 +1,4 @@
-"""Sentences to vectors: sentence-transformers folders, and bare encoders with mean pooling."""
+"""Sentences to vectors: sentence-transformers folders, and bare models as sentence-transformers takes them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from edgepack.errors import ModelError, UnsupportedModel
 from edgepack.metrics import tasks as metrics
 from edgepack.runtime.types import Array, Feeds, Outputs
-from edgepack.tasks import _sentence_folder, _supported, _text
+from edgepack.tasks import _sentence_folder, _supported, _text, table
 from edgepack.tasks._sentence_folder import SentenceFolder
 from edgepack.tasks._sentence_head import Layer
 from edgepack.tasks._short import PAIRS as PAIRS
@@ -29,15 +30,14 @@ INPUTS = ("text",)
 COLUMNS = ("sentence1", "sentence2", "score")
 METRICS = {"spearman": metrics.spearman, "pearson": metrics.pearson}
 
-_PLAIN: Layer = {"kind": "pooling", "modes": ["mean"], "include_prompt": True}  # of a model without modules.json
+_WIDTHS = ("word_embed_proj_dim", "hidden_size", "dim", "n_embd", "d_model", "emb_dim")  # of token vectors, first found
 
 
 def processing(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     """The tokenizer's numbers, how token vectors become one, and the prompts. Raises UnsupportedModel."""
-    said = _sentence_folder.read(folder) if _sentence_folder.is_one(folder) else SentenceFolder(layers=(_PLAIN,))
+    said = _sentence_folder.read(folder) if _sentence_folder.is_one(folder) else _plain(folder, config)
     layers = list(said.layers)
-    hidden = int(config["hidden_size"] if "hidden_size" in config else config["dim"])
-    made = hidden * len(layers[0]["modes"])
+    made = _hidden(config) * len(layers[0]["modes"])
     width = next((int(layer["width"]) for layer in reversed(layers) if layer["kind"] == "dense"), made)
     return {
         **_text.processing(folder, config),
@@ -50,6 +50,29 @@ def processing(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
         "output": "sentence_embedding",
         "width": width if said.truncate is None else min(width, said.truncate),
     }
+
+
+def _plain(folder: Path, config: Mapping[str, Any]) -> SentenceFolder:
+    """What sentence-transformers makes of a folder without modules.json. Raises UnsupportedModel for a chat model."""
+    stated = table(folder / "tokenizer_config.json")
+    if stated.get("chat_template") or any(folder.glob("chat_template*")):
+        raise UnsupportedModel(
+            f"{folder.name} has a chat template, into which sentence-transformers puts every text: a bundle does not",
+            hint="remove the template from a copy of the folder if the bare text is meant",
+        )
+    causal = str(config["architectures"][0]).endswith("ForCausalLM") and config.get("is_causal", True)
+    pooling: Layer = {"kind": "pooling", "modes": ["lasttoken" if causal else "mean"], "include_prompt": True}
+    return SentenceFolder(layers=(pooling,))
+
+
+def _hidden(config: Mapping[str, Any]) -> int:
+    found = next((config[name] for name in _WIDTHS if isinstance(config.get(name), int)), None)
+    if found is None:
+        raise ModelError(
+            f"config.json names no width of its token vectors: none of {', '.join(_WIDTHS)}",
+            hint='write "hidden_size" into a copy of config.json',
+        )
+    return int(found)
 
 
 def examples(processing: Mapping[str, Any]) -> list[str]:

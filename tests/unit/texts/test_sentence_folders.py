@@ -33,7 +33,6 @@ from .conftest import (
     byte_level,
     edit,
     read,
-    save_bert,
     save_tokenizer,
     sizes,
 )
@@ -261,6 +260,10 @@ def types(*modules: tuple[str, str]) -> Callable[[Path], None]:
     return lambda folder: listed(folder, *modules)
 
 
+def no_prompts(folder: Path) -> None:
+    (folder / _MODEL).write_text('{"prompts": null}')
+
+
 def foreign(folder: Path) -> None:
     listed(folder, ("", "custom_st.Transformer"), prefix="")
 
@@ -300,6 +303,30 @@ _POOL, _FULL = "1_Pooling/config.json", [("", "Transformer"), ("1_Pooling", "Poo
         (keys(_BERT, processing_kwargs={"text": {"max_length": 4}}), UnsupportedModel, "processing_kwargs"),
         (keys(_BERT, modality_config={"message": {"method": "forward"}}), UnsupportedModel, "modality_config"),
         (keys(_BERT, pooling_head="x"), UnsupportedModel, "pooling_head"),
+        (
+            keys(_BERT, modality_config={"text": {"method_output_name": "pooler_output"}}),
+            UnsupportedModel,
+            "pooler_out",
+        ),
+        (keys(_MODEL, model_type="Router"), UnsupportedModel, "Router"),
+        (types(("", "Transformer"), ("2_Normalize", "Normalize"), ("1_Pooling", "Pooling")), ModelError, "before Pool"),
+        (keys(_BERT, max_seq_length="32"), ModelError, 'sentence_bert_config.json sets max_seq_length to "32"'),
+        (keys(_BERT, max_seq_length=True), ModelError, "max_seq_length"),
+        (keys(_BERT, max_seq_length=2), ModelError, "model_max_length. to 2"),
+        (keys(_BERT, do_lower_case="yes"), ModelError, "do_lower_case"),
+        (keys(_BERT, tokenizer_args=["x"]), ModelError, "tokenizer_args"),
+        (keys(_BERT, processor_kwargs={"model_max_length": "8"}), ModelError, "processor_kwargs.model_max_length"),
+        (keys(_MODEL, truncate_dim="16"), ModelError, "config_sentence_transformers.json sets truncate_dim"),
+        (keys(_MODEL, truncate_dim=0), ModelError, "truncate_dim to 0"),
+        (keys(_MODEL, truncate_dim=-5), ModelError, "truncate_dim to -5"),
+        (no_prompts, ModelError, "prompts to null"),
+        (keys(_MODEL, prompts=["query"]), ModelError, "prompts to"),
+        (keys(_MODEL, prompts={"query": 3}), ModelError, "prompts to"),
+        (keys(_MODEL, default_prompt_name=["query"]), ModelError, "default_prompt_name"),
+        (keys("tokenizer_config.json", model_max_length="64"), ModelError, 'model_max_length. to "64"'),
+        (keys("tokenizer_config.json", model_max_length=0), ModelError, "model_max_length. to 0"),
+        (keys("tokenizer_config.json", model_max_length=-1), ModelError, "model_max_length. to -1"),
+        (keys("tokenizer_config.json", model_max_length=64.0), ModelError, "model_max_length. to 64.0"),
     ],
 )
 def test_what_is_refused(folder: Path, change: Callable[[Path], None], kind: type[EdgepackError], words: str) -> None:
@@ -316,6 +343,7 @@ def test_what_is_refused(folder: Path, change: Callable[[Path], None], kind: typ
         {"activation_function": "custom.Swish"},
         {"activation_function": "torch.nn.modules.activation.PReLU"},
         {"module_input_name": "token_embeddings"},
+        {"module_output_name": "other"},
         {"rank": 4},
         {"in_features": "x"},
     ],
@@ -354,10 +382,3 @@ def test_pickled_weights_of_a_dense(folder: Path) -> None:
     (folder / "2_Dense" / "pytorch_model.bin").write_bytes(b"x")
     with pytest.raises(UnsafeModel, match="pickled"):
         read(folder).model.embed("a")
-
-
-def test_a_cross_encoder_is_a_classifier(tmp_path: Path) -> None:
-    save_bert(tmp_path, "BertForSequenceClassification")
-    listed(tmp_path, ("", "Transformer"), prefix="sentence_transformers.base.modules.transformer.")
-    edit(tmp_path / "config_sentence_transformers.json", model_type="CrossEncoder")
-    assert read(tmp_path).source.task == "text-classification"

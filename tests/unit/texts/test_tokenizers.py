@@ -25,7 +25,19 @@ from edgepack.runtime.text import TextInput
 from edgepack.tasks import _text
 from edgepack.tasks._supported import TABLE
 
-from .conftest import BERT_NAMES, ROBERTA_NAMES, Ours, byte_level, edit, read, save_tokenizer, sizes, unigram, wordpiece
+from .conftest import (
+    BERT_NAMES,
+    ROBERTA_NAMES,
+    Ours,
+    byte_level,
+    edit,
+    read,
+    save_bert,
+    save_tokenizer,
+    sizes,
+    unigram,
+    wordpiece,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 CONFIG = "tokenizer_config.json"
@@ -362,3 +374,16 @@ def test_any_text(kinds: dict[str, tuple[Ours, Any]], kind: str, texts: list[Any
     true = theirs(*columns, padding=True, truncation=True, max_length=limit, return_tensors="np")
     for name, array in ours.feeds(texts).items():
         np.testing.assert_array_equal(array, true[name])
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_windows_are_not_padded(tmp_path: Path, side: str) -> None:
+    save_bert(tmp_path, "BertForQuestionAnswering", padding_side=side)
+    ours, theirs = read(tmp_path), transformers.AutoTokenizer.from_pretrained(tmp_path)
+    question, context = "Who sleeps?", " ".join(TEXTS) * 3
+    cut = {"truncation": "only_second", "max_length": 64, "stride": 20, "return_overflowing_tokens": True}
+    windows = ours.model.text.windows(question, context, 20)
+    assert [window.ids for window in windows] == theirs(question, context, **cut)["input_ids"]
+    assert len({len(window.ids) for window in windows}) == 2  # the last is shorter
+    mask = ours.feeds([(question, context), (question, "A cat.")])["attention_mask"]
+    assert mask[1, 0 if side == "left" else -1] == 0  # in a batch they are padded as before

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from edgepack.runtime.batch import BATCH, in_batches, many, text_length
-from edgepack.runtime.scores import Label, labels
+from edgepack.runtime.scores import Label, labels, scores
 from edgepack.runtime.text import TextInput
-from edgepack.runtime.types import Feeds, Run
+from edgepack.runtime.types import Array, Feeds, Run
 
 Text = str | tuple[str, str]
 
@@ -34,9 +34,11 @@ class Model:
 
     def predict(self, examples: Sequence[Text], *, batch_size: int = BATCH) -> list[list[Label]]:
         """The labels of each text, best first."""
-        return in_batches(
-            examples,
-            batch_size,
-            lambda batch: [labels(row, self.labels, self._problem) for row in self._run(self.feeds(batch))["logits"]],
-            text_length,
-        )
+        return [labels(row, self.labels, self._problem) for row in self._logits(examples, batch_size)]
+
+    def scores(self, examples: Sequence[Text], *, batch_size: int = BATCH) -> list[Array]:
+        """The scores of each text, in the order of ``labels``."""
+        return [scores(row, self._problem) for row in self._logits(examples, batch_size)]
+
+    def _logits(self, examples: Sequence[Text], batch_size: int) -> list[Array]:
+        return in_batches(examples, batch_size, lambda batch: list(self._run(self.feeds(batch))["logits"]), text_length)
