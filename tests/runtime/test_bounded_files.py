@@ -163,6 +163,33 @@ def test_graphs_that_grow_are_refused(tmp_path: Path) -> None:
         assert time.monotonic() - begin < SOON
 
 
+def _chain(count: int) -> list[Any]:
+    steps = [helper.make_node("Add", [f"n{i}" if i else "x"] * 2, [f"n{i + 1}"]) for i in range(count - 1)]
+    return [*steps, helper.make_node("Add", [f"n{count - 1}", "w"], ["y"])]
+
+
+def _weights(count: int) -> list[Any]:
+    return [
+        helper.make_tensor("w", 1, [4], [1.0] * 4),
+        *(helper.make_tensor(f"q{i}", 1, [], [1.0]) for i in range(count - 1)),
+    ]
+
+
+@pytest.mark.parametrize(("nodes", "weights"), [(12_001, 1), (1, 20_001)])
+def test_graphs_of_many_parts_are_refused(nodes: int, weights: int, tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(_model(_graph(_chain(nodes), _weights(weights))))
+    with pytest.raises(BundleUnsafe, match="more than"):
+        onnx_file.check(tmp_path / "model.onnx", set())
+
+
+def test_the_largest_graphs_that_pass_open_in_time(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(_model(_graph(_chain(12_000), _weights(20_000))))
+    begin = time.process_time()
+    onnx_file.check(tmp_path / "model.onnx", set())
+    open_session(tmp_path / "model.onnx", 1)
+    assert time.process_time() - begin < SOON
+
+
 def test_constants_are_not_computed_while_a_graph_is_opened(tmp_path: Path) -> None:
     shape = helper.make_tensor("shape", TensorProto.INT64, [1], [1 << 31])
     nodes = [

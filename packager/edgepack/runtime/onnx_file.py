@@ -13,7 +13,10 @@ from pathlib import Path
 
 from edgepack.errors import BundleDamaged, BundleUnsafe
 
-_FIELDS = 400_000  # of messages that are walked: 90,000 nodes, which onnxruntime opens in 5 seconds; ours have 12,000
+_FIELDS = 400_000  # of messages that are walked; ours have 13,000
+# onnxruntime's optimizers take a time that grows with the square of some chains: 9 seconds at worst for so many steps.
+# Of ours BEiT has the most: 450 a layer, and 220 constants beside them; a decoder has 20
+_MOST = {"steps": 12_000, "nodes": 30_000, "weights and constants": 20_000}
 _LOOSE = 16_000_000  # bytes that are no weights: names, shapes, numbers one by one, which take up to 16 times that
 _DEEPEST = 8  # graphs inside each other
 _WALKED = {
@@ -56,6 +59,7 @@ class _Walk:
     def __init__(self, file: Path, data: mmap.mmap) -> None:
         self._file, self._data = file, data
         self._fields = self._loose = 0
+        self._found = dict.fromkeys(_MOST, 0)
 
     def locations(self) -> Iterator[str]:
         """The locations of external data. Raises BundleUnsafe, BundleDamaged."""
@@ -67,16 +71,29 @@ class _Walk:
                 continue
             if depth > _DEEPEST:
                 raise self._unsafe(f"more than {_DEEPEST} graphs inside each other")
+            fed = False
             for number, first, last in self._messages(start, end):
                 if (kind, number) in _REFUSED:
                     raise self._unsafe(_REFUSED[kind, number])
                 inner = _WALKED[kind].get(number)
+                if inner == "node":
+                    self._count("nodes")
+                elif inner == "tensor":
+                    self._count("weights and constants")
+                elif kind == "node" and number == 1 and not fed:  # an input: constants have none
+                    fed = True
+                    self._count("steps")
                 if inner:
                     todo.append((inner, first, last, depth + (inner == "graph")))
                 elif (kind, number) != ("tensor", 9):
                     self._loose += last - first
             if self._fields > _FIELDS or self._loose > _LOOSE:
                 raise self._unsafe(f"more than {_FIELDS:,} parts, or {_LOOSE:,} bytes beside its weights")
+
+    def _count(self, what: str) -> None:
+        self._found[what] += 1
+        if self._found[what] > _MOST[what]:
+            raise self._unsafe(f"more than {_MOST[what]:,} {what}")
 
     def _location(self, start: int, end: int) -> Iterator[str]:
         """The value of a StringStringEntryProto (key = 1, value = 2) whose key is "location"."""
