@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
@@ -11,11 +12,12 @@ import numpy as np
 
 from edgepack import data
 from edgepack.data import DataSpec
+from edgepack.data.row import Row
 from edgepack.metrics import agreement as measures
 from edgepack.metrics import bootstrap
 from edgepack.metrics import tasks as scores
 from edgepack.original import Original
-from edgepack.records import Accuracy, Where
+from edgepack.records import Accuracy, NotMeasured, Where
 from edgepack.runtime.types import Array, Feeds, Runs
 
 _LEARNT = 64  # batches that pass through the original together
@@ -102,7 +104,13 @@ def _figures(
     )
 
 
-def rows(task: ModuleType, spec: DataSpec, columns: Sequence[str] = ()) -> list[dict[str, Any]]:
+def _defined(value: float, metric: str, samples: int) -> float | NotMeasured:
+    if math.isfinite(value):
+        return value
+    return NotMeasured(reason=f"no {metric} of these {samples} predictions: too few, all alike, or not finite")
+
+
+def rows(task: ModuleType, spec: DataSpec, columns: Sequence[str] = ()) -> list[Row]:
     """The data set's rows, with ``columns`` (default: what the task's metrics need). Raises DataError."""
     return data.read(spec, columns or task.COLUMNS, task.PAIRS)
 
@@ -127,7 +135,7 @@ def metric(
     accuracy = [
         Accuracy(
             metric=key,
-            packed=score(made, truth),
+            packed=_defined(score(made, truth), key, len(made)),
             original=score(true, truth) if true is not None else None,
             interval=bootstrap.difference(score, true, made, truth) if true is not None else None,
             floor=floors.get(key),

@@ -209,6 +209,13 @@ def _keep_report(request: Request, bundle: Bundle, samples: Mapping[str, Any]) -
 
 def _check_floors(bundle: Bundle, out: Path) -> None:
     """Raises CheckFailed, which leaves no bundle."""
+    for figure in bundle.accuracy:
+        if figure.floor is not None and isinstance(figure.packed, NotMeasured):
+            raise CheckFailed(
+                f"{bundle.path.name}: {figure.metric} is to keep {figure.floor}, and has no figure: "
+                f"{figure.packed.reason}",
+                hint="give an [evaluation] data set that it can be told from, or pass --allow-loss",
+            )
     missed = [a for a in bundle.accuracy if a.passed is False]
     if missed:
         worst = missed[0]

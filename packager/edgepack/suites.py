@@ -166,6 +166,10 @@ def judge(
             kept = value >= bound if limit == "at_least" else value <= bound
         elif original is None:
             return CheckResult(check=check, value=value, reason=f"{limit} needs the original, which is not here")
+        elif not math.isfinite(original):
+            return CheckResult(check=check, value=value, reason=f"{limit} needs the original's figure, which has none")
+        elif limit == "at_most_loss" and check.sure and interval is None:
+            return CheckResult(check=check, value=value, reason="sure needs an interval, which too few samples have")
         elif limit == "at_most_loss":
             loss = _loss(check, value, original, interval)
             kept = loss <= bound

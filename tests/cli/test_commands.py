@@ -156,6 +156,32 @@ def test_validate(edgepack: Command, minilm: Bundle, tmp_path: Path) -> None:
     assert done.stderr.splitlines()[0] == "error: 1 of 3 checks did not pass: size"
 
 
+UNDEFINED = """
+[[check]]
+kind = "metric"
+metric = "spearman"
+data = {{ path = "{file}" }}
+at_most_loss = 0.5
+[[check]]
+kind = "metric"
+metric = "pearson"
+data = {{ path = "{file}" }}
+at_least = -1
+"""
+
+
+@pytest.mark.parametrize("rows", ["a cat,a dog,3\n", "a cat,a dog,3\nthe sea,a lake,3\n"])
+def test_a_correlation_that_is_none_does_not_pass(edgepack: Command, minilm: Bundle, tmp_path: Path, rows: str) -> None:
+    (tmp_path / "pairs.csv").write_text(f"sentence1,sentence2,score\n{rows}")
+    (tmp_path / "suite.toml").write_text(UNDEFINED.format(file="pairs.csv"))
+    done = edgepack("validate", minilm.path, "--suite", tmp_path / "suite.toml", "--json")
+    assert done.returncode == 1
+    assert "Warning" not in done.stderr
+    checks = json.loads(done.stdout)["checks"]
+    assert [check["passed"] for check in checks] == [None, None]
+    assert "all alike" in checks[0]["reason"]
+
+
 RELATIVE = """
 [[check]]
 kind = "latency"

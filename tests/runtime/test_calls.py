@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 import edgepack
-from edgepack.errors import BundleUnsafe, InputError, UsageError
+from edgepack import weights
+from edgepack.errors import BundleDamaged, BundleUnsafe, InputError, UsageError
 from edgepack.records import Bundle
 from edgepack.runtime import golden, manifest, pictures
 from edgepack.runtime.session import open_session
@@ -72,6 +73,44 @@ def test_golden_vectors_that_hold_nan_fail(copied: Path) -> None:
     found = golden.check(spoiled, listed)
     assert not found.passed
     assert np.isnan(found.worst)
+
+
+def ids_as(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[dict[str, np.ndarray]], None]:
+    def spoil(tensors: dict[str, np.ndarray]) -> None:
+        tensors["1.input.input_ids"] = change(tensors["1.input.input_ids"])
+
+    return spoil
+
+
+SPOILED: dict[str, tuple[Callable[[dict[str, np.ndarray]], None], str]] = {
+    "NaN for ids": (ids_as(lambda ids: np.full(ids.shape, np.nan, np.float32)), "input_ids is int64, not float32"),
+    "ids and a bit": (ids_as(lambda ids: (ids + 0.4).astype(np.float32)), "input_ids is int64, not float32"),
+    "ids as floats": (ids_as(lambda ids: ids.astype(np.float32)), "input_ids is int64, not float32"),
+    "other ids": (ids_as(lambda ids: ids + 1), "input_ids differs"),
+    "true and false": (ids_as(lambda ids: ids > 0), "input_ids is int64, not bool"),
+    "no text": (lambda tensors: tensors.pop("0.text"), "golden vector 0 holds no text"),
+    "no texts": (lambda tensors: [tensors.pop(f"{n}.text") for n in range(4)], "golden vector 0 holds no text"),
+    "a picture": (lambda tensors: tensors.update({"0.picture": tensors.pop("0.text")}), "holds no text"),
+    "null": (lambda tensors: tensors.update({"2.text": np.frombuffer(b"null", np.uint8)}), "vector 2 holds no text"),
+}
+
+
+@pytest.mark.parametrize("name", SPOILED)
+def test_golden_vectors_are_held_to_their_examples(copied: Path, name: str) -> None:
+    spoil, said = SPOILED[name]
+    listed, model = manifest.read(copied), edgepack.load(copied)
+    file = copied / "golden.safetensors"
+    tensors = golden.read(file)
+    spoil(tensors)
+    file.write_bytes(weights.encode(tensors))
+    session = open_session(listed.model_file)
+    if "holds no" in said:
+        with pytest.raises(BundleDamaged, match=said):
+            golden.check(session, listed, model.feeds)
+        return
+    found = golden.check(session, listed, model.feeds)
+    assert said in found.inputs[0]
+    assert not found.passed
 
 
 def test_no_file_is_opened_outside(copied: Path) -> None:

@@ -13,6 +13,7 @@ from PIL import Image
 from edgepack import data
 from edgepack.data import DataSpec
 from edgepack.errors import DataError
+from edgepack.metrics import tasks as metrics
 
 ROWS = [{"text": "a, b", "label": "x"}, {"text": "ü", "label": "y"}]
 
@@ -79,6 +80,37 @@ BROKEN = {
     "mark.txt": (b"\xef\xbb\xbf", "no rows"),
     "whole.txt": ("a text", "no column 'label'"),
 }
+
+
+LATER = {
+    "second.csv": (b"text,label\n" + b"a,b\n" * 5000 + b"\xff,b\n", "second.csv line 5002: not UTF-8"),
+    "first.csv": (b"\xff,label\n", "first.csv line 1: not UTF-8"),
+}
+
+
+@pytest.mark.parametrize("name", LATER)
+def test_the_line_that_is_not_utf8(tmp_path: Path, name: str) -> None:
+    content, said = LATER[name]
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=said):
+        data.read(DataSpec(path=tmp_path / name), ("text", "label"))
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-Infinity", "1e400", "9" * 400])
+@pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "parquet"])
+def test_numbers_are_finite(tmp_path: Path, kind: str, value: str) -> None:
+    file = tmp_path / f"d.{kind}"
+    mark = "\t" if kind == "tsv" else ","
+    if kind == "parquet":
+        table = pyarrow.table({"text": ["a", "b"], "score": [1.0, float(value)]})
+        pyarrow.parquet.write_table(table, file)
+    elif kind == "jsonl":
+        file.write_text(f'{{"text": "a", "score": 1}}\n{{"text": "b", "score": "{value}"}}\n')
+    else:
+        file.write_text(f'text{mark}score\n\n"a\n"{mark}1\nb{mark}{value}\n')
+    place = {"parquet": "row 2", "jsonl": "line 2"}.get(kind, "line 5")
+    with pytest.raises(DataError, match=rf"{place}.*score.*not a finite number"):
+        [metrics.number(row, "score") for row in data.read(DataSpec(path=file), ("text", "score"))]
 
 
 @pytest.mark.parametrize("name", BROKEN)

@@ -23,7 +23,21 @@ def test_correlations() -> None:
     b = a + RNG.normal(size=80) * 3
     assert tasks.pearson(a, b) == pytest.approx(stats.pearsonr(a, b)[0])
     assert tasks.spearman(a, b) == pytest.approx(stats.spearmanr(a, b)[0])
-    assert tasks.pearson(np.ones(5), np.arange(5)) == 0
+    assert tasks.pearson(a * 1e300, b * 1e-300) == pytest.approx(stats.pearsonr(a, b)[0])
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "values", [np.ones(5), np.full(5, 0.1), np.array([0, 1, 2, 3, np.nan]), np.array([0, 1, 2, 3, np.inf])]
+)
+def test_no_correlation_is_no_number(values: np.ndarray) -> None:
+    for metric in (tasks.pearson, tasks.spearman):
+        assert np.isnan(metric(values, np.arange(5)))
+        assert np.isnan(metric(np.arange(5), values)) or metric is tasks.spearman
+        assert np.isnan(metric(values[:1], [1.0]))
+    assert bootstrap.difference(tasks.pearson, values, values, np.arange(5.0)) is None
+    assert np.isnan(tasks.retrieval([values], ["a"]))
+    assert tasks.perplexity([1e4], [None]) == np.inf
 
 
 def test_classification() -> None:
@@ -56,9 +70,9 @@ def test_retrieval() -> None:
 
 
 def test_numbers_of_a_data_set() -> None:
-    assert tasks.number("1.5", "score") == 1.5
+    assert tasks.number({"score": "1.5"}, "score") == 1.5
     with pytest.raises(DataError, match="'high' in column 'score'"):
-        tasks.number("high", "score")
+        tasks.number({"score": "high"}, "score")
 
 
 def test_agreement() -> None:

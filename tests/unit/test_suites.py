@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +94,8 @@ def check(**limits: float) -> Check:
         ({"at_least": 0.5, "at_most_loss": 0.01}, 0.8, 0.9, False),
         ({"at_most_loss": 0.01}, 0.9, None, None),
         ({"at_most_share": 0.5}, 1.0, 0.0, False),
+        ({"at_most_loss": 0.5}, 0.9, math.nan, None),
+        ({"at_least_share": 0.5}, 0.9, math.nan, None),
     ],
 )
 def test_judging(limits: dict[str, float], value: float, original: float | None, passed: bool | None) -> None:
@@ -107,6 +110,8 @@ def test_being_sure_uses_the_interval() -> None:
         Check(kind="metric", name="m", limits={"at_most_loss": 0.01}, sure=True), 0.895, 0.9, (-0.02, 0.01)
     )
     assert (unsure.passed, sure.passed) == (True, False)
+    without = suites.judge(Check(kind="metric", name="m", limits={"at_most_loss": 0.01}, sure=True), 0.9, 0.9, None)
+    assert without.passed is None
 
 
 def test_statistics_are_known_where_they_are_reckoned(tmp_path: Path) -> None:

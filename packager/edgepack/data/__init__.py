@@ -7,17 +7,18 @@ limit = 500                                                 # the first so many 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 from edgepack import plugins
+from edgepack.data.row import Row
 from edgepack.errors import DataError, ProjectError, nearest
 from edgepack.runtime.schema import Schema
 from edgepack.toml_file import check_types
 
-Row = Mapping[str | int, Any]
 _KEYS = {"path", "columns", "limit", "name"}
 _TYPES: Schema = {
     "properties": {
@@ -68,9 +69,7 @@ class DataSpec:
         )
 
 
-def read(
-    spec: DataSpec, wanted: Iterable[str], pairs: Mapping[str, tuple[str, ...]] | None = None
-) -> list[dict[str, Any]]:
+def read(spec: DataSpec, wanted: Iterable[str], pairs: Mapping[str, tuple[str, ...]] | None = None) -> list[Row]:
     """The rows of a data set, each with the columns ``wanted``, or where it has them with those of ``pairs`` for one.
 
     Raises DataError: no such file, an unknown kind of file, a broken line, a missing column, no rows.
@@ -88,9 +87,8 @@ def read(
     headless = any(isinstance(column, int) for column in spec.columns.values())
     rows = plugins.load_module(f"edgepack.data.{kind}").rows(spec.path, headless=headless)
     first = list(zip(range(1 << 62 if spec.limit is None else spec.limit), rows, strict=False))
-    names = {
-        name: spec.columns.get(name, name) for name in _offered(spec, wanted, pairs or {}, first[0][1] if first else {})
-    }
+    offered = _offered(spec, wanted, pairs or {}, first[0][1] if first else Row("", {}))
+    names = {name: spec.columns.get(name, name) for name in offered}
     chosen = [_pick(row, names, spec) for _, row in first]
     if not chosen:
         raise DataError(f"{spec.path.name} has no rows")
@@ -106,7 +104,8 @@ def _offered(spec: DataSpec, wanted: Iterable[str], pairs: Mapping[str, tuple[st
         yield from several if several and (named or found) else (name,)
 
 
-def _pick(row: Row, names: Mapping[str, str | int], spec: DataSpec) -> dict[str, Any]:
+def _pick(row: Row, names: Mapping[str, str | int], spec: DataSpec) -> Row:
+    """Raises DataError for a column that is not there, and a number that is not finite."""
     for name, column in names.items():
         if column not in row:
             have = [str(key) for key in row]
@@ -115,4 +114,6 @@ def _pick(row: Row, names: Mapping[str, str | int], spec: DataSpec) -> dict[str,
                 f"{spec.path.name} has no column {column!r} (for {name}); it has {', '.join(have)}",
                 hint=f'columns = {{ {name} = "{close or have[0] if have else "…"}" }} names another',
             )
-    return {name: row[column] for name, column in names.items()}
+        if isinstance(row[column], float) and not math.isfinite(row[column]):
+            raise DataError(f"{row.place}, column {column!r}: {row[column]} is not a finite number")
+    return Row(row.place, {name: row[column] for name, column in names.items()})

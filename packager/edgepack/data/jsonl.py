@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+from edgepack.data.row import Row
 from edgepack.errors import DataError
 from edgepack.runtime.documents import read_json_lines
 
 
-def rows(path: Path, *, headless: bool) -> Iterator[dict[Any, Any]]:
+def rows(path: Path, *, headless: bool) -> Iterator[Row]:
     """The object of each line. Raises DataError with the line's number."""
     for number, row in read_json_lines(path, DataError):
         if not isinstance(row, dict):
             raise DataError(f"{path.name} line {number}: not an object")
-        yield row
+        yield Row(f"{path.name} line {number}", row)

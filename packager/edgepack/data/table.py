@@ -7,14 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from edgepack.data.row import Row
 from edgepack.errors import DataError
 
 
-def _said(error: Exception) -> str:
-    return "not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
-
-
-def rows(path: Path, *, headless: bool) -> Iterator[dict[Any, Any]]:
+def rows(path: Path, *, headless: bool) -> Iterator[Row]:
     """One dict per line: by column name, or by number from 0 when there is no header. Raises DataError."""
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
     with path.open(encoding="utf-8-sig", newline="") as stream:
@@ -29,6 +26,19 @@ def rows(path: Path, *, headless: bool) -> Iterator[dict[Any, Any]]:
                 names = list(range(len(line))) if headless else header
                 if len(line) != len(names):
                     raise DataError(f"{path.name} line {reader.line_num}: {len(line)} fields, not {len(names)}")
-                yield dict(zip(names, line, strict=True))
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise DataError(f"{path.name} line {reader.line_num}: {_said(error)}") from error
+                yield Row(f"{path.name} line {reader.line_num}", dict(zip(names, line, strict=True)))
+        except csv.Error as error:
+            raise DataError(f"{path.name} line {reader.line_num}: {error}") from error
+        except UnicodeDecodeError as error:
+            raise DataError(f"{path.name} line {_undecodable(path)}: not UTF-8") from error
+
+
+def _undecodable(path: Path) -> int:
+    """The number of the first line that is not UTF-8; text is decoded before it is counted in lines."""
+    with path.open("rb") as stream:
+        for number, line in enumerate(stream, 1):
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError:
+                return number
+    return 1

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+from edgepack.data.row import Row
 from edgepack.errors import DataError
 from edgepack.runtime.documents import read_text
 
 
-def rows(path: Path, *, headless: bool) -> Iterator[dict[Any, Any]]:
+def rows(path: Path, *, headless: bool) -> Iterator[Row]:
     """One row with the column "text". Raises DataError where the file is not UTF-8."""
     text = read_text(path, DataError).removeprefix("\ufeff")
     if text.strip():
-        yield {"text": text}
+        yield Row(path.name, {"text": text})

@@ -18,8 +18,8 @@ def difference(
     *,
     resamples: int = RESAMPLES,
     seed: int = 0,
-) -> tuple[float, float]:
-    """The 95 % percentile interval of metric(packed) - metric(original).
+) -> tuple[float, float] | None:
+    """The 95 % percentile interval of metric(packed) - metric(original); None where a resample has no such figure.
 
     Each resample draws the same samples for both models, so what the data set owes to luck cancels.
     """
@@ -30,5 +30,7 @@ def difference(
         chosen = rng.integers(0, size, size)
         truth = [references[i] for i in chosen]
         changes.append(metric([packed[i] for i in chosen], truth) - metric([original[i] for i in chosen], truth))
+    if not np.isfinite(changes).all():
+        return None
     low, high = np.percentile(changes, [2.5, 97.5])
     return float(low), float(high)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 import string
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,15 +19,18 @@ OF_NUMBERS = {"spearman", "pearson", "perplexity"}  # of predictions that are nu
 
 
 def pearson(predictions: Sequence[float], references: Sequence[float]) -> float:
-    """Pearson's correlation; 0 when one side is constant."""
+    """Pearson's correlation; NaN where there is none: one side is constant, or holds what is not finite."""
     a, b = np.asarray(predictions, float), np.asarray(references, float)
-    a, b = a - a.mean(), b - b.mean()
-    norm = float(np.sqrt((a @ a) * (b @ b)))
-    return float(a @ b) / norm if norm else 0.0
+    if not (np.isfinite(a).all() and np.isfinite(b).all()) or np.ptp(a) == 0 or np.ptp(b) == 0:
+        return math.nan
+    a, b = _unit(a), _unit(b)
+    return float(a @ b)
 
 
 def spearman(predictions: Sequence[float], references: Sequence[float]) -> float:
-    """Spearman's rank correlation: Pearson's of the ranks, ties sharing their mean rank."""
+    """Spearman's rank correlation: Pearson's of the ranks, ties sharing their mean rank; NaN where that is."""
+    if not np.isfinite(np.asarray(predictions, float)).all():
+        return math.nan
     return pearson(ranks(predictions), ranks(references))  # type: ignore[arg-type]  # arrays are fine
 
 
@@ -78,24 +82,41 @@ def token_f1(predictions: Sequence[str], references: Sequence[Sequence[str]]) ->
 
 def perplexity(predictions: Sequence[float], references: Sequence[None]) -> float:
     """The exponential of the mean negative log likelihood (nats) of a token."""
-    return float(np.exp(np.mean(predictions)))
+    with np.errstate(over="ignore"):
+        return float(np.exp(np.mean(predictions)))
 
 
 def retrieval(predictions: Sequence[Array], references: Sequence[Hashable]) -> float:
-    """1-nearest-neighbour accuracy, leave one out: how often the closest other vector (cosine) has the same label."""
+    """1-nearest-neighbour accuracy, leave one out: how often the closest other vector (cosine) has the same label.
+
+    NaN where there is no other vector, or one is not finite.
+    """
     vectors = np.stack([np.asarray(vector, float) for vector in predictions])
+    if len(vectors) < 2 or not np.isfinite(vectors).all():
+        return math.nan
     vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     likeness = vectors @ vectors.T
     np.fill_diagonal(likeness, -np.inf)
     return _mean([references[i] == references[int(j)] for i, j in enumerate(likeness.argmax(axis=1))])
 
 
-def number(value: Any, column: str) -> float:
-    """A number of a data set. Raises DataError."""
+def number(row: Mapping[Any, Any], column: str) -> float:
+    """A finite number of a data set's row. Raises DataError with the row's place."""
+    value, place = row[column], getattr(row, "place", "a row")
     try:
-        return float(value)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{value!r} in column {column!r} is not a number") from error
+        found = float(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise DataError(f"{place}: {str(value)[:40]!r} in column {column!r} is not a number") from error
+    if not math.isfinite(found):
+        raise DataError(f"{place}: {str(value)[:40]!r} in column {column!r} is not a finite number")
+    return found
+
+
+def _unit(values: Array) -> Array:
+    """``values`` about their mean, of length 1; they are not all the same."""
+    values = values - values.mean()
+    values = values / np.abs(values).max()  # squares of the largest and the smallest numbers are out of range
+    return np.asarray(values / np.linalg.norm(values))
 
 
 def _plain(text: str) -> str:

@@ -45,7 +45,7 @@ class GoldenResult:
 def check(run: Run, manifest: Manifest, make: Make | None = None) -> GoldenResult:
     """Run the bundle's golden vectors through ``run``; with ``make``, from their texts and pictures on.
 
-    Bundles of earlier versions hold no texts and pictures: their inputs are taken as stored. Raises BundleDamaged.
+    Without ``make``, the inputs are taken as stored. Raises BundleDamaged.
     """
     facts = manifest.table["golden"]
     tensors = read(contained(manifest.folder, facts["file"]))
@@ -57,21 +57,26 @@ def check(run: Run, manifest: Manifest, make: Make | None = None) -> GoldenResul
     for index in range(count):
         start = f"{index}.input."
         feeds = {key.removeprefix(start): value for key, value in tensors.items() if key.startswith(start)}
-        example = _example(tensors, index)
-        if make is not None and example is not None:
-            made = make([example])
+        if make is not None:
+            made = make([_example(tensors, index, pictures="pixel_values" in manifest.processing["inputs"])])
             wrong += _differences(made, feeds, manifest.processing)
             feeds = {key: made.get(key, value) for key, value in feeds.items()}
         cosines.append(_cosine(_output(run(feeds), name), tensors[f"{index}.output.{name}"]))
     return GoldenResult(tuple(cosines), float(facts["least_cosine"]), tuple(wrong))
 
 
-def _example(tensors: Mapping[str, Array], index: int) -> Any:
-    """The text, the pair of texts or the picture of a vector; None where it holds none."""
-    if f"{index}.picture" in tensors:
-        return tensors[f"{index}.picture"]
-    stored = tensors.get(f"{index}.text")
-    text = None if stored is None else parse_json(stored.tobytes(), f"golden vector {index}", BundleDamaged)
+def _example(tensors: Mapping[str, Array], index: int, *, pictures: bool) -> Any:
+    """The text, the pair of texts or the picture of a vector. Raises BundleDamaged where it holds none."""
+    kind = "picture" if pictures else "text"
+    stored = tensors.get(f"{index}.{kind}")
+    if stored is None or stored.dtype != np.uint8:
+        raise BundleDamaged(f"golden vector {index} holds no {kind}", hint=_AGAIN)
+    if pictures:
+        return stored
+    text = parse_json(stored.tobytes(), f"golden vector {index}", BundleDamaged)
+    texts = text if isinstance(text, list) else [text]
+    if len(texts) not in (1, 2) or not all(isinstance(each, str) for each in texts):
+        raise BundleDamaged(f"golden vector {index} holds no text and no pair of texts", hint=_AGAIN)
     return tuple(text) if isinstance(text, list) else text
 
 
@@ -82,17 +87,19 @@ def _output(outputs: Outputs, name: str) -> Array:
 
 
 def _differences(made: Feeds, stored: Feeds, processing: Mapping[str, Any]) -> list[str]:
-    """Where what was made is not what was stored: ids must be equal, pixels within LEVELS."""
+    """Where what was made is not what was stored: pixels are within LEVELS, all else is equal, of one kind."""
     found = []
     for name, true in stored.items():
         mine = made.get(name, true)
         if mine.shape != true.shape:
             found.append(f"{name} has the shape {list(mine.shape)}, not {list(true.shape)}")
-        elif true.size and np.issubdtype(true.dtype, np.integer) and not np.array_equal(mine, true):
-            found.append(f"{name} differs")
+        elif mine.dtype.kind != true.dtype.kind:
+            found.append(f"{name} is {mine.dtype}, not {true.dtype}")
         elif name == "pixel_values" and true.ndim == 4:
             apart = levels_apart(mine, true, processing)
-            found += [] if apart <= LEVELS else [f"pixels differ by {apart:.1f} levels of 255"]
+            found += [] if apart <= LEVELS else [f"pixels differ by {apart:.1f} levels of 255"]  # NaN is not within
+        elif not np.array_equal(mine, true):
+            found.append(f"{name} differs")
     return found
 
 
@@ -116,5 +123,6 @@ def _cosine(a: Array, b: Array) -> float:
     if a.shape != b.shape:
         raise BundleDamaged(f"the model gives {list(a.shape)}; its golden vectors hold {list(b.shape)}", hint=_AGAIN)
     x, y = a.astype(np.float64).ravel(), b.astype(np.float64).ravel()
-    norm = float(np.linalg.norm(x) * np.linalg.norm(y))
-    return float(x @ y) / norm if norm else float(np.array_equal(x, y))
+    with np.errstate(over="ignore", invalid="ignore"):  # a cosine of what is not finite is NaN, which does not pass
+        norm = float(np.linalg.norm(x) * np.linalg.norm(y))
+        return float(x @ y) / norm if norm else float(np.array_equal(x, y))

@@ -182,7 +182,9 @@ def _metric(bench: _Bench, check: Check) -> CheckResult:
     if check.metric not in measured:
         raise UsageError(f"{bench.manifest.name} has no {check.metric}", hint=f"it has {', '.join(measured)}")
     found = measured[check.metric]
-    return suites.judge(check, _figure(found.packed), found.original, found.interval)
+    if isinstance(found.packed, NotMeasured):
+        return _unmeasured(check, found.packed.reason)
+    return suites.judge(check, found.packed, found.original, found.interval)
 
 
 def _size(bench: _Bench, check: Check) -> CheckResult:
@@ -283,10 +285,6 @@ def _numbers(scores: comparison.Scores) -> list[tuple[float, float]]:
     if scores.original is None or not isinstance(scores.packed[0], float):
         return []
     return list(zip(scores.original, scores.packed, strict=True))
-
-
-def _figure(value: float | NotMeasured) -> float:
-    return float("nan") if isinstance(value, NotMeasured) else value
 
 
 def _unmeasured(check: Check, reason: str) -> CheckResult:

@@ -59,7 +59,7 @@ def predict(model: Any, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
 def references(rows: Sequence[Mapping[str, Any]], model: Any) -> list[Any]:
     """The label's name, or the number that the score of one label is held against. Raises DataError."""
     if len(model.labels) == 1:
-        return [metrics.number(row["label"], "label") for row in rows]
+        return [metrics.number(row, "label") for row in rows]
     return _labels.named([row["label"] for row in rows], model.labels, "the data set")
 
 

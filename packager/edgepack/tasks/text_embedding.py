@@ -98,4 +98,4 @@ def predict(model: Any, rows: Sequence[Mapping[str, Any]]) -> list[float]:
 
 def references(rows: Sequence[Mapping[str, Any]], model: Any) -> list[float]:
     """The score of each pair."""
-    return [metrics.number(row["score"], "score") for row in rows]
+    return [metrics.number(row, "score") for row in rows]
