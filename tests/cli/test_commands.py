@@ -240,6 +240,12 @@ def test_relative_to_the_original(
         (["inspect", "nowhere"], 30, "there is no bundle nowhere"),
         (["validate", "nowhere", "--suite", "x.toml"], 30, "there is no bundle"),
         (["compare", "nowhere", "nowhere"], 30, "there is no bundle"),
+        (["bench", "nowhere", "--seconds", "inf"], 2, "--seconds"),
+        (["bench", "nowhere", "--seconds", "nan"], 2, "--seconds"),
+        (["bench", "nowhere", "--runs", "99999999"], 2, "--runs"),
+        (["pack", "nowhere", "--zip", "--out", ""], 2, "the path is empty"),
+        (["validate", "nowhere", "--out", ""], 2, "the path is empty"),
+        (["build", "./nowhere", "-t", "rpi", "--out="], 2, "the path is empty"),
         (["frobnicate"], 2, "No such command"),
     ],
 )

@@ -10,14 +10,17 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgepack import records, reports
-from edgepack.cli import show, unexpected
+from edgepack import records, reports, suites
+from edgepack.cli import unexpected
+from edgepack.printable import printable
 from edgepack.records import Bundle
+from edgepack.reports import junit
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 ESCAPES = "\x1b[31mred\x1b]0;title\x07\x9b2J\u202egnp.exe\u2066\x00\x7f\ud800"
@@ -26,10 +29,10 @@ PLAIN = "plain: é 寿司 🙂 \U0001f469\u200d\U0001f4bb\tand\nlines"
 
 @given(st.text())
 def test_nothing_that_a_terminal_obeys_is_shown(text: str) -> None:
-    shown = show.printable(text + ESCAPES)
+    shown = printable(text + ESCAPES)
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]", shown)
     shown.encode("utf-8")
-    assert show.printable(PLAIN) == PLAIN
+    assert printable(PLAIN) == PLAIN
 
 
 def test_errors_of_hostile_names_are_one_line_without_escapes(edgepack: Run, tmp_path: Path) -> None:
@@ -67,8 +70,25 @@ def test_reports_escape_what_html_would_obey(minilm: Bundle) -> None:
     assert "<b>cosine" not in page
 
 
+@given(st.text())
+def test_reports_show_what_a_reader_would_not_see(text: str) -> None:
+    hostile = text + ESCAPES
+    check = suites.Check(kind="size", name=hostile, limits={})
+    result = suites.CheckResult(check=check, value=records.NotMeasured(reason=hostile), reason=hostile)
+    found = suites.SuiteResult(suite=hostile, bundle=hostile, results=(result,), samples={hostile: [0.5, 0.6]})
+    for document in (
+        reports.of_suite(found, [records.Component(name=hostile, parameters=1, bytes=1)], {"model": hostile}),
+        junit.render(found),
+    ):
+        assert printable(document) == document
+    ElementTree.fromstring(junit.render(found))
+
+
 def test_closed_streams_and_narrow_terminals(edgepack: Run, minilm: Bundle) -> None:
     command = f"{Path(sys.executable).parent / 'edgepack'} inspect {minilm.path}"
+    shell = ["bash", "-c", f"{command} | head -c 1; exit ${{PIPESTATUS[0]}}"]
+    cut = subprocess.run(shell, capture_output=True, text=True, check=False)
+    assert (cut.returncode in (0, 141), cut.stderr) == (True, "")  # all was written before head left, or not
     for closed in (">&-", "2>&-", "<&-", ">&- 2>&-", "| head -c 1", ">/dev/full"):
         done = subprocess.run(f"{command} {closed}", shell=True, capture_output=True, text=True, check=False)
         assert "Traceback" not in done.stderr, closed

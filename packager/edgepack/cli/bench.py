@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated
 
 import typer
 
 from edgepack.cli import show
 from edgepack.cli.options import Bundle, Json, Threads, Trust
+from edgepack.errors import UsageError
 from edgepack.reports import speed_table
 from edgepack.runtime.opening import opened
 from edgepack.stages import bench as stage
@@ -21,13 +23,15 @@ def bench(
             "--input", help="1x64 (batch x tokens), of language models 'prefill 64'; may repeat.", show_default=False
         ),
     ] = None,
-    runs: Annotated[int, typer.Option(help="At least so many runs.", min=1)] = 64,
-    seconds: Annotated[float, typer.Option(help="At least so long.", min=0.0)] = 2.0,
+    runs: Annotated[int, typer.Option(help="At least so many runs.", min=1, max=1_000_000)] = 64,
+    seconds: Annotated[float, typer.Option(help="At least so long.", min=0.0, max=86_400.0)] = 2.0,
     threads: Threads = None,
     trust: Trust = False,
     json: Json = False,
 ) -> None:
     """Measure load time, latency and peak memory in a process of its own."""
+    if math.isnan(seconds):
+        raise UsageError("--seconds nan is no time", hint="give a number, 0 to 86,400")
     listed = opened(bundle, trust=trust)
     with show.Steps() as steps:
         steps.step(f"measuring {listed.name}")

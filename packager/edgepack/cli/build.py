@@ -12,7 +12,7 @@ import typer
 from edgepack import pipeline, project
 from edgepack import targets as known_targets
 from edgepack.cli import show
-from edgepack.cli.options import Json
+from edgepack.cli.options import Json, output_path
 from edgepack.errors import UsageError
 from edgepack.original import TRANSFORMERS
 from edgepack.records import Bundle
@@ -36,7 +36,15 @@ def build(
         list[str] | None,
         typer.Option("--recipe", "-r", help="Recipe (default: what measured best); may repeat.", show_default=False),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Where bundles go (default: dist).", show_default=False)] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where bundles go (default: dist).",
+            parser=output_path,
+            metavar="<path>",
+            show_default=False,
+        ),
+    ] = None,
     task: Annotated[str | None, typer.Option(help="Task, where the files do not tell.", show_default=False)] = None,
     adapter: Annotated[
         str | None,

@@ -11,6 +11,7 @@ from typing import Any
 
 from edgepack.cli import show
 from edgepack.errors import InputError, UsageError
+from edgepack.printable import printable
 from edgepack.runtime.generation import MAX_TOKENS
 
 _ANSWER = 4  # at least a context's fourth stays free for the answer, or max_tokens if that is less
@@ -79,7 +80,7 @@ def stream(pieces: Iterator[str]) -> None:
     first = next(pieces, "")
     try:
         for piece in chain([first], pieces):
-            sys.stdout.write(show.printable(piece))
+            sys.stdout.write(printable(piece))
             sys.stdout.flush()
     finally:
         sys.stdout.write("\n")

@@ -7,6 +7,16 @@ from typing import Annotated
 
 import typer
 
+from edgepack.errors import UsageError
+
+
+def output_path(text: str) -> Path:
+    """Where something is written. Raises UsageError for "", as an unset variable gives, which would be this folder."""
+    if not str(text):
+        raise UsageError("the path is empty", hint='"." is this folder')
+    return Path(text)
+
+
 Bundle = Annotated[Path, typer.Argument(help="A bundle: its folder or its .edgepack file.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 Trust = Annotated[

@@ -9,7 +9,7 @@ import typer
 
 from edgepack import outfolder
 from edgepack.cli import show
-from edgepack.cli.options import Json
+from edgepack.cli.options import Json, output_path
 from edgepack.errors import UsageError
 from edgepack.runtime import archive, manifest, signing
 from edgepack.units import size
@@ -18,7 +18,15 @@ from edgepack.units import size
 def pack(
     bundle: Annotated[Path, typer.Argument(help="A bundle's folder.", show_default=False)],
     zip_: Annotated[bool, typer.Option("--zip", help="Write the one-file form, BUNDLE.edgepack.")] = False,
-    out: Annotated[Path | None, typer.Option(help="The file (default: beside the folder).", show_default=False)] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="The file (default: beside the folder).",
+            parser=output_path,
+            metavar="<path>",
+            show_default=False,
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file there that is not a bundle.")] = False,
     json: Json = False,
 ) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
@@ -17,26 +16,22 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from edgepack.errors import EdgepackError
+from edgepack.printable import OBEYED, printable
 from edgepack.reports.page import Table
 
 _WIDE = 160  # columns when nobody looks: lines in logs are not folded
 _STYLES = {True: "green", False: "red", None: ""}
-# What a terminal obeys instead of showing, and what turns or hides the text around it: control characters but for tab
-# and line end, separators, marks of direction, invisible and private tags, lone surrogates.
-_OBEYED = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
-    "\U000e0000-\U000e007f]"
-)
 
 
-def printable(text: str) -> str:
-    """``text`` with what a terminal would obey escaped, as Python writes it."""
-    return _OBEYED.sub(lambda found: found[0].encode("unicode_escape", "surrogatepass").decode("ascii"), text)
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Leave by the door of all readers that left; rich's own exit code is a missed check's."""
+        raise BrokenPipeError
 
 
 def console() -> Console:
     """Standard output, as wide as the terminal."""
-    return Console(width=None if sys.stdout.isatty() else _WIDE, highlight=False)
+    return _Console(width=None if sys.stdout.isatty() else _WIDE, highlight=False)
 
 
 def table(title: str, content: Table) -> None:
@@ -64,7 +59,7 @@ def line(text: str, style: str = "") -> None:
 def as_json(value: Any) -> None:
     """The value as JSON; records become objects, paths and arrays what they hold."""
     text = json.dumps(value, indent=2, default=_plain, ensure_ascii=False)
-    sys.stdout.write(_OBEYED.sub(lambda found: json.dumps(found[0])[1:-1], text) + "\n")
+    sys.stdout.write(OBEYED.sub(lambda found: json.dumps(found[0])[1:-1], text) + "\n")
 
 
 def fail(error: EdgepackError) -> None:

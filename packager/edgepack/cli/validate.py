@@ -10,7 +10,7 @@ import typer
 
 from edgepack import outfolder, project, suites
 from edgepack.cli import show
-from edgepack.cli.options import Bundle, Json, PublicKey, RootCertificate, Threads, Trust
+from edgepack.cli.options import Bundle, Json, PublicKey, RootCertificate, Threads, Trust, output_path
 from edgepack.errors import CheckFailed, EdgepackError, ModelError
 from edgepack.original import TRANSFORMERS, Original
 from edgepack.records import Component, Source
@@ -44,7 +44,12 @@ def validate(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for report.html, junit.xml and report.json.", show_default=False),
+        typer.Option(
+            help="Folder for report.html, junit.xml and report.json.",
+            parser=output_path,
+            metavar="<path>",
+            show_default=False,
+        ),
     ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Replace files of those names in --out that are not edgepack's.")

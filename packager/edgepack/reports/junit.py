@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from xml.etree import ElementTree
 
+from edgepack.printable import printable
 from edgepack.reports import shown
 from edgepack.suites import CheckResult, SuiteResult
 
@@ -17,7 +18,7 @@ def render(result: SuiteResult) -> str:
     unmeasured = sum(r.passed is None for r in result.results)
     counts = {"tests": str(len(result.results)), "failures": str(failed), "errors": str(unmeasured)}
     root = ElementTree.Element("testsuites", {"name": "edgepack", **counts})
-    suite = ElementTree.SubElement(root, "testsuite", {"name": result.suite, **counts})
+    suite = ElementTree.SubElement(root, "testsuite", {"name": printable(result.suite), **counts})
     for r in result.results:
         _case(suite, result.bundle, r)
     ElementTree.indent(root)
@@ -25,8 +26,10 @@ def render(result: SuiteResult) -> str:
 
 
 def _case(suite: ElementTree.Element, bundle: str, result: CheckResult) -> None:
-    case = ElementTree.SubElement(suite, "testcase", {"classname": bundle, "name": result.check.name})
+    case = ElementTree.SubElement(
+        suite, "testcase", {"classname": printable(bundle), "name": printable(result.check.name)}
+    )
     if not result.passed:
         kind = "error" if result.passed is None else "failure"
-        ElementTree.SubElement(case, kind, {"message": result.reason, "type": result.check.kind})
-    ElementTree.SubElement(case, "system-out").text = shown(result)
+        ElementTree.SubElement(case, kind, {"message": printable(result.reason), "type": result.check.kind})
+    ElementTree.SubElement(case, "system-out").text = printable(shown(result))

@@ -6,6 +6,8 @@ import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from edgepack.printable import printable
+
 MARK = '<p class="brand">edgepack</p>'  # by which a page is known as ours
 
 
@@ -59,7 +61,7 @@ def _row(row: Sequence[str], mark: bool | None) -> str:
 
 
 def _text(value: str) -> str:
-    return html.escape(str(value))
+    return html.escape(printable(str(value)))
 
 
 _STYLE = """

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from edgepack.printable import printable
+
 _WIDTH, _HEIGHT, _MARGIN = 420, 220, 36
 _BINS = 24
 _NARROW = 1e-9  # of a range, relative
@@ -57,7 +59,7 @@ def intervals(changes: Sequence[tuple[str, tuple[float, float]]]) -> str:
         y = _MARGIN + 34 * i + 17
         x1, x2 = middle + low / reach * half, middle + high / reach * half
         rows.append(
-            f'<text x="{_MARGIN}" y="{y - 8}">{html.escape(name)}</text>'
+            f'<text x="{_MARGIN}" y="{y - 8}">{_text(name)}</text>'
             f'<line class="bar" x1="{x1:.1f}" x2="{max(x2, x1 + 1):.1f}" y1="{y}" y2="{y}"/>'
         )
     rule = f'<line class="rule" x1="{middle}" x2="{middle}" y1="{_MARGIN / 2}" y2="{height - _MARGIN}"/>'
@@ -74,9 +76,9 @@ def bars(values: Sequence[tuple[str, float, str]]) -> str:
     most = max((value for _, value, _ in values), default=0) or 1.0
     height = 30 * len(values) + 16
     rows = "".join(
-        f'<text x="0" y="{30 * i + 24}">{html.escape(name)}</text>'
+        f'<text x="0" y="{30 * i + 24}">{_text(name)}</text>'
         f'<rect class="mark" x="96" y="{30 * i + 11}" height="18" width="{max(value / most * 220, 1):.1f}"/>'
-        f'<text class="tick" x="{102 + max(value / most * 220, 1):.1f}" y="{30 * i + 24}">{html.escape(label)}</text>'
+        f'<text class="tick" x="{102 + max(value / most * 220, 1):.1f}" y="{30 * i + 24}">{_text(label)}</text>'
         for i, (name, value, label) in enumerate(values)
     )
     return _figure("; ".join(f"{name} {label}" for name, _, label in values), rows, height, caption=False)
@@ -97,8 +99,12 @@ def _axis(low: float, high: float, tallest: int | None) -> str:
 
 
 def _figure(title: str, inside: str, height: float = _HEIGHT, *, caption: bool = True) -> str:
-    label = html.escape(title, quote=True)
-    below = f"<figcaption>{html.escape(title)}</figcaption>" if caption else ""
+    label = _text(title)
+    below = f"<figcaption>{_text(title)}</figcaption>" if caption else ""
     return (
         f'<figure><svg viewBox="0 0 {_WIDTH} {height:g}" role="img" aria-label="{label}">{inside}</svg>{below}</figure>'
     )
+
+
+def _text(value: str) -> str:
+    return html.escape(printable(value))

@@ -21,6 +21,7 @@ LARGEST = 512_000_000  # bytes of a file: tokenizers reach tens of millions
 LONGEST_LINE = 10_000_000  # bytes of a line of JSON Lines
 AGAIN = "correct the file, or copy it again from where it came from"
 DEEPEST = 64  # objects and lists inside each other
+_DIGITS = 308  # of a whole number that is a float64 whatever they are
 Failure = type[EdgepackError]
 
 
@@ -73,6 +74,7 @@ def parse_json(text: str | bytes, name: str, failure: Failure = BundleError, *, 
         value = json.loads(
             text if isinstance(text, str) else bytes(text).decode("utf-8"),
             parse_float=_finite,
+            parse_int=_whole,
             parse_constant=_refused,
             object_pairs_hook=_once,
         )
@@ -109,6 +111,12 @@ def _finite(text: str) -> float:
     if not math.isfinite(value):
         raise ValueError(f"{text[:20]} is too large a number")
     return value
+
+
+def _whole(text: str) -> int:
+    if len(text) > _DIGITS:
+        _finite(text)  # what uses it may need it as a float
+    return int(text)
 
 
 def _refused(name: str) -> float:
