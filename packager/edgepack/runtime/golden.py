@@ -58,7 +58,7 @@ def check(run: Run, manifest: Manifest, make: Make | None = None) -> GoldenResul
         start = f"{index}.input."
         feeds = {key.removeprefix(start): value for key, value in tensors.items() if key.startswith(start)}
         if make is not None:
-            made = make([_example(tensors, index, pictures="pixel_values" in manifest.processing["inputs"])])
+            made = make([_example(tensors, index, pictures="pixel_values" in manifest.processing.get("inputs", ()))])
             wrong += _differences(made, feeds, manifest.processing)
             feeds = {key: made.get(key, value) for key, value in feeds.items()}
         cosines.append(_cosine(_output(run(feeds), name), tensors[f"{index}.output.{name}"]))
