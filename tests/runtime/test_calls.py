@@ -18,7 +18,7 @@ import edgepack
 from edgepack import weights
 from edgepack.errors import BundleDamaged, BundleUnsafe, InputError, UsageError
 from edgepack.records import Bundle
-from edgepack.runtime import golden, manifest, pictures
+from edgepack.runtime import golden, graphs, manifest, pictures
 from edgepack.runtime.session import open_session
 
 
@@ -111,6 +111,15 @@ def test_golden_vectors_are_held_to_their_examples(copied: Path, name: str) -> N
     found = golden.check(session, listed, model.feeds)
     assert said in found.inputs[0]
     assert not found.passed
+
+
+def test_golden_vectors_of_a_language_model_begin_with_their_text(speaker: Callable[[str], Any]) -> None:
+    told = speaker("llama")
+    listed = manifest.read(told.bundle.path)
+    session = open_session(graphs.generating(listed.model_file))
+    assert golden.check(session, listed, told.model.feeds).passed
+    found = golden.check(session, listed, lambda texts: told.model.feeds([f"{text} x" for text in texts]))
+    assert found.inputs
 
 
 def test_no_file_is_opened_outside(copied: Path) -> None:
