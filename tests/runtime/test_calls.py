@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import struct
@@ -16,7 +17,7 @@ import pytest
 
 import edgepack
 from edgepack import weights
-from edgepack.errors import BundleDamaged, BundleUnsafe, InputError, UsageError
+from edgepack.errors import BundleDamaged, BundleUnsafe, EdgepackError, InputError, UsageError
 from edgepack.records import Bundle
 from edgepack.runtime import golden, graphs, manifest, pictures
 from edgepack.runtime.session import open_session
@@ -129,3 +130,51 @@ def test_no_file_is_opened_outside(copied: Path) -> None:
     (copied / "edgepack.json").write_text(json.dumps(table), "utf-8")
     with pytest.raises(BundleUnsafe, match="regular"):
         edgepack.load(copied)
+
+
+_STRANGE: list[Any] = [
+    "x", b"x", [], {}, object(), True, -1, 2**70, 10**5000, float("nan"), float("inf"), np.array([1, 2]),
+    np.array("a"), [None], [["a"]], {"a"},
+]  # fmt: skip
+
+
+def _never_raw(call: Callable[[], Any]) -> None:
+    with contextlib.suppress(EdgepackError):
+        call()
+
+
+@pytest.mark.parametrize("value", _STRANGE, ids=range(len(_STRANGE)))
+def test_any_argument_is_used_or_named(value: Any, minilm: Bundle, speaker: Callable[[str], Any]) -> None:
+    embedding, talking = edgepack.load(minilm.path, verify=False), speaker("llama").model
+    for name in ("threads", "trust", "verify", "public_key", "root_certificates"):
+        _never_raw(lambda name=name: edgepack.load(minilm.path, **{"verify": False, name: value}))
+    _never_raw(lambda: edgepack.load(value))
+    _never_raw(lambda: embedding.embed(value))
+    _never_raw(lambda: embedding.similarity(value, value))
+    for name in ("prompt", "prompt_name", "batch_size"):
+        _never_raw(lambda name=name: embedding.embed(["a", "b"], **{name: value}))
+    for name in ("embed", "predict"):
+        _never_raw(lambda name=name: getattr(embedding, name)([value]))
+    _never_raw(lambda: "".join(talking.generate(value, max_tokens=2)))
+    for name in ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "stop", "seed", "max_tokens"):
+        _never_raw(lambda name=name: next(talking.generate("the", **{name: value}), ""))
+
+
+def test_paths_of_keys_that_no_system_has(minilm: Bundle) -> None:
+    for key in ("~nobody-such/a", "x" * 5000, "a\0b"):
+        with pytest.raises(EdgepackError):
+            edgepack.load(minilm.path, public_key=key)
+
+
+@pytest.mark.parametrize("name", ["temperature", "top_k", "top_p", "min_p", "stop", "max_tokens"])
+def test_none_is_no_number_and_no_text(name: str, speaker: Callable[[str], Any]) -> None:
+    with pytest.raises(UsageError, match=name):
+        speaker("llama").model.generate("the", **{name: None})
+
+
+@pytest.mark.parametrize(
+    "name", ["", "\0", "a\0b", "\udc80", "x" * 5000, "/proc/self/mem", "/dev/null", "~nobody-such/a"]
+)
+def test_paths_that_no_bundle_has(name: str) -> None:
+    with pytest.raises(EdgepackError):
+        edgepack.load(name)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgepack.errors import BundleDamaged, UnknownName, UsageError
-from edgepack.runtime import graphs, signing
+from edgepack.runtime import arguments, graphs, signing
 from edgepack.runtime.manifest import Manifest
 from edgepack.runtime.opening import opened
 from edgepack.runtime.rereading import steady
@@ -40,16 +40,15 @@ def load(
     ``root_certificates``, the bundle has to be signed; a key or a certificate is a PEM file's path or its bytes.
     Raises BundleError and its subclasses, UsageError, KeyUnusable, MissingExtra.
     """
-    if isinstance(threads, bool) or not isinstance(threads, int | None) or (threads is not None and threads < 1):
-        raise UsageError(f"threads is {threads!r}", hint="it must be a whole number, 1 or more")
-    if not isinstance(bundle, str | Path):
-        raise UsageError(f"a bundle is a path, not {type(bundle).__name__}", hint='edgepack.load("dist/…")')
+    threads = None if threads is None else arguments.whole("threads", threads, 1)
+    verify, trust = arguments.switch("verify", verify), arguments.switch("trust", trust)
+    path = arguments.path("bundle", bundle)
     verifier = signing.verifier(public_key, root_certificates)
     if verifier is not None and not verify:
         raise UsageError("a signature cannot be checked with verify=False", hint="it is over the files' hashes")
 
     def read() -> Any:
-        listed = opened(bundle, verify=verify, trust=trust, verifier=verifier)
+        listed = opened(path, verify=verify, trust=trust, verifier=verifier)
         run = open_session(graphs.generating(listed.model_file), threads if threads is not None else listed.threads)
         _check_outputs(listed, run)
         made = model(listed.task, run, listed.folder, dict(listed.processing))
@@ -58,7 +57,7 @@ def load(
         check_unchanged(listed)
         return made
 
-    return steady(Path(bundle).expanduser(), read)
+    return steady(path, read)
 
 
 def _check_outputs(listed: Manifest, run: Any) -> None:

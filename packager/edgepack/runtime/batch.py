@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from edgepack.errors import InputError, UsageError
+from edgepack.errors import InputError
+from edgepack.runtime import arguments
 
 E = TypeVar("E")
 R = TypeVar("R")
@@ -22,8 +23,7 @@ def in_batches(
 
     Raises UsageError for another size than 1 or more.
     """
-    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-        raise UsageError(f"batch_size is {size!r}", hint="it must be a whole number, 1 or more")
+    size = arguments.whole("batch_size", size, 1)
     order = sorted(range(len(examples)), key=lambda i: length(examples[i])) if length else list(range(len(examples)))
     results: dict[int, R] = {}
     for start in range(0, len(order), size):

@@ -136,9 +136,12 @@ def verify(manifest: Manifest) -> list[str]:
 def digest(file: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     total = hashlib.sha256()
-    with file.open("rb") as stream:
-        while chunk := stream.read(_CHUNK):
-            total.update(chunk)
+    try:
+        with file.open("rb") as stream:
+            while chunk := stream.read(_CHUNK):
+                total.update(chunk)
+    except OSError as error:
+        raise BundleError(f"{file} cannot be read: {error.strerror}") from error
     return total.hexdigest()
 
 

@@ -7,13 +7,13 @@ al. 2024) and the repetition penalty (Keskar et al. 2019, CTRL, section 4.1), in
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from edgepack.errors import UsageError
+from edgepack.runtime import arguments
 from edgepack.runtime.types import Array
 
 _COLD = 1e-5  # a temperature below is as good as none, and overflows
@@ -34,13 +34,11 @@ class Sampling:
     repetition_penalty: float = 1.0
 
     def __post_init__(self) -> None:
-        _check("temperature", self.temperature, "0 or more", 0 <= self.temperature < math.inf)
-        _check(
-            "top_k", self.top_k, "a whole number, 0 (all) or more", self.top_k >= 0 and self.top_k == int(self.top_k)
-        )
-        _check("top_p", self.top_p, "above 0 and at most 1", 0 < self.top_p <= 1)
-        _check("min_p", self.min_p, "from 0 to 1", 0 <= self.min_p <= 1)
-        _check("repetition_penalty", self.repetition_penalty, "above 0", 0 < self.repetition_penalty < math.inf)
+        arguments.whole("top_k", self.top_k, 0, "a whole number, 0 (all) or more")
+        _check("temperature", self.temperature, "0 or more", lambda value: value >= 0)
+        _check("top_p", self.top_p, "above 0 and at most 1", lambda value: 0 < value <= 1)
+        _check("min_p", self.min_p, "from 0 to 1", lambda value: 0 <= value <= 1)
+        _check("repetition_penalty", self.repetition_penalty, "above 0", lambda value: value > 0)
 
     @property
     def greedy(self) -> bool:
@@ -120,6 +118,6 @@ def _nucleus(weights: Array, mass: float) -> float:
     return float(falling[min(int(np.searchsorted(reached, mass)), len(falling) - 1)])
 
 
-def _check(name: str, value: float, range_: str, fine: bool) -> None:
-    if not fine:
+def _check(name: str, value: float, range_: str, fine: Callable[[float], bool]) -> None:
+    if not fine(arguments.number(name, value, range_)):
         raise UsageError(f"{name} is {value:g}", hint=f"it must be {range_}")

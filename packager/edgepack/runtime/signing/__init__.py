@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol
@@ -48,8 +49,8 @@ def verifier(public_key: Pem | None = None, root_certificates: Iterable[Pem] | N
     """
     if isinstance(root_certificates, str | Path | bytes):
         root_certificates = [root_certificates]
-    given = [public_key] if root_certificates is None else root_certificates
-    if not isinstance(given, list | tuple) or not all(isinstance(one, str | Path | bytes | None) for one in given):
+    given = root_certificates if root_certificates is not None else [] if public_key is None else [public_key]
+    if not isinstance(given, list | tuple) or not all(isinstance(one, str | Path | bytes) for one in given):
         raise UsageError("a key or a certificate is a PEM file's path or its bytes", hint='public_key="signing.pub"')
     if public_key is not None and root_certificates is not None:
         raise UsageError("a public key and root certificates are given", hint="a bundle is signed with one of them")
@@ -127,7 +128,7 @@ def pem(given: Pem) -> bytes:
     """The bytes of a PEM file, or those given. Raises KeyUnusable."""
     if isinstance(given, bytes):
         return given
-    return read_bytes(Path(given).expanduser(), KeyUnusable, hint="give a file in PEM", largest=_LARGEST_PEM)
+    return read_bytes(Path(os.path.expanduser(given)), KeyUnusable, hint="give a file in PEM", largest=_LARGEST_PEM)
 
 
 def _named(given: Pem) -> str:

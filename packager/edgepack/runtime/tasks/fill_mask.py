@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from edgepack.errors import InputError
+from edgepack.runtime import arguments
 from edgepack.runtime.batch import BATCH, in_batches, many, text_length
 from edgepack.runtime.scores import softmax
 from edgepack.runtime.text import TextInput
@@ -35,6 +36,7 @@ class Model:
 
     def fill(self, texts: str | Sequence[str], *, top: int = 5) -> Any:
         """A list of Filled per text, best first; a single str gives one list. Raises InputError without a mask."""
+        top = arguments.whole("top", top, 1)
         if isinstance(texts, str):
             return self.predict([texts], top=top)[0]
         return self.predict(many(texts), top=top)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from edgepack.errors import InputError, UnknownName, UsageError
+from edgepack.runtime import arguments
 from edgepack.runtime.batch import BATCH, in_batches, many, text_length
 from edgepack.runtime.text import TextInput, checked
 from edgepack.runtime.types import Array, Feeds, Run
@@ -59,15 +60,20 @@ class Model:
 
     def similarity(self, a: Array, b: Array) -> float:
         """How alike two vectors are, larger for more alike, as the model's authors measure it."""
-        return float(_SIMILARITIES[self._similarity](a.astype(np.float64), b.astype(np.float64)))
+        one, other = arguments.vector("a", a), arguments.vector("b", b)
+        if one.shape != other.shape:
+            raise UsageError(f"vectors of {len(one)} and {len(other)} numbers", hint="both must have the same width")
+        return float(_SIMILARITIES[self._similarity](one, other))
 
     def _prompt(self, name: str | None, text: str | None) -> str:
         if name is not None and text is not None:
             raise UsageError("a prompt is given by its name or as a text, not both")
+        text = None if text is None else checked(arguments.text("prompt", text))
+        name = None if name is None else arguments.text("prompt_name", name)
         if text and not self._pools_prompts:
             raise UsageError("this model leaves prompts out of its pooling, which the bundle cannot do")
         if text is not None:
-            return checked(text)
+            return text
         chosen = name if name is not None else self.default_prompt
         if chosen is None:
             return ""

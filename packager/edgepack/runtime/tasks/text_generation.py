@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from edgepack.errors import InputError, UsageError
-from edgepack.runtime import chat, graphs
+from edgepack.runtime import arguments, chat, graphs
 from edgepack.runtime.chat import ChatTemplate, Messages
 from edgepack.runtime.decoding import Decoding, decodes, decoding
 from edgepack.runtime.generation import MAX_TOKENS, Generation, Limits, Statistics
@@ -73,9 +73,12 @@ class Model:
         sampling = Sampling(
             temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, repetition_penalty=repetition_penalty
         )
-        limits = Limits(tokens=_count(max_tokens), eos=self._eos, stops=_stops(stop))
+        limits = Limits(
+            tokens=arguments.whole("max_tokens", max_tokens, 1), eos=self._eos, stops=arguments.texts("stop", stop)
+        )
+        seed = None if seed is None else arguments.whole("seed", seed, 0)
         ids = self._fitting(self.tokens(prompt))
-        sampler = Sampler(sampling, _seed(seed), ids)
+        sampler = Sampler(sampling, seed, ids)
         return Generation(self._decoding, Pieces(self.tokenizer, ids), sampler, limits, self._report).pieces(ids)
 
     def tokens(self, prompt: Prompt) -> list[int]:
@@ -218,22 +221,3 @@ def _beside(run: Run, graph: Callable[[Path], Path]) -> Run:
         return run
     opened: Run = open_session(graph(run.path), run.threads)
     return opened
-
-
-def _count(tokens: int) -> int:
-    if not isinstance(tokens, int) or tokens < 1:
-        raise UsageError(f"max_tokens is {tokens}", hint="it must be a whole number, 1 or more")
-    return tokens
-
-
-def _seed(seed: int | None) -> int | None:
-    if seed is not None and (not isinstance(seed, int) or seed < 0):
-        raise UsageError(f"seed is {seed}", hint="it must be a whole number, 0 or more")
-    return seed
-
-
-def _stops(stop: str | Sequence[str]) -> tuple[str, ...]:
-    stops = (stop,) if isinstance(stop, str) else tuple(stop)
-    if not all(isinstance(text, str) and text for text in stops):
-        raise UsageError("a stop string is a text that is not empty", hint='stop=["\\n\\n"]')
-    return stops

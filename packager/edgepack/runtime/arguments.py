@@ -1,0 +1,88 @@
+"""What a caller gives, looked at before it is used: an error names the argument, in one line."""
+
+from __future__ import annotations
+
+import math
+import numbers
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgepack.errors import BundleError, UsageError
+from edgepack.runtime.types import Array
+
+
+def whole(name: str, value: Any, least: int, range_: str = "") -> int:
+    """``value`` as an int, NumPy's too, of ``least`` or more. Raises UsageError."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
+        raise _wrong(name, value, range_ or f"a whole number, {least} or more")
+    return int(value)
+
+
+def number(name: str, value: Any, range_: str) -> float:
+    """``value`` as a float that is finite. Raises UsageError, which says that it must be ``range_``."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise _wrong(name, value, range_)
+    try:
+        made = float(value)
+    except (OverflowError, ValueError):
+        made = math.inf
+    if not math.isfinite(made):
+        raise _wrong(name, value, range_)
+    return made
+
+
+def switch(name: str, value: Any) -> bool:
+    """``value``, a bool. Raises UsageError."""
+    if not isinstance(value, bool):
+        raise _wrong(name, value, "True or False")
+    return value
+
+
+def text(name: str, value: Any) -> str:
+    """``value``, a str. Raises UsageError."""
+    if not isinstance(value, str):
+        raise _wrong(name, value, "a text")
+    return value
+
+
+def texts(name: str, value: Any) -> tuple[str, ...]:
+    """A str or a list of them, none of them empty. Raises UsageError."""
+    given = (value,) if isinstance(value, str) else value
+    if not isinstance(given, list | tuple) or not all(isinstance(one, str) and one for one in given):
+        raise _wrong(name, value, "a text that is not empty, or a list of such")
+    return tuple(given)
+
+
+def vector(name: str, value: Any) -> Array:
+    """``value`` as float64 [width]. Raises UsageError."""
+    try:
+        made = np.asarray(value)
+    except Exception as error:  # whatever an object by others raises
+        raise _wrong(name, value, "a vector of numbers") from error
+    if made.ndim != 1 or made.dtype.kind not in "fiu":
+        raise _wrong(name, value, "a vector of numbers")
+    return made.astype(np.float64)
+
+
+def path(name: str, value: Any) -> Path:
+    """``value`` as a path that a system can have. Raises UsageError for another type, BundleError."""
+    if not isinstance(value, str | Path):
+        raise _wrong(name, value, "a path")
+    try:
+        made = Path(value).expanduser()
+        os.stat(made)
+    except FileNotFoundError:
+        return made
+    except (OSError, RuntimeError, ValueError) as error:  # too long, not a folder on the way; no such home; a NUL
+        said = error.strerror if isinstance(error, OSError) else error
+        raise BundleError(f"{name} {str(value)[:60]!r} cannot be opened: {said}") from error
+    return made
+
+
+def _wrong(name: str, value: Any, range_: str) -> UsageError:
+    plain = isinstance(value, str | bytes | int | float | type(None))
+    said = f"{value!r:.60}" if plain and not (isinstance(value, int) and value.bit_length() > 200) else ""
+    return UsageError(f"{name} is {said or f'a {type(value).__name__}'}", hint=f"it must be {range_}")
