@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol
