@@ -186,7 +186,7 @@ def test_bad_weights(damage: Any, error: type[Exception], words: str, llama: Pat
     [
         ({"quantization_config": {"quant_method": "gptq"}}, UnsupportedModel, "already quantized"),
         ({"model_type": "mamba"}, UnsupportedModel, "no language model family 'mamba'"),
-        ({"num_hidden_layers": None}, ModelError, "num_hidden_layers is null, which transformers"),
+        ({"num_hidden_layers": None}, ModelError, "num_hidden_layers is (null|None), which"),
         ({"num_hidden_layers": 4}, DamagedWeights, r"lack 'model\.layers\.3\."),
         ({"num_hidden_layers": 1}, DamagedWeights, "more than the 1 layers"),
         ({"num_hidden_layers": 0}, ModelError, "num_hidden_layers is 0"),
