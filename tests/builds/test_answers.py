@@ -190,7 +190,7 @@ def test_a_suite_of_pairs_for_a_reranker(reranker: Path, build: Build, edgepack:
     said = validated(edgepack, bundle, tmp_path, "spearman", table)
     assert said.returncode == 0, said.stderr
     ours = [labels[0].score for labels in globals()["edgepack"].load(bundle).classify(PAIRS)]
-    assert json.loads(said.stdout)["checks"][0]["value"] == (1.0 if ours[0] > ours[1] else -1.0)
+    assert json.loads(said.stdout)["checks"][0]["value"] == pytest.approx(1.0 if ours[0] > ours[1] else -1.0)
     wrong = validated(edgepack, bundle, tmp_path, "accuracy", table)
     assert (wrong.returncode, "has no accuracy" in wrong.stderr) == (UsageError.exit_code, True)
 
