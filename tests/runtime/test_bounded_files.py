@@ -6,6 +6,7 @@ import base64
 import json
 import time
 import unicodedata
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,24 @@ def test_usual_normalizers_pass(steps: list[Any], tmp_path: Path) -> None:
     table = {**TOKENIZER, "normalizer": {"type": "Sequence", "normalizers": steps}}
     (tmp_path / "tokenizer.json").write_text(json.dumps(table))
     tokenizer_file.check(tmp_path / "tokenizer.json")
+
+
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9**9) | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["String", "Regex"]), inner, max_size=2)
+    ),
+    max_leaves=5,
+)
+_KEYS = st.sampled_from(["type", "pattern", "content", "prepend", "replacement", "precompiled_charsmap", "normalizers"])
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(step=st.dictionaries(_KEYS, st.sampled_from(["NFC", "Replace", "Prepend", "Precompiled"]) | _VALUES))
+def test_values_of_any_kind_are_looked_at_or_refused(step: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_text(json.dumps(TOKENIZER | {"normalizer": step}))
+    with suppress(BundleUnsafe, BundleDamaged):
+        tokenizer_file.check(tmp_path / "tokenizer.json")
 
 
 def test_many_added_tokens_that_grow(tmp_path: Path) -> None:

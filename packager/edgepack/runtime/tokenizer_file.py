@@ -127,9 +127,8 @@ def _times(steps: Iterable[dict[str, Any]]) -> float:
     times = form = 1.0
     for step in steps:
         growth = _growth(step)
-        if (
-            step.get("type") in _FORMS
-        ):  # of a text that has one of Unicode's forms, another is no longer than of the text
+        if str(step.get("type")) in _FORMS:
+            # of a text that has one of Unicode's forms, another is no longer than of the text
             growth, form = max(1.0, growth / form), max(form, growth)
         elif growth > 1:
             form = 1.0
