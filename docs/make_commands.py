@@ -3,26 +3,14 @@
 import re
 from pathlib import Path
 
+import typer.main
 from typer.testing import CliRunner
 
 from edgepack import errors
 from edgepack.cli.app import app
 
 PAGE = Path(__file__).parent / "commands.md"
-COMMANDS = [
-    "init",
-    "build",
-    "validate",
-    "bench",
-    "run",
-    "pack",
-    "sign",
-    "inspect",
-    "compare",
-    "targets",
-    "doctor",
-    "cache",
-]
+COMMANDS = list(typer.main.get_command(app).commands)
 
 
 def text() -> str:

@@ -114,6 +114,9 @@ def _serve(module: str, *arguments: str) -> None:
     threading.Thread(target=_follow, args=(life, writing), daemon=True).start()
     sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # its answer is written: do not wait for PyTorch to take itself down
 
 
 def _follow(life: int, writing: int) -> None:

@@ -8,13 +8,13 @@ from __future__ import annotations
 import os
 import stat
 import zipfile
-import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from edgepack.errors import BundleError, SignatureError
 from edgepack.runtime import documents
+from edgepack.runtime.archive import BROKEN
 from edgepack.runtime.manifest import BESIDE, LARGEST, MANIFEST, MEASUREMENTS, SIGNATURE
 from edgepack.runtime.signing import envelope
 
@@ -22,8 +22,6 @@ _BY_SYSTEMS = {".DS_Store", "Thumbs.db", "desktop.ini"}  # what file managers le
 _HEAD = 65_536  # bytes of a report, within which its mark lies
 _MANIFEST_KEYS = {"schema", "edgepack", "name", "files"}
 _MEASUREMENTS_KEYS = {"schema", "accuracy", "timings"}
-# what zipfile raises for broken files
-_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, OverflowError)
 
 
 def not_a_bundle(place: Path) -> str:
@@ -54,7 +52,7 @@ def not_an_archive(file: Path) -> str:
             if table is None:
                 return "is not a bundle"
             foreign = [name for name in BESIDE if name in names and not _fits(name, _entry(archive, name))]
-    except _BROKEN:
+    except BROKEN:
         return "is not a bundle"
     return _holds(names, table, foreign)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gc
 import json
-import os
 import sys
 from typing import Any
 
@@ -56,4 +55,3 @@ def _predict(model: Any, asked: dict[str, Any]) -> Any:
 
 if __name__ == "__main__":
     main(*sys.argv[1:])
-    os._exit(0)  # the file is written: do not wait for PyTorch to take itself down

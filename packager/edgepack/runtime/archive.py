@@ -32,7 +32,7 @@ _CHUNK = 1 << 20
 _WORK = ".new-"  # what is being unpacked
 _UNSAFE = "this is how a zip bomb looks; do not use this bundle, or --trust it"
 # what zipfile raises for broken files, beside BadZipFile
-_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, OverflowError)
+BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, OverflowError)
 
 
 def zip_folder(folder: Path, file: Path) -> Path:
@@ -141,7 +141,7 @@ def _reading(file: Path) -> Iterator[zipfile.ZipFile]:
         if error.errno != errno.EINVAL:  # which is a place in the file that is none
             raise
         raise BundleError(f"{file} is no bundle, or not all of one", hint="copy the file again") from error
-    except _BROKEN as error:
+    except BROKEN as error:
         said = (str(error).splitlines() or [type(error).__name__])[0]
         raise BundleError(f"{file} is no bundle, or not all of one: {said}", hint="copy the file again") from error
 
