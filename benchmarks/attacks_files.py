@@ -310,8 +310,8 @@ def real_build(root: Path) -> tuple[Build, list[str]]:
 
         def note(self, text: str) -> None: ...
 
-    modules = ("formats.onnx.export", "formats.onnx.fuse", "formats.onnx.contents", "formats.onnx.schemes.int8_dynamic")
-    for name in ("original.pytorch", "original.text_arrangement", "original.inputs", *modules):
+    modules = ("export.trace", "export.fuse", "export.contents", "export.schemes.int8_dynamic")
+    for name in ("original.pytorch", "original.text_arrangement", "original.inputs", *(f"formats.onnx.{name}" for name in modules)):
         plugins.load_module(f"edgepack.{name}")
     model = a_model(root / "tiny")
 

@@ -248,7 +248,7 @@ class Attack:
 
     def packages(self) -> object:
         """A Core ML package, opened."""
-        from edgepack.runtime.session import open_session
+        from edgepack.runtime.engines.onnx import open_session
 
         copy = self.work / "x.mlpackage"
         files = sorted(file for file in copy.rglob("*") if file.is_file() and not file.is_symlink())

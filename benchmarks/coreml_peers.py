@@ -22,7 +22,7 @@ from coreml import MODEL, built, kept, parser_of, read_pairs, vectors, wrapped
 from edgepack import plugins
 from edgepack.original import Original
 from edgepack.runtime.manifest import read
-from edgepack.runtime.session import open_session
+from edgepack.runtime.engines.onnx import open_session
 from edgepack.stages import resolve
 
 logging.getLogger("coremltools").setLevel(logging.CRITICAL)

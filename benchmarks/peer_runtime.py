@@ -10,8 +10,8 @@ from tokenizers import Tokenizer
 
 from edgepack.runtime.decoding import Decoding
 from edgepack.runtime.sampling import Sampler, Sampling
-from edgepack.runtime.session import open_session
-from edgepack.runtime.stream import Pieces
+from edgepack.runtime.engines.onnx import open_session
+from edgepack.runtime.detokenizer import Pieces
 
 _LONGEST = 2048  # tokens
 

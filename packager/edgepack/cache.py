@@ -25,7 +25,7 @@ from edgepack.contents import Contents, Signature, contents, signature
 from edgepack.durable import sync, sync_folder
 from edgepack.errors import BundleError
 from edgepack.exchange import replace
-from edgepack.runtime import documents
+from edgepack import documents
 from edgepack.runtime.manifest import MANIFEST
 from edgepack.workfolder import leftovers, sweep, workfolder
 

@@ -15,8 +15,8 @@ from typing import Any
 
 from edgepack import client_pictures
 from edgepack.errors import ModelError, UnsafeModel
-from edgepack.runtime.containment import checked_name
-from edgepack.runtime.documents import read_json, read_object
+from edgepack.containment import checked_name
+from edgepack.documents import read_json, read_object
 from edgepack.runtime.text import tokenizer
 
 _KEPT = (

@@ -13,7 +13,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from edgepack.errors import ModelError
-from edgepack.runtime.documents import read_object
+from edgepack.documents import read_object
 from edgepack.runtime.text import tokenizer
 
 _KEY = "tokenizer_class"

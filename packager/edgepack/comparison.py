@@ -18,7 +18,7 @@ from edgepack.metrics import bootstrap
 from edgepack.metrics import tasks as scores
 from edgepack.original import Original
 from edgepack.records import Accuracy, NotMeasured, Where
-from edgepack.runtime.types import Array, Feeds, Runs
+from edgepack.arrays import Array, Feeds, Runs
 
 _LEARNT = 64  # batches that pass through the original together
 # How per-sample values become one figure; cosines are judged by the mean and by the worst sample.

@@ -14,7 +14,7 @@ from edgepack.original import Original
 from edgepack.planning import Plan, Request
 from edgepack.records import Accuracy, Source
 from edgepack.runtime import model as task_model
-from edgepack.runtime.types import Feeds
+from edgepack.arrays import Feeds
 
 
 class Check(Protocol):

@@ -11,7 +11,7 @@ import re
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-from edgepack.runtime.documents import read_json
+from edgepack.documents import read_json
 
 _NAMES, _PLACES = "name_or_path", ("_file", "_path", "_dir")  # endings of the keys
 

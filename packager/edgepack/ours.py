@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from edgepack.errors import BundleError, SignatureError
-from edgepack.runtime import documents
+from edgepack import documents
 from edgepack.runtime.archive import BROKEN
 from edgepack.runtime.manifest import BESIDE, LARGEST, MANIFEST, MEASUREMENTS, SIGNATURE
 from edgepack.runtime.signing import envelope

@@ -1,8 +1,8 @@
 """Find a plugin by name: our own module, else a third party's entry point ``edgepack.<kind>``.
 
-A kind is a package of ours (``tasks``, ``formats``, ``devices``, …); a plugin is a module in it that
+A kind is a package of ours (``tasks``, ``formats``, ``decoders.families``, …); a plugin is a module in it that
 fits the kind's Protocol. ``text-embedding`` is found as ``text_embedding``. Modules that plugins share begin with an
-underscore or are named in the package's ``SHARED``.
+underscore.
 """
 
 from __future__ import annotations
@@ -39,13 +39,7 @@ _EXTRAS = {
 
 def names(kind: str) -> list[str]:
     """The plugins of ``kind`` that can be asked for, ours and third parties'; loads none."""
-    package = importlib.util.find_spec(f"edgepack.{kind}")
-    folders = list(package.submodule_search_locations or []) if package else []
-    shared = getattr(importlib.import_module(f"edgepack.{kind}"), "SHARED", ()) if folders else ()
-    found = [m.name for m in pkgutil.iter_modules(folders) if m.name[0] != "_" and m.name not in shared]
-    ours = {name.replace("_", "-") for name in found}
-    theirs = {entry.name for entry in _entries(kind)}
-    return sorted(ours | theirs)
+    return sorted(_own(kind) | {entry.name for entry in _entries(kind)})
 
 
 def load(kind: str, name: str) -> ModuleType:
@@ -53,11 +47,20 @@ def load(kind: str, name: str) -> ModuleType:
 
     Raises UnknownName when there is none, MissingExtra when a library that it needs is not installed.
     """
-    if name not in names(kind):
-        raise UnknownName(kind.removesuffix("s"), name, names(kind))
+    if name in _own(kind):
+        return load_module(f"edgepack.{kind}.{name.replace('-', '_')}")
     for entry in _entries(kind).select(name=name):
         return load_module(entry.value)
-    return load_module(f"edgepack.{kind}.{name.replace('-', '_')}")
+    raise UnknownName(kind.rpartition(".")[2].removesuffix("s"), name, names(kind))
+
+
+@functools.cache
+def _own(kind: str) -> frozenset[str]:
+    """The plugins of ``kind`` that edgepack brings."""
+    package = importlib.util.find_spec(f"edgepack.{kind}")
+    folders = list(package.submodule_search_locations or []) if package else []
+    found = [module.name for module in pkgutil.iter_modules(folders) if module.name[0] != "_"]
+    return frozenset(name.replace("_", "-") for name in found)
 
 
 def _entries(kind: str) -> EntryPoints:

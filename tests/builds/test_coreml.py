@@ -26,7 +26,7 @@ from edgepack.errors import CheckFailed, DoesNotFit, UsageError
 from edgepack.original.decoder import Reference
 from edgepack.records import Bundle, NotMeasured
 from edgepack.runtime import golden, manifest, measurements
-from edgepack.runtime.session import open_session
+from edgepack.runtime.engines.onnx import open_session
 from edgepack.stages import bench
 
 pytestmark = pytest.mark.filterwarnings("default")  # coremltools warns of torch, numpy and protobuf

@@ -17,7 +17,7 @@ from edgepack.cli.app import app
 from edgepack.errors import DoesNotFit
 from edgepack.records import Bundle
 from edgepack.runtime import golden, manifest
-from edgepack.runtime.session import open_session
+from edgepack.runtime.engines.onnx import open_session
 
 pytestmark = pytest.mark.filterwarnings("default")  # coremltools warns of torch, numpy and protobuf
 

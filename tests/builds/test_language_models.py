@@ -32,7 +32,7 @@ from edgepack.errors import (
 from edgepack.original import Original
 from edgepack.pipeline import Request, plan
 from edgepack.records import Bundle
-from edgepack.runtime.session import open_session
+from edgepack.runtime.engines.onnx import open_session
 from edgepack.tasks import text_generation
 
 Build = Callable[..., tuple[Bundle, ...]]

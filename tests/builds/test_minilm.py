@@ -19,7 +19,7 @@ from edgepack.errors import CheckFailed, DoesNotFit, PreprocessingDiffers
 from edgepack.metrics.tasks import spearman
 from edgepack.records import Bundle
 from edgepack.runtime import golden, manifest
-from edgepack.runtime.session import open_session
+from edgepack.runtime.engines.onnx import open_session
 from edgepack.runtime.text import TextInput
 
 Build = Callable[..., tuple[Bundle, ...]]

@@ -15,7 +15,7 @@ from edgepack import suites
 from edgepack.original import Original
 from edgepack.records import Bundle
 from edgepack.runtime import golden, manifest
-from edgepack.runtime.session import open_session
+from edgepack.runtime.engines.onnx import open_session
 from edgepack.stages import validate
 
 Build = Callable[..., tuple[Bundle, ...]]

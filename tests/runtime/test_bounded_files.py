@@ -20,7 +20,7 @@ from tokenizers import normalizers
 from edgepack.errors import BundleDamaged, BundleError, BundleUnsafe
 from edgepack.records import Bundle
 from edgepack.runtime import onnx_file, tokenizer_file
-from edgepack.runtime.session import open_session
+from edgepack.runtime.engines.onnx import open_session
 
 SOON = 10.0  # seconds: the stated budget
 TOKENIZER: dict[str, Any] = {"version": "1.0", "added_tokens": [], "normalizer": None, "pre_tokenizer": None,

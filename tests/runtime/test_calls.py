@@ -19,8 +19,9 @@ import edgepack
 from edgepack import weights
 from edgepack.errors import BundleDamaged, BundleUnsafe, EdgepackError, InputError, UsageError
 from edgepack.records import Bundle
-from edgepack.runtime import golden, graphs, manifest, pictures
-from edgepack.runtime.session import open_session
+from edgepack.runtime import golden, graphs, manifest
+from edgepack.runtime import image_file
+from edgepack.runtime.engines.onnx import open_session
 
 
 def test_calls_with_wrong_numbers(minilm: Bundle) -> None:
@@ -60,7 +61,7 @@ def test_pictures_of_too_many_pixels(tmp_path: Path) -> None:
         start + chunk + struct.pack(">I", zlib.crc32(chunk)) + struct.pack(">I", 0) + b"IDAT" + bytes(4)
     )
     with pytest.raises(InputError, match="more pixels"):
-        pictures.read(tmp_path / "bomb.png")
+        image_file.read(tmp_path / "bomb.png")
 
 
 def test_golden_vectors_that_hold_nan_fail(copied: Path) -> None:

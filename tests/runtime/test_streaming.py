@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
-from edgepack.runtime.stream import Pieces, Stops
+from edgepack.runtime.detokenizer import Pieces, Stops
 
 BROKEN = "\ufffd"
 TEXTS = [

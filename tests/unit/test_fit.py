@@ -17,11 +17,11 @@ from edgepack import fit, pipeline, targets
 from edgepack.decoders import describe
 from edgepack.decoders.checkpoint import Checkpoint
 from edgepack.errors import DoesNotFit
-from edgepack.formats.onnx.decoder import Described
+from edgepack.formats.onnx.builder import Described
 from edgepack.original.decoder import Reference
 from edgepack.records import Bundle, Recipe
 from edgepack.runtime.decoding import Decoding
-from edgepack.runtime.session import open_session
+from edgepack.runtime.engines.onnx import open_session
 from edgepack.stages import resolve
 from edgepack.tasks import text_generation
 from edgepack.units import size

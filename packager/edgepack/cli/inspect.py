@@ -18,7 +18,7 @@ from edgepack.reports.page import Table
 from edgepack.runtime import manifest, measurements
 from edgepack.runtime.manifest import SIGNATURE, Manifest
 from edgepack.runtime.opening import opened
-from edgepack.runtime.session import PACKAGE
+from edgepack.coreml.folder import PACKAGE
 from edgepack.units import size
 
 

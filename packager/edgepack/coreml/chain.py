@@ -13,7 +13,7 @@ from edgepack.coreml.package import Array, Package
 from edgepack.coreml.text import HIDDEN, NEXT
 from edgepack.errors import PackageError
 from edgepack.records import TensorSpec
-from edgepack.runtime.session import PACKAGE, PACKAGES
+from edgepack.coreml.folder import PACKAGE, PACKAGES
 
 PART = "edgepack.part"  # user-defined metadata: which of them it is
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgepack.errors import PackageDamaged, PackageError, PackageFileMissing, PackageUnsafe
-from edgepack.runtime.containment import check_file, checked_name
-from edgepack.runtime.documents import read_json
+from edgepack.containment import check_file, checked_name
+from edgepack.documents import read_json
 
+PACKAGE, PACKAGES = ".mlpackage", ".mlpackages"  # one package, and a folder of several in a row
 _AGAIN = "copy or convert the package again"
 _HINT = "a Core ML package is a folder that ends in .mlpackage and holds Manifest.json"
 _FORMAT = "1."

@@ -15,7 +15,7 @@ import numpy as np
 
 from edgepack.errors import ShapeNotAllowed
 from edgepack.records import TensorSpec
-from edgepack.runtime.types import Array
+from edgepack.arrays import Array
 
 IDS, MASK, POSITION, HIDDEN = "inputIds", "causalMask", "position", "hidden"
 LOGITS, NEXT = "logits", "nextHidden"  # a part's residual, which the next part takes as HIDDEN

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edgepack.data.row import Row
 from edgepack.errors import DataError
-from edgepack.runtime.documents import read_json_lines
+from edgepack.documents import read_json_lines
 
 
 def rows(path: Path, *, headless: bool) -> Iterator[Row]:

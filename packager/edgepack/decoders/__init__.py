@@ -16,8 +16,6 @@ from edgepack import plugins
 from edgepack.decoders.settings import CORRECT, Settings
 from edgepack.errors import ModelError, UnsupportedModel
 
-SHARED = ("checkpoint", "rotary", "settings")  # modules that are no family
-
 
 @dataclass(frozen=True, kw_only=True)
 class Norm:
@@ -155,7 +153,7 @@ def read(config: Mapping[str, Any]) -> Reading:
             f"edgepack has no language model family {kind!r}",
             hint=f"it supports {', '.join(families())}; see docs/supported-models.md",
         )
-    family = plugins.load("decoders", kind.replace("_", "-"))
+    family = plugins.load("decoders.families", kind.replace("_", "-"))
     settings = Settings(config, getattr(family, "DEFAULTS", {}), aliases=getattr(family, "ALIASES", {}))
     try:
         described: Decoder = family.describe(settings)
@@ -168,7 +166,7 @@ def read(config: Mapping[str, Any]) -> Reading:
 
 def families() -> list[str]:
     """The model_type of every family that is described."""
-    return [name.replace("-", "_") for name in plugins.names("decoders")]
+    return [name.replace("-", "_") for name in plugins.names("decoders.families")]
 
 
 # What a size is called in most families' config.json.

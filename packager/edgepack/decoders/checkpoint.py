@@ -11,7 +11,7 @@ import numpy as np
 from edgepack import weights
 from edgepack.decoders import Decoder, _accounting, _biases
 from edgepack.errors import DamagedWeights, UnsupportedModel
-from edgepack.runtime.types import Array
+from edgepack.arrays import Array
 from edgepack.weights import Stored
 from edgepack.weights.lora import Adapter
 

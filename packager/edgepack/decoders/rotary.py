@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from edgepack.decoders import Rotary
-from edgepack.runtime.types import Array
+from edgepack.arrays import Array
 
 
 def tables(rotary: Rotary, context: int) -> tuple[Array, Array]:

@@ -13,8 +13,6 @@ import numpy as np
 
 from edgepack.records import Artifact, Recipe
 
-SHARED = ("quantization",)  # what is no format
-
 
 class Prepared(Protocol):
     """A model in a format, ready to be compressed once per recipe."""

@@ -20,7 +20,7 @@ from edgepack.errors import DoesNotFit
 from edgepack.original import decoder, loading
 from edgepack.original.decoder import Reference
 from edgepack.records import Source
-from edgepack.runtime.types import Array, Outputs
+from edgepack.arrays import Array, Outputs
 from edgepack.tasks import table
 from edgepack.units import size
 

@@ -14,7 +14,7 @@ import torch
 from edgepack import plugins
 from edgepack.original import pytorch
 from edgepack.runtime import clock
-from edgepack.runtime.types import Run
+from edgepack.arrays import Run
 
 
 def opener(asked: dict[str, Any]) -> Any:

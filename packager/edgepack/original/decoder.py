@@ -20,7 +20,7 @@ from edgepack.decoders.checkpoint import Checkpoint, Matrix
 from edgepack.decoders.rotary import tables
 from edgepack.parallel import alone, in_parts
 from edgepack.records import Source
-from edgepack.runtime.types import Array, Outputs
+from edgepack.arrays import Array, Outputs
 from edgepack.tasks import table
 
 Watch = Callable[[str, Array], None]  # told the name of a product and what enters it, [batch, tokens, width]

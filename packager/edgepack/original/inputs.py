@@ -20,7 +20,7 @@ from PIL import Image
 
 from edgepack.original import matching, tokenizers
 from edgepack.records import Source
-from edgepack.runtime.types import Feeds
+from edgepack.arrays import Feeds
 
 
 def match(

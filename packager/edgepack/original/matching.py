@@ -11,7 +11,7 @@ from typing import Any
 
 from edgepack.errors import PreprocessingDiffers
 from edgepack.runtime.image import LEVELS, levels_apart
-from edgepack.runtime.types import Feeds
+from edgepack.arrays import Feeds
 
 _HINT = "a setting of preprocessor_config.json is read otherwise than transformers reads it: please report the model"
 Match = Callable[[Sequence[Any], Feeds], None]

@@ -23,7 +23,7 @@ from edgepack.errors import UnsupportedModel
 from edgepack.original import configs, imports, loading
 from edgepack.original.sentences import SentenceEncoder
 from edgepack.records import Source
-from edgepack.runtime.types import Outputs
+from edgepack.arrays import Outputs
 from edgepack.tasks._refusals import no_vector
 
 imports.import_transformers()

@@ -20,7 +20,7 @@ from typing import Any, Self
 from edgepack import cache, child, decoders, errors, plugins
 from edgepack.errors import ModelError, ReadingDiffers, UnreadSetting
 from edgepack.records import Accuracy, NotMeasured, Source
-from edgepack.runtime.documents import read_object
+from edgepack.documents import read_object
 
 METRIC, SETTINGS = "reading", "settings"
 CLOSE = 1e-4  # of the largest logit

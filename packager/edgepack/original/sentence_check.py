@@ -23,7 +23,7 @@ from edgepack import cache, plugins
 from edgepack.child import Child
 from edgepack.errors import PreprocessingDiffers
 from edgepack.records import Accuracy, NotMeasured, Source
-from edgepack.runtime.types import Array
+from edgepack.arrays import Array
 from edgepack.tasks import _sentence_folder
 from edgepack.tasks._sentence_settings import CROSS_ENCODER
 

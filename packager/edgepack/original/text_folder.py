@@ -19,7 +19,7 @@ from typing import Any
 
 from edgepack import cache, child, errors, plugins
 from edgepack.errors import ModelError
-from edgepack.runtime.documents import read_object
+from edgepack.documents import read_object
 from edgepack.runtime.text import tokenizer
 from edgepack.tasks import _sentence_folder, table
 

@@ -20,7 +20,7 @@ from tokenizers import normalizers
 from edgepack.errors import ModelError, PreprocessingDiffers, UnsupportedModel
 from edgepack.original import configs
 from edgepack.records import Source
-from edgepack.runtime.types import Feeds
+from edgepack.arrays import Feeds
 from edgepack.tasks import _sentence_folder, _text
 
 Texts = Sequence[str | tuple[str, str]]

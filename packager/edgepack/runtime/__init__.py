@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from edgepack.errors import BundleDamaged, UnknownName, UsageError
+from edgepack import plugins
+from edgepack.errors import BundleDamaged, UsageError
 from edgepack.runtime import arguments, graphs, signing
+from edgepack.runtime.engines import Session, open_session
 from edgepack.runtime.manifest import Manifest
 from edgepack.runtime.opening import opened
 from edgepack.runtime.rereading import steady
-from edgepack.runtime.session import Session, open_session
 from edgepack.runtime.unchanged import check_unchanged
 
 __all__ = ["load"]
 
 _SPANS = ("start_logits", "end_logits")
-_TASKS = (
-    "text-embedding", "text-classification", "token-classification", "question-answering", "fill-mask",
-    "image-classification", "image-embedding", "text-generation",
-)  # fmt: skip
 
 
 def load(
@@ -49,7 +45,7 @@ def load(
 
     def read() -> Any:
         listed = opened(path, verify=verify, trust=trust, verifier=verifier)
-        run = open_session(graphs.generating(listed.model_file), threads if threads is not None else listed.threads)
+        run = open_session(graphs.generating(listed.model_file), listed.format, threads or listed.threads)
         _check_outputs(listed, run)
         made = model(listed.task, run, listed.folder, dict(listed.processing))
         if verifier is not None:
@@ -60,19 +56,16 @@ def load(
     return steady(path, read)
 
 
-def _check_outputs(listed: Manifest, run: Any) -> None:
-    """Raises BundleDamaged where an ONNX graph lacks what its task reads; Core ML's evaluator names its own."""
+def _check_outputs(listed: Manifest, run: Session) -> None:
+    """Raises BundleDamaged where the model lacks an output that its task reads."""
     usual = _SPANS if listed.task == "question-answering" else ("logits",)
     read = (str(listed.processing["output"]),) if "output" in listed.processing else usual
     given = {spec.name for spec in run.outputs}
-    for name in read if isinstance(run, Session) else ():
+    for name in read:
         if name not in given:
             raise BundleDamaged(f"the graph of {listed.folder} does not give {name!r}, which its task needs")
 
 
 def model(task: str, run: Any, folder: Path, processing: dict[str, Any]) -> Any:
-    """The task's object around ``run``, which may be a session or the original model."""
-    if task not in _TASKS:
-        raise UnknownName("task", task, _TASKS)
-    module = importlib.import_module(f"edgepack.runtime.tasks.{task.replace('-', '_')}")
-    return module.Model(run, folder, processing)
+    """The task's object around ``run``, which may be a session or the original model. Raises UnknownName."""
+    return plugins.load("runtime.tasks", task).Model(run, folder, processing)

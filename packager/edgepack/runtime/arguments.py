@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from edgepack.errors import BundleError, UsageError
-from edgepack.runtime.types import Array
+from edgepack.arrays import Array
 
 
 def whole(name: str, value: Any, least: int, range_: str = "") -> int:

@@ -20,7 +20,7 @@ from jinja2.parser import Parser
 
 from edgepack.errors import BundleDamaged, BundleError, BundleUnsafe, InputError
 from edgepack.runtime.bounded_jinja import BoundedEnvironment, LimitReached
-from edgepack.runtime.documents import read_object, read_text
+from edgepack.documents import read_object, read_text
 from edgepack.runtime.text import checked
 
 Messages = Sequence[Mapping[str, str]]

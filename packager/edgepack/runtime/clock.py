@@ -26,11 +26,10 @@ import numpy as np
 from edgepack import child
 from edgepack.errors import BundleError
 from edgepack.records import NotMeasured, Timing, Where
-from edgepack.runtime import graphs, machine
-from edgepack.runtime.decoding import Decoding, decodes, decoding
-from edgepack.runtime.documents import parse_json
-from edgepack.runtime.session import CORE_ML, Session, open_session
-from edgepack.runtime.types import Array, Run
+from edgepack.runtime import engines, graphs, machine
+from edgepack.runtime.decoding import Decoding
+from edgepack.documents import parse_json
+from edgepack.arrays import Array, Run
 
 _CONFIDENCE = 0.99
 _STABLE = 0.05  # medians of the two halves of the warm-up agree this well
@@ -40,6 +39,7 @@ _LONGEST_WARMUP_SECONDS = 3.0
 
 def measure(
     path: Path,
+    format: str,
     inputs: Sequence[tuple[str, Mapping[str, Array]]],
     *,
     threads: int,
@@ -52,14 +52,8 @@ def measure(
     Each is measured for at least ``runs`` runs and ``seconds`` seconds. Raises BundleError when the model
     cannot be run there.
     """
-    return ask("edgepack.runtime.clock", str(path), request(inputs, threads, target_isa, runs, seconds))
-
-
-def untimed(path: Path) -> NotMeasured | None:
-    """Why this machine cannot time the model at ``path``; None where it can."""
-    if path.suffix not in CORE_ML or sys.platform == "darwin":
-        return None
-    return NotMeasured(reason="only Apple's systems run Core ML; on a Mac: edgepack bench BUNDLE")
+    asked = request(inputs, threads, target_isa, runs, seconds)
+    return ask("edgepack.runtime.clock", str(path), {"format": format, **asked})
 
 
 def request(
@@ -131,10 +125,10 @@ def opener(path: Path, asked: Mapping[str, Any]) -> Callable[[int], Run | Decodi
     """A function that opens the model at ``path``: a language model with a cache for the longest input asked."""
 
     def opened(threads: int) -> Run | Decoding:
-        session: Session = open_session(graphs.generating(path), threads)
-        if not decodes(session):
+        session = engines.open_session(graphs.generating(path), str(asked["format"]), threads)
+        if not session.decodes:
             return session
-        made = decoding(session, max(_length(_arrays(feeds)) for _, feeds in asked["inputs"]))
+        made = session.decoding(max(_length(_arrays(feeds)) for _, feeds in asked["inputs"]))
         made.reserve(made.longest)
         return made
 

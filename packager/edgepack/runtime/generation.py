@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from edgepack.runtime.decoding import Decoding
 from edgepack.runtime.sampling import Sampler
-from edgepack.runtime.stream import Pieces, Stops
-from edgepack.runtime.types import Array
+from edgepack.runtime.detokenizer import Pieces, Stops
+from edgepack.arrays import Array
 
 MAX_TOKENS = 256  # of an answer, where nothing is said about it
 

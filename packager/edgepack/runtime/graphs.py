@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from edgepack.errors import InputError
-from edgepack.runtime.types import Array, Outputs
+from edgepack.arrays import Array, Outputs
 
 LOGITS, PAST = "logits", "past_key_values"
 FIRST = "logits_from"  # int64 [1], as we feed it: the first token whose logits are wanted, -1 for the last

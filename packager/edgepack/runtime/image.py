@@ -16,7 +16,7 @@ import numpy as np
 
 from edgepack.errors import BundleDamaged, InputError
 from edgepack.runtime.resize import Span, resize
-from edgepack.runtime.types import Array, Feeds
+from edgepack.arrays import Array, Feeds
 
 Step = Mapping[str, Any]
 
@@ -138,7 +138,7 @@ def pixels(image: Any, alpha: str = "drop") -> Array:
     if isinstance(image, str | Path | bytes | bytearray | memoryview):
         if isinstance(image, str | Path) and not Path(image).is_file():
             raise InputError(f"there is no picture {image}")
-        read = importlib.import_module("edgepack.runtime.pictures").read
+        read = importlib.import_module("edgepack.runtime.image_file").read
         return np.asarray(read(image, keyed=alpha == "white"))
     array = np.asarray(image) if image is not None else np.zeros(0)
     if array.dtype != np.uint8 or array.ndim not in (2, 3) or 0 in array.shape:

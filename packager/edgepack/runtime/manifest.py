@@ -13,8 +13,8 @@ from typing import Any
 from edgepack.errors import BundleDamaged, BundleError, BundleTooNew, BundleUnsafe
 from edgepack.records import TensorSpec
 from edgepack.runtime import graphs, schema
-from edgepack.runtime.containment import check_distinct, checked_name, contained
-from edgepack.runtime.documents import parse_json, read_bytes, read_object
+from edgepack.containment import check_distinct, checked_name, contained
+from edgepack.documents import parse_json, read_bytes, read_object
 
 MANIFEST = "edgepack.json"
 MEASUREMENTS = "measurements.json"
@@ -57,6 +57,11 @@ class Manifest:
         name = str(self.table["model"]["file"])
         names = (name, graphs.last(Path(name)).as_posix())
         return sum(int(entry["bytes"]) for file, entry in self.table["files"].items() if file.startswith(names))
+
+    @property
+    def format(self) -> str:
+        """Of the model's file, which names its engine: onnx, coreml."""
+        return str(self.table["model"]["format"])
 
     @property
     def processing(self) -> Mapping[str, Any]:

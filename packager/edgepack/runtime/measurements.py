@@ -17,8 +17,8 @@ from typing import Any
 from edgepack.errors import BundleError
 from edgepack.records import Accuracy, NotMeasured, Timings, Where
 from edgepack.runtime.clock import timing
-from edgepack.runtime.containment import contained
-from edgepack.runtime.documents import read_object
+from edgepack.containment import contained
+from edgepack.documents import read_object
 from edgepack.runtime.manifest import LARGEST, MEASUREMENTS
 from edgepack.runtime.schema import Mismatch, check
 

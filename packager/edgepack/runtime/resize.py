@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from edgepack.errors import InputError
-from edgepack.runtime.types import Array
+from edgepack.arrays import Array
 
 Span = tuple[int, int]  # from, up to
 _BITS = 22  # of Pillow's fixed point

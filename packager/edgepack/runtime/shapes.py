@@ -11,7 +11,7 @@ import numpy as np
 from edgepack.errors import InputError
 from edgepack.runtime.image import side
 from edgepack.runtime.manifest import Manifest
-from edgepack.runtime.types import Array, Feeds
+from edgepack.arrays import Array, Feeds
 
 LENGTHS = (32, 128)  # tokens
 PICTURE = "1 picture"

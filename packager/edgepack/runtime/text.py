@@ -12,7 +12,7 @@ import numpy as np
 from tokenizers import Encoding, Tokenizer
 
 from edgepack.errors import BundleDamaged, BundleFileMissing, EdgepackError, InputError
-from edgepack.runtime.types import Feeds
+from edgepack.arrays import Feeds
 
 _ROOM = 2  # tokens of the context that a window must hold
 _REFUSED = "the model's tokenizer cannot take this text"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from edgepack.errors import ModelError, UnsafeModel
-from edgepack.runtime.containment import check_file
+from edgepack.containment import check_file
 
 # What edgepack reads of a model's folder, or copies.
 _READ = (

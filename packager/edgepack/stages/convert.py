@@ -15,7 +15,7 @@ from edgepack.errors import ConversionError, CoverageTooLow, DoesNotFit, UsageEr
 from edgepack.formats import Prepared
 from edgepack.original import Original
 from edgepack.records import Artifact, Recipe, Target
-from edgepack.runtime.types import Feeds, Runs
+from edgepack.arrays import Feeds, Runs
 from edgepack.units import size
 
 

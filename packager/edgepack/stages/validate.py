@@ -12,10 +12,10 @@ from edgepack.errors import UsageError
 from edgepack.metrics.agreement import REDUCE
 from edgepack.original import Original
 from edgepack.records import Accuracy, NotMeasured, Timing, Where
-from edgepack.runtime import clock, golden, graphs, machine
+from edgepack.runtime import clock, engines, golden, graphs, machine
 from edgepack.runtime import model as task_model
 from edgepack.runtime.manifest import Manifest
-from edgepack.runtime.session import Session, open_session
+from edgepack.runtime.engines import Session, open_session
 from edgepack.runtime.shapes import feeds, shapes
 from edgepack.suites import Check, CheckResult, Suite, SuiteResult
 from edgepack.tasks import table
@@ -44,7 +44,9 @@ class _Bench:
     scored: dict[str, comparison.Scores] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.session = open_session(graphs.generating(self.manifest.model_file), self.threads)
+        self.session = open_session(
+            graphs.generating(self.manifest.model_file), self.manifest.format, self.threads
+        )
         self.where = machine.where(self.session.threads, self.manifest.isa, self.session.runtime)
         self.task = task_of(self.manifest)
 
@@ -54,8 +56,7 @@ class _Bench:
         file = self.manifest.model_file
         if graphs.generating(file) == graphs.scoring(file):
             return self.session
-        opened: Session = open_session(graphs.scoring(file), self.threads)
-        return opened
+        return open_session(graphs.scoring(file), self.manifest.format, self.threads)
 
     @property
     def mixes(self) -> bool:
@@ -115,7 +116,7 @@ def validate(
 
 
 def _checked(bench: _Bench, check: Check) -> CheckResult:
-    untimed = clock.untimed(bench.manifest.model_file) if check.kind in _ON_THE_CLOCK else None
+    untimed = engines.find(bench.manifest.format).untimed() if check.kind in _ON_THE_CLOCK else None
     return _unmeasured(check, untimed.reason) if untimed else _KINDS[check.kind](bench, check)
 
 

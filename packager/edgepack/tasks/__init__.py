@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 from edgepack import plugins
 from edgepack.errors import ModelError, UnsupportedModel
-from edgepack.runtime.documents import read_object
-from edgepack.runtime.types import Array, Feeds, Outputs
+from edgepack.documents import read_object
+from edgepack.arrays import Array, Feeds, Outputs
 
 
 class Task(Protocol):

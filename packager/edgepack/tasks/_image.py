@@ -9,7 +9,7 @@ import numpy as np
 
 from edgepack import plugins
 from edgepack.runtime.image import side, steps, unsized
-from edgepack.runtime.types import Array
+from edgepack.arrays import Array
 from edgepack.tasks._image_processor import read as processing
 
 __all__ = ["example", "pictures", "processing"]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from edgepack.runtime.types import Array
+from edgepack.arrays import Array
 
 _ORIENTATION, _QUARTER = 0x0112, 6  # the EXIF tag, and its value for a picture that lies on its side
 

@@ -91,7 +91,7 @@ def _heads(suffix: str, families: Mapping[str, str]) -> dict[str, tuple[str, ...
 
 def _language() -> dict[str, tuple[str, ...]]:
     """Those whose description is there: decoders/ has a file for each."""
-    described = {name.replace("-", "_") for name in plugins.names("decoders")}
+    described = {name.replace("-", "_") for name in plugins.names("decoders.families")}
     named = {model_type: (f"{stem}ForCausalLM",) for model_type, stem in _LANGUAGE.items()} | _OTHER_HEADS
     return {model_type: names for model_type, names in sorted(named.items()) if model_type in described}
 

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from edgepack.metrics import tasks as metrics
-from edgepack.runtime.types import Array, Feeds, Outputs
+from edgepack.arrays import Array, Feeds, Outputs
 from edgepack.tasks import _image, _labels, _supported
-from edgepack.tasks._short import PAIRS as PAIRS
-from edgepack.tasks._short import TRIALS as TRIALS
-from edgepack.tasks._short import batches as batches
-from edgepack.tasks._short import contexts as contexts
-from edgepack.tasks._short import golden as golden
-from edgepack.tasks._short import limited as limited
-from edgepack.tasks._short import sized as sized
+from edgepack.tasks._fixed_context import PAIRS as PAIRS
+from edgepack.tasks._fixed_context import TRIALS as TRIALS
+from edgepack.tasks._fixed_context import batches as batches
+from edgepack.tasks._fixed_context import contexts as contexts
+from edgepack.tasks._fixed_context import golden as golden
+from edgepack.tasks._fixed_context import limited as limited
+from edgepack.tasks._fixed_context import sized as sized
 
 NAME = "image-classification"
 TITLE = "pictures to labels"

@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from edgepack.metrics import tasks as metrics
-from edgepack.runtime.types import Array, Feeds, Outputs
+from edgepack.arrays import Array, Feeds, Outputs
 from edgepack.tasks import _image, _supported
 from edgepack.tasks._refusals import no_vector
-from edgepack.tasks._short import PAIRS as PAIRS
-from edgepack.tasks._short import TRIALS as TRIALS
-from edgepack.tasks._short import batches as batches
-from edgepack.tasks._short import contexts as contexts
-from edgepack.tasks._short import golden as golden
-from edgepack.tasks._short import limited as limited
-from edgepack.tasks._short import sized as sized
+from edgepack.tasks._fixed_context import PAIRS as PAIRS
+from edgepack.tasks._fixed_context import TRIALS as TRIALS
+from edgepack.tasks._fixed_context import batches as batches
+from edgepack.tasks._fixed_context import contexts as contexts
+from edgepack.tasks._fixed_context import golden as golden
+from edgepack.tasks._fixed_context import limited as limited
+from edgepack.tasks._fixed_context import sized as sized
 
 NAME = "image-embedding"
 TITLE = "pictures to vectors"

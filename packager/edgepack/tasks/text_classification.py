@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from edgepack.metrics import tasks as metrics
-from edgepack.runtime.types import Array, Feeds, Outputs
+from edgepack.arrays import Array, Feeds, Outputs
 from edgepack.tasks import _labels, _supported, _text
-from edgepack.tasks._short import TRIALS as TRIALS
-from edgepack.tasks._short import batches as batches
-from edgepack.tasks._short import contexts as contexts
-from edgepack.tasks._short import golden as golden
-from edgepack.tasks._short import limited as limited
-from edgepack.tasks._short import sized as sized
+from edgepack.tasks._fixed_context import TRIALS as TRIALS
+from edgepack.tasks._fixed_context import batches as batches
+from edgepack.tasks._fixed_context import contexts as contexts
+from edgepack.tasks._fixed_context import golden as golden
+from edgepack.tasks._fixed_context import limited as limited
+from edgepack.tasks._fixed_context import sized as sized
 
 NAME = "text-classification"
 TITLE = "texts to labels"

@@ -14,8 +14,8 @@ from edgepack.decoders import describe
 from edgepack.errors import ModelError, UnsupportedModel, UsageError
 from edgepack.metrics import tasks as metrics
 from edgepack.runtime import graphs
-from edgepack.runtime.documents import read_object
-from edgepack.runtime.types import Array, Feeds, Outputs, Run
+from edgepack.documents import read_object
+from edgepack.arrays import Array, Feeds, Outputs, Run
 from edgepack.tasks import _supported, _text, table
 
 NAME = "text-generation"

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from edgepack.errors import DamagedWeights, UnsupportedModel
-from edgepack.runtime.documents import parse_json
+from edgepack.documents import parse_json
 from edgepack.weights.choice import files as files
 
 _BITS = {

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edgepack.errors import DamagedWeights, ModelError, UnsafeModel, UnsupportedModel
-from edgepack.runtime.containment import checked_name
-from edgepack.runtime.documents import read_json, read_object
+from edgepack.containment import checked_name
+from edgepack.documents import read_json, read_object
 
 WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 ADAPTER = "adapter_config.json"

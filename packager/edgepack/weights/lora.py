@@ -18,7 +18,7 @@ import numpy as np
 
 from edgepack import weights
 from edgepack.errors import DamagedWeights, ModelError, UnsafeModel, UnsupportedModel
-from edgepack.runtime.documents import read_object
+from edgepack.documents import read_object
 from edgepack.weights import Array, Stored, names
 from edgepack.weights.choice import ADAPTER
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import edgepack
 from edgepack.runtime import golden, graphs, machine, manifest
-from edgepack.runtime.session import open_session
+from edgepack.runtime.engines.onnx import open_session
 
 TOKENS = 24  # that a language model goes on with
 ALL = 1000  # tokens for a mask: more than there are

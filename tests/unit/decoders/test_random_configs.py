@@ -20,10 +20,10 @@ from edgepack import targets
 from edgepack.decoders import families, read
 from edgepack.decoders.checkpoint import Checkpoint
 from edgepack.errors import ModelError, UnsupportedModel
-from edgepack.formats.onnx.decoder import Described
+from edgepack.formats.onnx.builder import Described
 from edgepack.original.decoder import Reference
 from edgepack.original.oracle import check, compare, models
-from edgepack.runtime.session import open_session
+from edgepack.runtime.engines.onnx import open_session
 
 Config = dict[str, Any]
 _EXAMPLES = int(os.environ.get("EDGEPACK_EXAMPLES", "6"))

@@ -26,7 +26,7 @@ def config(model_type: str = "llama", **changes: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", families())
 def test_defaults_are_those_of_transformers(name: str) -> None:
-    family = plugins.load("decoders", name.replace("_", "-"))
+    family = plugins.load("decoders.families", name.replace("_", "-"))
     fields = {field.name: field.default for field in dataclasses.fields(CONFIG_MAPPING[name])}
     for key, value in family.DEFAULTS.items():
         assert fields[key] == value, key
@@ -34,7 +34,7 @@ def test_defaults_are_those_of_transformers(name: str) -> None:
 
 @pytest.mark.parametrize("name", families())
 def test_every_key_that_transformers_saves_is_known(name: str) -> None:
-    family = plugins.load("decoders", name.replace("_", "-"))
+    family = plugins.load("decoders.families", name.replace("_", "-"))
     rotary = {"rope_parameters", "text_config"}
     known = {*family.DEFAULTS, *getattr(family, "IRRELEVANT", ()), *_KNOWN, *_NEUTRAL, *rotary}
     assert {field.name for field in dataclasses.fields(CONFIG_MAPPING[name])} <= known

@@ -19,7 +19,7 @@ from edgepack import plugins
 from edgepack.original import pytorch
 from edgepack.records import Source
 from edgepack.runtime import model as task_model
-from edgepack.runtime.types import Feeds
+from edgepack.arrays import Feeds
 from edgepack.stages import resolve
 from edgepack.tasks import _text, table
 

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 
 from edgepack import client_files
 from edgepack.runtime.text import TextInput
-from edgepack.tasks._short import limited
+from edgepack.tasks._fixed_context import limited
 
 from .conftest import HIDDEN, ROBERTA_NAMES, Ours, byte_level, edit, read, save_bert, save_tokenizer, sizes
 

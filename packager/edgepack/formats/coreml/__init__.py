@@ -14,11 +14,12 @@ from typing import Any
 from edgepack import plugins
 from edgepack.errors import UsageError
 from edgepack.formats import Prepared
-from edgepack.formats.coreml import asked
+from edgepack.formats.coreml.export import requirements
 from edgepack.original import Original
 from edgepack.records import Artifact, Recipe, Target
-from edgepack.runtime.session import PACKAGE, open_session
-from edgepack.runtime.types import Feeds, Runs
+from edgepack.coreml.folder import PACKAGE
+from edgepack.runtime.engines import open_session
+from edgepack.arrays import Feeds, Runs
 
 logging.getLogger("coremltools").setLevel(logging.CRITICAL)  # it warns of each library that only a Mac has
 
@@ -50,10 +51,10 @@ def opset(target: Target, recipe: Recipe, *, states: bool = False) -> int:
 
     Raises UsageError where the profile's lacks it.
     """
-    needed = asked.NEWEST if states else max(target.opset, asked.opset(recipe))
+    needed = requirements.NEWEST if states else max(target.opset, requirements.opset(recipe))
     chosen = target.profile.opset or needed
     if chosen < needed:
-        older = [r.name for r in target.recipes.values() if r.scheme != "mixed" and asked.opset(r) <= chosen]
+        older = [r.name for r in target.recipes.values() if r.scheme != "mixed" and requirements.opset(r) <= chosen]
         raise UsageError(
             f"{'language models need' if states else f'the recipe {recipe.name} needs'} iOS {needed} "
             f"(macOS {needed - 3}); the profile {target.profile.name} is for older ones",
@@ -75,14 +76,14 @@ def systems(opset: int) -> str:
 def opened(original: Original, path: Path, threads: int) -> Runs:
     """The package at ``path``, to be held against the original: of a language model, in little memory."""
     if original.task.AUTO:
-        return open_session(path, threads)
-    runs: Runs = plugins.load_module("edgepack.coreml.session").Session(path, threads, held=_HELD)
+        return open_session(path, "coreml", threads)
+    runs: Runs = plugins.load_module("edgepack.runtime.engines.coreml").Session(path, threads, held=_HELD)
     return runs
 
 
 def lacking(task: ModuleType, recipe: Recipe) -> str:
     """What ``recipe`` asks for that models of ``task`` cannot be given, in a clause; "" where nothing is."""
-    return asked.lacking(recipe, written=not task.AUTO)
+    return requirements.lacking(recipe, written=not task.AUTO)
 
 
 def check(task: ModuleType, config: Mapping[str, Any]) -> None:
@@ -95,4 +96,4 @@ def tools(original: Original) -> dict[str, str]:
 
 
 def _way(original: Original) -> Any:
-    return plugins.load_module(f"edgepack.formats.coreml.{'traced' if original.task.AUTO else 'decoder'}")
+    return plugins.load_module(f"edgepack.formats.coreml.{'export' if original.task.AUTO else 'builder'}")

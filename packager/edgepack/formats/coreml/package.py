@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edgepack.runtime.documents import read_object
+from edgepack.documents import read_object
 
 _MANIFEST = "Manifest.json"
 _SPACE = uuid.UUID("6f1d3c52-6c37-4f5b-9a51-0d2f4f0a7f5e")  # for names of our own

@@ -13,10 +13,10 @@ from typing import Any
 from edgepack import plugins
 from edgepack.decoders import describe
 from edgepack.formats import Prepared
-from edgepack.formats.onnx import heads
+from edgepack.formats.onnx.builder import heads
 from edgepack.original import Original
 from edgepack.records import Artifact, Recipe, Target
-from edgepack.runtime.types import Feeds, Runs
+from edgepack.arrays import Feeds, Runs
 
 SUFFIX = ".onnx"
 LENGTHS = False  # graphs take texts of any length
@@ -56,7 +56,7 @@ def opened(original: Original, path: Path, threads: int) -> Runs:
 
 def lacking(task: ModuleType, recipe: Recipe) -> str:
     """What ``recipe`` asks for that models of ``task`` cannot be given, in a clause; "" where nothing is."""
-    known = [name for name in plugins.names("formats.onnx.schemes") if task.AUTO or name in _WRITTEN]
+    known = [name for name in plugins.names("formats.onnx.export.schemes") if task.AUTO or name in _WRITTEN]
     if recipe.scheme not in known:
         return f"{'there are' if task.AUTO else 'language models have'} the schemes {', '.join(known)}"
     return "no ONNX runtime has sparse weights or palettes" if recipe.sparsity or recipe.table_bits != _HALF else ""
@@ -76,4 +76,4 @@ def tools(original: Original) -> dict[str, str]:
 
 
 def _way(original: Original) -> Any:
-    return plugins.load_module(f"edgepack.formats.onnx.{'traced' if original.task.AUTO else 'decoder'}")
+    return plugins.load_module(f"edgepack.formats.onnx.{'export' if original.task.AUTO else 'builder'}")

@@ -26,8 +26,8 @@ from edgepack.original.oracle.shrink import shrink
 from edgepack.runtime.decoding import Decoding
 from edgepack.runtime.generation import Generation, Limits
 from edgepack.runtime.sampling import Sampler, Sampling, penalized
-from edgepack.runtime.stream import Pieces
-from edgepack.runtime.types import Array
+from edgepack.runtime.detokenizer import Pieces
+from edgepack.arrays import Array
 from edgepack.tasks import table
 from edgepack.tasks.text_generation import eos_ids, repetition_penalty
 

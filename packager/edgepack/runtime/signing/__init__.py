@@ -21,8 +21,8 @@ from edgepack.errors import (
     SignatureMissing,
     UsageError,
 )
-from edgepack.runtime.containment import contained
-from edgepack.runtime.documents import read_bytes
+from edgepack.containment import contained
+from edgepack.documents import read_bytes
 from edgepack.runtime.manifest import LARGEST, MANIFEST, MEASUREMENTS, SIGNATURE, Manifest, digest, found
 from edgepack.runtime.signing.envelope import Envelope
 from edgepack.runtime.signing.envelope import decode as decode_envelope

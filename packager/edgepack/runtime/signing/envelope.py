@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from edgepack.errors import SignatureError
-from edgepack.runtime.documents import parse_json, read_object
+from edgepack.documents import parse_json, read_object
 from edgepack.runtime.schema import Mismatch, check
 from edgepack.runtime.signing.statement import AGAIN
 

@@ -11,8 +11,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from edgepack.errors import SignatureError
-from edgepack.runtime.containment import check_distinct, checked_name
-from edgepack.runtime.documents import parse_json, read_object
+from edgepack.containment import check_distinct, checked_name
+from edgepack.documents import parse_json, read_object
 from edgepack.runtime.schema import Mismatch, check
 
 AGAIN = "ask for the bundle again, or sign it again"

@@ -12,9 +12,9 @@ import numpy as np
 from edgepack.errors import InputError
 from edgepack.runtime import arguments
 from edgepack.runtime.batch import BATCH, in_batches, many, text_length
-from edgepack.runtime.scores import softmax
+from edgepack.runtime.labels import softmax
 from edgepack.runtime.text import TextInput
-from edgepack.runtime.types import Array, Feeds, Run
+from edgepack.arrays import Array, Feeds, Run
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from typing import Any
 
 from edgepack.runtime.batch import BATCH, in_batches
 from edgepack.runtime.image import ImageInput
-from edgepack.runtime.scores import Label, labels
-from edgepack.runtime.types import Feeds, Run
+from edgepack.runtime.labels import Label, labels
+from edgepack.arrays import Feeds, Run
 
 
 class Model:

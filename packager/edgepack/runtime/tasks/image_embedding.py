@@ -10,7 +10,7 @@ import numpy as np
 
 from edgepack.runtime.batch import BATCH, in_batches
 from edgepack.runtime.image import ImageInput
-from edgepack.runtime.types import Array, Feeds, Run
+from edgepack.arrays import Array, Feeds, Run
 
 
 class Model:

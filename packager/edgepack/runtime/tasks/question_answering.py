@@ -11,9 +11,9 @@ import numpy as np
 from tokenizers import Encoding
 
 from edgepack.runtime.batch import BATCH
-from edgepack.runtime.scores import softmax
+from edgepack.runtime.labels import softmax
 from edgepack.runtime.text import TextInput
-from edgepack.runtime.types import Array, Feeds, Run
+from edgepack.arrays import Array, Feeds, Run
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from edgepack.runtime.batch import BATCH, in_batches, many, text_length
-from edgepack.runtime.scores import Label, labels, scores
+from edgepack.runtime.labels import Label, labels, scores
 from edgepack.runtime.text import TextInput
-from edgepack.runtime.types import Array, Feeds, Run
+from edgepack.arrays import Array, Feeds, Run
 
 Text = str | tuple[str, str]
 

@@ -14,14 +14,14 @@ import numpy as np
 from edgepack.errors import InputError, UsageError
 from edgepack.runtime import arguments, chat, graphs
 from edgepack.runtime.chat import ChatTemplate, Messages
-from edgepack.runtime.decoding import Decoding, decodes, decoding
+from edgepack.runtime.decoding import Decoding
+from edgepack.runtime.detokenizer import Detokenizer
+from edgepack.runtime.engines import Session, onnx
 from edgepack.runtime.generation import MAX_TOKENS, Generation, Limits, Statistics
 from edgepack.runtime.sampling import Sampler, Sampling
-from edgepack.runtime.session import Session, open_session
-from edgepack.runtime.stream import Pieces
-from edgepack.runtime.surprise import Windows, surprises
+from edgepack.runtime.perplexity import Windows, surprises
 from edgepack.runtime.text import checked, encoded, tokenizer
-from edgepack.runtime.types import Array, Feeds, Run
+from edgepack.arrays import Array, Feeds, Run
 
 Prompt = str | Messages
 _WINDOW = 128  # tokens of each sequence that is compared with the original
@@ -79,7 +79,7 @@ class Model:
         seed = None if seed is None else arguments.whole("seed", seed, 0)
         ids = self._fitting(self.tokens(prompt))
         sampler = Sampler(sampling, seed, ids)
-        return Generation(self._decoding, Pieces(self.tokenizer, ids), sampler, limits, self._report).pieces(ids)
+        return Generation(self._decoding, Detokenizer(self.tokenizer, ids), sampler, limits, self._report).pieces(ids)
 
     def tokens(self, prompt: Prompt) -> list[int]:
         """The ids that ``generate`` begins with: a text's with what its tokenizer adds, or a conversation's.
@@ -143,9 +143,10 @@ class Model:
 
     @cached_property
     def _opened(self) -> Decoding:
-        if not decodes(self._run):
+        run = _beside(self._run, graphs.generating)
+        if not isinstance(run, Session) or not run.decodes:
             raise UsageError("only an opened bundle generates text", hint="edgepack.load(bundle).generate(prompt)")
-        return decoding(_beside(self._run, graphs.generating), self.max_length)
+        return run.decoding(self.max_length)
 
     @cached_property
     def _scorer(self) -> Run:
@@ -208,7 +209,8 @@ class Model:
     def _logits(self, ids: Array, start: int) -> Array:
         """float32 [batch, wanted, vocabulary]; the original gives every token's whatever ``start`` says."""
         feeds = self._feeds(ids, start)
-        outputs = self._scorer(feeds, ["logits"]) if isinstance(self._scorer, Session) else self._scorer(feeds)
+        scorer = self._scorer
+        outputs = scorer(feeds, [graphs.LOGITS]) if isinstance(scorer, Session) else scorer(feeds)
         return outputs["logits"]
 
     def _report(self, statistics: Statistics) -> None:
@@ -217,7 +219,6 @@ class Model:
 
 def _beside(run: Run, graph: Callable[[Path], Path]) -> Run:
     """``run``, or where its file is not the one that ``graph`` wants of the bundle's, that one opened."""
-    if not isinstance(run, Session) or graph(run.path) == run.path:
+    if not isinstance(run, onnx.Session) or graph(run.path) == run.path:
         return run
-    opened: Run = open_session(graph(run.path), run.threads)
-    return opened
+    return onnx.open_session(graph(run.path), run.threads)

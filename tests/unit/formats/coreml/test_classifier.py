@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from edgepack import coreml
-from edgepack.formats.coreml import traced
-from edgepack.formats.coreml.classifier import LABEL, PROBABILITIES, SCORES, distinct, label
+from edgepack.formats.coreml import export
+from edgepack.formats.coreml.export.classifier import LABEL, PROBABILITIES, SCORES, distinct, label
 
 pytestmark = pytest.mark.filterwarnings("default")  # coremltools warns of torch, numpy and protobuf
 
@@ -95,7 +95,7 @@ def test_it_computes(package: Path) -> None:
     ],
 )
 def test_which_models_have_labels(processing: dict[str, Any], kind: str | None) -> None:
-    assert traced._problem(processing) == kind
+    assert export._problem(processing) == kind
 
 
 def test_names_that_occur_twice(tmp_path: Path) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgepack.formats.coreml import making as forms
-from edgepack.formats.coreml import palettes, search
-from edgepack.formats.coreml.compressed import Affine, Floats, Form, Sparse
-from edgepack.formats.quantization.gptq import covariance
+from edgepack.formats.coreml.export import encoders as forms
+from edgepack.quantization import palettes
+from edgepack.formats.coreml.export import search
+from edgepack.formats.coreml.export.compressed import Affine, Floats, Form, Sparse
+from edgepack.quantization.gptq import covariance
 
 RANDOM = np.random.default_rng(5)
 

@@ -14,9 +14,9 @@ from coremltools.converters.mil import Builder as mb
 from coremltools.converters.mil.mil import types
 
 from edgepack import coreml
-from edgepack.formats.coreml import making
-from edgepack.formats.coreml.compressed import Affine, Floats, Form, Sparse
-from edgepack.formats.coreml.compression import Weight, compress
+from edgepack.formats.coreml.export import encoders
+from edgepack.formats.coreml.export.compressed import Affine, Floats, Form, Sparse
+from edgepack.formats.coreml.export.compression import Weight, compress
 from edgepack.formats.coreml.package import save
 
 pytestmark = pytest.mark.filterwarnings("default")  # coremltools warns of torch, numpy and protobuf
@@ -31,33 +31,33 @@ _ENTRY, _BLOBS = 128, 4  # bytes beside each blob of the weight file, alignment 
 
 def sparse(make: Callable[[np.ndarray, np.ndarray], Any]) -> Callable[[np.ndarray], Form]:
     def made(value: np.ndarray) -> Form:
-        mask = making.kept(value, 0.5, None)
+        mask = encoders.kept(value, 0.5, None)
         return Sparse(mask, make(value, mask))
 
     return made
 
 
 def floats(value: np.ndarray, mask: np.ndarray) -> Floats:
-    return Floats(making.matrix(value).astype(np.float16), value.shape)
+    return Floats(encoders.matrix(value).astype(np.float16), value.shape)
 
 
 # name -> (opset, form, how the evaluator calls it)
 FORMS: dict[str, tuple[int, Callable[[np.ndarray], Form], str]] = {
-    "channels": (16, making.per_channel, "linear"),
-    "channels, iOS 18": (18, making.per_channel, "linear"),
-    **{f"{bits} bits in blocks": (18, lambda v, b=bits: making.blockwise(v, b, 32), "linear") for bits in (4, 8)},
-    **{f"palette {bits}": (16, lambda v, b=bits: making.palettized(v, b), "palettized") for bits in (1, 2, 4, 6, 8)},
-    **{f"palettes {bits}": (18, lambda v, b=bits: making.palettized(v, b, 16), "palettized") for bits in (2, 3, 4, 8)},
-    "palette of integers": (18, lambda v: making.palettized_integers(v, 4), "palettized+linear"),
-    "palettes of integers": (18, lambda v: making.palettized_integers(v, 3, 16), "palettized+linear"),
+    "channels": (16, encoders.per_channel, "linear"),
+    "channels, iOS 18": (18, encoders.per_channel, "linear"),
+    **{f"{bits} bits in blocks": (18, lambda v, b=bits: encoders.blockwise(v, b, 32), "linear") for bits in (4, 8)},
+    **{f"palette {bits}": (16, lambda v, b=bits: encoders.palettized(v, b), "palettized") for bits in (1, 2, 4, 6, 8)},
+    **{f"palettes {bits}": (18, lambda v, b=bits: encoders.palettized(v, b, 16), "palettized") for bits in (2, 3, 4, 8)},
+    "palette of integers": (18, lambda v: encoders.palettized_integers(v, 4), "palettized+linear"),
+    "palettes of integers": (18, lambda v: encoders.palettized_integers(v, 3, 16), "palettized+linear"),
     "sparse": (16, sparse(floats), "sparse"),
     "sparse, iOS 18": (18, sparse(floats), "sparse"),
-    "sparse channels": (18, sparse(lambda v, m: making.per_channel(v)), "sparse+linear"),
-    "sparse blocks": (18, sparse(lambda v, m: making.blockwise(v, 4, 32)), "sparse+linear"),
-    "sparse palette": (18, sparse(lambda v, m: making.palettized(v, 4, 0, m)), "sparse+palettized"),
-    "sparse palettes": (18, sparse(lambda v, m: making.palettized(v, 3, 16, m)), "sparse+palettized"),
+    "sparse channels": (18, sparse(lambda v, m: encoders.per_channel(v)), "sparse+linear"),
+    "sparse blocks": (18, sparse(lambda v, m: encoders.blockwise(v, 4, 32)), "sparse+linear"),
+    "sparse palette": (18, sparse(lambda v, m: encoders.palettized(v, 4, 0, m)), "sparse+palettized"),
+    "sparse palettes": (18, sparse(lambda v, m: encoders.palettized(v, 3, 16, m)), "sparse+palettized"),
     "sparse palettes of integers": (
-        18, sparse(lambda v, m: making.palettized_integers(v, 4, 16, m)), "sparse+palettized+linear"),
+        18, sparse(lambda v, m: encoders.palettized_integers(v, 4, 16, m)), "sparse+palettized+linear"),
 }  # fmt: skip
 
 

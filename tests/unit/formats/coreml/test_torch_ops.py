@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-import edgepack.formats.coreml.torch_ops  # noqa: F401  (registers them)
+import edgepack.formats.coreml.export.torch_ops  # noqa: F401  (registers them)
 from edgepack.coreml import Package
 
 pytestmark = pytest.mark.filterwarnings("default")  # coremltools warns of torch, numpy and protobuf

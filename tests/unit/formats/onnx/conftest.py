@@ -14,11 +14,11 @@ import transformers
 from torch import nn
 
 from edgepack import plugins
-from edgepack.formats.onnx.export import export
-from edgepack.formats.onnx.fuse import fuse
+from edgepack.formats.onnx.export.trace import export
+from edgepack.formats.onnx.export.fuse import fuse
 from edgepack.original import pytorch
 from edgepack.original.sentences import SentenceEncoder
-from edgepack.runtime.session import open_session
+from edgepack.runtime.engines.onnx import open_session
 
 OPSET, IR_VERSION = 17, 9
 HIDDEN, HEADS, VOCABULARY = 64, 4, 300

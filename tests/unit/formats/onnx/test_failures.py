@@ -13,7 +13,9 @@ from onnx import TensorProto, helper
 from torch import Tensor, nn
 
 from edgepack.errors import ConversionError, UnsupportedModel
-from edgepack.formats.onnx import export, fuse, traced
+from edgepack.formats.onnx.export.trace import trace
+from edgepack.formats.onnx.export.trace import fuse
+from edgepack.formats.onnx import export
 
 PIXELS = np.zeros((1, 3, 8, 8), np.float32)
 
@@ -30,7 +32,7 @@ class Smooth(nn.Module):
 
 def test_an_operator_that_cannot_be_exported_is_named(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ConversionError, match="aten::_upsample_bicubic2d_aa"):
-        export.export(
+        trace.export(
             Smooth(),
             tmp_path / "x.onnx",
             batch=({"pixel_values": PIXELS}, {"logits": PIXELS[:, 0].reshape(1, -1)}),
@@ -52,7 +54,7 @@ def _refused(path: Path) -> None:
 def test_a_graph_that_onnxruntime_refuses_is_a_way_that_fails(tmp_path: Path) -> None:
     _refused(tmp_path / "model.onnx")
     with pytest.raises(ConversionError, match=r"does not open the graph: .*Type Error"):
-        traced._difference(tmp_path / "model.onnx", [], [])
+        export._difference(tmp_path / "model.onnx", [], [])
 
 
 def test_the_next_way_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,8 +72,8 @@ def test_the_next_way_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     target: Any = SimpleNamespace(opset=17, ir_version=9, denied_operators=())
     config = {"rope_parameters": {"full_attention": {"rope_type": "longrope"}, "sliding": {"rope_type": "default"}}}
     with pytest.raises(UnsupportedModel, match=r"x cannot be exported .*longrope.*does not open the graph"):
-        traced.prepare(original, target, config, {"inputs": ["pixel_values"]}, [{"pixel_values": PIXELS}])
-    assert tried == list(traced._WAYS)
+        export.prepare(original, target, config, {"inputs": ["pixel_values"]}, [{"pixel_values": PIXELS}])
+    assert tried == list(export._WAYS)
 
 
 def test_fusions_print_nothing(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:

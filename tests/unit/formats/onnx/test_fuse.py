@@ -7,8 +7,8 @@ import onnx
 import pytest
 
 from edgepack.errors import ConversionError
-from edgepack.formats.onnx.fuse import fuse
-from edgepack.runtime.session import open_session
+from edgepack.formats.onnx.export.fuse import fuse
+from edgepack.runtime.engines.onnx import open_session
 
 SAME = 1 - 1e-5  # float32 sums in another order
 
@@ -108,6 +108,6 @@ def test_the_same_graph_gives_the_same_bytes(exported, tmp_path):
 def test_a_changed_interface_is_an_error(exported, tmp_path, monkeypatch):
     model = exported("bert")
     answers = iter([["one"], ["another"]])
-    monkeypatch.setattr("edgepack.formats.onnx.fuse._interface", lambda proto: next(answers, ["another"]))
+    monkeypatch.setattr("edgepack.formats.onnx.export.fuse._interface", lambda proto: next(answers, ["another"]))
     with pytest.raises(ConversionError, match="interface"):
         fuse(model.plain, tmp_path / "out.onnx", model_type="bert", heads=4, hidden=64, ir_version=9, tables={})

@@ -10,10 +10,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgepack import targets
-from edgepack.formats.onnx import plain
+from edgepack.formats.onnx.export.trace import plain
 from edgepack.formats.onnx.graph import Graph
-from edgepack.formats.onnx.tables import compress, tables
-from edgepack.runtime.session import open_session
+from edgepack.formats.onnx.export.embeddings import compress, tables
+from edgepack.runtime.engines.onnx import open_session
 
 ROWS = 100
 

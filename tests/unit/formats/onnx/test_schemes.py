@@ -10,7 +10,7 @@ import pytest
 from onnx import numpy_helper
 
 from edgepack import plugins, targets
-from edgepack.formats.onnx import contents
+from edgepack.formats.onnx.export.trace import contents
 
 RECIPES = targets.built_in_recipes("onnx")[0]
 # The least cosine per recipe: what the bits allow on random weights, which have no structure to exploit.
@@ -19,7 +19,7 @@ MODELS = ["bert", "narrow", "distilbert", "roberta", "tied", "shared", "vit"]
 
 
 def quantize(model, recipe, out):
-    scheme = plugins.load("formats.onnx.schemes", recipe.scheme)
+    scheme = plugins.load("formats.onnx.export.schemes", recipe.scheme)
     return scheme.quantize(model.fused, out, recipe, model.feeds)
 
 
@@ -73,7 +73,7 @@ def test_the_same_model_gives_the_same_bytes(exported, tmp_path, recipe):
 @pytest.mark.parametrize("recipe", ["int8", "int8-fine", "int4"])
 def test_calibration_may_be_empty(exported, cosine, tmp_path, recipe):
     model, out = exported("bert"), tmp_path / "model.onnx"
-    plugins.load("formats.onnx.schemes", RECIPES[recipe].scheme).quantize(model.fused, out, RECIPES[recipe], [])
+    plugins.load("formats.onnx.export.schemes", RECIPES[recipe].scheme).quantize(model.fused, out, RECIPES[recipe], [])
     assert min(cosine(out, model, feed) for feed in model.feeds) > LEAST["int4"]
 
 

@@ -1,0 +1,58 @@
+"""Gemma 2: as Gemma, with norms after each branch, caps, and a window in every other layer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from edgepack.decoders import Decoder
+from edgepack.decoders.families import gemma
+from edgepack.decoders.families._common import LLAMA, Config, activation, window, windows
+from edgepack.decoders.settings import CORRECT
+from edgepack.errors import ModelError
+
+DEFAULTS = {
+    "vocab_size": 256_000, "hidden_size": 2304, "intermediate_size": 9216, "num_hidden_layers": 26,
+    "num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256, "hidden_activation": "gelu_pytorch_tanh",
+    "max_position_embeddings": 8192, "rms_norm_eps": 1e-6, "tie_word_embeddings": True, "attention_bias": False,
+    "query_pre_attn_scalar": 256, "sliding_window": 4096, "layer_types": None, "final_logit_softcapping": 30.0,
+    "attn_logit_softcapping": 50.0, "use_bidirectional_attention": None,
+}  # fmt: skip
+IRRELEVANT = ("hidden_act", "cache_implementation")  # the activation is hidden_activation
+NAMES = replace(
+    LLAMA,
+    after_attention="layers.{i}.post_attention_layernorm",
+    norm2="layers.{i}.pre_feedforward_layernorm",
+    after_mlp="layers.{i}.post_feedforward_layernorm",
+)
+
+
+def describe(config: Config) -> Decoder:
+    """Every other layer has a window, from the first on, where layer_types says nothing."""
+    layers = config.integer("num_hidden_layers")
+    return capped(config, windows=windows(config, layers, window(config), tuple(i % 2 == 0 for i in range(layers))))
+
+
+def capped(config: Config, **changes: Any) -> Decoder:
+    """Gemma with its later names, query_pre_attn_scalar and caps, and ``changes``. Raises ModelError."""
+    scalar = config.real("query_pre_attn_scalar")
+    if scalar <= 0:
+        raise ModelError(f"config.json: query_pre_attn_scalar is {scalar}, which is not a number above 0", hint=CORRECT)
+    facts: dict[str, Any] = {
+        "names": NAMES,
+        "activation": activation(config, "hidden_activation"),
+        "scale": scalar**-0.5,
+        "attention_cap": _cap(config, "attn_logit_softcapping"),
+        "logits_cap": _cap(config, "final_logit_softcapping"),
+    }
+    return gemma.scaled(config, **facts | changes)
+
+
+def _cap(config: Config, key: str) -> float:
+    """0 where there is none. Raises ModelError for a cap that leaves nothing."""
+    if config.get(key) is None:
+        return 0.0
+    cap = config.real(key)
+    if cap <= 0:
+        raise ModelError(f"config.json: {key} is {cap}; null means no cap", hint=CORRECT)
+    return cap

@@ -1,0 +1,130 @@
+"""How a decoder's layers are dealt out over several files where one may not hold them all.
+
+What each file takes is reckoned before anything is written, from shapes and the recipe. All layers of a decoder are
+alike. The first part has the embedding, the last the final norm and the head; where the two are one matrix, each of
+them has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from edgepack.decoders.checkpoint import Checkpoint, Matrix
+from edgepack.errors import DoesNotFit
+from edgepack.formats.coreml.builder.forms import form
+from edgepack.formats.coreml.builder.store import HEADER, room
+from edgepack.records import Recipe
+from edgepack.units import size
+
+_SMALLER = "take a recipe with fewer bits, or a smaller model: a matrix is not cut"
+
+
+@dataclass(frozen=True)
+class Part:
+    """The ``layers`` of one package, which is the ``place``-th (from 1 on) of so many in a row."""
+
+    layers: range
+    place: int = 1
+    of: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether it takes ids."""
+        return self.place == 1
+
+    @property
+    def last(self) -> bool:
+        """Whether it gives logits."""
+        return self.place == self.of
+
+    @property
+    def name(self) -> str:
+        """ "2-of-3"."""
+        return f"{self.place}-of-{self.of}"
+
+
+@dataclass(frozen=True)
+class Rooms:
+    """Bytes of a weight file."""
+
+    always: int  # in each part: tables, and biases of zeros
+    embedding: int  # with learned positions
+    layer: int
+    head: int  # with the final norm
+    shared: int  # of the head, where it is the embedding
+
+    def whole(self, layers: int) -> int:
+        """Of everything in one file."""
+        return self.always + self.embedding + layers * self.layer + self.head - self.shared
+
+
+def deal(checkpoint: Checkpoint, recipe: Recipe, slots: int, most: int | None) -> tuple[Part, ...]:
+    """One part, or as few as have no file of more than ``most`` bytes, about as large as each other.
+
+    ``slots`` of a cache are turned by tables. Raises DoesNotFit where a matrix or a layer alone is too large.
+    """
+    decoder, rooms = checkpoint.decoder, reckoned(checkpoint, recipe, slots)
+    if most is None or rooms.whole(decoder.layers) <= most:
+        return (Part(range(decoder.layers)),)
+    fixed = [rooms.always + rooms.embedding, rooms.always + rooms.head]
+    for name, taken in (("embedding", fixed[0]), ("head", fixed[1]), ("layer", rooms.always + rooms.layer)):
+        if taken > most:
+            raise DoesNotFit(
+                f"{recipe.name} leaves {size(taken)} for the {name} alone; a file may hold {size(most)}", hint=_SMALLER
+            )
+    first, middle, last = ((most - taken) // rooms.layer for taken in (fixed[0], rooms.always, fixed[1]))
+    if decoder.names.positions and not first:
+        raise DoesNotFit(
+            f"{recipe.name} leaves no place for a layer beside the embedding; a file may hold {size(most)}",
+            hint=_SMALLER,
+        )
+    between = max(-(-(decoder.layers - first - last) // middle), 0)
+    fixed[1:1] = [rooms.always] * between
+    return _dealt(decoder.layers, fixed, rooms.layer, least=1 if decoder.names.positions else 0)
+
+
+def _dealt(layers: int, fixed: list[int], layer: int, *, least: int) -> tuple[Part, ...]:
+    """One layer after the other to the part that is smallest so far; the first has ``least`` of them.
+
+    Where there is place for a layer at all, there is some in the smallest part.
+    """
+    counts = [0] * len(fixed)
+    counts[0] = least
+    for _ in range(layers - least):
+        taken = [start + count * layer for start, count in zip(fixed, counts, strict=True)]
+        counts[taken.index(min(taken))] += 1
+    begins = [sum(counts[:place]) for place in range(len(counts) + 1)]
+    return tuple(Part(range(begins[place], begins[place + 1]), place + 1, len(counts)) for place in range(len(counts)))
+
+
+def reckoned(checkpoint: Checkpoint, recipe: Recipe, slots: int) -> Rooms:
+    """The room that each piece of the model takes; of vectors and tables, the most that it can be."""
+    d = checkpoint.decoder
+    embedding, positions, head = checkpoint.embedding(), checkpoint.positions(), checkpoint.head()
+    layer = {
+        "qkv": checkpoint.qkv(0), "out": checkpoint.out(0), "inner": checkpoint.inner(0), "down": checkpoint.down(0)
+    }  # fmt: skip
+
+    def taken(role: str, matrix: Matrix) -> int:
+        return form(matrix.shape, role, recipe, tied=d.tied).room
+
+    norm = 2 * room("float32", (d.hidden,))
+    norms = [d.names.norm1, d.names.norm2, d.names.after_attention, d.names.after_mlp]
+    normed = room("float32", (d.heads + d.kv_heads, 1, d.head)) if d.names.query_norm else 0
+    turning = 2 * room("float32", (slots, d.head)) * sum(rotary is not None for rotary in (d.rotary, d.local_rotary))
+    table = taken("embedding", embedding)
+    return Rooms(
+        always=HEADER + room("int32", (slots,)) + turning + _biases([m for m in layer.values() if m.bias is None]),
+        embedding=table + (taken("positions", positions) if positions else 0),
+        layer=sum(taken(role, matrix) for role, matrix in layer.items())
+        + _biases([m for m in layer.values() if m.bias is not None])
+        + norm * sum(bool(name) for name in norms)
+        + normed,
+        head=norm + taken("head", head) + _biases([head]),
+        shared=table if d.tied else 0,
+    )
+
+
+def _biases(matrices: Iterable[Matrix]) -> int:
+    return sum(room("float16", (matrix.shape[0],)) for matrix in matrices)

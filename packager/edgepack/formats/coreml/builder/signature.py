@@ -1,0 +1,111 @@
+"""What the functions of a language model's package take and give.
+
+Core ML takes ranges and fixed shapes side by side badly where there are states: within a function all shapes are of one
+kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import coremltools as ct
+import numpy as np
+
+from edgepack.coreml.text import HIDDEN, IDS, KEYS, LOGITS, MASK, NEXT, POSITION, VALUES
+from edgepack.decoders import Decoder
+from edgepack.errors import UsageError
+from edgepack.formats.coreml.builder.parts import Part
+from edgepack.records import TensorSpec
+
+WORDS = {
+    IDS: "the tokens' numbers",
+    MASK: "what is added to the scores of the cache's slots: 0 shows one, -30000 hides it",
+    POSITION: "the slot of the cache where the first of the tokens lies",
+    HIDDEN: "nextHidden of the package before this one",
+    NEXT: "what the next package takes as hidden",
+    LOGITS: "for each token a score for each that may come next, before softmax",
+    KEYS: "the keys of the tokens so far",
+    VALUES: "the values of the tokens so far",
+}
+_WHOLE = 32  # sides of a state that the Neural Engine takes are multiples of it
+
+
+@dataclass(frozen=True)
+class Signature:
+    """The inputs of a function, in coremltools' terms, and its states, each float16 of the shape ``cache``."""
+
+    inputs: tuple[ct.TensorType, ...]
+    cache: tuple[int, ...]
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """Their names; a part without layers has none."""
+        return (KEYS, VALUES) if self.cache[0] else ()
+
+
+def slots(context: int, lengths: Sequence[int]) -> int:
+    """Of the cache, for ``context`` tokens: for fixed shapes filled up to what the Neural Engine takes."""
+    return -(-context // _WHOLE) * _WHOLE if lengths else context
+
+
+def odd(decoder: Decoder) -> str:
+    """What keeps the caches off the Neural Engine, where something does; else nothing."""
+    return f"the heads' width {decoder.head} is no multiple of {_WHOLE}" if decoder.head % _WHOLE else ""
+
+
+def check(lengths: Sequence[int]) -> None:
+    """Raises UsageError for ``lengths`` that no text can be made with."""
+    if lengths and 1 not in lengths:
+        raise UsageError("a language model decodes one token at a time", hint=f"--lengths 1,{max(lengths)}")
+
+
+def functions(decoder: Decoder, part: Part, context: int, lengths: Sequence[int]) -> Mapping[str, Signature]:
+    """By their names, the default first: one for 1 to ``context`` tokens, or one for each of ``lengths``."""
+    if not lengths:
+        return {"main": _signature(decoder, part, ct.RangeDim(1, context, default=1), context)}
+    size = slots(context, lengths)
+    return {name: _signature(decoder, part, length, size) for name, length in _named(lengths).items()}
+
+
+def interface(
+    decoder: Decoder, context: int, lengths: Sequence[int]
+) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+    """Inputs and outputs of the model, its parts taken together."""
+    tokens = "|".join(map(str, sorted(lengths))) if lengths else "tokens"
+    rows, total = (tokens, slots(context, lengths)) if lengths else ("rows", "total")
+    place = (TensorSpec(name=POSITION, dtype="int32", shape=(1,)),) if lengths else ()
+    return (
+        TensorSpec(name=IDS, dtype="int32", shape=(1, tokens)),
+        TensorSpec(name=MASK, dtype="float16", shape=(1, 1, rows, total)),
+        *place,
+    ), (TensorSpec(name=LOGITS, dtype="float16", shape=(1, tokens, decoder.vocabulary)),)
+
+
+def _named(lengths: Sequence[int]) -> dict[str, int]:
+    """ "decode" for 1 and "prefill" for another; of several others "prefill64", "prefill256"."""
+    longer = sorted({length for length in lengths if length > 1})
+    names = ["prefill"] if len(longer) == 1 else [f"prefill{length}" for length in longer]
+    return {"decode": 1, **dict(zip(names, longer, strict=True))}
+
+
+def _signature(decoder: Decoder, part: Part, tokens: int | ct.RangeDim, size: int) -> Signature:
+    """``tokens`` of one call, a number or a range, of ``size`` at most."""
+    fixed = isinstance(tokens, int)
+    ids, residual = _input(IDS, (1, tokens), np.int32), _input(HIDDEN, (1, tokens, decoder.hidden), np.float32)
+    entry = ids if part.first else residual
+    sides = (tokens, size) if fixed else (_range(size), _range(size))
+    mask = _input(MASK, (1, 1, *sides), np.float16)
+    place = (_input(POSITION, (1,), np.int32),) if fixed else ()
+    return Signature(
+        (entry, mask, *place) if part.layers else (entry,),
+        (len(part.layers), 1, decoder.kv_heads, size, decoder.head),
+    )
+
+
+def _input(name: str, shape: tuple[int | ct.RangeDim, ...], dtype: type) -> ct.TensorType:
+    return ct.TensorType(name, ct.Shape(shape), dtype)
+
+
+def _range(longest: int) -> ct.RangeDim:
+    return ct.RangeDim(1, longest, default=1)

@@ -1,0 +1,124 @@
+"""A decoder's weights on their way into a weight file: read in rows, rounded, written, and counted by component."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgepack.decoders.checkpoint import Matrix
+from edgepack.formats.coreml.builder.forms import Form, form
+from edgepack.formats.coreml.builder.store import Blob, Store
+from edgepack.quantization.palettes import palette
+from edgepack.quantization import gptq
+from edgepack.quantization.calibration import Calibration
+from edgepack.quantization.rounding import blocks
+from edgepack.quantization.tally import Tally
+from edgepack.parallel import in_parts, rows_at_once
+from edgepack.records import FINER, Recipe
+from edgepack.arrays import Array
+
+_SIGN = {4: 0x88, 8: 0x80}  # what turns packed values around a middle into two's complement
+
+
+@dataclass(frozen=True)
+class Written:
+    """A matrix in the file."""
+
+    form: Form
+    values: Blob
+    beside: Blob | None
+
+    @property
+    def bytes(self) -> int:
+        """As stored."""
+        return self.values.bytes + (self.beside.bytes if self.beside else 0)
+
+
+class Writer:
+    """Writes each weight of a file once, as ``recipe`` says. ``tied``: the embedding is the head too."""
+
+    def __init__(
+        self, store: Store, recipe: Recipe, calibration: Calibration | None, tally: Tally, *, tied: bool
+    ) -> None:
+        self.store, self.recipe, self.calibration, self.tally, self.tied = store, recipe, calibration, tally, tied
+        self._vectors: dict[str, Blob] = {}
+        self._matrices: dict[str, Written] = {}
+
+    def vector(self, name: str, array: Array, *, made: bool = False) -> Blob:
+        """A norm, a bias or (``made``: it is no weight) a table, of the type that it has."""
+        if name not in self._vectors:
+            blob = self._vectors[name] = self.store.add(array.dtype.name, array.shape, [array])
+            self.tally.vector(0 if made else array.size, blob.bytes)
+        return self._vectors[name]
+
+    def matrix(self, matrix: Matrix, name: str) -> Written:
+        """A weight, whose role is the end of ``name``: embedding, positions, qkv, out, inner, down or head."""
+        if matrix.name not in self._matrices:
+            role = name.rsplit(".", 1)[-1]
+            found = form(matrix.shape, role, self.recipe, tied=self.tied)
+            written = self._matrices[matrix.name] = self._written(found, matrix, name)
+            parameters = matrix.shape[0] * matrix.shape[1]
+            self.tally.matrix(role, parameters, written.bytes, compressed=found.beside is not None)
+        return self._matrices[matrix.name]
+
+    def _written(self, form: Form, matrix: Matrix, name: str) -> Written:
+        besides: list[Array] = []
+        pieces = {"floats": self._floats, "scales": self._scaled, "tables": self._palettes}[form.kind]
+        values = self.store.add(*form.values, pieces(form, matrix, name, besides))
+        return Written(form, values, self.store.add(*form.beside, besides) if form.beside else None)
+
+    def _floats(self, form: Form, matrix: Matrix, name: str, besides: list[Array]) -> Iterable[Array]:
+        def made(start: int, stop: int) -> Array:
+            return matrix.rows(start, stop).astype(np.float16)
+
+        return in_parts(made, matrix.shape[0], rows_at_once(matrix.shape[1]))
+
+    def _scaled(self, form: Form, matrix: Matrix, name: str, besides: list[Array]) -> Iterator[Array]:
+        bits, size = form.bits, form.group
+        fits = gptq.STRETCH % size == 0
+        shares = self.calibration.feedback(name) if self.calibration and bits < FINER and fits else None
+
+        def made(start: int, stop: int) -> tuple[Array, Array]:
+            rows = matrix.rows(start, stop)
+            rounded = blocks(rows, bits, size) if shares is None else gptq.rounded(rows, bits, size, shares)
+            return rounded.packed() ^ np.uint8(_SIGN[bits]), rounded.scale.astype(np.float16)
+
+        for packed, scale in in_parts(made, matrix.shape[0], rows_at_once(matrix.shape[1])):
+            besides.append(scale)
+            yield packed
+
+    def _palettes(self, form: Form, matrix: Matrix, name: str, besides: list[Array]) -> Iterator[Array]:
+        bits, size = form.bits, form.group
+        rows, width = matrix.shape
+        together = self.calibration.together(name) if self.calibration else None
+        shares = None if together is None else gptq.feedback(together)
+        importance = None if together is None else _importance(together)[:width]
+
+        def made(start: int, stop: int) -> tuple[Array, Array]:
+            whole = matrix.rows(start * size, stop * size)
+            found = [palette(group, bits, importance) for group in whole.reshape(-1, size, width)]
+            tables, places = (np.stack(part) for part in zip(*found, strict=True))
+            if shares is not None:
+                places = gptq.indexed(whole, tables, shares)
+            return _packed(places, bits), tables
+
+        for packed, some in in_parts(made, rows // size, rows_at_once(size * width)):
+            besides.append(some)
+            yield packed
+
+
+def _importance(together: Array) -> Array:
+    """Of each input: its mean square, and as much again for all alike, since calibration is short; float32 [width]."""
+    squares = np.diagonal(together, axis1=1, axis2=2).ravel()
+    return np.asarray(squares + squares.mean())
+
+
+def _packed(indices: Array, bits: int) -> Array:
+    """uint8: the lowest bits first, without gaps."""
+    if bits == 4 and indices.size % 2 == 0:
+        pairs = indices.reshape(-1, 2)
+        return np.asarray(pairs[:, 0] | pairs[:, 1] << 4)
+    each = np.unpackbits(indices.reshape(-1, 1), axis=1, count=bits, bitorder="little")
+    return np.packbits(each, bitorder="little")

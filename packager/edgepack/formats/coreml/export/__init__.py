@@ -1,0 +1,98 @@
+"""Models traced from PyTorch: converted once for each opset (cached), compressed for each recipe, described."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgepack import cache, memory, plugins
+from edgepack.formats.coreml.export import requirements
+from edgepack.original import Original
+from edgepack.records import Artifact, Recipe
+from edgepack.documents import read_json
+from edgepack.arrays import Feeds
+
+TOOLS = ("torch", "transformers", "coremltools")
+_NAMES, _STUDY = "names.json", "study.npz"
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A float program, its weights' names in PyTorch by those in the program, and what calibration tells of them."""
+
+    path: Path
+    opset: int
+    names: Mapping[str, str]
+    study: Any  # study.Study; None for recipes that compress nothing
+    labels: Sequence[str]  # of a classifier
+
+    def compress(self, out: Path, recipe: Recipe, calibration: Sequence[Feeds]) -> Artifact:
+        """Compressed as ``recipe`` says, and described."""
+        schemes = plugins.load_module("edgepack.formats.coreml.export.schemes")
+        contents = plugins.load_module("edgepack.formats.coreml.export.contents")
+        newest = self.opset >= requirements.NEWEST
+        stored = schemes.Compression(self.path, recipe, self.names, self.study, newest=newest).run(out)
+        if self.labels:
+            plugins.load_module("edgepack.formats.coreml.export.classifier").label(out, self.labels)
+        artifact: Artifact = contents.describe(out, self.opset, self.path, self.names, stored)
+        return artifact
+
+
+def prepare(
+    original: Original, opset: int, recipe: Recipe, processing: Mapping[str, Any], calibration: Sequence[Feeds]
+) -> Traced:
+    """The program of ``original`` and its study, from the cache when the same were made before."""
+    facts = {
+        "format": "coreml",
+        "model": original.source.name,
+        "sha256": original.source.sha256,
+        "task": original.task.NAME,
+        "tools": plugins.versions(TOOLS),
+    }
+    found = _study(original, recipe, calibration, facts)
+    folder = _program(original, opset, recipe, processing, facts)
+    names = read_json(folder / _NAMES)
+    labels = processing["labels"] if _problem(processing) else ()
+    return Traced(folder / "model.mlpackage", opset, names, found, labels)
+
+
+def _problem(processing: Mapping[str, Any]) -> str | None:
+    """The config's problem_type where a row of logits scores classes; else None."""
+    told = processing.get("problem")
+    return None if told in (None, "regression") else str(told)
+
+
+def _program(
+    original: Original, opset: int, recipe: Recipe, processing: Mapping[str, Any], facts: Mapping[str, Any]
+) -> Path:
+    bits = 32 if recipe.scheme == "fp32" else 16
+    wanted = {"opset": opset, "bits": bits, "lengths": recipe.lengths, "problem": _problem(processing)}
+
+    def make(folder: Path) -> None:
+        memory.release()
+        convert = plugins.load_module("edgepack.formats.coreml.export.convert")
+        out = folder / "model.mlpackage"
+        names = convert.convert(original.module, original.source, original.task, processing, out, **wanted)
+        original.close()
+        (folder / _NAMES).write_text(json.dumps(names), "utf-8")
+        memory.release()
+
+    return cache.fetch("exports", {**facts, **wanted}, make)
+
+
+def _study(original: Original, recipe: Recipe, calibration: Sequence[Feeds], facts: Mapping[str, Any]) -> Any:
+    if recipe.scheme in requirements.FLOATS:
+        return None
+    losses = recipe.scheme == "mixed"
+    inputs = hashlib.sha256(b"".join(array.tobytes() for batch in calibration for array in batch.values())).hexdigest()
+
+    def make(folder: Path) -> None:
+        module = plugins.load_module("edgepack.formats.coreml.export.sensitivity")
+        module.study(original.module, calibration, original.task.OUTPUTS[-1:], losses=losses).save(folder / _STUDY)
+
+    folder = cache.fetch("studies", {**facts, "inputs": inputs, "losses": losses}, make)
+    return plugins.load_module("edgepack.formats.coreml.export.sensitivity").load(folder / _STUDY)

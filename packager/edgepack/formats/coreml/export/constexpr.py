@@ -1,0 +1,124 @@
+"""Put compressed weights into a MIL program: the constexpr operators that restore them when the model is loaded."""
+
+from __future__ import annotations
+
+from functools import singledispatch
+from typing import Any
+
+import numpy as np
+from coremltools.converters.mil.mil import Builder as mb  # noqa: N813  (as everybody calls it)
+from coremltools.converters.mil.mil import types
+from coremltools.optimize._utils import pack_elements_into_bits
+
+from edgepack.formats.coreml.export.compressed import Affine, Floats, Form, Palette, Sparse
+from edgepack.arrays import Array
+
+_BYTE = 8  # bits
+
+
+def store(form: Form, before: Any, *, newest: bool) -> Any:
+    """The variable that restores ``form``, in front of the operation ``before``, whose name it takes.
+
+    ``newest`` writes iOS 18's operators, which know blocks, groups and integers of less than a byte; else iOS 16's.
+    """
+    return _store(form, {"name": f"{before.name}_compressed", "before_op": before}, newest)
+
+
+@singledispatch
+def _store(form: Any, place: dict[str, Any], newest: bool) -> Any:
+    raise NotImplementedError(type(form).__name__)
+
+
+@_store.register
+def _(form: Affine, place: dict[str, Any], newest: bool) -> Any:
+    values = form.values.reshape(form.shape)
+    if not newest:
+        zero = np.int8(0) if len(form.scale) == 1 else np.zeros(len(form.scale), np.int8)
+        return mb.constexpr_affine_dequantize(
+            quantized_data=values, zero_point=zero, scale=form.scale.ravel(), axis=np.int32(0), **place
+        )
+    return mb.constexpr_blockwise_shift_scale(data=_integers(values, form.bits), scale=_scales(form), **place)
+
+
+@_store.register
+def _(form: Palette, place: dict[str, Any], newest: bool) -> Any:
+    if not newest:
+        packed = pack_elements_into_bits(form.indices, form.bits)
+        return mb.constexpr_lut_to_dense(indices=packed, lut=form.tables[0], shape=_sides(form.shape), **place)
+    return mb.constexpr_lut_to_dense(
+        indices=_indices(form.indices.reshape(form.shape), form.bits), lut=_tables(form, place), **place
+    )
+
+
+@_store.register
+def _(form: Sparse, place: dict[str, Any], newest: bool) -> Any:
+    mask, values = _left(form.whole, form.mask, place)
+    if not newest:
+        packed, shape = np.packbits(form.mask.ravel(), bitorder="little"), _sides(form.whole.shape)
+        return mb.constexpr_sparse_to_dense(nonzero_data=values, mask=packed, shape=shape, **place)
+    return mb.constexpr_sparse_to_dense(nonzero_data=values, mask=mask, **place)
+
+
+@singledispatch
+def _left(whole: Any, mask: Array, place: dict[str, Any]) -> tuple[Any, Any]:
+    """The mask in the weight's shape, and the values of ``whole`` where it is set, in iOS 18's operators."""
+    raise NotImplementedError(type(whole).__name__)
+
+
+@_left.register
+def _(whole: Floats, mask: Array, place: dict[str, Any]) -> tuple[Any, Any]:
+    return _set(mask, whole.shape), whole.values[mask]
+
+
+@_left.register
+def _(whole: Affine, mask: Array, place: dict[str, Any]) -> tuple[Any, Any]:
+    return mb.constexpr_sparse_blockwise_shift_scale(
+        data_mask=_set(mask, whole.shape),
+        nonzero_data=_integers(whole.values[mask], whole.bits),
+        scale=_scales(whole),
+        **_named(place, "values"),
+    )
+
+
+@_left.register
+def _(whole: Palette, mask: Array, place: dict[str, Any]) -> tuple[Any, Any]:
+    return mb.constexpr_lut_to_sparse(
+        indices_mask=_set(mask, whole.shape),
+        indices_nonzero_data=_indices(whole.indices[mask], whole.bits),
+        lut=_tables(whole, place),
+        **_named(place, "values"),
+    )
+
+
+def _tables(form: Palette, place: dict[str, Any]) -> Any:
+    """[groups, 1, …, 2 ** bits, 1]; of integers the variable that scales them."""
+    ones = (1,) * (len(form.shape) - 1)
+    tables = form.tables.reshape(len(form.tables), *ones, -1, 1)
+    if form.scale is None:
+        return tables
+    scale = form.scale.reshape(-1, *ones, 1, 1)
+    return mb.constexpr_blockwise_shift_scale(data=tables, scale=scale, **_named(place, "table"))
+
+
+def _scales(form: Affine) -> Array:
+    return form.scale.reshape(*form.scale.shape, *(1,) * (len(form.shape) - 2))
+
+
+def _integers(values: Array, bits: int) -> Array:
+    return values if bits == _BYTE else values.astype(types.nptype_from_builtin(types.int4))
+
+
+def _indices(indices: Array, bits: int) -> Array:
+    return indices.astype(types.nptype_from_builtin(types.string_to_builtin(f"uint{bits}")))
+
+
+def _set(mask: Array, shape: tuple[int, ...]) -> Array:
+    return mask.reshape(shape).astype(types.nptype_from_builtin(types.uint1))
+
+
+def _named(place: dict[str, Any], part: str) -> dict[str, Any]:
+    return place | {"name": f"{place['name']}_{part}"}
+
+
+def _sides(shape: tuple[int, ...]) -> Array:
+    return np.array(shape, np.uint32)

@@ -1,0 +1,135 @@
+"""From PyTorch to an ML Program: trace, convert, and say in the package what it is."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import coremltools as ct
+import numpy as np
+import torch
+from torch import nn
+
+from edgepack.coreml.padding import PADDING, Padding
+from edgepack.runtime.engines.coreml import IMAGE
+from edgepack.errors import ConversionError
+from edgepack.formats.coreml import systems
+from edgepack.formats.coreml.export import clamp_fp16_constants
+from edgepack.formats.coreml.export import torch_ops
+)
+from edgepack.formats.coreml.export.classifier import PROBABILITIES
+from edgepack.formats.coreml.package import save
+from edgepack.formats.coreml.export.quiet import quiet
+from edgepack.formats.coreml.export.trace_wrappers import Picture, Text, wrapped
+from edgepack.original import masks
+from edgepack.records import Source
+from edgepack.runtime.image import affine
+
+_OTHERWISE = "ONNX Runtime may run it: --target android, or another target than Apple's"
+_TARGETS = {16: ct.target.iOS16, 17: ct.target.iOS17, 18: ct.target.iOS18}
+
+
+def convert(
+    module: nn.Module,
+    source: Source,
+    task: ModuleType,
+    processing: Mapping[str, Any],
+    out: Path,
+    *,
+    opset: int,
+    bits: int,
+    lengths: Sequence[int],
+    problem: str | None,
+) -> dict[str, str]:
+    """Write ``module`` (see original/pytorch.py) to ``out``; the names of its weights by those in the program.
+
+    Texts have one row of any length up to the model's, or of ``lengths``; pictures are image inputs, prepared inside;
+    with a ``problem`` (a config's problem_type) there are PROBABILITIES beside the logits. Raises ConversionError.
+    """
+    outputs = tuple(name for name in task.OUTPUTS if name != "last_hidden_state")
+    traceable = wrapped(module, outputs, processing, lengths, problem)
+    made = (*outputs, PROBABILITIES) if problem else outputs
+    with torch.inference_mode(), warnings.catch_warnings(), quiet(), masks.broadcast(), _eager(module):
+        warnings.simplefilter("ignore")  # tracer and converter warn of every number; agreement is measured afterwards
+        model = _converted(
+            traceable,
+            source.name,
+            inputs=traceable.inputs(),
+            outputs=[ct.TensorType(name=name, dtype=np.float32) for name in made],
+            minimum_deployment_target=_TARGETS[opset],
+            compute_precision=ct.precision.FLOAT32 if bits == 32 else ct.precision.FLOAT16,
+            pass_pipeline=ct.PassPipeline.DEFAULT if bits == 32 else clamp_fp16_constants.pipeline(),
+            skip_model_load=True,
+        )
+    _describe(model, source, task, processing, opset)
+    if lengths and isinstance(traceable, Text):
+        padding = Padding(lengths, processing["pad_id"], traceable.per_token())
+        model.user_defined_metadata[PADDING] = padding.told()
+    save(model, out)
+    rounded = "" if bits == 32 else "_to_fp16"
+    names = {name.replace(".", "_"): name.removeprefix("outputs.module.") for name, _ in traceable.named_parameters()}
+    return {key + rounded: name for key, name in names.items()}
+
+
+@contextmanager
+def _eager(module: nn.Module) -> Iterator[None]:
+    """Attention written out by transformers meanwhile: coremltools hides padding by -3e4 alone, in float32 too."""
+    model: Any = next((part for part in module.modules() if hasattr(part, "set_attn_implementation")), None)
+    before = model.config._attn_implementation if model is not None else None
+    try:
+        if model is not None:
+            model.set_attn_implementation("eager")
+        yield
+    finally:
+        if model is not None:
+            model.set_attn_implementation(before)
+
+
+def _converted(traceable: Text | Picture, name: str, **options: Any) -> Any:
+    """The model of coremltools. Raises ConversionError."""
+    try:
+        traced = torch.jit.trace(traceable, traceable.example(), check_trace=False)
+        return ct.convert(traced, **options)
+    except Exception as error:  # torch and coremltools raise whatever their passes meet
+        line = (str(error).splitlines() or [type(error).__name__])[0]
+        ranged = isinstance(traceable, Text) and len(traceable.lengths) != 1
+        raise ConversionError(
+            f"coremltools cannot convert {name}: {line}",
+            hint=f"for texts of one length it may: --lengths {traceable.longest}" if ranged else _OTHERWISE,
+        ) from error
+
+
+def _describe(model: Any, source: Source, task: ModuleType, processing: Mapping[str, Any], opset: int) -> None:
+    """Who made it, under which licence, for which systems, and what goes in and comes out."""
+    model.short_description = f"{source.name}: {task.TITLE}"
+    model.author, model.license = source.credited, source.licence or "unknown"
+    model.version = source.revision or source.sha256[:12]
+    for name, text in _WORDS.items():
+        if name in model.input_description:
+            model.input_description[name] = text
+        if name in model.output_description:
+            model.output_description[name] = text
+    told = model.user_defined_metadata
+    told["edgepack.needs"] = systems(opset)
+    if "labels" in processing:
+        told["classes"] = json.dumps(processing["labels"])
+    if "channels" in processing:
+        told[IMAGE] = json.dumps(affine(processing)._asdict())
+
+
+_WORDS = {
+    "input_ids": "the tokens' numbers",
+    "attention_mask": "1 for a token, 0 for padding",
+    "token_type_ids": "0 for the first text, 1 for the second of a pair",
+    "image": "a picture of this size, 0 to 255",
+    "sentence_embedding": "a vector; the cosine of two tells how alike the texts are",
+    "image_embedding": "a vector; the cosine of two tells how alike the pictures are",
+    "logits": "a score for each class or token, before softmax",
+    "start_logits": "how well the answer begins at each token",
+    "end_logits": "how well the answer ends at each token",
+}

@@ -1,0 +1,133 @@
+"""What calibration inputs tell of weights: how the inputs of each layer vary together, and what errors cost."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from edgepack.formats.coreml.export.encoders import palettized
+from edgepack.quantization.gptq import STRETCH, covariance
+from edgepack.arrays import Array, Feeds
+
+_LEAST = 1024  # values of a weight that is looked at
+_EVERY = 3  # of the batches, each of texts of like length, tells what coarse weights lose
+_REFERENCE = 6  # bits that each weight is given in its turn
+
+
+@dataclass(frozen=True)
+class Study:
+    """By a weight's name in PyTorch.
+
+    ``moments`` float32 [stretches, 128, 128]: the mean of x x^T of what enters a linear layer. ``losses``: the mean
+    squared error of the model's output, relative to its size, with that weight alone at ``_REFERENCE`` bits.
+    """
+
+    moments: Mapping[str, Array] = field(default_factory=dict)
+    losses: Mapping[str, float] = field(default_factory=dict)
+
+    def importance(self, name: str, width: int) -> Array | None:
+        """The mean square of each of a layer's ``width`` inputs, float32 [width]; None where it was not seen."""
+        if name not in self.moments:
+            return None
+        found: Array = np.diagonal(self.moments[name], axis1=1, axis2=2).ravel()[:width]
+        return np.maximum(found, np.float32(1e-12))
+
+    def error(self, name: str, difference: Array) -> float:
+        """The energy that ``difference`` [rows, width] of a weight adds to its layer's outputs, summed over rows."""
+        if name not in self.moments:
+            return float(np.square(difference, dtype=np.float64).sum())
+        moments = self.moments[name]
+        padded = np.pad(difference, ((0, 0), (0, len(moments) * STRETCH - difference.shape[1])))
+        split = padded.reshape(len(padded), len(moments), STRETCH).transpose(1, 0, 2)
+        return float(np.einsum("srk,srk->", split @ moments, split, dtype=np.float64))
+
+    def save(self, file: Path) -> None:
+        """Write it as .npz."""
+        arrays: dict[str, Any] = {f"moments/{name}": array for name, array in self.moments.items()}
+        arrays |= {f"losses/{name}": np.array(loss) for name, loss in self.losses.items()}
+        np.savez(file, **arrays)
+
+
+def load(file: Path) -> Study:
+    """What ``save`` wrote."""
+    with np.load(file) as stored:
+        kinds: dict[str, dict[str, Any]] = {"moments": {}, "losses": {}}
+        for key in stored.files:
+            kind, name = key.split("/", 1)
+            kinds[kind][name] = stored[key] if kind == "moments" else float(stored[key])
+    return Study(**kinds)
+
+
+def study(module: nn.Module, batches: Sequence[Feeds], outputs: tuple[str, ...], *, losses: bool) -> Study:
+    """Run ``batches`` through ``module``; with ``losses`` some of them once more for each weight."""
+    with torch.inference_mode(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with _watched(module) as moments:
+            _run(module, batches, outputs)
+        measured = _losses(module, batches[::_EVERY], outputs) if losses else {}
+    return Study(moments, measured)
+
+
+def _run(module: nn.Module, batches: Sequence[Feeds], outputs: tuple[str, ...]) -> list[Tensor]:
+    found = (module(**{key: torch.from_numpy(array) for key, array in batch.items()}) for batch in batches)
+    return [made[name].float().flatten(1) for made in found for name in outputs if name in made]
+
+
+@contextmanager
+def _watched(module: nn.Module) -> Iterator[dict[str, Array]]:
+    """The moments of what enters the linear layers meanwhile, padding included."""
+    sums: dict[str, Array] = {}
+    rows: dict[str, int] = {}
+
+    def watch(name: str) -> Callable[..., None]:
+        def hook(layer: nn.Module, given: tuple[Tensor, ...], made: Tensor) -> None:
+            x = given[0].reshape(-1, given[0].shape[-1]).numpy()
+            sums[name] = sums.get(name, np.float32(0)) + covariance(x, STRETCH) * np.float32(len(x))
+            rows[name] = rows.get(name, 0) + len(x)
+
+        return hook
+
+    hooks = [
+        layer.register_forward_hook(watch(f"{path}.weight"))
+        for path, layer in module.named_modules()
+        if isinstance(layer, nn.Linear)
+    ]
+    try:
+        yield sums
+    finally:
+        for hook in hooks:
+            hook.remove()
+        for name in sums:
+            sums[name] = sums[name] / np.float32(rows[name])
+
+
+def _losses(module: nn.Module, batches: Sequence[Feeds], outputs: tuple[str, ...]) -> dict[str, float]:
+    true, found = _run(module, batches, outputs), {}
+    for name, parameter in module.named_parameters():
+        if parameter.ndim < 2 or parameter.numel() < _LEAST:
+            continue
+        kept = parameter.data
+        try:
+            parameter.data = torch.from_numpy(reference(kept.numpy()))
+            found[name] = _loss(_run(module, batches, outputs), true)
+        finally:
+            parameter.data = kept
+    return found
+
+
+def reference(weight: Array) -> Array:
+    """``weight`` as its loss is measured: one palette of ``_REFERENCE`` bits."""
+    return palettized(weight, _REFERENCE).restored()
+
+
+def _loss(made: Sequence[Tensor], true: Sequence[Tensor]) -> float:
+    parts = [((a - b).square().sum(1) / b.square().sum(1).clamp(min=1e-12)) for a, b in zip(made, true, strict=True)]
+    return float(torch.cat(parts).mean())

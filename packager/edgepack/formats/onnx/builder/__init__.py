@@ -1,0 +1,121 @@
+"""Language models: from safetensors to a quantized ONNX graph, written a tensor at a time.
+
+PyTorch and transformers have no part in it; the memory that it takes is a few pieces of one weight.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx_ir as ir
+
+from edgepack.errors import ConversionError
+from edgepack.formats.onnx.builder import genai
+from edgepack.formats.onnx.builder.builder import Builder
+from edgepack.formats.onnx.builder.emit import Emitter
+from edgepack.formats.onnx.builder.partitioned import Pieces
+from edgepack.formats.onnx.builder.sequences import AnyMask, RightPadded, Sequences
+from edgepack.formats.onnx.builder.store import Store
+from edgepack.formats.onnx.builder.weights import Weights
+from edgepack.formats.onnx.builder.writer import Writer
+from edgepack.formats.onnx.graph import Array
+from edgepack.quantization.calibration import Calibration
+from edgepack.original import Original
+from edgepack.original.decoder import Reference
+from edgepack.records import Artifact, Recipe, Target, TensorSpec
+from edgepack.runtime import graphs
+from edgepack.arrays import Feeds, Runs
+
+TOOLS = ("numpy", "onnx-ir")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Described:
+    """A decoder's description with its weights, to be written for ``context`` tokens at most."""
+
+    reference: Reference
+    model: Path  # its folder
+    layout: str
+    context: int
+    opset: int
+    ir_version: int
+    denied: tuple[str, ...] = ()  # operators that the target lacks
+
+    def compress(self, out: Path, recipe: Recipe, calibration: Sequence[Mapping[str, Array]]) -> Artifact:
+        """The graph at ``out`` and its weights in ``<out>_data``, and what clients of the layout ask for.
+
+        Those of a flat folder: the graph that gives the last token's logits alone, and onnxruntime-genai's settings.
+        """
+        checkpoint = self.reference.checkpoint
+        ids = [feeds["input_ids"] for feeds in calibration]
+        with Store(out.with_name(f"{out.name}_data")) as store:
+            calibrated = Calibration(self.reference, ids, recipe.block_size) if ids else None
+            writer = Writer(store, recipe, calibrated, tied=checkpoint.decoder.tied)
+            builder = self._write(out, writer, lambda g: AnyMask(g, asked=not self.flat))
+            files = [out, store.file]
+            if self.flat:
+                placed = bool(checkpoint.decoder.names.positions)
+                self._write(graphs.last(out), writer, lambda g: RightPadded(g, placed=placed))
+                files.append(graphs.last(out))
+                genai.write(checkpoint.decoder, self.model, graphs.last(out), self.context)
+        return Artifact(
+            path=out,
+            format="onnx",
+            opset=self.opset,
+            inputs=tuple(_spec(value) for value in builder.inputs),
+            outputs=tuple(_spec(value) for value in builder.outputs),
+            components=writer.tally.components,
+            coverage=writer.tally.coverage,
+            operators=builder.operators,
+            bytes=sum(file.stat().st_size for file in files),
+        )
+
+    @property
+    def flat(self) -> bool:
+        """Whether it is for onnxruntime-genai and our own runtime, which take a graph of their own."""
+        return self.layout == "flat"
+
+    def _write(self, out: Path, writer: Writer, sequences: Callable[[Builder], Sequences]) -> Builder:
+        """A graph at ``out`` over the weights of ``writer``, which stores each once."""
+        builder, checkpoint = Builder(), self.reference.checkpoint
+        Emitter(checkpoint, Weights(builder, writer, self.denied), sequences(builder), self.context).emit()
+        version = importlib.metadata.version("edgepack")
+        name = checkpoint.decoder.model_type
+        model = builder.model(name, opset=self.opset, ir_version=self.ir_version, producer=version)
+        out.write_bytes(ir.serde.serialize_model(model).SerializeToString(deterministic=True))
+        return builder
+
+
+def prepare(
+    original: Original,
+    target: Target,
+    config: Mapping[str, Any],
+    processing: Mapping[str, Any],
+    calibration: Sequence[Feeds],
+) -> Described:
+    """Nothing but a look at the files: the weights are read when they are written."""
+    return Described(
+        reference=original.module,
+        model=original.source.path,
+        layout=target.layout,
+        context=int(processing["max_length"]),
+        opset=target.opset,
+        ir_version=target.ir_version,
+        denied=target.denied_operators,
+    )
+
+
+def opened(path: Path, threads: int) -> Runs:
+    """The model at ``path``, in pieces: it may be larger than the memory."""
+    return Pieces(path, threads, ("logits",))
+
+
+def _spec(value: ir.Value) -> TensorSpec:
+    if value.shape is None or value.dtype is None:
+        raise ConversionError(f"the graph's {value.name} has no shape")
+    shape = tuple(side if isinstance(side, int) else str(side.value) for side in value.shape)
+    return TensorSpec(name=str(value.name), dtype=value.dtype.numpy().name, shape=shape)

@@ -1,0 +1,104 @@
+"""What a graph is told of its sequences: their ids, which of them count and where they stand, whose logits are wanted.
+
+The dimensions have the names that optimum gives them; transformers.js looks for ``batch_size`` among them.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import onnx_ir as ir
+
+from edgepack.formats.onnx.builder.builder import Builder
+from edgepack.runtime.graphs import NUM_LOGITS
+
+FLOAT, INT64, INT32, BOOL = ir.DataType.FLOAT, ir.DataType.INT64, ir.DataType.INT32, ir.DataType.BOOL
+BATCH, NEW, PAST, TOTAL = "batch_size", "sequence_length", "past_sequence_length", "total_sequence_length"
+_TO_THE_END = np.iinfo(np.int64).max
+_HIDDEN = -1e30  # a score that no softmax sees; minus infinity would make NaN of a token that sees nothing
+
+
+class Sequences(Protocol):
+    """The inputs of a graph but for its cache, and what its nodes make of them."""
+
+    ids: ir.Value  # int64 [batch, new]
+    positions: ir.Value | None  # int64 [batch, new]; None where only the mask says them
+    last_key: ir.Value  # int32 [batch]: GroupQueryAttention's seqlens_k
+    total: ir.Value  # int32 [1]: the longest length, the past included
+    bias: ir.Value | None  # float32 [batch, 1, new, total], added to the scores
+
+    def wanted(self, x: ir.Value) -> tuple[ir.Value, int | str]:
+        """Of ``x`` [batch, new, hidden] the tokens whose logits are wanted, and their dimension."""
+        ...
+
+
+class AnyMask:
+    """Sequences padded wherever they like: what optimum, transformers.js and onnxruntime alone feed.
+
+    All logits, or with ``asked`` those of the last ``num_logits_to_keep`` tokens, 0 for all.
+    """
+
+    def __init__(self, g: Builder, *, asked: bool) -> None:
+        self.g = g
+        self.ids, mask = g.input("input_ids", INT64, (BATCH, NEW)), g.input("attention_mask", INT64, (BATCH, TOTAL))
+        self.positions: ir.Value | None = g.input("position_ids", INT64, (BATCH, NEW))
+        self._asked = g.input(NUM_LOGITS, INT64, ()) if asked else None
+        self.total = _total(g, mask)
+        # every sequence is as long as the longest; what is not in the mask is hidden by the bias
+        last = g.op("Sub", self.total, g.constant("one_int32", np.array(1, np.int32)), name="last_place")
+        batch = g.op("Shape", self.ids, name=BATCH, start=0, end=1)
+        self.last_key = g.op("Expand", last, batch, name="seqlens_k")
+        self.bias: ir.Value | None = self._hiding(mask, batch)
+
+    def wanted(self, x: ir.Value) -> tuple[ir.Value, int | str]:
+        """Sequences.wanted."""
+        if self._asked is None:
+            return x, NEW
+        g = self.g
+        start = g.op("Reshape", g.op("Neg", self._asked, name="from_the_end"), _vector(g, 1), name="first_wanted")
+        return g.op("Slice", x, start, _vector(g, _TO_THE_END), _vector(g, 1), name="kept"), NUM_LOGITS
+
+    def _hiding(self, mask: ir.Value, batch: ir.Value) -> ir.Value:
+        g = self.g
+        seen, hidden = (g.constant(name, np.array(v, np.float32)) for name, v in (("seen", 0), ("hidden", _HIDDEN)))
+        keys = g.op("Where", g.op("Cast", mask, name="mask_bool", to=BOOL), seen, hidden, name="key_bias")
+        keys = g.op("Unsqueeze", keys, g.constant("axes_1_2", np.array([1, 2])), name="key_bias_4d")
+        new = g.op("Shape", self.ids, name=NEW, start=1, end=2)
+        shape = g.op("Concat", batch, _vector(g, 1), new, _vector(g, 1), name="bias_shape", axis=0)
+        return g.op("Expand", keys, shape, name="attention_bias")
+
+
+class RightPadded:
+    """Sequences that begin at the first place, as onnxruntime-genai and our own runtime feed them: the fastest form.
+
+    Each sequence's cache has no gaps. A sequence that is padded on the left makes a Gather fail, whose name says why.
+    The logits are those of each sequence's last token alone. ``placed``: position_ids are an input.
+    """
+
+    def __init__(self, g: Builder, *, placed: bool) -> None:
+        self.g = g
+        self.ids, mask = g.input("input_ids", INT64, (BATCH, NEW)), g.input("attention_mask", INT64, (BATCH, TOTAL))
+        self.positions: ir.Value | None = g.input("position_ids", INT64, (BATCH, NEW)) if placed else None
+        self.total, self.bias = _total(g, mask), None
+        first = g.op("ArgMax", mask, name="first_token", axis=1, keepdims=0)
+        one = g.op("Gather", _vector(g, 1), first, name="left_padding_is_for_the_graph_that_gives_all_logits")
+        self._last = g.op("Sub", g.op("ReduceSum", mask, _vector(g, 1), name="lengths", keepdims=0), one, name="last")
+        self.last_key = g.op("Cast", self._last, name="seqlens_k", to=INT32)
+
+    def wanted(self, x: ir.Value) -> tuple[ir.Value, int | str]:
+        """Sequences.wanted: a prompt's last token, or the only one of a step."""
+        g = self.g
+        new = g.op("Sub", g.op("Shape", self.ids, name=NEW, start=1, end=2), _vector(g, 1), name="last_new")
+        place = g.op("Unsqueeze", g.op("Min", self._last, new, name="place"), g.constant("axes_1_2", np.array([1, 2])),
+                     name="places")  # fmt: skip
+        # onnxruntime-genai takes 1 as a sign that prompts give one token's logits, too
+        return g.op("GatherND", x, place, name="last_token", batch_dims=1), 1
+
+
+def _total(g: Builder, mask: ir.Value) -> ir.Value:
+    return g.op("Cast", g.op("Shape", mask, name="total", start=1, end=2), name=TOTAL, to=INT32)
+
+
+def _vector(g: Builder, value: int) -> ir.Value:
+    return g.constant(f"vector_{value}", np.array([value], np.int64))

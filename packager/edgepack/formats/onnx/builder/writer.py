@@ -1,0 +1,100 @@
+"""A decoder's weights on their way into the file: read in rows, rounded, written, and counted by component."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from edgepack.decoders.checkpoint import Matrix
+from edgepack.formats.onnx.builder.store import Store
+from edgepack.formats.onnx.graph import Array
+from edgepack.quantization import gptq
+from edgepack.quantization.calibration import Calibration
+from edgepack.quantization.rounding import block_size, blocks
+from edgepack.quantization.tally import Tally
+from edgepack.parallel import in_parts, rows_at_once
+from edgepack.records import FINER, Recipe
+
+_FLOATS = {32: (ir.DataType.FLOAT, np.float32), 16: (ir.DataType.FLOAT16, np.float16)}
+
+
+@dataclass(frozen=True)
+class Rounded:
+    """A matrix in blocks, in the file: values as MatMulNBits takes them, one float16 scale per block."""
+
+    values: ir.ExternalTensor  # uint8 [rows, blocks, size * bits / 8]
+    scale: ir.ExternalTensor  # float16 [rows, blocks]
+    bits: int
+    size: int
+    shape: tuple[int, int]
+
+    @property
+    def padded(self) -> int:
+        """The width with its last block filled up."""
+        return -(-self.shape[1] // self.size) * self.size
+
+
+class Writer:
+    """Writes weights as ``recipe`` says. ``tied``: the embedding is the head too, so it is kept as fine as one."""
+
+    def __init__(self, store: Store, recipe: Recipe, calibration: Calibration | None, *, tied: bool) -> None:
+        self.store, self.recipe, self.calibration, self.tied = store, recipe, calibration, tied
+        self._vectors: dict[str, ir.ExternalTensor] = {}
+        self._matrices: dict[str, Rounded | ir.ExternalTensor] = {}
+        self.tally = Tally()
+
+    def vector(self, name: str, array: Array, *, made: bool = False) -> ir.ExternalTensor:
+        """A norm, a bias or (``made``: it is no weight) a table, float32; the same name is written once."""
+        if name not in self._vectors:
+            self.tally.vector(0 if made else array.size, array.nbytes)
+            self._vectors[name] = self.store.add(name, array.shape, ir.DataType.FLOAT, [array])
+        return self._vectors[name]
+
+    def matrix(self, matrix: Matrix, name: str) -> Rounded | ir.ExternalTensor:
+        """A weight, whose role is the end of ``name``: embedding, positions, qkv, out, inner, down or head."""
+        if matrix.name in self._matrices:
+            return self._matrices[matrix.name]
+        role = name.rsplit(".", 1)[-1]
+        bits = self.recipe.bits("head" if role == "embedding" and self.tied else role)
+        written = self._rounded(matrix, name, bits) if bits <= FINER else self._float(matrix, name, bits)
+        self._matrices[matrix.name] = written
+        stored = (written.values, written.scale) if isinstance(written, Rounded) else (written,)
+        self.tally.matrix(
+            role,
+            matrix.shape[0] * matrix.shape[1],
+            sum(tensor.nbytes for tensor in stored),
+            compressed=isinstance(written, Rounded),
+        )
+        return written
+
+    def _float(self, matrix: Matrix, name: str, bits: int) -> ir.ExternalTensor:
+        kind, dtype = _FLOATS[bits]
+
+        def made(start: int, stop: int) -> Array:
+            return matrix.rows(start, stop).astype(dtype, copy=False)
+
+        pieces = in_parts(made, matrix.shape[0], rows_at_once(matrix.shape[1]))
+        return self.store.add(f"{name}.weight", matrix.shape, kind, pieces)
+
+    def _rounded(self, matrix: Matrix, name: str, bits: int) -> Rounded:
+        size = block_size(matrix.shape[1], self.recipe.block_size, bits)
+        shares = self.calibration.feedback(name) if self.calibration and bits < FINER else None
+        scales: list[Array] = []
+
+        def made(start: int, stop: int) -> tuple[Array, Array]:
+            rows = matrix.rows(start, stop)
+            rounded = blocks(rows, bits, size) if shares is None else gptq.rounded(rows, bits, size, shares)
+            return rounded.packed(), rounded.scale.astype(np.float16)
+
+        def values() -> Iterator[Array]:
+            for packed, scale in in_parts(made, matrix.shape[0], rows_at_once(matrix.shape[1])):
+                scales.append(scale)
+                yield packed
+
+        shape = (matrix.shape[0], -(-matrix.shape[1] // size), size * bits // 8)
+        stored = self.store.add(f"{name}.q{bits}", shape, ir.DataType.UINT8, values())
+        scale = self.store.add(f"{name}.scale", shape[:2], ir.DataType.FLOAT16, scales)
+        return Rounded(stored, scale, bits, size, matrix.shape)

@@ -1,0 +1,172 @@
+"""Models traced from PyTorch: export, fuse and quantize (ONNX Runtime and our own), describe.
+
+With a cached export, PyTorch is not loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgepack import cache, memory, plugins
+from edgepack.errors import BundleError, ConversionError, UnsupportedModel
+from edgepack.formats.onnx.export.trace import trial
+from edgepack.original import Original
+from edgepack.records import Artifact, Recipe, Target
+from edgepack.runtime.engines import open_session
+from edgepack.arrays import Feeds, Outputs, Runs
+
+TOOLS = ("torch", "transformers", "onnx", "onnxruntime")
+_MODEL = "model.onnx"
+# How a module is traced and fused, the fastest graph first: (attention as one node where the model asks for it, where
+# its code writes it out, ONNX Runtime's patterns).
+_WAYS = ((True, True, True), (False, True, True), (False, False, True), (False, False, False))
+_REASON = 240  # characters of onnxruntime's
+_ELSEWHERE = "docs/supported-models.md lists what is known to work"
+
+
+@dataclass(frozen=True)
+class Traced:
+    """An exported and fused float32 graph."""
+
+    path: Path
+    denied: tuple[str, ...] = ()  # operators that the target lacks
+    mix: Sequence[Sequence[float]] = ()  # of the channels that the graph is fed, where it is to begin with that
+
+    def compress(self, out: Path, recipe: Recipe, calibration: Sequence[Mapping[str, np.ndarray]]) -> Artifact:
+        """Compressed as ``recipe`` says, and described."""
+        scheme = plugins.load("formats.onnx.export.schemes", recipe.scheme)
+        contents = plugins.load_module("edgepack.formats.onnx.export.contents")
+        coverage = scheme.quantize(self.path, out, recipe, calibration)
+        plugins.load_module("edgepack.formats.onnx.export.plain").write_out(out, self.denied)
+        if self.mix:
+            plugins.load_module("edgepack.formats.onnx.export.mix").put_before(out, self.mix)
+        artifact: Artifact = contents.describe(out, coverage, self.path)
+        return artifact
+
+
+def prepare(
+    original: Original,
+    target: Target,
+    config: Mapping[str, Any],
+    processing: Mapping[str, Any],
+    calibration: Sequence[Feeds],
+) -> Traced:
+    """The graph of ``original``, from the cache when the same was made before.
+
+    Raises UnsupportedModel where no way of tracing gives a graph that computes what the module does.
+    """
+    source, task = original.source, original.task
+    facts = {
+        "model": source.name,
+        "sha256": source.sha256,
+        "task": task.NAME,
+        "inputs": processing["inputs"],
+        "opset": target.opset,
+        "ir_version": target.ir_version,
+        "tools": plugins.versions(TOOLS),
+    }
+    shape = {"heads": _first(config, _HEADS), "hidden": _first(config, _HIDDEN)}
+
+    def make(folder: Path) -> None:
+        trials = trial.batches(calibration, processing)
+        wanted = [_outputs(original, feeds) for feeds in trials]
+        problems = []
+        for way in _WAYS:
+            try:
+                _trace(original, folder, target, (trials[-1], wanted[-1]), way, **shape)
+                difference = _difference(folder / _MODEL, trials, wanted)
+            except ConversionError as problem:
+                problems.append(str(problem))
+                continue
+            memory.release()  # the session's weights
+            if not difference:
+                return
+            problems.append(difference)
+        raise UnsupportedModel(
+            f"{source.name} cannot be exported to ONNX{_positions(config)}: {problems[-1]}", hint=_ELSEWHERE
+        )
+
+    return Traced(cache.fetch("exports", facts, make) / _MODEL, target.denied_operators, processing.get("mix", ()))
+
+
+def _difference(path: Path, trials: Sequence[Feeds], wanted: Sequence[Outputs]) -> str:
+    """See trial.difference. Raises ConversionError for a graph that onnxruntime does not open."""
+    try:
+        session = open_session(path, "onnx")
+    except BundleError as error:
+        reason = str(error).rsplit("failed:", 1)[-1]
+        raise ConversionError(f"onnxruntime does not open the graph: {reason[:_REASON]}") from error
+    return trial.difference(session, trials, wanted)
+
+
+def _trace(
+    original: Original,
+    folder: Path,
+    target: Target,
+    batch: tuple[Feeds, Outputs],
+    way: tuple[bool, bool, bool],
+    **shape: int,
+) -> None:
+    """Write the graph as _MODEL into ``folder``, in one of _WAYS. Raises CannotTrace, ConversionError."""
+    own_attention, join_eager, patterns = way
+    plain = folder / "plain.onnx"
+    memory.release()
+    original.forget()
+    export = plugins.load_module("edgepack.formats.onnx.export.trace").export
+    tables = export(
+        original.module,
+        plain,
+        batch=batch,
+        outputs=original.task.OUTPUTS,
+        opset=target.opset,
+        own_attention=own_attention,
+    )
+    original.close()
+    plugins.load_module("edgepack.formats.onnx.export.fuse").fuse(
+        plain,
+        folder / _MODEL,
+        model_type=original.source.model_type,
+        ir_version=target.ir_version,
+        tables=tables,
+        join_eager=join_eager,
+        patterns=patterns,
+        **shape,
+    )
+    plain.unlink()
+    tables.clear()
+    memory.release()
+
+
+def opened(path: Path, threads: int) -> Runs:
+    """The model at ``path``."""
+    return open_session(path, "onnx", threads)
+
+
+_HEADS = ("num_attention_heads", "n_heads", "n_head")
+_HIDDEN = ("hidden_size", "dim", "n_embd")
+
+
+def _outputs(original: Original, feeds: Feeds) -> Outputs:
+    """What the module gives, hidden states too."""
+    outputs: Outputs = plugins.load_module("edgepack.original.pytorch").run(
+        original.module, feeds, original.task.OUTPUTS
+    )
+    return outputs
+
+
+def _positions(config: Mapping[str, Any]) -> str:
+    """What kind of rotary positions the model has, in a clause, where they are not plain: traces often fail at them."""
+    said = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    tables = [said, *said.values()] if isinstance(said, dict) else []  # one for all layers, or one per kind of layer
+    kinds = {str(table.get("rope_type", table.get("type", ""))) for table in tables if isinstance(table, dict)}
+    return "".join(f" (its rope_type is {kind!r})" for kind in sorted(kinds - {"", "default"}))
+
+
+def _first(config: Mapping[str, Any], names: Sequence[str]) -> int:
+    """The first of ``names`` that the config has; 0 lets the fusion look for itself."""
+    return next((int(config[name]) for name in names if isinstance(config.get(name), int)), 0)

@@ -1,0 +1,131 @@
+"""Export the original to ONNX by tracing, with pooling and normalisation in the graph."""
+
+from __future__ import annotations
+
+import types
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from edgepack.errors import ConversionError
+from edgepack.formats.onnx.export.trace import attention
+from edgepack.formats.onnx.export.quiet import quiet
+from edgepack.original import masks
+from edgepack.arrays import Array, Feeds, Outputs
+
+_ROWS = 1024  # of a table that stay while tracing
+_TEXT_AXES = {0: "batch_size", 1: "sequence_length"}  # as optimum and transformers.js call them
+
+
+def export(
+    module: nn.Module,
+    out: Path,
+    *,
+    batch: tuple[Feeds, Outputs],
+    outputs: Sequence[str],
+    opset: int,
+    own_attention: bool,
+) -> dict[str, Array]:
+    """Write ``module`` (see original/pytorch.py) to ``out`` with dynamic batch and sequence length.
+
+    ``batch`` is what goes in and what comes out, by name. With ``own_attention`` attention becomes one node (see
+    attention.py). Large embedding tables are cut to a few rows in ``out`` and returned whole, by name: the exporter
+    would copy them three times. fuse() puts them back.
+    Raises ConversionError where the tracer gives up.
+    """
+    given = {name: torch.from_numpy(array) for name, array in batch[0].items()}
+    with warnings.catch_warnings(), _small_tables(module, given) as tables, _tupled(module, list(given), outputs):
+        # the tracer warns of every Python number in the model's code; agreement is measured afterwards
+        warnings.simplefilter("ignore")
+        with quiet(), masks.broadcast(), _attending(module, own=own_attention):
+            try:
+                torch.onnx.export(
+                    module,
+                    tuple(given.values()),
+                    str(out),
+                    input_names=list(given),
+                    output_names=list(outputs),
+                    dynamic_axes=_axes(*batch),
+                    opset_version=opset,
+                    dynamo=False,
+                )
+            except Exception as error:  # whatever the model's code or the tracer's passes raise
+                line = (str(error).splitlines() or [""])[0]
+                raise ConversionError(f"PyTorch cannot trace it ({type(error).__name__}: {line})") from error
+    return tables
+
+
+def _axes(given: Feeds, found: Outputs) -> dict[str, dict[int, str]]:
+    """The names of the dimensions that vary, by input and output; of an output as many as it shares with the input."""
+    texts = "input_ids" in given
+    axes = {name: _TEXT_AXES if texts else {0: "batch_size"} for name in given}
+    tokens = next(iter(given.values())).shape[1] if texts else -1
+    for name, value in found.items():
+        by_token = texts and value.ndim > 1 and value.shape[1] == tokens
+        axes[name] = _TEXT_AXES if by_token else {0: "batch_size"}
+    return axes
+
+
+@contextmanager
+def _tupled(module: Any, inputs: Sequence[str], outputs: Sequence[str]) -> Iterator[None]:
+    """Let ``module`` take tensors in the order of ``inputs`` and give a tuple in the order of ``outputs``."""
+    named = module.forward
+
+    def forward(self: nn.Module, *tensors: Tensor) -> tuple[Tensor, ...]:
+        found = named(**dict(zip(inputs, tensors, strict=True)))
+        lacking = [name for name in outputs if found.get(name) is None]
+        if lacking:
+            raise ConversionError(f"the model gives no {lacking[0]}", hint="the task may be another: --task")
+        return tuple(found[name] for name in outputs)
+
+    module.forward = types.MethodType(forward, module)
+    try:
+        yield
+    finally:
+        del module.forward
+
+
+@contextmanager
+def _attending(module: nn.Module, *, own: bool) -> Iterator[None]:
+    """The model inside ``module`` with attention as one node, or else as transformers writes it out ("eager")."""
+    model: Any = next((part for part in module.modules() if hasattr(part, "set_attn_implementation")), None)
+    if model is None:
+        yield
+        return
+    before = model.config._attn_implementation
+    try:
+        model.set_attn_implementation(attention.NAME if own else "eager")
+        yield
+    finally:
+        model.set_attn_implementation(before)
+
+
+@contextmanager
+def _small_tables(module: Any, given: dict[str, Tensor]) -> Iterator[dict[str, Array]]:
+    """Leave a few rows of every large embedding table, and ids below them; the whole tables by parameter name."""
+    cut: dict[str, nn.Parameter] = {}
+    paddings: dict[str, int | None] = {}  # ids that a cut table may lack; they matter in training alone
+    owners: dict[str, Any] = dict(module.named_modules())
+    try:
+        for path in _tables(owners, getattr(module.config.get_text_config(), "vocab_size", None)):
+            cut[path], paddings[path] = owners[path].weight, owners[path].padding_idx
+            owners[path].padding_idx = None
+            owners[path].weight = nn.Parameter(cut[path][:_ROWS].detach().clone(), requires_grad=False)
+        if cut:  # special tokens, which a model may count, have the first ids
+            ids = given["input_ids"]
+            given["input_ids"] = torch.where(ids < _ROWS, ids, _ROWS // 2 + ids % (_ROWS // 2))
+        yield {f"{path}.weight": weight.detach().numpy() for path, weight in cut.items()}
+    finally:
+        for path, weight in cut.items():
+            owners[path].weight, owners[path].padding_idx = weight, paddings[path]
+
+
+def _tables(modules: Mapping[str, Any], rows: int | None) -> list[str]:
+    """The paths of the large tables with a row per word."""
+    found = [path for path, part in modules.items() if isinstance(part, nn.Embedding) and part.num_embeddings == rows]
+    return found if rows is not None and rows > _ROWS else []

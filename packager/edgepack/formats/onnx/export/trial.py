@@ -1,0 +1,76 @@
+"""Whether an exported graph computes what the module does, before anything is compressed.
+
+Batches of one, two and three rows of different lengths are tried: a trace can hold a number of the batch that it was
+made with, and a fusion can take padding for text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from edgepack.errors import EdgepackError
+from edgepack.arrays import Array, Feeds, Outputs, Run
+
+_SIZES = (1, 1, 2, 3)
+CLOSE = 1e-4  # of the largest value: float32 sums in another order stay far below it
+
+
+def batches(feeds: Sequence[Feeds], processing: Mapping[str, Any]) -> list[Feeds]:
+    """Batches of one (a short row, a long one), two and three rows of ``feeds``, padded as ``processing`` says."""
+    rows = [_row(feed, index) for feed in feeds for index in range(len(next(iter(feed.values()))))]
+    order = np.linspace(0, len(rows) - 1, sum(_SIZES)).astype(int)  # feeds come by length: short, …, long
+    spread = [rows[index] for index in (*order[::-1][::2], *order[::2][: len(order) // 2 + 1])]
+    made, start = [], 0
+    for size in _SIZES:
+        made.append(_joined(spread[start : start + size], processing))
+        start += size
+    return made
+
+
+def difference(run: Run, feeds: Sequence[Feeds], wanted: Sequence[Outputs]) -> str:
+    """What the graph computes otherwise than the module, in a clause; "" where nothing."""
+    for feed, outputs in zip(feeds, wanted, strict=True):
+        rows = len(next(iter(feed.values())))
+        try:
+            made = run(feed)
+        except EdgepackError as error:
+            return f"a batch of {rows} fails: {error}"
+        for name, value in outputs.items():
+            apart = _apart(made[name], value, feed.get("attention_mask"))
+            if not apart <= CLOSE:
+                return f"{name} of a batch of {rows} differs from PyTorch's by {apart:.1e} of its largest value"
+    return ""
+
+
+def _apart(made: Array, true: Array, mask: Array | None) -> float:
+    """The largest difference, relative to the largest value; what belongs to padding is left out."""
+    if made.shape != true.shape:
+        return float("inf")
+    if mask is not None and true.ndim > 1 and true.shape[:2] == mask.shape:
+        made, true = made[mask.astype(bool)], true[mask.astype(bool)]
+    return float(np.abs(made - true).max() / max(float(np.abs(true).max()), 1e-6))
+
+
+def _row(feed: Feeds, index: int) -> Feeds:
+    """One row of a batch, without its padding."""
+    row = {name: array[index] for name, array in feed.items()}
+    mask = row.get("attention_mask")
+    return row if mask is None else {name: array[mask.astype(bool)] for name, array in row.items()}
+
+
+def _joined(rows: Sequence[Feeds], processing: Mapping[str, Any]) -> Feeds:
+    """A batch of rows; texts are padded to the longest."""
+    if "attention_mask" not in rows[0]:
+        return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+    longest = max(len(row["attention_mask"]) for row in rows)
+    fill = {"input_ids": int(processing.get("pad_id", 0))}
+    left = processing.get("padding_side") == "left"
+
+    def padded(name: str, array: Array) -> Array:
+        more = longest - len(array)
+        return np.pad(array, (more, 0) if left else (0, more), constant_values=fill.get(name, 0))
+
+    return {name: np.stack([padded(name, row[name]) for row in rows]) for name in rows[0]}

@@ -1,0 +1,62 @@
+"""What computes models on the device: one engine for each format of model files, found by the manifest's ``format``.
+
+An engine is a module of this package, or a third party's entry point ``edgepack.runtime.engines``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol, cast, runtime_checkable
+
+from edgepack import plugins
+from edgepack.arrays import Array, Outputs
+from edgepack.records import NotMeasured, TensorSpec
+from edgepack.runtime.decoding import Decoding
+
+
+@runtime_checkable
+class Session(Protocol):
+    """An opened model: ``session(feeds)`` gives its outputs, all of them or those that are named."""
+
+    inputs: tuple[TensorSpec, ...]
+    optional: tuple[TensorSpec, ...]  # inputs with a default, which need no feeding
+    outputs: tuple[TensorSpec, ...]
+    path: Path  # of the model
+    threads: int
+    runtime: str  # what computes it, with its version
+    decodes: bool  # whether it has a cache of keys and values
+
+    def __call__(self, feeds: Mapping[str, Array], names: Sequence[str] | None = None, /) -> Outputs:
+        """The outputs for ``feeds`` (input name -> array). Raises InputError."""
+
+    def each(self, feeds: Sequence[Mapping[str, Array]], /) -> Iterator[Outputs]:
+        """The outputs for each of ``feeds``, in order."""
+
+    def decoding(self, longest: int) -> Decoding:
+        """A language model's tokens, one by one, at most ``longest`` of them."""
+
+
+class Engine(Protocol):
+    """What a module of this package offers."""
+
+    def open_session(self, path: Path, threads: int) -> Session:
+        """Open the model at ``path``. Raises BundleError, MissingExtra."""
+
+    def untimed(self) -> NotMeasured | None:
+        """The reason why this machine cannot time models of the format; None where it can."""
+
+
+def find(format: str) -> Engine:
+    """Find the engine for models of ``format``. Raises UnknownName, MissingExtra."""
+    return cast(Engine, plugins.load("runtime.engines", format))
+
+
+def open_session(path: Path, format: str, threads: int | None = None) -> Session:
+    """Open the model at ``path`` with ``threads`` threads (default: as many as the machine has, which is the most).
+
+    Raises BundleError, UnknownName, MissingExtra.
+    """
+    available = os.cpu_count() or 1
+    return find(format).open_session(path, min(threads, available) if threads else available)

@@ -1,0 +1,80 @@
+"""What the tasks share whose inputs are short: batches, golden vectors, no choice of a context."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from edgepack.errors import UsageError
+from edgepack.runtime.batch import BATCH, text_length
+from edgepack.arrays import Feeds
+
+TRIALS: Mapping[str, Any] = {}
+PAIRS: Mapping[str, tuple[str, ...]] = {}
+_LEAST = 8  # tokens: a short text with its marks
+_VECTORS = 4  # golden ones: enough to notice a wrong kernel, small beside the model
+_MIXED = 6  # examples in batches of one, two and three
+_SIDE = 48  # pixels of their pictures
+
+
+def sized(processing: Mapping[str, Any], context: int | None) -> dict[str, Any]:
+    """``processing`` for texts of at most ``context`` tokens (None: as long as the model takes).
+
+    Raises UsageError for more than it takes, hardly any, and for pictures.
+    """
+    if context is None:
+        return dict(processing)
+    if "max_length" not in processing:
+        raise UsageError("pictures have no context to choose", hint="leave --context out")
+    longest = int(processing["max_length"])
+    if not _LEAST <= context <= longest:
+        raise UsageError(f"a context of {context:,} tokens: the model takes texts of {_LEAST} to {longest:,}")
+    return {**processing, "max_length": context}
+
+
+def limited(processing: Mapping[str, Any], lengths: Sequence[int]) -> dict[str, Any]:
+    """``processing`` for a model that takes texts of ``lengths`` in tokens, ascending (none: any).
+
+    Raises UsageError for those that no text of this model has.
+    """
+    if not lengths:
+        return dict(processing)
+    if "max_length" not in processing:
+        raise UsageError("pictures have no length in tokens", hint="leave --lengths out")
+    longest = int(processing["max_length"])
+    if not _LEAST <= lengths[0] <= lengths[-1] <= longest:
+        wrong = lengths[0] if lengths[0] < _LEAST else lengths[-1]
+        raise UsageError(f"texts of {wrong:,} tokens: the model can be made for lengths of {_LEAST} to {longest:,}")
+    return {**processing, "max_length": lengths[-1]}
+
+
+def contexts(processing: Mapping[str, Any]) -> list[int | None]:
+    """None to choose from."""
+    return [None]
+
+
+def batches(model: Any, examples: Sequence[Any], *, use: str = "") -> list[Feeds]:
+    """The feeds of ``examples`` in batches, made by the shipping pre-processing; texts of like length together.
+
+    For "agreement" batches of one, two and three come first, short texts beside long ones: a graph may hold the size of
+    the batch that it was traced with, or take padding for text.
+    """
+    texts = all(isinstance(example, str | tuple) for example in examples)
+    ordered = sorted(examples, key=text_length) if texts else list(examples)
+    spread = ordered[:: max(len(ordered) // _MIXED, 1)] if use == "agreement" else []
+    mixed = [spread[:1], spread[-2:], spread[1:4]] if len(spread) >= _MIXED else []
+    likes = [ordered[start : start + BATCH] for start in range(0, len(ordered), BATCH)]
+    return [model.feeds(batch) for batch in (*mixed, *likes)]
+
+
+def golden(model: Any, examples: Sequence[Any]) -> list[tuple[Any, Feeds]]:
+    """A few of ``examples``, each with its feeds: short texts and long ones, or small parts of pictures."""
+    if isinstance(examples[0], np.ndarray):
+        side = None if model.image.fixed else _SIDE
+        chosen = [np.ascontiguousarray(picture[:side, :side]) for picture in examples[:_VECTORS]]
+    else:
+        ordered = sorted(examples, key=text_length)
+        chosen = [ordered[place] for place in np.linspace(0, len(ordered) - 1, _VECTORS).astype(int)]
+    return [(example, model.feeds([example])) for example in chosen]
