@@ -30,9 +30,9 @@ _DTYPES = {
 class Session:
     """``session(feeds)`` runs the model; inputs the graph does not have are left out.
 
-    ``optional`` are the inputs with a default, which need no feeding. ``graph`` is opened in place of the file's own
-    graph, with the weights that lie beside the file. A language model gives the logits that are asked for
-    (graphs.FIRST), the last token's where nothing is said.
+    ``optional`` are the inputs with a default, which need no feeding. A language model gives the logits that are
+    asked for (graphs.FIRST), the last token's where nothing is said. ``graph``, a part of the file's own, is opened in
+    its place, with the weights that lie beside the file; it gives all that it computes.
     """
 
     def __init__(self, path: Path, threads: int, graph: bytes | None = None) -> None:
@@ -56,8 +56,10 @@ class Session:
         self.optional = tuple(_spec(node) for node in self._session.get_overridable_initializers())
         self.outputs = tuple(_spec(node) for node in self._session.get_outputs())
         self.path, self.threads, self.runtime = path, threads, f"onnxruntime {onnxruntime.__version__}"
-        self._speaks = any(spec.name == graphs.LOGITS for spec in self.outputs) and any(
-            spec.name.startswith(graphs.PAST) for spec in self.inputs
+        self._speaks = (
+            graph is None
+            and any(spec.name == graphs.LOGITS for spec in self.outputs)
+            and any(spec.name.startswith(graphs.PAST) for spec in self.inputs)
         )
 
     def __call__(self, feeds: Mapping[str, Array], names: list[str] | None = None) -> Outputs:

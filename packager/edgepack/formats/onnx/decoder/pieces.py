@@ -54,8 +54,8 @@ class Pieces:
                 values[place] = kept | session(known, made)
             del session
         session = self._opened(self.count - 1, values[0])
-        for known in values:
-            yield session(known, self._outputs)
+        for feed, known in zip(feeds, values, strict=True):
+            yield graphs.cut(session(known, self._outputs), feed)
 
     @cached_property
     def _whole(self) -> Session:
