@@ -310,8 +310,8 @@ def real_build(root: Path) -> tuple[Build, list[str]]:
 
         def note(self, text: str) -> None: ...
 
-    modules = ("export.trace", "export.fuse", "export.contents", "export.schemes.int8_dynamic")
-    for name in ("original.pytorch", "original.text_arrangement", "original.inputs", *(f"formats.onnx.{name}" for name in modules)):
+    export = [f"formats.onnx.export.{name}" for name in ("trace", "fuse", "contents", "schemes.int8_dynamic")]
+    for name in ("original.pytorch", "original.text_arrangement", "original.inputs", *export):
         plugins.load_module(f"edgepack.{name}")
     model = a_model(root / "tiny")
 

@@ -244,11 +244,11 @@ class Attack:
         """An ONNX file, opened."""
         file = self.given(broken(self.rng, self.graph), ".onnx")
         onnx_file.check(file, set(self.table["files"]))
-        return runtime.open_session(file, 1)
+        return runtime.open_session(file, "onnx", 1)
 
     def packages(self) -> object:
         """A Core ML package, opened."""
-        from edgepack.runtime.engines.onnx import open_session
+        from edgepack.runtime.engines import open_session
 
         copy = self.work / "x.mlpackage"
         files = sorted(file for file in copy.rglob("*") if file.is_file() and not file.is_symlink())
@@ -257,7 +257,7 @@ class Attack:
         facts = json.loads((copy / "Manifest.json").read_text())
         file.write_bytes(text(self.rng, facts) if file.name == "Manifest.json" else broken(self.rng, raw))
         try:
-            return open_session(copy, 1)
+            return open_session(copy, "onnx", 1)
         finally:
             file.write_bytes(raw)
 

@@ -21,8 +21,8 @@ from coreml import MODEL, built, kept, parser_of, read_pairs, vectors, wrapped
 
 from edgepack import plugins
 from edgepack.original import Original
+from edgepack.runtime.engines import open_session
 from edgepack.runtime.manifest import read
-from edgepack.runtime.engines.onnx import open_session
 from edgepack.stages import resolve
 
 logging.getLogger("coremltools").setLevel(logging.CRITICAL)
@@ -41,7 +41,7 @@ def main() -> None:
             started = time.perf_counter()
             compress(ct.models.MLModel(str(read(bundle).model_file), skip_model_load=True)).save(str(package))
             seconds = time.perf_counter() - started
-            found = vectors(wrapped(open_session(package), original), pairs)
+            found = vectors(wrapped(open_session(package, "coreml"), original), pairs)
             size = sum(file.stat().st_size for file in package.rglob("*") if file.is_file())
             print(f"{label:28}{seconds:9.1f}{size / 1e6:8.2f}{kept(found, true, pairs)}", flush=True)
 

@@ -9,9 +9,9 @@ from contestant import serve
 from tokenizers import Tokenizer
 
 from edgepack.runtime.decoding import Decoding
+from edgepack.runtime.detokenizer import Detokenizer
+from edgepack.runtime.engines import open_session
 from edgepack.runtime.sampling import Sampler, Sampling
-from edgepack.runtime.engines.onnx import open_session
-from edgepack.runtime.detokenizer import Pieces
 
 _LONGEST = 2048  # tokens
 
@@ -20,7 +20,7 @@ class Runtime:
     """``model`` is the bundle's folder."""
 
     def __init__(self, model: Path, threads: int) -> None:
-        session = open_session(model / "model_last.onnx", threads)
+        session = open_session(model / "model_last.onnx", "onnx", threads)
         self._decoding = Decoding(session, _LONGEST)
         self._tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
         self.vocabulary = next(spec.shape[-1] for spec in session.outputs if spec.name == "logits")
@@ -30,7 +30,7 @@ class Runtime:
         self._decoding.reserve(len(ids) + more)
         self._decoding.rewind(0)
         self._sampler = Sampler(Sampling(temperature=0.0), None, ids)
-        self._text = Pieces(self._tokenizer, ids)
+        self._text = Detokenizer(self._tokenizer, ids)
         self._logits = self._decoding.prefill(ids)
 
     def step(self) -> int:

@@ -21,11 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgepack import documents
 from edgepack.contents import Contents, Signature, contents, signature
 from edgepack.durable import sync, sync_folder
 from edgepack.errors import BundleError
 from edgepack.exchange import replace
-from edgepack import documents
 from edgepack.runtime.manifest import MANIFEST
 from edgepack.workfolder import leftovers, sweep, workfolder
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from edgepack import client_pictures
-from edgepack.errors import ModelError, UnsafeModel
 from edgepack.containment import checked_name
 from edgepack.documents import read_json, read_object
+from edgepack.errors import ModelError, UnsafeModel
 from edgepack.runtime.text import tokenizer
 
 _KEPT = (

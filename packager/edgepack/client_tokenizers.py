@@ -12,8 +12,8 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from edgepack.errors import ModelError
 from edgepack.documents import read_object
+from edgepack.errors import ModelError
 from edgepack.runtime.text import tokenizer
 
 _KEY = "tokenizer_class"

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from edgepack import data
+from edgepack.arrays import Array, Feeds, Runs
 from edgepack.data import DataSpec
 from edgepack.data.row import Row
 from edgepack.metrics import agreement as measures
@@ -18,7 +19,6 @@ from edgepack.metrics import bootstrap
 from edgepack.metrics import tasks as scores
 from edgepack.original import Original
 from edgepack.records import Accuracy, NotMeasured, Where
-from edgepack.arrays import Array, Feeds, Runs
 
 _LEARNT = 64  # batches that pass through the original together
 # How per-sample values become one figure; cosines are judged by the mean and by the worst sample.

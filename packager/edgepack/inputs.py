@@ -9,12 +9,12 @@ from types import ModuleType
 from typing import Any, Protocol
 
 from edgepack import comparison
+from edgepack.arrays import Feeds
 from edgepack.data import DataSpec
 from edgepack.original import Original
 from edgepack.planning import Plan, Request
 from edgepack.records import Accuracy, Source
 from edgepack.runtime import model as task_model
-from edgepack.arrays import Feeds
 
 
 class Check(Protocol):

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from edgepack.errors import BundleError, SignatureError
 from edgepack import documents
+from edgepack.errors import BundleError, SignatureError
 from edgepack.runtime.archive import BROKEN
 from edgepack.runtime.manifest import BESIDE, LARGEST, MANIFEST, MEASUREMENTS, SIGNATURE
 from edgepack.runtime.signing import envelope

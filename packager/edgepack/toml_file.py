@@ -6,8 +6,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from edgepack.errors import EdgepackError
 from edgepack.documents import read_text
+from edgepack.errors import EdgepackError
 from edgepack.runtime.schema import Mismatch, Schema, check
 
 _LARGEST = 1_000_000  # bytes

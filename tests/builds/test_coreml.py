@@ -26,7 +26,7 @@ from edgepack.errors import CheckFailed, DoesNotFit, UsageError
 from edgepack.original.decoder import Reference
 from edgepack.records import Bundle, NotMeasured
 from edgepack.runtime import golden, manifest, measurements
-from edgepack.runtime.engines.onnx import open_session
+from edgepack.runtime.engines import open_session
 from edgepack.stages import bench
 
 pytestmark = pytest.mark.filterwarnings("default")  # coremltools warns of torch, numpy and protobuf
@@ -45,7 +45,7 @@ def figures(bundle: Bundle) -> dict[str, float]:
 
 def farthest(bundle: Bundle) -> float:
     """The largest difference to PyTorch over the golden vectors, relative to the largest value of each."""
-    listed, session = manifest.read(bundle.path), open_session(bundle.artifact.path)
+    listed, session = manifest.read(bundle.path), open_session(bundle.artifact.path, "coreml")
     tensors, name = golden.read(bundle.path / "golden.safetensors"), listed.table["golden"]["output"]
     found = []
     for key, true in tensors.items():
@@ -81,7 +81,7 @@ def test_the_bundle_works_as_any_other(packed: Bundle) -> None:
     assert manifest.verify(listed) == []
     schema = json.loads(resources.files("edgepack").joinpath("schemas/bundle-1.json").read_text())
     jsonschema.validate(dict(listed.table), schema)
-    assert golden.check(open_session(listed.model_file), listed).passed
+    assert golden.check(open_session(listed.model_file, listed.format), listed).passed
     vectors = edgepack.load(packed.path).embed(["A cat sleeps.", "A kitten is asleep.", "Interest rates rose."])
     assert vectors.shape == (3, 384)
     assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2]
@@ -181,7 +181,7 @@ def test_float_packages_agree_with_the_original(build: Build) -> None:
     assert farthest(whole) < FAR
     # the same package without the rounding of activations: what is left are the weights' own 16 bits
     texts = edgepack.load(half.path).text.encode(["a cat sleeps", "interest rates rose again on thursday"])[0]
-    exact, rounded = open_session(whole.artifact.path), coreml.Package(half.artifact.path)
+    exact, rounded = open_session(whole.artifact.path, "coreml"), coreml.Package(half.artifact.path)
     true = exact(texts)["sentence_embedding"]
     for row in range(2):
         feeds = {name: array[row : row + 1].astype(np.int32) for name, array in texts.items()}
@@ -204,7 +204,7 @@ def test_class_labels(task: str, build: Build, tiny: Callable[[str], Path], tmp_
     assert reopen(made.path, tmp_path) == ["model.mlpackage"]
     assert {"classLabel", "classLabel_probs", "logits"} == {spec.name for spec in made.artifact.outputs}
     package = coreml.Package(made.artifact.path)
-    (session, labels) = open_session(made.artifact.path), manifest.read(made.path).processing["labels"]
+    (session, labels) = open_session(made.artifact.path, "coreml"), manifest.read(made.path).processing["labels"]
     given = {spec.name: np.ones([side if isinstance(side, int) else 1 for side in spec.shape], spec.dtype)
              for spec in package.inputs()}  # fmt: skip
     found = package(given)
@@ -228,7 +228,7 @@ def test_lengths(
     assert made.artifact.inputs[0].shape == (1, lengths[0] if len(lengths) == 1 else "|".join(map(str, lengths)))
     listed = manifest.read(made.path)
     assert listed.processing["max_length"] == lengths[-1]
-    assert golden.check(open_session(listed.model_file), listed).passed
+    assert golden.check(open_session(listed.model_file, listed.format), listed).passed
 
 
 def test_wrong_lengths(build: Build, tiny: Callable[[str], Path]) -> None:

@@ -17,7 +17,7 @@ from edgepack.cli.app import app
 from edgepack.errors import DoesNotFit
 from edgepack.records import Bundle
 from edgepack.runtime import golden, manifest
-from edgepack.runtime.engines.onnx import open_session
+from edgepack.runtime.engines import open_session
 
 pytestmark = pytest.mark.filterwarnings("default")  # coremltools warns of torch, numpy and protobuf
 
@@ -104,6 +104,6 @@ def test_fixed_lengths(tmp_path: Path, build: Build) -> None:
         assert {spec.name: spec.shape for spec in listed.inputs} == {
             "inputIds": (1, "1|16"), "causalMask": (1, 1, "1|16", 64), "position": (1,)
         }  # fmt: skip
-        assert golden.check(open_session(listed.model_file), listed).passed
+        assert golden.check(open_session(listed.model_file, listed.format), listed).passed
         said = [invoke("run", one, "The following", "--max-tokens", 12) for one in (bundle, whole)]
         assert said[0] == said[1]

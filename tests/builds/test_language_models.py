@@ -32,7 +32,7 @@ from edgepack.errors import (
 from edgepack.original import Original
 from edgepack.pipeline import Request, plan
 from edgepack.records import Bundle
-from edgepack.runtime.engines.onnx import open_session
+from edgepack.runtime.engines import open_session
 from edgepack.tasks import text_generation
 
 Build = Callable[..., tuple[Bundle, ...]]
@@ -75,7 +75,7 @@ def test_a_family(name: str, model: Callable[[str], tuple[Path, Any]], build: Bu
         wanted = original(torch.from_numpy(ids)).logits.numpy()
     near = _CLOSE * np.abs(wanted).max()
     feeds = loaded._feeds(ids)
-    session = open_session(bundle.artifact.path, 1)
+    session = open_session(bundle.artifact.path, "onnx", 1)
     assert np.abs(session(feeds, ["logits"])["logits"] - wanted).max() <= near
     decoding = loaded._decoding
     assert np.abs(decoding.prefill(list(ids[0, :10])) - wanted[0, 9]).max() <= near

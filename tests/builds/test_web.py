@@ -15,7 +15,7 @@ from edgepack import suites
 from edgepack.original import Original
 from edgepack.records import Bundle
 from edgepack.runtime import golden, manifest
-from edgepack.runtime.engines.onnx import open_session
+from edgepack.runtime.engines import open_session
 from edgepack.stages import validate
 
 Build = Callable[..., tuple[Bundle, ...]]
@@ -51,7 +51,7 @@ def test_grey_and_colour_are_answered_alike(digits: tuple[Bundle, ...]) -> None:
     web, desktop = (edgepack.load(digits[place].path) for place in (1, 2))
     for pictures, most in ((grey, EQUAL), (colour, LEVEL)):
         made, true = (
-            open_session(bundle.artifact.path)(model.feeds(pictures))["logits"]
+            open_session(bundle.artifact.path, "onnx")(model.feeds(pictures))["logits"]
             for bundle, model in ((digits[1], web), (digits[2], desktop))
         )
         assert np.abs(made - true).max() <= most * np.abs(true).max()
@@ -60,7 +60,7 @@ def test_grey_and_colour_are_answered_alike(digits: tuple[Bundle, ...]) -> None:
 def test_its_golden_vectors_and_its_suite_pass(digits: tuple[Bundle, ...]) -> None:
     for bundle in digits[:2]:
         facts = manifest.read(bundle.path)
-        found = golden.check(open_session(bundle.artifact.path), facts, edgepack.load(bundle.path).feeds)
+        found = golden.check(open_session(bundle.artifact.path, "onnx"), facts, edgepack.load(bundle.path).feeds)
         assert found.passed
         with Original(bundle.source, validate.task_of(facts)) as original:
             result = validate.validate(facts, suites.read(DIGITS / "release.toml"), original=original)

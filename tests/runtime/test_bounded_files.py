@@ -20,7 +20,7 @@ from tokenizers import normalizers
 from edgepack.errors import BundleDamaged, BundleError, BundleUnsafe
 from edgepack.records import Bundle
 from edgepack.runtime import onnx_file, tokenizer_file
-from edgepack.runtime.engines.onnx import open_session
+from edgepack.runtime.engines import open_session
 
 SOON = 10.0  # seconds: the stated budget
 TOKENIZER: dict[str, Any] = {"version": "1.0", "added_tokens": [], "normalizer": None, "pre_tokenizer": None,
@@ -205,7 +205,7 @@ def test_the_largest_graphs_that_pass_open_in_time(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(_model(_graph(_chain(12_000), _weights(20_000))))
     begin = time.process_time()
     onnx_file.check(tmp_path / "model.onnx", set())
-    open_session(tmp_path / "model.onnx", 1)
+    open_session(tmp_path / "model.onnx", "onnx", 1)
     assert time.process_time() - begin < SOON
 
 
@@ -218,7 +218,7 @@ def test_constants_are_not_computed_while_a_graph_is_opened(tmp_path: Path) -> N
     ]
     (tmp_path / "model.onnx").write_bytes(_model(_graph(nodes, [shape])))
     begin = time.monotonic()
-    open_session(tmp_path / "model.onnx", 1)
+    open_session(tmp_path / "model.onnx", "onnx", 1)
     assert time.monotonic() - begin < 1
 
 

@@ -32,7 +32,7 @@ LONG = STORY * 4
 
 def fresh(speaker: Speaker) -> Decoding:
     """A cache of its own."""
-    return Decoding(speaker.model._run, CONTEXT)
+    return speaker.model._run.decoding(CONTEXT)
 
 
 def wanted(speaker: Speaker, ids: list[int]) -> np.ndarray:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
-from edgepack.runtime.detokenizer import Pieces, Stops
+from edgepack.runtime.detokenizer import Detokenizer, StopSequences
 
 BROKEN = "\ufffd"
 TEXTS = [
@@ -57,7 +57,7 @@ CAKE = {kind: tokenizer.encode("🎂").ids[-4:] for kind, tokenizer in READY.ite
 
 
 def streamed(tokenizer: Tokenizer, prompt: list[int], new: list[int]) -> list[str]:
-    pieces = Pieces(tokenizer, prompt)
+    pieces = Detokenizer(tokenizer, prompt)
     return [*(pieces.add(token) for token in new), pieces.rest()]
 
 
@@ -142,7 +142,7 @@ def test_random_cuts() -> None:
 )
 def test_stops(stops: list[str], text: str, left: str) -> None:
     for size in (1, 2, 3, 50):
-        held, shown = Stops(stops), ""
+        held, shown = StopSequences(stops), ""
         for start in range(0, len(text), size):
             shown += held.add(text[start : start + size])
             assert left.startswith(shown)
@@ -153,7 +153,7 @@ def test_stops(stops: list[str], text: str, left: str) -> None:
 
 
 def test_a_beginning_of_a_stop_waits() -> None:
-    held = Stops(["<end>"])
+    held = StopSequences(["<end>"])
     assert held.add("a <en") == "a "
     assert held.add("try> <e") == "<entry> "
     assert held.add("nd> and more") == ""

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgepack.errors import BundleFileMissing, BundleUnsafe
 from edgepack.containment import check_distinct, checked_name, contained
+from edgepack.errors import BundleFileMissing, BundleUnsafe
 
 NAMES = ["", ".", "..", "../x", "a/../../x", "a/..", "/etc/passwd", "//x", "a//b", "a/", "./a", "a\\b", "C:x", "c:/x",
          "a\0b", "a\nb", "a\x1bb", None, 7, True, ["a"], "x/."]  # fmt: skip

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgepack.errors import BundleError, DataError, ProjectError
 from edgepack import documents
+from edgepack.errors import BundleError, DataError, ProjectError
 from edgepack.toml_file import read_toml
 
 DEEP = 100_000

@@ -20,8 +20,7 @@ from edgepack.errors import DoesNotFit
 from edgepack.formats.onnx.builder import Described
 from edgepack.original.decoder import Reference
 from edgepack.records import Bundle, Recipe
-from edgepack.runtime.decoding import Decoding
-from edgepack.runtime.engines.onnx import open_session
+from edgepack.runtime.engines import open_session
 from edgepack.stages import resolve
 from edgepack.tasks import text_generation
 from edgepack.units import size
@@ -104,7 +103,7 @@ def _cache(folder: Path, context: int, out: Path) -> dict[str, np.ndarray]:
     reference = Reference(Checkpoint(folder, describe(config_of(folder))))
     described = Described(reference=reference, model=folder, layout="flat", context=context, opset=17, ir_version=9)
     made = described.compress(out / f"{context}.onnx", recipe("int8"), [])
-    decoding = Decoding(open_session(made.path, 1), context)
+    decoding = open_session(made.path, "onnx", 1).decoding(context)
     decoding.reserve(context)
     return decoding._cache
 

@@ -19,7 +19,16 @@ def test_our_own_are_files() -> None:
     assert not any(name.startswith("-") for name in plugins.names("tasks"))
 
 
-@pytest.mark.parametrize(("kind", "offers"), [("decoders.families", "describe"), ("tasks", "NAME"), ("formats", "prepare")])
+@pytest.mark.parametrize(
+    ("kind", "offers"),
+    [
+        ("decoders.families", "describe"),
+        ("formats", "prepare"),
+        ("runtime.engines", "open_session"),
+        ("runtime.tasks", "Model"),
+        ("tasks", "NAME"),
+    ],
+)
 def test_what_is_named_can_be_asked_for(kind: str, offers: str) -> None:
     for name in plugins.names(kind):
         assert hasattr(plugins.load(kind, name), offers), name

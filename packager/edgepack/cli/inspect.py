@@ -12,13 +12,13 @@ from typing import Any
 from edgepack import plugins
 from edgepack.cli import show
 from edgepack.cli.options import Bundle, Json, Trust
+from edgepack.coreml.folder import PACKAGE
 from edgepack.records import Component
 from edgepack.reports import accuracy_table, sizes_table, speed_table
 from edgepack.reports.page import Table
 from edgepack.runtime import manifest, measurements
 from edgepack.runtime.manifest import SIGNATURE, Manifest
 from edgepack.runtime.opening import opened
-from edgepack.coreml.folder import PACKAGE
 from edgepack.units import size
 
 

@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from edgepack.coreml.folder import PACKAGE, PACKAGES
 from edgepack.coreml.package import Array, Package
 from edgepack.coreml.text import HIDDEN, NEXT
 from edgepack.errors import PackageError
 from edgepack.records import TensorSpec
-from edgepack.coreml.folder import PACKAGE, PACKAGES
 
 PART = "edgepack.part"  # user-defined metadata: which of them it is
 

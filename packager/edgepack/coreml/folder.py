@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgepack.errors import PackageDamaged, PackageError, PackageFileMissing, PackageUnsafe
 from edgepack.containment import check_file, checked_name
 from edgepack.documents import read_json
+from edgepack.errors import PackageDamaged, PackageError, PackageFileMissing, PackageUnsafe
 
 PACKAGE, PACKAGES = ".mlpackage", ".mlpackages"  # one package, and a folder of several in a row
 _AGAIN = "copy or convert the package again"

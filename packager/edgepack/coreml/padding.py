@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgepack.errors import InputError, PackageDamaged
-from edgepack.documents import parse_json
 from edgepack.arrays import Array
+from edgepack.documents import parse_json
+from edgepack.errors import InputError, PackageDamaged
 
 PADDING = "edgepack.padding"  # user-defined metadata, written by ``told``
 _IDS = "input_ids"

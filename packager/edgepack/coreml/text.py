@@ -13,9 +13,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from edgepack.arrays import Array
 from edgepack.errors import ShapeNotAllowed
 from edgepack.records import TensorSpec
-from edgepack.arrays import Array
 
 IDS, MASK, POSITION, HIDDEN = "inputIds", "causalMask", "position", "hidden"
 LOGITS, NEXT = "logits", "nextHidden"  # a part's residual, which the next part takes as HIDDEN

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edgepack.data.row import Row
-from edgepack.errors import DataError
 from edgepack.documents import read_json_lines
+from edgepack.errors import DataError
 
 
 def rows(path: Path, *, headless: bool) -> Iterator[Row]:

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from edgepack import weights
+from edgepack.arrays import Array
 from edgepack.decoders import Decoder, _accounting, _biases
 from edgepack.errors import DamagedWeights, UnsupportedModel
-from edgepack.arrays import Array
 from edgepack.weights import Stored
 from edgepack.weights.lora import Adapter
 

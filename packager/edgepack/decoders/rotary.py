@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from edgepack.decoders import Rotary
 from edgepack.arrays import Array
+from edgepack.decoders import Rotary
 
 
 def tables(rotary: Rotary, context: int) -> tuple[Array, Array]:

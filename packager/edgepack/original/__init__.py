@@ -16,10 +16,10 @@ from typing import Any, Self
 import numpy as np
 
 from edgepack import cache, memory, plugins, weights
+from edgepack.arrays import Feeds, Outputs
 from edgepack.original import matching
 from edgepack.records import Source
 from edgepack.runtime import model as task_model
-from edgepack.arrays import Feeds, Outputs
 
 _OUTPUTS, _FILE = "outputs", "outputs.npz"  # of the cache
 _FEW = 2  # inputs of a check: a model that takes one may fail over a batch

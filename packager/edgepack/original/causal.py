@@ -15,12 +15,12 @@ import torch
 import transformers
 
 from edgepack import memory
+from edgepack.arrays import Array, Outputs
 from edgepack.decoders.checkpoint import Checkpoint
 from edgepack.errors import DoesNotFit
 from edgepack.original import decoder, loading
 from edgepack.original.decoder import Reference
 from edgepack.records import Source
-from edgepack.arrays import Array, Outputs
 from edgepack.tasks import table
 from edgepack.units import size
 

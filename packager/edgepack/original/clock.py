@@ -12,9 +12,9 @@ from typing import Any
 import torch
 
 from edgepack import plugins
+from edgepack.arrays import Run
 from edgepack.original import pytorch
 from edgepack.runtime import clock
-from edgepack.arrays import Run
 
 
 def opener(asked: dict[str, Any]) -> Any:

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from edgepack import memory
+from edgepack.arrays import Array, Outputs
 from edgepack.decoders import Decoder, describe
 from edgepack.decoders.checkpoint import Checkpoint, Matrix
 from edgepack.decoders.rotary import tables
 from edgepack.parallel import alone, in_parts
 from edgepack.records import Source
-from edgepack.arrays import Array, Outputs
 from edgepack.tasks import table
 
 Watch = Callable[[str, Array], None]  # told the name of a product and what enters it, [batch, tokens, width]

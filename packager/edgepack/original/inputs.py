@@ -18,9 +18,9 @@ import numpy as np
 import transformers
 from PIL import Image
 
+from edgepack.arrays import Feeds
 from edgepack.original import matching, tokenizers
 from edgepack.records import Source
-from edgepack.arrays import Feeds
 
 
 def match(

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from edgepack.arrays import Feeds
 from edgepack.errors import PreprocessingDiffers
 from edgepack.runtime.image import LEVELS, levels_apart
-from edgepack.arrays import Feeds
 
 _HINT = "a setting of preprocessor_config.json is read otherwise than transformers reads it: please report the model"
 Match = Callable[[Sequence[Any], Feeds], None]

@@ -19,11 +19,11 @@ import transformers
 import transformers.models.auto.modeling_auto
 from torch import Tensor, nn
 
+from edgepack.arrays import Outputs
 from edgepack.errors import UnsupportedModel
 from edgepack.original import configs, imports, loading
 from edgepack.original.sentences import SentenceEncoder
 from edgepack.records import Source
-from edgepack.arrays import Outputs
 from edgepack.tasks._refusals import no_vector
 
 imports.import_transformers()

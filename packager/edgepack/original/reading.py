@@ -18,9 +18,9 @@ from types import ModuleType, TracebackType
 from typing import Any, Self
 
 from edgepack import cache, child, decoders, errors, plugins
+from edgepack.documents import read_object
 from edgepack.errors import ModelError, ReadingDiffers, UnreadSetting
 from edgepack.records import Accuracy, NotMeasured, Source
-from edgepack.documents import read_object
 
 METRIC, SETTINGS = "reading", "settings"
 CLOSE = 1e-4  # of the largest logit

@@ -20,10 +20,10 @@ from typing import Any, Self
 import numpy as np
 
 from edgepack import cache, plugins
+from edgepack.arrays import Array
 from edgepack.child import Child
 from edgepack.errors import PreprocessingDiffers
 from edgepack.records import Accuracy, NotMeasured, Source
-from edgepack.arrays import Array
 from edgepack.tasks import _sentence_folder
 from edgepack.tasks._sentence_settings import CROSS_ENCODER
 

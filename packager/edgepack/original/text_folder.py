@@ -18,8 +18,8 @@ from types import ModuleType
 from typing import Any
 
 from edgepack import cache, child, errors, plugins
-from edgepack.errors import ModelError
 from edgepack.documents import read_object
+from edgepack.errors import ModelError
 from edgepack.runtime.text import tokenizer
 from edgepack.tasks import _sentence_folder, table
 

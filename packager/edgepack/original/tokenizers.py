@@ -17,10 +17,10 @@ import numpy as np
 import transformers
 from tokenizers import normalizers
 
+from edgepack.arrays import Feeds
 from edgepack.errors import ModelError, PreprocessingDiffers, UnsupportedModel
 from edgepack.original import configs
 from edgepack.records import Source
-from edgepack.arrays import Feeds
 from edgepack.tasks import _sentence_folder, _text
 
 Texts = Sequence[str | tuple[str, str]]

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edgepack.quantization import gptq
+from edgepack.arrays import Array
 from edgepack.original.decoder import Reference
 from edgepack.parallel import alone
-from edgepack.arrays import Array
+from edgepack.quantization import gptq
 
 _ENOUGH = 32  # sequences; the gain of more is lost in the noise
 

@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from edgepack.quantization.rounding import Blocks
-from edgepack.parallel import in_parts
 from edgepack.arrays import Array
+from edgepack.parallel import in_parts
+from edgepack.quantization.rounding import Blocks
 
 STRETCH = 128  # inputs whose errors make up for each other
 _DAMPING = 0.2  # of the mean variance, added to each: calibration is short, and texts differ

@@ -144,7 +144,8 @@ def _start(values: Array, counts: Array, size: int) -> Array:
     edges = np.linspace(values[0], values[-1], 512)
     density = np.histogram(values, edges, weights=counts)[0]
     reached = np.concatenate([[0], np.cumsum(np.cbrt(density) + 1e-12)])
-    return np.interp((np.arange(size) + 0.5) / size * reached[-1], reached, edges)
+    start: Array = np.interp((np.arange(size) + 0.5) / size * reached[-1], reached, edges)
+    return start
 
 
 def _sums(values: Array) -> Array:

@@ -15,11 +15,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from edgepack.containment import check_distinct, checked_name, contained
+from edgepack.documents import parse_json
 from edgepack.errors import BundleDamaged, BundleError, BundleUnsafe, UsageError
 from edgepack.exchange import replace
 from edgepack.runtime import central_directory, manifest
-from edgepack.containment import check_distinct, checked_name, contained
-from edgepack.documents import parse_json
 from edgepack.runtime.manifest import BESIDE, LARGEST, MANIFEST, digest
 from edgepack.workfolder import sweep, workfolder
 

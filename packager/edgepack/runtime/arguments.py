@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from edgepack.errors import BundleError, UsageError
 from edgepack.arrays import Array
+from edgepack.errors import BundleError, UsageError
 
 
 def whole(name: str, value: Any, least: int, range_: str = "") -> int:

@@ -18,9 +18,9 @@ from jinja2 import TemplateError, TemplateSyntaxError, nodes
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 
+from edgepack.documents import read_object, read_text
 from edgepack.errors import BundleDamaged, BundleError, BundleUnsafe, InputError
 from edgepack.runtime.bounded_jinja import BoundedEnvironment, LimitReached
-from edgepack.documents import read_object, read_text
 from edgepack.runtime.text import checked
 
 Messages = Sequence[Mapping[str, str]]

@@ -24,12 +24,12 @@ from typing import Any
 import numpy as np
 
 from edgepack import child
+from edgepack.arrays import Array, Run
+from edgepack.documents import parse_json
 from edgepack.errors import BundleError
 from edgepack.records import NotMeasured, Timing, Where
 from edgepack.runtime import engines, graphs, machine
 from edgepack.runtime.decoding import Decoding
-from edgepack.documents import parse_json
-from edgepack.arrays import Array, Run
 
 _CONFIDENCE = 0.99
 _STABLE = 0.05  # medians of the two halves of the warm-up agree this well

@@ -53,6 +53,7 @@ class Decoding(ABC):
 
     def reserve(self, length: int) -> None:
         """Make room for ``length`` tokens in advance, where the cache grows."""
+        return None
 
     @abstractmethod
     def _run(self, tokens: Sequence[int]) -> Array:

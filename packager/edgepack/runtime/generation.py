@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from edgepack.runtime.decoding import Decoding
-from edgepack.runtime.sampling import Sampler
-from edgepack.runtime.detokenizer import Pieces, Stops
 from edgepack.arrays import Array
+from edgepack.runtime.decoding import Decoding
+from edgepack.runtime.detokenizer import Detokenizer, StopSequences
+from edgepack.runtime.sampling import Sampler
 
 MAX_TOKENS = 256  # of an answer, where nothing is said about it
 
@@ -50,13 +50,13 @@ class Generation:
     def __init__(
         self,
         decoding: Decoding,
-        pieces: Pieces,
+        detokenizer: Detokenizer,
         sampler: Sampler,
         limits: Limits,
         report: Callable[[Statistics], None],
     ) -> None:
         self._decoding, self._sampler, self._limits, self._report = decoding, sampler, limits, report
-        self._text, self._stops = pieces, Stops(limits.stops)
+        self._text, self._stops = detokenizer, StopSequences(limits.stops)
         self._new: list[int] = []
         self._mine: list[int] | None = None  # the cache's tokens where nobody else has used it
         self._known, self._ended = 0, ""

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from edgepack.errors import BundleDamaged
+from edgepack.arrays import Array, Feeds, Outputs, Run
 from edgepack.containment import contained
 from edgepack.documents import parse_json, read_bytes
+from edgepack.errors import BundleDamaged
 from edgepack.runtime.image import LEVELS, levels_apart
 from edgepack.runtime.manifest import Manifest
-from edgepack.arrays import Array, Feeds, Outputs, Run
 
 _AGAIN = "copy the bundle again, or build it again"
 _DTYPES = {"F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "U8": "|u1", "BOOL": "|b1"}

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from edgepack.errors import InputError
 from edgepack.arrays import Array, Outputs
+from edgepack.errors import InputError
 
 LOGITS, PAST = "logits", "past_key_values"
 FIRST = "logits_from"  # int64 [1], as we feed it: the first token whose logits are wanted, -1 for the last

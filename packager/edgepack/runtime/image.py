@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from edgepack.arrays import Array, Feeds
 from edgepack.errors import BundleDamaged, InputError
 from edgepack.runtime.resize import Span, resize
-from edgepack.arrays import Array, Feeds
 
 Step = Mapping[str, Any]
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from edgepack.errors import InputError
 from edgepack.arrays import Array
+from edgepack.errors import InputError
 
 # What Pillow raises at a damaged file, beside OSError, depends on the format.
 _DAMAGED = (OSError, ValueError, SyntaxError, EOFError, IndexError, struct.error, zlib.error)

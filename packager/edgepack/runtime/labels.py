@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgepack.errors import BundleDamaged
 from edgepack.arrays import Array
+from edgepack.errors import BundleDamaged
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from edgepack.containment import check_distinct, checked_name, contained
+from edgepack.documents import parse_json, read_bytes, read_object
 from edgepack.errors import BundleDamaged, BundleError, BundleTooNew, BundleUnsafe
 from edgepack.records import TensorSpec
 from edgepack.runtime import graphs, schema
-from edgepack.containment import check_distinct, checked_name, contained
-from edgepack.documents import parse_json, read_bytes, read_object
 
 MANIFEST = "edgepack.json"
 MEASUREMENTS = "measurements.json"

@@ -14,11 +14,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from edgepack.containment import contained
+from edgepack.documents import read_object
 from edgepack.errors import BundleError
 from edgepack.records import Accuracy, NotMeasured, Timings, Where
 from edgepack.runtime.clock import timing
-from edgepack.containment import contained
-from edgepack.documents import read_object
 from edgepack.runtime.manifest import LARGEST, MEASUREMENTS
 from edgepack.runtime.schema import Mismatch, check
 

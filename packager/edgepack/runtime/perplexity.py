@@ -11,8 +11,8 @@ from itertools import groupby
 
 import numpy as np
 
-from edgepack.errors import UsageError
 from edgepack.arrays import Array
+from edgepack.errors import UsageError
 
 Logits = Callable[[Array, int], Array]  # (ids [batch, tokens], the first place wanted) -> [batch, places, vocabulary]
 _FLOATS = 1 << 25  # logits that are held at once

@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from edgepack.errors import InputError
 from edgepack.arrays import Array
+from edgepack.errors import InputError
 
 Span = tuple[int, int]  # from, up to
 _BITS = 22  # of Pillow's fixed point

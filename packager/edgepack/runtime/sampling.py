@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edgepack.arrays import Array
 from edgepack.errors import UsageError
 from edgepack.runtime import arguments
-from edgepack.arrays import Array
 
 _COLD = 1e-5  # a temperature below is as good as none, and overflows
 _ROWS = 64  # the logits are looked at in columns of so many before any is sorted

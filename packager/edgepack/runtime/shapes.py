@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from edgepack.arrays import Array, Feeds
 from edgepack.errors import InputError
 from edgepack.runtime.image import side
 from edgepack.runtime.manifest import Manifest
-from edgepack.arrays import Array, Feeds
 
 LENGTHS = (32, 128)  # tokens
 PICTURE = "1 picture"

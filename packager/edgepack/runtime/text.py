@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from tokenizers import Encoding, Tokenizer
 
-from edgepack.errors import BundleDamaged, BundleFileMissing, EdgepackError, InputError
 from edgepack.arrays import Feeds
+from edgepack.errors import BundleDamaged, BundleFileMissing, EdgepackError, InputError
 
 _ROOM = 2  # tokens of the context that a window must hold
 _REFUSED = "the model's tokenizer cannot take this text"

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from edgepack.errors import BundleDamaged, BundleUnsafe
 from edgepack.documents import parse_json, read_bytes
+from edgepack.errors import BundleDamaged, BundleUnsafe
 
 _LARGEST = 64_000_000  # bytes; Gemma 3's has 33 million
 _SECTIONS = ("normalizer", "pre_tokenizer", "post_processor", "decoder")

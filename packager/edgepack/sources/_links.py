@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from edgepack.errors import ModelError, UnsafeModel
 from edgepack.containment import check_file
+from edgepack.errors import ModelError, UnsafeModel
 
 # What edgepack reads of a model's folder, or copies.
 _READ = (

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from edgepack import client_pictures, plugins
+from edgepack.arrays import Feeds, Runs
 from edgepack.errors import ConversionError, CoverageTooLow, DoesNotFit, UsageError
 from edgepack.formats import Prepared
 from edgepack.original import Original
 from edgepack.records import Artifact, Recipe, Target
-from edgepack.arrays import Feeds, Runs
 from edgepack.units import size
 
 

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from edgepack import client_files, client_pictures, client_tokenizers, licences, local_paths, weights
+from edgepack.documents import read_object
 from edgepack.errors import BundleError, Unexpected
 from edgepack.records import Artifact, Recipe, Source, Target
-from edgepack.documents import read_object
 from edgepack.runtime.manifest import BESIDE, MANIFEST, SCHEMA, checked, digest
 
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from edgepack import cache, plugins, tasks, weights
+from edgepack.documents import parse_json, read_bytes, read_object
 from edgepack.errors import ModelError, ModelNotFound, UnknownName, UnsafeModel
 from edgepack.original import text_folder
 from edgepack.records import Source
-from edgepack.documents import parse_json, read_bytes, read_object
 from edgepack.sources import _links
 from edgepack.tasks import _sentence_folder
 from edgepack.weights import foreign, lora
@@ -204,7 +204,9 @@ def _config(folder: Path) -> dict[str, Any]:
         raise ModelError(
             f"{file}: architectures is no list of names", hint='for example "architectures": ["BertModel"]'
         )
-    if config.get("auto_map") and str(config.get("model_type")).replace("_", "-") not in plugins.names("decoders.families"):
+    if config.get("auto_map") and str(config.get("model_type")).replace("_", "-") not in plugins.names(
+        "decoders.families"
+    ):
         raise UnsafeModel(
             f"{folder.name} brings its own code (auto_map in config.json), which edgepack does not run",
             hint="remove auto_map from a copy of the folder if transformers itself knows the architecture",

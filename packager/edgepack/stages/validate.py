@@ -14,8 +14,8 @@ from edgepack.original import Original
 from edgepack.records import Accuracy, NotMeasured, Timing, Where
 from edgepack.runtime import clock, engines, golden, graphs, machine
 from edgepack.runtime import model as task_model
-from edgepack.runtime.manifest import Manifest
 from edgepack.runtime.engines import Session, open_session
+from edgepack.runtime.manifest import Manifest
 from edgepack.runtime.shapes import feeds, shapes
 from edgepack.suites import Check, CheckResult, Suite, SuiteResult
 from edgepack.tasks import table
@@ -44,9 +44,7 @@ class _Bench:
     scored: dict[str, comparison.Scores] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.session = open_session(
-            graphs.generating(self.manifest.model_file), self.manifest.format, self.threads
-        )
+        self.session = open_session(graphs.generating(self.manifest.model_file), self.manifest.format, self.threads)
         self.where = machine.where(self.session.threads, self.manifest.isa, self.session.runtime)
         self.task = task_of(self.manifest)
 
@@ -253,6 +251,7 @@ def _timing(bench: _Bench, check: Check, runs: int) -> Timing:
     if (shape, runs) not in bench.timings:
         (bench.timings[shape, runs],) = clock.measure(
             bench.manifest.model_file,
+            bench.manifest.format,
             [(shape, feeds(bench.manifest, shape))],
             threads=bench.threads,
             target_isa=bench.manifest.isa,

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from edgepack import plugins
-from edgepack.errors import ModelError, UnsupportedModel
-from edgepack.documents import read_object
 from edgepack.arrays import Array, Feeds, Outputs
+from edgepack.documents import read_object
+from edgepack.errors import ModelError, UnsupportedModel
 
 
 class Task(Protocol):

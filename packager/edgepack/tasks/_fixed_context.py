@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from edgepack.arrays import Feeds
 from edgepack.errors import UsageError
 from edgepack.runtime.batch import BATCH, text_length
-from edgepack.arrays import Feeds
 
 TRIALS: Mapping[str, Any] = {}
 PAIRS: Mapping[str, tuple[str, ...]] = {}

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from edgepack import plugins
-from edgepack.runtime.image import side, steps, unsized
 from edgepack.arrays import Array
+from edgepack.runtime.image import side, steps, unsized
 from edgepack.tasks._image_processor import read as processing
 
 __all__ = ["example", "pictures", "processing"]

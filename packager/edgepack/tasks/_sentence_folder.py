@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgepack.errors import ModelError, UnsafeModel, UnsupportedModel
 from edgepack.containment import checked_name
 from edgepack.documents import read_json
+from edgepack.errors import ModelError, UnsafeModel, UnsupportedModel
 from edgepack.tasks import _sentence_settings, _supported, table
 from edgepack.tasks._sentence_head import Layer, head
 from edgepack.tasks._sentence_settings import CROSS_ENCODER, ENCODER

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from edgepack.arrays import Array, Feeds, Outputs
 from edgepack.errors import ModelError
 from edgepack.metrics import tasks as metrics
-from edgepack.arrays import Array, Feeds, Outputs
 from edgepack.tasks import _supported, _text, table
 from edgepack.tasks._fixed_context import PAIRS as PAIRS
 from edgepack.tasks._fixed_context import TRIALS as TRIALS

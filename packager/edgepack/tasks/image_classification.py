@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from edgepack.metrics import tasks as metrics
 from edgepack.arrays import Array, Feeds, Outputs
+from edgepack.metrics import tasks as metrics
 from edgepack.tasks import _image, _labels, _supported
 from edgepack.tasks._fixed_context import PAIRS as PAIRS
 from edgepack.tasks._fixed_context import TRIALS as TRIALS

@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from edgepack.metrics import tasks as metrics
 from edgepack.arrays import Array, Feeds, Outputs
+from edgepack.metrics import tasks as metrics
 from edgepack.tasks import _image, _supported
-from edgepack.tasks._refusals import no_vector
 from edgepack.tasks._fixed_context import PAIRS as PAIRS
 from edgepack.tasks._fixed_context import TRIALS as TRIALS
 from edgepack.tasks._fixed_context import batches as batches
@@ -17,6 +16,7 @@ from edgepack.tasks._fixed_context import contexts as contexts
 from edgepack.tasks._fixed_context import golden as golden
 from edgepack.tasks._fixed_context import limited as limited
 from edgepack.tasks._fixed_context import sized as sized
+from edgepack.tasks._refusals import no_vector
 
 NAME = "image-embedding"
 TITLE = "pictures to vectors"

@@ -6,12 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from edgepack.arrays import Array, Feeds, Outputs
 from edgepack.errors import ModelError, UnsupportedModel
 from edgepack.metrics import tasks as metrics
-from edgepack.arrays import Array, Feeds, Outputs
 from edgepack.tasks import _sentence_folder, _supported, _text, table
-from edgepack.tasks._sentence_folder import SentenceFolder
-from edgepack.tasks._sentence_head import Layer
 from edgepack.tasks._fixed_context import PAIRS as PAIRS
 from edgepack.tasks._fixed_context import TRIALS as TRIALS
 from edgepack.tasks._fixed_context import batches as batches
@@ -19,6 +17,8 @@ from edgepack.tasks._fixed_context import contexts as contexts
 from edgepack.tasks._fixed_context import golden as golden
 from edgepack.tasks._fixed_context import limited as limited
 from edgepack.tasks._fixed_context import sized as sized
+from edgepack.tasks._sentence_folder import SentenceFolder
+from edgepack.tasks._sentence_head import Layer
 
 NAME = "text-embedding"
 TITLE = "sentences to vectors"

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from edgepack.arrays import Array, Feeds, Outputs, Run
 from edgepack.decoders import describe
+from edgepack.documents import read_object
 from edgepack.errors import ModelError, UnsupportedModel, UsageError
 from edgepack.metrics import tasks as metrics
 from edgepack.runtime import graphs
-from edgepack.documents import read_object
-from edgepack.arrays import Array, Feeds, Outputs, Run
 from edgepack.tasks import _supported, _text, table
 
 NAME = "text-generation"

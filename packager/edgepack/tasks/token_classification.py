@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from edgepack.arrays import Array, Feeds, Outputs
+from edgepack.documents import parse_json
 from edgepack.errors import DataError
 from edgepack.metrics import tasks as metrics
-from edgepack.documents import parse_json
-from edgepack.arrays import Array, Feeds, Outputs
 from edgepack.tasks import _labels, _supported, _text
 from edgepack.tasks._fixed_context import PAIRS as PAIRS
 from edgepack.tasks._fixed_context import TRIALS as TRIALS

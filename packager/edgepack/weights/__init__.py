@@ -19,8 +19,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from edgepack.errors import DamagedWeights, UnsupportedModel
 from edgepack.documents import parse_json
+from edgepack.errors import DamagedWeights, UnsupportedModel
 from edgepack.weights.choice import files as files
 
 _BITS = {

@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from edgepack.errors import DamagedWeights, ModelError, UnsafeModel, UnsupportedModel
 from edgepack.containment import checked_name
 from edgepack.documents import read_json, read_object
+from edgepack.errors import DamagedWeights, ModelError, UnsafeModel, UnsupportedModel
 
 WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 ADAPTER = "adapter_config.json"

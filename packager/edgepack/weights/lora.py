@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from edgepack import weights
-from edgepack.errors import DamagedWeights, ModelError, UnsafeModel, UnsupportedModel
 from edgepack.documents import read_object
+from edgepack.errors import DamagedWeights, ModelError, UnsafeModel, UnsupportedModel
 from edgepack.weights import Array, Stored, names
 from edgepack.weights.choice import ADAPTER
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import edgepack
 from edgepack.runtime import golden, graphs, machine, manifest
-from edgepack.runtime.engines.onnx import open_session
+from edgepack.runtime.engines import open_session
 
 TOKENS = 24  # that a language model goes on with
 ALL = 1000  # tokens for a mask: more than there are
@@ -29,7 +29,7 @@ ANSWERS: dict[str, Callable[[Any, Any], Any]] = {
 def ask(task: str, folder: str, inputs: list[Any]) -> dict[str, Any]:
     """What a bundle answers to each input, one at a time, and whether its golden vectors prove it."""
     model, listed = edgepack.load(folder, threads=1), manifest.read(Path(folder))
-    proof = golden.check(open_session(graphs.generating(listed.model_file), 1), listed, model.feeds)
+    proof = golden.check(open_session(graphs.generating(listed.model_file), listed.format, 1), listed, model.feeds)
     answers = [ANSWERS[task](model, given) for given in inputs]
     return {"answers": answers, "golden": {**asdict(proof), "passed": proof.passed}}
 

@@ -16,7 +16,9 @@ from edgepack.coreml import Package
 
 from .conftest import values
 
-plugins.load_module("edgepack.formats.coreml.export.torch_ops")  # coremltools lacks what transformers 5 writes masks with
+plugins.load_module(
+    "edgepack.formats.coreml.export.torch_ops"
+)  # coremltools lacks what transformers 5 writes masks with
 
 pytestmark = pytest.mark.filterwarnings("default")  # coremltools warns of torch, numpy and protobuf
 

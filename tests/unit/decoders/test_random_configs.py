@@ -23,7 +23,7 @@ from edgepack.errors import ModelError, UnsupportedModel
 from edgepack.formats.onnx.builder import Described
 from edgepack.original.decoder import Reference
 from edgepack.original.oracle import check, compare, models
-from edgepack.runtime.engines.onnx import open_session
+from edgepack.runtime.engines import open_session
 
 Config = dict[str, Any]
 _EXAMPLES = int(os.environ.get("EDGEPACK_EXAMPLES", "6"))
@@ -275,5 +275,5 @@ def same_graph(reference: Reference, folder: Path) -> None:
     feeds |= {f"past_key_values.{i}.{part}": past for i in range(d.layers) for part in ("key", "value")}
     if any(spec.name == "position_ids" for spec in graph.inputs):
         feeds["position_ids"] = np.arange(context)[None]
-    made, true = open_session(graph.path, 1)(feeds, ["logits"])["logits"], reference.logits(ids)
+    made, true = open_session(graph.path, "onnx", 1)(feeds, ["logits"])["logits"], reference.logits(ids)
     assert np.abs(made - true).max() < _CLOSE * np.abs(true).max()

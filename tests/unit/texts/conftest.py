@@ -16,10 +16,10 @@ import transformers
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from edgepack import plugins
+from edgepack.arrays import Feeds
 from edgepack.original import pytorch
 from edgepack.records import Source
 from edgepack.runtime import model as task_model
-from edgepack.arrays import Feeds
 from edgepack.stages import resolve
 from edgepack.tasks import _text, table
 

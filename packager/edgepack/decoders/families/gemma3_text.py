@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 from edgepack.decoders import Decoder, Rotary
+from edgepack.decoders._rope import BOTH, THETA, turning
 from edgepack.decoders.families import gemma2
 from edgepack.decoders.families._common import Config, window, windows
-from edgepack.decoders._rope import BOTH, THETA, turning
 from edgepack.decoders.settings import Settings
 from edgepack.errors import ModelError
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from edgepack.decoders import Decoder, Names, Norm
-from edgepack.decoders.families._common import Config, activation, biases
 from edgepack.decoders._rope import rotary
+from edgepack.decoders.families._common import Config, activation, biases
 
 DEFAULTS = {
     "vocab_size": 50_432, "hidden_size": 6144, "num_hidden_layers": 44, "num_attention_heads": 64,

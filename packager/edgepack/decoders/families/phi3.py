@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from edgepack.decoders import Decoder
-from edgepack.decoders.families._common import LLAMA, Config, llama_like, window
 from edgepack.decoders._rope import rotary
+from edgepack.decoders.families._common import LLAMA, Config, llama_like, window
 from edgepack.decoders.settings import SUPPORTED
 from edgepack.errors import UnsupportedModel
 

@@ -12,14 +12,14 @@ from types import ModuleType
 from typing import Any
 
 from edgepack import plugins
+from edgepack.arrays import Feeds, Runs
+from edgepack.coreml.folder import PACKAGE
 from edgepack.errors import UsageError
 from edgepack.formats import Prepared
 from edgepack.formats.coreml.export import requirements
 from edgepack.original import Original
 from edgepack.records import Artifact, Recipe, Target
-from edgepack.coreml.folder import PACKAGE
 from edgepack.runtime.engines import open_session
-from edgepack.arrays import Feeds, Runs
 
 logging.getLogger("coremltools").setLevel(logging.CRITICAL)  # it warns of each library that only a Mac has
 

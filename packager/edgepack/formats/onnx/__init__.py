@@ -11,12 +11,12 @@ from types import ModuleType
 from typing import Any
 
 from edgepack import plugins
+from edgepack.arrays import Feeds, Runs
 from edgepack.decoders import describe
 from edgepack.formats import Prepared
 from edgepack.formats.onnx.builder import heads
 from edgepack.original import Original
 from edgepack.records import Artifact, Recipe, Target
-from edgepack.arrays import Feeds, Runs
 
 SUFFIX = ".onnx"
 LENGTHS = False  # graphs take texts of any length

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from edgepack.decoders import describe
+from edgepack.documents import read_object
 from edgepack.errors import EdgepackError, ModelError, ReadingDiffers
 from edgepack.original.oracle import answers, compare, greedy, models
 from edgepack.original.oracle.shrink import shrink
-from edgepack.documents import read_object
 
 CLOSE = 1e-4  # of the largest logit: float32 sums in another order stay below a tenth of it
 _REPORT = "this is a fault of edgepack: please report it with the config.json"

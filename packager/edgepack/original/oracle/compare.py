@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from edgepack.arrays import Array
 from edgepack.decoders import Decoder, Rotary
 from edgepack.decoders.checkpoint import Checkpoint
 from edgepack.decoders.rotary import frequencies
 from edgepack.original.decoder import Reference
 from edgepack.original.oracle.models import run
-from edgepack.arrays import Array
 
 _ROUNDED = 4e-7  # of an angle: transformers computes them in float32
 _TOKENS = 36  # of a text, at least

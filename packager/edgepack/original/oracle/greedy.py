@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import tempfile
-import threading
 from collections import deque
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 from transformers import GenerationConfig
 
+from edgepack.arrays import Array
 from edgepack.decoders import describe
 from edgepack.decoders.checkpoint import Checkpoint
 from edgepack.errors import ReadingDiffers
@@ -24,10 +24,9 @@ from edgepack.original.decoder import Reference
 from edgepack.original.oracle import answers, models
 from edgepack.original.oracle.shrink import shrink
 from edgepack.runtime.decoding import Decoding
+from edgepack.runtime.detokenizer import Detokenizer
 from edgepack.runtime.generation import Generation, Limits
 from edgepack.runtime.sampling import Sampler, Sampling, penalized
-from edgepack.runtime.detokenizer import Pieces
-from edgepack.arrays import Array
 from edgepack.tasks import table
 from edgepack.tasks.text_generation import eos_ids, repetition_penalty
 
@@ -86,15 +85,13 @@ class _Recomputed(Decoding):
     """``prefill`` and ``step`` without a cache: every token's logits are those of the whole text."""
 
     def __init__(self, reference: Reference, longest: int) -> None:
-        self.ids: list[int] = []
-        self.lock = threading.RLock()
-        self.longest = self.capacity = longest
-        self.known = 0
-        self._reference, self._logits = reference, np.zeros(0, np.float32)
+        super().__init__(longest)
+        self._reference = reference
 
-    def _run(self, tokens: Sequence[int]) -> None:
+    def _run(self, tokens: Sequence[int]) -> Array:
         self.ids += tokens
-        self._logits = self._reference.logits(np.array([self.ids]), start=-1)[0, 0]
+        logits: Array = self._reference.logits(np.array([self.ids]), start=-1)[0, 0]
+        return logits
 
 
 class _Noted(Sampler):
@@ -109,7 +106,7 @@ class _Noted(Sampler):
         return self.tokens[-1]
 
 
-class _Silent(Pieces):
+class _Silent(Detokenizer):
     """No text: the ids are what is compared."""
 
     def __init__(self) -> None:

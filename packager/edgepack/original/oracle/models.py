@@ -14,8 +14,8 @@ from torch import nn
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-from edgepack.errors import UnsupportedModel
 from edgepack.arrays import Array
+from edgepack.errors import UnsupportedModel
 
 logging.getLogger("transformers").setLevel(logging.ERROR)
 transformers.utils.logging.disable_progress_bar()

@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from edgepack.arrays import Array, Outputs
 from edgepack.coreml import chain, padding
 from edgepack.coreml.text import IDS, LOGITS, Model, Text
+from edgepack.documents import parse_json
 from edgepack.errors import InputError, PackageDamaged
 from edgepack.records import NotMeasured
-from edgepack.runtime.decoding import Decoding
 from edgepack.runtime import machine
-from edgepack.documents import parse_json
-from edgepack.arrays import Array, Outputs
+from edgepack.runtime.decoding import Decoding
 
 IMAGE = "edgepack.image"  # user-defined metadata: how pictures are prepared inside
 _PIXELS = "pixel_values"
@@ -30,7 +30,7 @@ class Session:
     """``session(feeds)`` computes the package, with fp16 rounded as it is declared; ``held`` as Package has it."""
 
     def __init__(self, path: Path, threads: int, *, held: int | None = None) -> None:
-        self._package: Any = chain.opened(path, threads=threads, held=held)
+        self._package: Any = chain.opened(path, threads=threads, held=held)  # whose states differ in type
         self.inputs, self.outputs, self.optional = self._package.inputs(), self._package.outputs(), ()
         self.path, self.threads = path, threads
         self.runtime = f"Core ML of macOS {platform.mac_ver()[0]}" if sys.platform == "darwin" else machine.EVALUATOR
@@ -59,7 +59,8 @@ class Session:
 
     def _computed(self, row: Mapping[str, Array]) -> Outputs:
         if self._padding is None:
-            return self._package(row, state=self._package.state())
+            made: Outputs = self._package(row, state=self._package.state())
+            return made
         tokens = next(iter(row.values())).shape[1]
         return self._padding.cut(self._package(self._padding.fitted(row)), tokens)
 
@@ -122,4 +123,5 @@ def _picture(pixels: Array, facts: Mapping[str, Any]) -> Array:
     mean, std = (np.array(facts[part], np.float32)[:, None, None] for part in ("mean", "std"))
     values = (pixels * std + mean - np.float32(facts["offset"])) / np.float32(facts["scale"])
     values = values[::-1] if facts.get("reverse") else values
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8).transpose(1, 2, 0)
+    picture: Array = np.clip(np.rint(values), 0, 255).astype(np.uint8).transpose(1, 2, 0)
+    return picture

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
+from edgepack.arrays import Array, Outputs
 from edgepack.errors import BundleDamaged, BundleError, InputError
 from edgepack.records import NotMeasured, TensorSpec
 from edgepack.runtime import graphs, huge_pages
 from edgepack.runtime.decoding import CHUNK, Decoding
-from edgepack.arrays import Array, Outputs
 
 _PAST, _PRESENT = graphs.PAST, "present"
 _FIRST = 256  # tokens that the cache holds to begin with
@@ -34,9 +34,9 @@ _DTYPES = {
 class Session:
     """``session(feeds)`` runs the model; inputs the graph does not have are left out.
 
-    ``optional`` are the inputs with a default, which need no feeding. ``graph`` is opened in place of the file's own
-    graph, with the weights that lie beside the file. A language model gives the logits that are asked for
-    (graphs.FIRST), the last token's where nothing is said.
+    ``optional`` are the inputs with a default, which need no feeding. A language model gives the logits that are
+    asked for (graphs.FIRST), the last token's where nothing is said. ``graph``, a part of the file's own, is opened in
+    its place, with the weights that lie beside the file; it gives all that it computes.
     """
 
     def __init__(self, path: Path, threads: int, graph: bytes | None = None) -> None:
@@ -61,7 +61,7 @@ class Session:
         self.outputs = tuple(_spec(node) for node in self._session.get_outputs())
         self.path, self.threads, self.runtime = path, threads, f"onnxruntime {onnxruntime.__version__}"
         self.decodes = any(spec.name.startswith(_PAST) for spec in self.inputs)
-        self._speaks = self.decodes and any(spec.name == graphs.LOGITS for spec in self.outputs)
+        self._speaks = graph is None and self.decodes and any(spec.name == graphs.LOGITS for spec in self.outputs)
 
     def __call__(self, feeds: Mapping[str, Array], names: Sequence[str] | None = None) -> Outputs:
         """The outputs (all, or ``names``). Raises InputError where an input is missing or has the wrong shape."""
@@ -102,19 +102,86 @@ class Session:
             raise _refused(error) from error
 
 
-def open_session(path: Path, threads: int | None = None) -> Any:
-    """The model at ``path`` with ``threads`` threads (default: as many as the machine has).
+class BoundDecoding(Decoding):
+    """A ``session`` token by token. The cache grows to the next power of two when it is full."""
 
-    Core ML packages are computed by edgepack.coreml. Raises MissingExtra where that is not installed.
-    """
-    available = os.cpu_count() or 1
-    threads = min(threads, available) if threads else available
-    if path.suffix not in CORE_ML:
-        return Session(path, threads)
-    try:
-        return importlib.import_module("edgepack.runtime.engines.coreml").Session(path, threads)
-    except ModuleNotFoundError as missing:
-        raise MissingExtra(str(missing.name).split(".")[0], "coreml") from missing
+    def __init__(self, session: Session, longest: int) -> None:
+        super().__init__(longest)
+        self.capacity = 0
+        self._session, self._binding = session, session.binding()
+        self._pasts = {spec.name: spec for spec in session.inputs if spec.name.startswith(_PAST)}
+        given = {spec.name for spec in session.inputs}
+        self._placed = "position_ids" in given
+        self._cache: dict[str, Array] = {}
+        vocabulary = _vocabulary(session)
+        self._logits = np.zeros(vocabulary, np.float32)
+        self._new = np.zeros(CHUNK, np.int64)
+        self._ones, self._places = np.ones(longest, np.int64), np.arange(longest, dtype=np.int64)
+        self._bind_output(graphs.LOGITS, self._logits, (1, 1, vocabulary))
+        if graphs.NUM_LOGITS in given:
+            self._one = np.array(1, np.int64)
+            self._bind_input(graphs.NUM_LOGITS, self._one, ())
+        huge_pages.collapse()
+
+    def reserve(self, length: int) -> None:
+        """Make room for ``length`` tokens; what the cache holds is copied once."""
+        if length <= self.capacity:
+            return
+        kept, old = self.ids, self._cache
+        self.ids, self.capacity = [], 0  # an interrupt from here on leaves an empty cache, not half of one
+        room = min(max(_FIRST, 1 << (length - 1).bit_length()), self.longest)
+        self._cache = {name: _empty(spec, room) for name, spec in self._pasts.items()}
+        for name, array in self._cache.items():
+            if kept:
+                array[:, :, : len(kept)] = old[name][:, :, : len(kept)]
+            self._bind_input(name, array, array.shape)
+            self._bind_output(name.replace(_PAST, _PRESENT), array, array.shape)
+        self.ids, self.capacity = kept, room
+
+    def _run(self, tokens: Sequence[int]) -> Array:
+        past, new = len(self.ids), len(tokens)
+        self.reserve(past + new)
+        self._new[:new] = tokens
+        self._bind_input("input_ids", self._new, (1, new))
+        self._bind_input("attention_mask", self._ones, (1, past + new))
+        if self._placed:
+            self._bind_input("position_ids", self._places[past:], (1, new))
+        self._session.run_bound(self._binding)
+        self.ids += tokens
+        return self._logits
+
+    def _bind_input(self, name: str, array: Array, shape: tuple[int, ...]) -> None:
+        """The first elements of ``array``, which must outlive the binding, as an input of this shape."""
+        self._binding.bind_input(name, "cpu", 0, array.dtype, shape, array.ctypes.data)
+
+    def _bind_output(self, name: str, array: Array, shape: tuple[int, ...]) -> None:
+        self._binding.bind_output(name, "cpu", 0, array.dtype, shape, array.ctypes.data)
+
+
+def open_session(path: Path, threads: int) -> Session:
+    """Open the graph at ``path``. Raises BundleError."""
+    return Session(path, threads)
+
+
+def untimed() -> NotMeasured | None:
+    """Nothing keeps ONNX Runtime from being timed."""
+    return None
+
+
+def _vocabulary(session: Session) -> int:
+    """Raises BundleDamaged where the graph's logits and caches have no sizes to make room for."""
+    pasts = [spec.shape for spec in session.inputs if spec.name.startswith(_PAST)]
+    logits = [spec.shape for spec in session.outputs if spec.name == graphs.LOGITS]
+    known = all(len(s) == 4 and isinstance(s[1], int) and isinstance(s[3], int) for s in pasts)
+    if not known or len(logits) != 1 or not isinstance(logits[0][-1], int):
+        raise BundleDamaged(f"{session.path.name} does not state the sizes of its cache and logits")
+    return logits[0][-1]
+
+
+def _empty(spec: TensorSpec, room: int) -> Array:
+    """Keys or values [1, heads, room, head]; zeros that the system gives out page by page as they are written."""
+    _, heads, _, head = spec.shape
+    return np.zeros((1, int(heads), room, int(head)), spec.dtype)
 
 
 def _refused(error: Exception) -> InputError:

@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
+from edgepack.containment import contained
+from edgepack.documents import read_bytes
 from edgepack.errors import (
     BundleDamaged,
     BundleFileMissing,
@@ -21,8 +23,6 @@ from edgepack.errors import (
     SignatureMissing,
     UsageError,
 )
-from edgepack.containment import contained
-from edgepack.documents import read_bytes
 from edgepack.runtime.manifest import LARGEST, MANIFEST, MEASUREMENTS, SIGNATURE, Manifest, digest, found
 from edgepack.runtime.signing.envelope import Envelope
 from edgepack.runtime.signing.envelope import decode as decode_envelope

@@ -12,8 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from edgepack.errors import SignatureError
 from edgepack.documents import parse_json, read_object
+from edgepack.errors import SignatureError
 from edgepack.runtime.schema import Mismatch, check
 from edgepack.runtime.signing.statement import AGAIN
 

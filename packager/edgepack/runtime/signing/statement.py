@@ -10,9 +10,9 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from edgepack.errors import SignatureError
 from edgepack.containment import check_distinct, checked_name
 from edgepack.documents import parse_json, read_object
+from edgepack.errors import SignatureError
 from edgepack.runtime.schema import Mismatch, check
 
 AGAIN = "ask for the bundle again, or sign it again"

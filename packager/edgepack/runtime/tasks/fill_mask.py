@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from edgepack.arrays import Array, Feeds, Run
 from edgepack.errors import InputError
 from edgepack.runtime import arguments
 from edgepack.runtime.batch import BATCH, in_batches, many, text_length
 from edgepack.runtime.labels import softmax
 from edgepack.runtime.text import TextInput
-from edgepack.arrays import Array, Feeds, Run
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from edgepack.arrays import Feeds, Run
 from edgepack.runtime.batch import BATCH, in_batches
 from edgepack.runtime.image import ImageInput
 from edgepack.runtime.labels import Label, labels
-from edgepack.arrays import Feeds, Run
 
 
 class Model:

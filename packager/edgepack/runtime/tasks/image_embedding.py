@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from edgepack.arrays import Array, Feeds, Run
 from edgepack.runtime.batch import BATCH, in_batches
 from edgepack.runtime.image import ImageInput
-from edgepack.arrays import Array, Feeds, Run
 
 
 class Model:

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from edgepack.arrays import Array, Feeds, Run
 from edgepack.runtime.batch import BATCH, in_batches, many, text_length
 from edgepack.runtime.labels import Label, labels, scores
 from edgepack.runtime.text import TextInput
-from edgepack.arrays import Array, Feeds, Run
 
 Text = str | tuple[str, str]
 

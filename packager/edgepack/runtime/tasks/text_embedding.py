@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from edgepack.arrays import Array, Feeds, Run
 from edgepack.errors import InputError, UnknownName, UsageError
 from edgepack.runtime import arguments
 from edgepack.runtime.batch import BATCH, in_batches, many, text_length
 from edgepack.runtime.text import TextInput, checked
-from edgepack.arrays import Array, Feeds, Run
 
 
 class Model:

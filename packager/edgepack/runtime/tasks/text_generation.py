@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from edgepack.arrays import Array, Feeds, Run
 from edgepack.errors import InputError, UsageError
 from edgepack.runtime import arguments, chat, graphs
 from edgepack.runtime.chat import ChatTemplate, Messages
@@ -18,10 +19,9 @@ from edgepack.runtime.decoding import Decoding
 from edgepack.runtime.detokenizer import Detokenizer
 from edgepack.runtime.engines import Session, onnx
 from edgepack.runtime.generation import MAX_TOKENS, Generation, Limits, Statistics
-from edgepack.runtime.sampling import Sampler, Sampling
 from edgepack.runtime.perplexity import Windows, surprises
+from edgepack.runtime.sampling import Sampler, Sampling
 from edgepack.runtime.text import checked, encoded, tokenizer
-from edgepack.arrays import Array, Feeds, Run
 
 Prompt = str | Messages
 _WINDOW = 128  # tokens of each sequence that is compared with the original

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from tokenizers import Encoding
 
+from edgepack.arrays import Array, Feeds, Run
 from edgepack.runtime.batch import BATCH, in_batches, many, text_length
 from edgepack.runtime.labels import softmax
 from edgepack.runtime.text import TextInput
-from edgepack.arrays import Array, Feeds, Run
 
 _OUTSIDE = "O"
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from edgepack.formats.coreml.export import encoders as forms
-from edgepack.quantization import palettes
 from edgepack.formats.coreml.export import search
 from edgepack.formats.coreml.export.compressed import Affine, Floats, Form, Sparse
+from edgepack.quantization import palettes
 from edgepack.quantization.gptq import covariance
 
 RANDOM = np.random.default_rng(5)

@@ -47,7 +47,7 @@ FORMS: dict[str, tuple[int, Callable[[np.ndarray], Form], str]] = {
     "channels, iOS 18": (18, encoders.per_channel, "linear"),
     **{f"{bits} bits in blocks": (18, lambda v, b=bits: encoders.blockwise(v, b, 32), "linear") for bits in (4, 8)},
     **{f"palette {bits}": (16, lambda v, b=bits: encoders.palettized(v, b), "palettized") for bits in (1, 2, 4, 6, 8)},
-    **{f"palettes {bits}": (18, lambda v, b=bits: encoders.palettized(v, b, 16), "palettized") for bits in (2, 3, 4, 8)},
+    **{f"palettes {b}": (18, lambda v, b=b: encoders.palettized(v, b, 16), "palettized") for b in (2, 3, 4, 8)},
     "palette of integers": (18, lambda v: encoders.palettized_integers(v, 4), "palettized+linear"),
     "palettes of integers": (18, lambda v: encoders.palettized_integers(v, 3, 16), "palettized+linear"),
     "sparse": (16, sparse(floats), "sparse"),

@@ -14,11 +14,11 @@ import transformers
 from torch import nn
 
 from edgepack import plugins
-from edgepack.formats.onnx.export.trace import export
 from edgepack.formats.onnx.export.fuse import fuse
+from edgepack.formats.onnx.export.trace import export
 from edgepack.original import pytorch
 from edgepack.original.sentences import SentenceEncoder
-from edgepack.runtime.engines.onnx import open_session
+from edgepack.runtime.engines import open_session
 
 OPSET, IR_VERSION = 17, 9
 HIDDEN, HEADS, VOCABULARY = 64, 4, 300
@@ -209,7 +209,7 @@ def cosine() -> Callable[[Path, Exported, Feeds], float]:
 
     def least(path: Path, model: Exported, feed: Feeds) -> float:
         true = model.true(feed)
-        made = open_session(path, 1)(feed)[model.key]
+        made = open_session(path, "onnx", 1)(feed)[model.key]
         true, made = (np.asarray(side).reshape(-1, side.shape[-1]) for side in (true, made))
         if "attention_mask" in feed and len(true) == feed["attention_mask"].size:
             kept = feed["attention_mask"].reshape(-1) > 0

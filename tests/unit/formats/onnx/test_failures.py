@@ -13,9 +13,9 @@ from onnx import TensorProto, helper
 from torch import Tensor, nn
 
 from edgepack.errors import ConversionError, UnsupportedModel
-from edgepack.formats.onnx.export.trace import trace
-from edgepack.formats.onnx.export.trace import fuse
 from edgepack.formats.onnx import export
+from edgepack.formats.onnx.export import fuse
+from edgepack.formats.onnx.export.trace import trace
 
 PIXELS = np.zeros((1, 3, 8, 8), np.float32)
 
@@ -65,8 +65,8 @@ def test_the_next_way_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         _refused(folder / "model.onnx")
 
     monkeypatch.setenv("EDGEPACK_CACHE", str(tmp_path))
-    monkeypatch.setattr(traced, "_trace", trace)
-    monkeypatch.setattr(traced, "_outputs", lambda original, feeds: {})
+    monkeypatch.setattr(export, "_trace", trace)
+    monkeypatch.setattr(export, "_outputs", lambda original, feeds: {})
     source = SimpleNamespace(name="x", sha256="0" * 64)
     original: Any = SimpleNamespace(source=source, task=SimpleNamespace(NAME="image-embedding"))
     target: Any = SimpleNamespace(opset=17, ir_version=9, denied_operators=())

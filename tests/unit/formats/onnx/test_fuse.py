@@ -8,7 +8,7 @@ import pytest
 
 from edgepack.errors import ConversionError
 from edgepack.formats.onnx.export.fuse import fuse
-from edgepack.runtime.engines.onnx import open_session
+from edgepack.runtime.engines import open_session
 
 SAME = 1 - 1e-5  # float32 sums in another order
 
@@ -78,7 +78,7 @@ def test_padding_on_the_left_is_masked_as_well(exported, cosine, name):
 
 def test_an_embedding_does_not_depend_on_the_padding_beside_it(exported):
     model = exported("bert")
-    session = open_session(model.fused, 1)
+    session = open_session(model.fused, "onnx", 1)
     alone = {name: array[2:3, :10] for name, array in model.feeds[1].items()}
     together = session(model.feeds[1])["sentence_embedding"][2]
     np.testing.assert_allclose(session(alone)["sentence_embedding"][0], together, atol=1e-5)

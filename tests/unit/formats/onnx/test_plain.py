@@ -10,10 +10,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgepack import targets
+from edgepack.formats.onnx.export.embeddings import compress, tables
 from edgepack.formats.onnx.export.trace import plain
 from edgepack.formats.onnx.graph import Graph
-from edgepack.formats.onnx.export.embeddings import compress, tables
-from edgepack.runtime.engines.onnx import open_session
+from edgepack.runtime.engines import open_session
 
 ROWS = 100
 
@@ -44,9 +44,9 @@ def test_rows_are_the_same(bits: int, ids: tuple[int, ...], width: int, tmp_path
         _in_8_bits(graph)
     graph.save(file)
     feeds = {"ids": np.random.default_rng(6).integers(0, ROWS, ids)}
-    before, size = open_session(file, 1)(feeds)["rows"], file.stat().st_size
+    before, size = open_session(file, "onnx", 1)(feeds)["rows"], file.stat().st_size
     plain.write_out(file, ("Loop", "GatherBlockQuantized"))
-    after = open_session(file, 1)(feeds)["rows"]
+    after = open_session(file, "onnx", 1)(feeds)["rows"]
     np.testing.assert_array_equal(after, before)
     assert len({tuple(row) for row in before.reshape(-1, width)}) > 1
     kinds = [node.op_type for node in onnx.load(file).graph.node]

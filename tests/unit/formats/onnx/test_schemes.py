@@ -10,7 +10,7 @@ import pytest
 from onnx import numpy_helper
 
 from edgepack import plugins, targets
-from edgepack.formats.onnx.export.trace import contents
+from edgepack.formats.onnx.export import contents
 
 RECIPES = targets.built_in_recipes("onnx")[0]
 # The least cosine per recipe: what the bits allow on random weights, which have no structure to exploit.

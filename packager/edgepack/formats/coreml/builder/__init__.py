@@ -14,22 +14,21 @@ from typing import Any
 
 from coremltools.converters.mil.mil import Program
 
+from edgepack.arrays import Feeds
 from edgepack.coreml.chain import PART
-from edgepack.formats.coreml.builder import program
-from edgepack.formats.coreml.builder import signature
+from edgepack.coreml.folder import PACKAGES
+from edgepack.formats.coreml.builder import program, signature
 from edgepack.formats.coreml.builder.emit import Emitter
 from edgepack.formats.coreml.builder.parts import Part, deal
 from edgepack.formats.coreml.builder.program import About
 from edgepack.formats.coreml.builder.store import Blob, Store
 from edgepack.formats.coreml.builder.weights import Var, Weights
 from edgepack.formats.coreml.builder.writer import Writer
-from edgepack.quantization.calibration import Calibration
-from edgepack.quantization.tally import Tally
 from edgepack.original import Original
 from edgepack.original.decoder import Reference
+from edgepack.quantization.calibration import Calibration
+from edgepack.quantization.tally import Tally
 from edgepack.records import Artifact, Recipe
-from edgepack.coreml.folder import PACKAGES
-from edgepack.arrays import Feeds
 
 TOOLS = ("numpy", "coremltools")
 EXPORTER = "co.huggingface.exporters.name"  # by it swift-transformers looks for a tokenizer, where the app has none

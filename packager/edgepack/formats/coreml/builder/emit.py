@@ -11,12 +11,12 @@ from collections.abc import Mapping
 import numpy as np
 from coremltools.converters.mil.mil import Builder as mb  # noqa: N813  (as everybody calls it)
 
+from edgepack.arrays import Array
 from edgepack.coreml.text import HIDDEN, IDS, KEYS, LOGITS, MASK, NEXT, POSITION, VALUES
 from edgepack.decoders.checkpoint import Checkpoint
 from edgepack.formats.coreml.builder.attention import Cache, Places, Span, attend, fixed, ranged
 from edgepack.formats.coreml.builder.parts import Part
 from edgepack.formats.coreml.builder.weights import Var, Weights, label
-from edgepack.arrays import Array
 
 _GELUS = {"gelu": "EXACT", "gelu_tanh": "TANH_APPROXIMATION"}
 

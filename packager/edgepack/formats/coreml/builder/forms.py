@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgepack.formats.coreml.export.compressed import divisor
 from edgepack.formats.coreml.builder import store
+from edgepack.formats.coreml.export.compressed import divisor
 from edgepack.quantization.rounding import block_size, block_sizes
 from edgepack.records import FINER, Recipe
 

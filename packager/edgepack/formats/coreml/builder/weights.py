@@ -12,10 +12,10 @@ import numpy as np
 from coremltools.converters.mil.mil import Builder as mb  # noqa: N813  (as everybody calls it)
 from coremltools.converters.mil.mil import types
 
+from edgepack.arrays import Array
 from edgepack.decoders.checkpoint import Matrix
 from edgepack.formats.coreml.builder.store import Blob
 from edgepack.formats.coreml.builder.writer import Writer, Written
-from edgepack.arrays import Array
 
 Var = Any  # a value of the program
 

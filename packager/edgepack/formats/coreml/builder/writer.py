@@ -7,17 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edgepack.arrays import Array
 from edgepack.decoders.checkpoint import Matrix
 from edgepack.formats.coreml.builder.forms import Form, form
 from edgepack.formats.coreml.builder.store import Blob, Store
-from edgepack.quantization.palettes import palette
+from edgepack.parallel import in_parts, rows_at_once
 from edgepack.quantization import gptq
 from edgepack.quantization.calibration import Calibration
+from edgepack.quantization.palettes import palette
 from edgepack.quantization.rounding import blocks
 from edgepack.quantization.tally import Tally
-from edgepack.parallel import in_parts, rows_at_once
 from edgepack.records import FINER, Recipe
-from edgepack.arrays import Array
 
 _SIGN = {4: 0x88, 8: 0x80}  # what turns packed values around a middle into two's complement
 

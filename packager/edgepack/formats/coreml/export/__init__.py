@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from edgepack import cache, memory, plugins
+from edgepack.arrays import Feeds
+from edgepack.documents import read_json
 from edgepack.formats.coreml.export import requirements
 from edgepack.original import Original
 from edgepack.records import Artifact, Recipe
-from edgepack.documents import read_json
-from edgepack.arrays import Feeds
 
 TOOLS = ("torch", "transformers", "coremltools")
 _NAMES, _STUDY = "names.json", "study.npz"

@@ -17,10 +17,10 @@ import numpy as np
 from coremltools.converters.mil.mil.passes.graph_pass import AbstractGraphPass
 from coremltools.models.utils import _apply_graph_pass
 
+from edgepack.arrays import Array
 from edgepack.formats.coreml.export.compressed import Form
 from edgepack.formats.coreml.export.constexpr import store
 from edgepack.formats.coreml.export.quiet import quiet
-from edgepack.arrays import Array
 
 _READERS = {("linear", "weight"), ("conv", "weight"), ("conv_transpose", "weight"), ("gather", "x"), ("matmul", "y")}
 LEAST = 256  # values; a smaller constant is a bias or a norm, or not worth its scales

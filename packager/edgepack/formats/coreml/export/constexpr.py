@@ -10,8 +10,8 @@ from coremltools.converters.mil.mil import Builder as mb  # noqa: N813  (as ever
 from coremltools.converters.mil.mil import types
 from coremltools.optimize._utils import pack_elements_into_bits
 
-from edgepack.formats.coreml.export.compressed import Affine, Floats, Form, Palette, Sparse
 from edgepack.arrays import Array
+from edgepack.formats.coreml.export.compressed import Affine, Floats, Form, Palette, Sparse
 
 _BYTE = 8  # bits
 

@@ -16,18 +16,16 @@ import torch
 from torch import nn
 
 from edgepack.coreml.padding import PADDING, Padding
-from edgepack.runtime.engines.coreml import IMAGE
 from edgepack.errors import ConversionError
 from edgepack.formats.coreml import systems
 from edgepack.formats.coreml.export import clamp_fp16_constants
-from edgepack.formats.coreml.export import torch_ops
-)
 from edgepack.formats.coreml.export.classifier import PROBABILITIES
-from edgepack.formats.coreml.package import save
 from edgepack.formats.coreml.export.quiet import quiet
 from edgepack.formats.coreml.export.trace_wrappers import Picture, Text, wrapped
+from edgepack.formats.coreml.package import save
 from edgepack.original import masks
 from edgepack.records import Source
+from edgepack.runtime.engines.coreml import IMAGE
 from edgepack.runtime.image import affine
 
 _OTHERWISE = "ONNX Runtime may run it: --target android, or another target than Apple's"

@@ -13,11 +13,10 @@ from math import prod
 
 import numpy as np
 
-from edgepack.quantization import palettes
-from edgepack.formats.coreml.export.compressed import Affine, Palette, divisor
-from edgepack.quantization import gptq
-from edgepack.quantization.rounding import Blocks, blocks
 from edgepack.arrays import Array
+from edgepack.formats.coreml.export.compressed import Affine, Palette, divisor
+from edgepack.quantization import gptq, palettes
+from edgepack.quantization.rounding import Blocks, blocks
 
 _TINY = 1e-12
 

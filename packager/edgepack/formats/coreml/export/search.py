@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgepack.formats.coreml.export.compressed import Form
 from edgepack.arrays import Array
+from edgepack.formats.coreml.export.compressed import Form
 
 _CELLS = 8192
 

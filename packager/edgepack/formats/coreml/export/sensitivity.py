@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from edgepack.arrays import Array, Feeds
 from edgepack.formats.coreml.export.encoders import palettized
 from edgepack.quantization.gptq import STRETCH, covariance
-from edgepack.arrays import Array, Feeds
 
 _LEAST = 1024  # values of a weight that is looked at
 _EVERY = 3  # of the batches, each of texts of like length, tells what coarse weights lose

@@ -8,11 +8,11 @@ from typing import TypeVar
 
 import numpy as np
 
+from edgepack.arrays import Array
 from edgepack.formats.coreml.export import encoders
 from edgepack.formats.coreml.export.compressed import Affine, Floats, Form, Palette, Whole
 from edgepack.formats.coreml.export.sensitivity import Study
 from edgepack.records import FINER
-from edgepack.arrays import Array
 
 F = TypeVar("F", bound=Form)
 

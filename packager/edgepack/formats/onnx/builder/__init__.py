@@ -13,22 +13,22 @@ from typing import Any
 
 import onnx_ir as ir
 
+from edgepack.arrays import Feeds, Runs
 from edgepack.errors import ConversionError
 from edgepack.formats.onnx.builder import genai
 from edgepack.formats.onnx.builder.builder import Builder
 from edgepack.formats.onnx.builder.emit import Emitter
-from edgepack.formats.onnx.builder.partitioned import Pieces
+from edgepack.formats.onnx.builder.partitioned import PartitionedSession
 from edgepack.formats.onnx.builder.sequences import AnyMask, RightPadded, Sequences
 from edgepack.formats.onnx.builder.store import Store
 from edgepack.formats.onnx.builder.weights import Weights
 from edgepack.formats.onnx.builder.writer import Writer
 from edgepack.formats.onnx.graph import Array
-from edgepack.quantization.calibration import Calibration
 from edgepack.original import Original
 from edgepack.original.decoder import Reference
+from edgepack.quantization.calibration import Calibration
 from edgepack.records import Artifact, Recipe, Target, TensorSpec
 from edgepack.runtime import graphs
-from edgepack.arrays import Feeds, Runs
 
 TOOLS = ("numpy", "onnx-ir")
 
@@ -111,7 +111,7 @@ def prepare(
 
 def opened(path: Path, threads: int) -> Runs:
     """The model at ``path``, in pieces: it may be larger than the memory."""
-    return Pieces(path, threads, ("logits",))
+    return PartitionedSession(path, threads, ("logits",))
 
 
 def _spec(value: ir.Value) -> TensorSpec:

@@ -15,9 +15,9 @@ import onnx
 import onnxruntime
 from onnx import helper
 
+from edgepack.arrays import Array, Feeds, Outputs
 from edgepack.runtime import graphs
 from edgepack.runtime.engines.onnx import Session
-from edgepack.arrays import Array, Feeds, Outputs
 
 _MOST = 128 << 20  # bytes of weights in a piece, unless one node has more
 
@@ -54,8 +54,8 @@ class PartitionedSession:
                 values[place] = kept | session(known, made)
             del session
         session = self._opened(self.count - 1, values[0])
-        for known in values:
-            yield session(known, self._outputs)
+        for feed, known in zip(feeds, values, strict=True):
+            yield graphs.cut(session(known, self._outputs), feed)
 
     @cached_property
     def _whole(self) -> Session:

@@ -11,11 +11,11 @@ import onnx_ir as ir
 from edgepack.decoders.checkpoint import Matrix
 from edgepack.formats.onnx.builder.store import Store
 from edgepack.formats.onnx.graph import Array
+from edgepack.parallel import in_parts, rows_at_once
 from edgepack.quantization import gptq
 from edgepack.quantization.calibration import Calibration
 from edgepack.quantization.rounding import block_size, blocks
 from edgepack.quantization.tally import Tally
-from edgepack.parallel import in_parts, rows_at_once
 from edgepack.records import FINER, Recipe
 
 _FLOATS = {32: (ir.DataType.FLOAT, np.float32), 16: (ir.DataType.FLOAT16, np.float16)}

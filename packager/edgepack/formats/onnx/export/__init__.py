@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from edgepack import cache, memory, plugins
+from edgepack.arrays import Feeds, Outputs, Runs
 from edgepack.errors import BundleError, ConversionError, UnsupportedModel
-from edgepack.formats.onnx.export.trace import trial
+from edgepack.formats.onnx.export import trial
 from edgepack.original import Original
 from edgepack.records import Artifact, Recipe, Target
 from edgepack.runtime.engines import open_session
-from edgepack.arrays import Feeds, Outputs, Runs
 
 TOOLS = ("torch", "transformers", "onnx", "onnxruntime")
 _MODEL = "model.onnx"

@@ -20,11 +20,10 @@ from onnxruntime.transformers.fusion_options import AttentionMaskFormat, FusionO
 from onnxruntime.transformers.optimizer import optimize_by_fusion
 
 from edgepack import memory
-from edgepack.errors import ConversionError
-from edgepack.formats.onnx.export.trace import attention
-from edgepack.formats.onnx.export.trace import eager
-from edgepack.formats.onnx.export.quiet import quiet
 from edgepack.arrays import Array
+from edgepack.errors import ConversionError
+from edgepack.formats.onnx.export import attention, eager
+from edgepack.formats.onnx.export.quiet import quiet
 
 logging.getLogger("onnxruntime.transformers").setLevel(logging.ERROR)
 for _name in ("fusion_base", "fusion_skiplayernorm", "fusion_skip_group_norm"):

@@ -12,11 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from edgepack.arrays import Array, Feeds, Outputs
 from edgepack.errors import ConversionError
-from edgepack.formats.onnx.export.trace import attention
+from edgepack.formats.onnx.export import attention
 from edgepack.formats.onnx.export.quiet import quiet
 from edgepack.original import masks
-from edgepack.arrays import Array, Feeds, Outputs
 
 _ROWS = 1024  # of a table that stay while tracing
 _TEXT_AXES = {0: "batch_size", 1: "sequence_length"}  # as optimum and transformers.js call them

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from edgepack.errors import EdgepackError
 from edgepack.arrays import Array, Feeds, Outputs, Run
+from edgepack.errors import EdgepackError
 
 _SIZES = (1, 1, 2, 3)
 CLOSE = 1e-4  # of the largest value: float32 sums in another order stay far below it

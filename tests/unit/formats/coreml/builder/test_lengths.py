@@ -15,12 +15,11 @@ from tests.unit.decoders.conftest import FAMILIES, make
 
 from edgepack.coreml import Package
 from edgepack.coreml.chain import Chain
-from edgepack.coreml.decoding import Decoding
-from edgepack.runtime.engines.coreml import Session
 from edgepack.coreml.text import Text
 from edgepack.errors import ShapeNotAllowed, UsageError
 from edgepack.formats.coreml.builder.signature import WORDS
 from edgepack.records import Recipe
+from edgepack.runtime.engines.coreml import Session, StateDecoding
 
 from .conftest import FP16, described
 from .test_families import _HALF, _MADE, _TIE, random, transformers_logits
@@ -71,7 +70,7 @@ def test_prompts_in_chunks(name: str, opened: Callable[..., Package]) -> None:
 def test_greedy(name: str, family: Any, tmp_path: Path) -> None:
     folder, model = family(name)
     made = described(folder, 32).compress(tmp_path / "model.mlpackage", FIXED, [])
-    decoding, text = Decoding(Package(made.path), 32), random()[:, :10]
+    decoding, text = StateDecoding(Package(made.path), 32), random()[:, :10]
     best = int(decoding.prefill([int(token) for token in text[0]]).argmax())
     for _ in range(_MADE):
         wanted = transformers_logits(model, text)[0, -1]

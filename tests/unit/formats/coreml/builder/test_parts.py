@@ -13,11 +13,11 @@ from tests.unit.decoders.conftest import FAMILIES, make
 
 from edgepack.coreml import Package
 from edgepack.coreml.chain import PART, Chain
-from edgepack.coreml.decoding import Decoding
 from edgepack.errors import DoesNotFit, PackageError
 from edgepack.formats.coreml.builder.parts import Rooms, deal, reckoned
 from edgepack.formats.coreml.builder.signature import slots
 from edgepack.records import Recipe
+from edgepack.runtime.engines.coreml import StateDecoding
 
 from .conftest import CONTEXT, FP16, described, zeros
 from .test_families import Mask, logits, masks, random, steps
@@ -75,7 +75,7 @@ def test_the_same_logits(name: str, mask: Mask, chains: Any, packages: Callable[
 
 @pytest.mark.parametrize("name", ["llama", "gpt2"])
 def test_a_cache_that_is_cut_back(name: str, chains: Any, packages: Callable[[str], Package]) -> None:
-    first, second = Decoding(chains(name), CONTEXT), Decoding(packages(name), CONTEXT)
+    first, second = StateDecoding(chains(name), CONTEXT), StateDecoding(packages(name), CONTEXT)
     ids = [int(token) for token in random()[0]]
     for made in (first, second):
         made.prefill(ids)

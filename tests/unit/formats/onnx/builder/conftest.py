@@ -20,7 +20,8 @@ from edgepack.decoders.checkpoint import Checkpoint
 from edgepack.formats.onnx.builder import Described
 from edgepack.original.decoder import Reference
 from edgepack.records import Artifact, Recipe
-from edgepack.runtime.engines.onnx import Session, open_session
+from edgepack.runtime.engines import open_session
+from edgepack.runtime.engines.onnx import Session
 
 CONTEXT = 48
 
@@ -41,7 +42,7 @@ class Written:
         return self.artifact.path.with_name(f"{self.artifact.path.name}_data")
 
     def session(self) -> Session:
-        return open_session(self.artifact.path, 1)
+        return open_session(self.artifact.path, "onnx", 1)
 
     def feeds(self, ids: np.ndarray, **more: np.ndarray) -> dict[str, np.ndarray]:
         """Whole sequences, nothing cached."""

@@ -13,8 +13,8 @@ import pytest
 import transformers
 
 from edgepack.errors import UnsupportedModel
-from edgepack.quantization.rounding import block_size
 from edgepack.metrics.agreement import kl
+from edgepack.quantization.rounding import block_size
 from edgepack.records import Recipe
 from edgepack.runtime import graphs
 

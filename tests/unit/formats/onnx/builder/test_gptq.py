@@ -13,10 +13,10 @@ from tests.unit.decoders.conftest import config_of, make
 
 from edgepack.decoders import describe
 from edgepack.decoders.checkpoint import Checkpoint
+from edgepack.original.decoder import Reference
 from edgepack.quantization import gptq
 from edgepack.quantization.calibration import Calibration
 from edgepack.quantization.rounding import Blocks, blocks
-from edgepack.original.decoder import Reference
 
 from .conftest import Write, ids_of, recipe
 

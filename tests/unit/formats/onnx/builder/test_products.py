@@ -16,7 +16,7 @@ from edgepack.formats.onnx.builder.weights import Weights
 from edgepack.formats.onnx.builder.writer import Rounded, Writer
 from edgepack.quantization.rounding import blocks, blockwise
 from edgepack.records import Recipe
-from edgepack.runtime.engines.onnx import open_session
+from edgepack.runtime.engines import open_session
 
 ROWS = 37
 _HALF = 2.0**-10  # float16 keeps 11 bits
@@ -42,7 +42,7 @@ def made(tmp_path: Path, width: int, bits: int) -> tuple[dict[str, np.ndarray], 
     builder.output(rows, "rows", ir.DataType.FLOAT, ("n", width))
     ir.save(builder.model("m", opset=17, ir_version=9, producer="0"), tmp_path / "m.onnx")
     assert isinstance(stored, Rounded)
-    outputs = open_session(tmp_path / "m.onnx", 1)({"x": x, "ids": ids})
+    outputs = open_session(tmp_path / "m.onnx", "onnx", 1)({"x": x, "ids": ids})
     return {**outputs, "bias": bias, "ids": ids}, stored, x, weight
 
 

@@ -13,7 +13,6 @@ from tests.unit.decoders.conftest import FAMILIES, make
 
 from edgepack.errors import InputError
 from edgepack.runtime import graphs
-from edgepack.runtime.decoding import Decoding
 from edgepack.runtime.engines.onnx import Session
 
 from .conftest import Write, Written, ids_of, recipe
@@ -126,7 +125,7 @@ def test_our_runtime_generates_from_either_graph(name: str, layout: str, write: 
     folder, model = make(name, tmp_path / "model")
     written = write(folder, recipe("fp32"), layout=layout)
     text = rows((13,))[0]
-    decoding = Decoding(Session(graphs.generating(written.artifact.path), 1), 40)
+    decoding = Session(graphs.generating(written.artifact.path), 1).decoding(40)
     found = [decoding.prefill(text[:10].tolist()).copy(), *(decoding.step(int(one)).copy() for one in text[10:])]
     assert near(np.array(found), alone(model, text)[9:])
 
