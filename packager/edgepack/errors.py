@@ -5,7 +5,7 @@ EdgepackError                      1   (never raised itself; 1 is "a check faile
 ├── UsageError                     2   the command line or a call is wrong
 │   └── UnknownName                3   a target, recipe, task … that does not exist (nearest suggested)
 ├── ProjectError                   4   edgepack.toml or a suite file is wrong
-├── MissingExtra                   5   a Python package that the command needs is not installed
+├── MissingExtra                   5   a Python package that the command needs is not installed, or another version
 ├── ModelError                    10   a model that cannot be read
 │   ├── ModelNotFound             11   no such folder, package or hub id
 │   ├── NetworkError              12   the hub cannot be reached
@@ -162,14 +162,22 @@ class ProjectError(EdgepackError):
 
 
 class MissingExtra(EdgepackError):
-    """A Python package that the command needs is not installed."""
+    """A Python package that the command needs is not installed, or in a version that will not do."""
 
     exit_code = 5
 
-    def __init__(self, package: str, extra: str) -> None:
+    def __init__(
+        self, package: str, extra: str | None, distribution: str = "edgepack", *, found: str = "", wanted: str = ""
+    ) -> None:
+        """``extra`` of ``distribution`` brings ``package``: "" where it needs none, None where no extra does.
+
+        ``found`` is the version that is installed, where it is another than the ``wanted``.
+        """
+        told = f"{package} {found} is installed, and this needs {package}{wanted}"
+        bringing = package if extra is None else f"'{distribution}[{extra}]'" if extra else distribution
         super().__init__(
-            f"this needs the Python package {package!r}, which is not installed",
-            hint=f"pip install 'edgepack[{extra}]'",
+            told if found else f"this needs the Python package {package!r}, which is not installed",
+            hint=f"pip install {bringing}",
         )
 
 

@@ -21,20 +21,7 @@ from typing import Any
 
 from edgepack.errors import MissingExtra, UnknownName
 
-# Which extra brings the library that a plugin imports at its top.
-_EXTRAS = {
-    "torch": "build",
-    "transformers": "build",
-    "optimum": "build",
-    "onnx": "build",
-    "onnx_ir": "llm",
-    "threadpoolctl": "llm",
-    "safetensors": "build",
-    "coremltools": "coreml",
-    "diffusers": "diffusion",
-    "PIL": "images",
-    "pyarrow": "data",
-}
+_INSTALLED = "edgepack.installed"  # imported where something is missing alone: it needs a library more
 
 
 def names(kind: str) -> list[str]:
@@ -50,7 +37,17 @@ def load(kind: str, name: str) -> ModuleType:
     if name in _own(kind):
         return load_module(f"edgepack.{kind}.{name.replace('-', '_')}")
     for entry in _entries(kind).select(name=name):
-        return load_module(entry.value)
+        return load_module(entry.value, distribution(kind, name))
+    raise UnknownName(kind.rpartition(".")[2].removesuffix("s"), name, names(kind))
+
+
+def distribution(kind: str, name: str) -> str:
+    """The distribution that brings the plugin ``name``. Raises UnknownName."""
+    if name in _own(kind):
+        return "edgepack"
+    for entry in _entries(kind).select(name=name):
+        if entry.dist is not None:
+            return str(entry.dist.name)
     raise UnknownName(kind.rpartition(".")[2].removesuffix("s"), name, names(kind))
 
 
@@ -82,21 +79,21 @@ def versions(distributions: Iterable[str]) -> dict[str, str]:
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError as missing:
-            raise MissingExtra(name, _EXTRAS.get(name.split("-")[0], "build")) from missing
+            raise MissingExtra(name, importlib.import_module(_INSTALLED).extra_of(name)) from missing
     return found
 
 
-def load_module(path: str) -> ModuleType:
-    """Import ``path``; a missing optional library becomes MissingExtra, naming what to install."""
+def load_module(path: str, distribution: str = "edgepack") -> ModuleType:
+    """Import ``path``; a missing library that ``distribution`` has an extra for becomes MissingExtra."""
     collecting = gc.isenabled()
     gc.disable()  # importing PyTorch makes a million objects and no garbage; looking for it takes a fifth of the time
     try:
         return importlib.import_module(path)
     except ModuleNotFoundError as missing:
-        package = (missing.name or "").split(".")[0]
-        if package in _EXTRAS:
-            raise MissingExtra(package, _EXTRAS[package]) from missing
-        raise
+        error = importlib.import_module(_INSTALLED).missing(missing.name or "", distribution)
+        if error is None:
+            raise
+        raise error from missing
     finally:
         if collecting:
             gc.enable()

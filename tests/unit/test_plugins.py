@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import sys
 from pathlib import Path
 
@@ -48,7 +49,10 @@ def outsider(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "broken.py").write_text("import no_such_thing\n")
     meta = tmp_path / "theirs-1.dist-info"
     meta.mkdir()
-    (meta / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1\n")
+    (meta / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: theirs\nVersion: 1\n"
+        "Provides-Extra: pictures\nRequires-Dist: diffusers>=1 ; extra == 'pictures'\n"
+    )
     (meta / "entry_points.txt").write_text(
         "[edgepack.tasks]\ntranslation = their_task\nimages = needs_diffusers\nbroken = broken\n"
     )
@@ -68,14 +72,28 @@ def test_a_third_party_s_entry_point() -> None:
 def test_a_missing_library_names_what_to_install() -> None:
     with pytest.raises(MissingExtra) as error:
         plugins.load("tasks", "images")
-    assert error.value.hint == "pip install 'edgepack[diffusion]'"
+    assert error.value.hint == "pip install 'theirs[pictures]'"
     with pytest.raises(ModuleNotFoundError):  # a broken plugin is not hidden
         plugins.load("tasks", "broken")
 
 
-def test_versions_of_what_is_not_installed() -> None:
+def test_versions_of_what_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(plugins.versions(["numpy"])) == {"numpy"}
+    version = importlib.metadata.version
+
+    def found(name: str) -> str:
+        if name == "coremltools":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return version(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", found)
     with pytest.raises(MissingExtra) as error:
-        plugins.versions(["numpy", "coremltools-of-mars"])
+        plugins.versions(["numpy", "coremltools"])
     assert error.value.exit_code == 5
     assert error.value.hint == "pip install 'edgepack[coreml]'"
+
+
+def test_versions_of_what_no_extra_brings() -> None:
+    with pytest.raises(MissingExtra) as error:
+        plugins.versions(["tools-of-mars"])
+    assert error.value.hint == "pip install tools-of-mars"

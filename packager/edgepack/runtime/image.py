@@ -6,7 +6,6 @@ torch's kernels, which round otherwise: mostly equal, for a few pixels one level
 
 from __future__ import annotations
 
-import importlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from edgepack import plugins
 from edgepack.arrays import Array, Feeds
 from edgepack.errors import BundleDamaged, InputError
 from edgepack.runtime.resize import Span, resize
@@ -138,7 +138,7 @@ def pixels(image: Any, alpha: str = "drop") -> Array:
     if isinstance(image, str | Path | bytes | bytearray | memoryview):
         if isinstance(image, str | Path) and not Path(image).is_file():
             raise InputError(f"there is no picture {image}")
-        read = importlib.import_module("edgepack.runtime.image_file").read
+        read = plugins.load_module("edgepack.runtime.image_file").read
         return np.asarray(read(image, keyed=alpha == "white"))
     array = np.asarray(image) if image is not None else np.zeros(0)
     if array.dtype != np.uint8 or array.ndim not in (2, 3) or 0 in array.shape:

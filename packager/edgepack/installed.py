@@ -1,0 +1,102 @@
+"""The packages that edgepack and its extras ask for, beside those that are installed.
+
+Both are read from the metadata that pip installed with them, so that pyproject.toml alone names packages and versions.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+from edgepack.errors import MissingExtra
+
+EDGEPACK = "edgepack"
+_DISTRIBUTIONS = {"PIL": "pillow"}  # whose modules have another name than they
+
+
+@dataclass(frozen=True)
+class Need:
+    """A distribution that is asked for, and the version of it that is installed."""
+
+    name: str
+    wanted: str  # a version specifier; "" for any version
+    found: str | None
+
+    @property
+    def met(self) -> bool:
+        """Whether a version that will do is installed."""
+        return self.found is not None and _contains(self.wanted, self.found)
+
+    def __str__(self) -> str:
+        told = f"{self.name} {self.found or 'missing'}"
+        return told if self.met or self.found is None else f"{told} (needs {self.wanted})"
+
+
+def needs(extra: str = "", distribution: str = EDGEPACK) -> tuple[Need, ...]:
+    """Everything that ``distribution[extra]`` asks for beyond the plain ``distribution``; "" is the plain one's.
+
+    Raises MissingExtra where the distribution itself is not installed.
+    """
+    return tuple(_need(requirement) for requirement in _requirements(distribution, extra))
+
+
+def check(extra: str = "", distribution: str = EDGEPACK) -> None:
+    """Raises MissingExtra for the first package that is missing, or installed in a version that will not do."""
+    for need in (*needs("", distribution), *(needs(extra, distribution) if extra else ())):
+        if not need.met:
+            raise MissingExtra(need.name, extra, distribution, found=need.found or "", wanted=need.wanted)
+
+
+def missing(module: str, distribution: str = EDGEPACK) -> MissingExtra | None:
+    """The error for a ``module`` that cannot be imported; None where ``distribution`` does not ask for it."""
+    package = module.partition(".")[0]
+    name = canonicalize_name(_DISTRIBUTIONS.get(package, package))
+    extra = extra_of(name, distribution)
+    return None if extra is None else MissingExtra(name, extra, distribution)
+
+
+def extra_of(name: str, distribution: str = EDGEPACK) -> str | None:
+    """The smallest extra that brings ``name``, "" where the plain ``distribution`` does; None where none does."""
+    extras = importlib.metadata.metadata(distribution).get_all("Provides-Extra") or ()
+    asked = {extra: [canonicalize_name(r.name) for r in _requirements(distribution, extra)] for extra in ("", *extras)}
+    bringing = [extra for extra, names in asked.items() if canonicalize_name(name) in names]
+    return min(bringing, key=lambda extra: (extra != "", len(asked[extra])), default=None)
+
+
+def _requirements(distribution: str, extra: str) -> Iterator[Requirement]:
+    """Those that ``extra`` adds, with those of the extras that it consists of."""
+    for text in importlib.metadata.requires(distribution) or ():
+        requirement = Requirement(text)
+        if not _applies(requirement, extra) or (extra and _applies(requirement, "")):
+            continue
+        if canonicalize_name(requirement.name) == canonicalize_name(distribution):
+            for other in sorted(requirement.extras):
+                yield from _requirements(distribution, other)
+        else:
+            yield requirement
+
+
+def _applies(requirement: Requirement, extra: str) -> bool:
+    return requirement.marker is None or requirement.marker.evaluate({"extra": extra})
+
+
+def _need(requirement: Requirement) -> Need:
+    try:
+        found = importlib.metadata.version(requirement.name)
+    except importlib.metadata.PackageNotFoundError:
+        found = None
+    wanted = sorted(map(str, requirement.specifier), reverse=True)  # ">=2.13,<2.14"
+    return Need(requirement.name, ",".join(wanted), found)
+
+
+def _contains(wanted: str, found: str) -> bool:
+    try:
+        return SpecifierSet(wanted).contains(Version(found), prereleases=True)
+    except InvalidVersion:
+        return not wanted
