@@ -148,10 +148,10 @@ def read(config: Mapping[str, Any]) -> Reading:
     Raises UnsupportedModel (naming the families that are known), ModelError where the config lacks a number.
     """
     kind = str(config.get("model_type", ""))
-    if kind not in families():
+    if kind not in model_types():
         raise UnsupportedModel(
             f"edgepack has no language model family {kind!r}",
-            hint=f"it supports {', '.join(families())}; see docs/supported-models.md",
+            hint=f"it supports {', '.join(model_types())}; see docs/supported-models.md",
         )
     family = plugins.load("decoders.families", kind.replace("_", "-"))
     settings = Settings(config, getattr(family, "DEFAULTS", {}), aliases=getattr(family, "ALIASES", {}))
@@ -164,7 +164,7 @@ def read(config: Mapping[str, Any]) -> Reading:
     return Reading(decoder=described, unread=unread)
 
 
-def families() -> list[str]:
+def model_types() -> list[str]:
     """The model_type of every family that is described."""
     return [name.replace("-", "_") for name in plugins.names("decoders.families")]
 

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
 from edgepack import targets
-from edgepack.decoders import families, read
+from edgepack.decoders import model_types, read
 from edgepack.decoders.checkpoint import Checkpoint
 from edgepack.errors import ModelError, UnsupportedModel
 from edgepack.formats.onnx.builder import Described
@@ -220,7 +220,7 @@ CONFIGS = {name: llama_like(name) for name in _OWN} | {"gpt2": gpt2(), "gpt_neox
 
 
 def test_every_family_is_tried() -> None:
-    assert set(CONFIGS) == set(families())
+    assert set(CONFIGS) == set(model_types())
 
 
 @pytest.mark.parametrize("family", CONFIGS)

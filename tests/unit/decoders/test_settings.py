@@ -10,7 +10,7 @@ import pytest
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from edgepack import plugins
-from edgepack.decoders import describe, families, read
+from edgepack.decoders import describe, model_types, read
 from edgepack.decoders.settings import _KNOWN, _NEUTRAL, Settings
 from edgepack.errors import ModelError, UnsupportedModel
 
@@ -24,7 +24,15 @@ def config(model_type: str = "llama", **changes: Any) -> dict[str, Any]:
     return {"model_type": model_type, "architectures": ["LlamaForCausalLM"], **SMALL, **changes}
 
 
-@pytest.mark.parametrize("name", families())
+def test_one_family_after_another_is_read() -> None:
+    """A package and a function of one name would be the package, once it is imported."""
+    for _ in range(2):
+        with pytest.raises(UnsupportedModel, match="no language model family 'of-mars'"):
+            read({"model_type": "of-mars"})
+        plugins.load("decoders.families", "llama")
+
+
+@pytest.mark.parametrize("name", model_types())
 def test_defaults_are_those_of_transformers(name: str) -> None:
     family = plugins.load("decoders.families", name.replace("_", "-"))
     fields = {field.name: field.default for field in dataclasses.fields(CONFIG_MAPPING[name])}
@@ -32,7 +40,7 @@ def test_defaults_are_those_of_transformers(name: str) -> None:
         assert fields[key] == value, key
 
 
-@pytest.mark.parametrize("name", families())
+@pytest.mark.parametrize("name", model_types())
 def test_every_key_that_transformers_saves_is_known(name: str) -> None:
     family = plugins.load("decoders.families", name.replace("_", "-"))
     rotary = {"rope_parameters", "text_config"}
@@ -41,7 +49,7 @@ def test_every_key_that_transformers_saves_is_known(name: str) -> None:
 
 
 def test_a_config_of_defaults_is_described() -> None:
-    for name in families():
+    for name in model_types():
         made = describe({"model_type": name, "text_config": {}} if name == "gemma3" else {"model_type": name})
         assert made.layers > 10, name
 
