@@ -18,7 +18,10 @@ from torch import nn
 from edgepack.coreml.padding import PADDING, Padding
 from edgepack.errors import ConversionError
 from edgepack.formats.coreml import systems
-from edgepack.formats.coreml.export import clamp_fp16_constants
+from edgepack.formats.coreml.export import (
+    clamp_fp16_constants,
+    torch_ops,  # noqa: F401  (registers operators)
+)
 from edgepack.formats.coreml.export.classifier import PROBABILITIES
 from edgepack.formats.coreml.export.quiet import quiet
 from edgepack.formats.coreml.export.trace_wrappers import Picture, Text, wrapped
