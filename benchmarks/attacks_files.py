@@ -371,13 +371,14 @@ def small_manifest(name: str, files: dict[str, Any]) -> dict[str, Any]:
     }
     tensors = [{"name": "input_ids", "dtype": "int64", "shape": [1]}]
     model = {
-        "file": "model.onnx", "format": "onnx", "opset": 18, "needs": "", "inputs": tensors, "outputs": tensors,
+        "file": "model.onnx", "files": ["model.onnx"], "format": "onnx", "opset": 18, "needs": "", "inputs": tensors,
+        "outputs": tensors,
         "components": [], "coverage": {"compressed": 0, "total": 0, "skipped": []}, "operators": {},
+        "golden": {"file": "model.onnx", "output": "logits", "least_cosine": 0.9},
     }  # fmt: skip
     return {
-        "schema": 1, "edgepack": "0.1.0", "name": name, "task": "fill-mask", "source": source | {"sha256": "0" * 64},
-        "target": target, "recipe": recipe, "model": model, "processing": processing, "files": files,
-        "golden": {"file": "model.onnx", "output": "logits", "least_cosine": 0.9},
+        "schema": 2, "edgepack": "0.1.0", "name": name, "task": "fill-mask", "source": source | {"sha256": "0" * 64},
+        "target": target, "recipe": recipe, "models": {"model": model}, "processing": processing, "files": files,
         "reproduce": {"tools": {}, "calibration_sha256": "0" * 64, "seed": 0},
     }  # fmt: skip
 

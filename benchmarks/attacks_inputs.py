@@ -147,7 +147,7 @@ class Attack:
         (self.folder / "edgepack.json").write_bytes(text(self.rng, self.table))
         try:
             listed = manifest.read(self.folder)
-            return (listed.model_bytes, listed.threads, listed.inputs, listed.name)
+            return (listed.model_bytes, listed.threads, listed.model.inputs, listed.name)
         finally:
             (self.folder / "edgepack.json").write_text(json.dumps(self.table))
 

@@ -59,7 +59,7 @@ def main() -> None:
         for label in arguments.only:
             seconds, bundle = built(Path(name) / label, BUILDS[label])
             show(label, seconds, bundle, true, pairs)
-        speed(read(bundle).model_file, original)
+        speed(read(bundle).model.path, original)
 
 
 def parser_of(description: str) -> argparse.ArgumentParser:
@@ -106,7 +106,7 @@ def built(out: Path, options: tuple[str, ...]) -> tuple[float, Path]:
 def show(label: str, seconds: float, bundle: Path, true: np.ndarray, pairs: list[tuple[str, str, float]]) -> None:
     listed = read(bundle)
     found = vectors(edgepack.load(bundle, verify=False), pairs)
-    facts = f"{seconds:9.1f}{listed.model_bytes / 1e6:8.2f}{listed.table['model']['opset']:7}"
+    facts = f"{seconds:9.1f}{listed.model_bytes / 1e6:8.2f}{listed.model.opset:7}"
     print(f"{label:18}{facts}{kept(found, true, pairs)}", flush=True)
 
 

@@ -39,7 +39,7 @@ def main() -> None:
             package = Path(name) / "model.mlpackage"
             shutil.rmtree(package, ignore_errors=True)
             started = time.perf_counter()
-            compress(ct.models.MLModel(str(read(bundle).model_file), skip_model_load=True)).save(str(package))
+            compress(ct.models.MLModel(str(read(bundle).model.path), skip_model_load=True)).save(str(package))
             seconds = time.perf_counter() - started
             found = vectors(wrapped(open_session(package, "coreml"), original), pairs)
             size = sum(file.stat().st_size for file in package.rglob("*") if file.is_file())

@@ -70,7 +70,7 @@ def _run(modules: Path, folder: Path, count: int) -> dict[str, Any]:
 def _write_models(bundle: Path, folder: Path, known: dict[str, str]) -> Iterator[str]:
     """The kinds of a bundle's nodes that are not ``known``, each written as a model with its inputs and outputs."""
     facts = manifest.read(bundle)
-    model = onnx.load(facts.model_file)
+    model = onnx.load(facts.model.path)
     feeds = _feeds(facts, model)
     _fold(model, feeds)
     values = _values(model, feeds)

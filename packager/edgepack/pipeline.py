@@ -20,6 +20,7 @@ from edgepack.planning import Request as Request
 from edgepack.records import Accuracy, Artifact, Bundle, NotMeasured, Recipe, Source, Target, Timings
 from edgepack.runtime import image, machine, manifest, measurements
 from edgepack.runtime import model as task_model
+from edgepack.runtime.submodel import Golden
 from edgepack.stages import bench, convert, pack, resolve
 from edgepack.tasks import table
 
@@ -167,11 +168,17 @@ def _write_manifest(folder: Path, original: Original, plan: Plan, artifact: Arti
     least = target.floors.of(source.task).get("cosine_min", _LEAST_COSINE)
     facts = {
         "processing": plan.processing,
-        "golden": {"file": file, "output": key, "least_cosine": least},
         "reproduce": {"tools": convert.tools(original, target), "calibration_sha256": inputs.digest, "seed": 0},
     }
     pack.write_manifest(
-        folder, name=plan.name, source=source, target=target, recipe=recipe, artifact=artifact, facts=facts
+        folder,
+        name=plan.name,
+        source=source,
+        target=target,
+        recipe=recipe,
+        artifact=artifact,
+        golden=Golden(file=file, output=key, least_cosine=least),
+        facts=facts,
     )
 
 

@@ -21,7 +21,7 @@ from edgepack.records import Bundle
 from edgepack.stages import resolve
 
 Build = Callable[..., tuple[Bundle, ...]]
-SCHEMA = json.loads((Path(edgepack.__file__).parent / "schemas" / "bundle-1.json").read_text())
+SCHEMA = json.loads((Path(edgepack.__file__).parent / "schemas" / "bundle-2.json").read_text())
 TEXTS = ["ada wrote the first program in london", "rain fell on paris"]
 
 

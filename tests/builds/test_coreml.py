@@ -46,7 +46,7 @@ def figures(bundle: Bundle) -> dict[str, float]:
 def farthest(bundle: Bundle) -> float:
     """The largest difference to PyTorch over the golden vectors, relative to the largest value of each."""
     listed, session = manifest.read(bundle.path), open_session(bundle.artifact.path, "coreml")
-    tensors, name = golden.read(bundle.path / "golden.safetensors"), listed.table["golden"]["output"]
+    tensors, name = golden.read(bundle.path / "golden.safetensors"), listed.model.golden.output
     found = []
     for key, true in tensors.items():
         if f".output.{name}" in key:
@@ -79,9 +79,9 @@ def test_minilm_in_8_bits(packed: Bundle) -> None:
 def test_the_bundle_works_as_any_other(packed: Bundle) -> None:
     listed = manifest.read(packed.path)
     assert manifest.verify(listed) == []
-    schema = json.loads(resources.files("edgepack").joinpath("schemas/bundle-1.json").read_text())
+    schema = json.loads(resources.files("edgepack").joinpath("schemas/bundle-2.json").read_text())
     jsonschema.validate(dict(listed.table), schema)
-    assert golden.check(open_session(listed.model_file, listed.format), listed).passed
+    assert golden.check(open_session(listed.model.path, listed.model.format), listed).passed
     vectors = edgepack.load(packed.path).embed(["A cat sleeps.", "A kitten is asleep.", "Interest rates rose."])
     assert vectors.shape == (3, 384)
     assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2]
@@ -228,7 +228,7 @@ def test_lengths(
     assert made.artifact.inputs[0].shape == (1, lengths[0] if len(lengths) == 1 else "|".join(map(str, lengths)))
     listed = manifest.read(made.path)
     assert listed.processing["max_length"] == lengths[-1]
-    assert golden.check(open_session(listed.model_file, listed.format), listed).passed
+    assert golden.check(open_session(listed.model.path, listed.model.format), listed).passed
 
 
 def test_wrong_lengths(build: Build, tiny: Callable[[str], Path]) -> None:

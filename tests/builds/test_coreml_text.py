@@ -53,8 +53,8 @@ def split(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_split_bundle(split: Path, tmp_path: Path) -> None:
     listed = manifest.read(split)
-    assert listed.model_file.name == "model.mlpackages"
-    parts = sorted(file.name for file in listed.model_file.iterdir())
+    assert listed.model.path.name == "model.mlpackages"
+    parts = sorted(file.name for file in listed.model.path.iterdir())
     assert parts == [f"{place}-of-{len(parts)}.mlpackage" for place in range(1, len(parts) + 1)]
     assert len(parts) > 2
     assert reopen(split, tmp_path) == parts
@@ -99,11 +99,11 @@ def test_fixed_lengths(tmp_path: Path, build: Build) -> None:
         invoke("build", MODEL, "--target", target, "--context", 64, "--lengths", "1,16", "--no-speed", "--out", out)
         (bundle,) = (file.parent for file in out.glob("*/edgepack.json"))
         listed = manifest.read(bundle)
-        assert listed.model_file.name == model
+        assert listed.model.path.name == model
         assert reopen(bundle, tmp_path / f"{name}-copy")
-        assert {spec.name: spec.shape for spec in listed.inputs} == {
+        assert {spec.name: spec.shape for spec in listed.model.inputs} == {
             "inputIds": (1, "1|16"), "causalMask": (1, 1, "1|16", 64), "position": (1,)
         }  # fmt: skip
-        assert golden.check(open_session(listed.model_file, listed.format), listed).passed
+        assert golden.check(open_session(listed.model.path, listed.model.format), listed).passed
         said = [invoke("run", one, "The following", "--max-tokens", 12) for one in (bundle, whole)]
         assert said[0] == said[1]

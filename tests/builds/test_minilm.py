@@ -106,14 +106,14 @@ def test_every_target_takes_it(build: Build) -> None:
 def test_golden_vectors_hold(minilm: Bundle) -> None:
     listed = manifest.read(minilm.path)
     model = edgepack.load(minilm.path)
-    found = golden.check(open_session(listed.model_file, listed.format), listed, model.feeds)
+    found = golden.check(open_session(listed.model.path, listed.model.format), listed, model.feeds)
     assert len(found.cosines) == 4  # short, middle and long texts
     assert found.passed
     # vectors of another model do not pass: the check can fail; nor does NaN, in any vector
     for value in (1.0, np.nan):
         vector = np.full((1, 384), value, np.float32)
         assert not golden.check(lambda feeds, v=vector: {"sentence_embedding": v}, listed).passed
-    session, last = open_session(listed.model_file, listed.format), len(found.cosines) - 1
+    session, last = open_session(listed.model.path, listed.model.format), len(found.cosines) - 1
     calls = iter(range(len(found.cosines)))
 
     def last_is_nan(feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -125,7 +125,7 @@ def test_golden_vectors_hold(minilm: Bundle) -> None:
 
 def test_golden_vectors_begin_with_the_text(minilm: Bundle) -> None:
     listed = manifest.read(minilm.path)
-    session, model = open_session(listed.model_file, listed.format), edgepack.load(minilm.path)
+    session, model = open_session(listed.model.path, listed.model.format), edgepack.load(minilm.path)
 
     def shifted(texts: list[str]) -> dict[str, np.ndarray]:
         feeds = model.feeds(texts)

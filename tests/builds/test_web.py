@@ -34,7 +34,7 @@ def digits(build: Build) -> tuple[Bundle, ...]:
 def test_the_graph_takes_three_channels(digits: tuple[Bundle, ...]) -> None:
     for bundle in digits[:2]:
         facts = manifest.read(bundle.path)
-        assert facts.table["model"]["inputs"][0]["shape"][1:] == [3, 8, 8]
+        assert facts.model.inputs[0].shape[1:] == (3, 8, 8)
         assert onnx.load(bundle.artifact.path).graph.node[0].op_type == "Conv"
         settings = json.loads((bundle.path / "preprocessor_config.json").read_text())
         assert (settings["do_convert_rgb"], settings["image_mean"]) == (True, [0.5] * 3)
@@ -75,6 +75,6 @@ def test_it_says_which_clients_it_needs(digits: tuple[Bundle, ...], build: Build
     storyteller = DIGITS.parent / "storyteller" / "model"
     (story,) = build(storyteller, "web", recipes=("fp32",))
     facts = manifest.read(story.path)
-    assert (facts.table["model"]["needs"], facts.model_file) == (new, story.artifact.path)
+    assert (facts.model.needs, facts.model.path) == (new, story.artifact.path)
     (coarse,) = build(DIGITS / "model", "web", recipes=("int4",), allow_loss=True)
     assert coarse.artifact.needs == new

@@ -49,7 +49,7 @@ def hostile(folder: Path) -> None:
     table = json.loads(file.read_text("utf-8"))
     table["source"]["model"] = "\x1b[31mm<script>alert(1)</script>\u202e"
     table["source"]["licence"] = "\x9b2J"
-    table["model"]["operators"]["\x1b]0;x\x07"] = 1
+    table["models"]["model"]["operators"]["\x1b]0;x\x07"] = 1
     file.write_text(json.dumps(table), "utf-8")
 
 

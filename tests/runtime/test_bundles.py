@@ -22,11 +22,12 @@ from edgepack.errors import (
     BundleUnsafe,
     EdgepackError,
     InputError,
+    UnknownName,
 )
 from edgepack.records import Bundle
 from edgepack.runtime import archive, manifest, measurements
 
-SCHEMA = json.loads((files("edgepack") / "schemas" / "bundle-1.json").read_text("utf-8"))
+SCHEMA = json.loads((files("edgepack") / "schemas" / "bundle-2.json").read_text("utf-8"))
 
 
 def test_the_manifest_keeps_the_published_schema(minilm: Bundle) -> None:
@@ -65,8 +66,20 @@ def link_out(folder: Path) -> None:
 
 
 def model_outside(folder: Path) -> None:
+    change_model(folder, file="../model.onnx")
+
+
+def change_model(folder: Path, **values: object) -> None:
     table = json.loads((folder / "edgepack.json").read_text("utf-8"))
-    change(folder, model={**table["model"], "file": "../model.onnx"})
+    change(folder, models={"model": {**table["models"]["model"], **values}})
+
+
+def name_twice(folder: Path) -> None:
+    file = folder / "edgepack.json"
+    table = json.loads(file.read_text("utf-8"))
+    entry = json.dumps(table["models"]["model"])
+    text = json.dumps({**table, "models": "HERE"}).replace('"HERE"', f'{{"model": {entry}, "model": {entry}}}')
+    file.write_text(text, "utf-8")
 
 
 DAMAGE: dict[str, tuple[Callable[[Path], object], type[EdgepackError], str]] = {
@@ -80,7 +93,8 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], type[EdgepackError], str]] = {
     "backslashes": (lambda f: list_file(f, "..\\secret"), BundleUnsafe, "secret"),
     "link out": (link_out, BundleUnsafe, "vocab.txt"),
     "model outside": (model_outside, BundleUnsafe, "../model.onnx"),
-    "newer schema": (lambda f: change(f, schema=2), BundleTooNew, "schema 2"),
+    "newer schema": (lambda f: change(f, schema=3), BundleTooNew, "schema 3"),
+    "schema 1 with submodels": (lambda f: change(f, schema=1), BundleError, "schema is 2"),
     "schema of another kind": (lambda f: change(f, schema="x"), BundleError, "schema 'x'"),
     "schema that is true": (lambda f: change(f, schema=True), BundleError, "schema True"),
     "schema from before the first": (lambda f: change(f, schema=0), BundleError, "schema 0"),
@@ -88,7 +102,17 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], type[EdgepackError], str]] = {
     "broken manifest": (lambda f: (f / "edgepack.json").write_text("{"), BundleError, "not valid JSON"),
     "manifest of a list": (lambda f: (f / "edgepack.json").write_text("[]"), BundleError, "object"),
     "manifest without files": (lambda f: change(f, files=None), BundleError, "files is None"),
-    "manifest without task": (lambda f: change(f, model={}), BundleError, "lacks"),
+    "manifest without task": (lambda f: change(f, task=None), BundleError, "task is None"),
+    "no submodels": (lambda f: change(f, models={}), BundleError, "models has the length 0"),
+    "no list of submodels": (lambda f: change(f, models=None), BundleError, "models is None"),
+    "two submodels of one name": (name_twice, BundleError, "the key 'model' stands twice"),
+    "model that is not listed": (lambda f: change_model(f, file="other.onnx"), BundleError, "other.onnx"),
+    "weights that are not listed": (
+        lambda f: change_model(f, files=["model.onnx", "model.onnx_data"]),
+        BundleError,
+        "model.onnx_data",
+    ),
+    "engine that is not known": (lambda f: change_model(f, format="tflite"), UnknownName, "tflite"),
 }
 
 

@@ -65,7 +65,7 @@ def test_pictures_of_too_many_pixels(tmp_path: Path) -> None:
 
 def test_golden_vectors_that_hold_nan_fail(copied: Path) -> None:
     listed = manifest.read(copied)
-    session, calls = open_session(listed.model_file, listed.format), iter(range(9))
+    session, calls = open_session(listed.model.path, listed.model.format), iter(range(9))
 
     def spoiled(feeds: Any) -> Any:
         outputs = session(feeds)
@@ -104,7 +104,7 @@ def test_golden_vectors_are_held_to_their_examples(copied: Path, name: str) -> N
     tensors = golden.read(file)
     spoil(tensors)
     file.write_bytes(weights.encode(tensors))
-    session = open_session(listed.model_file, listed.format)
+    session = open_session(listed.model.path, listed.model.format)
     if "holds no" in said:
         with pytest.raises(BundleDamaged, match=said):
             golden.check(session, listed, model.feeds)
@@ -117,7 +117,7 @@ def test_golden_vectors_are_held_to_their_examples(copied: Path, name: str) -> N
 def test_golden_vectors_of_a_language_model_begin_with_their_text(speaker: Callable[[str], Any]) -> None:
     told = speaker("llama")
     listed = manifest.read(told.bundle.path)
-    session = open_session(graphs.generating(listed.model_file), listed.format)
+    session = open_session(graphs.generating(listed.model.path), listed.model.format)
     assert golden.check(session, listed, told.model.feeds).passed
     found = golden.check(session, listed, lambda texts: told.model.feeds([f"{text} x" for text in texts]))
     assert found.inputs

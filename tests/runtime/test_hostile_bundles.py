@@ -53,7 +53,8 @@ def test_golden_vectors_outside(copied: Path) -> None:
     file = copied / "edgepack.json"
     for wrong in ("../golden.safetensors", "/dev/zero", "config.json\0"):
         table = json.loads(file.read_text("utf-8"))
-        file.write_text(json.dumps({**table, "golden": {**table["golden"], "file": wrong}}), "utf-8")
+        table["models"]["model"]["golden"]["file"] = wrong
+        file.write_text(json.dumps(table), "utf-8")
         with pytest.raises(BundleUnsafe):
             manifest.read(copied)
 

@@ -38,9 +38,9 @@ def compare(
 def _facts(bundle: Path, trust: bool) -> dict[str, Any]:
     listed = opened(bundle, trust=trust)
     accuracy, timings = measurements.read(listed.folder)
-    model = listed.table["model"]
-    stored = sum(component["bytes"] for component in model["components"])
-    weights = sum(component["parameters"] for component in model["components"])
+    components = [component for submodel in listed.models.values() for component in submodel.components]
+    stored = sum(component.bytes for component in components)
+    weights = sum(component.parameters for component in components)
     return {
         "name": listed.name,
         "model": listed.table["source"]["model"],

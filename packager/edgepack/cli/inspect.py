@@ -5,20 +5,19 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from edgepack import plugins
 from edgepack.cli import show
 from edgepack.cli.options import Bundle, Json, Trust
 from edgepack.coreml.folder import PACKAGE
-from edgepack.records import Component
+from edgepack.records import Coverage, TensorSpec
 from edgepack.reports import accuracy_table, sizes_table, speed_table
 from edgepack.reports.page import Table
 from edgepack.runtime import manifest, measurements
 from edgepack.runtime.manifest import SIGNATURE, Manifest
 from edgepack.runtime.opening import opened
+from edgepack.runtime.submodel import Submodel
 from edgepack.units import size
 
 
@@ -39,15 +38,10 @@ def _bundle(bundle: Path, trust: bool, json: bool) -> None:
             {**listed.table, "accuracy": accuracy, "timings": timings, "unlisted": extra, "signed": _signed(listed)}
         )
         return
-    model: dict[str, Any] = listed.table["model"]
     show.line(listed.name, "bold")
     show.table("facts", Table(["", ""], _facts(listed)))
-    show.table("takes and gives", _interface({"input": model["inputs"], "output": model["outputs"]}))
-    show.table("size by component", sizes_table([Component(**entry) for entry in model["components"]]))
-    show.table("operators", Table(["operator", "count"], [[k, str(v)] for k, v in model["operators"].items()]))
-    coverage = model["coverage"]
-    left = [[entry["tensor"], entry["reason"]] for entry in coverage["skipped"]]
-    show.table("left uncompressed", Table(["weight", "why"], left))
+    for submodel in listed.models.values():
+        _submodel(submodel, f"{submodel.name}: " if len(listed.models) > 1 else "")
     show.table("accuracy", accuracy_table(accuracy))
     show.table("speed", speed_table(timings))
     files = [[name, size(entry["bytes"]), entry["sha256"]] for name, entry in listed.table["files"].items()]
@@ -56,10 +50,20 @@ def _bundle(bundle: Path, trust: bool, json: bool) -> None:
         show.line(f"not listed in the manifest: {', '.join(extra)}", "yellow")
 
 
+def _submodel(submodel: Submodel, whose: str) -> None:
+    """The tables of one submodel, under titles that begin with ``whose``."""
+    show.table(f"{whose}takes and gives", _interface({"input": submodel.inputs, "output": submodel.outputs}))
+    show.table(f"{whose}size by component", sizes_table(submodel.components))
+    operators = [[name, str(count)] for name, count in submodel.operators.items()]
+    show.table(f"{whose}operators", Table(["operator", "count"], operators))
+    left = [[skipped.tensor, skipped.reason] for skipped in submodel.coverage.skipped]
+    show.table(f"{whose}left uncompressed", Table(["weight", "why"], left))
+
+
 def _facts(listed: Manifest) -> list[list[str]]:
     source, target, recipe = (listed.table[key] for key in ("source", "target", "recipe"))
-    coverage = listed.table["model"]["coverage"]
-    share = coverage["compressed"] / coverage["total"] if coverage["total"] else 1.0
+    covered = [submodel.coverage for submodel in listed.models.values()]
+    coverage = Coverage(compressed=sum(one.compressed for one in covered), total=sum(one.total for one in covered))
     return [
         ["model", str(source["model"])],
         ["revision", str(source["revision"] or "–")],
@@ -72,8 +76,8 @@ def _facts(listed: Manifest) -> list[list[str]]:
             "recipe",
             f"{recipe['name']}: {recipe['weight_bits']}-bit weights, {recipe['embedding_bits']}-bit tables",
         ],
-        ["coverage", f"{share:.2%} of {coverage['total']:,} weights"],
-        ["needs", listed.table["model"]["needs"]],
+        ["coverage", f"{coverage.share:.2%} of {coverage.total:,} weights"],
+        ["needs", "; ".join(dict.fromkeys(submodel.needs for submodel in listed.models.values()))],
         ["signed", "yes; by whom, validate --public-key tells" if _signed(listed) else "no"],
     ]
 
@@ -83,9 +87,9 @@ def _signed(listed: Manifest) -> bool:
     return os.path.lexists(listed.folder / SIGNATURE)
 
 
-def _interface(parts: Mapping[str, Sequence[Mapping[str, Any]]]) -> Table:
+def _interface(parts: Mapping[str, Sequence[TensorSpec]]) -> Table:
     rows = [
-        [part, spec["name"], spec["dtype"], " × ".join(map(str, spec["shape"]))]
+        [part, spec.name, spec.dtype, " × ".join(map(str, spec.shape))]
         for part, specs in parts.items()
         for spec in specs
     ]
@@ -98,9 +102,7 @@ def _package(path: Path, json: bool) -> None:
     for name in package.functions:
         package.check(name)
     functions = {
-        name: {
-            part: [asdict(spec) for spec in getattr(package, f"{part}s")(name)] for part in ("input", "output", "state")
-        }
+        name: {part: list(getattr(package, f"{part}s")(name)) for part in ("input", "output", "state")}
         for name in package.functions
     }
     stored = Counter[str]()

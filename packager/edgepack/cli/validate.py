@@ -13,7 +13,7 @@ from edgepack.cli import show
 from edgepack.cli.options import Bundle, Json, PublicKey, RootCertificate, Threads, Trust, output_path
 from edgepack.errors import CheckFailed, EdgepackError, ModelError
 from edgepack.original import TRANSFORMERS, Original
-from edgepack.records import Component, Source
+from edgepack.records import Source
 from edgepack.reports import MARK, checks_table, data, junit, of_suite
 from edgepack.runtime import signing
 from edgepack.runtime.manifest import SIGNATURE, Manifest
@@ -131,7 +131,7 @@ def _write(result: SuiteResult, listed: Manifest, out: Path | None, *, force: bo
     if out is None:
         return []
     out.mkdir(parents=True, exist_ok=True)
-    components = [Component(**entry) for entry in listed.table["model"]["components"]]
+    components = [component for submodel in listed.models.values() for component in submodel.components]
     facts = {
         "bundle": str(listed.folder),
         "model": str(listed.table["source"]["model"]),

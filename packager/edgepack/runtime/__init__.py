@@ -45,7 +45,7 @@ def load(
 
     def read() -> Any:
         listed = opened(path, verify=verify, trust=trust, verifier=verifier)
-        run = open_session(graphs.generating(listed.model_file), listed.format, threads or listed.threads)
+        run = open_session(graphs.generating(listed.model.path), listed.model.format, threads or listed.threads)
         _check_outputs(listed, run)
         made = model(listed.task, run, listed.folder, dict(listed.processing))
         if verifier is not None:

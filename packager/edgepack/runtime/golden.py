@@ -47,12 +47,11 @@ def check(run: Run, manifest: Manifest, make: Make | None = None) -> GoldenResul
 
     Without ``make``, the inputs are taken as stored. Raises BundleDamaged.
     """
-    facts = manifest.table["golden"]
-    tensors = read(contained(manifest.folder, facts["file"]))
-    name = facts["output"]
+    facts = manifest.model.golden
+    tensors, name = read(contained(manifest.folder, facts.file)), facts.output
     count = sum(key.endswith(f".output.{name}") for key in tensors)
     if not all(f"{index}.output.{name}" in tensors for index in range(count)):
-        raise BundleDamaged(f"{facts['file']} lacks some of its {count} golden vectors", hint=_AGAIN)
+        raise BundleDamaged(f"{facts.file} lacks some of its {count} golden vectors", hint=_AGAIN)
     cosines, wrong = [], []
     for index in range(count):
         start = f"{index}.input."
@@ -62,7 +61,7 @@ def check(run: Run, manifest: Manifest, make: Make | None = None) -> GoldenResul
             wrong += _differences(made, feeds, manifest.processing)
             feeds = {key: made.get(key, value) for key, value in feeds.items()}
         cosines.append(_cosine(_output(run(feeds), name), tensors[f"{index}.output.{name}"]))
-    return GoldenResult(tuple(cosines), float(facts["least_cosine"]), tuple(wrong))
+    return GoldenResult(tuple(cosines), facts.least_cosine, tuple(wrong))
 
 
 def _example(tensors: Mapping[str, Array], index: int, *, pictures: bool) -> Any:

@@ -1,4 +1,4 @@
-"""Read and check edgepack.json, the list of what a bundle holds (schemas/bundle-1.json)."""
+"""Read and check edgepack.json, the list of what a bundle holds (schemas/bundle-2.json, and still bundle-1.json)."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 from edgepack.containment import check_distinct, checked_name, contained
 from edgepack.documents import parse_json, read_bytes, read_object
 from edgepack.errors import BundleDamaged, BundleError, BundleTooNew, BundleUnsafe
-from edgepack.records import TensorSpec
-from edgepack.runtime import graphs, schema
+from edgepack.runtime import graphs, schema, schema_1, submodel
+from edgepack.runtime.submodel import Submodel
 
 MANIFEST = "edgepack.json"
 MEASUREMENTS = "measurements.json"
 SIGNATURE = "model.sig"
 BESIDE = (MANIFEST, MEASUREMENTS, SIGNATURE)  # what is a bundle's and its manifest does not list
-SCHEMA = 1
+SCHEMA = 2
 LARGEST = 10_000_000  # bytes of the manifest or the measurements
 _USED = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")  # by the runtime, where they are there
 _CHUNK = 1 << 20
@@ -29,7 +29,7 @@ _REBUILD = "copy the bundle again, or build it again"
 
 @dataclass(frozen=True)
 class Manifest:
-    """edgepack.json as it was read, with short ways to what is used often."""
+    """edgepack.json in the form of schema 2, with short ways to what is used often."""
 
     folder: Path
     table: Mapping[str, Any]
@@ -46,22 +46,23 @@ class Manifest:
         """The task, for example "text-embedding"."""
         return str(self.table["task"])
 
+    @cached_property
+    def models(self) -> Mapping[str, Submodel]:
+        """The submodels by name."""
+        files = self.table["files"]
+        return {name: submodel.read(name, entry, self.folder, files) for name, entry in self.table["models"].items()}
+
     @property
-    def model_file(self) -> Path:
-        """Where the model lies."""
-        return self.folder / str(self.table["model"]["file"])
+    def model(self) -> Submodel:
+        """The submodel of a bundle that has one; ValueError for others."""
+        (only,) = self.models.values()
+        return only
 
     @property
     def model_bytes(self) -> int:
-        """Of the model's file, and of what lies beside it: weights, and a language model's other graph."""
-        name = str(self.table["model"]["file"])
-        names = (name, graphs.last(Path(name)).as_posix())
-        return sum(int(entry["bytes"]) for file, entry in self.table["files"].items() if file.startswith(names))
-
-    @property
-    def format(self) -> str:
-        """Of the model's file, which names its engine: onnx, coreml."""
-        return str(self.table["model"]["format"])
+        """Size of all submodels' files, bytes; a file that several share is counted once."""
+        shared = {file for one in self.models.values() for file in one.files}
+        return sum(int(self.table["files"][file]["bytes"]) for file in shared)
 
     @property
     def processing(self) -> Mapping[str, Any]:
@@ -78,14 +79,6 @@ class Manifest:
     def isa(self) -> str:
         """The target's instruction set: arm64, x86_64 or wasm32."""
         return str(self.table["target"]["isa"])
-
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """The graph's inputs."""
-        return tuple(
-            TensorSpec(name=spec["name"], dtype=spec["dtype"], shape=tuple(spec["shape"]))
-            for spec in self.table["model"]["inputs"]
-        )
 
 
 def read(folder: Path) -> Manifest:
@@ -108,17 +101,20 @@ def read(folder: Path) -> Manifest:
 
 
 def checked(table: Any, place: str) -> dict[str, Any]:
-    """``table`` as a manifest that keeps the schema and does not contradict itself.
+    """Return ``table`` in the form of schema 2, a manifest that keeps its schema and does not contradict itself.
 
     Raises BundleError, BundleTooNew and BundleUnsafe, which name ``place`` and what is wrong there.
     """
     if not isinstance(table, dict):
         raise BundleError(f"{place} does not hold an object", hint=_REBUILD)
-    _check_version(table.get("schema"), place)
+    version = _version(table.get("schema"), place)
     for name in _names(table):
         checked_name(name, place)
     try:
-        schema.check(table, _published())
+        schema.check(table, _published(version))
+        if version == schema_1.VERSION:
+            table = schema_1.upgraded(table)
+            schema.check(table, _published(SCHEMA))
     except schema.Mismatch as wrong:
         raise BundleError(f"{place}: {wrong}", hint=_REBUILD) from wrong
     check_distinct([*table["files"], *BESIDE], place)
@@ -159,44 +155,56 @@ def found(folder: Path) -> set[str]:
     return inside
 
 
-def _check_version(version: Any, place: str) -> None:
+def _version(version: Any, place: str) -> int:
     if isinstance(version, bool) or not isinstance(version, int) or version < 1:
         raise BundleError(f"{place} has schema {version!r}, which is no version", hint=_REBUILD)
     if version > SCHEMA:
         raise BundleTooNew(
             f"{place} has schema {version}; this edgepack reads up to {SCHEMA}", hint="pip install -U edgepack"
         )
+    return version
 
 
 def _names(table: Mapping[str, Any]) -> Iterator[str]:
     """The paths in a manifest that nobody has checked yet."""
     files = table.get("files")
     yield from files if isinstance(files, dict) else ()
-    for part in ("model", "golden"):
-        facts = table.get(part)
-        if isinstance(facts, dict) and isinstance(facts.get("file"), str):
-            yield facts["file"]
+    models = table.get("models")
+    entries = [*(models.values() if isinstance(models, dict) else ()), table.get("model"), table]  # model: of schema 1
+    for entry in (entry for entry in entries if isinstance(entry, dict)):
+        golden, own = entry.get("golden"), entry.get("files")
+        told = [entry.get("file"), *(own if isinstance(own, list) else ())]
+        told += [golden.get("file")] if isinstance(golden, dict) else []
+        yield from (name for name in told if isinstance(name, str))
 
 
 def _check_listed(table: Mapping[str, Any], place: str) -> None:
-    files, model, golden = table["files"], table["model"]["file"], table["golden"]["file"]
-    if not any(name == model or name.startswith(f"{model}/") for name in files):  # a Core ML package is a folder
-        raise BundleError(f"{place} does not list its model {model!r}", hint=_REBUILD)
-    if golden not in files:
-        raise BundleError(f"{place} does not list its golden vectors {golden!r}", hint=_REBUILD)
+    files = table["files"]
+    for name, entry in table["models"].items():
+        model, golden, own = entry["file"], entry["golden"]["file"], entry["files"]
+        whose = f"its {name}" if len(table["models"]) == 1 else f"the model of its submodel {name}"
+        if not any(file == model or file.startswith(f"{model}/") for file in own):  # a Core ML package is a folder
+            raise BundleError(f"{place} does not list {whose} {model!r}", hint=_REBUILD)
+        for file in own:
+            if file not in files:
+                raise BundleError(f"{place} does not list {file!r}, a file of its submodel {name}", hint=_REBUILD)
+        if golden not in files:
+            raise BundleError(f"{place} does not list its golden vectors {golden!r}", hint=_REBUILD)
 
 
 def _check_unlisted(manifest: Manifest) -> None:
     """Raises BundleUnsafe for a file that the runtime would use and the manifest does not list."""
-    folder, model = manifest.folder, manifest.model_file
-    used = {*_USED, graphs.last(model).relative_to(folder).as_posix()}
-    if model.is_dir():
-        used |= {f"{manifest.table['model']['file']}/{name}" for name in found(model)}
+    folder = manifest.folder
+    used = set(_USED)
+    for one in manifest.models.values():
+        used.add(graphs.last(one.path).relative_to(folder).as_posix())
+        if one.path.is_dir():
+            used |= {(one.path / name).relative_to(folder).as_posix() for name in found(one.path)}
     for name in sorted(used - set(manifest.table["files"])):
         if os.path.lexists(folder / name):
             raise BundleUnsafe(f"{folder} holds {name}, which its manifest does not list", hint="remove it")
 
 
 @cache
-def _published() -> dict[str, Any]:
-    return read_object(Path(__file__).parents[1] / "schemas" / f"bundle-{SCHEMA}.json")
+def _published(version: int) -> dict[str, Any]:
+    return read_object(Path(__file__).parents[1] / "schemas" / f"bundle-{version}.json")

@@ -44,11 +44,11 @@ def opened(
 
 def _check(listed: Manifest) -> None:
     """Raises BundleUnsafe for graphs and tokenizers that could take for ever, BundleDamaged for what is neither."""
-    model = listed.model_file
-    if model.suffix == _ONNX:
-        beside = set(_beside(model.relative_to(listed.folder), listed.table["files"]))
-        for graph in {graphs.scoring(model), graphs.generating(model)}:
-            onnx_file.check(graph, beside)
+    for model in (submodel.path for submodel in listed.models.values()):
+        if model.suffix == _ONNX:
+            beside = set(_beside(model.relative_to(listed.folder), listed.table["files"]))
+            for graph in {graphs.scoring(model), graphs.generating(model)}:
+                onnx_file.check(graph, beside)
     if "tokenizer.json" in listed.table["files"]:
         tokenizer_file.check(listed.folder / "tokenizer.json")
 

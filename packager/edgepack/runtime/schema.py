@@ -37,7 +37,8 @@ class _Checker:
             "items": self._items, "pattern": self._pattern, "minimum": self._bound, "maximum": self._bound,
             "exclusiveMinimum": self._bound, "exclusiveMaximum": self._bound, "minLength": self._length,
             "maxLength": self._length, "minItems": self._length, "maxItems": self._length,
-            "maxProperties": self._length, "allOf": self._all, "anyOf": self._any, "if": self._if, "$ref": self._ref,
+            "minProperties": self._length, "maxProperties": self._length,
+            "allOf": self._all, "anyOf": self._any, "if": self._if, "$ref": self._ref,
         }  # fmt: skip
 
     def check(self, value: Any, schema: Schema, place: str) -> None:
@@ -129,7 +130,7 @@ class _Checker:
 _BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
 _LENGTHS: tuple[tuple[str, type, bool], ...] = (
     ("minLength", str, True), ("maxLength", str, False), ("minItems", list, True), ("maxItems", list, False),
-    ("maxProperties", dict, False),
+    ("minProperties", dict, True), ("maxProperties", dict, False),
 )  # fmt: skip
 
 

@@ -44,7 +44,7 @@ def feeds(manifest: Manifest, shape: str) -> Feeds:
             f"no input {shape!r}",
             hint=f"write batch x tokens, for example 1x{manifest.processing['max_length']} at most",
         )
-    return {spec.name: _tokens(spec.name, int(match[1]), int(match[2])) for spec in manifest.inputs}
+    return {spec.name: _tokens(spec.name, int(match[1]), int(match[2])) for spec in manifest.model.inputs}
 
 
 def _text(processing: Mapping[str, Any], shape: str) -> Feeds:
@@ -71,4 +71,4 @@ def _tokens(name: str, batch: int, length: int) -> Array:
 def _picture(manifest: Manifest) -> Feeds:
     shape = (1, int(manifest.processing.get("channels", 3)), *side(manifest.processing))
     ramp = np.linspace(-1, 1, int(np.prod(shape)), dtype=np.float32)
-    return {manifest.inputs[0].name: ramp.reshape(shape)}
+    return {manifest.model.inputs[0].name: ramp.reshape(shape)}

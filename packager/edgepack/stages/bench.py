@@ -17,12 +17,12 @@ def bench(
     inputs: tuple[str, ...] = (),
 ) -> Timings:
     """One Timing per input shape (default: the stated ones), or why there is none. Raises InputError, BundleError."""
-    if untimed := engines.find(manifest.format).untimed():
+    if untimed := engines.find(manifest.model.format).untimed():
         return untimed
     asked = [(shape, feeds(manifest, shape)) for shape in inputs or shapes(manifest)]
     return clock.measure(
-        manifest.model_file,
-        manifest.format,
+        manifest.model.path,
+        manifest.model.format,
         asked,
         threads=threads or manifest.threads,
         target_isa=manifest.isa,

@@ -15,7 +15,9 @@ from edgepack import client_files, client_pictures, client_tokenizers, licences,
 from edgepack.documents import read_object
 from edgepack.errors import BundleError, Unexpected
 from edgepack.records import Artifact, Recipe, Source, Target
+from edgepack.runtime import graphs
 from edgepack.runtime.manifest import BESIDE, MANIFEST, SCHEMA, checked, digest
+from edgepack.runtime.submodel import MODEL, Golden
 
 
 def model_file(target: Target, recipe: Recipe, suffix: str) -> str:
@@ -81,9 +83,10 @@ def write_manifest(
     target: Target,
     recipe: Recipe,
     artifact: Artifact,
+    golden: Golden,
     facts: Mapping[str, Any],
 ) -> None:
-    """edgepack.json: what is in the folder, with a hash of every file. ``facts`` are processing, golden, reproduce.
+    """edgepack.json: what is in the folder, with a hash of every file. ``facts`` are processing and reproduce.
 
     Raises Unexpected where it breaks the schema, which is a fault of edgepack.
     """
@@ -103,7 +106,7 @@ def write_manifest(
                 "threads": target.profile.threads,
             },
             "recipe": asdict(recipe),
-            "model": _model(artifact, folder),
+            "models": {MODEL: _submodel(artifact, golden, folder)},
             **facts,
             "files": _hashes(folder),
         }
@@ -137,9 +140,10 @@ def _of(record: Any, names: str) -> dict[str, Any]:
     return {name: getattr(record, name) for name in names.split()}
 
 
-def _model(artifact: Artifact, folder: Path) -> dict[str, Any]:
+def _submodel(artifact: Artifact, golden: Golden, folder: Path) -> dict[str, Any]:
     return {
         "file": artifact.path.relative_to(folder).as_posix(),
+        "files": sorted(file.relative_to(folder).as_posix() for file in _files(artifact.path)),
         "format": artifact.format,
         "opset": artifact.opset,
         "needs": artifact.needs,
@@ -148,7 +152,15 @@ def _model(artifact: Artifact, folder: Path) -> dict[str, Any]:
         "components": [asdict(component) for component in artifact.components],
         "coverage": asdict(artifact.coverage),
         "operators": dict(sorted(artifact.operators.items())),
+        "golden": asdict(golden),
     }
+
+
+def _files(model: Path) -> list[Path]:
+    """The files of a package or of packages; of a graph itself, its weights and the graph for the last token."""
+    if model.is_dir():
+        return [file for file in model.rglob("*") if file.is_file()]
+    return [*model.parent.glob(f"{model.name}*"), *model.parent.glob(graphs.last(model).name)]
 
 
 def _hashes(folder: Path) -> dict[str, dict[str, Any]]:

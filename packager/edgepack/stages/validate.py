@@ -44,17 +44,18 @@ class _Bench:
     scored: dict[str, comparison.Scores] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.session = open_session(graphs.generating(self.manifest.model_file), self.manifest.format, self.threads)
+        model = self.manifest.model
+        self.session = open_session(graphs.generating(model.path), model.format, self.threads)
         self.where = machine.where(self.session.threads, self.manifest.isa, self.session.runtime)
         self.task = task_of(self.manifest)
 
     @cached_property
     def scorer(self) -> Session:
         """What gives a language model's logits of every token; ``session`` gives the last one's."""
-        file = self.manifest.model_file
+        file = self.manifest.model.path
         if graphs.generating(file) == graphs.scoring(file):
             return self.session
-        return open_session(graphs.scoring(file), self.manifest.format, self.threads)
+        return open_session(graphs.scoring(file), self.manifest.model.format, self.threads)
 
     @property
     def mixes(self) -> bool:
@@ -114,7 +115,7 @@ def validate(
 
 
 def _checked(bench: _Bench, check: Check) -> CheckResult:
-    untimed = engines.find(bench.manifest.format).untimed() if check.kind in _ON_THE_CLOCK else None
+    untimed = engines.find(bench.manifest.model.format).untimed() if check.kind in _ON_THE_CLOCK else None
     return _unmeasured(check, untimed.reason) if untimed else _KINDS[check.kind](bench, check)
 
 
@@ -250,8 +251,8 @@ def _timing(bench: _Bench, check: Check, runs: int) -> Timing:
     shape = check.input or shapes(bench.manifest)[-1]
     if (shape, runs) not in bench.timings:
         (bench.timings[shape, runs],) = clock.measure(
-            bench.manifest.model_file,
-            bench.manifest.format,
+            bench.manifest.model.path,
+            bench.manifest.model.format,
             [(shape, feeds(bench.manifest, shape))],
             threads=bench.threads,
             target_isa=bench.manifest.isa,

@@ -29,7 +29,8 @@ ANSWERS: dict[str, Callable[[Any, Any], Any]] = {
 def ask(task: str, folder: str, inputs: list[Any]) -> dict[str, Any]:
     """What a bundle answers to each input, one at a time, and whether its golden vectors prove it."""
     model, listed = edgepack.load(folder, threads=1), manifest.read(Path(folder))
-    proof = golden.check(open_session(graphs.generating(listed.model_file), listed.format, 1), listed, model.feeds)
+    session = open_session(graphs.generating(listed.model.path), listed.model.format, 1)
+    proof = golden.check(session, listed, model.feeds)
     answers = [ANSWERS[task](model, given) for given in inputs]
     return {"answers": answers, "golden": {**asdict(proof), "passed": proof.passed}}
 

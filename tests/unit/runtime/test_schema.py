@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgepack.runtime import schema
+from edgepack.runtime import schema, schema_1
 
 SCHEMAS = {
-    name: json.loads((files("edgepack") / "schemas" / f"{name}-1.json").read_text())
-    for name in ("bundle", "measurements")
+    name: json.loads((files("edgepack") / "schemas" / f"{name}.json").read_text())
+    for name in ("bundle-1", "bundle-2", "measurements-1")
 }
 _HASH = "0" * 64
 _TEXT = {
@@ -54,7 +54,7 @@ _OLD_PICTURE = {"inputs": ["pixel_values"], "channels": 3, "scale": 0.1, "mean":
 def manifest(task: str) -> dict[str, Any]:
     spec = {"name": "x", "dtype": "int64", "shape": [1, "tokens"]}
     return {
-        "schema": 1, "edgepack": "0.1.0", "name": "m-rpi", "task": task,
+        "schema": 2, "edgepack": "0.1.0", "name": "m-rpi", "task": task,
         "source": {
             "model": "org/m", "revision": None, "architecture": "A", "model_type": "a", "licence": "mit",
             "parameters": 10, "sha256": _HASH,
@@ -67,17 +67,26 @@ def manifest(task: str) -> dict[str, Any]:
             "name": "int8", "scheme": "blocks", "weight_bits": 8, "activation_bits": 8, "block_size": 32,
             "embedding_bits": 8, "smooth": False, "finer": [], "min_coverage": 0.9,
         },
-        "model": {
-            "file": "model.onnx", "format": "onnx", "opset": 21, "needs": "onnxruntime 1.20", "inputs": [spec],
+        "models": {"model": {
+            "file": "model.onnx", "files": ["model.onnx"], "format": "onnx", "opset": 21, "needs": "onnxruntime 1.20",
+            "inputs": [spec],
             "outputs": [spec], "components": [{"name": "mlp", "parameters": 10, "bytes": 10}],
             "coverage": {"compressed": 10, "total": 10, "skipped": [{"tensor": "w", "reason": "small"}]},
             "operators": {"MatMul": 1},
-        },
+            "golden": {"file": "golden.safetensors", "output": "x", "least_cosine": 0.9},
+        }},
         "processing": copy.deepcopy(PROCESSING[task]),
-        "golden": {"file": "golden.safetensors", "output": "x", "least_cosine": 0.9},
         "reproduce": {"tools": {"onnx": "1.0"}, "calibration_sha256": _HASH, "seed": 0},
         "files": {"model.onnx": {"sha256": _HASH, "bytes": 3}, "golden.safetensors": {"sha256": _HASH, "bytes": 3}},
     }  # fmt: skip
+
+
+def manifest_1(task: str) -> dict[str, Any]:
+    """A manifest of schema 1."""
+    table = manifest(task)
+    model = table.pop("models")["model"]
+    del model["files"]
+    return {**table, "schema": 1, "golden": model.pop("golden"), "model": model}
 
 
 def _places(value: Any, place: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -112,12 +121,19 @@ def mutated(draw: st.DrawFn) -> Any:
 
 @pytest.mark.parametrize("task", PROCESSING)
 def test_what_builds_write_is_valid(task: str) -> None:
-    schema.check(manifest(task), SCHEMAS["bundle"])
-    jsonschema.validate(manifest(task), SCHEMAS["bundle"])
+    schema.check(manifest(task), SCHEMAS["bundle-2"])
+    jsonschema.validate(manifest(task), SCHEMAS["bundle-2"])
+
+
+@pytest.mark.parametrize("task", PROCESSING)
+def test_what_earlier_builds_wrote_is_valid(task: str) -> None:
+    schema.check(manifest_1(task), SCHEMAS["bundle-1"])
+    jsonschema.validate(manifest_1(task), SCHEMAS["bundle-1"])
+    assert schema_1.upgraded(manifest_1(task)) == manifest(task)
 
 
 def test_processing_of_earlier_bundles_is_valid() -> None:
-    schema.check({**manifest("image-embedding"), "processing": {**_OLD_PICTURE, "output": "x"}}, SCHEMAS["bundle"])
+    schema.check({**manifest("image-embedding"), "processing": {**_OLD_PICTURE, "output": "x"}}, SCHEMAS["bundle-2"])
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
@@ -128,24 +144,32 @@ def test_the_schemas_are_valid(name: str) -> None:
 @settings(max_examples=1000, deadline=None)
 @given(st.composite(mutated)())
 def test_both_checkers_say_the_same(value: Any) -> None:
-    assert _is_valid(value) == jsonschema.Draft202012Validator(SCHEMAS["bundle"]).is_valid(value)
+    assert _is_valid(value) == jsonschema.Draft202012Validator(SCHEMAS["bundle-2"]).is_valid(value)
 
 
 def _is_valid(value: Any) -> bool:
     try:
-        schema.check(value, SCHEMAS["bundle"])
+        schema.check(value, SCHEMAS["bundle-2"])
     except schema.Mismatch:
         return False
     return True
 
 
+_GOLDEN = ("models", "model", "golden")
 WRONG: dict[str, tuple[tuple[str, ...], Any, str]] = {
     "another type": (("target", "threads"), "4", "target.threads is '4', not integer"),
     "a truth value for a number": (("target", "threads"), True, "target.threads is True"),
-    "a golden vector that always passes": (("golden", "least_cosine"), -1, "golden.least_cosine is -1"),
-    "another that always passes": (("golden", "least_cosine"), 0, "golden.least_cosine is 0"),
+    "a golden vector that always passes": (
+        (*_GOLDEN, "least_cosine"),
+        -1,
+        "golden.least_cosine is -1",
+    ),
+    "another that always passes": ((*_GOLDEN, "least_cosine"), 0, "golden.least_cosine is 0"),
     "a resize to ten million": (("processing", "size"), {"height": 10**7, "width": 1}, "processing.size.height"),
-    "a path that climbs": (("model", "file"), "a/../../x", "model.file"),
+    "a path that climbs": (("models", "model", "file"), "a/../../x", "models.model.file"),
+    "no submodels": (("models",), {}, "models has the length 0; minProperties 1"),
+    "a submodel named as no file is": (("models", "../x"), {}, "models is '../x'"),
+    "a submodel of no files": (("models", "model", "files"), [], "models.model.files has the length 0"),
     "a key that nobody knows": (("surprise",), 1, "'surprise'"),
 }
 
@@ -159,5 +183,5 @@ def test_the_place_and_the_mistake_are_named(name: str) -> None:
         owner = owner[key]
     owner[place[-1]] = wrong
     with pytest.raises(schema.Mismatch) as error:
-        schema.check(value, SCHEMAS["bundle"])
+        schema.check(value, SCHEMAS["bundle-2"])
     assert said in str(error.value)

@@ -1,0 +1,33 @@
+"""Bundles of manifest schema 1, which have one model: their manifest in the form of schema 2."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from edgepack.runtime import graphs
+from edgepack.runtime.submodel import MODEL
+
+VERSION = 1
+
+
+def upgraded(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a manifest that keeps schema 1 in the form of schema 2.
+
+    The model and its golden vectors become the submodel ``model``. Its files are those whose names begin with its own:
+    a package's, external weights, and a language model's graph for the last token.
+    """
+    made: dict[str, Any] = {}
+    for key, value in table.items():
+        if key == "model":
+            made["models"] = {MODEL: {**value, "files": _files(table), "golden": table["golden"]}}
+        elif key != "golden":
+            made[key] = value
+    return {**made, "schema": VERSION + 1}
+
+
+def _files(table: Mapping[str, Any]) -> list[str]:
+    file = str(table["model"]["file"])
+    beginnings = (file, graphs.last(Path(file)).as_posix())
+    return [name for name in table["files"] if name.startswith(beginnings)]

@@ -1,0 +1,67 @@
+"""A submodel: one model of a bundle, opened by one engine, and what the manifest says about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgepack.records import Component, Coverage, Skipped, TensorSpec
+
+MODEL = "model"  # the name of the submodel of a task that has one
+
+
+@dataclass(frozen=True, kw_only=True)
+class Golden:
+    """A submodel's golden vectors: their file, the output that they hold, and the least cosine to it."""
+
+    file: str  # relative to the bundle
+    output: str
+    least_cosine: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submodel:
+    """An entry of the manifest's ``models``."""
+
+    name: str
+    path: Path  # of what its engine opens: a file, or the folder of a package or of packages
+    format: str  # names its engine: onnx, coreml
+    opset: int
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    components: tuple[Component, ...]
+    coverage: Coverage
+    operators: Mapping[str, int]  # operator -> how often
+    needs: str  # of the device, in words
+    files: tuple[str, ...]  # all that it consists of, relative to the bundle: graphs, weights, a package's files
+    bytes: int  # of all its files
+    golden: Golden
+
+
+def read(name: str, entry: Mapping[str, Any], folder: Path, files: Mapping[str, Mapping[str, Any]]) -> Submodel:
+    """Return the submodel ``name`` of the bundle in ``folder``, whose manifest keeps the schema.
+
+    ``files`` are the manifest's, by which it knows its size.
+    """
+    coverage = entry["coverage"]
+    return Submodel(
+        name=name,
+        path=folder / entry["file"],
+        format=entry["format"],
+        opset=entry["opset"],
+        inputs=_specs(entry["inputs"]),
+        outputs=_specs(entry["outputs"]),
+        components=tuple(Component(**component) for component in entry["components"]),
+        coverage=Coverage(**{**coverage, "skipped": tuple(Skipped(**one) for one in coverage["skipped"])}),
+        operators=entry["operators"],
+        needs=entry["needs"],
+        files=tuple(entry["files"]),
+        bytes=sum(files[file]["bytes"] for file in entry["files"]),
+        golden=Golden(**entry["golden"]),
+    )
+
+
+def _specs(entries: Sequence[Mapping[str, Any]]) -> tuple[TensorSpec, ...]:
+    return tuple(TensorSpec(name=spec["name"], dtype=spec["dtype"], shape=tuple(spec["shape"])) for spec in entries)
