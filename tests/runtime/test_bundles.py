@@ -94,7 +94,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], type[EdgepackError], str]] = {
     "link out": (link_out, BundleUnsafe, "vocab.txt"),
     "model outside": (model_outside, BundleUnsafe, "../model.onnx"),
     "newer schema": (lambda f: change(f, schema=3), BundleTooNew, "schema 3"),
-    "schema 1 with submodels": (lambda f: change(f, schema=1), BundleError, "schema is 2"),
+    "schema 1 with submodels": (lambda f: change(f, schema=1), BundleError, "lacks 'golden'"),
     "schema of another kind": (lambda f: change(f, schema="x"), BundleError, "schema 'x'"),
     "schema that is true": (lambda f: change(f, schema=True), BundleError, "schema True"),
     "schema from before the first": (lambda f: change(f, schema=0), BundleError, "schema 0"),

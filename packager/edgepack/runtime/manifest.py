@@ -119,7 +119,7 @@ def checked(table: Any, place: str) -> dict[str, Any]:
         raise BundleError(f"{place}: {wrong}", hint=_REBUILD) from wrong
     check_distinct([*table["files"], *BESIDE], place)
     _check_listed(table, place)
-    return table
+    return dict(table)
 
 
 def verify(manifest: Manifest) -> list[str]:

@@ -30,4 +30,6 @@ def upgraded(table: Mapping[str, Any]) -> dict[str, Any]:
 def _files(table: Mapping[str, Any]) -> list[str]:
     file = str(table["model"]["file"])
     beginnings = (file, graphs.last(Path(file)).as_posix())
-    return [name for name in table["files"] if name.startswith(beginnings)]
+    return [name for name in table["files"] if name.startswith(beginnings)] or [
+        file
+    ]  # which is then found to be unlisted
