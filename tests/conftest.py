@@ -12,9 +12,12 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.resources import files
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
+import jsonschema
 import numpy as np
 import pytest
 import torch
@@ -42,6 +45,30 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Every run starts with an empty cache and leaves the user's alone."""
     os.environ["EDGEPACK_CACHE"] = str(tmp_path_factory.mktemp("cache"))
     os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("xdg"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _published_schemas() -> Iterator[None]:
+    """Every bundle that any test builds in this process keeps the published schemas, as the package jsonschema says."""
+    build = pipeline.build
+
+    def checked(*given: Any, **named: Any) -> tuple[Bundle, ...]:
+        bundles = build(*given, **named)
+        for bundle in bundles:
+            check_schemas(bundle.path)
+        return bundles
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "build", checked)
+        yield
+
+
+def check_schemas(bundle: Path) -> None:
+    """Raises jsonschema.ValidationError for a manifest or measurements that a client's validator would refuse."""
+    for file, kind in (("edgepack.json", "bundle"), ("measurements.json", "measurements")):
+        table = json.loads((bundle / file).read_text("utf-8"))
+        schema = json.loads((files("edgepack") / "schemas" / f"{kind}-{table['schema']}.json").read_text("utf-8"))
+        jsonschema.Draft202012Validator(schema).validate(table)
 
 
 @pytest.fixture(scope="session")

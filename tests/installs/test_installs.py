@@ -1,0 +1,158 @@
+"""What each install can do, and what it says of the rest: one line and what to install, never a traceback."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import shutil
+import subprocess
+import sys
+import tomllib
+import venv
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow
+import pytest
+from packaging.utils import canonicalize_name
+from PIL import Image
+from pyarrow import parquet
+from tests.clients import environments
+from tests.installs.conftest import ROOT, Install, asked_for
+
+from edgepack.records import Bundle
+
+Installs = Callable[[str], Install]
+STORYTELLER = ROOT / "samples" / "storyteller" / "model"
+EXTRAS = ["", "llm", "build", "coreml", "images", "data", "sign"]
+
+
+def test_no_extra_is_forgotten() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert {*EXTRAS, "demo", "dev"} == {"", *project["optional-dependencies"]}
+
+
+def test_the_plain_install_has_what_pip_installs(wheel: Path, unpacked: Path) -> None:
+    """Pip, left to itself, installs the distributions that are linked to; the constraints are of their versions."""
+    constraints = ROOT / "constraints.txt"
+
+    def make(folder: Path) -> None:
+        venv.create(folder, with_pip=False)
+        pip = [sys.executable, "-m", "pip", "--python", folder / "bin" / "python", "install", "--quiet"]
+        environments.run([*pip, "--disable-pip-version-check", "--constraint", constraints, wheel])
+
+    asked = repr(importlib.metadata.PathDistribution(unpacked / _metadata(unpacked)).requires)
+    folder = environments.kept("plain-install", [constraints], sys.version + asked, make)
+    code = "import importlib.metadata as m; print(*[d.metadata['Name'] for d in m.distributions()])"
+    done = subprocess.run([folder / "bin" / "python", "-c", code], capture_output=True, text=True, check=True)
+    assert {canonicalize_name(name) for name in done.stdout.split()} == set(asked_for(unpacked, ""))
+
+
+def _metadata(unpacked: Path) -> str:
+    (found,) = unpacked.glob("edgepack-*.dist-info")
+    return found.name
+
+
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_doctor(extra: str, install: Installs) -> None:
+    done = install(extra)("doctor", COLUMNS="200")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "[llm]" in done.stdout or extra in ("llm", "build", "coreml")
+
+
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_help(extra: str, install: Installs) -> None:
+    done = install(extra)("--help")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_a_bundle_runs(extra: str, install: Installs, minilm: Bundle) -> None:
+    done = install(extra)("run", minilm.path, "a cat sleeps", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert np.linalg.norm(json.loads(done.stdout)[0]["result"]) == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("extra", "command", "lacking"),
+    [
+        ("", "build {encoder} --target rpi", "build"),
+        ("", "build {encoder} --target iphone", "coreml"),
+        ("", "build {storyteller} --target rpi", "llm"),
+        ("", "build {storyteller} --target iphone", "coreml"),
+        ("", "build {encoder} --target rpi --dry-run", "build"),
+        ("llm", "build {encoder} --target rpi", "build"),
+        ("llm", "build {storyteller} --target iphone", "coreml"),
+        ("build", "build {encoder} --target iphone", "coreml"),
+        ("images", "build {encoder} --target rpi", "build"),
+        ("", "run {pictures} {picture}", "images"),
+        ("", "sign {copy} --key {picture}", "sign"),
+        ("", "validate {bundle} --public-key {picture}", "sign"),
+        ("", "validate {bundle} --suite {suite}", "data"),
+        ("", "inspect {package}", "coreml"),
+    ],
+)
+def test_what_an_install_lacks(
+    extra: str, command: str, lacking: str, install: Installs, given: dict[str, Path], tmp_path: Path
+) -> None:
+    done = install(extra)(*command.format(**given).split())
+    assert done.returncode == 5, done.stdout + done.stderr
+    said, hint = done.stderr.strip().splitlines()[-2:]
+    assert "which is not installed" in said
+    assert hint.strip() == f"hint: pip install 'edgepack[{lacking}]'"
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("extra", "command", "said"),
+    [
+        ("llm", "run {written} Once --max-tokens 2", "Once"),
+        ("build", "run {traced} hello", "score"),
+        ("coreml", "validate {package}/..", "golden vectors"),
+        ("images", "run {pictures} {picture}", "class "),
+        ("data", "validate {bundle} --suite {suite}", "spearman"),
+    ],
+)
+def test_an_extra_is_enough(extra: str, command: str, said: str, install: Installs, given: dict[str, Path]) -> None:
+    done = install(extra)(*command.format(**given).split())
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert said in done.stdout
+
+
+@pytest.fixture(scope="module")
+def given(
+    install: Installs,
+    tiny: Callable[[str], Path],
+    build: Callable[..., tuple[Bundle, ...]],
+    minilm: Bundle,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[str, Path]:
+    """What the commands are about: models, and bundles, of which three are made by the installs that can."""
+    folder, encoder = tmp_path_factory.mktemp("given"), tiny("text-classification")
+    files = {name: folder / name for name in ("picture.png", "suite.toml", "pairs.parquet", "copy")}
+    Image.fromarray(np.zeros((40, 40, 3), np.uint8)).save(files["picture.png"])
+    pairs = {"sentence1": ["a cat", "a dog", "rain"], "sentence2": ["a cat", "rain", "snow"], "score": [5.0, 1.0, 3.0]}
+    parquet.write_table(pyarrow.table(pairs), files["pairs.parquet"])
+    files["suite.toml"].write_text(
+        '[[check]]\nkind = "metric"\nmetric = "spearman"\nat_least = 0.1\ndata = { path = "pairs.parquet" }\n'
+    )
+    shutil.copytree(minilm.path, files["copy"])
+    for extra, model, target in (("llm", STORYTELLER, "rpi"), ("build", encoder, "rpi"), ("coreml", encoder, "iphone")):
+        done = install(extra)("build", model, "--target", target, "--out", folder / extra, "--no-speed")
+        assert done.returncode == 0, done.stdout + done.stderr
+    (written,), (traced,) = folder.glob("llm/*-rpi"), folder.glob("build/*-rpi")
+    (package,) = folder.glob("coreml/*/*.mlpackage")
+    return {
+        "encoder": encoder,
+        "storyteller": STORYTELLER,
+        "bundle": minilm.path,
+        "pictures": build(tiny("image-classification"), "rpi")[0].path,
+        "written": written,
+        "traced": traced,
+        "package": package,
+        "picture": files["picture.png"],
+        "suite": files["suite.toml"],
+        "copy": files["copy"],
+    }
