@@ -11,7 +11,6 @@ import tomllib
 import venv
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow

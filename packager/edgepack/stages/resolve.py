@@ -225,13 +225,12 @@ def _task(folder: Path, config: dict[str, Any], asked: str | None) -> str:
 
 
 def _licence(folder: Path) -> str | None:
-    """What the model card's front matter says."""
+    """What the model card's front matter says. Raises ModelError."""
     card = folder / "README.md"
     if not card.is_file():
         return None
-    front = re.match(r"\A---\n(.*?)\n---", card.read_text("utf-8", errors="replace"), re.DOTALL)
-    found = re.search(r"^license:\s*['\"]?([\w.+-]+)", front[1], re.MULTILINE) if front else None
-    return found[1].lower() if found else None
+    found: str | None = plugins.load_module("edgepack.licences.card").licence(card)
+    return found
 
 
 def _kernels(stored: list[weights.Stored]) -> float:
