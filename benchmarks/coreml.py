@@ -22,9 +22,10 @@ import numpy as np
 import torch
 
 import edgepack
-from edgepack import coreml, plugins
+from edgepack import coreml
 from edgepack.metrics.tasks import spearman
-from edgepack.original import Original
+from edgepack.original import Original, open_original
+from edgepack.plans import Subject
 from edgepack.runtime import model as task_model
 from edgepack.runtime.manifest import read
 from edgepack.stages import resolve
@@ -51,8 +52,7 @@ def main() -> None:
     arguments = parser.parse_args()
     pairs = read_pairs(arguments)
     source = resolve.resolve(MODEL)
-    task = plugins.load("tasks", source.task)
-    with Original(source, task) as original, tempfile.TemporaryDirectory() as name:
+    with open_original(Subject.of(source)) as original, tempfile.TemporaryDirectory() as name:
         true = vectors(wrapped(original, original), pairs)
         print(f"{'build':18}{'seconds':>9}{'MB':>8}{'opset':>7}{'cosine':>10}{'least':>9}{'Spearman':>10}")
         print(f"{'original':18}{'':>34}{'':>9}{points(true, pairs):10.2f}")

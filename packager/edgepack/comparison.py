@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from edgepack.metrics import bootstrap
 from edgepack.metrics import tasks as scores
 from edgepack.original import Original
 from edgepack.records import Accuracy, NotMeasured, Where
+from edgepack.tasks import Task
 
 _LEARNT = 64  # batches that pass through the original together
 # How per-sample values become one figure; cosines are judged by the mean and by the worst sample.
@@ -52,7 +52,7 @@ class Scores:
 def agreement(
     original: Original,
     packed: Runs,
-    task: ModuleType,
+    task: Task,
     feeds: Sequence[Feeds],
     *,
     floors: Mapping[str, float],
@@ -79,7 +79,7 @@ def agreement(
 
 
 def trial(
-    original: Original, model: Any, task: ModuleType, feeds: Sequence[Feeds], *, name: str, where: Where, data: str
+    original: Original, model: Any, task: Task, feeds: Sequence[Feeds], *, name: str, where: Where, data: str
 ) -> Agreement:
     """A measure for which the packed ``model`` does its work, and the original judges it."""
     samples = {name: task.TRIALS[name](original, model, feeds)}
@@ -110,7 +110,7 @@ def _defined(value: float, metric: str, samples: int) -> float | NotMeasured:
     return NotMeasured(reason=f"no {metric} of these {samples} predictions: too few, all alike, or not finite")
 
 
-def rows(task: ModuleType, spec: DataSpec, columns: Sequence[str] = ()) -> list[Row]:
+def rows(task: Task, spec: DataSpec, columns: Sequence[str] = ()) -> list[Row]:
     """The data set's rows, with ``columns`` (default: what the task's metrics need). Raises DataError."""
     return data.read(spec, columns or task.COLUMNS, task.PAIRS)
 
@@ -118,7 +118,7 @@ def rows(task: ModuleType, spec: DataSpec, columns: Sequence[str] = ()) -> list[
 def metric(
     original: Any | None,
     packed: Any,
-    task: ModuleType,
+    task: Task,
     table: Sequence[Mapping[str, Any]],
     *,
     name: str,

@@ -276,7 +276,7 @@ def test_numbers_of_a_project(build: Build, tiny: Callable[[str], Path]) -> None
     assert {"constexpr_sparse_to_dense", "constexpr_lut_to_sparse", "constexpr_blockwise_shift_scale"} <= set(
         made.artifact.operators
     )
-    with pytest.raises(UsageError, match="no form for text-embedding: the scheme palette has"):
+    with pytest.raises(UsageError, match="is not supported for text-embedding: the scheme palette has"):
         build(tiny("text-embedding"), "mac", recipes=("palette4",), overrides={"palette4": {"weight_bits": 5}})
     with pytest.raises(UsageError, match="no ONNX runtime has sparse weights"):
         build(tiny("text-embedding"), "rpi", recipes=("int8",), overrides={"int8": {"sparsity": 0.5}})

@@ -29,11 +29,11 @@ from edgepack.errors import (
     UnsupportedModel,
     UsageError,
 )
-from edgepack.original import Original
+from edgepack.original import open_original
 from edgepack.pipeline import Request, plan
+from edgepack.plans import Subject
 from edgepack.records import Bundle
 from edgepack.runtime.engines import open_session
-from edgepack.tasks import text_generation
 
 Build = Callable[..., tuple[Bundle, ...]]
 _CLOSE = 1e-4  # float32 sums in another order, relative to the largest logit
@@ -237,7 +237,7 @@ def test_contexts(llama: Path, build: Build, minilm: Bundle) -> None:
     settings = json.loads((short.path / "tokenizer_config.json").read_text("utf-8"))
     assert settings["model_max_length"] == 32
     assert edgepack.load(short.path).feeds(["word " * 100])["input_ids"].shape == (1, 32)
-    with pytest.raises(UsageError, match="no form for text-generation"):
+    with pytest.raises(UsageError, match="int8-static is not supported for text-generation"):
         packed(build, llama, "int8-static")
     bundle = packed(build, llama, "int4", context=16)
     with pytest.raises(InputError, match="17 tokens; the bundle takes 16"):
@@ -304,7 +304,7 @@ def test_the_original_can_be_transformers_itself(
     assert agreement["kl_mean"] < 1e-6
     assert agreement["reading"] < 1e-5
     ids = np.random.default_rng(3).integers(3, 160, (1, 12))
-    with Original(bundle.source, text_generation, implementation="transformers") as original:
+    with open_original(Subject.of(bundle.source), implementation="transformers") as original:
         logits = original({"input_ids": ids, "logits_from": np.array([4])})["logits"]
         made = original.module.generate(list(map(int, ids[0])), 8)
     with torch.no_grad():

@@ -12,7 +12,8 @@ import pytest
 
 import edgepack
 from edgepack import suites
-from edgepack.original import Original
+from edgepack.original import open_original
+from edgepack.plans import Subject
 from edgepack.records import Bundle
 from edgepack.runtime import golden, manifest
 from edgepack.runtime.engines import open_session
@@ -62,7 +63,7 @@ def test_its_golden_vectors_and_its_suite_pass(digits: tuple[Bundle, ...]) -> No
         facts = manifest.read(bundle.path)
         found = golden.check(open_session(bundle.artifact.path, "onnx"), facts, edgepack.load(bundle.path).feeds)
         assert found.passed
-        with Original(bundle.source, validate.task_of(facts)) as original:
+        with open_original(Subject.of(bundle.source)) as original:
             result = validate.validate(facts, suites.read(DIGITS / "release.toml"), original=original)
         kept = {found.check.name: found.passed for found in result.results if found.check.kind != "size"}
         assert len(kept) == 3

@@ -12,13 +12,13 @@ import torch
 from torch.nn import functional
 
 from edgepack import runtime
-from edgepack.decoders import describe
-from edgepack.decoders.checkpoint import Checkpoint
 from edgepack.errors import InputError, UsageError
-from edgepack.original.decoder import Reference, run
+from edgepack.original.decoder_original import DecoderOriginal
+from edgepack.plans import Subject
 from edgepack.runtime import decoding
 from edgepack.runtime.decoding import Decoding
 from edgepack.runtime.tasks.text_generation import Model
+from edgepack.stages import resolve
 from edgepack.tasks import table
 
 from .conftest import CONTEXT, STORY, Speaker
@@ -271,8 +271,8 @@ def test_surprise_is_torch_s(speaker: Speakers, kind: str, length: int, stride: 
 
 def test_surprise_needs_no_session(speaker: Speakers) -> None:
     it = speaker("llama")
-    reference = Reference(Checkpoint(it.folder, describe(table(it.folder / "config.json"))))
-    original = Model(lambda feeds: run(reference, feeds), it.bundle.path, processing(it))
+    run = DecoderOriginal(Subject.of(resolve.resolve(str(it.folder))), "")
+    original = Model(run, it.bundle.path, processing(it))
     made, true = (model.surprise(STORY, length=32, stride=16) for model in (it.model, original))
     assert np.abs(made - true).max() < _CLOSE
     with pytest.raises(UsageError, match="bundle"):

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests import typed_plugins
 
 from edgepack import plugins
 from edgepack.errors import MissingExtra, UnknownName
@@ -24,7 +25,7 @@ def test_our_own_are_files() -> None:
     ("kind", "offers"),
     [
         ("decoders.families", "describe"),
-        ("formats", "prepare"),
+        ("formats", "route"),
         ("runtime.engines", "open_session"),
         ("runtime.tasks", "Model"),
         ("tasks", "NAME"),
@@ -97,3 +98,17 @@ def test_versions_of_what_no_extra_brings() -> None:
     with pytest.raises(MissingExtra) as error:
         plugins.versions(["tools-of-mars"])
     assert error.value.hint == "pip install tools-of-mars"
+
+
+def test_mypy_checks_every_plugin() -> None:
+    checked = {
+        "tasks": typed_plugins.TASKS,
+        "formats": typed_plugins.FORMATS,
+        "runtime.engines": typed_plugins.ENGINES,
+        "sources": typed_plugins.SOURCES,
+    }
+    for kind, modules in checked.items():
+        assert [plugins.load(kind, name) for name in plugins.names(kind)] == list(modules)
+    routes = [plugins.load(f"formats.{name}", route) for name in ("coreml", "onnx") for route in ("builder", "export")]
+    assert routes == list(typed_plugins.ROUTES)
+    assert all(plugins.names(f"formats.{name}") == ["builder", "export"] for name in ("coreml", "onnx"))

@@ -12,7 +12,8 @@ from edgepack import outfolder, project, suites
 from edgepack.cli import show
 from edgepack.cli.options import Bundle, Json, PublicKey, RootCertificate, Threads, Trust, output_path
 from edgepack.errors import CheckFailed, EdgepackError, ModelError
-from edgepack.original import TRANSFORMERS, Original
+from edgepack.original import TRANSFORMERS, Original, open_original
+from edgepack.plans import Subject
 from edgepack.records import Source
 from edgepack.reports import MARK, checks_table, data, junit, of_suite
 from edgepack.runtime import signing
@@ -105,7 +106,7 @@ def _original(listed: Manifest, suite: Suite, model: str | None, steps: show.Ste
         own, adapter = (model, None) if model else resolve.references(listed.table["source"])
         source = resolve.resolve(own, task=listed.task, adapter=adapter)
         _check_same(source, listed)
-        return Original(source, stage.task_of(listed), implementation=implementation)
+        return open_original(Subject.of(source), implementation=implementation)
     except EdgepackError as error:
         if model is not None:
             raise

@@ -1,21 +1,79 @@
-"""All about a file format in one place: what is listed here, and how models are made in it and opened.
+"""Formats of model files, and the routes by which a model comes into one.
 
-SUFFIX, LENGTHS, ``prepare``, ``opened``, ``lacking``, ``check``, ``needs``, ``tools``.
+``export`` traces a model in PyTorch and compresses what was traced; ``builder`` writes a described language model's
+graph itself and streams the weights into it. A format is a module of this package or a third party's entry point
+``edgepack.formats``; a task names its route.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, cast
 
-import numpy as np
-
-from edgepack.records import Artifact, Recipe
+from edgepack import plugins
+from edgepack.arrays import Feeds, Runs
+from edgepack.original import Original
+from edgepack.plans import Plan
+from edgepack.records import Artifact, Recipe, Target
+from edgepack.tasks import Task
 
 
 class Prepared(Protocol):
     """A model in a format, ready to be compressed once per recipe."""
 
-    def compress(self, out: Path, recipe: Recipe, calibration: Sequence[Mapping[str, np.ndarray]]) -> Artifact:
-        """The model at ``out``, and what came of it."""
+    def compress(self, out: Path, recipe: Recipe, calibration: Sequence[Feeds]) -> Artifact:
+        """Write the compressed model to ``out``. Raises ConversionError, DoesNotFit, UsageError."""
+
+
+class Route(Protocol):
+    """A way from the original to model files of one format."""
+
+    @property
+    def TOOLS(self) -> tuple[str, ...]:
+        """The distributions whose versions decide what the route gives."""
+
+    def check(self, config: Mapping[str, Any]) -> None:
+        """Raises UnsupportedModel for a model that the format's runtime cannot run, so far as config.json tells."""
+
+    def unsupported(self, recipe: Recipe) -> str:
+        """Say in a clause what ``recipe`` asks for that the route cannot give; "" where it can give all of it."""
+
+    def prepare(self, original: Original, plan: Plan, calibration: Sequence[Feeds]) -> Prepared:
+        """The model uncompressed: an exported graph from the cache, or a description and its weights."""
+
+    def open(self, path: Path, threads: int) -> Runs:
+        """Open the model at ``path`` to hold it against the original, in little memory where it may be large."""
+
+
+class Format(Protocol):
+    """What a module of this package offers."""
+
+    @property
+    def SUFFIX(self) -> str:
+        """The ending of a model's file name."""
+
+    @property
+    def LENGTHS(self) -> bool:
+        """Whether a model can be made for some numbers of tokens alone."""
+
+    def route(self, name: str) -> Route:
+        """Find the route ``export`` or ``builder``. Raises UnknownName, MissingExtra."""
+
+    def needs(self, artifact: Artifact, target: Target) -> str:
+        """Say what a device must have to run ``artifact``."""
+
+
+def find(name: str) -> Format:
+    """Find the format ``name``. Raises UnknownName, MissingExtra."""
+    return cast(Format, plugins.load("formats", name))
+
+
+def route(target: Target, task: Task) -> Route:
+    """Find the route of ``task``'s models to ``target``. Raises UnknownName, MissingExtra."""
+    return find(target.format).route(task.ROUTE)
+
+
+def tools(target: Target, task: Task) -> dict[str, str]:
+    """The versions that decide what the conversion gives."""
+    return plugins.versions(route(target, task).TOOLS)

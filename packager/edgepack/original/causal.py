@@ -6,8 +6,7 @@ Its logits stand in for those of the description (decoder.py), which goes on to 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
-from types import ModuleType
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,13 +14,13 @@ import torch
 import transformers
 
 from edgepack import memory
-from edgepack.arrays import Array, Outputs
+from edgepack.arrays import Array
 from edgepack.decoders.checkpoint import Checkpoint
 from edgepack.errors import DoesNotFit
 from edgepack.original import decoder, loading
 from edgepack.original.decoder import Reference
 from edgepack.records import Source
-from edgepack.tasks import table
+from edgepack.tasks import Task, table
 from edgepack.units import size
 
 logging.getLogger("transformers").setLevel(logging.ERROR)
@@ -59,26 +58,17 @@ class Implementation(Reference):
         """Nothing: no text runs through the description."""
 
 
-def open_module(source: Source, task: ModuleType) -> Implementation:
-    """The model of ``source``. Raises UnsupportedModel, DamagedWeights, DoesNotFit (too little memory)."""
+def open_reference(source: Source, task: Task) -> Implementation:
+    """Open the model of ``source``. Raises UnsupportedModel, DamagedWeights, DoesNotFit (too little memory)."""
     needed, free = int(source.parameters * _FLOAT * _ROOM), memory.available()
     if free is not None and needed > free:
         raise DoesNotFit(
             f"transformers needs {size(needed)} for {source.name} in float32; this machine has {size(free)} free",
             hint="without --original transformers the original is computed a layer at a time",
         )
-    checkpoint = decoder.open_module(source, task).checkpoint
+    checkpoint = decoder.open_reference(source).checkpoint
     architecture = str(table(source.path / "config.json")["architectures"][0])
     kind = getattr(transformers, architecture, transformers.AutoModelForCausalLM)
     # eager: the other attentions leave out caps
     model = loading.load_class(kind, source.path, source.name, task, source.adapter_path, attn_implementation="eager")
     return Implementation(checkpoint, model.eval())
-
-
-def learn(module: Implementation, feeds: Sequence[Mapping[str, Array]]) -> None:
-    """Nothing: what is asked for is computed then."""
-
-
-def run(module: Implementation, feeds: Mapping[str, Array]) -> Outputs:
-    """As of the description; see decoder.py."""
-    return decoder.run(module, feeds)

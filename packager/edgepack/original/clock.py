@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from edgepack import plugins
+from edgepack import tasks
 from edgepack.arrays import Run
 from edgepack.original import pytorch
 from edgepack.runtime import clock
@@ -19,7 +19,7 @@ from edgepack.runtime import clock
 
 def opener(asked: dict[str, Any]) -> Any:
     """A function that opens the model named in the request with so many threads."""
-    task = plugins.load("tasks", asked["task"])
+    task = tasks.load(asked["task"])
 
     def opened(threads: int) -> Run:
         torch.set_num_threads(clock.threads_of(asked))

@@ -7,15 +7,14 @@ sequences pass through one layer before the next is read.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from edgepack import memory
-from edgepack.arrays import Array, Outputs
+from edgepack.arrays import Array
 from edgepack.decoders import Decoder, describe
 from edgepack.decoders.checkpoint import Checkpoint, Matrix
 from edgepack.decoders.rotary import tables
@@ -216,19 +215,8 @@ _ACTIVATIONS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def open_module(source: Source, task: ModuleType) -> Reference:
-    """The reference of ``source``. Raises UnsupportedModel, DamagedWeights."""
+def open_reference(source: Source) -> Reference:
+    """Open the reference of ``source``. Raises UnsupportedModel, DamagedWeights."""
     memory.keep()
     decoder: Decoder = describe(table(source.path / "config.json"))
     return Reference(Checkpoint(source.path, decoder, source.adapter_path))
-
-
-def learn(module: Reference, feeds: Sequence[Mapping[str, Array]]) -> None:
-    """Expect the ids of ``feeds``: they run together, when the first is asked for or on a walk of the calibration's."""
-    module.expect(row for feed in feeds for row in feed["input_ids"])
-
-
-def run(module: Reference, feeds: Mapping[str, Array]) -> Outputs:
-    """``logits`` for ``input_ids``, whole sequences without padding; of the last token where logits_from is not fed."""
-    start = int(feeds["logits_from"][0]) if "logits_from" in feeds else -1
-    return {"logits": module.logits(feeds["input_ids"], start=start)}

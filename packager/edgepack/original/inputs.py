@@ -11,7 +11,6 @@ import warnings
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -21,10 +20,11 @@ from PIL import Image
 from edgepack.arrays import Feeds
 from edgepack.original import matching, tokenizers
 from edgepack.records import Source
+from edgepack.tasks import Task
 
 
 def match(
-    source: Source, task: ModuleType, processing: Mapping[str, Any], examples: Sequence[Any], ours: Feeds
+    source: Source, task: Task, processing: Mapping[str, Any], examples: Sequence[Any], ours: Feeds
 ) -> tuple[Feeds, float]:
     """The authors' arrays for one batch, and how far from them ``ours`` are: 0 for ids; pixels in levels of 255.
 

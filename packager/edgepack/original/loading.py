@@ -13,7 +13,6 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -25,7 +24,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 from edgepack import weights
 from edgepack.errors import DamagedWeights, UnsupportedModel
 from edgepack.original import adapters, configs
-from edgepack.tasks import table
+from edgepack.tasks import Task, table
 from edgepack.weights import names
 from edgepack.weights.choice import ADAPTER, INDEX, WHOLE
 from edgepack.weights.lora import Adapter
@@ -52,12 +51,12 @@ _FAMILIES = [name.replace("-", "_") for name in CONFIG_MAPPING_NAMES]  # what mo
 _STRANGERS = "the checkpoint and its config.json do not belong together, or the task is another"
 
 
-def load(path: Path, name: str, task: ModuleType, adapter: Path | None = None) -> Any:
+def load(path: Path, name: str, task: Task, adapter: Path | None = None) -> Any:
     """The model in float32. Raises UnsupportedModel, DamagedWeights, ModelError (an adapter of another model)."""
     return load_class(_class(task, table(path / "config.json")), path, name, task, adapter)
 
 
-def load_class(kind: Any, path: Path, name: str, task: ModuleType, adapter: Path | None = None, **options: Any) -> Any:
+def load_class(kind: Any, path: Path, name: str, task: Task, adapter: Path | None = None, **options: Any) -> Any:
     """The model as an object of the class ``kind``; ``options`` are its from_pretrained's. Raises as ``load`` does."""
     model, report = _opened(kind, path, name, **options)
     missing = _missing(report)
@@ -81,13 +80,13 @@ def _finite(tensor: Tensor) -> bool:
     return bool(tensor.sum().isfinite()) or bool(tensor.isfinite().all())
 
 
-def _class(task: ModuleType, config: Mapping[str, Any]) -> Any:
+def _class(task: Task, config: Mapping[str, Any]) -> Any:
     named = str((config.get("architectures") or [""])[0])
     if named in _OWN.get(task.NAME, ()):
         return getattr(transformers, named)
     asked = _OPTIMUMS.get(task.NAME, task.NAME)
     if asked not in TasksManager.get_all_tasks():  # a third party's
-        return getattr(transformers, task.AUTO)
+        return getattr(transformers, task.AUTO_CLASS)
     return TasksManager.get_model_class_for_task(asked, framework="pt", library="transformers")
 
 
@@ -142,7 +141,7 @@ def _missing(report: Mapping[str, Any]) -> list[str]:
     return sorted(key for key in report["missing_keys"] if not _COMPUTED.search(key))
 
 
-def _check(model: Any, report: Mapping[str, Any], name: str, path: Path, task: ModuleType) -> None:
+def _check(model: Any, report: Mapping[str, Any], name: str, path: Path, task: Task) -> None:
     """Raises where a weight is missing, of another shape, or one that the class has no place for."""
     unused = _POOLER if task.NAME not in _USES_POOLER and not _head(model) else None
     missing = [key for key in _missing(report) if not (unused and unused.search(key))]

@@ -10,7 +10,6 @@ import logging
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from edgepack.errors import UnsupportedModel
 from edgepack.original import configs, imports, loading
 from edgepack.original.sentences import SentenceEncoder
 from edgepack.records import Source
+from edgepack.tasks import Task
 from edgepack.tasks._refusals import no_vector
 
 imports.import_transformers()
@@ -32,14 +32,12 @@ logging.getLogger("transformers").setLevel(logging.ERROR)
 transformers.utils.logging.disable_progress_bar()
 
 
-def open_module(source: Source, task: ModuleType) -> nn.Module:
+def open_module(source: Source, task: Task) -> nn.Module:
     """The module of ``source``; see open_path."""
     return open_path(source.path, source.model_type, source.name, task, source.adapter_path)
 
 
-def open_path(
-    path: Path | str, model_type: str, name: str, task: ModuleType, adapter: Path | str | None = None
-) -> nn.Module:
+def open_path(path: Path | str, model_type: str, name: str, task: Task, adapter: Path | str | None = None) -> nn.Module:
     """The model in evaluation mode, float32, from safetensors, with no code of its own, ``adapter`` merged into it.
 
     Raises UnsupportedModel, DamagedWeights (weights missing, left over or not finite), ModelError.

@@ -14,13 +14,14 @@ import tempfile
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from types import ModuleType, TracebackType
+from types import TracebackType
 from typing import Any, Self
 
 from edgepack import cache, child, decoders, errors, plugins
 from edgepack.documents import read_object
 from edgepack.errors import ModelError, ReadingDiffers, UnreadSetting
-from edgepack.records import Accuracy, NotMeasured, Source
+from edgepack.plans import Subject
+from edgepack.records import Accuracy, NotMeasured
 
 METRIC, SETTINGS = "reading", "settings"
 CLOSE = 1e-4  # of the largest logit
@@ -31,22 +32,24 @@ _ALONE = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
 _DATA = "random weights, this config.json"
 
 
-def _check_settings(task: ModuleType, config: Mapping[str, Any], *, allow_unread: bool = False) -> None:
-    """Raises UnreadSetting for a setting of a language model's ``config`` that nobody understood.
+def _check_settings(subject: Subject, *, allow_unread: bool) -> None:
+    """Raises UnreadSetting for a setting of a language model's config.json that nobody understood.
 
     What is null or false for an unknown key passes here: ``Reading.finish`` asks transformers whether it may.
     """
-    if not task.AUTO and not allow_unread:
-        _refuse({key: v for key, v in decoders.read(config).unread.items() if v is not None and v is not False})
+    if subject.task.ROUTE == "builder" and not allow_unread:
+        unread = decoders.read(subject.config).unread
+        _refuse({key: value for key, value in unread.items() if value is not None and value is not False})
 
 
 class Reading:
     """The check of one model, from ``with`` on; ``finish`` waits for it. Of tasks that are not described: nothing."""
 
-    def __init__(self, source: Source, task: ModuleType, config: Mapping[str, Any], *, allow_unread: bool) -> None:
-        _check_settings(task, config, allow_unread=allow_unread)
-        self.task, self._source, self._described, self._allowed = task, source, not task.AUTO, allow_unread
-        self._unread = decoders.read(config).unread if self._described else {}
+    def __init__(self, subject: Subject, *, allow_unread: bool) -> None:
+        _check_settings(subject, allow_unread=allow_unread)
+        self.task, self._source, self._allowed = subject.task, subject.source, allow_unread
+        self._described = self.task.ROUTE == "builder"
+        self._unread = decoders.read(subject.config).unread if self._described else {}
         self._child: child.Child | None = None
         self._kept: dict[str, Any] | None = None  # what an earlier process found
 

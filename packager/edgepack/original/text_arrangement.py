@@ -10,7 +10,6 @@ import json
 import re
 import shutil
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -20,14 +19,14 @@ from edgepack.documents import read_json
 from edgepack.errors import ModelError, UnsupportedModel
 from edgepack.original import configs, imports, tokenizers
 from edgepack.original.text_folder import files, take
-from edgepack.tasks import _sentence_folder, table
+from edgepack.tasks import Task, _sentence_folder, table
 
 imports.import_transformers()  # at once, not when a model is asked for: load_module keeps the collector out of imports
 
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
-def arrange(folder: Path, task: ModuleType, to: Path) -> None:
+def arrange(folder: Path, task: Task, to: Path) -> None:
     """Fill ``to`` with the model of ``folder``. Raises ModelError, UnsupportedModel."""
     sentences = _sentence_folder.is_one(folder)
     root = folder / (_sentence_folder.transformer(folder) if sentences else "")
@@ -41,7 +40,7 @@ def arrange(folder: Path, task: ModuleType, to: Path) -> None:
     tokenizers.save(tokenizer, {**table(to / "tokenizer_config.json"), **_stated(tokenizer, root, task)}, to)
 
 
-def _stated(tokenizer: Any, root: Path, task: ModuleType) -> dict[str, Any]:
+def _stated(tokenizer: Any, root: Path, task: Task) -> dict[str, Any]:
     """What tokenizer_config.json may leave to a class or a default."""
     if tokenizer.pad_token is None:
         raise ModelError(
@@ -77,13 +76,13 @@ def _stated(tokenizer: Any, root: Path, task: ModuleType) -> dict[str, Any]:
     }
 
 
-def _model(root: Path, task: ModuleType) -> tuple[Any, Any]:
+def _model(root: Path, task: Task) -> tuple[Any, Any]:
     """The config and the class of the model. Raises UnsupportedModel."""
     config = configs.opened(root)
-    classes = getattr(transformers, task.AUTO)._model_mapping
+    classes = getattr(transformers, task.AUTO_CLASS)._model_mapping
     if type(config) not in classes:
         raise UnsupportedModel(
-            f"{root.name} cannot be opened as {task.AUTO}: it is a {config.model_type} model",
+            f"{root.name} cannot be opened as {task.AUTO_CLASS}: it is a {config.model_type} model",
             hint="see docs/supported-models.md for what each task takes",
         )
     found = classes[type(config)]
@@ -108,14 +107,14 @@ def _counts_padding(model: Any) -> bool:
     return "pad_token_id is None" in inspect.getsource(type(model).forward)
 
 
-def _longest(tokenizer: Any, config: Any, model: Any, task: ModuleType) -> int:
+def _longest(tokenizer: Any, config: Any, model: Any, task: Task) -> int:
     """The longest text in tokens: the tokenizer's, at most what the model has positions for. Raises ModelError."""
     said = tokenizer.model_max_length
     limits = [int(said)] if said is not None and said < tokenizers.UNBOUNDED else []
     learned = _learned_positions(model)
     if learned is not None:
         limits.append(learned)
-    elif not limits or task.AUTO == "AutoModel":  # sentence-transformers cuts at both
+    elif not limits or task.AUTO_CLASS == "AutoModel":  # sentence-transformers cuts at both
         stated = getattr(config.get_text_config(), "max_position_embeddings", -1)
         limits += [stated] if stated is not None and stated > 0 else []
     if not limits:

@@ -14,21 +14,20 @@ import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from edgepack import cache, child, errors, plugins
 from edgepack.documents import read_object
 from edgepack.errors import ModelError
 from edgepack.runtime.text import tokenizer
-from edgepack.tasks import _sentence_folder, table
+from edgepack.tasks import Task, _sentence_folder, table
 
 WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".onnx", ".ckpt", ".gguf", ".npz")
 _FOLDERS = "text-folders"  # of the cache
 _AGAIN = "save it again where it opens: AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)"
 
 
-def arranged(folder: Path, task: ModuleType) -> Path:
+def arranged(folder: Path, task: Task) -> Path:
     """The folder in the cache, made on first use. Raises ModelError, UnsupportedModel."""
     making = "edgepack.original.text_arrangement"
     made = _fetch(
@@ -37,7 +36,7 @@ def arranged(folder: Path, task: ModuleType) -> Path:
     return made / folder.name  # errors name it
 
 
-def is_arranged(folder: Path, task: ModuleType) -> bool:
+def is_arranged(folder: Path, task: Task) -> bool:
     """Whether ``arranged`` finds it in the cache."""
     return cache.find(_FOLDERS, _with_tools(_facts(folder, task))) is not None
 
@@ -59,7 +58,7 @@ def arranged_language_model(folder: Path) -> Path:
     return _fetch(_FOLDERS, facts, lambda fresh: _overlay(folder, found, fresh / folder.name)) / folder.name
 
 
-def _facts(folder: Path, task: ModuleType) -> dict[str, Any]:
+def _facts(folder: Path, task: Task) -> dict[str, Any]:
     return {"model": folder.name, "folder": str(folder), "task": task.NAME, "files": _digest(files(folder), folder)}
 
 

@@ -2,103 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
-import numpy as np
-
-from edgepack import client_pictures, plugins
+from edgepack import formats, memory
 from edgepack.arrays import Feeds, Runs
-from edgepack.errors import ConversionError, CoverageTooLow, DoesNotFit, UsageError
+from edgepack.errors import ConversionError, CoverageTooLow, DoesNotFit
 from edgepack.formats import Prepared
 from edgepack.original import Original
+from edgepack.plans import Plan
 from edgepack.records import Artifact, Recipe, Target
 from edgepack.units import size
 
 
-def processing(target: Target, task_processing: Mapping[str, Any]) -> Mapping[str, Any]:
-    """How a bundle's inputs are made: as the task says, so far as the target's clients can. Raises UnsupportedModel."""
-    if target.layout == "transformers.js" and "channels" in task_processing:
-        return client_pictures.for_transformers_js(task_processing)
-    return task_processing
+def prepare(original: Original, plan: Plan, calibration: Sequence[Feeds]) -> Prepared:
+    """The model in the target's format, as the recipe takes it, uncompressed; shared by targets and builds."""
+    return formats.route(plan.target, plan.task).prepare(original, plan, calibration)
 
 
-def prepare(
-    original: Original,
-    target: Target,
-    recipe: Recipe,
-    config: Mapping[str, Any],
-    processing: Mapping[str, Any],
-    calibration: Sequence[Feeds],
-) -> Prepared:
-    """The model in the target's format, as ``recipe`` takes it, uncompressed; shared by targets and builds."""
-    prepared: Prepared = _format(target).prepare(original, target, recipe, config, processing, calibration)
-    return prepared
-
-
-def compress(
-    prepared: Prepared,
-    out: Path,
-    target: Target,
-    recipe: Recipe,
-    calibration: Sequence[Mapping[str, np.ndarray]],
-) -> Artifact:
-    """``prepared`` as ``recipe`` says, in ``out``.
+def compress(prepared: Prepared, plan: Plan, out: Path, calibration: Sequence[Feeds]) -> Artifact:
+    """Compress ``prepared`` as the plan's recipe says, to ``out``.
 
     Raises ConversionError, CoverageTooLow, DoesNotFit where it breaks what the target or the recipe demands.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
-    artifact = prepared.compress(out, recipe, calibration)
-    _check_coverage(artifact, recipe)
-    _check_operators(artifact, target)
-    _check_store(artifact, target)
-    _check_files(artifact, target)
-    return replace(artifact, needs=_format(target).needs(artifact, target))
+    artifact = prepared.compress(out, plan.recipe, calibration)
+    _check_coverage(artifact, plan.recipe)
+    _check_operators(artifact, plan.target)
+    _check_store(artifact, plan.target)
+    _check_files(artifact, plan.target)
+    return replace(artifact, needs=formats.find(plan.target.format).needs(artifact, plan.target))
 
 
-def opened(original: Original, artifact: Artifact, target: Target) -> Runs:
-    """The artifact, to be held against the original."""
-    runs: Runs = _format(target).opened(original, artifact.path, target.profile.threads)
-    return runs
-
-
-def takes(target: Target, task: ModuleType, recipes: Sequence[Recipe], *, strict: bool) -> list[Recipe]:
-    """Those of ``recipes`` that have a form for the task; where ``strict``, UsageError for one that has none.
-
-    Raises UsageError for lengths where the target's models take any.
-    """
-    if any(recipe.lengths for recipe in recipes) and not _format(target).LENGTHS:
-        raise UsageError(f"{target.name} takes texts of any length", hint="--lengths is for iphone and mac")
-    lacking = {recipe.name: _format(target).lacking(task, recipe) for recipe in recipes}
-    missing = {name: what for name, what in lacking.items() if what}
-    if missing and strict:
-        name, what = next(iter(missing.items()))
-        raise UsageError(
-            f"the recipe {name} has no form for {task.NAME}: {what}", hint="another recipe, or other numbers in it"
-        )
-    return [recipe for recipe in recipes if recipe.name not in missing]
-
-
-def check(target: Target, task: ModuleType, config: Mapping[str, Any]) -> None:
-    """Raises UnsupportedModel for a model that the target's runtime cannot run, so far as config.json tells."""
-    _format(target).check(task, config)
-
-
-def suffix(target: Target) -> str:
-    """The file name's ending in the target's format."""
-    return str(_format(target).SUFFIX)
-
-
-def tools(original: Original, target: Target) -> dict[str, str]:
-    """The versions that decide what the conversion gives."""
-    return dict(_format(target).tools(original))
-
-
-def _format(target: Target) -> ModuleType:
-    return plugins.load("formats", target.format)
+def open_artifact(artifact: Artifact, plan: Plan) -> Runs:
+    """Open the artifact to hold it against the original."""
+    memory.release()  # what the conversion held, before the runtime allocates
+    return formats.route(plan.target, plan.task).open(artifact.path, plan.target.profile.threads)
 
 
 def _check_coverage(artifact: Artifact, recipe: Recipe) -> None:

@@ -11,19 +11,23 @@ from typing import Any
 
 import numpy as np
 
-from edgepack import client_files, client_pictures, client_tokenizers, licences, local_paths, weights
+from edgepack import client_files, client_pictures, client_tokenizers, formats, licences, local_paths, weights
 from edgepack.documents import read_object
 from edgepack.errors import BundleError, Unexpected
-from edgepack.records import Artifact, Recipe, Source, Target
+from edgepack.plans import Plan
+from edgepack.records import Artifact, Recipe, Source
 from edgepack.runtime import graphs
 from edgepack.runtime.manifest import BESIDE, MANIFEST, SCHEMA, checked, digest
 from edgepack.runtime.submodel import MODEL, Golden
 
+_LEAST_COSINE = 0.9  # of a golden vector where the target has no floor: a bundle below computes something else
 
-def model_file(target: Target, recipe: Recipe, suffix: str) -> str:
+
+def model_file(plan: Plan) -> str:
     """Where the model lies in the bundle, as the target's usual clients look for it."""
-    if target.layout == "transformers.js":
-        return f"onnx/model{_TRANSFORMERS_JS.get(recipe.name, '_quantized')}{suffix}"
+    suffix = formats.find(plan.target.format).SUFFIX
+    if plan.target.layout == "transformers.js":
+        return f"onnx/model{_TRANSFORMERS_JS.get(plan.recipe.name, '_quantized')}{suffix}"
     return f"model{suffix}"
 
 
@@ -32,8 +36,9 @@ _TRANSFORMERS_JS = {"fp32": "", "fp16": "_fp16", "int4": "_q4"}
 _DTYPES = {"": "fp32", "_fp16": "fp16", "_q4": "q4", "_quantized": "q8"}
 
 
-def copy_files(source: Source, target: Target, recipe: Recipe, processing: Mapping[str, Any], folder: Path) -> None:
-    """The tokenizer and configs, the model card, the licence and the notices."""
+def copy_files(plan: Plan, folder: Path) -> None:
+    """Write the tokenizer and configs, the model card, the licence and the notices."""
+    source, target, recipe, processing = plan.source, plan.target, plan.recipe, plan.processing
     client_files.write(source.path, folder, processing)
     notes: tuple[str, ...] = ()
     if target.layout == "transformers.js":
@@ -75,26 +80,21 @@ def write_golden(
     return "golden.safetensors"
 
 
-def write_manifest(
-    folder: Path,
-    *,
-    name: str,
-    source: Source,
-    target: Target,
-    recipe: Recipe,
-    artifact: Artifact,
-    golden: Golden,
-    facts: Mapping[str, Any],
-) -> None:
-    """edgepack.json: what is in the folder, with a hash of every file. ``facts`` are processing and reproduce.
+def write_manifest(folder: Path, plan: Plan, artifact: Artifact, *, golden: str, inputs: str) -> None:
+    """Write edgepack.json: what is in the folder, with a hash of every file.
 
-    Raises Unexpected where it breaks the schema, which is a fault of edgepack.
+    ``golden`` is the file of golden vectors, ``inputs`` the hash of what calibrated. Raises Unexpected where the
+    manifest breaks the schema, which is a fault of edgepack.
     """
+    source, target, recipe = plan.source, plan.target, plan.recipe
+    least = target.floors.of(source.task).get("cosine_min", _LEAST_COSINE)
+    vectors = Golden(file=golden, output=plan.task.OUTPUTS[-1], least_cosine=least)
+    tools = formats.tools(target, plan.task)
     table = _plain(
         {
             "schema": SCHEMA,
             "edgepack": importlib.metadata.version("edgepack"),
-            "name": name,
+            "name": plan.name,
             "task": source.task,
             "source": _source(source),
             "target": {
@@ -106,8 +106,9 @@ def write_manifest(
                 "threads": target.profile.threads,
             },
             "recipe": asdict(recipe),
-            "models": {MODEL: _submodel(artifact, golden, folder)},
-            **facts,
+            "models": {MODEL: _submodel(artifact, vectors, folder)},
+            "processing": plan.processing,
+            "reproduce": {"tools": tools, "calibration_sha256": inputs, "seed": 0},
             "files": _hashes(folder),
         }
     )

@@ -91,10 +91,10 @@ def arrange(source: Source) -> Source:
 
     Raises ModelError, UnsupportedModel.
     """
-    task = plugins.load("tasks", source.task)
+    task = tasks.load(source.task)
     if "image" in task.INPUTS:
         return source
-    described = not task.AUTO
+    described = task.ROUTE == "builder"
     arranged = (
         text_folder.arranged_language_model(source.origin) if described else text_folder.arranged(source.origin, task)
     )
@@ -103,8 +103,8 @@ def arrange(source: Source) -> Source:
 
 def is_new(source: Source) -> bool:
     """Whether arranging ``source`` has to ask transformers."""
-    task = plugins.load("tasks", source.task)
-    return task.AUTO and "image" not in task.INPUTS and not text_folder.is_arranged(source.origin, task)
+    task = tasks.load(source.task)
+    return task.ROUTE == "export" and "image" not in task.INPUTS and not text_folder.is_arranged(source.origin, task)
 
 
 def references(named: Mapping[str, Any]) -> tuple[str, str | None]:

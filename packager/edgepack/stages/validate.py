@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from edgepack import comparison, plugins, suites
+from edgepack import comparison, suites, tasks
 from edgepack.errors import UsageError
 from edgepack.metrics.agreement import REDUCE
 from edgepack.original import Original
@@ -18,7 +18,7 @@ from edgepack.runtime.engines import Session, open_session
 from edgepack.runtime.manifest import Manifest
 from edgepack.runtime.shapes import feeds, shapes
 from edgepack.suites import Check, CheckResult, Suite, SuiteResult
-from edgepack.tasks import table
+from edgepack.tasks import Task, table
 
 _ON_THE_CLOCK = ("latency", "memory", "load")
 _RUNS, _SECONDS = 64, 1.0  # of a speed check: enough for a p90
@@ -81,9 +81,9 @@ class _Bench:
         return self.matched(self.original)
 
 
-def task_of(manifest: Manifest) -> Any:
+def task_of(manifest: Manifest) -> Task:
     """The module of a bundle's task."""
-    return plugins.load("tasks", manifest.task)
+    return tasks.load(manifest.task)
 
 
 def validate(

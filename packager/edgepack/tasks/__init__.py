@@ -2,30 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from edgepack import plugins
-from edgepack.arrays import Array, Feeds, Outputs
+from edgepack.arrays import Array, Feeds, Outputs, Run
 from edgepack.documents import read_object
 from edgepack.errors import ModelError, UnsupportedModel
 
 
 class Task(Protocol):
-    """What a module of this package offers; third parties' through the entry points ``edgepack.tasks``."""
+    """What a module of this package offers; third parties' through the entry points ``edgepack.tasks``.
 
-    NAME: str
-    TITLE: str
-    AUTO: str  # the class of transformers that opens the original
-    ARCHITECTURES: tuple[str, ...]  # values of config.json's architectures[0]
-    OUTPUTS: tuple[str, ...]  # of the packed graph
-    MEASURES: tuple[str, ...]  # of agreement, names of metrics/agreement.py
-    TRIALS: Mapping[str, Any]  # measures for which the packed model works and the original judges
-    INPUTS: tuple[str, ...]  # columns of a data set that is only run, without truth
-    COLUMNS: tuple[str, ...]  # that a data set must have
-    PAIRS: Mapping[str, tuple[str, ...]]  # columns that may stand in the place of one
-    METRICS: Mapping[str, Any]  # name -> (predictions, references) -> float; the first is the main one
+    A ``model`` is an object of the task's class in runtime/tasks, which differ from each other.
+    """
+
+    @property
+    def NAME(self) -> str:
+        """The task's name, for example text-embedding."""
+
+    @property
+    def TITLE(self) -> str:
+        """The task in words, for example "a text to its vector"."""
+
+    @property
+    def ROUTE(self) -> str:
+        """How models come into a format: export (traced in PyTorch) or builder (written from a description)."""
+
+    @property
+    def AUTO_CLASS(self) -> str:
+        """The class of transformers that opens the original."""
+
+    @property
+    def ARCHITECTURES(self) -> tuple[str, ...]:
+        """Values of config.json's architectures[0]."""
+
+    @property
+    def OUTPUTS(self) -> tuple[str, ...]:
+        """Outputs of a bundle's graph; the last is the task's."""
+
+    @property
+    def MEASURES(self) -> tuple[str, ...]:
+        """Measures of agreement, names of metrics/agreement.py."""
+
+    @property
+    def INPUTS(self) -> tuple[str, ...]:
+        """Columns of a data set that is only run, without truth."""
+
+    @property
+    def COLUMNS(self) -> tuple[str, ...]:
+        """Columns that a data set must have."""
+
+    @property
+    def PAIRS(self) -> Mapping[str, tuple[str, ...]]:
+        """Columns that may stand in the place of one."""
+
+    @property
+    def METRICS(self) -> Mapping[str, Callable[[Any, Any], float]]:
+        """Metrics of (predictions, references) by name; the first is the main one."""
+
+    @property
+    def TRIALS(self) -> Mapping[str, Callable[[Run, Any, Sequence[Feeds]], Array]]:
+        """Measures for which the bundle's model works and the original judges."""
 
     def processing(self, folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
         """The numbers of pre- and post-processing, for the manifest."""
@@ -67,11 +106,16 @@ class Task(Protocol):
         """The truth per row, in the words of ``model``. Raises DataError for what it does not know."""
 
 
+def load(name: str) -> Task:
+    """Load the task ``name``. Raises UnknownName, MissingExtra."""
+    return cast(Task, plugins.load("tasks", name))
+
+
 def find(folder: Path, config: Mapping[str, Any]) -> str:
     """The task that the files of a model tell. Raises UnsupportedModel."""
     own = str(plugins.load_module("edgepack.tasks._sentence_folder").task(folder))
     architecture, model_type = str(config["architectures"][0]), str(config.get("model_type", ""))
-    known = [plugins.load("tasks", name) for name in plugins.names("tasks")]
+    known = [load(name) for name in plugins.names("tasks")]
     for task in known:
         if architecture in task.ARCHITECTURES and not own:
             return str(task.NAME)

@@ -20,7 +20,8 @@ from edgepack.tasks._fixed_context import sized as sized
 
 NAME = "fill-mask"
 TITLE = "a text with a mask to the tokens that fit"
-AUTO = "AutoModelForMaskedLM"
+ROUTE = "export"
+AUTO_CLASS = "AutoModelForMaskedLM"
 ARCHITECTURES = _supported.architectures(NAME)
 OUTPUTS = ("logits",)
 MEASURES = ("cosine", "sqnr_db", "max_error", "top1")

@@ -19,7 +19,8 @@ from edgepack.tasks._fixed_context import sized as sized
 
 NAME = "image-classification"
 TITLE = "pictures to labels"
-AUTO = "AutoModelForImageClassification"
+ROUTE = "export"
+AUTO_CLASS = "AutoModelForImageClassification"
 ARCHITECTURES = _supported.architectures(NAME)
 OUTPUTS = ("logits",)
 MEASURES = ("cosine", "sqnr_db", "max_error", "top1")

@@ -20,7 +20,8 @@ from edgepack.tasks._refusals import no_vector
 
 NAME = "image-embedding"
 TITLE = "pictures to vectors"
-AUTO = "AutoModel"
+ROUTE = "export"
+AUTO_CLASS = "AutoModel"
 ARCHITECTURES = _supported.architectures(NAME)
 OUTPUTS = ("last_hidden_state", "image_embedding")
 MEASURES = ("cosine", "sqnr_db", "max_error")

@@ -21,7 +21,8 @@ from edgepack.tasks._fixed_context import sized as sized
 
 NAME = "question-answering"
 TITLE = "a question and a context to the answer's span"
-AUTO = "AutoModelForQuestionAnswering"
+ROUTE = "export"
+AUTO_CLASS = "AutoModelForQuestionAnswering"
 ARCHITECTURES = _supported.architectures(NAME)
 OUTPUTS = ("start_logits", "end_logits")
 MEASURES = ("cosine", "sqnr_db", "max_error", "top1")

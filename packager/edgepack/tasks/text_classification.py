@@ -18,7 +18,8 @@ from edgepack.tasks._fixed_context import sized as sized
 
 NAME = "text-classification"
 TITLE = "texts to labels"
-AUTO = "AutoModelForSequenceClassification"
+ROUTE = "export"
+AUTO_CLASS = "AutoModelForSequenceClassification"
 ARCHITECTURES = _supported.architectures(NAME)
 OUTPUTS = ("logits",)
 MEASURES = ("cosine", "sqnr_db", "max_error", "top1")

@@ -22,7 +22,8 @@ from edgepack.tasks._sentence_head import Layer
 
 NAME = "text-embedding"
 TITLE = "sentences to vectors"
-AUTO = "AutoModel"
+ROUTE = "export"
+AUTO_CLASS = "AutoModel"
 ARCHITECTURES = _supported.architectures(NAME)
 OUTPUTS = ("last_hidden_state", "sentence_embedding")
 MEASURES = ("cosine", "sqnr_db", "max_error")

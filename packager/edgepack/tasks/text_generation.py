@@ -20,7 +20,8 @@ from edgepack.tasks import _supported, _text, table
 
 NAME = "text-generation"
 TITLE = "a text to its continuation"
-AUTO = ""  # PyTorch has no part in it: decoders/ describes the original
+ROUTE = "builder"
+AUTO_CLASS = "AutoModelForCausalLM"
 ARCHITECTURES = _supported.architectures(NAME)
 OUTPUTS = ("logits",)
 MEASURES = ("kl", "top1")

@@ -21,7 +21,8 @@ from edgepack.tasks._fixed_context import sized as sized
 
 NAME = "token-classification"
 TITLE = "texts to named spans"
-AUTO = "AutoModelForTokenClassification"
+ROUTE = "export"
+AUTO_CLASS = "AutoModelForTokenClassification"
 ARCHITECTURES = _supported.architectures(NAME)
 OUTPUTS = ("logits",)
 MEASURES = ("cosine", "sqnr_db", "max_error", "top1")

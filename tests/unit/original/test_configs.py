@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 import transformers
 
-from edgepack import pipeline, plugins
+from edgepack import pipeline
 from edgepack.errors import ModelError, UnsupportedModel
-from edgepack.original import Original
+from edgepack.original import open_original
+from edgepack.plans import Subject
 from edgepack.stages import resolve
 
 importlib.import_module("edgepack.original.pytorch")
@@ -34,7 +35,7 @@ def changed(folder: Path, to: Path, **settings: Any) -> Path:
 
 def answer(folder: Path) -> np.ndarray:
     source = resolve.resolve(str(folder))
-    with Original(source, plugins.load("tasks", source.task)) as original:
+    with open_original(Subject.of(source)) as original:
         return np.asarray(original(FEEDS)["logits"])
 
 
@@ -112,7 +113,7 @@ def test_a_model_whose_code_breaks_down(tiny: Tiny) -> None:
     source = resolve.resolve(str(tiny("text-classification")))
     beyond = {**FEEDS, "input_ids": FEEDS["input_ids"] + 10_000}  # as an embedding that is smaller than the tokenizer
     with (
-        Original(source, plugins.load("tasks", source.task)) as original,
+        open_original(Subject.of(source)) as original,
         pytest.raises(UnsupportedModel, match=r"BertForSequenceClassification cannot run with this config\.json"),
     ):
         original(beyond)

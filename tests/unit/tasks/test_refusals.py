@@ -123,7 +123,7 @@ def test_sentence_folders_of_other_kinds(tmp_path: Path) -> None:
 
 
 def test_hints_list_no_internal_modules() -> None:
-    for kind, internal in (("decoders", {"checkpoint", "rotary"}), ("formats", {"quantization"})):
+    for kind, internal in (("decoders.families", {"checkpoint", "rotary"}), ("formats", {"quantization"})):
         assert not internal & set(plugins.names(kind))
     with pytest.raises(UnsupportedModel) as raised:
         describe({"model_type": "rotary"})

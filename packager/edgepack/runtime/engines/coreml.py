@@ -18,7 +18,7 @@ from edgepack.coreml import chain, padding
 from edgepack.coreml.text import IDS, LOGITS, Model, Text
 from edgepack.documents import parse_json
 from edgepack.errors import InputError, PackageDamaged
-from edgepack.records import NotMeasured
+from edgepack.records import NotMeasured, TensorSpec
 from edgepack.runtime import machine
 from edgepack.runtime.decoding import Decoding
 
@@ -31,7 +31,9 @@ class Session:
 
     def __init__(self, path: Path, threads: int, *, held: int | None = None) -> None:
         self._package: Any = chain.opened(path, threads=threads, held=held)  # whose states differ in type
-        self.inputs, self.outputs, self.optional = self._package.inputs(), self._package.outputs(), ()
+        self.inputs: tuple[TensorSpec, ...] = self._package.inputs()
+        self.outputs: tuple[TensorSpec, ...] = self._package.outputs()
+        self.optional: tuple[TensorSpec, ...] = ()
         self.path, self.threads = path, threads
         self.runtime = f"Core ML of macOS {platform.mac_ver()[0]}" if sys.platform == "darwin" else machine.EVALUATOR
         self.decodes = any(spec.name == IDS for spec in self.inputs)

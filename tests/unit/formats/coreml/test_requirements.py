@@ -6,10 +6,9 @@ import pytest
 
 from edgepack import targets
 from edgepack.errors import UsageError
-from edgepack.formats import coreml
-from edgepack.formats.coreml.export import requirements
+from edgepack.formats.coreml import _requirements as requirements
+from edgepack.formats.coreml import builder, export
 from edgepack.records import Recipe
-from edgepack.tasks import text_embedding, text_generation
 
 NEEDS = {
     "fp32": 16, "fp16": 16, "int8": 16, "int8-blocks": 18, "palette8": 16, "palette6": 16, "palette4": 18,
@@ -27,11 +26,11 @@ def recipe(scheme: str = "palette", **numbers: object) -> Recipe:
 def test_what_each_recipe_needs(name: str) -> None:
     target = targets.load("iphone")
     assert target.recipes.keys() == NEEDS.keys()
-    assert coreml.opset(target, target.recipes[name]) == NEEDS[name]
-    assert coreml.opset(targets.load("iphone:ios18"), target.recipes[name]) == 18
+    assert requirements.opset(target, target.recipes[name]) == NEEDS[name]
+    assert requirements.opset(targets.load("iphone:ios18"), target.recipes[name]) == 18
     if NEEDS[name] > 17:
         with pytest.raises(UsageError, match=rf"the recipe {name} needs iOS 18") as told:
-            coreml.opset(targets.load("iphone:ios17"), target.recipes[name])
+            requirements.opset(targets.load("iphone:ios17"), target.recipes[name])
         assert told.value.hint == (
             "--target iphone, or one of the recipes fp32, fp16, int8, palette8, palette6, sparse"
         )
@@ -51,14 +50,14 @@ def test_what_each_recipe_needs(name: str) -> None:
     ],
 )
 def test_numbers_decide(numbers: dict[str, object], opset: int) -> None:
-    assert requirements.opset(recipe(**numbers)) == opset
+    assert requirements.oldest(recipe(**numbers)) == opset
 
 
 @pytest.mark.parametrize("name", NEEDS)
 def test_which_recipes_language_models_have(name: str) -> None:
     found = targets.recipe(targets.load("mac"), name, "text-generation")
-    assert coreml.lacking(text_embedding, found) == ""
-    assert (coreml.lacking(text_generation, found) == "") == (name in WRITTEN)
+    assert export.unsupported(found) == ""
+    assert (builder.unsupported(found) == "") == (name in WRITTEN)
 
 
 @pytest.mark.parametrize(
@@ -78,10 +77,11 @@ def test_which_recipes_language_models_have(name: str) -> None:
         ({"weight_bits": 8}, True, "the scheme palette has 4 or 6 bits"),
     ],
 )
-def test_what_there_is_no_form_of(numbers: dict[str, object], written: bool, what: str) -> None:
-    assert requirements.lacking(recipe(**numbers), written=written).startswith(what)
+def test_what_is_not_supported(numbers: dict[str, object], written: bool, what: str) -> None:
+    route = builder if written else export
+    assert route.unsupported(recipe(**numbers)).startswith(what)
 
 
 def test_what_stays_float_has_any_bits() -> None:
-    assert requirements.lacking(recipe(embedding_bits=16), written=False) == ""
-    assert requirements.lacking(recipe(embedding_bits=8), written=True) == ""
+    assert export.unsupported(recipe(embedding_bits=16)) == ""
+    assert builder.unsupported(recipe(embedding_bits=8)) == ""

@@ -14,10 +14,10 @@ from coremltools.converters.mil import Builder as mb
 from coremltools.converters.mil.mil import types
 
 from edgepack import coreml
+from edgepack.formats.coreml._package import save
 from edgepack.formats.coreml.export import encoders
 from edgepack.formats.coreml.export.compressed import Affine, Floats, Form, Sparse
 from edgepack.formats.coreml.export.compression import Weight, compress
-from edgepack.formats.coreml.package import save
 
 pytestmark = pytest.mark.filterwarnings("default")  # coremltools warns of torch, numpy and protobuf
 

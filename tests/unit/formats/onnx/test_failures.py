@@ -14,8 +14,7 @@ from torch import Tensor, nn
 
 from edgepack.errors import ConversionError, UnsupportedModel
 from edgepack.formats.onnx import export
-from edgepack.formats.onnx.export import fuse
-from edgepack.formats.onnx.export.trace import trace
+from edgepack.formats.onnx.export import fuse, trace
 
 PIXELS = np.zeros((1, 3, 8, 8), np.float32)
 
@@ -69,10 +68,14 @@ def test_the_next_way_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(export, "_outputs", lambda original, feeds: {})
     source = SimpleNamespace(name="x", sha256="0" * 64)
     original: Any = SimpleNamespace(source=source, task=SimpleNamespace(NAME="image-embedding"))
-    target: Any = SimpleNamespace(opset=17, ir_version=9, denied_operators=())
     config = {"rope_parameters": {"full_attention": {"rope_type": "longrope"}, "sliding": {"rope_type": "default"}}}
+    plan: Any = SimpleNamespace(
+        target=SimpleNamespace(opset=17, ir_version=9, denied_operators=()),
+        config=config,
+        processing={"inputs": ["pixel_values"]},
+    )
     with pytest.raises(UnsupportedModel, match=r"x cannot be exported .*longrope.*does not open the graph"):
-        export.prepare(original, target, config, {"inputs": ["pixel_values"]}, [{"pixel_values": PIXELS}])
+        export.prepare(original, plan, [{"pixel_values": PIXELS}])
     assert tried == list(export._WAYS)
 
 

@@ -14,9 +14,10 @@ from typing import Any
 
 from coremltools.converters.mil.mil import Program
 
-from edgepack.arrays import Feeds
+from edgepack.arrays import Feeds, Runs
 from edgepack.coreml.chain import PART
 from edgepack.coreml.folder import PACKAGES
+from edgepack.formats.coreml import _requirements as requirements
 from edgepack.formats.coreml.builder import program, signature
 from edgepack.formats.coreml.builder.emit import Emitter
 from edgepack.formats.coreml.builder.parts import Part, deal
@@ -26,11 +27,15 @@ from edgepack.formats.coreml.builder.weights import Var, Weights
 from edgepack.formats.coreml.builder.writer import Writer
 from edgepack.original import Original
 from edgepack.original.decoder import Reference
+from edgepack.plans import Plan
 from edgepack.quantization.calibration import Calibration
 from edgepack.quantization.tally import Tally
 from edgepack.records import Artifact, Recipe
+from edgepack.runtime.engines.coreml import Session
 
 TOOLS = ("numpy", "coremltools")
+_SCHEMES = {"fp16": (), "channels": (8,), "blocks": (4, 8), "palette": (4, 6)}
+_HELD = 1 << 29  # bytes of weights that may stay in memory while the package is compared
 EXPORTER = "co.huggingface.exporters.name"  # by it swift-transformers looks for a tokenizer, where the app has none
 
 
@@ -100,9 +105,27 @@ class Described:
         return replace(self.about, told=told)
 
 
-def prepare(original: Original, opset: int, processing: Mapping[str, Any], most: int | None) -> Described:
-    """Nothing but a look at the files: the weights are read when they are written, ``most`` bytes to a file."""
+def check(config: Mapping[str, Any]) -> None:
+    """Nothing: Core ML's graphs turn any heads."""
+
+
+def unsupported(recipe: Recipe) -> str:
+    """Say in a clause what ``recipe`` asks for that language models cannot be given; "" where they can."""
+    return requirements.unsupported(recipe, _SCHEMES, whose="language models have", values=(16,), sparse=False)
+
+
+def open(path: Path, threads: int) -> Runs:
+    """Open the package at ``path``, of whose weights few stay in memory."""
+    return Session(path, threads, held=_HELD)
+
+
+def prepare(original: Original, plan: Plan, calibration: Sequence[Feeds]) -> Described:
+    """Nothing but a look at the files: the weights are read when they are written.
+
+    Raises UsageError where the profile's systems have no states.
+    """
     source = original.source
+    opset = requirements.opset(plan.target, plan.recipe, states=True)
     about = About(
         title=f"{source.name}: {original.task.TITLE}",
         author=source.credited,
@@ -110,5 +133,10 @@ def prepare(original: Original, opset: int, processing: Mapping[str, Any], most:
         version=source.revision or source.sha256[:12],
         told={EXPORTER: source.credited},
     )
-    context = int(processing["max_length"])
-    return Described(reference=original.module, about=about, context=context, opset=opset, most=most)
+    return Described(
+        reference=original.module,
+        about=about,
+        context=int(plan.processing["max_length"]),
+        opset=opset,
+        most=plan.target.file_limit,
+    )

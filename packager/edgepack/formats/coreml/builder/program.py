@@ -15,10 +15,10 @@ from coremltools.converters.mil.backend.mil.load import CoreMLProtoExporter, MIL
 from coremltools.converters.mil.mil import Builder as mb  # noqa: N813  (as everybody calls it)
 from coremltools.converters.mil.mil import Function, Program, types
 
+from edgepack.formats.coreml._package import identifier, write_manifest
 from edgepack.formats.coreml.builder.signature import WORDS, Signature
 from edgepack.formats.coreml.builder.store import Blob
 from edgepack.formats.coreml.builder.weights import Var
-from edgepack.formats.coreml.package import identifier, write_manifest
 
 _TARGET, _VERSION = ct.target.iOS18, 9  # the specification's number for it
 _ONLY = "main"  # function of a model with one; others are described each for itself

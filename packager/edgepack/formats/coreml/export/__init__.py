@@ -10,14 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from edgepack import cache, memory, plugins
-from edgepack.arrays import Feeds
+from edgepack.arrays import Feeds, Runs
 from edgepack.documents import read_json
-from edgepack.formats.coreml.export import requirements
+from edgepack.formats.coreml import _requirements as requirements
 from edgepack.original import Original
+from edgepack.plans import Plan
 from edgepack.records import Artifact, Recipe
+from edgepack.runtime.engines import open_session
 
 TOOLS = ("torch", "transformers", "coremltools")
 _NAMES, _STUDY = "names.json", "study.npz"
+_SCHEMES = {
+    "fp32": (), "fp16": (), "channels": (8,), "blocks": (4, 8), "palette": (1, 2, 3, 4, 6, 8), "sparse": (), "mixed": ()
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -42,10 +47,26 @@ class Traced:
         return artifact
 
 
-def prepare(
-    original: Original, opset: int, recipe: Recipe, processing: Mapping[str, Any], calibration: Sequence[Feeds]
-) -> Traced:
-    """The program of ``original`` and its study, from the cache when the same were made before."""
+def check(config: Mapping[str, Any]) -> None:
+    """Nothing: what cannot be traced shows in the trace."""
+
+
+def unsupported(recipe: Recipe) -> str:
+    """Say in a clause what ``recipe`` asks for that Core ML has not; "" where it has all of it."""
+    return requirements.unsupported(recipe, _SCHEMES, whose="there are", values=(8, 16), sparse=True)
+
+
+def open(path: Path, threads: int) -> Runs:
+    """Open the package at ``path``."""
+    return open_session(path, "coreml", threads)
+
+
+def prepare(original: Original, plan: Plan, calibration: Sequence[Feeds]) -> Traced:
+    """The float program of ``original`` and its study, from the cache when the same were made before.
+
+    Raises UsageError where the profile's systems lack what the recipe needs.
+    """
+    recipe, processing, opset = plan.recipe, plan.processing, requirements.opset(plan.target, plan.recipe)
     facts = {
         "format": "coreml",
         "model": original.source.name,

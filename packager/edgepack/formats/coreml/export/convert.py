@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import coremltools as ct
@@ -17,7 +16,8 @@ from torch import nn
 
 from edgepack.coreml.padding import PADDING, Padding
 from edgepack.errors import ConversionError
-from edgepack.formats.coreml import systems
+from edgepack.formats.coreml._package import save
+from edgepack.formats.coreml._requirements import systems
 from edgepack.formats.coreml.export import (
     clamp_fp16_constants,
     torch_ops,  # noqa: F401  (registers operators)
@@ -25,11 +25,11 @@ from edgepack.formats.coreml.export import (
 from edgepack.formats.coreml.export.classifier import PROBABILITIES
 from edgepack.formats.coreml.export.quiet import quiet
 from edgepack.formats.coreml.export.trace_wrappers import Picture, Text, wrapped
-from edgepack.formats.coreml.package import save
 from edgepack.original import masks
 from edgepack.records import Source
 from edgepack.runtime.engines.coreml import IMAGE
 from edgepack.runtime.image import affine
+from edgepack.tasks import Task
 
 _OTHERWISE = "ONNX Runtime may run it: --target android, or another target than Apple's"
 _TARGETS = {16: ct.target.iOS16, 17: ct.target.iOS17, 18: ct.target.iOS18}
@@ -38,7 +38,7 @@ _TARGETS = {16: ct.target.iOS16, 17: ct.target.iOS17, 18: ct.target.iOS18}
 def convert(
     module: nn.Module,
     source: Source,
-    task: ModuleType,
+    task: Task,
     processing: Mapping[str, Any],
     out: Path,
     *,
@@ -105,7 +105,7 @@ def _converted(traceable: Text | Picture, name: str, **options: Any) -> Any:
         ) from error
 
 
-def _describe(model: Any, source: Source, task: ModuleType, processing: Mapping[str, Any], opset: int) -> None:
+def _describe(model: Any, source: Source, task: Task, processing: Mapping[str, Any], opset: int) -> None:
     """Who made it, under which licence, for which systems, and what goes in and comes out."""
     model.short_description = f"{source.name}: {task.TITLE}"
     model.author, model.license = source.credited, source.licence or "unknown"

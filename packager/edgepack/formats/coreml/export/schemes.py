@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from edgepack.errors import DoesNotFit
+from edgepack.formats.coreml._package import save
+from edgepack.formats.coreml._requirements import FLOATS
 from edgepack.formats.coreml.export import encoders, search
 from edgepack.formats.coreml.export.compressed import Form, Sparse, Whole
 from edgepack.formats.coreml.export.compression import Weight, weights
 from edgepack.formats.coreml.export.compression import compress as rewritten
-from edgepack.formats.coreml.export.requirements import FLOATS
 from edgepack.formats.coreml.export.sensitivity import Study, reference
 from edgepack.formats.coreml.export.weight import Given
-from edgepack.formats.coreml.package import save
 from edgepack.quantization.components import component
 from edgepack.records import FINER, Recipe
 from edgepack.units import size

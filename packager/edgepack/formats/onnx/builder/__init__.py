@@ -14,8 +14,11 @@ from typing import Any
 import onnx_ir as ir
 
 from edgepack.arrays import Feeds, Runs
+from edgepack.decoders import describe
 from edgepack.errors import ConversionError
-from edgepack.formats.onnx.builder import genai
+from edgepack.formats.onnx._graph import Array
+from edgepack.formats.onnx._recipes import uncommon
+from edgepack.formats.onnx.builder import genai, heads
 from edgepack.formats.onnx.builder.builder import Builder
 from edgepack.formats.onnx.builder.emit import Emitter
 from edgepack.formats.onnx.builder.partitioned import PartitionedSession
@@ -23,14 +26,15 @@ from edgepack.formats.onnx.builder.sequences import AnyMask, RightPadded, Sequen
 from edgepack.formats.onnx.builder.store import Store
 from edgepack.formats.onnx.builder.weights import Weights
 from edgepack.formats.onnx.builder.writer import Writer
-from edgepack.formats.onnx.graph import Array
 from edgepack.original import Original
 from edgepack.original.decoder import Reference
+from edgepack.plans import Plan
 from edgepack.quantization.calibration import Calibration
-from edgepack.records import Artifact, Recipe, Target, TensorSpec
+from edgepack.records import Artifact, Recipe, TensorSpec
 from edgepack.runtime import graphs
 
 TOOLS = ("numpy", "onnx-ir")
+_SCHEMES = ("blocks", "fp16", "fp32")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,27 +94,36 @@ class Described:
         return builder
 
 
-def prepare(
-    original: Original,
-    target: Target,
-    config: Mapping[str, Any],
-    processing: Mapping[str, Any],
-    calibration: Sequence[Feeds],
-) -> Described:
+def check(config: Mapping[str, Any]) -> None:
+    """Raises UnsupportedModel for heads that ONNX Runtime cannot turn."""
+    decoder = describe(config)
+    for layer in range(decoder.layers):
+        heads.check(decoder, layer)
+
+
+def unsupported(recipe: Recipe) -> str:
+    """Say in a clause what ``recipe`` asks for that language models cannot be given; "" where they can."""
+    if recipe.scheme not in _SCHEMES:
+        return f"language models have the schemes {', '.join(_SCHEMES)}"
+    return uncommon(recipe)
+
+
+def prepare(original: Original, plan: Plan, calibration: Sequence[Feeds]) -> Described:
     """Nothing but a look at the files: the weights are read when they are written."""
+    target = plan.target
     return Described(
         reference=original.module,
         model=original.source.path,
         layout=target.layout,
-        context=int(processing["max_length"]),
+        context=int(plan.processing["max_length"]),
         opset=target.opset,
         ir_version=target.ir_version,
         denied=target.denied_operators,
     )
 
 
-def opened(path: Path, threads: int) -> Runs:
-    """The model at ``path``, in pieces: it may be larger than the memory."""
+def open(path: Path, threads: int) -> Runs:
+    """Open the graph at ``path`` a part at a time: it may be larger than the memory."""
     return PartitionedSession(path, threads, ("logits",))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import onnx_ir as ir
 
-from edgepack.formats.onnx.graph import CONTRIB, Array
+from edgepack.formats.onnx._graph import CONTRIB, Array
 
 
 class Builder:

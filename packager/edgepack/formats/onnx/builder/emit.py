@@ -12,10 +12,10 @@ import onnx_ir as ir
 from edgepack.decoders import Decoder, Rotary
 from edgepack.decoders.checkpoint import Checkpoint, Matrix
 from edgepack.decoders.rotary import tables
+from edgepack.formats.onnx._graph import CONTRIB
 from edgepack.formats.onnx.builder import heads
 from edgepack.formats.onnx.builder.sequences import BATCH, FLOAT, PAST, TOTAL, Sequences
 from edgepack.formats.onnx.builder.weights import Weights
-from edgepack.formats.onnx.graph import CONTRIB
 
 _GELUS = {"gelu": "Gelu", "gelu_tanh": "FastGelu"}
 

@@ -8,10 +8,10 @@ import numpy as np
 import onnx_ir as ir
 
 from edgepack.decoders.checkpoint import Matrix
+from edgepack.formats.onnx._graph import CONTRIB, Array
 from edgepack.formats.onnx.builder.builder import Builder
 from edgepack.formats.onnx.builder.writer import Rounded, Writer
 from edgepack.formats.onnx.export.plain import GATHER, codes
-from edgepack.formats.onnx.graph import CONTRIB, Array
 
 _ACCURACY_LEVEL = 4  # of MatMulNBits: multiply in int8, which Arm and x86 do fastest
 

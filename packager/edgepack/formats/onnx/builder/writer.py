@@ -9,8 +9,8 @@ import numpy as np
 import onnx_ir as ir
 
 from edgepack.decoders.checkpoint import Matrix
+from edgepack.formats.onnx._graph import Array
 from edgepack.formats.onnx.builder.store import Store
-from edgepack.formats.onnx.graph import Array
 from edgepack.parallel import in_parts, rows_at_once
 from edgepack.quantization import gptq
 from edgepack.quantization.calibration import Calibration

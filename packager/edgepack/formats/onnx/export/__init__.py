@@ -15,8 +15,10 @@ import numpy as np
 from edgepack import cache, memory, plugins
 from edgepack.arrays import Feeds, Outputs, Runs
 from edgepack.errors import BundleError, ConversionError, UnsupportedModel
+from edgepack.formats.onnx._recipes import uncommon
 from edgepack.formats.onnx.export import trial
 from edgepack.original import Original
+from edgepack.plans import Plan
 from edgepack.records import Artifact, Recipe, Target
 from edgepack.runtime.engines import open_session
 
@@ -49,18 +51,30 @@ class Traced:
         return artifact
 
 
-def prepare(
-    original: Original,
-    target: Target,
-    config: Mapping[str, Any],
-    processing: Mapping[str, Any],
-    calibration: Sequence[Feeds],
-) -> Traced:
+def check(config: Mapping[str, Any]) -> None:
+    """Nothing: what cannot be traced shows in the trace."""
+
+
+def unsupported(recipe: Recipe) -> str:
+    """Say in a clause what ``recipe`` asks for that ONNX Runtime has not; "" where it has all of it."""
+    known = plugins.names("formats.onnx.export.schemes")
+    if recipe.scheme not in known:
+        return f"there are the schemes {', '.join(known)}"
+    return uncommon(recipe)
+
+
+def open(path: Path, threads: int) -> Runs:
+    """Open the graph at ``path``."""
+    return open_session(path, "onnx", threads)
+
+
+def prepare(original: Original, plan: Plan, calibration: Sequence[Feeds]) -> Traced:
     """The graph of ``original``, from the cache when the same was made before.
 
     Raises UnsupportedModel where no way of tracing gives a graph that computes what the module does.
     """
-    source, task = original.source, original.task
+    source, task, target = original.source, original.task, plan.target
+    config, processing = plan.config, plan.processing
     facts = {
         "model": source.name,
         "sha256": source.sha256,
@@ -140,11 +154,6 @@ def _trace(
     plain.unlink()
     tables.clear()
     memory.release()
-
-
-def opened(path: Path, threads: int) -> Runs:
-    """The model at ``path``."""
-    return open_session(path, "onnx", threads)
 
 
 _HEADS = ("num_attention_heads", "n_heads", "n_head")

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import bidirectional_mask_function, eager_mask
 
-from edgepack.formats.onnx.graph import CONTRIB, attributes, contrib
+from edgepack.formats.onnx._graph import CONTRIB, attributes, contrib
 
 NAME = "edgepack"
 _HEADS_FIRST = [0, 2, 1, 3]  # [batch, tokens, heads, head_dim] <-> [batch, heads, tokens, head_dim]

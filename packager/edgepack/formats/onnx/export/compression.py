@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from onnx import NodeProto, helper
 
+from edgepack.formats.onnx._graph import Array, Graph
 from edgepack.formats.onnx.export import activations
 from edgepack.formats.onnx.export.embeddings import compress, tables
 from edgepack.formats.onnx.export.kernels import kernels, store
 from edgepack.formats.onnx.export.linears import Linear, linears, normalise
-from edgepack.formats.onnx.graph import Array, Graph
 from edgepack.quantization.components import component
 from edgepack.records import Coverage, Recipe, Skipped
 

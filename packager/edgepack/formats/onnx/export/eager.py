@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from edgepack.formats.onnx.graph import attributes, contrib
+from edgepack.formats.onnx._graph import attributes, contrib
 
 _MASK = "attention_mask"
 _HEADS_FIRST, _KEYS_LAST = [0, 2, 1, 3], [0, 2, 3, 1]  # perm of [batch, tokens, heads, head_dim] for q and v, for k

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from onnx import NodeProto, helper
 
-from edgepack.formats.onnx.graph import Graph
+from edgepack.formats.onnx._graph import Graph
 
 _SMALLEST = 256  # values; below, the scales weigh as much
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import NodeProto, helper
 
-from edgepack.formats.onnx.graph import Graph, attributes, contrib
+from edgepack.formats.onnx._graph import Graph, attributes, contrib
 from edgepack.quantization.components import component
 
 

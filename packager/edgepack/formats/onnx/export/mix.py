@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from onnx import helper
 
-from edgepack.formats.onnx.graph import Graph
+from edgepack.formats.onnx._graph import Graph
 
 _NAME = "channels_mixed"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from onnx import NodeProto, TensorProto, helper
 
-from edgepack.formats.onnx.graph import Array, Graph, attributes
+from edgepack.formats.onnx._graph import Array, Graph, attributes
 
 GATHER = "GatherBlockQuantized"
 

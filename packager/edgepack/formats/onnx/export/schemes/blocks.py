@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from edgepack.formats.onnx._graph import Array, Graph, contrib
 from edgepack.formats.onnx.export import compression
 from edgepack.formats.onnx.export.linears import Linear
 from edgepack.formats.onnx.export.smooth import factors
-from edgepack.formats.onnx.graph import Array, Graph, contrib
 from edgepack.quantization.rounding import blocks, blockwise
 from edgepack.records import Coverage, Recipe
 

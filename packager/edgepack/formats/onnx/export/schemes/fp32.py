@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from edgepack.formats.onnx.graph import Array, Graph
+from edgepack.formats.onnx._graph import Array, Graph
 from edgepack.records import Coverage, Recipe
 
 

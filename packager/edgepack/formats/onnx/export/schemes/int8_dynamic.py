@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from onnx import NodeProto, helper
 
+from edgepack.formats.onnx._graph import Array, Graph, contrib
 from edgepack.formats.onnx.export import compression
 from edgepack.formats.onnx.export.balance import Balance, choose
 from edgepack.formats.onnx.export.linears import Linear
-from edgepack.formats.onnx.graph import Array, Graph, contrib
 from edgepack.quantization.rounding import per_channel
 from edgepack.records import Coverage, Recipe
 

@@ -25,8 +25,8 @@ from onnxruntime.quantization import (
 from onnxruntime.tools.symbolic_shape_infer import SymbolicShapeInference
 
 from edgepack.errors import DataError
+from edgepack.formats.onnx._graph import Array, Graph
 from edgepack.formats.onnx.export.linears import split_attention
-from edgepack.formats.onnx.graph import Array, Graph
 from edgepack.records import Coverage, Recipe, Skipped
 
 _OPERATORS = ("Conv", "MatMul", "Gemm")

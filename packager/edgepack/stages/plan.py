@@ -1,98 +1,44 @@
-"""What a request leads to: each target with each recipe, their names, and the memory that each is reckoned to need."""
+"""From a request to its plans: each target with each recipe, their names, and an estimate of their memory."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
-from types import ModuleType
+from dataclasses import asdict, replace
 from typing import Any
 
-from edgepack import fit
+from edgepack import client_pictures, fit, formats
 from edgepack import targets as targets_
-from edgepack.data import DataSpec
 from edgepack.errors import ProjectError, UsageError
+from edgepack.plans import Plan, Request, Subject
 from edgepack.records import Recipe, Source, Target
-from edgepack.stages import convert
+from edgepack.tasks import Task
 from edgepack.toml_file import check_types
 
 _USEFUL_CONTEXT = 2048  # tokens: a recipe that leaves less gives way to a coarser one that leaves them
 _SEARCHED = "mixed"  # the scheme whose recipe is searched for a size
 
 
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """What to build."""
-
-    model: str
-    targets: tuple[str, ...]
-    recipes: tuple[str, ...] = ()  # none: the target's default for the model
-    task: str | None = None
-    adapter: str | None = None  # a LoRA to merge into the model
-    out: Path = Path("dist")
-    overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    calibration: DataSpec | None = None
-    evaluation: DataSpec | None = None
-    context: int | None = None  # tokens of a language model's bundle; None: as is usual
-    lengths: tuple[int, ...] = ()  # numbers of tokens that a model takes; none: any
-    max_size: int | None = None  # bytes of a model whose weights each get the form that fits best
-    fit: bool = False  # the finest recipe and the longest context that fit, where none is asked for
-    allow_loss: bool = False
-    original: str = ""  # "transformers": language models too are compared with transformers itself
-    allow_unread: bool = False  # go on where config.json has settings that nobody understood
-    measure_speed: bool = True
-    force: bool = False  # replace in ``out`` what is not edgepack's
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """One bundle that a request leads to, and the memory that it is reckoned to need."""
-
-    name: str
-    target: Target
-    recipe: Recipe
-    processing: Mapping[str, Any]
-    need: fit.Estimate
-
-    @property
-    def fits(self) -> bool:
-        """Whether the target has the memory."""
-        return self.need.total <= self.target.profile.memory
-
-
 def check_names(request: Request) -> None:
-    """Misspelt names are told before a model is downloaded. Raises UnknownName."""
+    """Check the names of targets and recipes before a model is downloaded. Raises UnknownName."""
     for name in request.targets:
         target = targets_.load(name)
         for recipe in request.recipes:
             targets_.recipe(target, recipe)
 
 
-def plans(request: Request, source: Source, task: ModuleType, config: Mapping[str, Any]) -> list[Plan]:
-    """Each target with each recipe, the project's numbers in place of the target's.
+def plans(request: Request, subject: Subject) -> list[Plan]:
+    """Plan each target with each recipe, the project's numbers in place of the target's.
 
-    Raises UnsupportedModel where a target cannot run the model, UsageError for a recipe that it has no form for.
+    Raises UnsupportedModel where a target cannot run the model, UsageError for a recipe that it cannot be given.
     """
-    whole = task.processing(source.path, config)
-    plans = []
-    for name in dict.fromkeys(request.targets):
-        target = targets_.load(name)
-        convert.check(target, task, config)
-        recipes = [_numbered(recipe, request) for recipe in _recipes(request, target, source)]
-        sizes = [request.context] if request.context or not request.fit else task.contexts(whole)
-        candidates = [
-            _plan(
-                source,
-                target,
-                recipe,
-                config,
-                convert.processing(target, task.limited(task.sized(whole, size), recipe.lengths)),
-            )
-            for recipe in convert.takes(target, task, recipes, strict=not request.fit)
-            for size in sizes
-        ]
-        plans += [_finest(candidates)] if request.fit else candidates
-    return plans
+    whole = subject.task.processing(subject.source.path, subject.config)
+    return [plan for name in dict.fromkeys(request.targets) for plan in _for_target(request, subject, name, whole)]
+
+
+def check_fit(plan: Plan) -> None:
+    """Raises DoesNotFit where the target lacks the memory, with the recipe that would fit."""
+    offered = _given(plan.target, plan.task, list(plan.target.recipes_of(plan.source.task).values()), strict=False)
+    fit.check(plan.source, plan.target, plan.recipe, plan.config, plan.processing, offered)
 
 
 def bundle_name(source: Source, target: Target, recipe: Recipe) -> str:
@@ -103,6 +49,45 @@ def bundle_name(source: Source, target: Target, recipe: Recipe) -> str:
     if recipe.name != target.recipe_for(source).name:
         parts.append(recipe.name)
     return "-".join(parts)
+
+
+def _for_target(request: Request, subject: Subject, name: str, whole: Mapping[str, Any]) -> list[Plan]:
+    task, target = subject.task, targets_.load(name)
+    formats.route(target, task).check(subject.config)
+    recipes = [_numbered(recipe, request) for recipe in _recipes(request, target, subject.source)]
+    sizes = [request.context] if request.context or not request.fit else task.contexts(whole)
+    candidates = [
+        _plan(subject, target, recipe, _processing(target, task.limited(task.sized(whole, size), recipe.lengths)))
+        for recipe in _given(target, task, recipes, strict=not request.fit)
+        for size in sizes
+    ]
+    return [_finest(candidates)] if request.fit else candidates
+
+
+def _processing(target: Target, processing: Mapping[str, Any]) -> Mapping[str, Any]:
+    """As the task says, so far as the target's clients can. Raises UnsupportedModel."""
+    if target.layout == "transformers.js" and "channels" in processing:
+        return client_pictures.for_transformers_js(processing)
+    return processing
+
+
+def _given(target: Target, task: Task, recipes: Sequence[Recipe], *, strict: bool) -> list[Recipe]:
+    """Those of ``recipes`` that models of the task can be given; where ``strict``, UsageError for one that cannot.
+
+    Raises UsageError for lengths where the target's models take any.
+    """
+    if any(recipe.lengths for recipe in recipes) and not formats.find(target.format).LENGTHS:
+        raise UsageError(f"{target.name} takes texts of any length", hint="--lengths is for iphone and mac")
+    route = formats.route(target, task)
+    unsupported = {recipe.name: route.unsupported(recipe) for recipe in recipes}
+    missing = {name: what for name, what in unsupported.items() if what}
+    if missing and strict:
+        name, what = next(iter(missing.items()))
+        raise UsageError(
+            f"the recipe {name} is not supported for {task.NAME}: {what}",
+            hint="another recipe, or other numbers in it",
+        )
+    return [recipe for recipe in recipes if recipe.name not in missing]
 
 
 def _recipes(request: Request, target: Target, source: Source) -> list[Recipe]:
@@ -127,12 +112,14 @@ def _recipes(request: Request, target: Target, source: Source) -> list[Recipe]:
     return [r for r in offered.values() if r not in searched] if request.fit else [target.recipe_for(source)]
 
 
-def _plan(
-    source: Source, target: Target, recipe: Recipe, config: Mapping[str, Any], processing: Mapping[str, Any]
-) -> Plan:
-    need = fit.estimate(source, recipe, config, processing)
+def _plan(subject: Subject, target: Target, recipe: Recipe, processing: Mapping[str, Any]) -> Plan:
     return Plan(
-        name=bundle_name(source, target, recipe), target=target, recipe=recipe, processing=processing, need=need
+        name=bundle_name(subject.source, target, recipe),
+        subject=subject,
+        target=target,
+        recipe=recipe,
+        processing=processing,
+        need=fit.estimate(subject.source, recipe, subject.config, processing),
     )
 
 

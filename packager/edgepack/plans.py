@@ -1,0 +1,83 @@
+"""The records of a build before its work: what was asked for, and each bundle that this leads to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edgepack import fit
+from edgepack.data import DataSpec
+from edgepack.records import Recipe, Source, Target
+from edgepack.tasks import Task, load, table
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What to build."""
+
+    model: str
+    targets: tuple[str, ...]
+    recipes: tuple[str, ...] = ()  # none: the target's default for the model
+    task: str | None = None
+    adapter: str | None = None  # a LoRA to merge into the model
+    out: Path = Path("dist")
+    overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    calibration: DataSpec | None = None
+    evaluation: DataSpec | None = None
+    context: int | None = None  # tokens of a language model's bundle; None: as is usual
+    lengths: tuple[int, ...] = ()  # numbers of tokens that a model takes; none: any
+    max_size: int | None = None  # bytes of a model whose weights each get the precision that fits best
+    fit: bool = False  # the finest recipe and the longest context that fit, where none is asked for
+    allow_loss: bool = False
+    original: str = ""  # "transformers": language models too are compared with transformers itself
+    allow_unread: bool = False  # go on where config.json has settings that nobody understood
+    measure_speed: bool = True
+    force: bool = False  # replace in ``out`` what is not edgepack's
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """The model that a request is about: its source, its task and its config.json."""
+
+    source: Source
+    task: Task
+    config: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, source: Source) -> Subject:
+        """Read the config.json of ``source``. Raises ModelError, UnknownName."""
+        return cls(source=source, task=load(source.task), config=table(source.path / "config.json"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """One bundle that a request leads to, and the memory that it is reckoned to need."""
+
+    name: str
+    subject: Subject
+    target: Target
+    recipe: Recipe
+    processing: Mapping[str, Any]
+    need: fit.Estimate
+
+    @property
+    def source(self) -> Source:
+        """The model's."""
+        return self.subject.source
+
+    @property
+    def task(self) -> Task:
+        """The model's."""
+        return self.subject.task
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The model's config.json."""
+        return self.subject.config
+
+    @property
+    def fits(self) -> bool:
+        """Whether the target has the memory."""
+        return self.need.total <= self.target.profile.memory

@@ -1,0 +1,39 @@
+"""Every plug-in fits its kind's Protocol: mypy checks these assignments, and test_plugins.py that none is missing."""
+
+from __future__ import annotations
+
+from edgepack.formats import Format, Route, coreml, onnx
+from edgepack.formats.coreml import builder as coreml_builder
+from edgepack.formats.coreml import export as coreml_export
+from edgepack.formats.onnx import builder as onnx_builder
+from edgepack.formats.onnx import export as onnx_export
+from edgepack.runtime.engines import Engine
+from edgepack.runtime.engines import coreml as coreml_engine
+from edgepack.runtime.engines import onnx as onnx_engine
+from edgepack.sources import Place, folder, hub, python
+from edgepack.tasks import (
+    Task,
+    fill_mask,
+    image_classification,
+    image_embedding,
+    question_answering,
+    text_classification,
+    text_embedding,
+    text_generation,
+    token_classification,
+)
+
+TASKS: tuple[Task, ...] = (
+    fill_mask,
+    image_classification,
+    image_embedding,
+    question_answering,
+    text_classification,
+    text_embedding,
+    text_generation,
+    token_classification,
+)
+FORMATS: tuple[Format, ...] = (coreml, onnx)
+ROUTES: tuple[Route, ...] = (coreml_builder, coreml_export, onnx_builder, onnx_export)
+ENGINES: tuple[Engine, ...] = (coreml_engine, onnx_engine)
+SOURCES: tuple[Place, ...] = (folder, hub, python)
