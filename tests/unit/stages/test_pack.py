@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from edgepack import pipeline
 from edgepack.errors import Unexpected
+from edgepack.plans import Plan
 from edgepack.stages import pack
 
 
@@ -18,9 +19,8 @@ def test_a_manifest_that_breaks_its_schema(
 ) -> None:
     whole = pack.write_manifest
 
-    def strange(folder: Path, **facts: object) -> None:
-        given = json.loads(json.dumps(facts["facts"]))
-        whole(folder, **{**facts, "facts": {**given, "processing": {**given["processing"], "max_length": 0}}})
+    def strange(folder: Path, plan: Plan, *rest: object, **facts: object) -> None:
+        whole(folder, replace(plan, processing={**plan.processing, "max_length": 0}), *rest, **facts)
 
     monkeypatch.setattr(pipeline.pack, "write_manifest", strange)
     with pytest.raises(Unexpected, match=r"breaks its own schema: .*max_length is 0") as caught:
