@@ -15,7 +15,7 @@ from edgepack.original.reading import Reading
 from edgepack.plans import Plan as Plan
 from edgepack.plans import Request as Request
 from edgepack.plans import Subject
-from edgepack.records import Artifact, Bundle, Timings
+from edgepack.records import Artifact, Bundle
 from edgepack.runtime import manifest, measurements
 from edgepack.stages import bench, compare, convert, examples, pack, resolve
 from edgepack.stages import plan as planning
@@ -86,9 +86,7 @@ def _one(request: Request, original: Original, plan: Plan, inputs: Inputs, progr
         accuracy, samples = compare.compare(original, convert.open_artifact(artifact, plan), plan, inputs)
         _fill(folder, original, plan, artifact, inputs)
         progress.step(f"{name}: measuring speed")
-        timings: Timings = ()
-        if request.measure_speed:
-            timings = bench.bench(manifest.read(folder), runs=_QUICK_RUNS, seconds=0.0)
+        timings = bench.bench(manifest.read(folder), runs=_QUICK_RUNS, seconds=0.0) if request.measure_speed else ()
         accuracy = (*accuracy, *(figure for check in inputs.checks for figure in check.finish()))
         measurements.write(folder, accuracy, timings)
         final = replace(artifact, path=place / artifact.path.relative_to(folder))

@@ -11,8 +11,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgepack import targets
 from edgepack.formats.onnx._graph import Graph
-from edgepack.formats.onnx.export.embeddings import compress, tables
 from edgepack.formats.onnx.export import plain
+from edgepack.formats.onnx.export.embeddings import compress, tables
 from edgepack.runtime.engines import open_session
 
 ROWS = 100
