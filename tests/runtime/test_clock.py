@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -28,7 +30,9 @@ def test_a_percentile_is_no_smaller_than_the_sample_s(runs: int) -> None:
 def test_a_model_that_cannot_be_run(minilm: Bundle) -> None:
     feeds = {"input_ids": np.ones((1, 4), np.int64)}
     with pytest.raises(BundleError, match="could not be timed"):
-        clock.measure(minilm.path / "model.onnx", [("1x4", feeds)], threads=1, target_isa="arm64", runs=1, seconds=0)
+        clock.measure(
+            minilm.path / "model.onnx", "onnx", [("1x4", feeds)], threads=1, target_isa="arm64", runs=1, seconds=0
+        )
 
 
 def state(**values: object) -> State:
@@ -42,8 +46,19 @@ def test_verdicts(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "throttled" in machine.verdict(state(), state(wall=2.0, throttled=0x4))
     # what happened before the measurement does not count
     assert machine.verdict(state(throttled=0x50000), state(wall=2.0, throttled=0x50000)) == "valid"
+
+
+def test_an_emulated_processor_is_never_timed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("QEMU_CPU", raising=False)
+    assert clock.untimed("onnx") is None
+    monkeypatch.setattr(machine, "isa", lambda: "arm64")
+    monkeypatch.setattr(machine, "_CPUINFO", tmp_path / "cpuinfo")
+    assert clock.untimed("onnx") is None
+    (tmp_path / "cpuinfo").write_text("vendor_id\t: GenuineIntel\n")  # the host's, which QEMU passes on
+    assert "emulated" in str(clock.untimed("onnx"))
+    (tmp_path / "cpuinfo").unlink()
     monkeypatch.setenv("QEMU_CPU", "cortex-a76")
-    assert "emulated" in machine.verdict(state(), state(wall=2.0))
+    assert "emulated" in str(clock.untimed("onnx"))
 
 
 def test_this_machine_is_named() -> None:

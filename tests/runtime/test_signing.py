@@ -468,7 +468,7 @@ def test_the_commands(bundle: Path, edgepack: Callable[..., Any]) -> None:
     assert json.loads(done.stdout)["key"] == stage.Signer(key=KEY).hint
     done = edgepack("validate", bundle, "--public-key", public)
     assert done.returncode == 0
-    assert "model.sig is of these files" in done.stdout
+    assert "model.sig is valid for these files" in done.stdout
     assert edgepack("run", bundle, "a cat", "--public-key", public).returncode == 0
     assert edgepack("run", bundle, "a cat", "--public-key", other).returncode == SignatureWrong.exit_code
     assert json.loads(edgepack("inspect", bundle, "--json").stdout)["signed"] is True

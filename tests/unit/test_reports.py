@@ -7,10 +7,16 @@ import re
 from xml.etree import ElementTree
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+from rich.console import Console
 
 from edgepack import reports
-from edgepack.records import Accuracy, Bundle, Component, NotMeasured, Timing, Where
-from edgepack.reports import data, junit, plots
+from edgepack.cli import columns, show
+from edgepack.records import Accuracy, Bundle, Component, Coverage, NotMeasured, Timing, Where
+from edgepack.reports import data, junit, plots, results
+from edgepack.reports.table import Table, readable
 from edgepack.suites import Check, CheckResult, SuiteResult
 
 WHERE = Where(machine="Board <1>", isa="arm64", os="Linux", runtime="onnxruntime 1", threads=4, target=True)
@@ -52,7 +58,7 @@ def test_the_suite_s_page(result: SuiteResult) -> None:
     assert "&lt;b&gt;" in page
     assert "<b>" not in page
     assert "load &amp; more" in page
-    assert page.count("<svg") == page.count('role="img" aria-label=') == 5
+    assert page.count("<svg") == page.count('role="img" aria-label=') == 4
     assert "8.80" in page  # bits per weight
 
 
@@ -85,6 +91,57 @@ def test_json(result: SuiteResult) -> None:
     assert table["checks"][2]["value"] == {"reason": "no original"}
 
 
+def test_what_was_not_measured_is_a_dash_with_one_footnote() -> None:
+    few, none = NotMeasured(reason="too few"), NotMeasured(reason="no data")
+    shown = readable(Table(["a", "b", "c"], [["x", few, None], ["y", few, None], ["z", none, None]], [True]))
+    assert [column.name for column in shown.columns] == ["a", "b"]  # a column of nothing is not shown
+    assert shown.rows == [("x", "–¹"), ("y", "–¹"), ("z", "–²")]
+    assert shown.notes == ["¹ not measured: too few", "² not measured: no data"]
+    assert shown.passed == [True, None, None]
+
+
+@given(
+    st.lists(st.lists(st.text(alphabet="ab 界", max_size=30), min_size=3, max_size=3), min_size=1, max_size=4),
+    st.integers(1, 120),
+)
+def test_no_word_is_cut_at_any_width(rows: list[list[str]], width: int) -> None:
+    shown = readable(Table(["one heading", "figure", "other"], rows, figures=["figure"]))
+    widths = columns.fitted(shown, width)
+    if widths is None:
+        return  # drawn as a block for each row
+    assert sum(widths) + columns.GAP * len(widths) <= width
+    for column, room in zip(shown.columns, widths, strict=True):
+        for cell in column.cells:
+            assert all(cell_len(part) <= room for part in ([cell] if column.figures else cell.split()))
+
+
+def test_a_table_fits_the_terminal_or_becomes_blocks(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = Table(["name", "value"], [["a" * 30, "1 ms"], ["b", "22 ms"]], figures=["value"])
+    monkeypatch.setattr(show, "console", lambda: Console(width=80))
+    show.table("wide", table)
+    assert f"{'a' * 30}   1 ms" in capsys.readouterr().out
+    monkeypatch.setattr(show, "console", lambda: Console(width=30))
+    show.table("narrow", table)
+    assert f"{'a' * 30}\n  value: 1 ms\nb\n  value: 22 ms" in capsys.readouterr().out
+
+
+def test_shares_are_rounded_down_and_parameters_say_what_they_count() -> None:
+    assert "all 8 weights" in results.compressed(Coverage(compressed=8, total=8))
+    assert results.compressed(Coverage(compressed=99_999, total=100_000)).startswith("99.99 %")
+    assert results.parameters(5, [Component(name="mlp", parameters=3, bytes=3)]) == (
+        "5 in the checkpoint; the model file holds 3"
+    )
+
+
+def test_limits_say_what_was_judged_by() -> None:
+    check = Check(kind="metric", name="m", limits={"at_least": 0.8, "at_most_loss": 0.01}, metric="f1", sure=True)
+    assert results.limits(CheckResult(check=check, value=0.9)) == "≥ 0.8, loss ≤ 0.01 by the 95 % interval"
+    size = Check(kind="size", name="s", limits={"at_most": 24e6, "at_most_share": 0.3})
+    assert results.limits(CheckResult(check=size, value=1.0)) == "≤ 24.0 MB, ≤ 0.3 × the original's"
+
+
 @pytest.mark.parametrize("values", [[0.5], [1.0] * 4, [1 - 2**-53, 1.0], [0.1, 0.9]])
 def test_values_however_close_have_a_histogram(values: list[float]) -> None:
     drawn = ElementTree.fromstring(plots.histogram(values, "cosine"))
@@ -94,5 +151,5 @@ def test_values_however_close_have_a_histogram(values: list[float]) -> None:
 
 def test_what_is_not_the_target_says_so(result: SuiteResult) -> None:
     other = Timing(**{**vars(TIMING), "where": Where(**{**vars(WHERE), "target": False})})
-    assert "not the target" in str(reports.speed_table([other]).rows)
-    assert "not the target" not in str(reports.speed_table([TIMING]).rows)
+    assert "not the target" in str(results.speed_table([other]).notes)
+    assert "not the target" not in str(results.speed_table([TIMING]).notes)

@@ -11,7 +11,7 @@ from edgepack.cli import bench, build, cache, compare, doctor, init, inspect, pa
 
 app = typer.Typer(
     name="edgepack",
-    help="Pack open models for the device that will run them, measured on the artifact that ships.",
+    help="Compress open models for phones, boards and browsers, and measure what they keep.",
     rich_markup_mode=None,
     no_args_is_help=True,
     add_completion=False,
@@ -31,7 +31,7 @@ def options(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Pack open models for the device that will run them, measured on the artifact that ships."""
+    """Compress open models for phones, boards and browsers, and measure what they keep."""
 
 
 app.command("init")(init.init)

@@ -10,7 +10,7 @@ import typer
 from edgepack.cli import show
 from edgepack.cli.options import Bundle, Json, Threads, Trust
 from edgepack.errors import UsageError
-from edgepack.reports import speed_table
+from edgepack.reports.results import speed_table
 from edgepack.runtime.opening import opened
 from edgepack.stages import bench as stage
 
@@ -20,18 +20,28 @@ def bench(
     shape: Annotated[
         list[str] | None,
         typer.Option(
-            "--input", help="1x64 (batch x tokens), of language models 'prefill 64'; may repeat.", show_default=False
+            "--input",
+            help="Input shape: batch x tokens, e.g. 1x64; for language models 'prefill 64', 'decode 64'. Repeatable.",
+            metavar="<shape>",
+            show_default=False,
         ),
     ] = None,
-    runs: Annotated[int, typer.Option(help="At least so many runs.", min=1, max=1_000_000)] = 64,
-    seconds: Annotated[float, typer.Option(help="At least so long.", min=0.0, max=86_400.0)] = 2.0,
+    runs: Annotated[
+        int, typer.Option(help="Minimum runs per input: 64 give a p90, 662 a p99.", metavar="<n>", min=1, max=1_000_000)
+    ] = 64,
+    seconds: Annotated[
+        float, typer.Option(help="Minimum seconds per input.", metavar="<s>", min=0.0, max=86_400.0)
+    ] = 2.0,
     threads: Threads = None,
     trust: Trust = False,
     json: Json = False,
 ) -> None:
-    """Measure load time, latency and peak memory in a process of its own."""
+    """Measure load time, latency and peak memory on this machine.
+
+    The model runs in a process of its own, so that the peak memory is the model's alone.
+    """
     if math.isnan(seconds):
-        raise UsageError("--seconds nan is no time", hint="give a number, 0 to 86,400")
+        raise UsageError("--seconds nan is not a number of seconds", hint="give a number, 0 to 86,400")
     listed = opened(bundle, trust=trust)
     with show.Steps() as steps:
         steps.step(f"measuring {listed.name}")

@@ -1,4 +1,4 @@
-"""edgepack build: a model becomes measured bundles."""
+"""edgepack build: convert a model into measured bundles."""
 
 from __future__ import annotations
 
@@ -16,8 +16,16 @@ from edgepack.cli.options import Json, output_path
 from edgepack.errors import UsageError
 from edgepack.original import TRANSFORMERS
 from edgepack.records import Bundle
-from edgepack.reports import accuracy_table, figure, sizes_table, speed_table
-from edgepack.reports.page import Table
+from edgepack.reports.results import (
+    accuracy_table,
+    compressed,
+    figure,
+    parameters,
+    side_by_side,
+    sizes_table,
+    speed_table,
+)
+from edgepack.reports.table import Table
 from edgepack.units import parse_size, size
 
 _STEPS = 4  # that a bundle takes, for the progress bar
@@ -26,34 +34,51 @@ _STEPS = 4  # that a bundle takes, for the progress bar
 def build(
     model: Annotated[
         str | None,
-        typer.Argument(help="Hub id, folder or python:package/folder (default: edgepack.toml's).", show_default=False),
+        typer.Argument(
+            help="Hub id, folder or python:package/folder (default: the model of edgepack.toml).", show_default=False
+        ),
     ] = None,
     target: Annotated[
         list[str] | None,
-        typer.Option("--target", "-t", help="Target, with a profile as rpi:pi4; may repeat.", show_default=False),
+        typer.Option(
+            "--target",
+            "-t",
+            help="Target, or target:profile, e.g. rpi:pi4. Repeatable.",
+            metavar="<target>",
+            show_default=False,
+        ),
     ] = None,
     recipe: Annotated[
         list[str] | None,
-        typer.Option("--recipe", "-r", help="Recipe (default: what measured best); may repeat.", show_default=False),
+        typer.Option(
+            "--recipe",
+            "-r",
+            help="Recipe, e.g. int4 (default: the target's). Repeatable.",
+            metavar="<recipe>",
+            show_default=False,
+        ),
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Where bundles go (default: dist).",
+            help="Folder for the bundles (default: dist).",
             parser=output_path,
             metavar="<path>",
             show_default=False,
         ),
     ] = None,
-    task: Annotated[str | None, typer.Option(help="Task, where the files do not tell.", show_default=False)] = None,
+    task: Annotated[
+        str | None, typer.Option(help="Task, where the model's files do not say.", metavar="<task>", show_default=False)
+    ] = None,
     adapter: Annotated[
         str | None,
-        typer.Option(help="PEFT LoRA to merge into the weights: folder or hub id.", show_default=False),
+        typer.Option(help="LoRA adapter (PEFT) to merge: folder or hub id.", metavar="<adapter>", show_default=False),
     ] = None,
     context: Annotated[
         int | None,
         typer.Option(
-            help="Longest text in tokens (default: the model's; of a language model at most 4096).",
+            help="Maximum tokens per text (default: the model's; at most 4096 for language models).",
+            metavar="<n>",
             show_default=False,
             min=1,
         ),
@@ -61,36 +86,44 @@ def build(
     lengths: Annotated[
         str | None,
         typer.Option(
-            help="Tokens that a Core ML model takes, as 128 or 32,64,128 (default: any number).", show_default=False
+            help="Fixed sequence lengths of a Core ML model, e.g. 128 or 32,64,128 (default: any length).",
+            metavar="<n,n>",
+            show_default=False,
         ),
     ] = None,
     max_size: Annotated[
         str | None,
-        typer.Option(help="Of a Core ML model, as 25MB: each weight gets the form that fits best.", show_default=False),
+        typer.Option(
+            help="Largest model size, e.g. 25MB (Core ML). Chooses a precision per weight.",
+            metavar="<size>",
+            show_default=False,
+        ),
     ] = None,
     fit: Annotated[
-        bool, typer.Option("--fit", help="Choose the finest recipe and the longest context that fit the target.")
+        bool,
+        typer.Option(
+            "--fit", help="Choose the most precise recipe and the longest context that fit the target's memory."
+        ),
     ] = False,
     allow_loss: Annotated[
-        bool, typer.Option("--allow-loss", help="Keep a bundle that misses an accuracy floor.")
+        bool, typer.Option("--allow-loss", help="Keep a bundle that falls below an accuracy floor.")
     ] = False,
     original: Annotated[
         str,
         typer.Option(
-            help="transformers: compare a language model that fits in memory with transformers itself.",
+            help="transformers: compare a language model with transformers itself (it has to fit in memory).",
+            metavar="<library>",
             show_default=False,
         ),
     ] = "",
     allow_unread: Annotated[
-        bool, typer.Option("--allow-unread", help="Go on where config.json has settings that edgepack does not know.")
+        bool, typer.Option("--allow-unread", help="Build even if config.json has settings that edgepack does not know.")
     ] = False,
-    speed: Annotated[bool, typer.Option(help="Measure the speed on this machine.")] = True,
+    speed: Annotated[bool, typer.Option(help="Measure speed on this machine.")] = True,
     force: Annotated[
-        bool, typer.Option("--force", help="Replace what has a bundle's or a report's name and is not edgepack's.")
+        bool, typer.Option("--force", help="Overwrite files and folders that edgepack did not write.")
     ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what would be built and whether it fits.")
-    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be built and whether it fits.")] = False,
     json: Json = False,
 ) -> None:
     """Convert, compress and measure a model for each target."""
@@ -126,7 +159,9 @@ def build(
 def _implementation(original: str) -> str:
     """Raises UsageError for another than transformers."""
     if original not in ("", TRANSFORMERS):
-        raise UsageError(f"there is no --original {original} of a build", hint=f"--original {TRANSFORMERS}, or none")
+        raise UsageError(
+            f"--original {original}: a build takes only {TRANSFORMERS}", hint=f"--original {TRANSFORMERS}, or none"
+        )
     return original
 
 
@@ -156,10 +191,12 @@ def _request(
     found = project.read(file) if file.is_file() else project.Project()
     own = model is None
     if model is None and found.model is None:
-        raise UsageError("which model?", hint="edgepack build MODEL --target rpi, or edgepack init for a project file")
+        raise UsageError(
+            "no model given", hint="edgepack build MODEL --target rpi, or edgepack init for a project file"
+        )
     targets = tuple(target or (found.targets if found.targets else ()))
     if not targets:
-        raise UsageError("for which target?", hint=f"--target {' | '.join(known_targets.names())}")
+        raise UsageError("no target given", hint=f"--target {' | '.join(known_targets.names())}")
     return pipeline.Request(
         model=model or str(found.model),
         targets=targets,
@@ -180,21 +217,22 @@ def _show(bundle: Bundle) -> None:
     show.table("accuracy, against the original on the same inputs", accuracy_table(bundle.accuracy))
     show.table("speed on this machine", speed_table(bundle.timings))
     show.table("size", sizes_table(artifact.components))
-    coverage = artifact.coverage
-    if coverage.total:
-        show.line(f"\n{coverage.share:.3%} of the weights compressed" + _left(bundle))
+    show.line(f"parameters: {parameters(bundle.source.parameters, artifact.components)}")
+    show.line(f"compressed: {compressed(artifact.coverage)}{_left(bundle)}")
     show.line(f"report: {bundle.path}.html")
 
 
 def _side_by_side(bundles: Sequence[Bundle]) -> Table:
-    """One row for each bundle: its size and every metric."""
-    metrics = list(dict.fromkeys(accuracy.metric for bundle in bundles for accuracy in bundle.accuracy))
-    rows = []
-    for bundle in bundles:
-        found = {accuracy.metric: figure(accuracy.packed, accuracy.metric) for accuracy in bundle.accuracy}
-        figures = [found.get(metric, "–") for metric in metrics]
-        rows.append([bundle.path.name, bundle.recipe.name, size(bundle.artifact.bytes), *figures])
-    return Table(["bundle", "recipe", "model", *metrics], rows, [])
+    """Tabulate each bundle's recipe, size and metrics."""
+    facts = [
+        {
+            "recipe": bundle.recipe.name,
+            "model file": size(bundle.artifact.bytes),
+            **{a.metric: figure(a.packed, a.metric) for a in bundle.accuracy},
+        }
+        for bundle in bundles
+    ]
+    return side_by_side([bundle.path.name for bundle in bundles], facts)
 
 
 def _left(bundle: Bundle) -> str:
@@ -219,23 +257,27 @@ def _show_plans(plans: list[pipeline.Plan], json: bool) -> None:
             ]
         )
         return
-    generates = any(plan.need.read for plan in plans)
-    cache, pace = (["key-value cache"], ["context", "tokens/s (an estimate)"]) if generates else ([], [])
-    head = ["bundle", "recipe", "weights", *cache, "activations", "in all", "the target gives", *pace]
-    show.table("estimated memory", Table(head, [_plan_row(p, generates) for p in plans], [p.fits for p in plans]))
+    head = [
+        "bundle", "recipe", "weights", "key-value cache", "activations", "runtime", "total", "available", "context",
+        "tokens/s (estimate)",
+    ]  # fmt: skip
+    rows = [_plan_row(plan) for plan in plans]
+    show.table("estimated memory", Table(head, rows, [plan.fits for plan in plans], figures=head[2:]))
 
 
-def _plan_row(plan: pipeline.Plan, generates: bool) -> list[str]:
-    need, context, pace = plan.need, plan.processing.get("max_length"), _pace(plan)
+def _plan_row(plan: pipeline.Plan) -> list[str | None]:
+    need, pace = plan.need, _pace(plan)
     return [
         plan.name,
         plan.recipe.name,
         size(need.weights),
-        *([size(need.cache)] if generates else []),
+        size(need.cache) if need.cache else None,
         size(need.activations),
+        size(need.runtime),
         size(need.total),
         size(plan.target.profile.memory),
-        *([f"{context:,}", f"{pace:.1f}" if pace else "–"] if generates else []),
+        f"{plan.processing['max_length']:,}" if need.cache else None,
+        f"{pace:.1f}" if pace else None,
     ]
 
 

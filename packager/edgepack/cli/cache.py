@@ -1,4 +1,4 @@
-"""edgepack cache: what builds keep for later."""
+"""edgepack cache: list or clear what builds keep for later."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import typer
 from edgepack import cache as store
 from edgepack.cli import show
 from edgepack.cli.options import Json
-from edgepack.reports.page import Table
+from edgepack.reports.table import Table
 from edgepack.units import size
 
 
 def cache(
-    clear: Annotated[bool, typer.Option("--clear", help="Delete its entries, and nothing else there.")] = False,
+    clear: Annotated[bool, typer.Option("--clear", help="Delete the entries, and nothing else in the folder.")] = False,
     json: Json = False,
 ) -> None:
     """List or clear the build cache."""

@@ -11,8 +11,8 @@ from edgepack.cli import show
 from edgepack.cli.options import Json, Trust
 from edgepack.errors import UsageError
 from edgepack.records import NotMeasured, Timing
-from edgepack.reports import figure
-from edgepack.reports.page import Table
+from edgepack.reports.results import figure, side_by_side
+from edgepack.reports.table import DASH
 from edgepack.runtime import measurements
 from edgepack.runtime.opening import opened
 from edgepack.units import duration, size
@@ -23,16 +23,14 @@ def compare(
     trust: Trust = False,
     json: Json = False,
 ) -> None:
-    """Show what was measured about two or more bundles, a column each."""
+    """Show bundles side by side: sizes, accuracy and speed."""
     if len(bundles) < 2:
-        raise UsageError("compare takes two bundles or more", hint="edgepack inspect shows one")
+        raise UsageError("compare takes two or more bundles", hint="edgepack inspect shows one")
     found = [_facts(bundle, trust) for bundle in bundles]
     if json:
         show.as_json(found)
         return
-    keys = list(dict.fromkeys(key for facts in found for key in facts if key != "name"))
-    rows = [[key, *(str(facts.get(key, "–")) for facts in found)] for key in keys]
-    show.table("side by side", Table(["", *(facts["name"] for facts in found)], rows))
+    show.table("side by side", side_by_side([facts.pop("name") for facts in found], found))
 
 
 def _facts(bundle: Path, trust: bool) -> dict[str, Any]:
@@ -47,7 +45,7 @@ def _facts(bundle: Path, trust: bool) -> dict[str, Any]:
         "target": listed.table["target"]["name"],
         "recipe": listed.table["recipe"]["name"],
         "model file": size(listed.model_bytes),
-        "bits per weight": f"{8 * stored / weights:.2f}" if weights else "–",
+        "bits per weight": f"{8 * stored / weights:.2f}" if weights else DASH,
         **{a.metric: figure(a.packed, a.metric) for a in accuracy},
         **({"speed": str(timings)} if isinstance(timings, NotMeasured) else _speeds(timings)),
     }

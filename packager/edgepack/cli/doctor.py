@@ -10,7 +10,7 @@ from edgepack import __version__, cache
 from edgepack import targets as known
 from edgepack.cli import show
 from edgepack.cli.options import Json
-from edgepack.reports.page import Table
+from edgepack.reports.table import Table
 from edgepack.runtime import machine
 
 # What can be done, with the extra that enables it ("": none is needed) and the distributions that it takes.

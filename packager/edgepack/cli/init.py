@@ -19,14 +19,15 @@ def init(
         str, typer.Argument(help="Hub id, folder or python:package/folder.")
     ] = "sentence-transformers/all-MiniLM-L6-v2",
     target: Annotated[
-        list[str] | None, typer.Option("--target", "-t", help="Target; may repeat.", show_default=False)
+        list[str] | None,
+        typer.Option("--target", "-t", help="Target. Repeatable.", metavar="<target>", show_default=False),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an edgepack.toml that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing edgepack.toml.")] = False,
 ) -> None:
-    """Write an edgepack.toml in this folder."""
+    """Write a project file, edgepack.toml, into this folder."""
     file = Path(project.FILE)
     if os.path.lexists(file) and not force:
-        raise UsageError(f"there is an {file} already", hint="--force replaces it")
+        raise UsageError(f"{file} already exists", hint="--force overwrites it")
     chosen = tuple(target or ["rpi"])
     for name in chosen:
         known_targets.load(name)

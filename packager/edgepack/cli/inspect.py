@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from edgepack import plugins
@@ -12,17 +12,22 @@ from edgepack.cli import show
 from edgepack.cli.options import Bundle, Json, Trust
 from edgepack.coreml.folder import PACKAGE
 from edgepack.records import Coverage, TensorSpec
-from edgepack.reports import accuracy_table, sizes_table, speed_table
-from edgepack.reports.page import Table
+from edgepack.reports.results import accuracy_table, compressed, parameters, sizes_table, speed_table
+from edgepack.reports.table import Table
 from edgepack.runtime import manifest, measurements
 from edgepack.runtime.manifest import SIGNATURE, Manifest
 from edgepack.runtime.opening import opened
 from edgepack.runtime.submodel import Submodel
 from edgepack.units import size
 
+_SHORT = 12  # digits of a hash that are shown; --json has all of them
+
 
 def inspect(bundle: Bundle, trust: Trust = False, json: Json = False) -> None:
-    """Show a bundle's facts, sizes, operators, hashes and measurements; of any .mlpackage what is in it."""
+    """Show what is in a bundle, or in any Core ML package.
+
+    Shows facts, accuracy, speed, sizes, inputs and outputs, operators and hashes.
+    """
     if bundle.suffix == PACKAGE:
         _package(bundle, json)
     else:
@@ -38,62 +43,73 @@ def _bundle(bundle: Path, trust: bool, json: bool) -> None:
             {**listed.table, "accuracy": accuracy, "timings": timings, "unlisted": extra, "signed": _signed(listed)}
         )
         return
-    show.line(listed.name, "bold")
+    show.line(f"{listed.name}  {size(listed.model_bytes)}", "bold")
     show.table("facts", Table(["", ""], _facts(listed)))
+    show.table("accuracy, against the original on the same inputs", accuracy_table(accuracy))
+    show.table("speed", speed_table(timings))
     for submodel in listed.models.values():
         _submodel(submodel, f"{submodel.name}: " if len(listed.models) > 1 else "")
-    show.table("accuracy", accuracy_table(accuracy))
-    show.table("speed", speed_table(timings))
-    files = [[name, size(entry["bytes"]), entry["sha256"]] for name, entry in listed.table["files"].items()]
-    show.table("files", Table(["file", "bytes", "sha256"], files))
+    files = [[name, size(entry["bytes"]), entry["sha256"][:_SHORT]] for name, entry in listed.table["files"].items()]
+    show.table("files", Table(["file", "bytes", f"sha256, first {_SHORT}"], files, figures=["bytes"]))
     if extra:
         show.line(f"not listed in the manifest: {', '.join(extra)}", "yellow")
 
 
 def _submodel(submodel: Submodel, whose: str) -> None:
-    """The tables of one submodel, under titles that begin with ``whose``."""
-    show.table(f"{whose}takes and gives", _interface({"input": submodel.inputs, "output": submodel.outputs}))
-    show.table(f"{whose}size by component", sizes_table(submodel.components))
-    operators = [[name, str(count)] for name, count in submodel.operators.items()]
-    show.table(f"{whose}operators", Table(["operator", "count"], operators))
+    """Show what a submodel holds, takes, gives and computes, under titles that begin with ``whose``."""
+    show.table(f"{whose}size", sizes_table(submodel.components))
     left = [[skipped.tensor, skipped.reason] for skipped in submodel.coverage.skipped]
     show.table(f"{whose}left uncompressed", Table(["weight", "why"], left))
+    show.table(f"{whose}inputs and outputs", _interface({"input": submodel.inputs, "output": submodel.outputs}))
+    show.table(f"{whose}operators", Table([], [], notes=[_counts(submodel.operators)]))
 
 
 def _facts(listed: Manifest) -> list[list[str]]:
     source, target, recipe = (listed.table[key] for key in ("source", "target", "recipe"))
-    covered = [submodel.coverage for submodel in listed.models.values()]
-    coverage = Coverage(compressed=sum(one.compressed for one in covered), total=sum(one.total for one in covered))
-    return [
+    models = listed.models.values()
+    components = [component for submodel in models for component in submodel.components]
+    compressed_, total = (sum(getattr(one.coverage, key) for one in models) for key in ("compressed", "total"))
+    needs = "; ".join(dict.fromkeys(submodel.needs for submodel in models))
+    bits = f"{recipe['weight_bits']}-bit weights, {recipe['embedding_bits']}-bit embedding"
+    facts = [
         ["model", str(source["model"])],
-        ["revision", str(source["revision"] or "–")],
-        ["task", listed.task],
+        ["revision", source["revision"]],
         ["licence", str(source["licence"] or "not stated")],
-        ["parameters", f"{source['parameters']:,}"],
-        ["target", f"{target['name']} ({target['profile']}, {target['isa']})"],
-        ["runtime", f"{target['runtime']} {target['runtime_version']}"],
-        [
-            "recipe",
-            f"{recipe['name']}: {recipe['weight_bits']}-bit weights, {recipe['embedding_bits']}-bit tables",
-        ],
-        ["coverage", f"{coverage.share:.2%} of {coverage.total:,} weights"],
-        ["needs", "; ".join(dict.fromkeys(submodel.needs for submodel in listed.models.values()))],
-        ["signed", "yes; by whom, validate --public-key tells" if _signed(listed) else "no"],
+        ["task", listed.task],
+        ["target", f"{target['name']}:{target['profile']} ({target['isa']})"],
+        ["runtime", f"{target['runtime']} {target['runtime_version']}; needs {needs}"],
+        ["longest text", f"{listed.processing['max_length']:,} tokens" if "max_length" in listed.processing else None],
+        ["recipe", f"{recipe['name']}: {bits}"],
+        ["parameters", parameters(source["parameters"], components)],
+        ["compressed", compressed(Coverage(compressed=compressed_, total=total))],
+        ["signed", "yes; by whom, edgepack validate --public-key tells" if _signed(listed) else "no"],
     ]
+    return [[name, value] for name, value in facts if value is not None]
 
 
 def _signed(listed: Manifest) -> bool:
-    """Whether there is a signature, which is not checked here."""
+    """Tell whether there is a signature, which is not checked here."""
     return os.path.lexists(listed.folder / SIGNATURE)
 
 
 def _interface(parts: Mapping[str, Sequence[TensorSpec]]) -> Table:
+    """Tabulate tensors. A size that only the exporter has a name for, as of an inner node, is shown as "…"."""
+    named = {side for spec in parts.get("input", ()) for side in spec.shape}
     rows = [
-        [part, spec.name, spec.dtype, " × ".join(map(str, spec.shape))]
+        [part, spec.name, spec.dtype, " × ".join(_side(side, named) for side in spec.shape)]
         for part, specs in parts.items()
         for spec in specs
     ]
     return Table(["", "name", "type", "shape"], rows)
+
+
+def _side(side: int | str, named: Collection[int | str]) -> str:
+    return str(side) if isinstance(side, int) or side in named else "…"
+
+
+def _counts(operators: Mapping[str, int]) -> str:
+    """Write how often each operator occurs, the most frequent first."""
+    return ", ".join(f"{name} {count}" for name, count in Counter(operators).most_common())
 
 
 def _package(path: Path, json: bool) -> None:
@@ -126,6 +142,6 @@ def _package(path: Path, json: bool) -> None:
     show.table("facts", Table(["", ""], [["needs", needs], *told]))
     for name, parts in functions.items():
         show.table(f"{name} takes and gives", _interface(parts))
-    show.table("weights", Table(["stored", "bytes"], [[how, size(count)] for how, count in stored.most_common()]))
-    counts = [[name, str(count)] for name, count in package.operators.most_common()]
-    show.table("operators", Table(["operator", "count"], counts))
+    stored_ = [[how, size(count)] for how, count in stored.most_common()]
+    show.table("weights", Table(["stored", "bytes"], stored_, figures=["bytes"]))
+    show.table("operators", Table([], [], notes=[_counts(package.operators)]))

@@ -17,30 +17,33 @@ def output_path(text: str) -> Path:
     return Path(text)
 
 
-Bundle = Annotated[Path, typer.Argument(help="A bundle: its folder or its .edgepack file.", show_default=False)]
+Bundle = Annotated[Path, typer.Argument(help="Bundle: a folder or an .edgepack file.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 Trust = Annotated[
     bool,
     typer.Option(
         "--trust",
-        help="Open the bundle though it could take much more time or memory than its size (docs/security.md).",
+        help="Open the bundle even if it could need far more time or memory than its size suggests (docs/security.md).",
     ),
 ]
 PublicKey = Annotated[
     Path | None,
     typer.Option(
-        help="PEM file: the bundle has to be signed with the key of this public key (edgepack sign).",
+        help="PEM file. Fails unless the bundle is signed with this key (edgepack sign).",
         show_default=False,
     ),
 ]
 RootCertificate = Annotated[
     list[Path] | None,
     typer.Option(
-        help="PEM file: the bundle has to be signed with a certificate that leads to one of these; may repeat.",
+        help="PEM file. Fails unless the bundle is signed with a certificate that leads to this one. Repeatable.",
+        metavar="<path>",
         show_default=False,
     ),
 ]
 Threads = Annotated[
     int | None,
-    typer.Option(help="Threads (default: the target's, at most this machine's).", show_default=False, min=1),
+    typer.Option(
+        help="Threads (default: the target's number, at most this machine's).", metavar="<n>", show_default=False, min=1
+    ),
 ]

@@ -17,28 +17,33 @@ from edgepack.units import size
 
 def pack(
     bundle: Annotated[Path, typer.Argument(help="A bundle's folder.", show_default=False)],
-    zip_: Annotated[bool, typer.Option("--zip", help="Write the one-file form, BUNDLE.edgepack.")] = False,
+    zip_: Annotated[bool, typer.Option("--zip", help="Write the bundle as one file, BUNDLE.edgepack.")] = False,
     out: Annotated[
         Path | None,
         typer.Option(
-            help="The file (default: beside the folder).",
+            help="File to write (default: beside the folder).",
             parser=output_path,
             metavar="<path>",
             show_default=False,
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file there that is not a bundle.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is not a bundle.")] = False,
     json: Json = False,
 ) -> None:
-    """Check a bundle's files, and with --zip write them as one .edgepack file."""
+    """Check a bundle's files, or write them as one file.
+
+    Without --zip the hashes are checked, and nothing is written.
+    """
     bundle = bundle.resolve()  # "." has no name
     listed = manifest.read(bundle)
     extra = manifest.verify(listed)
     if extra:
-        raise UsageError(f"{bundle} holds {extra[0]}, which its manifest does not list", hint="remove it first")
+        raise UsageError(f"{bundle} holds {extra[0]}, which its manifest does not list", hint="remove that file first")
     signing.signed(listed)
     if not zip_:
-        show.as_json({"whole": True}) if json else show.line(f"{bundle} is whole; --zip writes it as one file")
+        show.as_json({"whole": True}) if json else show.line(
+            f"{bundle} is complete and unchanged; --zip writes it as one file"
+        )
         return
     place = out or bundle.with_name(bundle.name + archive.SUFFIX)
     archive.check_outside(bundle, place)

@@ -11,7 +11,7 @@ from edgepack import runtime
 from edgepack.cli import chat, show
 from edgepack.cli.options import Bundle, Json, PublicKey, RootCertificate, Threads, Trust
 from edgepack.errors import UsageError
-from edgepack.reports.page import Table
+from edgepack.reports.table import Table
 from edgepack.runtime.generation import Statistics
 from edgepack.runtime.opening import opened
 from edgepack.runtime.shapes import GENERATION
@@ -24,30 +24,51 @@ def run(
     inputs: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Texts, pictures' paths, or a question and its context. A language model without any opens a chat.",
+            help="Texts, image files, or a question and its context. A language model without inputs opens a chat.",
             show_default=False,
         ),
     ] = None,
     pair: Annotated[
         list[str] | None,
-        typer.Option(help="Second text of an input, of models that score pairs; may repeat.", show_default=False),
+        typer.Option(
+            help="Second text of an input, for models that score pairs. Repeatable.",
+            metavar="<text>",
+            show_default=False,
+        ),
     ] = None,
-    max_tokens: Annotated[int | None, typer.Option(help="Language models: the longest answer [256].")] = None,
-    temperature: Annotated[float | None, typer.Option(help="0 takes the likeliest token [0].")] = None,
-    top_k: Annotated[int | None, typer.Option(help="Only the k likeliest tokens [0: all].")] = None,
-    top_p: Annotated[float | None, typer.Option(help="Only the likeliest tokens of so much probability [1].")] = None,
-    min_p: Annotated[float | None, typer.Option(help="Only tokens this likely, against the likeliest [0].")] = None,
-    repetition_penalty: Annotated[float | None, typer.Option(help="Above 1 repeats less [the model's own].")] = None,
-    stop: Annotated[list[str] | None, typer.Option(help="End before this text; may repeat.")] = None,
-    seed: Annotated[int | None, typer.Option(help="The same seed gives the same text.")] = None,
-    system: Annotated[str | None, typer.Option(help="Chat: what the assistant is told first.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Maximum new tokens [256].", metavar="<n>")] = None,
+    temperature: Annotated[
+        float | None,
+        typer.Option(help="Sampling temperature; 0 always takes the most likely token [0].", metavar="<x>"),
+    ] = None,
+    top_k: Annotated[
+        int | None, typer.Option(help="Sample from the k most likely tokens; 0: from all [0].", metavar="<k>")
+    ] = None,
+    top_p: Annotated[
+        float | None,
+        typer.Option(
+            help="Nucleus sampling: the smallest set of tokens with this total probability [1].", metavar="<p>"
+        ),
+    ] = None,
+    min_p: Annotated[
+        float | None,
+        typer.Option(help="Drop tokens below this share of the most likely token's probability [0].", metavar="<p>"),
+    ] = None,
+    repetition_penalty: Annotated[
+        float | None, typer.Option(help="Above 1: less repetition [the model's own].", metavar="<x>")
+    ] = None,
+    stop: Annotated[list[str] | None, typer.Option(help="Stop before this text. Repeatable.", metavar="<text>")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed for sampling: the same seed gives the same text.", metavar="<n>")
+    ] = None,
+    system: Annotated[str | None, typer.Option(help="System message of a chat.", metavar="<text>")] = None,
     public_key: PublicKey = None,
     root_certificate: RootCertificate = None,
     threads: Threads = None,
     trust: Trust = False,
     json: Json = False,
 ) -> None:
-    """Run a bundle on the inputs given."""
+    """Run a bundle on texts or images, or chat with it."""
     stated = {
         "max_tokens": max_tokens, "temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p,
         "repetition_penalty": repetition_penalty, "stop": stop or None, "seed": seed,
@@ -78,7 +99,9 @@ def _check(task: str, inputs: list[str], options: list[str], json: bool) -> None
     """Raises UsageError for what the task cannot use, before the model is opened."""
     if task == GENERATION:
         if json and not inputs:
-            raise UsageError("a chat has no JSON", hint='edgepack run BUNDLE "Once upon a time" --json')
+            raise UsageError(
+                "--json needs an input: a chat has no JSON form", hint='edgepack run BUNDLE "Once upon a time" --json'
+            )
         return
     if not inputs:
         raise UsageError(f"a model for {task} needs an input", hint='edgepack run BUNDLE "…"')
@@ -129,7 +152,9 @@ def _examples(task: str, inputs: list[str]) -> list[Any]:
     if task != "question-answering":
         return list(inputs)
     if len(inputs) != 2:
-        raise UsageError("this model takes a question and a context", hint='edgepack run BUNDLE "Who?" "Ada wrote it."')
+        raise UsageError(
+            "question answering takes a question and a context", hint='edgepack run BUNDLE "Who?" "Ada wrote it."'
+        )
     return [(inputs[0], inputs[1])]
 
 

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from edgepack.cli import columns
 from edgepack.errors import EdgepackError
 from edgepack.printable import OBEYED, printable
-from edgepack.reports.page import Table
+from edgepack.reports.table import DASH, Readable, Table, readable
 
 _WIDE = 160  # columns when nobody looks: lines in logs are not folded
 _STYLES = {True: "green", False: "red", None: ""}
@@ -35,20 +37,43 @@ def console() -> Console:
 
 
 def table(title: str, content: Table) -> None:
-    """A table with a heading; rows that passed or failed are coloured. Nothing for no rows."""
-    if not content.rows:
+    """Print a table with a heading and its notes; rows that passed or failed are coloured. Nothing for no rows.
+
+    Words are never cut: where the terminal is too narrow for the columns, each row becomes a few lines.
+    """
+    if not content.rows and not content.notes:
         return
-    drawn = RichTable(
-        title=printable(title), title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0)
-    )
-    for name in content.head:
-        drawn.add_column(printable(name), header_style="dim", overflow="fold")
-    marks = [*content.passed, *[None] * len(content.rows)]
-    for row, mark in zip(content.rows, marks, strict=False):
-        drawn.add_row(*(Text(printable(cell)) for cell in row), style=_STYLES[mark])
-    out = console()
+    out, shown = console(), readable(content)
     out.print()
+    out.print(Text(printable(title), style="bold"))
+    if shown.rows:
+        widths = columns.fitted(shown, out.width)
+        _draw(out, shown, widths) if widths else _stack(out, shown)
+    for note in shown.notes:
+        out.print(Text(printable(note), style="dim"))
+
+
+def _draw(out: Console, content: Readable, widths: Sequence[int]) -> None:
+    """Print rows and columns; a heading stands where one has a text."""
+    named = any(column.name for column in content.columns)
+    drawn = RichTable(box=None, pad_edge=False, padding=(0, columns.GAP, 0, 0), show_header=named)
+    for column, width in zip(content.columns, widths, strict=True):
+        side: JustifyMethod = "right" if column.figures else "left"
+        drawn.add_column(printable(column.name), header_style="dim", width=width, justify=side, vertical="top")
+    for row, mark in zip(content.rows, content.passed, strict=True):
+        drawn.add_row(*(Text(printable(cell)) for cell in row), style=_STYLES[mark])
     out.print(drawn)
+
+
+def _stack(out: Console, content: Readable) -> None:
+    """Print each row as a block: its first cell, and below it the others with their columns' names."""
+    head = [printable(column.name) for column in content.columns]
+    for row, mark in zip(content.rows, content.passed, strict=True):
+        first, *rest = (printable(cell) for cell in row)
+        out.print(Text(first, style=_STYLES[mark] or "bold"), soft_wrap=True)
+        for name, cell in zip(head[1:], rest, strict=True):
+            if cell != DASH:
+                out.print(Text.assemble("  ", (f"{name}: " if name else "", "dim"), cell), soft_wrap=True)
 
 
 def line(text: str, style: str = "") -> None:

@@ -21,24 +21,27 @@ def sign(
     key: Annotated[
         Path,
         typer.Option(
-            help=f"Private key, a PEM file: ECDSA on P-256, P-384 or P-521. The password of an encrypted one is read "
-            f"from {_PASSWORD}.",
+            help=f"Private key (PEM): ECDSA on P-256, P-384 or P-521. The password of an encrypted key is read from "
+            f"{_PASSWORD}.",
             show_default=False,
         ),
     ],
     certificate: Annotated[
         Path | None,
-        typer.Option(help="The key's certificate, a PEM file: sign with certificates.", show_default=False),
+        typer.Option(help="Certificate of the key (PEM), to sign with certificates.", show_default=False),
     ] = None,
     chain: Annotated[
         list[Path] | None,
-        typer.Option(help="PEM file of certificates between it and the root; may repeat.", show_default=False),
+        typer.Option(help="Intermediate certificates (PEM). Repeatable.", metavar="<path>", show_default=False),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a model.sig that is not a signature.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite a model.sig that is not a signature.")] = False,
     trust: Trust = False,
     json: Json = False,
 ) -> None:
-    """Sign a bundle with OpenSSF Model Signing: write model.sig beside its manifest."""
+    """Sign a bundle with OpenSSF Model Signing.
+
+    Writes model.sig beside the manifest; edgepack validate --public-key checks it.
+    """
     signer = stage.signer(key, password=os.environ.get(_PASSWORD), certificate=certificate, chain=chain or ())
     listed = stage.sign(bundle, signer, force=force, trust=trust)
     found = {"files": len(listed.table["files"]) + 1, "manifest_sha256": listed.sha256, "key": signer.hint}

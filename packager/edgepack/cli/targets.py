@@ -6,7 +6,7 @@ from edgepack import targets as known
 from edgepack.cli import show
 from edgepack.cli.options import Json
 from edgepack.records import Target
-from edgepack.reports.page import Table
+from edgepack.reports.table import Table
 from edgepack.units import size
 
 

@@ -15,7 +15,8 @@ from edgepack.errors import CheckFailed, EdgepackError, ModelError
 from edgepack.original import TRANSFORMERS, Original, open_original
 from edgepack.plans import Subject
 from edgepack.records import Source
-from edgepack.reports import MARK, checks_table, data, junit, of_suite
+from edgepack.reports import MARK, data, junit, of_suite
+from edgepack.reports.results import checks_table
 from edgepack.runtime import signing
 from edgepack.runtime.manifest import SIGNATURE, Manifest
 from edgepack.runtime.opening import opened
@@ -33,13 +34,16 @@ def validate(
     bundle: Bundle,
     suite: Annotated[
         Path | None,
-        typer.Option(help="The suite (default: edgepack.toml's, else the golden vectors).", show_default=False),
+        typer.Option(
+            help="Release suite (default: that of edgepack.toml, else the golden vectors).", show_default=False
+        ),
     ] = None,
     original: Annotated[
         str | None,
         typer.Option(
-            help="The original model (default: the one the bundle was built from), or transformers: that model, a "
-            "language model too, in transformers itself.",
+            help="Original model: folder or hub id (default: what the bundle was built from). transformers: run the "
+            "original in transformers, language models too.",
+            metavar="<model>",
             show_default=False,
         ),
     ] = None,
@@ -53,7 +57,7 @@ def validate(
         ),
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Replace files of those names in --out that are not edgepack's.")
+        bool, typer.Option("--force", help="Overwrite files in --out that edgepack did not write.")
     ] = False,
     public_key: PublicKey = None,
     root_certificate: RootCertificate = None,
@@ -61,7 +65,10 @@ def validate(
     trust: Trust = False,
     json: Json = False,
 ) -> None:
-    """Check a bundle against a release suite; exit code 1 when a check fails."""
+    """Check a bundle against a release suite.
+
+    Exit code 1 when a check fails or cannot be measured.
+    """
     verifier = signing.verifier(public_key, root_certificate or None)
     listed = opened(bundle, trust=trust, verifier=verifier)
     chosen = _suite(suite)
@@ -81,7 +88,7 @@ def validate(
     else:
         show.table(f"{listed.name}: {result.suite}", checks_table(result.results))
         if verifier is not None:
-            show.line(f"{SIGNATURE} is of these files, and by who was asked for")
+            show.line(f"{SIGNATURE} is valid for these files and the key or certificate given")
         for file in written:
             show.line(f"wrote {file}")
     failed = [r.check.name for r in result.results if not r.passed]
@@ -118,8 +125,8 @@ def _check_same(source: Source, listed: Manifest) -> None:
     """Raises ModelError where the model's files are not those that the bundle was made of."""
     if source.sha256 != listed.table["source"]["sha256"]:
         raise ModelError(
-            f"{source.model} is not the model that {listed.name} was made of: its files are others",
-            hint="--original names the folder, or the hub's id with @revision, of the one that was",
+            f"{source.model} is not the model that {listed.name} was built from: its files differ",
+            hint="--original takes the folder, or hub id@revision, of the model that it was built from",
         )
 
 

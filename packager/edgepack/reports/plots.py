@@ -13,10 +13,11 @@ _WIDTH, _HEIGHT, _MARGIN = 420, 220, 36
 _BINS = 24
 _NARROW = 1e-9  # of a range, relative
 _MOST_POINTS = 2000
+_NAMES, _LONGEST = 120, 200  # of a bar: where it begins, and the width of the largest
 
 
 def histogram(values: Sequence[float], name: str) -> str:
-    """How often each value occurs; the worst sample is named."""
+    """Draw how often each value occurs; the caption names the lowest."""
     array = np.asarray(values, float)
     least, most = float(array.min()), float(array.max())
     around = 0.0 if most - least > _NARROW * max(abs(least), abs(most)) else 0.5  # too narrow to be cut into bins
@@ -30,12 +31,13 @@ def histogram(values: Sequence[float], name: str) -> str:
         for i, count in enumerate(counts)
         if (h := count / tallest * (_HEIGHT - 2 * _MARGIN))
     )
-    title = f"{name} of each of {len(array)} samples: lowest {array.min():.5g}, mean {array.mean():.5g}"
+    known = name.replace("sqnr_db", "SQNR (dB)")
+    title = f"{known} of each of {len(array)} samples: lowest {array.min():.5g}, mean {array.mean():.5g}"
     return _figure(title, bars + _axis(edges[0], edges[-1], tallest))
 
 
 def scatter(pairs: Sequence[tuple[float, float]], x: str, y: str) -> str:
-    """Each sample's prediction by both models, with the line on which they agree."""
+    """Draw each sample's prediction by both models, with the line on which they agree."""
     array = np.asarray(pairs, float)[:: max(len(pairs) // _MOST_POINTS, 1)]
     low, high = float(array.min()), float(array.max())
     span = (high - low) or 1.0
@@ -50,7 +52,7 @@ def scatter(pairs: Sequence[tuple[float, float]], x: str, y: str) -> str:
 
 
 def intervals(changes: Sequence[tuple[str, tuple[float, float]]]) -> str:
-    """The 95 % interval of each metric's difference, with a line at no difference."""
+    """Draw the 95 % interval of each metric's difference, with a line at no difference."""
     reach = max(abs(edge) for _, interval in changes for edge in interval) * 1.15 or 1.0
     middle, half = _WIDTH / 2, _WIDTH / 2 - _MARGIN
     height = 34 * len(changes) + 2 * _MARGIN
@@ -71,17 +73,19 @@ def intervals(changes: Sequence[tuple[str, tuple[float, float]]]) -> str:
     return _figure("bundle less original, 95 % interval", rule + "".join(rows) + labels, height)
 
 
-def bars(values: Sequence[tuple[str, float, str]]) -> str:
-    """(name, value, label) as horizontal bars."""
+def bars(values: Sequence[tuple[str, float, str]], title: str) -> str:
+    """Draw (name, value, label) as horizontal bars."""
     most = max((value for _, value, _ in values), default=0) or 1.0
     height = 30 * len(values) + 16
+    widths = [max(value / most * _LONGEST, 1) for _, value, _ in values]
     rows = "".join(
         f'<text x="0" y="{30 * i + 24}">{_text(name)}</text>'
-        f'<rect class="mark" x="96" y="{30 * i + 11}" height="18" width="{max(value / most * 220, 1):.1f}"/>'
-        f'<text class="tick" x="{102 + max(value / most * 220, 1):.1f}" y="{30 * i + 24}">{_text(label)}</text>'
-        for i, (name, value, label) in enumerate(values)
+        f'<rect class="mark" x="{_NAMES}" y="{30 * i + 11}" height="18" width="{width:.1f}"/>'
+        f'<text class="tick" x="{_NAMES + 6 + width:.1f}" y="{30 * i + 24}">{_text(label)}</text>'
+        for i, ((name, _, label), width) in enumerate(zip(values, widths, strict=True))
     )
-    return _figure("; ".join(f"{name} {label}" for name, _, label in values), rows, height, caption=False)
+    told = ", ".join(f"{name} {label}" for name, _, label in values)
+    return _figure(f"{title}: {told}", rows, height, caption=title)
 
 
 def _axis(low: float, high: float, tallest: int | None) -> str:
@@ -98,11 +102,10 @@ def _axis(low: float, high: float, tallest: int | None) -> str:
     )
 
 
-def _figure(title: str, inside: str, height: float = _HEIGHT, *, caption: bool = True) -> str:
-    label = _text(title)
-    below = f"<figcaption>{_text(title)}</figcaption>" if caption else ""
+def _figure(title: str, inside: str, height: float = _HEIGHT, *, caption: str = "") -> str:
     return (
-        f'<figure><svg viewBox="0 0 {_WIDTH} {height:g}" role="img" aria-label="{label}">{inside}</svg>{below}</figure>'
+        f'<figure><svg viewBox="0 0 {_WIDTH} {height:g}" role="img" aria-label="{_text(title)}">{inside}</svg>'
+        f"<figcaption>{_text(caption or title)}</figcaption></figure>"
     )
 
 

@@ -37,6 +37,13 @@ _LONGEST_WARMUP = 50  # runs
 _LONGEST_WARMUP_SECONDS = 3.0
 
 
+def untimed(format: str) -> NotMeasured | None:
+    """Return why this machine cannot time models of ``format``; None where it can."""
+    if machine.emulated():
+        return NotMeasured(reason="an emulated processor says nothing about speed; run edgepack bench on the device")
+    return engines.find(format).untimed()
+
+
 def measure(
     path: Path,
     format: str,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgepack.records import Timings
-from edgepack.runtime import clock, engines
+from edgepack.runtime import clock
 from edgepack.runtime.manifest import Manifest
 from edgepack.runtime.shapes import feeds, shapes
 
@@ -17,7 +17,7 @@ def bench(
     inputs: tuple[str, ...] = (),
 ) -> Timings:
     """One Timing per input shape (default: the stated ones), or why there is none. Raises InputError, BundleError."""
-    if untimed := engines.find(manifest.model.format).untimed():
+    if untimed := clock.untimed(manifest.model.format):
         return untimed
     asked = [(shape, feeds(manifest, shape)) for shape in inputs or shapes(manifest)]
     return clock.measure(

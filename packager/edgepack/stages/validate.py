@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,7 +12,7 @@ from edgepack.errors import UsageError
 from edgepack.metrics.agreement import REDUCE
 from edgepack.original import Original
 from edgepack.records import Accuracy, NotMeasured, Timing, Where
-from edgepack.runtime import clock, engines, golden, graphs, machine
+from edgepack.runtime import clock, golden, graphs, machine
 from edgepack.runtime import model as task_model
 from edgepack.runtime.engines import Session, open_session
 from edgepack.runtime.manifest import Manifest
@@ -115,7 +115,7 @@ def validate(
 
 
 def _checked(bench: _Bench, check: Check) -> CheckResult:
-    untimed = engines.find(bench.manifest.model.format).untimed() if check.kind in _ON_THE_CLOCK else None
+    untimed = clock.untimed(bench.manifest.model.format) if check.kind in _ON_THE_CLOCK else None
     return _unmeasured(check, untimed.reason) if untimed else _KINDS[check.kind](bench, check)
 
 
@@ -211,10 +211,11 @@ def _load(bench: _Bench, check: Check) -> CheckResult:
 
 def _golden(bench: _Bench, check: Check) -> CheckResult:
     found = golden.check(bench.session, bench.manifest, bench.model(bench.session).feeds)
+    judged = replace(check, limits={"at_least": found.least})
     reason = "" if found.passed else f"a golden vector is off: cosine {found.worst:.4f}, not {found.least}"
     if found.inputs:
         reason = f"a golden example leads to other inputs: {found.inputs[0]}"
-    return CheckResult(check=check, value=found.worst, passed=found.passed, reason=reason)
+    return CheckResult(check=judged, value=found.worst, passed=found.passed, reason=reason)
 
 
 _KINDS: dict[str, Callable[[_Bench, Check], CheckResult]] = {

@@ -1,0 +1,185 @@
+"""Tables of what was measured: accuracy, speed, sizes and a release suite's checks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import takewhile
+
+from edgepack.records import Accuracy, Component, Coverage, NotMeasured, Timing, Timings
+from edgepack.reports.table import DASH, Cell, Table
+from edgepack.suites import CheckResult
+from edgepack.units import duration, size
+
+_REST = {"other": "graph and norms"}  # what a component is called where people read it
+_SMALL = 1e-4  # figures below are written with their exponent
+_SIGNS = {"at_least": "≥", "at_most": "≤"}
+
+
+def figure(value: float | NotMeasured | None, metric: str = "") -> str:
+    """Write a figure with the digits that mean something; a dash where there is none."""
+    if value is None or isinstance(value, NotMeasured):
+        return DASH
+    if metric == "reading":  # a share of the largest logit, near what float32 rounds
+        return f"{value:.1e}"
+    if metric.startswith("sqnr"):
+        return f"{value:.1f} dB"
+    return "0" if value == 0 else f"{value:.5f}" if abs(value) >= _SMALL else f"{value:.1e}"
+
+
+def accuracy_table(accuracy: Sequence[Accuracy]) -> Table:
+    """Tabulate each metric: original, bundle, the interval of their difference, floor and samples."""
+    head = ["metric", "original", "bundle", "95 % interval of the difference", "floor", "samples"]
+    rows: list[list[Cell]] = [
+        [
+            _words(a.metric),
+            _cell(a.original, a.metric),
+            _cell(a.packed, a.metric),
+            f"{a.interval[0]:+.4f} to {a.interval[1]:+.4f}" if a.interval else None,
+            None if a.floor is None else f"{'≥' if a.higher_is_better else '≤'} {a.floor:g}",
+            f"{a.samples:,}" if a.samples else None,
+        ]
+        for a in accuracy
+    ]
+    return Table(head, rows, [a.passed for a in accuracy], figures=head[1:])
+
+
+def speed_table(timings: Timings) -> Table:
+    """Tabulate percentiles, load time and memory; of language models the tokens per second of the median run too.
+
+    A percentile that no input has enough runs for has no column. Notes say on what machine it was measured, whether
+    that is the target, and which figures are not to be trusted.
+    """
+    if isinstance(timings, NotMeasured):
+        return Table(["speed"], [], notes=[str(timings)])
+    head = ["input", "tokens/s", "p50", "p90", "p99", "load", "peak memory", "runs"]
+    rows: list[list[Cell]] = [
+        [
+            t.what,
+            f"{t.tokens / t.p50:,.1f}" if t.tokens else None,
+            duration(t.p50),
+            *(_percentile(getattr(t, name), name, timings) for name in ("p90", "p99")),
+            duration(t.load),
+            size(t.peak_memory),
+            f"{t.runs:,}",
+        ]
+        for t in timings
+    ]
+    return Table(head, rows, figures=head[1:], notes=_remarks(timings))
+
+
+def _percentile(value: float | NotMeasured, name: str, timings: Sequence[Timing]) -> Cell:
+    if isinstance(value, NotMeasured):
+        anywhere = any(not isinstance(getattr(t, name), NotMeasured) for t in timings)
+        return value if anywhere else None
+    return duration(value)
+
+
+def _remarks(timings: Sequence[Timing]) -> list[str]:
+    places = dict.fromkeys(
+        f"measured on {t.where.machine}, {t.where.threads} {'thread' if t.where.threads == 1 else 'threads'}"
+        + ("" if t.where.target else "; it is not the target")
+        for t in timings
+    )
+    return [*places, *(f"{t.what} is not to be trusted: {t.verdict}" for t in timings if t.verdict != "valid")]
+
+
+def sizes_table(components: Sequence[Component]) -> Table:
+    """Tabulate bytes by component, with effective bits per weight."""
+    whole = Component(
+        name="total", parameters=sum(c.parameters for c in components), bytes=sum(c.bytes for c in components)
+    )
+    head = ["component", "weights", "bytes", "share", "bits per weight"]
+    rows: list[list[Cell]] = [
+        [
+            component_name(c),
+            f"{c.parameters:,}",
+            size(c.bytes),
+            f"{c.bytes / whole.bytes:.1%}" if whole.bytes else None,
+            f"{c.bits_per_weight:.2f}" if c.parameters and c.name not in _REST else None,
+        ]
+        for c in (*components, whole)
+    ]
+    return Table(head, rows, figures=head[1:])
+
+
+def component_name(component: Component) -> str:
+    """Name a component for people: what belongs to no part of the network is the graph's own and its norms."""
+    return _REST.get(component.name, component.name)
+
+
+def parameters(count: int, components: Sequence[Component]) -> str:
+    """Say how many parameters the checkpoint has, and how many weights the model file holds of them."""
+    held = sum(component.parameters for component in components)
+    return f"{count:,}" if held == count else f"{count:,} in the checkpoint; the model file holds {held:,}"
+
+
+def compressed(coverage: Coverage) -> str:
+    """Say how much of the weights that the recipe is for was compressed."""
+    if not coverage.total:
+        return "none: the recipe keeps the weights as they are"
+    if coverage.compressed == coverage.total:
+        return f"all {coverage.total:,} weights that the recipe is for"
+    percent = int(coverage.share * 10_000) / 100  # rounded down: 100 % is said of all alone
+    return f"{percent:.2f} % of the {coverage.total:,} weights that the recipe is for"
+
+
+def side_by_side(names: Sequence[str], facts: Sequence[Mapping[str, str]]) -> Table:
+    """Tabulate the facts of bundles, a column for each; what all their names begin with is left out of the headings."""
+    keys = dict.fromkeys(key for each in facts for key in each)
+    rows = [[_words(key), *(each.get(key) for each in facts)] for key in keys]
+    shared = _shared(names)
+    short = [f"…{name.removeprefix(shared)}" if shared else name for name in names]
+    return Table(["", *short], rows, figures=short)
+
+
+def _shared(names: Sequence[str]) -> str:
+    """Return the words, parted by hyphens, that all names begin with: the model's name, as a rule."""
+    equal = takewhile(lambda words: len(set(words)) == 1, zip(*(name.split("-")[:-1] for name in names), strict=False))
+    return "-".join(words[0] for words in equal)
+
+
+def checks_table(results: Sequence[CheckResult]) -> Table:
+    """Tabulate each check with its value, what it was judged by and its result."""
+    rows: list[list[Cell]] = []
+    for r in results:
+        word = "passed" if r.passed else "not measured" if r.passed is None else "failed"
+        told = isinstance(r.value, NotMeasured) and r.value.reason == r.reason
+        value = r.value if isinstance(r.value, NotMeasured) else shown(r)
+        rows.append([r.check.name, value, limits(r), word, None if told else r.reason or None])
+    return Table(["check", "value", "limit", "result", "why"], rows, [r.passed for r in results], figures=["value"])
+
+
+def limits(result: CheckResult) -> str:
+    """Say what a check was judged by."""
+    return ", ".join(_limit(result, name, bound) for name, bound in result.check.limits.items())
+
+
+def _limit(result: CheckResult, name: str, bound: float) -> str:
+    if name == "at_most_loss":
+        return f"loss ≤ {bound:g}" + (" by the 95 % interval" if result.check.sure else "")
+    sign = _SIGNS[name.removesuffix("_share")]
+    if name.endswith("_share"):
+        return f"{sign} {bound:.4g} × the original's"
+    if result.check.kind in ("size", "memory"):
+        return f"{sign} {size(bound)}"
+    return f"{sign} {duration(bound) if result.check.kind in ('latency', 'load') else f'{bound:g}'}"
+
+
+def shown(result: CheckResult) -> str:
+    """Write a check's value in its own unit."""
+    if isinstance(result.value, NotMeasured):
+        return "not measured"
+    if result.check.kind in ("size", "memory"):
+        return size(result.value)
+    if result.check.kind in ("latency", "load"):
+        return duration(result.value)
+    return figure(result.value, result.check.metric)
+
+
+def _cell(value: float | NotMeasured | None, metric: str) -> Cell:
+    return value if value is None or isinstance(value, NotMeasured) else figure(value, metric)
+
+
+def _words(metric: str) -> str:
+    """Write a metric's name as words, between which a line may end."""
+    return metric.replace("sqnr_db", "SQNR").replace("max_error_max", "max_error").replace("_", " ")
