@@ -7,6 +7,9 @@ from edgepack.formats.coreml import builder as coreml_builder
 from edgepack.formats.coreml import export as coreml_export
 from edgepack.formats.onnx import builder as onnx_builder
 from edgepack.formats.onnx import export as onnx_export
+from edgepack.original import OriginalRoute
+from edgepack.original.routes import builder as builder_original
+from edgepack.original.routes import export as export_original
 from edgepack.runtime.engines import Engine
 from edgepack.runtime.engines import coreml as coreml_engine
 from edgepack.runtime.engines import onnx as onnx_engine
@@ -35,5 +38,6 @@ TASKS: tuple[Task, ...] = (
 )
 FORMATS: tuple[Format, ...] = (coreml, onnx)
 ROUTES: tuple[Route, ...] = (coreml_builder, coreml_export, onnx_builder, onnx_export)
+ORIGINALS: tuple[OriginalRoute, ...] = (builder_original, export_original)
 ENGINES: tuple[Engine, ...] = (coreml_engine, onnx_engine)
 SOURCES: tuple[Place, ...] = (folder, hub, python)

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from edgepack import runtime
 from edgepack.errors import InputError, UsageError
-from edgepack.original.decoder_original import DecoderOriginal
+from edgepack.original.routes.builder import DecoderOriginal
 from edgepack.plans import Subject
 from edgepack.runtime import decoding
 from edgepack.runtime.decoding import Decoding

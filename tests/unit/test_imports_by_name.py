@@ -1,9 +1,10 @@
-"""Modules that are loaded by name keep the layers too: no arrow hides in a string."""
+"""Modules that are loaded by name keep the layers too: no arrow hides in a string, and no circle in an arrow."""
 
 from __future__ import annotations
 
 import ast
 import functools
+import graphlib
 import re
 import tomllib
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from importlib.util import resolve_name
 from pathlib import Path
 
+import grimp
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -19,7 +21,10 @@ PACKAGE = ROOT / "packager" / "edgepack"
 KINDS = {
     "decoders.families": "config.json's model_type names it",
     "formats": "a target.toml names it",
+    "formats.coreml": "a task names its route",
+    "formats.onnx": "a task names its route",
     "formats.onnx.export.schemes": "a recipe names it",
+    "original.routes": "a task names its route",
     "runtime.engines": "a bundle's manifest names the format of its model",
     "runtime.tasks": "a bundle's manifest names its task",
     "sources": "the form of what the user typed tells it",
@@ -167,6 +172,18 @@ def kinds() -> dict[str, set[str]]:
 
 def test_the_kinds_of_plug_ins_are_listed() -> None:
     assert set(kinds()) == set(KINDS)
+
+
+def test_no_circle() -> None:
+    """Imports and modules by name; a plug-in, which fits the Protocol of the package that loads it, is no part."""
+    graph = grimp.build_graph("edgepack", cache_dir=None)
+    arrows = {module: set(graph.find_modules_directly_imported_by(module)) for module in graph.modules}
+    for name, found in by_name().items():
+        arrows[name.by] |= found - {name.by}
+    try:
+        graphlib.TopologicalSorter(arrows).prepare()
+    except graphlib.CycleError as circle:
+        pytest.fail(" → ".join(reversed(circle.args[1])))
 
 
 def test_relative_names_are_read_as_python_reads_them() -> None:

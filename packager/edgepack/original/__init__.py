@@ -1,7 +1,8 @@
 """The original model as a Run: what a bundle is held against.
 
-Models that are exported are computed in PyTorch (torch_original.py); language models in numpy from their description,
-or in transformers itself where that is asked for (decoder_original.py).
+A task's route tells how it is computed, by a module of original/routes or a third party's entry point
+``edgepack.original.routes``: models that are exported in PyTorch (export.py), language models in numpy from their
+description, or in transformers itself where that is asked for (builder.py).
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from edgepack.records import Source
 from edgepack.tasks import Task
 
 TRANSFORMERS = "transformers"  # the implementation that --original and suites can ask for
-_MODULES = {"export": "edgepack.original.torch_original", "builder": "edgepack.original.decoder_original"}
 
 
 class Original(Protocol):
@@ -60,11 +60,19 @@ class Original(Protocol):
         self.close()
 
 
+class OriginalRoute(Protocol):
+    """What a module of original/routes offers."""
+
+    def open_original(self, subject: Subject, *, inputs: str, implementation: str) -> Original:
+        """Open the original of ``subject``; see ``open_original`` here."""
+
+
 def open_original(subject: Subject, *, inputs: str = "", implementation: str = "") -> Original:
     """Open the original of ``subject``, whose weights are read on first use.
 
     ``inputs`` is a hash of all inputs that will be asked for; what is computed for them is remembered under it.
-    ``implementation`` is TRANSFORMERS for a language model that transformers itself is to compute.
+    ``implementation`` is TRANSFORMERS for a language model that transformers itself is to compute. Raises UnknownName,
+    MissingExtra.
     """
-    module = plugins.load_module(_MODULES[subject.task.ROUTE])
-    return cast(Original, module.open_original(subject, inputs=inputs, implementation=implementation))
+    way = cast(OriginalRoute, plugins.load("original.routes", subject.task.ROUTE))
+    return way.open_original(subject, inputs=inputs, implementation=implementation)

@@ -18,7 +18,7 @@ import transformers
 from edgepack.documents import read_json
 from edgepack.errors import ModelError, UnsupportedModel
 from edgepack.original import configs, imports, tokenizers
-from edgepack.original.text_folder import files, take
+from edgepack.original.model_files import files, take
 from edgepack.tasks import Task, _sentence_folder, table
 
 imports.import_transformers()  # at once, not when a model is asked for: load_module keeps the collector out of imports

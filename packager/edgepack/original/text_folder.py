@@ -12,17 +12,17 @@ import hashlib
 import importlib.util
 import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from edgepack import cache, child, errors, plugins
 from edgepack.documents import read_object
 from edgepack.errors import ModelError
+from edgepack.original.model_files import WEIGHTS, files, take
 from edgepack.runtime.text import tokenizer
-from edgepack.tasks import Task, _sentence_folder, table
+from edgepack.tasks import Task, table
 
-WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".onnx", ".ckpt", ".gguf", ".npz")
 _FOLDERS = "text-folders"  # of the cache
 _AGAIN = "save it again where it opens: AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)"
 
@@ -113,24 +113,6 @@ def _check_added_tokens(folder: Path) -> None:
                 f"tokenizer_config.json says {name}: {json.dumps(stated[name])}, and tokenizer.json does otherwise",
                 hint="pip install 'edgepack[build]', which asks transformers, or correct one of the two files",
             )
-
-
-def take(file: Path, to: Path) -> None:
-    """Copy a file, or link to it where it is large."""
-    to.parent.mkdir(parents=True, exist_ok=True)
-    if file.suffix in WEIGHTS:
-        to.symlink_to(file.absolute())
-    else:
-        shutil.copyfile(file, to)
-
-
-def files(folder: Path) -> Iterator[Path]:
-    """The files beside the config, and those of sentence-transformers' modules."""
-    yield from (file for file in sorted(folder.iterdir()) if file.is_file())
-    if (folder / "modules.json").is_file():
-        for entry in _sentence_folder.modules(folder):
-            if entry["path"]:
-                yield from (file for file in sorted((folder / entry["path"]).glob("*")) if file.is_file())
 
 
 def _digest(chosen: Iterable[Path], folder: Path) -> str:

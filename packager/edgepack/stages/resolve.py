@@ -18,7 +18,7 @@ from edgepack.errors import ModelError, ModelNotFound, UnknownName, UnsafeModel
 from edgepack.original import text_folder
 from edgepack.records import Source
 from edgepack.sources import _links
-from edgepack.tasks import _sentence_folder
+from edgepack.tasks import _recognition, _refusals, _sentence_folder
 from edgepack.weights import foreign, lora
 from edgepack.weights.choice import ADAPTER
 
@@ -92,7 +92,7 @@ def arrange(source: Source) -> Source:
     Raises ModelError, UnsupportedModel.
     """
     task = tasks.load(source.task)
-    if "image" in task.INPUTS:
+    if not task.TOKENIZES:
         return source
     described = task.ROUTE == "builder"
     arranged = (
@@ -104,7 +104,7 @@ def arrange(source: Source) -> Source:
 def is_new(source: Source) -> bool:
     """Whether arranging ``source`` has to ask transformers."""
     task = tasks.load(source.task)
-    return task.ROUTE == "export" and "image" not in task.INPUTS and not text_folder.is_arranged(source.origin, task)
+    return task.ROUTE == "export" and task.TOKENIZES and not text_folder.is_arranged(source.origin, task)
 
 
 def references(named: Mapping[str, Any]) -> tuple[str, str | None]:
@@ -198,7 +198,7 @@ def _config(folder: Path) -> dict[str, Any]:
         raise ModelError(f"{folder} has no config.json", hint="give the folder that holds config.json and safetensors")
     config = read_object(file, ModelError)
     if not config.get("architectures"):
-        raise tasks.unnamed(folder, config)
+        raise _refusals.unnamed(folder, config)
     named = config["architectures"]
     if not isinstance(named, list) or not all(isinstance(name, str) and name for name in named):
         raise ModelError(
@@ -218,8 +218,8 @@ def _task(folder: Path, config: dict[str, Any], asked: str | None) -> str:
     if asked is not None and asked not in plugins.names("tasks"):
         raise UnknownName("task", asked, plugins.names("tasks"))
     if asked is not None:
-        tasks.check(asked, config)
-    found = tasks.find(folder, config) if asked is None else asked
+        _recognition.check(asked, config)
+    found = _recognition.find(folder, config) if asked is None else asked
     _sentence_folder.check(folder, found)
     return found
 

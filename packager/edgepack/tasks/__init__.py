@@ -1,4 +1,7 @@
-"""What a model is for: one light module per task (no PyTorch), and how a task is found from a model's files."""
+"""What a model is for: one light module per task (no PyTorch), found by its name.
+
+_recognition.py tells the task of a model from its files.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import Any, Protocol, cast
 from edgepack import plugins
 from edgepack.arrays import Array, Feeds, Outputs, Run
 from edgepack.documents import read_object
-from edgepack.errors import ModelError, UnsupportedModel
+from edgepack.errors import ModelError
 
 
 class Task(Protocol):
@@ -33,6 +36,10 @@ class Task(Protocol):
     @property
     def AUTO_CLASS(self) -> str:
         """The class of transformers that opens the original."""
+
+    @property
+    def TOKENIZES(self) -> bool:
+        """Whether a model takes texts, so that its folder holds a tokenizer."""
 
     @property
     def ARCHITECTURES(self) -> tuple[str, ...]:
@@ -109,41 +116,6 @@ class Task(Protocol):
 def load(name: str) -> Task:
     """Load the task ``name``. Raises UnknownName, MissingExtra."""
     return cast(Task, plugins.load("tasks", name))
-
-
-def find(folder: Path, config: Mapping[str, Any]) -> str:
-    """The task that the files of a model tell. Raises UnsupportedModel."""
-    own = str(plugins.load_module("edgepack.tasks._sentence_folder").task(folder))
-    architecture, model_type = str(config["architectures"][0]), str(config.get("model_type", ""))
-    known = [load(name) for name in plugins.names("tasks")]
-    for task in known:
-        if architecture in task.ARCHITECTURES and not own:
-            return str(task.NAME)
-    refusals = plugins.load_module("edgepack.tasks._refusals")
-    if own and not refusals.kind("", model_type):
-        return own
-    refused: UnsupportedModel = refusals.refusal(architecture, model_type)
-    raise refused
-
-
-def check(task: str, config: Mapping[str, Any]) -> None:
-    """Raises UnsupportedModel for a model that ``task`` is not for: an audio model, pictures for a text task."""
-    architecture, model_type = str(config["architectures"][0]), str(config.get("model_type", ""))
-    supported = plugins.load_module("edgepack.tasks._supported")
-    refusals = plugins.load_module("edgepack.tasks._refusals")
-    if task not in supported.TABLE or supported.takes(task, model_type):
-        return
-    others = [name for name in supported.TABLE if supported.takes(name, model_type)]
-    pictures = {name.startswith("image") for name in (task, *others)}
-    if refusals.kind("", model_type) or len(pictures) > 1:
-        refused: UnsupportedModel = refusals.refusal(architecture, model_type, task)
-        raise refused
-
-
-def unnamed(folder: Path, config: Mapping[str, Any]) -> ModelError:
-    """The error for a config.json that names no architectures."""
-    error: ModelError = plugins.load_module("edgepack.tasks._refusals").unnamed(folder, config)
-    return error
 
 
 def table(file: Path) -> dict[str, Any]:

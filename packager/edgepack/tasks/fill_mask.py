@@ -22,6 +22,7 @@ NAME = "fill-mask"
 TITLE = "a text with a mask to the tokens that fit"
 ROUTE = "export"
 AUTO_CLASS = "AutoModelForMaskedLM"
+TOKENIZES = True
 ARCHITECTURES = _supported.architectures(NAME)
 OUTPUTS = ("logits",)
 MEASURES = ("cosine", "sqnr_db", "max_error", "top1")

@@ -21,6 +21,7 @@ NAME = "image-classification"
 TITLE = "pictures to labels"
 ROUTE = "export"
 AUTO_CLASS = "AutoModelForImageClassification"
+TOKENIZES = False
 ARCHITECTURES = _supported.architectures(NAME)
 OUTPUTS = ("logits",)
 MEASURES = ("cosine", "sqnr_db", "max_error", "top1")

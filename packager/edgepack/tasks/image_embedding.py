@@ -22,6 +22,7 @@ NAME = "image-embedding"
 TITLE = "pictures to vectors"
 ROUTE = "export"
 AUTO_CLASS = "AutoModel"
+TOKENIZES = False
 ARCHITECTURES = _supported.architectures(NAME)
 OUTPUTS = ("last_hidden_state", "image_embedding")
 MEASURES = ("cosine", "sqnr_db", "max_error")

@@ -23,6 +23,7 @@ NAME = "question-answering"
 TITLE = "a question and a context to the answer's span"
 ROUTE = "export"
 AUTO_CLASS = "AutoModelForQuestionAnswering"
+TOKENIZES = True
 ARCHITECTURES = _supported.architectures(NAME)
 OUTPUTS = ("start_logits", "end_logits")
 MEASURES = ("cosine", "sqnr_db", "max_error", "top1")

@@ -20,6 +20,7 @@ NAME = "text-classification"
 TITLE = "texts to labels"
 ROUTE = "export"
 AUTO_CLASS = "AutoModelForSequenceClassification"
+TOKENIZES = True
 ARCHITECTURES = _supported.architectures(NAME)
 OUTPUTS = ("logits",)
 MEASURES = ("cosine", "sqnr_db", "max_error", "top1")

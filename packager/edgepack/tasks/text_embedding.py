@@ -24,6 +24,7 @@ NAME = "text-embedding"
 TITLE = "sentences to vectors"
 ROUTE = "export"
 AUTO_CLASS = "AutoModel"
+TOKENIZES = True
 ARCHITECTURES = _supported.architectures(NAME)
 OUTPUTS = ("last_hidden_state", "sentence_embedding")
 MEASURES = ("cosine", "sqnr_db", "max_error")

@@ -22,6 +22,7 @@ NAME = "text-generation"
 TITLE = "a text to its continuation"
 ROUTE = "builder"
 AUTO_CLASS = "AutoModelForCausalLM"
+TOKENIZES = True
 ARCHITECTURES = _supported.architectures(NAME)
 OUTPUTS = ("logits",)
 MEASURES = ("kl", "top1")

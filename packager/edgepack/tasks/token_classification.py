@@ -23,6 +23,7 @@ NAME = "token-classification"
 TITLE = "texts to named spans"
 ROUTE = "export"
 AUTO_CLASS = "AutoModelForTokenClassification"
+TOKENIZES = True
 ARCHITECTURES = _supported.architectures(NAME)
 OUTPUTS = ("logits",)
 MEASURES = ("cosine", "sqnr_db", "max_error", "top1")

@@ -8,17 +8,17 @@ from typing import Any
 import pytest
 from transformers.models.auto import modeling_auto
 
-from edgepack import plugins, tasks
+from edgepack import plugins
 from edgepack.decoders import describe
 from edgepack.errors import ModelError, UnsupportedModel
-from edgepack.tasks import _supported
+from edgepack.tasks import _recognition, _refusals, _supported
 
 
 @pytest.mark.parametrize("entry", list(_supported.entries()), ids=lambda entry: f"{entry.architecture}-{entry.task}")
 def test_what_is_listed_is_found(entry: _supported.Entry, tmp_path: Path) -> None:
     config = {"architectures": [entry.architecture], "model_type": entry.model_type}
-    assert tasks.find(tmp_path, config) == entry.task
-    tasks.check(entry.task, config)
+    assert _recognition.find(tmp_path, config) == entry.task
+    _recognition.check(entry.task, config)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_models_are_refused_for_what_they_are(
     architecture: str, model_type: str, said: str, hint: str, tmp_path: Path
 ) -> None:
     with pytest.raises(UnsupportedModel, match=said) as raised:
-        tasks.find(tmp_path, {"architectures": [architecture], "model_type": model_type})
+        _recognition.find(tmp_path, {"architectures": [architecture], "model_type": model_type})
     assert hint in raised.value.hint
     assert "docs/supported-models.md" in raised.value.hint
 
@@ -72,7 +72,7 @@ def test_no_task_takes_another_tasks_class(table: str, tmp_path: Path) -> None:
             if name in {"Gemma3ForConditionalGeneration"}:  # whose language model is taken
                 continue
             with pytest.raises(UnsupportedModel):
-                tasks.find(tmp_path, {"architectures": [name], "model_type": model_type})
+                _recognition.find(tmp_path, {"architectures": [name], "model_type": model_type})
 
 
 @pytest.mark.parametrize(
@@ -89,14 +89,14 @@ def test_no_task_takes_another_tasks_class(table: str, tmp_path: Path) -> None:
 def test_configs_without_architectures(
     config: dict[str, Any], kind: type[ModelError], said: str, tmp_path: Path
 ) -> None:
-    error = tasks.unnamed(tmp_path, config)
+    error = _refusals.unnamed(tmp_path, config)
     assert type(error) is kind
     with pytest.raises(kind, match=said):
         raise error
 
 
 def test_the_hint_names_what_the_model_type_has(tmp_path: Path) -> None:
-    hint = tasks.unnamed(tmp_path, {"model_type": "vit"}).hint
+    hint = _refusals.unnamed(tmp_path, {"model_type": "vit"}).hint
     assert "ViTForImageClassification" in hint
     assert "Bert" not in hint
 
@@ -112,14 +112,16 @@ def test_the_hint_names_what_the_model_type_has(tmp_path: Path) -> None:
 )
 def test_a_task_that_is_asked_of_the_wrong_model(task: str, model_type: str, architecture: str) -> None:
     with pytest.raises(UnsupportedModel, match=f"for {task}"):
-        tasks.check(task, {"architectures": [architecture], "model_type": model_type})
+        _recognition.check(task, {"architectures": [architecture], "model_type": model_type})
 
 
 def test_sentence_folders_of_other_kinds(tmp_path: Path) -> None:
     (tmp_path / "modules.json").write_text("[]")
-    assert tasks.find(tmp_path, {"architectures": ["MPNetForMaskedLM"], "model_type": "mpnet"}) == "text-embedding"
+    assert (
+        _recognition.find(tmp_path, {"architectures": ["MPNetForMaskedLM"], "model_type": "mpnet"}) == "text-embedding"
+    )
     with pytest.raises(UnsupportedModel, match="audio model"):
-        tasks.find(tmp_path, {"architectures": ["ClapModel"], "model_type": "clap"})
+        _recognition.find(tmp_path, {"architectures": ["ClapModel"], "model_type": "clap"})
 
 
 def test_hints_list_no_internal_modules() -> None:

@@ -1,0 +1,33 @@
+"""The task that a model's files tell, and whether a task is one for a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from edgepack import plugins
+from edgepack.tasks import _refusals, _sentence_folder, _supported, load
+
+
+def find(folder: Path, config: Mapping[str, Any]) -> str:
+    """The task that the files of a model tell. Raises UnsupportedModel."""
+    own = _sentence_folder.task(folder)
+    architecture, model_type = str(config["architectures"][0]), str(config.get("model_type", ""))
+    for task in [load(name) for name in plugins.names("tasks")]:
+        if architecture in task.ARCHITECTURES and not own:
+            return task.NAME
+    if own and not _refusals.kind("", model_type):
+        return own
+    raise _refusals.refusal(architecture, model_type)
+
+
+def check(task: str, config: Mapping[str, Any]) -> None:
+    """Raises UnsupportedModel for a model that ``task`` is not for: an audio model, pictures for a text task."""
+    architecture, model_type = str(config["architectures"][0]), str(config.get("model_type", ""))
+    if task not in _supported.TABLE or _supported.takes(task, model_type):
+        return
+    others = [name for name in _supported.TABLE if _supported.takes(name, model_type)]
+    pictures = {name.startswith("image") for name in (task, *others)}
+    if _refusals.kind("", model_type) or len(pictures) > 1:
+        raise _refusals.refusal(architecture, model_type, task)
