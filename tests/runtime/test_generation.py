@@ -15,8 +15,8 @@ from edgepack import runtime
 from edgepack.errors import InputError, UsageError
 from edgepack.original.routes.builder import DecoderOriginal
 from edgepack.plans import Subject
-from edgepack.runtime import decoding
 from edgepack.runtime.decoding import Decoding
+from edgepack.runtime.engines import onnx as engine
 from edgepack.runtime.tasks.text_generation import Model
 from edgepack.stages import resolve
 from edgepack.tasks import table
@@ -57,12 +57,12 @@ def test_greedy_text_is_transformers(speaker: Speakers, kind: str, prompt: str) 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_cache_gives_what_no_cache_gives(speaker: Speakers, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoding, "_CHUNK", 5)
+def test_the_cache_gives_what_no_cache_gives(speaker: Speakers, kind: str) -> None:
     it = speaker(kind)
     ids = it.model.tokens(STORY)[:60]
     truth = wanted(it, ids)
     cache = fresh(it)
+    cache._chunk = 5
     for length in (13, 14, 40):  # each goes on from the one before
         assert np.abs(cache.prefill(ids[:length]) - truth[length - 1]).max() < _CLOSE
     for place in range(40, 60):
@@ -87,7 +87,7 @@ def test_the_cache_is_written_in_place(speaker: Speakers) -> None:
 
 
 def test_the_cache_grows_and_is_bounded(speaker: Speakers, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoding, "_FIRST", 4)
+    monkeypatch.setattr(engine, "_FIRST", 4)
     it = speaker("llama")
     ids = it.model.tokens(LONG)[:CONTEXT]
     truth = wanted(it, ids)

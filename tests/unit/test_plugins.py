@@ -104,6 +104,7 @@ def test_mypy_checks_every_plugin() -> None:
     checked = {
         "tasks": typed_plugins.TASKS,
         "formats": typed_plugins.FORMATS,
+        "original.routes": typed_plugins.ORIGINALS,
         "runtime.engines": typed_plugins.ENGINES,
         "sources": typed_plugins.SOURCES,
     }
