@@ -7,22 +7,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
 
+from edgepack.arrays import Array
 from edgepack.coreml.constants import Constant
 from edgepack.coreml.features import Shapes
-from edgepack.coreml.package import Array, Package
+from edgepack.coreml.package import Package
+from edgepack.coreml.values import Value
 
 __all__ = ["Constant", "Package", "Shapes", "evaluate"]
 
 
 def evaluate(
     path: str | os.PathLike[str],
-    inputs: Mapping[str, Any],
+    inputs: Mapping[str, Value],
     *,
     precision: str = "declared",
     function: str | None = None,
     state: dict[str, Array] | None = None,
-) -> dict[str, Any]:
+) -> dict[str, Value]:
     """The outputs of the package at ``path``: see Package and its call."""
     return Package(path)(inputs, precision=precision, function=function, state=state)

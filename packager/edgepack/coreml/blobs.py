@@ -10,10 +10,10 @@ from __future__ import annotations
 import struct
 from math import prod
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from edgepack.arrays import Array
 from edgepack.coreml.dtypes import Dtype
 from edgepack.errors import PackageDamaged
 
@@ -36,11 +36,11 @@ class Blobs:
         if version != _VERSION:
             raise self._damaged(f"has the unknown version {version}")
 
-    def read(self, offset: int, dtype: Dtype, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    def read(self, offset: int, dtype: Dtype, shape: tuple[int, ...]) -> Array:
         """The values whose metadata lies at ``offset``, types below a byte unpacked. Raises PackageDamaged."""
         return dtype.decode(self.find(offset, dtype, shape).data, prod(shape)).reshape(shape)
 
-    def find(self, offset: int, dtype: Dtype, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    def find(self, offset: int, dtype: Dtype, shape: tuple[int, ...]) -> Array:
         """The bytes of a value as they are stored, mapped and not yet read. Raises PackageDamaged."""
         wanted = dtype.size(prod(shape))
         if offset + 64 > len(self._bytes):

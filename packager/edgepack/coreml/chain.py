@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from edgepack.arrays import Array
 from edgepack.coreml.folder import PACKAGE, PACKAGES
-from edgepack.coreml.package import Array, Package
+from edgepack.coreml.package import Package
 from edgepack.coreml.text import HIDDEN, NEXT
+from edgepack.coreml.values import Value
 from edgepack.errors import PackageError
 from edgepack.records import TensorSpec
 
@@ -40,7 +41,7 @@ class Chain:
         return self.parts[0].functions
 
     @property
-    def metadata(self) -> Mapping[str, Any]:
+    def metadata(self) -> Mapping[str, Value]:
         """The first part's."""
         return self.parts[0].metadata
 
@@ -58,11 +59,11 @@ class Chain:
         return tuple(part.state(function) for part in self.parts)
 
     def __call__(
-        self, inputs: Mapping[str, Any], *, function: str | None = None, state: tuple[dict[str, Array], ...]
-    ) -> dict[str, Any]:
+        self, inputs: Mapping[str, Value], *, function: str | None = None, state: tuple[dict[str, Array], ...]
+    ) -> dict[str, Value]:
         """The last part's outputs for ``inputs``; ``state`` is changed. Raises as Package's call does."""
         given = dict(inputs)
-        made: dict[str, Any] = {}
+        made: dict[str, Value] = {}
         for part, own in zip(self.parts, state, strict=True):
             taken = {spec.name for spec in part.inputs(function)}
             made = part({name: given[name] for name in given if name in taken}, function=function, state=own)

@@ -7,17 +7,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from edgepack.arrays import Array
 from edgepack.coreml import folder
 from edgepack.coreml.blobs import Blobs
 from edgepack.coreml.dense import DENSE
 from edgepack.coreml.program import Function, Literal, Operation
 from edgepack.errors import EvaluationFailed, PackageDamaged, UnsupportedOperator
 
-Array = np.ndarray[Any, Any]
 _AGAIN = "copy or convert the package again"
 _SCHEMES = {
     "constexpr_affine_dequantize": "linear",

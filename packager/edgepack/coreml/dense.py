@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from math import prod
-from typing import Any
 
 import numpy as np
 
+from edgepack.arrays import Array
 from edgepack.coreml.dtypes import MIL
 
-Array = np.ndarray[Any, Any]
 Given = Mapping[str, Array]
 _PACKED = {dtype.bits: dtype for dtype in MIL.values() if dtype.name.startswith("uint") and dtype.packed}
 

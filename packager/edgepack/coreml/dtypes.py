@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+
+from edgepack.arrays import Array
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Dtype:
         """That ``count`` values take."""
         return -(-count * self.bits // 8)
 
-    def decode(self, raw: bytes | memoryview, count: int) -> np.ndarray[Any, Any]:
+    def decode(self, raw: bytes | memoryview, count: int) -> Array:
         """``count`` values of little-endian ``raw``."""
         if not self.packed:
             return np.frombuffer(raw, np.dtype(self.held).newbyteorder("<"), count)

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from edgepack.arrays import Array
 from edgepack.coreml import versions
 from edgepack.coreml.constants import Constants
 from edgepack.coreml.ops.registry import Cell, find
 from edgepack.coreml.plan import Plan
 from edgepack.coreml.program import Function
-
-Array = np.ndarray[Any, Any]
+from edgepack.coreml.values import Value
 
 
 class Evaluator:
@@ -32,7 +31,7 @@ class Evaluator:
     ) -> None:
         self._functions, self._constants, self._threads, self._streamed = functions, constants, threads, streamed
         self._plans: dict[tuple[str, bool], Plan] = {}
-        self._tensors: dict[object, Any] = {}
+        self._tensors: dict[object, Value] = {}
 
     def check(self, name: str) -> None:
         """Raises OperatorTooNew, PackageTooNew, UnsupportedOperator."""
@@ -49,7 +48,7 @@ class Evaluator:
         *,
         declared: bool,
         weights: Mapping[str, Array],
-    ) -> dict[str, Any]:
+    ) -> dict[str, Value]:
         """The outputs by name; ``states`` are changed. Raises EvaluationFailed and what ``check`` raises."""
         cells = {key: Cell(torch.tensor(array, dtype=torch.float32)) for key, array in states.items()}
         replaced = {key: torch.from_numpy(np.array(array, np.float32)) for key, array in weights.items()}

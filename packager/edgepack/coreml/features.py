@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from edgepack.coreml.values import Message
 from edgepack.errors import PackageDamaged, ShapeNotAllowed
 from edgepack.records import TensorSpec
 
@@ -79,7 +79,7 @@ class Interface:
     label: str = ""  # of a classifier: the output with the likeliest class
 
 
-def interfaces(description: Any) -> tuple[dict[str, Interface], str]:
+def interfaces(description: Message) -> tuple[dict[str, Interface], str]:
     """(function -> its interface, the default function) of a ``ModelDescription`` message. Raises PackageDamaged."""
     if description.functions:
         found = {message.name: _interface(message) for message in description.functions}
@@ -87,14 +87,14 @@ def interfaces(description: Any) -> tuple[dict[str, Interface], str]:
     return {"main": _interface(description)}, "main"
 
 
-def _interface(message: Any) -> Interface:
+def _interface(message: Message) -> Interface:
     inputs, outputs, states = (
         {one.name: _feature(one) for one in part} for part in (message.input, message.output, message.state)
     )
     return Interface(inputs, outputs, states, message.predictedFeatureName)
 
 
-def _feature(message: Any) -> Feature:
+def _feature(message: Message) -> Feature:
     kind = message.type.WhichOneof("Type")
     words = message.shortDescription
     if kind == "imageType":
@@ -116,7 +116,7 @@ def _feature(message: Any) -> Feature:
     return Feature(message.name, str(kind).removesuffix("Type"), description=words)
 
 
-def _array_shapes(array: Any) -> Shapes:
+def _array_shapes(array: Message) -> Shapes:
     default = tuple(map(int, array.shape))
     flexible = array.WhichOneof("ShapeFlexibility")
     if flexible == "enumeratedShapes":
@@ -126,7 +126,7 @@ def _array_shapes(array: Any) -> Shapes:
     return Shapes(default)
 
 
-def _image(name: str, image: Any, words: str) -> Feature:
+def _image(name: str, image: Message, words: str) -> Feature:
     colour = _COLOURS.get(image.colorSpace)
     if colour is None:
         raise PackageDamaged(f"the picture {name!r} has the unknown colour space {image.colorSpace}")
@@ -142,5 +142,5 @@ def _image(name: str, image: Any, words: str) -> Feature:
     return Feature(name, "image", "float16" if "16" in colour else "uint8", shapes, colour, description=words)
 
 
-def _range(message: Any) -> tuple[int, int]:
+def _range(message: Message) -> tuple[int, int]:
     return int(message.lowerBound), int(message.upperBound)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
+from edgepack.arrays import Array
 from edgepack.coreml.features import Feature
+from edgepack.coreml.values import Value
 from edgepack.errors import InputMissing, InputTypeWrong, InputUnknown, ShapeNotAllowed, nearest
 
-Array = np.ndarray[Any, Any]
 _KINDS = {"float32": "f", "float64": "f", "float16": "f", "int32": "iu", "int8": "iu"}
 _WORDS = {"f": "floats", "iu": "integers"}
 
 
-def arrays(features: Mapping[str, Feature], given: Mapping[str, Any]) -> dict[str, Array]:
+def arrays(features: Mapping[str, Feature], given: Mapping[str, Value]) -> dict[str, Array]:
     """Each input of ``features``: arrays in its own dtype, pictures as [1, channels, height, width] in float32.
 
     Raises InputMissing, InputUnknown, InputTypeWrong, ShapeNotAllowed.
@@ -28,7 +28,7 @@ def arrays(features: Mapping[str, Feature], given: Mapping[str, Any]) -> dict[st
     return {name: _one(feature, given) for name, feature in features.items()}
 
 
-def held(features: Mapping[str, Feature], state: Mapping[str, Any] | None) -> dict[str, Array]:
+def held(features: Mapping[str, Feature], state: Mapping[str, Value] | None) -> dict[str, Array]:
     """The arrays of ``state``, or zeros. Raises as ``arrays`` does."""
     if state is None:
         return {name: np.zeros(feature.shapes.default, feature.dtype) for name, feature in features.items()}
@@ -47,7 +47,7 @@ def held(features: Mapping[str, Feature], state: Mapping[str, Any] | None) -> di
     return {name: state[name] for name in features}
 
 
-def _one(feature: Feature, given: Mapping[str, Any]) -> Array:
+def _one(feature: Feature, given: Mapping[str, Value]) -> Array:
     if feature.name not in given:
         if feature.optional:
             return np.full(feature.shapes.default, feature.fallback, feature.dtype)
@@ -67,7 +67,7 @@ def _one(feature: Feature, given: Mapping[str, Any]) -> Array:
     return array.astype(feature.dtype)
 
 
-def _picture(feature: Feature, given: Any) -> Array:
+def _picture(feature: Feature, given: Value) -> Array:
     """From a PIL image or uint8 [height, width, channels] in RGB; grey ones may lack the channels."""
     grey = feature.colour.startswith("grey")
     if hasattr(given, "convert"):
@@ -90,7 +90,7 @@ def _example(feature: Feature) -> str:
     return f"it takes {'a picture' if feature.kind == 'image' else feature.dtype} [{shape}]"
 
 
-def result(feature: Feature, made: Any, declared: bool) -> Any:
+def result(feature: Feature, made: Value, declared: bool) -> Value:
     """An output as callers get it: an array, a picture's bytes, a label or a dictionary."""
     if not isinstance(made, np.ndarray):
         return made

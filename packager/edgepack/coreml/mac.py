@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import coremltools as ct
 import numpy as np
 from PIL import Image
 
+from edgepack.arrays import Array
 from edgepack.coreml.features import Feature, Interface
-
-Array = np.ndarray[Any, Any]
+from edgepack.coreml.values import Value
 
 
 class Native:
@@ -20,11 +19,11 @@ class Native:
 
     def __init__(self, path: Path, default: str) -> None:
         self._path, self._default = path, default
-        self._models: dict[str, Any] = {}
+        self._models: dict[str, Value] = {}
 
     def __call__(
         self, function: str, interface: Interface, values: Mapping[str, Array], states: Mapping[str, Array]
-    ) -> dict[str, Any]:
+    ) -> dict[str, Value]:
         """As Package's call gives them."""
         model = self._model(function)
         given = {name: _handed(interface.inputs[name], array) for name, array in values.items()}
@@ -39,14 +38,14 @@ class Native:
                 np.copyto(array, held.read_state(name).reshape(array.shape), casting="same_kind")
         return {name: np.asarray(value) if isinstance(value, Image.Image) else value for name, value in made.items()}
 
-    def _model(self, function: str) -> Any:
+    def _model(self, function: str) -> Value:
         if function not in self._models:
             named = None if function == self._default else function
             self._models[function] = ct.models.MLModel(str(self._path), function_name=named)
         return self._models[function]
 
 
-def _handed(feature: Feature, array: Array) -> Any:
+def _handed(feature: Feature, array: Array) -> Value:
     """Pictures as PIL has them; they were checked as [1, channels, height, width]."""
     if feature.kind != "image":
         return array

@@ -14,18 +14,18 @@ from copy import copy
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from edgepack.arrays import Array
 from edgepack.coreml import features, feeds, folder, proto, versions
 from edgepack.coreml.constants import Constant, Constants, Store
 from edgepack.coreml.features import Feature, Interface, Shapes
 from edgepack.coreml.program import Function, Variable, read_program
+from edgepack.coreml.values import Message, Value
 from edgepack.errors import NotAProgram, PackageDamaged, ShapeNotAllowed, UnknownName, UsageError
 from edgepack.records import TensorSpec
 
-Array = np.ndarray[Any, Any]
 _FLOAT = 4  # bytes
 PRECISIONS = ("declared", "float32")
 _AGAIN = "copy or convert the package again"
@@ -144,12 +144,12 @@ class Package:
 
     def __call__(
         self,
-        inputs: Mapping[str, Any],
+        inputs: Mapping[str, Value],
         *,
         precision: str = "declared",
         function: str | None = None,
         state: dict[str, Array] | None = None,
-    ) -> dict[str, Any]:
+    ) -> dict[str, Value]:
         """The outputs for ``inputs``; ``state`` is changed.
 
         ``precision``: "declared" rounds what the program declares as float16; "float32" rounds nothing but the
@@ -173,7 +173,7 @@ class Package:
         return {key: feeds.result(feature, made[key], declared) for key, feature in interface.outputs.items()}
 
     @cached_property
-    def _native(self) -> Any:
+    def _native(self) -> Value:
         """Core ML itself, where it is and nobody has forbidden it; else None."""
         if self._wants_native is False or sys.platform != "darwin" or find_spec("coremltools.libcoremlpython") is None:
             return None
@@ -202,7 +202,7 @@ class _Engine:
         self._parts, self._held = (functions, constants, threads), held
 
     @cached_property
-    def opened(self) -> Any:
+    def opened(self) -> Value:
         """An Evaluator."""
         sizes = [one.parameters for constants in self._parts[1].values() for one in constants.listed()]
         streamed = self._held is not None and _FLOAT * sum(sizes) > self._held
@@ -238,7 +238,7 @@ def _specs(found: Mapping[str, Feature]) -> tuple[TensorSpec, ...]:
     return tuple(feature.spec for feature in found.values())
 
 
-def _metadata(description: Any, interfaces: Mapping[str, Interface]) -> dict[str, Any]:
+def _metadata(description: Message, interfaces: Mapping[str, Interface]) -> dict[str, Value]:
     """author, license, version, description, user_defined (name -> text), features (name -> text)."""
     said = description.metadata
     parts = [part for one in interfaces.values() for part in (one.inputs, one.outputs, one.states)]

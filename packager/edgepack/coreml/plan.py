@@ -8,22 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from edgepack.arrays import Array
 from edgepack.coreml import ops  # noqa: F401  (registers them)
 from edgepack.coreml.aliases import in_place
 from edgepack.coreml.constants import Constants
 from edgepack.coreml.ops.registry import CONVERT, Blocks, Op, find
 from edgepack.coreml.program import Block, Function, Literal, Operation, Variable
+from edgepack.coreml.values import Value
 from edgepack.errors import EdgepackError, EvaluationFailed, PackageDamaged, UnsupportedOperator
 
-Values = dict[str, Any]
-Finish = Callable[[Any], Any]
-Tensors = dict[object, Any]  # a constant's key -> its tensor, for all functions of a package
+Values = dict[str, Value]
+Finish = Callable[[Value], Value]
+Tensors = dict[object, Value]  # a constant's key -> its tensor, for all functions of a package
 _LARGE = 1 << 18  # numbers of a weight that is worth reading again
 _AGAIN = "copy or convert the package again"
 _INTEGERS = {
@@ -45,13 +46,13 @@ class Plan:
         self._block = self._bound(function.block, frozenset(one.name for one in function.inputs))
         self.outputs = function.block.outputs
 
-    def __call__(self, values: Mapping[str, Any], weights: Mapping[str, Tensor]) -> Values:
+    def __call__(self, values: Mapping[str, Value], weights: Mapping[str, Tensor]) -> Values:
         """``weights`` take the place of constants. Raises EvaluationFailed."""
         environment = {**self._base, **weights, **values}
         results = self._block(environment)
         return dict(zip(self.outputs, results, strict=True))
 
-    def _bound(self, block: Block, given: frozenset[str]) -> Callable[[Values], list[Any]]:
+    def _bound(self, block: Block, given: frozenset[str]) -> Callable[[Values], list[Value]]:
         """``block`` as a function of the values so far; values that nothing reads again are let go."""
         operations = [operation for operation in block.operations if not operation.constant]
         made = given | {out.name for operation in operations for out in operation.outputs}
@@ -61,7 +62,7 @@ class Plan:
         self._keep(name for name in block.outputs if name not in made)
         outputs = block.outputs
 
-        def run(environment: Values) -> list[Any]:
+        def run(environment: Values) -> list[Value]:
             for step in steps:
                 step(environment)
             return [environment[name] for name in outputs]
@@ -72,7 +73,7 @@ class Plan:
         kind = find(operation.kind)
         arguments = _arguments(operation, kind)
         fixed: Values = {}
-        feeds: list[tuple[str, Any, Finish | None]] = []
+        feeds: list[tuple[str, Value, Finish | None]] = []
         for role, given in arguments.items():
             wanted = kind.parameters[role]
             convert = CONVERT.get(wanted)
@@ -105,7 +106,7 @@ class Plan:
                 late = self._streamed and self._constants.parameters(name) >= _LARGE
                 self._base[name] = _Late(self._constants, name) if late else self._constant(name)
 
-    def _constant(self, argument: str | Literal) -> Any:
+    def _constant(self, argument: str | Literal) -> Value:
         key = self._constants.key(argument) if isinstance(argument, str) else argument.key
         if key not in self._known:
             self._known[key] = _tensor(self._constants.argument(argument))
@@ -117,7 +118,7 @@ class Plan:
             return _half if self._declared and not exact else None
         return partial(_as, _INTEGERS[name]) if name in _INTEGERS else None
 
-    def _converted(self, operation: Operation, role: str, convert: Finish, value: Any) -> Any:
+    def _converted(self, operation: Operation, role: str, convert: Finish, value: Value) -> Value:
         try:
             return convert(value)
         except (ValueError, TypeError, RuntimeError, AttributeError) as error:
@@ -142,9 +143,9 @@ class _Step:
     def __init__(
         self,
         operation: Operation,
-        function: Callable[..., Any],
-        feeds: list[tuple[str, Any, Finish | None]],
-        blocks: list[tuple[tuple[Variable, ...], Callable[[Values], list[Any]]]],
+        function: Callable[..., Value],
+        feeds: list[tuple[str, Value, Finish | None]],
+        blocks: list[tuple[tuple[Variable, ...], Callable[[Values], list[Value]]]],
         finishes: list[Finish | None],
         gone: tuple[str, ...],
     ) -> None:
@@ -166,14 +167,16 @@ class _Step:
         for name in self._gone:
             environment.pop(name, None)
 
-    def _put(self, environment: Values, made: tuple[Any, ...] | list[Any]) -> None:
+    def _put(self, environment: Values, made: tuple[Value, ...] | list[Value]) -> None:
         if len(made) != len(self._results):
             raise self._failed(f"it gives {len(made)} results, the program names {len(self._results)}")
         for (name, finish), value in zip(self._results, made, strict=True):
             environment[name] = value if finish is None else finish(value)
 
     def _opened(self, environment: Values) -> Blocks:
-        def opened(inputs: tuple[Variable, ...], run: Callable[[Values], list[Any]], given: list[Any]) -> list[Any]:
+        def opened(
+            inputs: tuple[Variable, ...], run: Callable[[Values], list[Value]], given: list[Value]
+        ) -> list[Value]:
             return run({**environment, **{one.name: value for one, value in zip(inputs, given, strict=True)}})
 
         return [partial(opened, inputs, run) for inputs, run in self._blocks]
@@ -216,7 +219,7 @@ def _dead(operations: list[Operation], outputs: tuple[str, ...]) -> list[tuple[s
     return gone[::-1]
 
 
-def _picked(environment: Values, name: Any, convert: Finish | None) -> Any:
+def _picked(environment: Values, name: Value, convert: Finish | None) -> Value:
     if isinstance(name, list):
         return [_picked(environment, one, convert) for one in name]
     value = environment[name]
@@ -228,11 +231,11 @@ def _half(value: Tensor) -> Tensor:
     return value.half().float()
 
 
-def _as(dtype: torch.dtype, value: Any) -> Any:
+def _as(dtype: torch.dtype, value: Value) -> Value:
     return value if not isinstance(value, Tensor) or value.dtype is dtype else value.to(dtype)
 
 
-def _tensor(array: np.ndarray[Any, Any]) -> Any:
+def _tensor(array: Array) -> Value:
     """As the ops take it: floats as float32, a string as str, several as a list."""
     if array.dtype == object:
         return str(array[()]) if array.ndim == 0 else list(array)

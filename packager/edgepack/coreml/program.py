@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import Any
 
 import numpy as np
 
+from edgepack.arrays import Array
 from edgepack.coreml.dtypes import MIL, Dtype
+from edgepack.coreml.values import Message, Value
 from edgepack.errors import PackageDamaged
 
 _MOST_VALUES = 1 << 40  # a shape of more is nonsense
@@ -35,7 +36,7 @@ class Literal:
 
     dtype: Dtype
     shape: tuple[int, ...]
-    value: Any = None
+    value: Value = None
     file: str = ""
     offset: int = 0
 
@@ -108,24 +109,24 @@ class Function:
     block: Block
 
 
-def read_program(program: Any) -> dict[str, Function]:
+def read_program(program: Message) -> dict[str, Function]:
     """The functions of a MIL ``Program`` message, by name. Raises PackageDamaged."""
     return {name: _function(name, message) for name, message in program.functions.items()}
 
 
-def _function(name: str, message: Any) -> Function:
+def _function(name: str, message: Message) -> Function:
     if message.opset not in message.block_specializations:
         raise PackageDamaged(f"the function {name!r} has no block for its opset {message.opset!r}", hint=_AGAIN)
     inputs = tuple(map(_variable, message.inputs))
     return Function(name, message.opset, inputs, _block(message.block_specializations[message.opset]))
 
 
-def _block(message: Any) -> Block:
+def _block(message: Message) -> Block:
     operations = tuple(map(_operation, message.operations))
     return Block(tuple(map(_variable, message.inputs)), tuple(message.outputs), operations)
 
 
-def _operation(message: Any) -> Operation:
+def _operation(message: Message) -> Operation:
     inputs: dict[str, tuple[Argument, ...]] = {
         key: tuple(b.name if b.WhichOneof("binding") == "name" else _literal(b.value) for b in argument.arguments)
         for key, argument in message.inputs.items()
@@ -139,7 +140,7 @@ def _operation(message: Any) -> Operation:
     return Operation(message.type, called, inputs, outputs, tuple(map(_block, message.blocks)))
 
 
-def _variable(message: Any) -> Variable:
+def _variable(message: Message) -> Variable:
     kind = message.type.WhichOneof("type")
     wrapped = message.type.stateType.wrappedType if kind == "stateType" else message.type
     if wrapped.WhichOneof("type") != "tensorType":
@@ -151,13 +152,13 @@ def _variable(message: Any) -> Variable:
     return Variable(message.name, _dtype(wrapped.tensorType), shape, kind == "stateType")
 
 
-def _dtype(tensor: Any) -> Dtype:
+def _dtype(tensor: Message) -> Dtype:
     if tensor.dataType not in MIL:
         raise PackageDamaged(f"the program has the unknown dtype {tensor.dataType}", hint=_AGAIN)
     return MIL[tensor.dataType]
 
 
-def _literal(message: Any) -> Literal:
+def _literal(message: Message) -> Literal:
     kind = message.type.WhichOneof("type")
     if kind == "listType":
         items = [_literal(item) for item in message.immediateValue.list.values]
@@ -174,9 +175,9 @@ def _literal(message: Any) -> Literal:
     return Literal(dtype, shape, _immediate(message.immediateValue.tensor, dtype, shape))
 
 
-def _immediate(tensor: Any, dtype: Dtype, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+def _immediate(tensor: Message, dtype: Dtype, shape: tuple[int, ...]) -> Array:
     field = tensor.WhichOneof("value")
-    values: Any = getattr(tensor, field).values if field else ()
+    values: Message = getattr(tensor, field).values if field else ()
     try:
         if field == "bytes" and dtype.bits:
             return dtype.decode(values, prod(shape)).reshape(shape)

@@ -10,14 +10,14 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
+from edgepack.coreml.values import Message
 from edgepack.errors import MissingExtra, PackageDamaged
 
 _NAME = "edgepack_coreml_proto"
 
 
-def model(file: Path) -> Any:
+def model(file: Path) -> Message:
     """The ``Model`` message in ``file``. Raises PackageDamaged, MissingExtra where coremltools is not installed."""
     message = _generated("Model_pb2").Model()
     try:
@@ -27,7 +27,7 @@ def model(file: Path) -> Any:
     return message
 
 
-def _generated(module: str) -> Any:
+def _generated(module: str) -> ModuleType:
     if _NAME not in sys.modules:
         found = find_spec("coremltools")
         if found is None or found.origin is None:

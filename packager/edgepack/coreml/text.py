@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from edgepack.arrays import Array
+from edgepack.coreml.values import Value
 from edgepack.errors import ShapeNotAllowed
 from edgepack.records import TensorSpec
 
@@ -33,10 +34,10 @@ class Model(Protocol):
     def inputs(self, function: str | None = None) -> tuple[TensorSpec, ...]:
         """What a call takes."""
 
-    def state(self, function: str | None = None) -> Any:
+    def state(self, function: str | None = None) -> Value:
         """A fresh state."""
 
-    def __call__(self, inputs: Mapping[str, Any], *, function: str | None = None, state: Any) -> dict[str, Any]:
+    def __call__(self, inputs: Mapping[str, Value], *, function: str | None = None, state: Value) -> dict[str, Value]:
         """The outputs; ``state`` is changed."""
 
 
@@ -61,7 +62,7 @@ class Text:
             if POSITION in spec
         }
 
-    def __call__(self, ids: Array, past: int, state: Any) -> Array:
+    def __call__(self, ids: Array, past: int, state: Value) -> Array:
         """Logits, float32 [tokens, vocabulary], of ``ids`` [tokens]. Raises ShapeNotAllowed beyond the cache."""
         found = [
             np.asarray(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from edgepack.coreml.ops.registry import Blocks, Ints, Tensors, op
+from edgepack.coreml.values import Value
 
 
 @op("cond", exact=True)
@@ -27,20 +26,20 @@ def while_loop(loop_vars: Tensors, blocks: Blocks) -> Tensors:
 
 @op("make_list", exact=True)
 def make_list(
-    elem_shape: list[Any] | None = None, init_length: int = 1, dynamic_length: bool = True, dtype: str = "fp32"
-) -> tuple[list[Any]]:
+    elem_shape: list[Value] | None = None, init_length: int = 1, dynamic_length: bool = True, dtype: str = "fp32"
+) -> tuple[list[Value]]:
     """A list of ``init_length`` places."""
     return ([None] * init_length,)
 
 
 @op("list_length", exact=True)
-def list_length(ls: list[Any]) -> Tensor:
+def list_length(ls: list[Value]) -> Tensor:
     """How many places it has."""
     return torch.tensor(len(ls), dtype=torch.int32)
 
 
 @op("list_read", exact=True)
-def list_read(ls: list[Any], index: int) -> Tensor:
+def list_read(ls: list[Value], index: int) -> Tensor:
     """What is at a place."""
     found = ls[index]
     assert isinstance(found, Tensor)
@@ -48,20 +47,20 @@ def list_read(ls: list[Any], index: int) -> Tensor:
 
 
 @op("list_write", exact=True)
-def list_write(ls: list[Any], index: int, value: Tensor) -> tuple[list[Any]]:
+def list_write(ls: list[Value], index: int, value: Tensor) -> tuple[list[Value]]:
     """With ``value`` at a place, which may be one behind the end."""
     longer = ls + [None] * (index + 1 - len(ls))
     return ([*longer[:index], value, *longer[index + 1 :]],)
 
 
 @op("list_gather", exact=True)
-def list_gather(ls: list[Any], indices: Ints) -> Tensor:
+def list_gather(ls: list[Value], indices: Ints) -> Tensor:
     """The values at some places, stacked."""
     return torch.stack([ls[index] for index in indices])
 
 
 @op("list_scatter", exact=True)
-def list_scatter(ls: list[Any], indices: Ints, value: Tensor) -> tuple[list[Any]]:
+def list_scatter(ls: list[Value], indices: Ints, value: Tensor) -> tuple[list[Value]]:
     """With the rows of ``value`` at some places."""
     longer = ls + [None] * (max(indices) + 1 - len(ls))
     for index, row in zip(indices, value, strict=True):
@@ -70,8 +69,8 @@ def list_scatter(ls: list[Any], indices: Ints, value: Tensor) -> tuple[list[Any]
 
 
 @op("classify", exact=True)
-def classify(probabilities: Tensor, classes: list[str] | Tensor) -> tuple[Any, dict[Any, float]]:
+def classify(probabilities: Tensor, classes: list[str] | Tensor) -> tuple[Value, dict[Value, float]]:
     """(the likeliest class, class -> probability)."""
-    names: list[Any] = classes.tolist() if isinstance(classes, Tensor) else classes
+    names: list[Value] = classes.tolist() if isinstance(classes, Tensor) else classes
     shares = probabilities.reshape(-1).tolist()
     return names[shares.index(max(shares))], dict(zip(names, shares, strict=True))

@@ -12,17 +12,17 @@ import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from torch import Tensor
 
+from edgepack.coreml.values import Value
 from edgepack.errors import UnsupportedOperator, nearest
 
 Ints = tuple[int, ...]
 Flags = tuple[bool, ...]
 Tensors = list[Tensor]
 Blocks = list[Callable[[Tensors], Tensors]]
-Results = Tensor | tuple[Any, ...] | list[Tensor]
+Results = Tensor | tuple[Value, ...] | list[Tensor]
 
 
 @dataclass
@@ -42,7 +42,7 @@ class Op:
     exact: bool
 
     @cached_property
-    def parameters(self) -> Mapping[str, Any]:
+    def parameters(self) -> Mapping[str, Value]:
         """Type by name, as annotated; of an optional one the type without None."""
         hints = typing.get_type_hints(self.function)
         return {name: _plain(hints[name]) for name in inspect.signature(self.function).parameters}
@@ -82,12 +82,12 @@ def known() -> tuple[str, ...]:
     return tuple(sorted(_KNOWN))
 
 
-def _plain(hint: Any) -> Any:
+def _plain(hint: Value) -> Value:
     parts = [part for part in typing.get_args(hint) if part is not type(None)]
     return parts[0] if type(None) in typing.get_args(hint) else hint
 
 
-CONVERT: Mapping[Any, Callable[[Any], Any]] = {
+CONVERT: Mapping[Value, Callable[[Value], Value]] = {
     int: int,
     float: float,
     bool: bool,

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from edgepack.coreml.ops.registry import Flags, Ints, op
+from edgepack.coreml.values import Value
 
 
 def places(
@@ -18,9 +17,9 @@ def places(
     begin_mask: Flags | None,
     end_mask: Flags | None,
     squeeze_mask: Flags | None,
-) -> tuple[Any, ...]:
+) -> tuple[Value, ...]:
     """An index into ``x``: a slice per dimension, a number where it is squeezed, a tensor where it runs backwards."""
-    index: list[Any] = []
+    index: list[Value] = []
     for axis, side in enumerate(x.shape):
         if squeeze_mask is not None and squeeze_mask[axis]:
             index.append(0 if begin_mask is not None and begin_mask[axis] else begin[axis])
@@ -32,7 +31,7 @@ def places(
     return tuple(index)
 
 
-def _backwards(part: slice, side: int) -> Any:
+def _backwards(part: slice, side: int) -> Value:
     taken = list(range(*part.indices(side)))
     return torch.tensor(taken, dtype=torch.int64)
 
