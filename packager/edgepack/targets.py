@@ -18,6 +18,17 @@ from edgepack.runtime.schema import Schema
 from edgepack.toml_file import check_types, read_toml
 from edgepack.units import parse_size
 
+# What people call a target, when they do not know its name.
+ALIASES = {
+    "raspberrypi": "rpi",
+    "raspberry-pi": "rpi",
+    "raspberry": "rpi",
+    "pi": "rpi",
+    "ios": "iphone",
+    "ipad": "iphone",
+    "macos": "mac",
+    "browser": "web",
+}
 _PACKAGED = Path(__file__).parent / "_targets"
 ROOT = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parents[2] / "targets"
 
@@ -79,11 +90,12 @@ def names() -> list[str]:
 
 
 def load(name: str) -> Target:
-    """The target ``name``: a built-in one or a folder; ``name:profile`` chooses a profile.
+    """Return the target ``name``: a built-in one, an alias of it or a folder; ``name:profile`` chooses a profile.
 
     Raises UnknownName or TargetError.
     """
     base, _, profile = name.partition(":")
+    base = ALIASES.get(base.lower(), base)
     folder = Path(base) if "/" in base or "\\" in base else ROOT / base
     file = folder / "target.toml"
     if not file.is_file():

@@ -2,19 +2,44 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.resources
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from edgepack.records import Recipe, Source, Target
 
 
-def write(source: Source, target: Target, recipe: Recipe, folder: Path, notes: Sequence[str] = ()) -> None:
-    """LICENSE, MODEL_CARD.md and NOTICE into a bundle's folder; the card holds ``notes``, sentences."""
+# The licences of the tools that convert, by their distributions' names
+_TOOLS = {
+    "coremltools": "BSD-3-Clause",
+    "numpy": "BSD-3-Clause",
+    "onnx": "Apache-2.0",
+    "onnx-ir": "Apache-2.0",
+    "onnxruntime": "MIT",
+    "torch": "BSD-3-Clause",
+    "transformers": "Apache-2.0",
+}
+
+
+def write(
+    folder: Path,
+    source: Source,
+    target: Target,
+    recipe: Recipe,
+    *,
+    tools: Mapping[str, str],
+    notes: Sequence[str] = (),
+) -> None:
+    """Write LICENSE, MODEL_CARD.md and NOTICE into a bundle's folder.
+
+    The notice names the ``tools`` that converted this bundle (distribution -> version); the card holds ``notes``,
+    sentences.
+    """
     _write_licence(source, folder)
     (folder / "MODEL_CARD.md").write_text(_card(source, target, recipe, notes), "utf-8")
-    (folder / "NOTICE").write_text(_notice(source), "utf-8")
+    (folder / "NOTICE").write_text(_notice(source, tools), "utf-8")
 
 
 def _write_licence(source: Source, folder: Path) -> None:
@@ -54,10 +79,11 @@ def _without_front_matter(card: str) -> str:
     return card.strip()
 
 
-def _notice(source: Source) -> str:
+def _notice(source: Source, tools: Mapping[str, str]) -> str:
+    listed = "\n".join(f"  {name} {version} ({_TOOLS.get(name, 'see its own page')})" for name, version in tools.items())
     return (
         "This folder holds a modified copy of a third party's model.\n\n"
         f"Model: {source.model}\nArchitecture: {source.architecture}\nLicence: {source.licence or 'not stated'}\n\n"
-        "It was converted with PyTorch (BSD-3-Clause), transformers and tokenizers (Apache-2.0),\n"
-        "ONNX (Apache-2.0) and ONNX Runtime (MIT). None of their code is in this folder.\n"
+        f"edgepack {importlib.metadata.version('edgepack')} (Apache-2.0) converted it with\n{listed}\n"
+        "None of their code is in this folder.\n"
     )

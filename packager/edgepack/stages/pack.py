@@ -49,7 +49,8 @@ def copy_files(plan: Plan, folder: Path) -> None:
     configs = [file for file in sorted(folder.rglob("*.json")) if file.name not in vocabularies]
     inside = {artifact.parent for artifact in folder.rglob("Manifest.json")}  # of packages
     local_paths.remove([file for file in configs if file.parent not in inside], source.credited)
-    licences.write(source, target, recipe, folder, notes)
+    tools = formats.tools(target, plan.task)
+    licences.write(folder, source, target, recipe, tools=tools, notes=notes)
     local_paths.remove_from_text(folder / "MODEL_CARD.md")
 
 
