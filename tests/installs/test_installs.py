@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import re
 import shutil
 import subprocess
 import sys
 import tomllib
 import venv
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -153,3 +155,11 @@ def given(
         "suite": files["suite.toml"],
         "copy": files["copy"],
     }
+
+
+def test_the_long_description_has_no_link_that_leads_nowhere(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as file:
+        (name,) = (name for name in file.namelist() if name.endswith(".dist-info/METADATA"))
+        text = file.read(name).decode()
+    assert "# edgepack" in text
+    assert not re.findall(r"\]\((?!https?:)", text)

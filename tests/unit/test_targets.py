@@ -124,3 +124,12 @@ def test_a_variant_s_keys_are_checked(tmp_path: Path) -> None:
     with pytest.raises(TargetError, match="unknown key 'block_sise'") as error:
         targets.load(board(tmp_path, '[floors."*"]', wrong))
     assert error.value.hint == "did you mean 'block_size'?"
+
+
+@pytest.mark.parametrize(
+    ("alias", "name"), [("raspberrypi:pi4", "rpi"), ("iOS", "iphone"), ("macos", "mac"), ("browser", "web")]
+)
+def test_targets_have_the_names_that_people_try(alias: str, name: str) -> None:
+    assert targets.load(alias).name == name
+    assert set(targets.ALIASES.values()) <= set(targets.names())
+    assert not set(targets.ALIASES) & set(targets.names())

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from edgepack.records import Recipe, Source, Target
 
-
 # The licences of the tools that convert, by their distributions' names
 _TOOLS = {
     "coremltools": "BSD-3-Clause",
@@ -80,7 +79,8 @@ def _without_front_matter(card: str) -> str:
 
 
 def _notice(source: Source, tools: Mapping[str, str]) -> str:
-    listed = "\n".join(f"  {name} {version} ({_TOOLS.get(name, 'see its own page')})" for name, version in tools.items())
+    lines = [f"  {name} {version} ({_TOOLS.get(name, 'see its own page')})" for name, version in tools.items()]
+    listed = "\n".join(lines)
     return (
         "This folder holds a modified copy of a third party's model.\n\n"
         f"Model: {source.model}\nArchitecture: {source.architecture}\nLicence: {source.licence or 'not stated'}\n\n"

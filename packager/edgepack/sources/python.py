@@ -5,17 +5,21 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+from edgepack import installed
 from edgepack.errors import ModelNotFound
 from edgepack.sources import Fetched, Say, named
 
 
 def fetch(reference: str, say: Say) -> Fetched:
-    """The folder inside the package, which is not imported. Raises ModelNotFound."""
+    """Find the folder inside the package, which is not imported. Raises ModelNotFound."""
     package, _, inside = reference.removeprefix("python:").partition("/")
     spec = importlib.util.find_spec(package) if package.isidentifier() else None
     if spec is None or not spec.submodule_search_locations:
+        name = package.replace("_", "-")
+        extra = installed.extra_of(name)  # which brings a version that goes with edgepack's other packages
         raise ModelNotFound(
-            f"no Python package {package!r} is installed", hint=f"pip install {package.replace('_', '-')}"
+            f"no Python package {package!r} is installed",
+            hint=f"pip install 'edgepack[{extra}]'" if extra else f"pip install {name}",
         )
     root = Path(next(iter(spec.submodule_search_locations))).resolve()
     path = (root / inside).resolve()
