@@ -358,7 +358,7 @@ def small_manifest(name: str, files: dict[str, Any]) -> dict[str, Any]:
     target = {"name": "rpi", "profile": "pi4", "isa": "arm64", "runtime": "", "runtime_version": "", "threads": 4}
     bits = {"weight_bits": 8, "activation_bits": 8, "embedding_bits": 8, "block_size": 0}
     recipe = {"name": "int8", "scheme": "int8", **bits, "smooth": False, "finer": [], "min_coverage": 0.0}
-    processing = {
+    text = {
         "inputs": ["input_ids"],
         "max_length": 8,
         "pad_id": 0,
@@ -366,9 +366,8 @@ def small_manifest(name: str, files: dict[str, Any]) -> dict[str, Any]:
         "pad_type_id": 0,
         "padding_side": "right",
         "truncation_side": "right",
-        "mask_id": 4,
-        "mask_token": "4",
     }
+    processing = {"text": text, "answer": {"kind": "mask", "mask_id": 4, "mask_token": "4"}}
     tensors = [{"name": "input_ids", "dtype": "int64", "shape": [1]}]
     model = {
         "file": "model.onnx", "files": ["model.onnx"], "format": "onnx", "opset": 18, "needs": "", "inputs": tensors,

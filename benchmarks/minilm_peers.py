@@ -86,7 +86,7 @@ def build_ours(folder: Path) -> tuple[dict[str, Path], dict[str, float]]:
     subject, model = open_task()
     request = Request(model=MODEL, targets=("rpi",), recipes=("fp32", *RECIPES))
     plans = {made.recipe.name: made for made in plan.plans(request, subject)}
-    texts = sorted(subject.task.examples({})[0::2], key=len)
+    texts = sorted(subject.task.examples(plans["fp32"].processing)[0::2], key=len)
     calibration = [model.feeds(texts[start : start + 8]) for start in range(0, len(texts), 8)]
     models, seconds = {}, {}
     start = time.perf_counter()

@@ -17,6 +17,7 @@ from edgepack import client_pictures
 from edgepack.containment import checked_name
 from edgepack.documents import read_json, read_object
 from edgepack.errors import ModelError, UnsafeModel
+from edgepack.runtime.processing import Image, Processing, Text
 from edgepack.runtime.text import tokenizer
 
 _KEPT = (
@@ -29,31 +30,31 @@ _SENTENCE_SETTINGS = "sentence_*_config.json"
 _SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
 
-def write(origin: Path, folder: Path, processing: Mapping[str, Any]) -> None:
+def write(origin: Path, folder: Path, processing: Processing) -> None:
     """Those of the model in ``origin`` into a bundle's ``folder``, for ``processing``."""
     for file in _files(origin):
         to = folder / file.relative_to(origin)
         to.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, to)
-    if "max_length" in processing:
-        _limit(folder, int(processing["max_length"]))
+    if processing.max_length is not None:
+        _limit(folder, processing.max_length)
         _rename_for_transformers_4(folder / "tokenizer_config.json")
-        _write_sections(folder / "tokenizer.json", processing)
-    if "channels" in processing:
-        _write_image_processor(folder, processing)
-        _state_channels(folder / "config.json", int(processing["channels"]))
-    if "pad_id" in processing:
+        _write_sections(folder / "tokenizer.json", processing.text)
+    if processing.image:
+        _write_image_processor(folder, processing.image)
+        _state_channels(folder / "config.json", processing.image.channels)
+    if processing.text:
         _write_special_tokens(folder)
-    elif "max_length" in processing:
+    elif processing.generation:
         _state_added_tokens(folder)
 
 
-def _write_image_processor(folder: Path, processing: Mapping[str, Any]) -> None:
+def _write_image_processor(folder: Path, image: Image) -> None:
     """preprocessor_config.json in full: transformers.js knows few classes and none of their defaults.
 
     Where plain settings cannot say it, the model's own file stays.
     """
-    plain = client_pictures.preprocessor_config(processing)
+    plain = client_pictures.preprocessor_config(image)
     if plain is not None:
         (folder / "processor_config.json").unlink(missing_ok=True)  # nested settings would go before
         _write(folder / "preprocessor_config.json", plain)
@@ -108,35 +109,31 @@ def _rename_for_transformers_4(config: Path) -> None:
     _write(config, stated)
 
 
-def _write_sections(file: Path, processing: Mapping[str, Any]) -> None:
-    """tokenizer.json's own truncation and padding: the bundle's for encoders, none for language models."""
+def _write_sections(file: Path, text: Text | None) -> None:
+    """Write tokenizer.json's own truncation and padding: those of ``text``, none for language models."""
     content = _read(file)
-    sections = {"truncation": _truncation(processing), "padding": _padding(processing)}
+    sections = {"truncation": text and _truncation(text), "padding": text and _padding(text)}
     if any(content.get(name) != section for name, section in sections.items()):
         file.write_text(json.dumps({**content, **sections}, ensure_ascii=False), "utf-8")  # large: on one line
 
 
-def _truncation(processing: Mapping[str, Any]) -> dict[str, Any] | None:
-    if "truncation_side" not in processing:
-        return None
+def _truncation(text: Text) -> dict[str, Any]:
     return {
-        "direction": str(processing["truncation_side"]).capitalize(),
-        "max_length": int(processing["max_length"]),
+        "direction": text.truncation_side.capitalize(),
+        "max_length": text.max_length,
         "strategy": "LongestFirst",
         "stride": 0,
     }
 
 
-def _padding(processing: Mapping[str, Any]) -> dict[str, Any] | None:
-    if "pad_id" not in processing:
-        return None
+def _padding(text: Text) -> dict[str, Any]:
     return {
         "strategy": "BatchLongest",
-        "direction": str(processing["padding_side"]).capitalize(),
+        "direction": text.padding_side.capitalize(),
         "pad_to_multiple_of": None,
-        "pad_id": processing["pad_id"],
-        "pad_type_id": processing["pad_type_id"],
-        "pad_token": processing["pad_token"],
+        "pad_id": text.pad_id,
+        "pad_type_id": text.pad_type_id,
+        "pad_token": text.pad_token,
     }
 
 

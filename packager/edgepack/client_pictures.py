@@ -6,16 +6,27 @@ resize, and in Node.js lets sharp do it. Read in its releases 3.8.1 and 4.3.2, w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import asdict, replace
 from typing import Any, NamedTuple
 
 from edgepack.errors import UnsupportedModel
-from edgepack.runtime.image import affine, side, steps
+from edgepack.runtime.image import affine
+from edgepack.runtime.processing import (
+    CenterCrop,
+    CenterCropRatio,
+    Cropping,
+    Image,
+    Normalize,
+    Resize,
+    ResizeShortestEdge,
+    ResizeWithin,
+    Resizing,
+    ReverseChannels,
+)
 from edgepack.runtime.resize import RESAMPLINGS
 
 _PLAIN, _REVERSED = "ViTImageProcessor", "MobileViTImageProcessor"
 _LUMA = (19595 / 65536, 38470 / 65536, 7471 / 65536)  # Pillow's grey of red, green and blue
-_SIZES = ({"height", "width"}, {"shortest_edge"})
 
 
 class Difference(NamedTuple):
@@ -26,31 +37,31 @@ class Difference(NamedTuple):
     in_graph: bool  # whether the graph can do it instead: it comes after the resize and the crop
 
 
-def preprocessor_config(processing: Mapping[str, Any]) -> dict[str, Any] | None:
-    """preprocessor_config.json that says the same in settings that clients read alike; None where there are none.
+def preprocessor_config(image: Image) -> dict[str, Any] | None:
+    """Write preprocessor_config.json, in settings that clients read alike; None where there are none that say the same.
 
     Every class's own rules (crop_pct, include_top, LeViT's 256/224, …) are worked into plain sizes, means and
     standard deviations; transformers computes the same from it as from the model's own file.
     """
-    geometry = [step for step in steps(processing) if step["op"] in ("resize", "center_crop")]
-    order = [step["op"] for step in geometry]
-    if order not in ([], ["resize"], ["center_crop"], ["resize", "center_crop"]) or not _plain(geometry):
+    geometry = _geometry(image)
+    kinds = [Resizing if isinstance(step, Resizing) else Cropping for step in geometry]
+    if kinds not in ([], [Resizing], [Cropping], [Resizing, Cropping]) or not all(map(_is_plain, geometry)):
         return None
-    facts = affine(processing)
-    resize = next((step for step in geometry if step["op"] == "resize"), None)
-    crop = next((step for step in geometry if step["op"] == "center_crop"), None)
+    facts = affine(image)
+    resize = next((step for step in geometry if isinstance(step, Resizing)), None)
+    crop = next((step for step in geometry if isinstance(step, CenterCrop)), None)
     mean = [value - facts.offset for value in facts.mean]
     normalize = any(mean) or any(value != 1.0 for value in facts.std)
     if facts.reverse and normalize:
         return None
     written: dict[str, Any] = {
         "image_processor_type": _REVERSED if facts.reverse else _PLAIN,
-        "do_convert_rgb": True if processing.get("alpha") == "white" or "mix" in processing else None,
+        "do_convert_rgb": True if image.alpha == "white" or image.mix else None,
         "do_resize": resize is not None,
-        "size": _size(resize) if resize else dict(zip(("height", "width"), side(processing), strict=True)),
-        "resample": RESAMPLINGS.index(str(resize["resample"])) if resize else 2,
+        "size": _size(resize) if resize else asdict(image.size),
+        "resample": RESAMPLINGS.index(resize.resample) if resize else 2,
         "do_center_crop": crop is not None,
-        "crop_size": {key: crop[key] for key in ("height", "width")} if crop else None,
+        "crop_size": asdict(crop) if crop else None,
         "do_rescale": facts.scale != 1.0,
         "rescale_factor": facts.scale,
         "do_normalize": normalize,
@@ -59,18 +70,18 @@ def preprocessor_config(processing: Mapping[str, Any]) -> dict[str, Any] | None:
     }
     if facts.reverse:
         written["do_flip_channel_order"] = True
-    if processing["channels"] == 1:
+    if image.channels == 1:
         written["do_convert_rgb"] = False
     return {key: value for key, value in written.items() if value is not None}
 
 
-def for_transformers_js(processing: Mapping[str, Any]) -> dict[str, Any]:
-    """``processing`` that transformers.js can do: what it cannot do to channels becomes the graph's ("mix").
+def for_transformers_js(image: Image) -> Image:
+    """Return what transformers.js can do of ``image``: what it cannot do to channels becomes the graph's ("mix").
 
     Raises UnsupportedModel where no plain settings say the rest.
     """
-    made = dict(processing)
-    for difference in transformers_js(processing):
+    made = image
+    for difference in transformers_js(image):
         if difference.in_graph:
             made = _grey_in_graph(made) if difference.step == "channels" else _reversed_in_graph(made)
     if preprocessor_config(made) is None:
@@ -82,93 +93,111 @@ def for_transformers_js(processing: Mapping[str, Any]) -> dict[str, Any]:
     return made
 
 
-def notes(processing: Mapping[str, Any]) -> list[str]:
-    """What is near but not equal in transformers.js, in sentences."""
-    clauses = [found.what for found in transformers_js(processing)]
-    filtered = transformers_js_filter(processing)
+def notes(image: Image) -> list[str]:
+    """Say what is near but not equal in transformers.js, in sentences."""
+    clauses = [found.what for found in transformers_js(image)]
+    filtered = transformers_js_filter(image)
     written = [f"transformers.js resizes otherwise than was measured: {filtered}."] if filtered else []
-    if "mix" in processing:
+    if image.mix:
         written.append("The graph takes red, green and blue, and turns them into the channels of the model.")
     return [*written, *(f"transformers.js {clause}." for clause in clauses)]
 
 
-def _grey_in_graph(processing: Mapping[str, Any]) -> dict[str, Any]:
-    """Three channels, each with the only one's scale, mean and standard deviation: their sum by luma has them too."""
-    made = [
-        {**step, "mean": 3 * list(step["mean"]), "std": 3 * list(step["std"])} if step["op"] == "normalize" else step
-        for step in steps(processing)
-        if step["op"] != "reverse_channels"
-    ]
-    return {**processing, "channels": 3, "steps": made, "mix": [list(_LUMA)]}
+def _grey_in_graph(image: Image) -> Image:
+    """Take three channels, each with the only one's scale, mean and deviation: their sum by luma has them too."""
+    steps = tuple(
+        Normalize(mean=3 * step.mean, std=3 * step.std) if isinstance(step, Normalize) else step
+        for step in image.steps
+        if not isinstance(step, ReverseChannels)
+    )
+    return replace(image, channels=3, steps=steps, mix=(_LUMA,))
 
 
-def _reversed_in_graph(processing: Mapping[str, Any]) -> dict[str, Any]:
-    """Red, green and blue with their own means and standard deviations, turned around behind them."""
-    made = [
-        {**step, "mean": step["mean"][::-1], "std": step["std"][::-1]} if step["op"] == "normalize" else step
-        for step in steps(processing)
-        if step["op"] != "reverse_channels"
-    ]
-    return {**processing, "steps": made, "mix": [[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]}
+def _reversed_in_graph(image: Image) -> Image:
+    """Take red, green and blue with their own means and standard deviations, turned around behind them."""
+    steps = tuple(
+        Normalize(mean=step.mean[::-1], std=step.std[::-1]) if isinstance(step, Normalize) else step
+        for step in image.steps
+        if not isinstance(step, ReverseChannels)
+    )
+    return replace(image, steps=steps, mix=((0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (1.0, 0.0, 0.0)))
 
 
-def transformers_js(processing: Mapping[str, Any]) -> list[Difference]:
-    """What transformers.js does otherwise with the file of ``preprocessor_config``; [] where nothing but the filter.
+def transformers_js(image: Image) -> list[Difference]:
+    """Say what transformers.js does otherwise with the file of ``preprocessor_config``; [] where only the filter.
 
     That one is never Pillow's: see ``transformers_js_filter``.
     """
     found = []
-    if processing["channels"] == 1:
+    if image.channels == 1:
         what = "leaves a colour picture its three channels, and stops at a mean for one"
         found.append(Difference("channels", what, True))
-    geometry = [step for step in steps(processing) if step["op"] in ("resize", "center_crop")]
-    for before, step in zip([None, *geometry], geometry, strict=False):
-        clause = _resized(step) if step["op"] == "resize" else _cropped(step, before)
-        found += [Difference(str(step["op"]), clause, False)] if clause else []
-    facts = affine(processing)
+    before: Resizing | Cropping | None = None
+    for step in _geometry(image):
+        clause = _resized(step) if isinstance(step, Resizing) else _cropped(step, before)
+        name = "resize" if isinstance(step, Resizing) else "center_crop"
+        found += [Difference(name, clause, False)] if clause else []
+        before = step
+    facts = affine(image)
     if facts.reverse and (any(facts.mean) or any(value != 1.0 for value in facts.std)):
         found.append(Difference("reverse_channels", "turns the channels around after mean and std", True))
     return found
 
 
-def transformers_js_filter(processing: Mapping[str, Any]) -> str:
-    """With what transformers.js resizes, in a clause; "" where nothing is resized.
+def transformers_js_filter(image: Image) -> str:
+    """Say with what transformers.js resizes, in a clause; "" where nothing is resized.
 
     Measured in Node.js on a picture with edges, 240 x 150 to 64 x 64: bilinear and bicubic are 9 levels of 255 off on
     average and 160 to 170 at most, lanczos 0.2 and 8. A browser's canvas also cuts odd margins at half a pixel.
     """
-    kinds = [str(step["resample"]) for step in steps(processing) if step["op"] == "resize"]
-    if not kinds:
+    kind = next((step.resample for step in image.steps if isinstance(step, Resizing)), None)
+    if kind is None:
         return ""
     node = {"lanczos": "lanczos3", "box": "bilinear, not smoothed", "hamming": "bilinear, not smoothed"}
     return (
-        f"a browser's canvas interpolates in its own way, whatever the setting ({kinds[0]}); in Node.js sharp does, "
-        f"{node.get(kinds[0], kinds[0] + ', not smoothed')}"
+        f"a browser's canvas interpolates in its own way, whatever the setting ({kind}); in Node.js sharp does, "
+        f"{node.get(kind, kind + ', not smoothed')}"
     )
 
 
-def _plain(geometry: list[Mapping[str, Any]]) -> bool:
-    wanted = {"resize": _SIZES, "center_crop": _SIZES[:1]}
-    return all(set(step) - {"op", "resample"} in wanted[step["op"]] for step in geometry)
+def _geometry(image: Image) -> list[Resizing | Cropping]:
+    return [step for step in image.steps if isinstance(step, Resizing | Cropping)]
 
 
-def _size(resize: Mapping[str, Any]) -> dict[str, int]:
-    return {key: int(value) for key, value in resize.items() if key not in ("op", "resample")}
+def _is_plain(step: Resizing | Cropping) -> bool:
+    """Whether every client has settings for the step."""
+    if isinstance(step, ResizeShortestEdge):
+        return step.longest_edge is None and step.multiple_of is None
+    return isinstance(step, Resize | CenterCrop)
 
 
-def _resized(step: Mapping[str, Any]) -> str:
-    if "multiple_of" in step:
-        return f"rounds the sides down to multiples of {step['multiple_of']}, not up"
-    if "max_height" in step:
+def _size(step: Resizing) -> dict[str, int]:
+    return {key: value for key, value in asdict(step).items() if key != "resample" and value is not None}
+
+
+def _resized(step: Resizing) -> str:
+    if isinstance(step, ResizeWithin):
         return "cannot resize to max_height and max_width, and stops"
-    return "rounds the longer side otherwise" if "longest_edge" in step else ""
+    if isinstance(step, Resize):
+        return ""
+    if step.multiple_of is not None:
+        return f"rounds the sides down to multiples of {step.multiple_of}, not up"
+    return "" if step.longest_edge is None else "rounds the longer side otherwise"
 
 
-def _cropped(step: Mapping[str, Any], resized: Mapping[str, Any] | None) -> str:
-    if "height_ratio" in step:
+def _cropped(step: Cropping, before: Resizing | Cropping | None) -> str:
+    if isinstance(step, CenterCropRatio):
         return "crops after the resize, and to a fixed size"
-    least = resized or {"shortest_edge": 0}
-    height, width = (least.get(key, least.get("shortest_edge", 0)) for key in ("height", "width"))
-    if "longest_edge" not in least and height >= step["height"] and width >= step["width"]:
+    height, width = _least(before)
+    if height >= step.height and width >= step.width:
         return ""
     return "pads a picture that is smaller than the crop a pixel further up and left, or stops"
+
+
+def _least(step: Resizing | Cropping | None) -> tuple[int, int]:
+    """Return the height and the width that a picture has at least after ``step``."""
+    if isinstance(step, Resize | CenterCrop):
+        return step.height, step.width
+    if isinstance(step, ResizeShortestEdge) and step.longest_edge is None:
+        return step.shortest_edge, step.shortest_edge
+    return 0, 0

@@ -6,7 +6,7 @@ Read in its releases 3.8.1 and 4.3.2. What it makes them of is the template in t
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +33,13 @@ _NORMALIZER = {
 _SPECIAL = ("unk_token", "sep_token", "pad_token", "cls_token", "mask_token")  # which have defaults in that class
 
 
-def write(folder: Path, processing: Mapping[str, Any]) -> tuple[str, ...]:
+def write(folder: Path, inputs: Sequence[str]) -> tuple[str, ...]:
     """Name a class that gives pairs of texts their token types, in a bundle's ``folder`` for transformers.js.
 
     Returns what it cannot help, in sentences: another template than BERT's under a class without token types.
     """
     file, vocabulary = folder / "tokenizer_config.json", folder / "tokenizer.json"
-    if "token_type_ids" not in processing.get("inputs", ()):
+    if "token_type_ids" not in inputs:
         return ()
     stated = read_object(file, ModelError) if file.is_file() else {}
     opened = tokenizer(folder)

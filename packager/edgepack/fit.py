@@ -14,9 +14,9 @@ from typing import Any
 
 from edgepack import decoders, targets
 from edgepack.decoders import Decoder
-from edgepack.errors import DoesNotFit
+from edgepack.errors import DoesNotFit, UnsupportedModel
 from edgepack.records import FINER, Recipe, Source, Target
-from edgepack.runtime import image
+from edgepack.runtime.processing import Processing, Size
 from edgepack.units import size
 
 RUNTIME = 60_000_000  # bytes: onnxruntime's libraries and arenas for a small model, measured on Linux
@@ -47,10 +47,10 @@ class Estimate:
         return bandwidth / (self.read + self.cache / 2) if self.read else 0.0
 
 
-def estimate(source: Source, recipe: Recipe, config: Mapping[str, Any], processing: Mapping[str, Any]) -> Estimate:
+def estimate(source: Source, recipe: Recipe, config: Mapping[str, Any], processing: Processing) -> Estimate:
     """The memory of one inference at the longest input that the model takes."""
-    if "kv_heads" in processing:
-        return _decoder(decoders.describe(config), recipe, int(processing["max_length"]))
+    if processing.generation:
+        return _decoder(decoders.describe(config), recipe, processing.generation.max_length)
     activations, shape = _activations(config, processing)
     return Estimate(weights=_weights(source, recipe, config), activations=activations, shape=shape)
 
@@ -60,7 +60,7 @@ def check(
     target: Target,
     recipe: Recipe,
     config: Mapping[str, Any],
-    processing: Mapping[str, Any],
+    processing: Processing,
     offered: Iterable[Recipe],
 ) -> Estimate:
     """The estimate, where it fits the target's memory.
@@ -85,7 +85,7 @@ def _way_out(
     source: Source,
     target: Target,
     config: Mapping[str, Any],
-    processing: Mapping[str, Any],
+    processing: Processing,
     offered: Iterable[Recipe],
 ) -> str:
     fitting = [
@@ -93,10 +93,10 @@ def _way_out(
     ]
     if fitting:
         return f"--recipe {max(fitting, key=lambda recipe: recipe.weight_bits).name} would fit"
-    if "kv_heads" in processing:
+    if processing.generation:
         return "--fit looks for a recipe and a context that fit; --context makes the cache smaller"
-    if "max_length" in processing:
-        return f"--context {int(processing['max_length']) // 2} makes a bundle for shorter texts, which takes less"
+    if processing.text:
+        return f"--context {processing.text.max_length // 2} makes a bundle for shorter texts, which takes less"
     larger = [
         name
         for name in target.profiles
@@ -146,11 +146,19 @@ def _weights(source: Source, recipe: Recipe, config: Mapping[str, Any]) -> int:
 _HEADS = ("num_attention_heads", "n_heads", "num_heads")  # a config without any is of a network without attention
 
 
-def _activations(config: Mapping[str, Any], processing: Mapping[str, Any]) -> tuple[int, str]:
-    if "max_length" in processing:
-        length = int(processing["max_length"])
-        return _transformer(config, length), f"1 x {length} tokens"
-    height, width = image.side(processing)
+def _activations(config: Mapping[str, Any], processing: Processing) -> tuple[int, str]:
+    """Estimate the bytes for one text or one picture, the larger of both, and name its shape."""
+    needs = [_picture(config, processing.image.size)] if processing.image else []
+    if processing.text:
+        length = processing.text.max_length
+        needs.append((_transformer(config, length), f"1 x {length} tokens"))
+    if not needs:
+        raise UnsupportedModel("the memory of a model can be estimated that takes texts or pictures, which this is not")
+    return max(needs)
+
+
+def _picture(config: Mapping[str, Any], size: Size) -> tuple[int, str]:
+    height, width = size.height, size.width
     shape = f"1 x {height} x {width} pixels"
     # convolutional: input and output of the first layers, 32 channels each at half the resolution
     maps = 2 * 32 * (height // 2) * (width // 2) * _FLOAT

@@ -12,6 +12,7 @@ from edgepack.original import Original
 from edgepack.plans import Plan
 from edgepack.records import Accuracy
 from edgepack.runtime import model as task_model
+from edgepack.runtime.processing import Processing
 
 
 class Check(Protocol):
@@ -25,7 +26,7 @@ class Check(Protocol):
 class Inputs:
     """Every input of a build."""
 
-    processing: Mapping[str, Any]
+    processing: Processing
     calibration: Sequence[Feeds]
     agreement: Sequence[Feeds]
     examples: Sequence[Any]  # that agreement is measured on, before pre-processing
@@ -37,9 +38,9 @@ class Inputs:
 
     def shipped(self, plan: Plan) -> Self:
         """These with the feeds that ``plan``'s bundle makes, where its clients prepare pictures otherwise."""
-        if "mix" not in plan.processing:
+        if plan.processing.image is None or not plan.processing.image.mix:
             return self
-        model = task_model(plan.source.task, None, plan.source.path, dict(plan.processing))
+        model = task_model(plan.source.task, None, plan.source.path, plan.processing)
         return replace(
             self,
             agreement=plan.task.batches(model, self.examples, use="agreement"),
@@ -48,5 +49,5 @@ class Inputs:
 
     def matched(self, original: Original) -> Any:
         """The task's object around the original, fed by the authors' own pre-processing."""
-        model = task_model(original.source.task, original, original.source.path, dict(self.processing))
+        model = task_model(original.source.task, original, original.source.path, self.processing)
         return original.attach(model, self.processing)

@@ -10,6 +10,7 @@ from typing import Any
 from edgepack import fit
 from edgepack.data import DataSpec
 from edgepack.records import Recipe, Source, Target
+from edgepack.runtime.processing import Processing
 from edgepack.tasks import Task, load, table
 
 
@@ -59,7 +60,7 @@ class Plan:
     subject: Subject
     target: Target
     recipe: Recipe
-    processing: Mapping[str, Any]
+    processing: Processing
     need: fit.Estimate
 
     @property

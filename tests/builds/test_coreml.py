@@ -27,6 +27,7 @@ from edgepack.original.decoder import Reference
 from edgepack.records import Bundle, NotMeasured
 from edgepack.runtime import golden, manifest, measurements
 from edgepack.runtime.engines import open_session
+from edgepack.runtime.processing import Classes
 from edgepack.stages import bench
 
 pytestmark = pytest.mark.filterwarnings("default")  # coremltools warns of torch, numpy and protobuf
@@ -204,7 +205,8 @@ def test_class_labels(task: str, build: Build, tiny: Callable[[str], Path], tmp_
     assert reopen(made.path, tmp_path) == ["model.mlpackage"]
     assert {"classLabel", "classLabel_probs", "logits"} == {spec.name for spec in made.artifact.outputs}
     package = coreml.Package(made.artifact.path)
-    (session, labels) = open_session(made.artifact.path, "coreml"), manifest.read(made.path).processing["labels"]
+    session = open_session(made.artifact.path, "coreml")
+    labels = list(manifest.read(made.path).processing.section(Classes).labels)
     given = {spec.name: np.ones([side if isinstance(side, int) else 1 for side in spec.shape], spec.dtype)
              for spec in package.inputs()}  # fmt: skip
     found = package(given)
@@ -227,7 +229,7 @@ def test_lengths(
     assert made.artifact.opset == (16 if len(lengths) == 1 else 18)
     assert made.artifact.inputs[0].shape == (1, lengths[0] if len(lengths) == 1 else "|".join(map(str, lengths)))
     listed = manifest.read(made.path)
-    assert listed.processing["max_length"] == lengths[-1]
+    assert listed.processing.max_length == lengths[-1]
     assert golden.check(open_session(listed.model.path, listed.model.format), listed).passed
 
 

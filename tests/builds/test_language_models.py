@@ -255,9 +255,9 @@ def test_what_fits(llama: Path, tmp_path: Path) -> None:
         return found
 
     roomy, tight = planned("2 GB"), planned(f"{(planned('2 GB').need.total - 1) // 1000} kB")
-    assert (roomy.recipe.weight_bits, roomy.processing["max_length"]) == (32, 64)
+    assert (roomy.recipe.weight_bits, roomy.processing.max_length) == (32, 64)
     assert tight.fits
-    assert tight.recipe.weight_bits < 32 or tight.processing["max_length"] < 64
+    assert tight.recipe.weight_bits < 32 or tight.processing.max_length < 64
     assert roomy.need.cache == 2 * 4 * 3 * 2 * 16 * 64  # keys and values, float32, layers, heads, width, tokens
     assert not planned("1 MB").fits
 

@@ -17,6 +17,7 @@ import edgepack
 from edgepack import plugins
 from edgepack.records import Bundle
 from edgepack.runtime.image import ImageInput
+from edgepack.runtime.processing import Image
 from edgepack.stages import resolve
 from edgepack.tasks import _supported
 from edgepack.tasks._supported import Entry
@@ -153,7 +154,7 @@ def _outputs(model: Any, task: str, folder: Path) -> np.ndarray:
 def _pixels(folder: Path, task: str) -> np.ndarray:
     """The pictures as the bundle prepares them, which other tests hold against transformers' processors."""
     facts = plugins.load("tasks", task).processing(folder, json.loads((folder / "config.json").read_text()))
-    return ImageInput(facts).feeds(_pictures())["pixel_values"]
+    return ImageInput(facts.section(Image)).feeds(_pictures())["pixel_values"]
 
 
 def _taken(model: Any) -> set[str]:
@@ -198,7 +199,9 @@ def test_built_and_compared(entry: Entry, tiny: Tiny, build: Callable[..., tuple
     found = _bundled(bundle.path, entry.task)
     assert found.shape == wanted.shape
     if entry.task == "image-embedding":
-        assert json.loads((bundle.path / "edgepack.json").read_text())["processing"]["width"] == found.shape[1]
+        assert (
+            json.loads((bundle.path / "edgepack.json").read_text())["processing"]["answer"]["width"] == found.shape[1]
+        )
     assert np.abs(found - wanted).max() <= TOLERANCE * np.abs(wanted).max()
 
 

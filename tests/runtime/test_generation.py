@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,12 @@ from edgepack import runtime
 from edgepack.errors import InputError, UsageError
 from edgepack.original.routes.builder import DecoderOriginal
 from edgepack.plans import Subject
+from edgepack.runtime import manifest
 from edgepack.runtime.decoding import Decoding
 from edgepack.runtime.engines import onnx as engine
+from edgepack.runtime.processing import Generation, Processing
 from edgepack.runtime.tasks.text_generation import Model
 from edgepack.stages import resolve
-from edgepack.tasks import table
 
 from .conftest import CONTEXT, STORY, Speaker
 
@@ -154,7 +156,7 @@ def test_where_it_ends(speaker: Speakers) -> None:
     assert "".join(pieces) == whole[: whole.index(stop)]
     assert model.last.ended == "stop"
     ids = model.tokens(whole)
-    ending = Model(model._run, it.bundle.path, {**processing(it), "eos_ids": [2, ids[-1]]})
+    ending = Model(model._run, it.bundle.path, processing(it, eos_ids=(2, ids[-1])))
     assert len("".join(ending.generate("She went", max_tokens=20))) < len(whole)
     assert ending.last is not None
     assert ending.last.ended == "eos"
@@ -163,13 +165,14 @@ def test_where_it_ends(speaker: Speakers) -> None:
     assert model.last.ended == ""
 
 
-def processing(speaker: Speaker) -> dict[str, Any]:
-    return dict(table(speaker.bundle.path / "edgepack.json")["processing"])
+def processing(speaker: Speaker, **changes: Any) -> Processing:
+    found = manifest.read(speaker.bundle.path).processing.section(Generation)
+    return Processing(generation=replace(found, **changes))
 
 
 def test_the_whole_context_is_used(speaker: Speakers) -> None:
     it = speaker("gpt2")
-    short = Model(it.model._run, it.bundle.path, {**processing(it), "max_length": 11, "eos_ids": []})
+    short = Model(it.model._run, it.bundle.path, processing(it, max_length=11, eos_ids=()))
     list(short.generate("She went", max_tokens=1000))
     assert short.last is not None
     assert short.last.ended == "context"

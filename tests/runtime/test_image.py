@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image as Pillow
 from transformers.image_utils import load_image
 
 from edgepack.errors import InputError
 from edgepack.runtime import image
+from edgepack.runtime.processing import (
+    CenterCrop,
+    Image,
+    Normalize,
+    Resampling,
+    Rescale,
+    ResizeShortestEdge,
+    ReverseChannels,
+    Size,
+)
 from edgepack.runtime.resize import resize
 
-RESAMPLINGS = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, "box": 4, "hamming": 5}
+RESAMPLINGS: dict[Resampling, int] = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, "box": 4, "hamming": 5}
 SIZES = [
     ((60, 44), (32, 32)), ((20, 30), (50, 41)), ((64, 64), (64, 64)), ((33, 70), (16, 90)), ((90, 12), (20, 12)),
     ((1, 9), (30, 4)), ((200, 40), (20, 20)),
@@ -22,37 +33,44 @@ SIZES = [
 
 @pytest.mark.parametrize("name", RESAMPLINGS)
 @pytest.mark.parametrize(("size", "wanted"), SIZES)
-def test_resize(name: str, size: tuple[int, int], wanted: tuple[int, int]) -> None:
+def test_resize(name: Resampling, size: tuple[int, int], wanted: tuple[int, int]) -> None:
     source = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
     (height, width), (new_height, new_width) = size, wanted
     # in two steps, since only Pillow 13 and later goes down first where more is lost in height
     down_first = height - new_height > max(0, 2 * (width - new_width))
     between = (width, new_height) if down_first else (new_width, height)
     theirs = (
-        Image.fromarray(source).resize(between, RESAMPLINGS[name]).resize((new_width, new_height), RESAMPLINGS[name])
+        Pillow.fromarray(source).resize(between, RESAMPLINGS[name]).resize((new_width, new_height), RESAMPLINGS[name])
     )
     np.testing.assert_array_equal(resize(source, *wanted, name), np.asarray(theirs))
     part = resize(source, *wanted, name, rows=(2, 11), columns=(1, 3))
     np.testing.assert_array_equal(part, np.asarray(theirs)[2:11, 1:3])
 
 
-PROCESSING = {
-    "inputs": ["pixel_values"], "channels": 3, "resize": {"shortest_edge": 40}, "resample": "bilinear",
-    "crop": {"height": 32, "width": 32}, "scale": 1 / 255, "mean": [0.5, 0.4, 0.3], "std": [0.2, 0.3, 0.4],
-}  # fmt: skip
+IMAGE = Image(
+    input="pixel_values",
+    channels=3,
+    size=Size(height=32, width=32),
+    alpha="drop",
+    steps=(
+        ResizeShortestEdge(resample="bilinear", shortest_edge=40),
+        CenterCrop(height=32, width=32),
+        Rescale(factor=1 / 255, offset=0.0),
+        Normalize(mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4)),
+    ),
+)
 
 
 @pytest.mark.parametrize("shape", [(60, 44, 3), (44, 60, 3), (60, 44), (60, 44, 1), (60, 44, 4)])
 def test_every_shape_becomes_one(shape: tuple[int, ...]) -> None:
     picture = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    assert image.ImageInput(PROCESSING).feeds([picture])["pixel_values"].shape == (1, 3, 32, 32)
+    assert image.ImageInput(IMAGE).feeds([picture])["pixel_values"].shape == (1, 3, 32, 32)
 
 
 def test_grey_from_colour_is_pillows(picture: np.ndarray) -> None:
-    grey = image.ImageInput(
-        {**PROCESSING, "channels": 1, "resize": None, "crop": None, "scale": 1, "mean": [0], "std": [1]}
-    )
-    theirs = np.asarray(Image.fromarray(picture).convert("L"), np.float32)
+    size = Size(height=picture.shape[0], width=picture.shape[1])
+    grey = image.ImageInput(replace(IMAGE, channels=1, size=size, steps=(Rescale(factor=1.0, offset=0.0),)))
+    theirs = np.asarray(Pillow.fromarray(picture).convert("L"), np.float32)
     np.testing.assert_array_equal(grey.feeds([picture])["pixel_values"][0, 0], theirs)
 
 
@@ -65,7 +83,7 @@ def test_a_small_picture_is_padded() -> None:
 )
 def test_what_is_no_picture(wrong: object) -> None:
     with pytest.raises(InputError):
-        image.ImageInput(PROCESSING).feeds([wrong])
+        image.ImageInput(IMAGE).feeds([wrong])
 
 
 def test_a_file_that_is_no_picture(tmp_path: Path) -> None:
@@ -79,11 +97,11 @@ def test_a_file_that_is_no_picture(tmp_path: Path) -> None:
 def _file(mode: str, path: Path) -> Path:
     """A picture of ``mode`` in a format that holds it, turned on its side by EXIF where the format can."""
     noise = np.random.default_rng(0).integers(0, 256, (20, 30, 4), np.uint8)
-    picture = Image.fromarray(noise, "RGBA")
-    exif = Image.Exif()
+    picture = Pillow.fromarray(noise, "RGBA")
+    exif = Pillow.Exif()
     exif[274] = 6
     if mode == "I;16":
-        picture = Image.fromarray(noise[..., 0].astype(np.uint16) * 300)
+        picture = Pillow.fromarray(noise[..., 0].astype(np.uint16) * 300)
     elif mode == "P":
         picture = picture.convert("RGB").quantize(16)
         picture.info["transparency"] = 3
@@ -113,46 +131,24 @@ def test_a_truncated_file(tmp_path: Path) -> None:
 
 def test_a_panorama_is_not_resized_whole() -> None:
     wide = np.random.default_rng(0).integers(0, 256, (2, 9000, 3), np.uint8)
-    made = image.ImageInput(PROCESSING).feeds([wide])["pixel_values"]
+    made = image.ImageInput(IMAGE).feeds([wide])["pixel_values"]
     assert made.shape == (1, 3, 32, 32)
 
 
-def test_a_step_of_a_later_edgepack() -> None:
-    later = {"inputs": ["pixel_values"], "channels": 3, "steps": [{"op": "rotate"}]}
-    with pytest.raises(InputError, match="rotate"):
-        image.ImageInput(later).feeds([np.zeros((4, 4, 3), np.uint8)])
-
-
-def test_the_steps_of_an_earlier_bundle(picture: np.ndarray) -> None:
-    steps = [
-        {"op": "resize", "shortest_edge": 40, "resample": "bilinear"},
-        {"op": "center_crop", "height": 32, "width": 32},
-        {"op": "rescale", "factor": 1 / 255, "offset": 0.0},
-        {"op": "normalize", "mean": [0.5, 0.4, 0.3], "std": [0.2, 0.3, 0.4]},
-    ]
-    now = {
-        "inputs": ["pixel_values"],
-        "channels": 3,
-        "size": {"height": 32, "width": 32},
-        "alpha": "drop",
-        "steps": steps,
-    }
-    earlier, later = (image.ImageInput(facts).feeds([picture])["pixel_values"] for facts in (PROCESSING, now))
-    np.testing.assert_array_equal(earlier, later)
-    assert image.side(PROCESSING) == image.side(now) == (32, 32)
-
-
 def test_one_formula_for_all_values(picture: np.ndarray) -> None:
-    steps = [
-        {"op": "reverse_channels"},
-        {"op": "rescale", "factor": 2 / 255, "offset": -1.0},
-        {"op": "normalize", "mean": [0.5, 0.4, 0.3], "std": [0.2, 0.3, 0.4]},
-        {"op": "normalize", "mean": [0.1, 0.2, 0.3], "std": [0.2, 0.3, 0.4]},
-    ]
-    processing = {"inputs": ["x"], "channels": 3, "steps": steps}
-    facts = image.affine(processing)
+    given = replace(
+        IMAGE,
+        size=Size(height=picture.shape[0], width=picture.shape[1]),
+        steps=(
+            ReverseChannels(),
+            Rescale(factor=2 / 255, offset=-1.0),
+            Normalize(mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4)),
+            Normalize(mean=(0.1, 0.2, 0.3), std=(0.2, 0.3, 0.4)),
+        ),
+    )
+    facts = image.affine(given)
     assert facts.reverse
     values = (picture[..., ::-1] * facts.scale + facts.offset - facts.mean) / facts.std
     np.testing.assert_allclose(
-        image.ImageInput(processing).feeds([picture])["x"][0].transpose(1, 2, 0), values, rtol=1e-4, atol=1e-5
+        image.ImageInput(given).feeds([picture])["pixel_values"][0].transpose(1, 2, 0), values, rtol=1e-4, atol=1e-5
     )

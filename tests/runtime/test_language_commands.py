@@ -194,9 +194,14 @@ def test_ctrl_c_stops_an_answer_and_not_the_chat() -> None:
 def test_stated_inputs(speaker: Speakers) -> None:
     listed = manifest.read(speaker("llama").bundle.path)
     assert shapes.shapes(listed) == ["prefill 32", f"decode {CONTEXT - 1}"]
-    long = manifest.Manifest(listed.folder, {**listed.table, "processing": {**listed.processing, "max_length": 4096}})
+
+    def of_length(length: int) -> manifest.Manifest:
+        generation = {**listed.table["processing"]["generation"], "max_length": length}
+        return manifest.Manifest(listed.folder, {**listed.table, "processing": {"generation": generation}})
+
+    long = of_length(4096)
     assert shapes.shapes(long) == ["prefill 32", "prefill 128", "decode 128"]
-    short = manifest.Manifest(listed.folder, {**listed.table, "processing": {**listed.processing, "max_length": 11}})
+    short = of_length(11)
     assert shapes.shapes(short) == ["prefill 11", "decode 10"]
     for odd in ("1x8", "prefill", "prefill 0", f"prefill {CONTEXT + 1}", f"decode {CONTEXT}", "decode -1", "decode 0"):
         with pytest.raises(InputError, match="no input"):

@@ -16,11 +16,12 @@ from tests.unit.decoders.conftest import FAMILIES, config_of, make, with_tokeniz
 from edgepack import fit, pipeline, targets
 from edgepack.decoders import describe
 from edgepack.decoders.checkpoint import Checkpoint
-from edgepack.errors import DoesNotFit
+from edgepack.errors import DoesNotFit, UnsupportedModel
 from edgepack.formats.onnx.builder import Described
 from edgepack.original.decoder import Reference
 from edgepack.records import Bundle, Recipe
 from edgepack.runtime.engines import open_session
+from edgepack.runtime.processing import Image, Processing, Size, Text
 from edgepack.stages import resolve
 from edgepack.tasks import text_generation
 from edgepack.units import size
@@ -130,9 +131,9 @@ def planned(model: Path, target: str, **more: Any) -> pipeline.Plan:
 
 def test_a_plan_without_fit_has_the_usual_recipe_and_context(talker: Path, tmp_path: Path) -> None:
     usual = planned(talker, board(tmp_path / "board", 1 << 40))
-    assert (usual.recipe, usual.processing["max_length"]) == (recipe("int4"), 4096)
+    assert (usual.recipe, usual.processing.max_length) == (recipe("int4"), 4096)
     short = planned(talker, board(tmp_path / "board", 1 << 40), context=100)
-    assert short.processing["max_length"] == 100
+    assert short.processing.max_length == 100
     assert short.need.cache == usual.need.cache * 100 // 4096
     assert "100 of 100 tokens" in short.need.shape
 
@@ -145,7 +146,7 @@ def test_fit_takes_the_finest_recipe_that_leaves_a_useful_context(
     need = estimated(talker, recipe(name), context)
     found = planned(talker, board(tmp_path / "board", need.total), fit=True)
     assert found.fits
-    assert found.processing["max_length"] >= 2048
+    assert found.processing.max_length >= 2048
     # at least as fine: a finer one with a shorter, but useful, context is preferred
     assert (found.recipe.weight_bits, found.recipe.embedding_bits) >= (
         recipe(name).weight_bits,
@@ -153,23 +154,23 @@ def test_fit_takes_the_finest_recipe_that_leaves_a_useful_context(
     )
     if context == 2048:  # nothing finer fits with 2,048 tokens, as every other needs more
         finer = estimated(talker, found.recipe, 4096).total
-        assert found.processing["max_length"] == 2048
+        assert found.processing.max_length == 2048
         assert finer > need.total
 
 
 def test_with_much_memory_fit_takes_floats_and_the_whole_context(talker: Path, tmp_path: Path) -> None:
     found = planned(talker, board(tmp_path / "board", 1 << 40), fit=True)
-    assert (found.recipe.name, found.processing["max_length"]) == ("fp32", _LONGEST)
-    assert planned(talker, board(tmp_path / "board", 1 << 40), fit=True, context=300).processing["max_length"] == 300
+    assert (found.recipe.name, found.processing.max_length) == ("fp32", _LONGEST)
+    assert planned(talker, board(tmp_path / "board", 1 << 40), fit=True, context=300).processing.max_length == 300
     named = planned(talker, board(tmp_path / "board", 1 << 40), fit=True, recipes=("int4",))
-    assert (named.recipe.name, named.processing["max_length"]) == ("int4", _LONGEST)
+    assert (named.recipe.name, named.processing.max_length) == ("int4", _LONGEST)
 
 
 def test_with_little_memory_fit_takes_a_shorter_context(talker: Path, tmp_path: Path) -> None:
     least = min(estimated(talker, recipe(name), 2048).total for name in ("int4", "int4-fine", "int8"))
     found = planned(talker, board(tmp_path / "board", least - 1), fit=True)
     assert found.fits
-    assert found.processing["max_length"] == 1024
+    assert found.processing.max_length == 1024
 
 
 def test_where_nothing_fits_the_smallest_is_told(talker: Path, tmp_path: Path) -> None:
@@ -177,7 +178,7 @@ def test_where_nothing_fits_the_smallest_is_told(talker: Path, tmp_path: Path) -
     target = board(tmp_path / "board", need.total - 1)
     found = planned(talker, target, fit=True)
     assert not found.fits
-    assert (found.recipe.name, found.processing["max_length"]) == ("int4", 256)
+    assert (found.recipe.name, found.processing.max_length) == ("int4", 256)
     request = pipeline.Request(model=str(talker), targets=(target,), out=tmp_path / "out", fit=True)
     with pytest.raises(DoesNotFit) as error:
         pipeline.build(request, Silent())
@@ -216,7 +217,7 @@ def test_the_context_of_the_bundle_is_in_its_files(
     (bundle,) = build(talker, target, fit=True, allow_loss=True)
     manifest = json.loads((bundle.path / "edgepack.json").read_text("utf-8"))
     genai = json.loads((bundle.path / "genai_config.json").read_text("utf-8"))
-    assert manifest["processing"]["max_length"] == 256
+    assert manifest["processing"]["generation"]["max_length"] == 256
     assert (genai["model"]["context_length"], genai["search"]["max_length"]) == (256, 256)
 
 
@@ -227,7 +228,27 @@ def test_the_context_of_the_bundle_is_in_its_files(
 def test_attention_sees_patches_of_the_map_that_it_reads(config: Any, side: int, tokens: int) -> None:
     """MobileViT's patches are of maps at an eighth: scores of 256 x 256 pixels do not take gigabytes."""
     stated = config.to_dict()
-    found, shape = fit._activations(stated, {"size": {"height": side, "width": side}})
+    size = Size(height=side, width=side)
+    image = Image(input="pixel_values", channels=3, size=size, alpha="refuse", steps=())
+    found, shape = fit._activations(stated, Processing(image=image))
     assert shape == f"1 x {side} x {side} pixels"
     assert found == fit._transformer(stated, tokens)
     assert found < 100e6
+
+
+def test_inputs_are_told_apart_by_what_they_are() -> None:
+    """Nothing is taken for a picture because it is not a text; the larger of both counts."""
+    config = transformers.ViTConfig().to_dict()
+    size = Size(height=224, width=224)
+    image = Image(input="pixel_values", channels=3, size=size, alpha="refuse", steps=())
+    long, short = (
+        Text(
+            inputs=("input_ids",), max_length=length, pad_id=0, pad_token="", pad_type_id=0, padding_side="right",
+            truncation_side="right",
+        )
+        for length in (512, 16)
+    )  # fmt: skip
+    assert fit._activations(config, Processing(text=long, image=image))[1] == "1 x 512 tokens"
+    assert fit._activations(config, Processing(text=short, image=image))[1] == "1 x 224 x 224 pixels"
+    with pytest.raises(UnsupportedModel, match="takes texts or pictures"):
+        fit._activations(config, Processing())

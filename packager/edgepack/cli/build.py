@@ -248,7 +248,7 @@ def _show_plans(plans: list[pipeline.Plan], json: bool) -> None:
                     "bundle": p.name,
                     "target": p.target.name,
                     "recipe": p.recipe.name,
-                    "context": p.processing.get("max_length"),
+                    "context": p.processing.max_length,
                     "needs": p.need,
                     "tokens_per_second_estimate": _pace(p),
                     "fits": p.fits,
@@ -266,7 +266,7 @@ def _show_plans(plans: list[pipeline.Plan], json: bool) -> None:
 
 
 def _plan_row(plan: pipeline.Plan) -> list[str | None]:
-    need, pace = plan.need, _pace(plan)
+    need, pace, context = plan.need, _pace(plan), plan.processing.max_length
     return [
         plan.name,
         plan.recipe.name,
@@ -276,7 +276,7 @@ def _plan_row(plan: pipeline.Plan) -> list[str | None]:
         size(need.runtime),
         size(need.total),
         size(plan.target.profile.memory),
-        f"{plan.processing['max_length']:,}" if need.cache else None,
+        f"{context:,}" if need.cache and context is not None else None,
         f"{pace:.1f}" if pace else None,
     ]
 

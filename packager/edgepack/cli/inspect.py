@@ -70,6 +70,7 @@ def _facts(listed: Manifest) -> list[list[str]]:
     components = [component for submodel in models for component in submodel.components]
     compressed_, total = (sum(getattr(one.coverage, key) for one in models) for key in ("compressed", "total"))
     needs = "; ".join(dict.fromkeys(submodel.needs for submodel in models))
+    longest = listed.processing.max_length
     bits = f"{recipe['weight_bits']}-bit weights, {recipe['embedding_bits']}-bit embedding"
     facts = [
         ["model", str(source["model"])],
@@ -78,7 +79,7 @@ def _facts(listed: Manifest) -> list[list[str]]:
         ["task", listed.task],
         ["target", f"{target['name']}:{target['profile']} ({target['isa']})"],
         ["runtime", f"{target['runtime']} {target['runtime_version']}; needs {needs}"],
-        ["longest text", f"{listed.processing['max_length']:,} tokens" if "max_length" in listed.processing else None],
+        ["longest text", f"{longest:,} tokens" if longest is not None else None],
         ["recipe", f"{recipe['name']}: {bits}"],
         ["parameters", parameters(source["parameters"], components)],
         ["compressed", compressed(Coverage(compressed=compressed_, total=total))],

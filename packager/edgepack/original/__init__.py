@@ -15,6 +15,7 @@ from edgepack import memory, plugins, weights
 from edgepack.arrays import Feeds, Outputs
 from edgepack.plans import Subject
 from edgepack.records import Source
+from edgepack.runtime.processing import Processing
 from edgepack.tasks import Task
 
 TRANSFORMERS = "transformers"  # the implementation that --original and suites can ask for
@@ -32,10 +33,10 @@ class Original(Protocol):
     def module(self) -> Any:
         """The torch.nn.Module, or a language model's Reference, opened on first use."""
 
-    def check(self, processing: Mapping[str, Any]) -> None:
+    def check(self, processing: Processing) -> None:
         """Open the model and check what can be checked without a conversion. Raises ModelError, as a build would."""
 
-    def attach(self, model: Any, processing: Mapping[str, Any]) -> Any:
+    def attach(self, model: Any, processing: Processing) -> Any:
         """Make ``model``, a task object, compare what its pre-processing makes with what the original's makes."""
 
     def learn(self, feeds: Sequence[Feeds]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,24 +20,27 @@ from PIL import Image
 from edgepack.arrays import Feeds
 from edgepack.original import matching, tokenizers
 from edgepack.records import Source
+from edgepack.runtime.processing import Image as ImageRecord
+from edgepack.runtime.processing import Processing, Text
 from edgepack.tasks import Task
 
 
 def match(
-    source: Source, task: Task, processing: Mapping[str, Any], examples: Sequence[Any], ours: Feeds
+    source: Source, task: Task, processing: Processing, examples: Sequence[Any], ours: Feeds
 ) -> tuple[Feeds, float]:
     """The authors' arrays for one batch, and how far from them ``ours`` are: 0 for ids; pixels in levels of 255.
 
     Raises PreprocessingDiffers where ids differ, or pixels by more than a level; ModelError.
     """
     if "image" not in task.INPUTS:
-        theirs = tokenizers.encode(source, processing, examples)
+        theirs = tokenizers.encode(source, processing.section(Text), examples)
         tokenizers.compare(examples, ours, theirs)
         return theirs, 0.0
-    pictures = [_picture(example, processing) for example in examples]
+    image = processing.section(ImageRecord)
+    pictures = [_picture(example, image.channels) for example in examples]
     made = _processor(source.origin)(images=pictures, return_tensors="np")
-    theirs = {name: np.asarray(made[name], np.float32) for name in processing["inputs"]}
-    return theirs, matching.pixels_apart(ours, theirs, processing, source.name)
+    theirs = {image.input: np.asarray(made[image.input], np.float32)}
+    return theirs, matching.pixels_apart(ours, theirs, image, source.name)
 
 
 @lru_cache(maxsize=1)
@@ -45,7 +48,7 @@ def _processor(folder: Path) -> Any:
     return transformers.AutoImageProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
-def _picture(example: Any, processing: Mapping[str, Any]) -> Image.Image:
+def _picture(example: Any, channels: int) -> Image.Image:
     """As transformers' pipelines open pictures: in colour, unless the model takes one channel.
 
     What has an alpha channel as an array goes to the processor with it.
@@ -58,6 +61,6 @@ def _picture(example: Any, processing: Mapping[str, Any]) -> Image.Image:
             picture = transformers.image_utils.load_image(Image.open(io.BytesIO(example)))
         else:
             picture = Image.fromarray(np.asarray(example))
-    if processing["channels"] == 1:
+    if channels == 1:
         return picture.convert("L")
     return picture if picture.mode == "RGBA" else picture.convert("RGB")

@@ -6,12 +6,13 @@ original compare them with its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from edgepack.arrays import Feeds
 from edgepack.errors import PreprocessingDiffers
 from edgepack.runtime.image import LEVELS, levels_apart
+from edgepack.runtime.processing import Image
 
 _HINT = "a setting of preprocessor_config.json is read otherwise than transformers reads it: please report the model"
 Match = Callable[[Sequence[Any], Feeds], None]
@@ -40,7 +41,7 @@ class Matched:
         return made
 
 
-def pixels_apart(ours: Feeds, theirs: Feeds, processing: Mapping[str, Any], name: str) -> float:
+def pixels_apart(ours: Feeds, theirs: Feeds, image: Image, name: str) -> float:
     """The largest difference of two batches of pictures, in levels of 255.
 
     Raises PreprocessingDiffers where it is more than LEVELS, or the shapes are not the same.
@@ -52,7 +53,7 @@ def pixels_apart(ours: Feeds, theirs: Feeds, processing: Mapping[str, Any], name
                 f"{name}: the bundle makes {key} of the shape {list(ours[key].shape)}, transformers {list(true.shape)}",
                 hint=_HINT,
             )
-        worst = max(worst, levels_apart(ours[key], true, processing))
+        worst = max(worst, levels_apart(ours[key], true, image))
     if not worst <= LEVELS:
         raise PreprocessingDiffers(
             f"{name}: the bundle's pixels differ from transformers' by up to {worst:.1f} levels of 255", hint=_HINT

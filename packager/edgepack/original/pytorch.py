@@ -10,7 +10,6 @@ import logging
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +22,8 @@ from edgepack.errors import UnsupportedModel
 from edgepack.original import configs, imports, loading
 from edgepack.original.sentences import SentenceEncoder
 from edgepack.records import Source
-from edgepack.tasks import Task
+from edgepack.runtime.processing import Text
+from edgepack.tasks import Task, image_embedding, text_embedding
 from edgepack.tasks._refusals import no_vector
 
 imports.import_transformers()
@@ -45,9 +45,14 @@ def open_path(path: Path | str, model_type: str, name: str, task: Task, adapter:
     if not model_type:
         raise UnsupportedModel(f"{name}: config.json has no model_type", hint="copy it from the model's repository")
     model = loading.load(Path(path), name, task, Path(adapter) if adapter else None)
-    processing = task.processing(Path(path), model.config.to_dict())
-    wrap = _WRAPPERS.get(task.NAME)
-    module: nn.Module = wrap(model, processing, Path(path)) if wrap else model
+    config = model.config.to_dict()
+    processing = task.processing(Path(path), config)  # raises for what cannot be packed
+    module: nn.Module = model
+    if task.NAME == text_embedding.NAME:
+        modules = text_embedding.modules(Path(path), config)
+        module = SentenceEncoder(model, processing.section(Text), modules, Path(path))
+    elif task.NAME == image_embedding.NAME:
+        module = ImageEncoder(model)
     return module.eval()
 
 
@@ -86,7 +91,7 @@ class ImageEncoder(nn.Module):
     first), as the model's authors use it.
     """
 
-    def __init__(self, encoder: nn.Module, processing: Mapping[str, Any], folder: Path) -> None:
+    def __init__(self, encoder: nn.Module) -> None:
         super().__init__()
         self.encoder, self.config = encoder, encoder.config
         self._class_token = any(path.split(".")[-1] in _CLASS_TOKENS for path, _ in encoder.named_parameters())
@@ -107,6 +112,3 @@ class ImageEncoder(nn.Module):
         if not self._class_token or states.ndim != _TOKENS:
             raise no_vector(type(self.encoder).__name__)
         return states[:, 0]
-
-
-_WRAPPERS = {"text-embedding": SentenceEncoder, "image-embedding": ImageEncoder}

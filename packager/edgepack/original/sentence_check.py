@@ -11,7 +11,7 @@ import json
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +24,8 @@ from edgepack.arrays import Array
 from edgepack.child import Child
 from edgepack.errors import PreprocessingDiffers
 from edgepack.records import Accuracy, NotMeasured, Source
+from edgepack.runtime.processing import Classes, Processing
+from edgepack.runtime.processing import Text as TextRecord
 from edgepack.tasks import _sentence_folder
 from edgepack.tasks._sentence_settings import CROSS_ENCODER
 
@@ -68,15 +70,15 @@ class Check:
     ) -> None:
         self._stop()
 
-    def ask(self, processing: Mapping[str, Any], examples: Sequence[Any]) -> None:
+    def ask(self, processing: Processing, examples: Sequence[Any]) -> None:
         """Let the library compute the answers to some of ``examples``, unless they are in the cache."""
         if not self._kind or self._obstacle:
             return
         chosen = examples[:: -(-len(examples) // _SAMPLE)]
         self._texts = tuple(_pairs(chosen) if self._kind == CROSS_ENCODER else chosen)
-        asked = {"texts": list(self._texts), "max_length": int(processing["max_length"])}
+        asked = {"texts": list(self._texts), "max_length": processing.section(TextRecord).max_length}
         if self._kind == CROSS_ENCODER:
-            asked["problem"] = processing["problem"]
+            asked["problem"] = processing.section(Classes).problem_type
         tools = plugins.versions((_LIBRARY, "transformers", "torch"))
         self._facts = {"model": self._source.name, "sha256": self._source.sha256, **asked, "tools": tools}
         self._kept = cache.find(_LIBRARY, self._facts)

@@ -12,23 +12,25 @@ from torch.nn import functional
 
 from edgepack import weights
 from edgepack.errors import DamagedWeights, UnsafeModel
+from edgepack.runtime.processing import Text
+from edgepack.tasks._sentence_folder import SentenceFolder
 
 
 class SentenceEncoder(nn.Module):
     """An encoder with its pooling, projections and normalisation.
 
-    ``sentence_embedding`` is float32 [batch, width]; mean pooling as in Reimers & Gurevych 2019. ``processing`` is that
-    of the task; ``folder`` holds the weights of Dense and LayerNorm. Raises DamagedWeights, UnsafeModel.
+    ``sentence_embedding`` is float32 [batch, width]; mean pooling as in Reimers & Gurevych 2019. ``modules`` stand
+    behind the encoder; ``folder`` holds the weights of Dense and LayerNorm. Raises DamagedWeights, UnsafeModel.
     """
 
-    def __init__(self, encoder: nn.Module, processing: Mapping[str, Any], folder: Path) -> None:
+    def __init__(self, encoder: nn.Module, text: Text, modules: SentenceFolder, folder: Path) -> None:
         super().__init__()
         self.encoder, self.config = encoder, encoder.config
-        self.accepts_types = "token_type_ids" in processing["inputs"]
-        pooling, *layers = processing["layers"]
-        known = {**_POOLINGS, **_ENDS[processing["padding_side"]]}
+        self.accepts_types = "token_type_ids" in text.inputs
+        pooling, *layers = modules.layers
+        known = {**_POOLINGS, **_ENDS[text.padding_side]}
         self.poolings = [known[mode] for mode in pooling["modes"]]
-        self.truncate = processing["truncate"]
+        self.truncate = modules.truncate
         self.layers = nn.Sequential(*[_LAYERS[layer["kind"]](layer, folder) for layer in layers])
 
     def forward(

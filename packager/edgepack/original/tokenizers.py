@@ -21,6 +21,7 @@ from edgepack.arrays import Feeds
 from edgepack.errors import ModelError, PreprocessingDiffers, UnsupportedModel
 from edgepack.original import configs
 from edgepack.records import Source
+from edgepack.runtime.processing import Text
 from edgepack.tasks import _sentence_folder, _text
 
 Texts = Sequence[str | tuple[str, str]]
@@ -61,24 +62,24 @@ def backend(tokenizer: Any) -> dict[str, Any]:
     return {**content, "truncation": None, "padding": None}
 
 
-def encode(source: Source, processing: Mapping[str, Any], texts: Texts) -> Feeds:
-    """What the model's own library feeds it for one batch: int64 [batch, longest], by the names of ``processing``.
+def encode(source: Source, text: Text, texts: Texts) -> Feeds:
+    """Make what the model's own library feeds it for one batch: int64 [batch, longest], by the names of its inputs.
 
     The default prompt of a sentence-transformers folder comes first, as its encode() puts it; a question is paired with
     the first window of its context. Nothing of edgepack's runtime takes part.
     """
-    folder, limit = source.origin, int(processing["max_length"])
+    folder, limit = source.origin, text.max_length
     tokenizer = _reference(folder, source.sha256)
     prompt = _prompt(folder)
-    if "stride" in processing:
+    if text.stride is not None:
         rows = [tokenizer(*pair, truncation="only_second", max_length=limit)["input_ids"] for pair in texts]
         types = [tokenizer(*pair, truncation="only_second", max_length=limit).get("token_type_ids") for pair in texts]
         made = tokenizer.pad(_without_none({"input_ids": rows, "token_type_ids": types}), return_tensors="np")
     else:
-        first = [prompt + (text if isinstance(text, str) else text[0]) for text in texts]
-        second = None if isinstance(texts[0], str) else [text[1] for text in texts]
+        first = [prompt + (each if isinstance(each, str) else each[0]) for each in texts]
+        second = None if isinstance(texts[0], str) else [each[1] for each in texts]
         made = tokenizer(first, second, padding=True, truncation=True, max_length=limit, return_tensors="np")
-    return {name: np.asarray(made[name], np.int64) for name in processing["inputs"]}
+    return {name: np.asarray(made[name], np.int64) for name in text.inputs}
 
 
 @functools.lru_cache(maxsize=1)  # the batches of one model come one after another

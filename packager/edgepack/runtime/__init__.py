@@ -12,6 +12,7 @@ from edgepack.runtime import arguments, graphs, signing
 from edgepack.runtime.engines import Session, open_session
 from edgepack.runtime.manifest import Manifest
 from edgepack.runtime.opening import opened
+from edgepack.runtime.processing import Embedding, Processing, Span
 from edgepack.runtime.rereading import steady
 from edgepack.runtime.unchanged import check_unchanged
 
@@ -47,7 +48,7 @@ def load(
         listed = opened(path, verify=verify, trust=trust, verifier=verifier)
         run = open_session(graphs.generating(listed.model.path), listed.model.format, threads or listed.threads)
         _check_outputs(listed, run)
-        made = model(listed.task, run, listed.folder, dict(listed.processing))
+        made = model(listed.task, run, listed.folder, listed.processing)
         if verifier is not None:
             getattr(made, "chats", None)  # reads the chat template now, not at the first conversation
         check_unchanged(listed)
@@ -58,14 +59,15 @@ def load(
 
 def _check_outputs(listed: Manifest, run: Session) -> None:
     """Raises BundleDamaged where the model lacks an output that its task reads."""
-    usual = _SPANS if listed.task == "question-answering" else ("logits",)
-    read = (str(listed.processing["output"]),) if "output" in listed.processing else usual
+    answer = listed.processing.answer
+    usual = _SPANS if isinstance(answer, Span) else ("logits",)
+    read = (answer.output,) if isinstance(answer, Embedding) else usual
     given = {spec.name for spec in run.outputs}
     for name in read:
         if name not in given:
             raise BundleDamaged(f"the graph of {listed.folder} does not give {name!r}, which its task needs")
 
 
-def model(task: str, run: Any, folder: Path, processing: dict[str, Any]) -> Any:
+def model(task: str, run: Any, folder: Path, processing: Processing) -> Any:
     """The task's object around ``run``, which may be a session or the original model. Raises UnknownName."""
     return plugins.load("runtime.tasks", task).Model(run, folder, processing)

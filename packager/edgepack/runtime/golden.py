@@ -15,6 +15,7 @@ from edgepack.documents import parse_json, read_bytes
 from edgepack.errors import BundleDamaged
 from edgepack.runtime.image import LEVELS, levels_apart
 from edgepack.runtime.manifest import Manifest
+from edgepack.runtime.processing import Image
 
 _AGAIN = "copy the bundle again, or build it again"
 _DTYPES = {"F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "U8": "|u1", "BOOL": "|b1"}
@@ -57,8 +58,9 @@ def check(run: Run, manifest: Manifest, make: Make | None = None) -> GoldenResul
         start = f"{index}.input."
         feeds = {key.removeprefix(start): value for key, value in tensors.items() if key.startswith(start)}
         if make is not None:
-            made = make([_example(tensors, index, pictures="pixel_values" in manifest.processing.get("inputs", ()))])
-            wrong += _differences(made, feeds, manifest.processing)
+            image = manifest.processing.image
+            made = make([_example(tensors, index, pictures=image is not None and image.input in feeds)])
+            wrong += _differences(made, feeds, image)
             feeds = {key: made.get(key, value) for key, value in feeds.items()}
         cosines.append(_cosine(_output(run(feeds), name), tensors[f"{index}.output.{name}"]))
     return GoldenResult(tuple(cosines), facts.least_cosine, tuple(wrong))
@@ -85,7 +87,7 @@ def _output(outputs: Outputs, name: str) -> Array:
     return outputs[name]
 
 
-def _differences(made: Feeds, stored: Feeds, processing: Mapping[str, Any]) -> list[str]:
+def _differences(made: Feeds, stored: Feeds, image: Image | None) -> list[str]:
     """Where what was made is not what was stored: pixels are within LEVELS, all else is equal, of one kind."""
     found = []
     for name, true in stored.items():
@@ -94,8 +96,8 @@ def _differences(made: Feeds, stored: Feeds, processing: Mapping[str, Any]) -> l
             found.append(f"{name} has the shape {list(mine.shape)}, not {list(true.shape)}")
         elif mine.dtype.kind != true.dtype.kind:
             found.append(f"{name} is {mine.dtype}, not {true.dtype}")
-        elif name == "pixel_values" and true.ndim == 4:
-            apart = levels_apart(mine, true, processing)
+        elif image is not None and name == image.input and true.ndim == 4:
+            apart = levels_apart(mine, true, image)
             found += [] if apart <= LEVELS else [f"pixels differ by {apart:.1f} levels of 255"]  # NaN is not within
         elif not np.array_equal(mine, true):
             found.append(f"{name} differs")

@@ -1,4 +1,4 @@
-"""Pictures to model inputs, by the steps of a bundle's ``processing``; docs/bundle-format.md states each step.
+"""Pictures to model inputs, by the steps of a bundle's Image record; docs/bundle-format.md states each step.
 
 The values are those of transformers' image processors on their Pillow backend. Their torchvision backend resizes with
 torch's kernels, which round otherwise: mostly equal, for a few pixels one level of 255 apart.
@@ -7,7 +7,7 @@ torch's kernels, which round otherwise: mostly equal, for a few pixels one level
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,46 +16,55 @@ import numpy as np
 from edgepack import plugins
 from edgepack.arrays import Array, Feeds
 from edgepack.errors import BundleDamaged, InputError
+from edgepack.runtime.processing import (
+    CenterCrop,
+    Cropping,
+    Image,
+    Normalize,
+    Rescale,
+    Resize,
+    ResizeShortestEdge,
+    ResizeWithin,
+    Resizing,
+    ReverseChannels,
+    Step,
+)
 from edgepack.runtime.resize import Span, resize
-
-Step = Mapping[str, Any]
 
 
 class ImageInput:
-    """Batches of float32 [batch, channels, height, width], by the ``steps`` of ``processing``."""
+    """Batches of float32 [batch, channels, height, width], by the steps of ``image``."""
 
-    def __init__(self, processing: Mapping[str, Any]) -> None:
-        self._name, self._channels = str(processing["inputs"][0]), int(processing["channels"])
-        self._alpha, self._steps = str(processing.get("alpha", "drop")), steps(processing)
-        self._side = side(processing) if "size" in processing else None
-        _check(self._steps, self._channels)
+    def __init__(self, image: Image) -> None:
+        self._image = image
+        _check(image)
 
     def feeds(self, images: Sequence[Any]) -> Feeds:
         """The array of one batch; see ``pixels`` for what an image may be. Raises InputError."""
-        return {self._name: np.stack([self._one(pixels(image, self._alpha)) for image in images])}
+        return {self._image.input: np.stack([self._one(pixels(image, self._image.alpha)) for image in images])}
 
     @property
     def fixed(self) -> bool:
         """Whether pictures must come in the model's own size: nothing resizes or crops them."""
-        return self._side is not None and unsized(self._steps)
+        return unsized(self._image.steps)
 
     def _one(self, image: Array) -> Array:
-        values = _channels(image, self._channels, self._alpha)
-        made = apply(values, self._steps)
-        if self._side not in (None, made.shape[:2]):
+        size = self._image.size
+        made = apply(_channels(image, self._image.channels, self._image.alpha), self._image.steps)
+        if made.shape[:2] != (size.height, size.width):
             raise InputError(
                 f"a picture of {image.shape[0]} x {image.shape[1]} pixels (height x width) is not resized and becomes "
-                f"{made.shape[0]} x {made.shape[1]}; the model takes {self._side[0]} x {self._side[1]}",
+                f"{made.shape[0]} x {made.shape[1]}; the model takes {size.height} x {size.width}",
                 hint="resize it first",
             )
         return np.ascontiguousarray(made.astype(np.float32, copy=False).transpose(2, 0, 1))
 
 
-def _check(todo: Sequence[Step], channels: int) -> None:
+def _check(image: Image) -> None:
     """Raises BundleDamaged for means and deviations of another number of channels."""
-    for step in todo:
-        if step["op"] == "normalize" and not len(step["mean"]) == len(step["std"]) == channels:
-            raise BundleDamaged(f"the manifest normalizes {len(step['mean'])} channels; pictures have {channels}")
+    for step in image.steps:
+        if isinstance(step, Normalize) and not len(step.mean) == len(step.std) == image.channels:
+            raise BundleDamaged(f"the manifest normalizes {len(step.mean)} channels; pictures have {image.channels}")
 
 
 class Affine(NamedTuple):
@@ -71,19 +80,19 @@ class Affine(NamedTuple):
     std: tuple[float, ...]
 
 
-def affine(processing: Mapping[str, Any]) -> Affine:
-    """The steps on values in one formula, for a model that does them inside."""
-    channels = int(processing["channels"])
-    reverse, scale, offset, mean, std = False, 1.0, 0.0, (0.0,) * channels, (1.0,) * channels
-    for step in steps(processing):
-        if step["op"] == "reverse_channels":
+def affine(image: Image) -> Affine:
+    """Put the steps on values into one formula, for a model that does them inside."""
+    reverse, scale, offset = False, 1.0, 0.0
+    mean, std = (0.0,) * image.channels, (1.0,) * image.channels
+    for step in image.steps:
+        if isinstance(step, ReverseChannels):
             reverse = True
-        elif step["op"] == "rescale":
-            scale, offset = float(step["factor"]), float(step["offset"])
-        elif step["op"] == "normalize":
+        elif isinstance(step, Rescale):
+            scale, offset = step.factor, step.offset
+        elif isinstance(step, Normalize):
             # a second one divides by its std once more (EfficientNet's include_top): ((x - m) / s - n) / t
-            mean = tuple(m + s * n for m, s, n in zip(mean, std, step["mean"], strict=True))
-            std = tuple(s * t for s, t in zip(std, step["std"], strict=True))
+            mean = tuple(m + s * n for m, s, n in zip(mean, std, step.mean, strict=True))
+            std = tuple(s * t for s, t in zip(std, step.std, strict=True))
     return Affine(reverse, scale, offset, mean, std)
 
 
@@ -91,43 +100,20 @@ LEVELS = 1.0  # of 255 that pixels may differ by: resizing rounds to whole level
 _DIGITS = 3  # of a level: behind them lies float32 arithmetic
 
 
-def levels_apart(a: Array, b: Array, processing: Mapping[str, Any]) -> float:
-    """The largest difference of two batches of pixels, [batch, channels, height, width], in levels of 255."""
-    return round(float((np.abs(a.astype(np.float64) - b) / level(processing)).max()), _DIGITS)
+def levels_apart(a: Array, b: Array, image: Image) -> float:
+    """Return the largest difference of two batches of pixels, [batch, channels, height, width], in levels of 255."""
+    return round(float((np.abs(a.astype(np.float64) - b) / level(image)).max()), _DIGITS)
 
 
-def level(processing: Mapping[str, Any]) -> Array:
-    """What one level of 255 comes to behind all steps, float64 [channels, 1, 1]."""
-    facts = affine(processing)
+def level(image: Image) -> Array:
+    """Return how much one level of 255 is after all steps, float64 [channels, 1, 1]."""
+    facts = affine(image)
     return np.asarray(abs(facts.scale) / np.abs(np.asarray(facts.std, np.float64)))[:, None, None]
-
-
-def side(processing: Mapping[str, Any]) -> tuple[int, int]:
-    """Height and width of what the model takes."""
-    if "size" in processing:
-        return int(processing["size"]["height"]), int(processing["size"]["width"])
-    boxes = [step for step in reversed(steps(processing)) if step["op"] in ("center_crop", "resize")]
-    box = boxes[0] if boxes else {"shortest_edge": 224}
-    edge = int(box.get("shortest_edge", 0))
-    return int(box.get("height", edge)), int(box.get("width", edge))
-
-
-def steps(processing: Mapping[str, Any]) -> list[Step]:
-    """The steps, in order; those of a bundle from before there was such a list are put together from its numbers."""
-    if "steps" in processing:
-        return list(processing["steps"])
-    found: list[Step] = []
-    if processing.get("resize"):
-        found.append({"op": "resize", "resample": processing["resample"], **processing["resize"]})
-    if processing.get("crop"):
-        found.append({"op": "center_crop", **processing["crop"]})
-    found.append({"op": "rescale", "factor": processing["scale"], "offset": processing.get("offset", 0.0)})
-    return [*found, {"op": "normalize", "mean": processing["mean"], "std": processing["std"]}]
 
 
 def unsized(todo: Sequence[Step]) -> bool:
     """Whether none of the steps changes a picture's size."""
-    return not any(step["op"] in ("resize", "center_crop") for step in todo)
+    return not any(isinstance(step, Resizing | Cropping) for step in todo)
 
 
 def pixels(image: Any, alpha: str = "drop") -> Array:
@@ -178,69 +164,70 @@ def _opaque(image: Array, alpha: str) -> Array:
 
 
 def apply(image: Array, todo: Sequence[Step]) -> Array:
-    """[height, width, channels] of uint8 [h, w, channels]: all of ``todo``, one after the other. Raises InputError."""
+    """Do all of ``todo``, one after the other, with uint8 [h, w, channels]: [height, width, channels].
+
+    Raises InputError.
+    """
     left = list(todo)
     while left:
         step = left.pop(0)
-        if step["op"] == "resize" and left and left[0]["op"] == "center_crop":
-            image = _resize_and_crop(image, step, left.pop(0))
-        elif step["op"] in _STEPS:
-            image = _STEPS[step["op"]](image, step)
+        if isinstance(step, Resizing) and left and isinstance(left[0], Cropping):
+            image = _resize_and_crop(image, step, left[0])
+            del left[0]
         else:
-            raise InputError(
-                f"this edgepack does not know the step {step['op']!r} of the bundle's image processing",
-                hint="install a newer edgepack",
-            )
+            image = _done(image, step)
     return image
 
 
-def _resize(image: Array, step: Step) -> Array:
-    return resize(image, *_resized(image, step), str(step["resample"]))
+def _done(image: Array, step: Step) -> Array:
+    if isinstance(step, Resizing):
+        return resize(image, *_resized(image, step), step.resample)
+    if isinstance(step, Cropping):
+        return crop(image, *_cropped(image.shape[0], image.shape[1], step))
+    if isinstance(step, ReverseChannels):
+        return image[..., ::-1]
+    return _rescale(image, step) if isinstance(step, Rescale) else _normalize(image, step)
 
 
-def _crop(image: Array, step: Step) -> Array:
-    return crop(image, *_cropped(image.shape[0], image.shape[1], step))
-
-
-def _reverse(image: Array, step: Step) -> Array:
-    return image[..., ::-1]
-
-
-def _resize_and_crop(image: Array, step: Step, cut: Step) -> Array:
+def _resize_and_crop(image: Array, step: Resizing, cut: Cropping) -> Array:
     """Both, without the pixels that the crop takes away: a panorama would be resized to millions."""
     height, width = _resized(image, step)
     wanted = _cropped(height, width, cut)
     rows, columns = _inside(height, wanted[0]), _inside(width, wanted[1])
-    return crop(resize(image, height, width, str(step["resample"]), rows=rows, columns=columns), *wanted)
+    return crop(resize(image, height, width, step.resample, rows=rows, columns=columns), *wanted)
 
 
-def _resized(image: Array, step: Step) -> tuple[int, int]:
-    """Height and width after a resize."""
+def _resized(image: Array, step: Resizing) -> tuple[int, int]:
+    """Return height and width after a resize."""
     height, width = image.shape[:2]
-    if "height" in step:
-        return int(step["height"]), int(step["width"])
-    if "max_height" in step:
-        scale = min(step["max_height"] / height, step["max_width"] / width)
+    if isinstance(step, Resize):
+        return step.height, step.width
+    if isinstance(step, ResizeWithin):
+        scale = min(step.max_height / height, step.max_width / width)
         return int(height * scale), int(width * scale)
-    short, long = sorted((height, width))
-    edge: float = step["shortest_edge"]
-    if "longest_edge" in step and long / short * edge > step["longest_edge"]:
-        exact = step["longest_edge"] * short / long
-        edge, far = round(exact), int(exact * long / short)
-        far = long if edge == short else far
-    else:
-        far = int(edge * long / short)
-    unit = int(step.get("multiple_of", 1))
-    near, far = (math.ceil(value / unit) * unit for value in (int(edge), far))
+    near, far = _edges(min(height, width), max(height, width), step)
     return (near, far) if height <= width else (far, near)
 
 
-def _cropped(height: int, width: int, step: Step) -> tuple[int, int]:
-    """Height and width after a crop; ratios are of the shorter side."""
-    if "height" in step:
-        return int(step["height"]), int(step["width"])
+def _edges(short: int, long: int, step: ResizeShortestEdge) -> tuple[int, int]:
+    """Return the shorter and the longer side after a resize by the shorter one."""
+    edge = step.shortest_edge
+    if step.longest_edge is not None and long / short * edge > step.longest_edge:
+        exact = step.longest_edge * short / long
+        edge = round(exact)
+        far = long if edge == short else int(exact * long / short)
+    else:
+        far = int(edge * long / short)
+    unit = step.multiple_of or 1
+    return math.ceil(edge / unit) * unit, math.ceil(far / unit) * unit
+
+
+def _cropped(height: int, width: int, step: Cropping) -> tuple[int, int]:
+    """Return height and width after a crop; ratios are of the shorter side."""
+    if isinstance(step, CenterCrop):
+        return step.height, step.width
     short = min(height, width)
-    return int(step["height_ratio"] * short), int(step["width_ratio"] * short)
+    return int(step.height_ratio * short), int(step.width_ratio * short)
 
 
 def _inside(size: int, wanted: int) -> Span:
@@ -261,20 +248,11 @@ def crop(image: Array, height: int, width: int) -> Array:
     return grown
 
 
-def _rescale(image: Array, step: Step) -> Array:
-    values = (image.astype(np.float64) * step["factor"]).astype(np.float32)
-    return np.asarray(values + np.float32(step["offset"]))
+def _rescale(image: Array, step: Rescale) -> Array:
+    values = (image.astype(np.float64) * step.factor).astype(np.float32)
+    return np.asarray(values + np.float32(step.offset))
 
 
-def _normalize(image: Array, step: Step) -> Array:
-    values = image.astype(np.float32, copy=False) - np.array(step["mean"], np.float32)
-    return np.asarray(values / np.array(step["std"], np.float32))
-
-
-_STEPS: dict[str, Callable[[Array, Step], Array]] = {
-    "resize": _resize,
-    "center_crop": _crop,
-    "reverse_channels": _reverse,
-    "rescale": _rescale,
-    "normalize": _normalize,
-}
+def _normalize(image: Array, step: Normalize) -> Array:
+    values = image.astype(np.float32, copy=False) - np.array(step.mean, np.float32)
+    return np.asarray(values / np.array(step.std, np.float32))

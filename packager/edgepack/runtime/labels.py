@@ -8,6 +8,7 @@ import numpy as np
 
 from edgepack.arrays import Array
 from edgepack.errors import BundleDamaged
+from edgepack.runtime.processing import ProblemType
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ def softmax(logits: Array) -> Array:
     return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))
 
 
-def labels(logits: Array, names: list[str], problem: str) -> list[Label]:
+def labels(logits: Array, names: list[str], problem: ProblemType) -> list[Label]:
     """The labels of one row of logits, best first. ``problem`` is the config's problem_type.
 
     Raises BundleDamaged where there are more or fewer names than logits.
@@ -36,7 +37,7 @@ def labels(logits: Array, names: list[str], problem: str) -> list[Label]:
     return [Label(names[i], float(found[i])) for i in order]
 
 
-def scores(logits: Array, problem: str) -> Array:
+def scores(logits: Array, problem: ProblemType) -> Array:
     """What ``problem``, the config's problem_type, makes of logits, float64, along the last axis."""
     if problem == "regression":
         return logits.astype(np.float64)

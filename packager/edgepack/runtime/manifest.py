@@ -14,6 +14,7 @@ from edgepack.containment import check_distinct, checked_name, contained
 from edgepack.documents import parse_json, read_bytes, read_object
 from edgepack.errors import BundleDamaged, BundleError, BundleTooNew, BundleUnsafe
 from edgepack.runtime import graphs, schema, schema_1, submodel
+from edgepack.runtime.processing import Processing
 from edgepack.runtime.submodel import Submodel
 
 MANIFEST = "edgepack.json"
@@ -64,11 +65,10 @@ class Manifest:
         shared = {file for one in self.models.values() for file in one.files}
         return sum(int(self.table["files"][file]["bytes"]) for file in shared)
 
-    @property
-    def processing(self) -> Mapping[str, Any]:
-        """The numbers of pre- and post-processing."""
-        processing: Mapping[str, Any] = self.table["processing"]
-        return processing
+    @cached_property
+    def processing(self) -> Processing:
+        """The pre- and post-processing."""
+        return Processing.from_json(self.table["processing"])
 
     @property
     def threads(self) -> int:
@@ -110,16 +110,15 @@ def checked(table: Any, place: str) -> dict[str, Any]:
     version = _version(table.get("schema"), place)
     for name in _names(table):
         checked_name(name, place)
-    try:
-        schema.check(table, _published(version))
-        if version == schema_1.VERSION:
-            table = schema_1.upgraded(table)
-            schema.check(table, _published(SCHEMA))
-    except schema.Mismatch as wrong:
-        raise BundleError(f"{place}: {wrong}", hint=_REBUILD) from wrong
-    check_distinct([*table["files"], *BESIDE], place)
-    _check_listed(table, place)
-    return dict(table)
+    if version == schema_1.VERSION:
+        _check_schema(table, version, place)
+    made: dict[str, Any] = schema_1.upgraded(table) if version == schema_1.VERSION else table
+    if "processing" in made:  # says more about what is unknown there than the schema
+        Processing.from_json(made["processing"], f"{place}: processing")
+    _check_schema(made, SCHEMA, place)
+    check_distinct([*made["files"], *BESIDE], place)
+    _check_listed(made, place)
+    return made
 
 
 def verify(manifest: Manifest) -> list[str]:
@@ -163,6 +162,13 @@ def _version(version: Any, place: str) -> int:
             f"{place} has schema {version}; this edgepack reads up to {SCHEMA}", hint="pip install -U edgepack"
         )
     return version
+
+
+def _check_schema(table: Mapping[str, Any], version: int, place: str) -> None:
+    try:
+        schema.check(table, _published(version))
+    except schema.Mismatch as wrong:
+        raise BundleError(f"{place}: {wrong}", hint=_REBUILD) from wrong
 
 
 def _names(table: Mapping[str, Any]) -> Iterator[str]:

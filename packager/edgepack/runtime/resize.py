@@ -7,11 +7,13 @@ and a rounding to bytes after each of the two passes. Source: Pillow 13's ``libI
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import get_args
 
 import numpy as np
 
 from edgepack.arrays import Array
 from edgepack.errors import InputError
+from edgepack.runtime.processing import Resampling
 
 Span = tuple[int, int]  # from, up to
 _BITS = 22  # of Pillow's fixed point
@@ -130,4 +132,4 @@ _FILTERS: dict[str, tuple[Callable[[Array], Array], float]] = {
     "box": (_box, 0.5),
     "hamming": (_hamming, 1.0),
 }
-RESAMPLINGS = ("nearest", *_FILTERS)  # in the order of Pillow's numbers
+RESAMPLINGS: tuple[Resampling, ...] = get_args(Resampling)  # in the order of Pillow's numbers

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edgepack.runtime import graphs
+from edgepack.runtime import graphs, processing_1
 from edgepack.runtime.submodel import MODEL
 
 VERSION = 1
@@ -16,7 +16,8 @@ def upgraded(table: Mapping[str, Any]) -> dict[str, Any]:
     """Return a manifest that keeps schema 1 in the form of schema 2.
 
     The model and its golden vectors become the submodel ``model``. Its files are those whose names begin with its own:
-    a package's, external weights, and a language model's graph for the last token.
+    a package's, external weights, and a language model's graph for the last token. For ``processing`` see
+    processing_1.py.
     """
     made: dict[str, Any] = {}
     for key, value in table.items():
@@ -24,7 +25,8 @@ def upgraded(table: Mapping[str, Any]) -> dict[str, Any]:
             made["models"] = {MODEL: {**value, "files": _files(table), "golden": table["golden"]}}
         elif key != "golden":
             made[key] = value
-    return {**made, "schema": VERSION + 1}
+    processing = processing_1.upgraded(table["task"], table["processing"])
+    return {**made, "processing": processing, "schema": VERSION + 1}
 
 
 def _files(table: Mapping[str, Any]) -> list[str]:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
 from edgepack.arrays import Array, Feeds
 from edgepack.errors import InputError
-from edgepack.runtime.image import side
 from edgepack.runtime.manifest import Manifest
+from edgepack.runtime.processing import Generation, Image
 
 LENGTHS = (32, 128)  # tokens
 PICTURE = "1 picture"
@@ -23,10 +21,10 @@ def shapes(manifest: Manifest) -> list[str]:
 
     For language models "prefill 32", "prefill 128" and "decode 128": one token after so many.
     """
-    longest = manifest.processing.get("max_length")
+    longest = manifest.processing.max_length
     if longest is None:
         return [PICTURE]
-    if manifest.task == GENERATION:
+    if manifest.processing.generation:
         lengths = [length for length in LENGTHS if length <= longest] or [longest]
         return [*(f"prefill {length}" for length in lengths), f"decode {min(LENGTHS[-1], longest - 1)}"]
     return [f"1x{length}" for length in LENGTHS if length <= longest] or [f"1x{longest}"]
@@ -34,22 +32,19 @@ def shapes(manifest: Manifest) -> list[str]:
 
 def feeds(manifest: Manifest, shape: str) -> Feeds:
     """Inputs of that shape, "batch x tokens" or "1 picture"; for language models see _text. Raises InputError."""
-    if "max_length" not in manifest.processing:
+    if manifest.processing.generation:
+        return _text(manifest.processing.generation, shape)
+    if manifest.processing.text is None:
         return _picture(manifest)
-    if manifest.task == GENERATION:
-        return _text(manifest.processing, shape)
-    match = re.fullmatch(r"(\d+)x(\d+)", shape)
-    if not match or int(match[2]) > manifest.processing["max_length"] or not int(match[1]) * int(match[2]):
-        raise InputError(
-            f"no input {shape!r}",
-            hint=f"write batch x tokens, for example 1x{manifest.processing['max_length']} at most",
-        )
+    longest, match = manifest.processing.text.max_length, re.fullmatch(r"(\d+)x(\d+)", shape)
+    if not match or int(match[2]) > longest or not int(match[1]) * int(match[2]):
+        raise InputError(f"no input {shape!r}", hint=f"write batch x tokens, for example 1x{longest} at most")
     return {spec.name: _tokens(spec.name, int(match[1]), int(match[2])) for spec in manifest.model.inputs}
 
 
-def _text(processing: Mapping[str, Any], shape: str) -> Feeds:
+def _text(generation: Generation, shape: str) -> Feeds:
     """``input_ids`` that are timed, and ``past_ids`` that are in the cache before, int64 [1, tokens]."""
-    longest = int(processing["max_length"])
+    longest = generation.max_length
     match = re.fullmatch(r"(prefill|decode) (\d+)", shape)
     length = int(match[2]) if match else 0
     past, new = (length, 1) if shape.startswith("decode") else (0, length)
@@ -57,7 +52,7 @@ def _text(processing: Mapping[str, Any], shape: str) -> Feeds:
         raise InputError(
             f"no input {shape!r}", hint=f"write for example prefill {longest} or decode {longest - 1} at most"
         )
-    ids = _tokens("input_ids", 1, past + new) % int(processing["vocabulary"])
+    ids = _tokens("input_ids", 1, past + new) % generation.vocabulary
     return {"past_ids": ids[:, :past], "input_ids": ids[:, past:]}
 
 
@@ -69,6 +64,7 @@ def _tokens(name: str, batch: int, length: int) -> Array:
 
 
 def _picture(manifest: Manifest) -> Feeds:
-    shape = (1, int(manifest.processing.get("channels", 3)), *side(manifest.processing))
+    image = manifest.processing.section(Image)
+    shape = (1, image.channels, image.size.height, image.size.width)
     ramp = np.linspace(-1, 1, int(np.prod(shape)), dtype=np.float32)
     return {manifest.model.inputs[0].name: ramp.reshape(shape)}

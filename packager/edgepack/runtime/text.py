@@ -1,9 +1,9 @@
-"""Text to token ids, as the model's tokenizer.json and the manifest's numbers say."""
+"""Text to token ids, as the model's tokenizer.json and the manifest's Text record say."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,27 +13,24 @@ from tokenizers import Encoding, Tokenizer
 
 from edgepack.arrays import Feeds
 from edgepack.errors import BundleDamaged, BundleFileMissing, EdgepackError, InputError
+from edgepack.runtime.processing import Text
 
 _ROOM = 2  # tokens of the context that a window must hold
 _REFUSED = "the model's tokenizer cannot take this text"
 
 
 class TextInput:
-    """Batches of int64 ids [batch, longest], padded to the longest text of the batch.
+    """Batches of int64 ids [batch, longest], padded to the longest text of the batch, as ``text`` says."""
 
-    ``processing``: max_length, inputs, pad_id, pad_token, pad_type_id, padding_side and truncation_side.
-    """
-
-    def __init__(self, folder: Path, processing: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, text: Text) -> None:
         self.tokenizer = tokenizer(folder)
-        self.names = list(processing["inputs"])
-        self.max_length = int(processing["max_length"])
-        self._cut: dict[str, Any] = {"max_length": self.max_length, "direction": str(processing["truncation_side"])}
+        self.names, self.max_length = text.inputs, text.max_length
+        self._cut: dict[str, Any] = {"max_length": text.max_length, "direction": text.truncation_side}
         self._pad: dict[str, Any] = {
-            "pad_id": int(processing["pad_id"]),
-            "pad_type_id": int(processing["pad_type_id"]),
-            "pad_token": str(processing["pad_token"]),
-            "direction": str(processing["padding_side"]),
+            "pad_id": text.pad_id,
+            "pad_type_id": text.pad_type_id,
+            "pad_token": text.pad_token,
+            "direction": text.padding_side,
         }
         self._windowing = threading.Lock()  # a window's truncation is set in the tokenizer, which threads share
         with telling("the manifest's numbers do not suit the tokenizer", BundleDamaged):

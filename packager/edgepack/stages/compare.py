@@ -39,7 +39,7 @@ def compare(
     if not inputs.rows or inputs.evaluation is None:
         unknown = Accuracy(metric=next(iter(plan.task.METRICS)), packed=NotMeasured(reason="no [evaluation] data set"))
         return (*known, unknown), agreed.samples
-    model = task_model(plan.source.task, packed, plan.source.path, dict(plan.processing))
+    model = task_model(plan.source.task, packed, plan.source.path, plan.processing)
     before, name = inputs.matched(original), inputs.evaluation.name
     scores = comparison.metric(before, model, plan.task, inputs.rows, name=name, floors=floors, where=where)
     return (*known, *scores.accuracy), agreed.samples

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from edgepack import comparison
@@ -12,13 +12,14 @@ from edgepack.inputs import Check, Inputs
 from edgepack.original import Original
 from edgepack.plans import Plan, Request, Subject
 from edgepack.runtime import model as task_model
+from edgepack.runtime.processing import Processing, Text
 
 
 @dataclass(frozen=True)
 class Examples:
     """Every input of a build as it is before pre-processing."""
 
-    processing: dict[str, Any]
+    processing: Processing
     calibration: Sequence[Any]
     agreement: Sequence[Any]
     rows: Sequence[Mapping[str, Any]]
@@ -34,8 +35,9 @@ def gather(request: Request, subject: Subject, plans: Sequence[Plan]) -> Example
     """Gather the examples that a request brings, and edgepack's own where it brings none. Raises DataError."""
     task = subject.task
     processing = task.sized(task.processing(subject.source.path, subject.config), request.context)
-    if task.ROUTE == "export" and "max_length" in processing:  # texts that every bundle can take
-        processing["max_length"] = min(plan.processing["max_length"] for plan in plans)
+    if processing.text:  # texts that every bundle can take
+        shortest = min(plan.processing.section(Text).max_length for plan in plans)
+        processing = replace(processing, text=replace(processing.text, max_length=shortest))
     own = task.examples(processing)
     calibration = own[0::2]
     if request.calibration is not None:

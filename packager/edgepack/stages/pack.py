@@ -43,8 +43,8 @@ def copy_files(plan: Plan, folder: Path) -> None:
     notes: tuple[str, ...] = ()
     if target.layout == "transformers.js":
         _tell_transformers_js(folder / "config.json", source, recipe)
-        notes = client_tokenizers.write(folder, processing)
-        notes += tuple(client_pictures.notes(processing)) if "channels" in processing else ()
+        notes = client_tokenizers.write(folder, processing.text.inputs) if processing.text else ()
+        notes += tuple(client_pictures.notes(processing.image)) if processing.image else ()
     vocabularies = {"tokenizer.json", "vocab.json", "added_tokens.json"}
     configs = [file for file in sorted(folder.rglob("*.json")) if file.name not in vocabularies]
     inside = {artifact.parent for artifact in folder.rglob("Manifest.json")}  # of packages
@@ -108,7 +108,7 @@ def write_manifest(folder: Path, plan: Plan, artifact: Artifact, *, golden: str,
             },
             "recipe": asdict(recipe),
             "models": {MODEL: _submodel(artifact, vectors, folder)},
-            "processing": plan.processing,
+            "processing": plan.processing.to_json(),
             "reproduce": {"tools": tools, "calibration_sha256": inputs, "seed": 0},
             "files": _hashes(folder),
         }

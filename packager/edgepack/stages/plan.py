@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -11,6 +11,7 @@ from edgepack import targets as targets_
 from edgepack.errors import ProjectError, UsageError
 from edgepack.plans import Plan, Request, Subject
 from edgepack.records import Recipe, Source, Target
+from edgepack.runtime.processing import Processing
 from edgepack.tasks import Task
 from edgepack.toml_file import check_types
 
@@ -51,7 +52,7 @@ def bundle_name(source: Source, target: Target, recipe: Recipe) -> str:
     return "-".join(parts)
 
 
-def _for_target(request: Request, subject: Subject, name: str, whole: Mapping[str, Any]) -> list[Plan]:
+def _for_target(request: Request, subject: Subject, name: str, whole: Processing) -> list[Plan]:
     task, target = subject.task, targets_.load(name)
     formats.route(target, task).check(subject.config)
     recipes = [_numbered(recipe, request) for recipe in _recipes(request, target, subject.source)]
@@ -64,10 +65,10 @@ def _for_target(request: Request, subject: Subject, name: str, whole: Mapping[st
     return [_finest(candidates)] if request.fit else candidates
 
 
-def _processing(target: Target, processing: Mapping[str, Any]) -> Mapping[str, Any]:
-    """As the task says, so far as the target's clients can. Raises UnsupportedModel."""
-    if target.layout == "transformers.js" and "channels" in processing:
-        return client_pictures.for_transformers_js(processing)
+def _processing(target: Target, processing: Processing) -> Processing:
+    """Return what the task says, so far as the target's clients can. Raises UnsupportedModel."""
+    if target.layout == "transformers.js" and processing.image:
+        return replace(processing, image=client_pictures.for_transformers_js(processing.image))
     return processing
 
 
@@ -112,7 +113,7 @@ def _recipes(request: Request, target: Target, source: Source) -> list[Recipe]:
     return [r for r in offered.values() if r not in searched] if request.fit else [target.recipe_for(source)]
 
 
-def _plan(subject: Subject, target: Target, recipe: Recipe, processing: Mapping[str, Any]) -> Plan:
+def _plan(subject: Subject, target: Target, recipe: Recipe, processing: Processing) -> Plan:
     return Plan(
         name=bundle_name(subject.source, target, recipe),
         subject=subject,
@@ -127,7 +128,8 @@ def _finest(candidates: Sequence[Plan]) -> Plan:
     """The finest recipe that fits with a context that is of use, then the longest context that fits with it."""
 
     def fineness(plan: Plan) -> tuple[bool, int, int, int, int]:
-        recipe, context = plan.recipe, int(plan.processing.get("max_length", 0))
+        recipe, longest = plan.recipe, plan.processing.max_length
+        context = 0 if longest is None else longest
         fine = (recipe.weight_bits, recipe.embedding_bits, -recipe.block_size)
         return (context >= _USEFUL_CONTEXT, *fine, context)
 

@@ -60,19 +60,20 @@ class _Bench:
     @property
     def mixes(self) -> bool:
         """Whether the bundle's graph does a part of the pre-processing."""
-        return "mix" in self.manifest.processing
+        image = self.manifest.processing.image
+        return image is not None and bool(image.mix)
 
     def matched(self, run: Any) -> Any:
         """The task's object around a Run, whose inputs are compared with what the original's authors make."""
         assert self.original is not None
-        folder, made = self.original.source.path, dict(self.manifest.processing)
+        folder, made = self.original.source.path, self.manifest.processing
         if self.mixes:
             made = self.task.processing(folder, table(folder / "config.json"))
         return self.original.attach(task_model(self.manifest.task, run, self.manifest.folder, made), made)
 
     def model(self, run: Any) -> Any:
         """The task's object around a Run."""
-        return task_model(self.manifest.task, run, self.manifest.folder, dict(self.manifest.processing))
+        return task_model(self.manifest.task, run, self.manifest.folder, self.manifest.processing)
 
     def reference(self) -> Any:
         """The task's object around the original, fed by its authors' pre-processing; None where it is not here."""
@@ -268,8 +269,9 @@ def _reference(bench: _Bench, shape: str) -> Timing:
     if shape not in bench.references and bench.original is not None:
         source = bench.original.source
         made = feeds(bench.manifest, shape)
-        if bench.mixes:  # the original takes its own channels
-            made = {name: value[:, : len(bench.manifest.processing["mix"])] for name, value in made.items()}
+        image = bench.manifest.processing.image
+        if image is not None and image.mix:  # the original takes its own channels
+            made = {name: value[:, : len(image.mix)] for name, value in made.items()}
         asked = clock.request([(shape, made)], bench.threads, bench.manifest.isa, _RUNS, _SECONDS)
         asked |= {
             "task": source.task,

@@ -13,6 +13,7 @@ from edgepack import plugins
 from edgepack.arrays import Array, Feeds, Outputs, Run
 from edgepack.documents import read_object
 from edgepack.errors import ModelError
+from edgepack.runtime.processing import Processing
 
 
 class Task(Protocol):
@@ -73,22 +74,22 @@ class Task(Protocol):
     def TRIALS(self) -> Mapping[str, Callable[[Run, Any, Sequence[Feeds]], Array]]:
         """Measures for which the bundle's model works and the original judges."""
 
-    def processing(self, folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
-        """The numbers of pre- and post-processing, for the manifest."""
+    def processing(self, folder: Path, config: Mapping[str, Any]) -> Processing:
+        """Read pre- and post-processing from a model's files, for the manifest."""
 
-    def sized(self, processing: Mapping[str, Any], context: int | None) -> dict[str, Any]:
+    def sized(self, processing: Processing, context: int | None) -> Processing:
         """``processing`` for at most ``context`` tokens (None: as is usual). Raises UsageError for too many."""
 
-    def limited(self, processing: Mapping[str, Any], lengths: Sequence[int]) -> dict[str, Any]:
+    def limited(self, processing: Processing, lengths: Sequence[int]) -> Processing:
         """``processing`` for a model that takes ``lengths`` of tokens at once, ascending (none: any).
 
         Raises UsageError for lengths that it cannot take.
         """
 
-    def contexts(self, processing: Mapping[str, Any]) -> list[int | None]:
+    def contexts(self, processing: Processing) -> list[int | None]:
         """What ``sized`` can be asked for, the longest first."""
 
-    def examples(self, processing: Mapping[str, Any]) -> list[Any]:
+    def examples(self, processing: Processing) -> list[Any]:
         """Inputs that edgepack brings: even ones calibrate, odd ones measure agreement."""
 
     def inputs(self, rows: Sequence[Mapping[str, Any]]) -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from edgepack.arrays import Feeds
 from edgepack.errors import UsageError
 from edgepack.runtime.batch import BATCH, text_length
+from edgepack.runtime.processing import Processing
 
 TRIALS: Mapping[str, Any] = {}
 PAIRS: Mapping[str, tuple[str, ...]] = {}
@@ -19,38 +21,38 @@ _MIXED = 6  # examples in batches of one, two and three
 _SIDE = 48  # pixels of their pictures
 
 
-def sized(processing: Mapping[str, Any], context: int | None) -> dict[str, Any]:
-    """``processing`` for texts of at most ``context`` tokens (None: as long as the model takes).
+def sized(processing: Processing, context: int | None) -> Processing:
+    """Return ``processing`` for texts of at most ``context`` tokens (None: as long as the model takes).
 
     Raises UsageError for more than it takes, hardly any, and for pictures.
     """
     if context is None:
-        return dict(processing)
-    if "max_length" not in processing:
+        return processing
+    if processing.text is None:
         raise UsageError("pictures have no context to choose", hint="leave --context out")
-    longest = int(processing["max_length"])
+    longest = processing.text.max_length
     if not _LEAST <= context <= longest:
         raise UsageError(f"a context of {context:,} tokens: the model takes texts of {_LEAST} to {longest:,}")
-    return {**processing, "max_length": context}
+    return replace(processing, text=replace(processing.text, max_length=context))
 
 
-def limited(processing: Mapping[str, Any], lengths: Sequence[int]) -> dict[str, Any]:
-    """``processing`` for a model that takes texts of ``lengths`` in tokens, ascending (none: any).
+def limited(processing: Processing, lengths: Sequence[int]) -> Processing:
+    """Return ``processing`` for a model that takes texts of ``lengths`` in tokens, ascending (none: any).
 
     Raises UsageError for those that no text of this model has.
     """
     if not lengths:
-        return dict(processing)
-    if "max_length" not in processing:
+        return processing
+    if processing.text is None:
         raise UsageError("pictures have no length in tokens", hint="leave --lengths out")
-    longest = int(processing["max_length"])
+    longest = processing.text.max_length
     if not _LEAST <= lengths[0] <= lengths[-1] <= longest:
         wrong = lengths[0] if lengths[0] < _LEAST else lengths[-1]
         raise UsageError(f"texts of {wrong:,} tokens: the model can be made for lengths of {_LEAST} to {longest:,}")
-    return {**processing, "max_length": lengths[-1]}
+    return replace(processing, text=replace(processing.text, max_length=lengths[-1]))
 
 
-def contexts(processing: Mapping[str, Any]) -> list[int | None]:
+def contexts(processing: Processing) -> list[int | None]:
     """None to choose from."""
     return [None]
 

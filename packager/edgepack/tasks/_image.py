@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from edgepack import plugins
 from edgepack.arrays import Array
-from edgepack.runtime.image import side, steps, unsized
-from edgepack.tasks._image_processor import read as processing
-
-__all__ = ["example", "pictures", "processing"]
+from edgepack.runtime.image import unsized
+from edgepack.runtime.processing import Image
 
 _PICTURES = 64
 _FILES = slice(9, None, 4)  # places of files
@@ -23,13 +20,13 @@ _AWKWARD = ((48, 700, 3), (700, 48, 3), (11, 17, 3), (225, 301), (1, 40, 3), (97
 _FILE = (61, 90)  # pixels of the files' pictures
 
 
-def pictures(processing: Mapping[str, Any]) -> list[Any]:
-    """Seeded pictures, uint8 [h, w, 3] or grey [h, w], some as a file's bytes: smooth fields with shapes on them.
+def pictures(image: Image) -> list[Any]:
+    """Draw seeded pictures, uint8 [h, w, 3] or grey [h, w], some as a file's bytes: smooth fields with shapes on them.
 
     The sizes vary, unless the processor neither resizes nor crops: then all have the model's.
     """
     rng = np.random.default_rng(0)
-    fixed = side(processing) if unsized(steps(processing)) else None
+    fixed = (image.size.height, image.size.width) if unsized(image.steps) else None
     drawn: list[Any] = [_picture(rng, fixed) for _ in range(_PICTURES)]
     for index, shape in enumerate(_AWKWARD):
         picture = _draw(rng, *(fixed or shape[:2]))

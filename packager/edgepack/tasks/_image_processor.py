@@ -7,15 +7,30 @@ and standard deviation (apart in the last bit of float32).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from edgepack.errors import ModelError, UnsupportedModel
+from edgepack.runtime.image import unsized
+from edgepack.runtime.processing import (
+    CenterCrop,
+    CenterCropRatio,
+    Cropping,
+    Image,
+    Normalize,
+    Resampling,
+    Rescale,
+    Resize,
+    ResizeShortestEdge,
+    ResizeWithin,
+    Resizing,
+    ReverseChannels,
+    Size,
+    Step,
+)
 from edgepack.runtime.resize import RESAMPLINGS
 from edgepack.tasks._image_settings import Settings, find
-
-Step = dict[str, Any]
 
 # The classes whose last step is to pad; the others take no notice of do_pad.
 PADDING = {
@@ -28,17 +43,16 @@ FIXED = {
     "aimv2_vision_model", "chinese_clip_vision_model", "clip", "clip_vision_model", "deit", "hiera", "ijepa", "levit",
     "metaclip_2", "metaclip_2_vision_model", "pvt", "siglip", "siglip_vision_model", "vit", "vit_mae", "vit_msn",
 }  # fmt: skip
-_RESIZABLE = (
-    {"height", "width"},
-    {"shortest_edge"},
-    {"shortest_edge", "longest_edge"},
-    {"max_height", "max_width"},
+_RESIZABLE: tuple[tuple[type[Resizing], tuple[set[str], ...]], ...] = (
+    (Resize, ({"height", "width"},)),
+    (ResizeShortestEdge, ({"shortest_edge"}, {"shortest_edge", "longest_edge"})),
+    (ResizeWithin, ({"max_height", "max_width"},)),
 )
 _WARPED = 384  # pixels from which on ConvNeXT's processor squeezes the picture into a square and crops nothing
 
 
-def read(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
-    """How pictures become inputs, for the manifest: inputs, channels, size, alpha and steps.
+def read(folder: Path, config: Mapping[str, Any]) -> Image:
+    """Read how pictures become inputs, for the manifest.
 
     Raises ModelError and UnsupportedModel, which name the key and the value that cannot be followed.
     """
@@ -46,14 +60,13 @@ def read(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     _check(settings)
     channels = _channels(settings, config)
     steps = [*_geometry(settings), *_values(settings, channels)]
-    height, width = _side(settings, config, steps)
-    return {
-        "inputs": ["pixel_values"],
-        "channels": channels,
-        "size": {"height": height, "width": width},
-        "alpha": "white" if settings.on("do_convert_rgb") else "refuse",
-        "steps": steps,
-    }
+    return Image(
+        input="pixel_values",
+        channels=channels,
+        size=_size(settings, config, steps),
+        alpha="white" if settings.on("do_convert_rgb") else "refuse",
+        steps=tuple(steps),
+    )
 
 
 def _check(settings: Settings) -> None:
@@ -67,8 +80,11 @@ def _check(settings: Settings) -> None:
         raise settings.wrong("use_square_size", "not supported", 'say it with "size": {"height": …, "width": …}')
 
 
-def _channels(settings: Settings, config: Mapping[str, Any]) -> int:
-    """Of the model's pictures, 1 or 3. Raises UnsupportedModel, and ModelError where the processor makes others."""
+def _channels(settings: Settings, config: Mapping[str, Any]) -> Literal[1, 3]:
+    """Read the channels of the model's pictures.
+
+    Raises UnsupportedModel, and ModelError where the processor makes others.
+    """
     vision = config.get("vision_config")
     channels = config.get("num_channels", vision.get("num_channels", 3) if isinstance(vision, dict) else 3)
     if isinstance(channels, bool) or channels not in (1, 3):
@@ -80,7 +96,7 @@ def _channels(settings: Settings, config: Mapping[str, Any]) -> int:
         raise settings.wrong(
             "do_convert_rgb", "3 channels; the model takes 1 (num_channels)", 'set "do_convert_rgb": false'
         )
-    return int(channels)
+    return 1 if channels == 1 else 3
 
 
 def _geometry(settings: Settings) -> list[Step]:
@@ -93,8 +109,8 @@ def _geometry(settings: Settings) -> list[Step]:
         return resize
     if settings.name == "PerceiverImageProcessor":
         inner = settings.box("size")
-        return [{"op": "center_crop", "height_ratio": inner[0] / height, "width_ratio": inner[1] / width}, *resize]
-    return [*resize, {"op": "center_crop", "height": height, "width": width}]
+        return [CenterCropRatio(height_ratio=inner[0] / height, width_ratio=inner[1] / width), *resize]
+    return [*resize, CenterCrop(height=height, width=width)]
 
 
 def _resize(settings: Settings) -> list[Step]:
@@ -103,16 +119,16 @@ def _resize(settings: Settings) -> list[Step]:
         kinds = ", ".join(f"{index} {name}" for index, name in enumerate(RESAMPLINGS))
         raise settings.wrong("resample", "not the number of a resampling", hint=f"the numbers are Pillow's: {kinds}")
     size = settings.size("size", square=settings.on("default_to_square"))
-    sizes = _RESIZES.get(settings.name, _plain)(settings, size)
-    return [sizes[0] | {"op": "resize", "resample": RESAMPLINGS[number]}, *sizes[1:]]
+    return _RESIZES.get(settings.name, _plain)(settings, size, RESAMPLINGS[number])
 
 
-def _plain(settings: Settings, size: Mapping[str, int]) -> list[Step]:
-    if set(size) in _RESIZABLE:
-        return [dict(size)]
-    raise settings.wrong(
-        "size", f"{settings.name} cannot resize to it", 'give "height" and "width", or "shortest_edge"'
-    )
+def _plain(settings: Settings, size: Mapping[str, int], resample: Resampling) -> list[Step]:
+    kind = next((kind for kind, keys in _RESIZABLE if set(size) in keys), None)
+    if kind is None:
+        raise settings.wrong(
+            "size", f"{settings.name} cannot resize to it", 'give "height" and "width", or "shortest_edge"'
+        )
+    return [kind(resample=resample, **size)]
 
 
 def _shortest(settings: Settings, size: Mapping[str, int]) -> int:
@@ -121,22 +137,25 @@ def _shortest(settings: Settings, size: Mapping[str, int]) -> int:
     return size["shortest_edge"]
 
 
-def _convnext(settings: Settings, size: Mapping[str, int]) -> list[Step]:
+def _convnext(settings: Settings, size: Mapping[str, int], resample: Resampling) -> list[Step]:
     edge = _shortest(settings, size)
     if edge >= _WARPED:
-        return [{"height": edge, "width": edge}]
-    return [{"shortest_edge": _enlarged(settings, edge)}, {"op": "center_crop", "height": edge, "width": edge}]
+        return [Resize(resample=resample, height=edge, width=edge)]
+    larger = ResizeShortestEdge(resample=resample, shortest_edge=_enlarged(settings, edge))
+    return [larger, CenterCrop(height=edge, width=edge)]
 
 
-def _poolformer(settings: Settings, size: Mapping[str, int]) -> list[Step]:
+def _poolformer(settings: Settings, size: Mapping[str, int], resample: Resampling) -> list[Step]:
     if not settings.has("crop_pct"):
-        return _plain(settings, size)
+        return _plain(settings, size, resample)
     if "shortest_edge" in size:
-        return [{"shortest_edge": _enlarged(settings, size["shortest_edge"])}]
+        return [ResizeShortestEdge(resample=resample, shortest_edge=_enlarged(settings, size["shortest_edge"]))]
     if set(size) != {"height", "width"}:
-        return _plain(settings, {})
+        return _plain(settings, {}, resample)
     height, width = (_enlarged(settings, size[key]) for key in ("height", "width"))
-    return [{"shortest_edge": height} if size["height"] == size["width"] else {"height": height, "width": width}]
+    if size["height"] == size["width"]:
+        return [ResizeShortestEdge(resample=resample, shortest_edge=height)]
+    return [Resize(resample=resample, height=height, width=width)]
 
 
 def _enlarged(settings: Settings, edge: int) -> int:
@@ -146,17 +165,18 @@ def _enlarged(settings: Settings, edge: int) -> int:
     return larger
 
 
-def _levit(settings: Settings, size: Mapping[str, int]) -> list[Step]:
+def _levit(settings: Settings, size: Mapping[str, int], resample: Resampling) -> list[Step]:
     if "shortest_edge" in size:
-        return [{"shortest_edge": int((256 / 224) * size["shortest_edge"])}]
-    return _plain(settings, size if set(size) == {"height", "width"} else {})
+        return [ResizeShortestEdge(resample=resample, shortest_edge=int((256 / 224) * size["shortest_edge"]))]
+    return _plain(settings, size if set(size) == {"height", "width"} else {}, resample)
 
 
-def _textnet(settings: Settings, size: Mapping[str, int]) -> list[Step]:
-    return [{"shortest_edge": _shortest(settings, size), "multiple_of": settings.whole("size_divisor")}]
+def _textnet(settings: Settings, size: Mapping[str, int], resample: Resampling) -> list[Step]:
+    edge, unit = _shortest(settings, size), settings.whole("size_divisor")
+    return [ResizeShortestEdge(resample=resample, shortest_edge=edge, multiple_of=unit)]
 
 
-_RESIZES = {
+_RESIZES: Mapping[str, Callable[[Settings, Mapping[str, int], Resampling], list[Step]]] = {
     "ConvNextImageProcessor": _convnext,
     "LevitImageProcessor": _levit,
     "PoolFormerImageProcessor": _poolformer,
@@ -169,31 +189,32 @@ def _values(settings: Settings, channels: int) -> list[Step]:
     steps: list[Step] = []
     mobilevit, efficient = (settings.name == f"{name}ImageProcessor" for name in ("MobileViT", "EfficientNet"))
     if mobilevit and settings.on("do_flip_channel_order"):
-        steps.append({"op": "reverse_channels"})
+        steps.append(ReverseChannels())
     if settings.on("do_rescale"):
         offset = -1.0 if efficient and settings.on("rescale_offset") else 0.0
-        steps.append({"op": "rescale", "factor": settings.number("rescale_factor"), "offset": offset})
+        steps.append(Rescale(factor=settings.number("rescale_factor"), offset=offset))
     if settings.on("do_normalize") and not mobilevit:  # MobileViT's takes no notice of do_normalize
         mean = settings.per_channel("image_mean", channels)
-        steps.append({"op": "normalize", "mean": mean, "std": _deviation(settings, channels)})
+        steps.append(Normalize(mean=tuple(mean), std=_deviation(settings, channels)))
     if efficient and settings.on("include_top"):  # divides by the standard deviation, once more or alone
-        steps.append({"op": "normalize", "mean": [0.0] * channels, "std": _deviation(settings, channels)})
+        steps.append(Normalize(mean=(0.0,) * channels, std=_deviation(settings, channels)))
     return steps
 
 
-def _deviation(settings: Settings, channels: int) -> list[float]:
+def _deviation(settings: Settings, channels: int) -> tuple[float, ...]:
     deviation = settings.per_channel("image_std", channels)
     if 0.0 in deviation:
         raise settings.wrong("image_std", "values cannot be divided by 0")
-    return deviation
+    return tuple(deviation)
 
 
-def _side(settings: Settings, config: Mapping[str, Any], steps: list[Step]) -> tuple[int, int]:
-    """Height and width that every picture comes out with. Raises ModelError where they differ or do not suit."""
+def _size(settings: Settings, config: Mapping[str, Any], steps: list[Step]) -> Size:
+    """Find the size that every picture comes out with. Raises ModelError where they differ or do not suit."""
     takes = _takes(config)
     made = _made(steps)
-    moves = any(step["op"] in ("resize", "center_crop") for step in steps)
-    if made is None and (moves or takes is None):
+    moves = not unsized(steps)
+    found = made or takes
+    if found is None or (made is None and moves):
         key, why = ("size", "pictures keep their proportions, so each has another shape") if moves else (
             "do_resize", "pictures keep the shape that they come in"
         )  # fmt: skip
@@ -210,7 +231,7 @@ def _side(settings: Settings, config: Mapping[str, Any], steps: list[Step]) -> t
             f"{takes[0]} x {takes[1]} (image_size in config.json)",
             hint="one of the two belongs to another model: take both from the same repository",
         )
-    return made or takes or (0, 0)
+    return Size(height=found[0], width=found[1])
 
 
 def _padded(settings: Settings, made: tuple[int, int] | None) -> bool:
@@ -221,8 +242,8 @@ def _padded(settings: Settings, made: tuple[int, int] | None) -> bool:
 def _made(steps: list[Step]) -> tuple[int, int] | None:
     made: tuple[int, int] | None = None
     for step in steps:
-        if step["op"] in ("resize", "center_crop"):
-            made = (step["height"], step["width"]) if "height" in step else None
+        if isinstance(step, Resizing | Cropping):
+            made = (step.height, step.width) if isinstance(step, Resize | CenterCrop) else None
     return made
 
 

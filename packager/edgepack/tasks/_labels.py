@@ -5,27 +5,31 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from edgepack.errors import DataError, ModelError, UnsupportedModel, nearest
+from edgepack.runtime.processing import Classes, ProblemType
 from edgepack.tasks import table
 
-REGRESSION, MULTIPLE, SINGLE = "regression", "multi_label_classification", "single_label_classification"
-_ACTIVATIONS = {"Sigmoid": MULTIPLE, "Identity": REGRESSION, "Softmax": SINGLE}
+REGRESSION: Final = "regression"
+MULTIPLE: Final = "multi_label_classification"
+SINGLE: Final = "single_label_classification"
+_ACTIVATIONS: dict[str, ProblemType] = {"Sigmoid": MULTIPLE, "Identity": REGRESSION, "Softmax": SINGLE}
 
 _USUAL = 2  # labels where config.json says nothing
 _NUMBERED = 'it names each label by its number: "id2label": {"0": "negative", "1": "positive"}'
 
 
-def labels(config: Mapping[str, Any], folder: Path | None = None) -> dict[str, Any]:
-    """The class names in the order of the logits, and the problem_type that says what makes scores of them.
+def classes(config: Mapping[str, Any], folder: Path | None = None) -> Classes:
+    """Read the class names in the order of the logits, and the problem_type that says what makes scores of them.
 
     As transformers' pipelines and sentence-transformers' CrossEncoder have it: one label is a sigmoid, several are a
     softmax, unless problem_type or a CrossEncoder's own activation (in ``folder``) says otherwise. Raises ModelError
     for labels that are not numbered from 0, UnsupportedModel for another activation.
     """
     names, count = numbered(config)
-    return {"labels": [names.get(i, f"LABEL_{i}") for i in range(count)], "problem": _problem(config, count, folder)}
+    labels = tuple(names.get(i, f"LABEL_{i}") for i in range(count))
+    return Classes(labels=labels, problem_type=_problem(config, count, folder))
 
 
 def numbered(config: Mapping[str, Any]) -> tuple[dict[int, str], int]:
@@ -62,8 +66,8 @@ def named(references: Sequence[Any], names: Sequence[str], data: str) -> list[st
     return given
 
 
-def _problem(config: Mapping[str, Any], count: int, folder: Path | None) -> str:
-    own = _activation(config, folder) if folder else ""
+def _problem(config: Mapping[str, Any], count: int, folder: Path | None) -> ProblemType:
+    own = _activation(config, folder) if folder else None
     if own and not (count > 1 and own == REGRESSION):  # a CrossEncoder of several labels says so by default
         return own
     told = config.get("problem_type")
@@ -72,14 +76,14 @@ def _problem(config: Mapping[str, Any], count: int, folder: Path | None) -> str:
     return MULTIPLE if count == 1 and told != REGRESSION else told or SINGLE
 
 
-def _activation(config: Mapping[str, Any], folder: Path) -> str:
-    """What sentence-transformers (the newest release's place first) says makes scores of logits, or ""."""
+def _activation(config: Mapping[str, Any], folder: Path) -> ProblemType | None:
+    """Read what sentence-transformers (the newest release's place first) says makes scores of logits, if anything."""
     newest = table(folder / "config_sentence_transformers.json")
     name = newest.get("activation_fn") if newest.get("model_type") == "CrossEncoder" else None
     name = name or (config.get("sentence_transformers") or {}).get("activation_fn")
     name = name or config.get("sbert_ce_default_activation_function")
     if not name:
-        return ""
+        return None
     found = _ACTIVATIONS.get(str(name).rsplit(".", 1)[-1]) if str(name).startswith("torch.") else None
     if found is None:
         raise UnsupportedModel(

@@ -11,18 +11,19 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from edgepack.containment import checked_name
 from edgepack.documents import read_json
 from edgepack.errors import ModelError, UnsafeModel, UnsupportedModel
+from edgepack.runtime.processing import Similarity
 from edgepack.tasks import _sentence_settings, _supported, table
 from edgepack.tasks._sentence_head import Layer, head
 from edgepack.tasks._sentence_settings import CROSS_ENCODER, ENCODER
 
 _CONFIG = "config_sentence_transformers.json"
 _OWN = "sentence_transformers."
-_SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
+_SIMILARITIES: tuple[Similarity, ...] = get_args(Similarity)
 _TASKS = {ENCODER: "text-embedding", CROSS_ENCODER: "text-classification"}
 _PROMPTS = {"query": "", "document": ""}  # that every SentenceTransformer has
 
@@ -36,7 +37,7 @@ class SentenceFolder:
     prompts: Mapping[str, str] = field(default_factory=lambda: dict(_PROMPTS))
     default_prompt: str | None = None  # the name of the one that is put in front of every text
     truncate: int | None = None  # how many numbers of the vector are kept
-    similarity: str = "cosine"
+    similarity: Similarity = "cosine"
     max_length: int | None = None  # tokens
     lower: bool = False
     tokenizer: Mapping[str, Any] = field(default_factory=dict)  # arguments for opening the tokenizer
@@ -188,10 +189,13 @@ def _check_prompts(folder: Path, prompts: Mapping[str, str], default: Any, layer
         )
 
 
-def _similarity(folder: Path, stated: str | None) -> str:
-    if stated is not None and stated not in _SIMILARITIES:
+def _similarity(folder: Path, stated: str | None) -> Similarity:
+    if stated is None:
+        return "cosine"
+    found = next((name for name in _SIMILARITIES if name == stated), None)
+    if found is None:
         raise ModelError(
             f"{folder.name}: similarity_fn_name {stated!r} is none of {', '.join(_SIMILARITIES)}",
             hint="correct it in config_sentence_transformers.json",
         )
-    return stated or "cosine"
+    return found

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgepack.errors import ModelError
+from edgepack.runtime.processing import Text
 from edgepack.tasks import table
 
 WRITE_TOKENIZER = (
@@ -16,22 +17,22 @@ WRITE_TOKENIZER = (
 )
 
 
-def processing(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
-    """The tokenizer's numbers, from a folder whose tokenizer_config.json states them all (original/text_folder.py).
+def text(folder: Path) -> Text:
+    """Read how texts become ids, from a folder whose tokenizer_config.json states them all (original/text_folder.py).
 
     Raises ModelError.
     """
     stated = table(folder / "tokenizer_config.json")
     pad = token(stated, "pad_token")
-    return {
-        "max_length": int(stated["model_max_length"]),
-        "inputs": list(stated["model_input_names"]),
-        "pad_id": token_id(folder, pad),
-        "pad_token": pad,
-        "pad_type_id": int(stated["pad_token_type_id"]),
-        "padding_side": stated["padding_side"],
-        "truncation_side": stated["truncation_side"],
-    }
+    return Text(
+        max_length=int(stated["model_max_length"]),
+        inputs=tuple(stated["model_input_names"]),
+        pad_id=token_id(folder, pad),
+        pad_token=str(pad),
+        pad_type_id=int(stated["pad_token_type_id"]),
+        padding_side=stated["padding_side"],
+        truncation_side=stated["truncation_side"],
+    )
 
 
 def token_id(folder: Path, text: str | None) -> int:
@@ -53,5 +54,5 @@ def token(tokens: Mapping[str, Any], name: str) -> str | None:
 
 def sentences() -> list[str]:
     """The sentences that edgepack brings, one per line of sentences.txt."""
-    text = (importlib.resources.files("edgepack.tasks") / "sentences.txt").read_text("utf-8")
-    return [line for line in text.splitlines() if line]
+    lines = (importlib.resources.files("edgepack.tasks") / "sentences.txt").read_text("utf-8").splitlines()
+    return [line for line in lines if line]

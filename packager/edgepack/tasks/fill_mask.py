@@ -9,6 +9,7 @@ from typing import Any
 from edgepack.arrays import Array, Feeds, Outputs
 from edgepack.errors import ModelError
 from edgepack.metrics import tasks as metrics
+from edgepack.runtime.processing import Mask, Processing
 from edgepack.tasks import _supported, _text, table
 from edgepack.tasks._fixed_context import PAIRS as PAIRS
 from edgepack.tasks._fixed_context import TRIALS as TRIALS
@@ -31,20 +32,22 @@ COLUMNS = ("text", "answer")
 METRICS = {"accuracy": metrics.first, "top5": metrics.top5}
 
 
-def processing(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
-    """The tokenizer's numbers and its mask token. Raises ModelError where it has none."""
+def processing(folder: Path, config: Mapping[str, Any]) -> Processing:
+    """Read the tokenizer's settings and its mask token. Raises ModelError where it has none."""
     name = _text.token(table(folder / "tokenizer_config.json"), "mask_token")
     if name is None:
         raise ModelError(
             f"the tokenizer of {folder.name} has no mask token",
             hint='name it in tokenizer_config.json, for example "mask_token": "[MASK]"',
         )
-    return {**_text.processing(folder, config), "mask_token": name, "mask_id": _text.token_id(folder, name)}
+    mask = Mask(mask_token=name, mask_id=_text.token_id(folder, name))
+    return Processing(text=_text.text(folder), answer=mask)
 
 
-def examples(processing: Mapping[str, Any]) -> list[str]:
+def examples(processing: Processing) -> list[str]:
     """Our sentences, the middle word masked."""
-    return [_masked(sentence.split(), str(processing["mask_token"])) for sentence in _text.sentences()]
+    mask = processing.section(Mask).mask_token
+    return [_masked(sentence.split(), mask) for sentence in _text.sentences()]
 
 
 def inputs(rows: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -8,7 +8,8 @@ from typing import Any
 
 from edgepack.arrays import Array, Feeds, Outputs
 from edgepack.metrics import tasks as metrics
-from edgepack.tasks import _image, _labels, _supported
+from edgepack.runtime.processing import Image, Processing
+from edgepack.tasks import _image, _image_processor, _labels, _supported
 from edgepack.tasks._fixed_context import PAIRS as PAIRS
 from edgepack.tasks._fixed_context import TRIALS as TRIALS
 from edgepack.tasks._fixed_context import batches as batches
@@ -30,14 +31,14 @@ COLUMNS = ("image", "label")
 METRICS = {"accuracy": metrics.first, "top5": metrics.top5}
 
 
-def processing(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
-    """The image processor's numbers and the labels."""
-    return {**_image.processing(folder, config), **_labels.labels(config)}
+def processing(folder: Path, config: Mapping[str, Any]) -> Processing:
+    """Read the image processor's settings and the labels."""
+    return Processing(image=_image_processor.read(folder, config), answer=_labels.classes(config))
 
 
-def examples(processing: Mapping[str, Any]) -> list[Array]:
+def examples(processing: Processing) -> list[Array]:
     """Pictures that edgepack draws."""
-    return _image.pictures(processing)
+    return _image.pictures(processing.section(Image))
 
 
 def inputs(rows: Sequence[Mapping[str, Any]]) -> list[Any]:

@@ -8,7 +8,8 @@ from typing import Any
 
 from edgepack.arrays import Array, Feeds, Outputs
 from edgepack.metrics import tasks as metrics
-from edgepack.tasks import _image, _supported
+from edgepack.runtime.processing import Embedding, Image, Processing
+from edgepack.tasks import _image, _image_processor, _supported
 from edgepack.tasks._fixed_context import PAIRS as PAIRS
 from edgepack.tasks._fixed_context import TRIALS as TRIALS
 from edgepack.tasks._fixed_context import batches as batches
@@ -31,15 +32,19 @@ COLUMNS = ("image", "label")
 METRICS = {"retrieval": metrics.retrieval}
 
 
-def processing(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
-    """The image processor's numbers. Raises UnsupportedModel for SigLIP without its head, which pools all patches."""
+def processing(folder: Path, config: Mapping[str, Any]) -> Processing:
+    """Read the image processor's settings.
+
+    Raises UnsupportedModel for SigLIP without its head, which pools all patches.
+    """
     if config.get("vision_use_head") is False:
         raise no_vector("SiglipVisionModel")
-    return {**_image.processing(folder, config), "output": "image_embedding", "width": _width(config)}
+    embedding = Embedding(output="image_embedding", width=_width(config))
+    return Processing(image=_image_processor.read(folder, config), answer=embedding)
 
 
-def _width(config: Mapping[str, Any]) -> int:
-    """Of a vector, where config.json says so; else 0."""
+def _width(config: Mapping[str, Any]) -> int | None:
+    """Return the width of a vector, where config.json says it."""
     projected = str((config.get("architectures") or [""])[0]).endswith("WithProjection")
     stages = config.get("hidden_sizes")  # of convolutions; the last one's is the vector's
     said = (
@@ -48,12 +53,12 @@ def _width(config: Mapping[str, Any]) -> int:
         config.get("hidden_size"),
         stages[-1] if isinstance(stages, list) and stages else None,
     )
-    return next((width for width in said if isinstance(width, int)), 0)
+    return next((width for width in said if isinstance(width, int) and width), None)
 
 
-def examples(processing: Mapping[str, Any]) -> list[Array]:
+def examples(processing: Processing) -> list[Array]:
     """Pictures that edgepack draws."""
-    return _image.pictures(processing)
+    return _image.pictures(processing.section(Image))
 
 
 def inputs(rows: Sequence[Mapping[str, Any]]) -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from edgepack.arrays import Array, Feeds, Outputs
 from edgepack.documents import parse_json
 from edgepack.errors import DataError, ModelError
 from edgepack.metrics import tasks as metrics
+from edgepack.runtime.processing import Processing, Span
 from edgepack.tasks import _labels, _supported, _text
 from edgepack.tasks._fixed_context import PAIRS as PAIRS
 from edgepack.tasks._fixed_context import TRIALS as TRIALS
@@ -36,8 +38,8 @@ _ENDS = 2  # of a span, a logit for each
 _LONGEST = 30  # tokens of an answer: the values of BERT's own SQuAD script
 
 
-def processing(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
-    """The tokenizer's numbers, the windows' overlap and the longest answer.
+def processing(folder: Path, config: Mapping[str, Any]) -> Processing:
+    """Read the tokenizer's settings, the windows' overlap and the longest answer.
 
     Raises ModelError for another number of labels than two.
     """
@@ -47,10 +49,11 @@ def processing(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
             f"config.json names {count} labels; a model of spans has two, where an answer starts and where it ends",
             hint="correct num_labels (and id2label) in config.json, or choose the task that the model was trained for",
         )
-    return {**_text.processing(folder, config), "stride": _STRIDE, "max_answer": _LONGEST}
+    text = replace(_text.text(folder), stride=_STRIDE)
+    return Processing(text=text, answer=Span(max_answer_length=_LONGEST))
 
 
-def examples(processing: Mapping[str, Any]) -> list[tuple[str, str]]:
+def examples(processing: Processing) -> list[tuple[str, str]]:
     """Our sentences as contexts, each with a question about it."""
     return [("What is said here, and who says it?", sentence) for sentence in _text.sentences()]
 

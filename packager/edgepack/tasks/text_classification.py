@@ -8,6 +8,7 @@ from typing import Any
 
 from edgepack.arrays import Array, Feeds, Outputs
 from edgepack.metrics import tasks as metrics
+from edgepack.runtime.processing import Processing
 from edgepack.tasks import _labels, _supported, _text
 from edgepack.tasks._fixed_context import TRIALS as TRIALS
 from edgepack.tasks._fixed_context import batches as batches
@@ -32,12 +33,12 @@ METRICS = {
 }  # fmt: skip
 
 
-def processing(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
-    """The tokenizer's numbers and the labels."""
-    return {**_text.processing(folder, config), **_labels.labels(config, folder)}
+def processing(folder: Path, config: Mapping[str, Any]) -> Processing:
+    """Read the tokenizer's settings and the labels."""
+    return Processing(text=_text.text(folder), answer=_labels.classes(config, folder))
 
 
-def examples(processing: Mapping[str, Any]) -> list[str]:
+def examples(processing: Processing) -> list[str]:
     """Our sentences."""
     return _text.sentences()
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from edgepack.arrays import Array, Feeds, Outputs
 from edgepack.errors import ModelError, UnsupportedModel
 from edgepack.metrics import tasks as metrics
+from edgepack.runtime.processing import Embedding, Processing
 from edgepack.tasks import _sentence_folder, _supported, _text, table
 from edgepack.tasks._fixed_context import PAIRS as PAIRS
 from edgepack.tasks._fixed_context import TRIALS as TRIALS
@@ -35,23 +37,28 @@ METRICS = {"spearman": metrics.spearman, "pearson": metrics.pearson}
 _WIDTHS = ("word_embed_proj_dim", "hidden_size", "dim", "n_embd", "d_model", "emb_dim")  # of token vectors, first found
 
 
-def processing(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
-    """The tokenizer's numbers, how token vectors become one, and the prompts. Raises UnsupportedModel."""
-    said = _sentence_folder.read(folder) if _sentence_folder.is_one(folder) else _plain(folder, config)
-    layers = list(said.layers)
-    made = _hidden(config) * len(layers[0]["modes"])
-    width = next((int(layer["width"]) for layer in reversed(layers) if layer["kind"] == "dense"), made)
-    return {
-        **_text.processing(folder, config),
-        "layers": layers,
-        "truncate": said.truncate,
-        "prompts": dict(said.prompts),
-        "default_prompt": said.default_prompt,
-        "include_prompt": layers[0]["include_prompt"],
-        "similarity": said.similarity,
-        "output": "sentence_embedding",
-        "width": width if said.truncate is None else min(width, said.truncate),
-    }
+def processing(folder: Path, config: Mapping[str, Any]) -> Processing:
+    """Read the tokenizer's settings, the prompts and the vector's width. Raises UnsupportedModel."""
+    said = modules(folder, config)
+    made = _hidden(config) * len(said.layers[0]["modes"])
+    width = next((int(layer["width"]) for layer in reversed(said.layers) if layer["kind"] == "dense"), made)
+    text = replace(
+        _text.text(folder),
+        prompts=dict(said.prompts),
+        default_prompt=said.default_prompt,
+        include_prompt=said.layers[0]["include_prompt"],
+    )
+    embedding = Embedding(
+        output="sentence_embedding",
+        width=width if said.truncate is None else min(width, said.truncate),
+        similarity=said.similarity,
+    )
+    return Processing(text=text, answer=embedding)
+
+
+def modules(folder: Path, config: Mapping[str, Any]) -> SentenceFolder:
+    """Read what stands behind the transformer: how token vectors become one. Raises UnsupportedModel."""
+    return _sentence_folder.read(folder) if _sentence_folder.is_one(folder) else _plain(folder, config)
 
 
 def _plain(folder: Path, config: Mapping[str, Any]) -> SentenceFolder:
@@ -77,7 +84,7 @@ def _hidden(config: Mapping[str, Any]) -> int:
     return int(found)
 
 
-def examples(processing: Mapping[str, Any]) -> list[str]:
+def examples(processing: Processing) -> list[str]:
     """Our sentences."""
     return _text.sentences()
 

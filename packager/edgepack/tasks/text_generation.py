@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from edgepack.documents import read_object
 from edgepack.errors import ModelError, UnsupportedModel, UsageError
 from edgepack.metrics import tasks as metrics
 from edgepack.runtime import graphs
+from edgepack.runtime.processing import Generation, Processing
 from edgepack.tasks import _supported, _text, table
 
 NAME = "text-generation"
@@ -43,31 +45,31 @@ _MOST_ENDS, _LARGEST_ID = 10_000, (1 << 31) - 1  # of a bundle's manifest
 _ENDS = 'write it as a number, or a list of them, into generation_config.json: "eos_token_id": 2'
 
 
-def processing(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
-    """The model's context and the sizes of its cache. Raises ModelError: no tokenizer, or another model's."""
+def processing(folder: Path, config: Mapping[str, Any]) -> Processing:
+    """Read the model's context and the sizes of its cache. Raises ModelError: no tokenizer, or another model's."""
     decoder = describe(config)
     _check_tokenizer(folder, decoder.vocabulary)
-    whole = {"rotary_reach": decoder.context} if decoder.context < decoder.longest else {}
-    return {
-        "max_length": decoder.longest,
-        **whole,
-        "layers": decoder.layers,
-        "kv_heads": decoder.kv_heads,
-        "head": decoder.head,
-        "vocabulary": decoder.vocabulary,
-        "eos_ids": eos_ids(folder, config),
-        "positions": bool(decoder.names.positions),
-        "repetition_penalty": repetition_penalty(folder, config),
-    }
+    made = Generation(
+        max_length=decoder.longest,
+        rotary_reach=decoder.context if decoder.context < decoder.longest else None,
+        layers=decoder.layers,
+        kv_heads=decoder.kv_heads,
+        head_dim=decoder.head,
+        vocabulary=decoder.vocabulary,
+        eos_ids=tuple(eos_ids(folder, config)),
+        repetition_penalty=repetition_penalty(folder, config),
+    )
+    return Processing(generation=made)
 
 
-def sized(processing: Mapping[str, Any], context: int | None) -> dict[str, Any]:
-    """For ``context`` tokens at most, prompt and answer together.
+def sized(processing: Processing, context: int | None) -> Processing:
+    """Return ``processing`` for ``context`` tokens at most, prompt and answer together.
 
     Raises UsageError beyond the model's own length, and beyond the length up to which its rotary embedding is the same
     for every text: a bundle has one table of angles.
     """
-    longest, reach = int(processing["max_length"]), int(processing.get("rotary_reach", processing["max_length"]))
+    whole = processing.section(Generation)
+    longest, reach = whole.max_length, _reach(whole)
     asked = min(_USUAL, longest) if context is None else context
     if reach < asked <= longest:
         raise UsageError(
@@ -80,24 +82,31 @@ def sized(processing: Mapping[str, Any], context: int | None) -> dict[str, Any]:
             f"a context of {context:,} tokens: the model was made for {min(_LEAST, longest):,} to {longest:,}",
             hint=f"--context {longest}",
         )
-    kept = {name: value for name, value in processing.items() if name != "rotary_reach"}
-    return {**kept, "max_length": asked}
+    return replace(processing, generation=replace(whole, max_length=asked, rotary_reach=None))
 
 
-def limited(processing: Mapping[str, Any], lengths: Sequence[int]) -> dict[str, Any]:
-    """As it is: a prompt is processed in parts of these lengths. Raises UsageError beyond the context."""
-    if lengths and not 1 <= lengths[0] <= lengths[-1] <= processing["max_length"]:
+def limited(processing: Processing, lengths: Sequence[int]) -> Processing:
+    """Return ``processing`` as it is: a prompt is processed in parts of these lengths.
+
+    Raises UsageError beyond the context.
+    """
+    longest = processing.section(Generation).max_length
+    if lengths and not 1 <= lengths[0] <= lengths[-1] <= longest:
         raise UsageError(
-            f"{lengths[-1]:,} tokens at once: the bundle takes 1 to {processing['max_length']:,} in all",
-            hint="--lengths 1,64",
+            f"{lengths[-1]:,} tokens at once: the bundle takes 1 to {longest:,} in all", hint="--lengths 1,64"
         )
-    return dict(processing)
+    return processing
 
 
-def contexts(processing: Mapping[str, Any]) -> list[int | None]:
+def contexts(processing: Processing) -> list[int | None]:
     """The longest length that one bundle can have, and halves of it."""
-    longest = int(processing.get("rotary_reach", processing["max_length"]))
+    longest = _reach(processing.section(Generation))
     return [longest >> step for step in range(longest.bit_length()) if longest >> step >= min(_SHORT, longest)]
+
+
+def _reach(whole: Generation) -> int:
+    """Return the tokens up to which the rotary embedding is the same for every text."""
+    return whole.max_length if whole.rotary_reach is None else whole.rotary_reach
 
 
 # What a model's generation settings can ask of generate that changes greedy answers too, and what changes nothing.
@@ -159,7 +168,7 @@ def generation_settings(folder: Path, config: Mapping[str, Any]) -> tuple[str, d
     return "config.json", {**(config.get("text_config") or {}), **stated}
 
 
-def examples(processing: Mapping[str, Any]) -> list[str]:
+def examples(processing: Processing) -> list[str]:
     """Two texts of our sentences: one calibrates, the other measures."""
     sentences = _text.sentences()
     return ["\n".join(sentences[0::2]), "\n".join(sentences[1::2])]

@@ -10,6 +10,7 @@ from edgepack.arrays import Array, Feeds, Outputs
 from edgepack.documents import parse_json
 from edgepack.errors import DataError
 from edgepack.metrics import tasks as metrics
+from edgepack.runtime.processing import Entities, Processing
 from edgepack.tasks import _labels, _supported, _text
 from edgepack.tasks._fixed_context import PAIRS as PAIRS
 from edgepack.tasks._fixed_context import TRIALS as TRIALS
@@ -32,12 +33,12 @@ COLUMNS = ("text", "entities")  # entities: a list (or its JSON) of {label, star
 METRICS = {"f1": metrics.span_f1}
 
 
-def processing(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
-    """The tokenizer's numbers and the labels."""
-    return {**_text.processing(folder, config), "labels": _labels.labels(config)["labels"]}
+def processing(folder: Path, config: Mapping[str, Any]) -> Processing:
+    """Read the tokenizer's settings and the labels."""
+    return Processing(text=_text.text(folder), answer=Entities(labels=_labels.classes(config).labels))
 
 
-def examples(processing: Mapping[str, Any]) -> list[str]:
+def examples(processing: Processing) -> list[str]:
     """Our sentences."""
     return _text.sentences()
 

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgepack.runtime import schema, schema_1
+from edgepack.runtime.processing import Embedding, Image, Processing
 
 SCHEMAS = {
     name: json.loads((files("edgepack") / "schemas" / f"{name}.json").read_text())
@@ -21,34 +22,65 @@ SCHEMAS = {
 _HASH = "0" * 64
 _TEXT = {
     "max_length": 128, "inputs": ["input_ids", "attention_mask"], "pad_id": 0, "pad_token": "[PAD]", "pad_type_id": 0,
-    "padding_side": "right", "truncation_side": "left",
+    "padding_side": "right", "truncation_side": "left", "prompts": {}, "include_prompt": True,
 }  # fmt: skip
-_PICTURE = {
-    "inputs": ["pixel_values"], "channels": 3, "size": {"height": 32, "width": 32}, "alpha": "white",
+_IMAGE = {
+    "input": "pixel_values", "channels": 3, "size": {"height": 32, "width": 32}, "alpha": "white",
     "steps": [
-        {"op": "resize", "resample": "bilinear", "shortest_edge": 40},
+        {"op": "resize_shortest_edge", "resample": "bilinear", "shortest_edge": 40},
         {"op": "center_crop", "height": 32, "width": 32},
         {"op": "rescale", "factor": 0.00392, "offset": 0.0},
         {"op": "normalize", "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, -0.5]},
     ],
+    "mix": [],
+}  # fmt: skip
+_GENERATION = {
+    "max_length": 256, "layers": 3, "kv_heads": 2, "head_dim": 16, "vocabulary": 320, "eos_ids": [2],
+    "repetition_penalty": 1.1,
 }  # fmt: skip
 PROCESSING: dict[str, dict[str, Any]] = {
     "text-embedding": {
-        **_TEXT, "output": "sentence_embedding", "width": 384, "similarity": "dot", "include_prompt": True,
-        "prompts": {"query": "query: "}, "default_prompt": None,
+        "text": {**_TEXT, "prompts": {"query": "query: "}, "default_prompt": "query"},
+        "answer": {"kind": "embedding", "output": "sentence_embedding", "width": 384, "similarity": "dot"},
     },
-    "text-classification": {**_TEXT, "labels": ["a", "b"], "problem": "regression"},
-    "token-classification": {**_TEXT, "labels": ["O", "B-X"]},
-    "question-answering": {**_TEXT, "max_answer": 30, "stride": 64},
-    "fill-mask": {**_TEXT, "mask_token": "[MASK]", "mask_id": 4},
-    "image-classification": {**_PICTURE, "labels": ["cat"], "problem": "single_label_classification"},
-    "image-embedding": {**_PICTURE, "output": "image_embeds", "width": 12},
+    "text-classification": {
+        "text": _TEXT, "answer": {"kind": "classes", "labels": ["a", "b"], "problem_type": "regression"},
+    },
+    "token-classification": {"text": _TEXT, "answer": {"kind": "entities", "labels": ["O", "B-X"]}},
+    "question-answering": {"text": {**_TEXT, "stride": 64}, "answer": {"kind": "span", "max_answer_length": 30}},
+    "fill-mask": {"text": _TEXT, "answer": {"kind": "mask", "mask_token": "[MASK]", "mask_id": 0}},
+    "image-classification": {
+        "image": _IMAGE,
+        "answer": {"kind": "classes", "labels": ["cat"], "problem_type": "single_label_classification"},
+    },
+    "image-embedding": {"image": _IMAGE, "answer": {"kind": "embedding", "output": "image_embeds", "width": 12}},
+    "text-generation": {"generation": _GENERATION},
+}  # fmt: skip
+_TEXT_1 = {name: _TEXT[name] for name in _TEXT if name not in ("prompts", "include_prompt")}
+_PICTURE_1 = {
+    "inputs": ["pixel_values"], "channels": 3, "size": {"height": 32, "width": 32}, "alpha": "white",
+    "steps": [{"op": "resize", "resample": "bilinear", "shortest_edge": 40}, *_IMAGE["steps"][1:]],  # type: ignore[index]
+}  # fmt: skip
+PROCESSING_1: dict[str, dict[str, Any]] = {
+    "text-embedding": {
+        **_TEXT_1, "output": "sentence_embedding", "width": 384, "similarity": "dot", "include_prompt": True,
+        "prompts": {"query": "query: "}, "default_prompt": "query", "truncate": None,
+        "layers": [{"kind": "pooling", "modes": ["mean"], "include_prompt": True}, {"kind": "normalize"}],
+    },
+    "text-classification": {**_TEXT_1, "labels": ["a", "b"], "problem": "regression"},
+    "token-classification": {**_TEXT_1, "labels": ["O", "B-X"]},
+    "question-answering": {**_TEXT_1, "max_answer": 30, "stride": 64},
+    "fill-mask": {**_TEXT_1, "mask_token": "[MASK]", "mask_id": 0},
+    "image-classification": {**_PICTURE_1, "labels": ["cat"], "problem": ""},
+    "image-embedding": {**_PICTURE_1, "output": "image_embeds", "width": 12},
     "text-generation": {
         "max_length": 256, "layers": 3, "kv_heads": 2, "head": 16, "vocabulary": 320, "eos_ids": [2],
         "positions": False, "repetition_penalty": 1.1,
     },
 }  # fmt: skip
-_OLD_PICTURE = {"inputs": ["pixel_values"], "channels": 3, "scale": 0.1, "mean": [0.0], "std": [1.0], "resize": None}
+_OLD_PICTURE = {
+    "inputs": ["pixel_values"], "channels": 3, "scale": 0.1, "mean": [0.0] * 3, "std": [1.0] * 3, "resize": None,
+}  # fmt: skip
 
 
 def manifest(task: str) -> dict[str, Any]:
@@ -86,7 +118,8 @@ def manifest_1(task: str) -> dict[str, Any]:
     table = manifest(task)
     model = table.pop("models")["model"]
     del model["files"]
-    return {**table, "schema": 1, "golden": model.pop("golden"), "model": model}
+    processing = copy.deepcopy(PROCESSING_1[task])
+    return {**table, "schema": 1, "golden": model.pop("golden"), "model": model, "processing": processing}
 
 
 def _places(value: Any, place: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -97,6 +130,7 @@ def _places(value: Any, place: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 _VALUES = [
     None, True, False, 0, -1, 1, 2, 1.5, -0.5, 10**400, "", "x", "../x", "/x", "a\0", "\x1b[31m", [], [[]], {},
     {"a": 1}, ["x", 1], {"shortest_edge": 0}, "resize", "center_crop", "text-generation",
+    "mask", "resize_within", {"kind": "span", "max_answer_length": 3},
 ]  # fmt: skip
 
 
@@ -129,11 +163,48 @@ def test_what_builds_write_is_valid(task: str) -> None:
 def test_what_earlier_builds_wrote_is_valid(task: str) -> None:
     schema.check(manifest_1(task), SCHEMAS["bundle-1"])
     jsonschema.validate(manifest_1(task), SCHEMAS["bundle-1"])
-    assert schema_1.upgraded(manifest_1(task)) == manifest(task)
+    assert _written(schema_1.upgraded(manifest_1(task))) == manifest(task)
 
 
-def test_processing_of_earlier_bundles_is_valid() -> None:
-    schema.check({**manifest("image-embedding"), "processing": {**_OLD_PICTURE, "output": "x"}}, SCHEMAS["bundle-2"])
+def _written(table: dict[str, Any]) -> dict[str, Any]:
+    """A manifest whose ``processing`` states what it left to the records' default values."""
+    return {**table, "processing": Processing.from_json(table["processing"]).to_json()}
+
+
+_USUAL_SIZE = {"height": 224, "width": 224}
+EARLIER: dict[str, tuple[dict[str, Any], dict[str, int], list[str]]] = {
+    "no size": ({"resize": None}, _USUAL_SIZE, []),
+    "a shorter side": (
+        {"resize": {"shortest_edge": 40}, "resample": "bicubic"}, {"height": 40, "width": 40}, ["resize_shortest_edge"],
+    ),
+    "a crop": (
+        {"resize": {"height": 9, "width": 8}, "resample": "box", "crop": {"height": 5, "width": 4}},
+        {"height": 5, "width": 4}, ["resize", "center_crop"],
+    ),
+    "a largest size": (
+        {"steps": [
+            {"op": "center_crop", "height_ratio": 0.5, "width_ratio": 1},
+            {"op": "resize", "resample": "box", "max_height": 9, "max_width": 9}, {"op": "reverse_channels"},
+        ], "size": {"height": 9, "width": 9}, "alpha": "white"},
+        {"height": 9, "width": 9}, ["center_crop_ratio", "resize_within", "reverse_channels"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EARLIER)
+def test_pictures_of_earlier_bundles(name: str) -> None:
+    given, size, ops = EARLIER[name]
+    table = {**manifest_1("image-embedding"), "processing": {**_OLD_PICTURE, **given, "output": "x", "width": 0}}
+    schema.check(table, SCHEMAS["bundle-1"])
+    made = schema_1.upgraded(table)
+    schema.check(made, SCHEMAS["bundle-2"])
+    read = Processing.from_json(made["processing"])
+    image = read.section(Image)
+    values = [] if "steps" in given else ["rescale", "normalize"]
+    assert [step.TAG[1] for step in image.steps] == ops + values
+    assert image.alpha == given.get("alpha", "drop")
+    assert {"height": image.size.height, "width": image.size.width} == size
+    assert read.section(Embedding) == Embedding(output="x")
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
@@ -165,7 +236,7 @@ WRONG: dict[str, tuple[tuple[str, ...], Any, str]] = {
         "golden.least_cosine is -1",
     ),
     "another that always passes": ((*_GOLDEN, "least_cosine"), 0, "golden.least_cosine is 0"),
-    "a resize to ten million": (("processing", "size"), {"height": 10**7, "width": 1}, "processing.size.height"),
+    "a resize to ten million": (("processing", "image", "size"), {"height": 10**7, "width": 1}, "image.size.height"),
     "a path that climbs": (("models", "model", "file"), "a/../../x", "models.model.file"),
     "no submodels": (("models",), {}, "models has the length 0; minProperties 1"),
     "a submodel named as no file is": (("models", "../x"), {}, "models is '../x'"),

@@ -11,6 +11,7 @@ import pytest
 from edgepack import pipeline
 from edgepack.errors import Unexpected
 from edgepack.plans import Plan
+from edgepack.runtime.processing import Text
 from edgepack.stages import pack
 
 
@@ -20,7 +21,8 @@ def test_a_manifest_that_breaks_its_schema(
     whole = pack.write_manifest
 
     def strange(folder: Path, plan: Plan, *rest: object, **facts: object) -> None:
-        whole(folder, replace(plan, processing={**plan.processing, "max_length": 0}), *rest, **facts)
+        text = replace(plan.processing.section(Text), max_length=0)
+        whole(folder, replace(plan, processing=replace(plan.processing, text=text)), *rest, **facts)
 
     monkeypatch.setattr(pipeline.pack, "write_manifest", strange)
     with pytest.raises(Unexpected, match=r"breaks its own schema: .*max_length is 0") as caught:

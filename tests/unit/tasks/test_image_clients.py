@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import transformers
-from PIL import Image
+from PIL import Image as Pillow
 
 from edgepack import client_files, client_pictures
 from edgepack.errors import UnsupportedModel
 from edgepack.runtime.image import ImageInput
+from edgepack.runtime.processing import Image, Normalize, Processing, Rescale, ReverseChannels, Size
 from edgepack.tasks._image_processor import read
 from edgepack.tasks._image_settings import CLASSES
 
@@ -34,17 +35,17 @@ def test_transformers_reads_the_bundles_file_as_the_models(name: str, tmp_path: 
     model, bundle = tmp_path / "model", tmp_path / "bundle"
     model.mkdir(), bundle.mkdir()
     (model / "processor_config.json").write_text(json.dumps({"image_processor": FACTS[name]}))
-    processing = read(model, RESNET)
-    client_files.write(model, bundle, processing)
+    image = read(model, RESNET)
+    client_files.write(model, bundle, Processing(image=image))
     written = (bundle / "preprocessor_config.json").is_file()
     assert written == (name not in UNSAYABLE)
     assert (bundle / "processor_config.json").is_file() != written
     processor = transformers.AutoImageProcessor.from_pretrained(bundle)
-    theirs = processor(Image.fromarray(picture), return_tensors="np")["pixel_values"]
-    ours = ImageInput(processing).feeds([picture])["pixel_values"]
+    theirs = processor(Pillow.fromarray(picture), return_tensors="np")["pixel_values"]
+    ours = ImageInput(image).feeds([picture])["pixel_values"]
     np.testing.assert_allclose(ours, np.asarray(theirs, np.float32), rtol=NEAR, atol=NEAR)
     if written:  # and the file means the same to edgepack
-        assert read(bundle, RESNET)["size"] == processing["size"]
+        assert read(bundle, RESNET).size == image.size
 
 
 @pytest.mark.parametrize(
@@ -75,28 +76,28 @@ def test_what_transformers_js_does_otherwise(
 ) -> None:
     facts = {"image_processor_type": "ViTImageProcessor", **facts}
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(facts))
-    processing = read(tmp_path, {**RESNET, "num_channels": channels})
-    found = client_pictures.transformers_js(processing)
+    image = read(tmp_path, {**RESNET, "num_channels": channels})
+    found = client_pictures.transformers_js(image)
     assert [(difference.step, difference.in_graph) for difference in found] == steps
-    assert "canvas" in client_pictures.transformers_js_filter(processing)
+    assert "canvas" in client_pictures.transformers_js_filter(image)
 
 
 GREY = {"image_processor_type": "ViTImageProcessor", "size": 32, "image_mean": 0.4, "image_std": 0.3}
 
 
-def processing_of(facts: dict[str, Any], folder: Path, channels: int = 3) -> dict[str, Any]:
+def image_of(facts: dict[str, Any], folder: Path, channels: int = 3) -> Image:
     (folder / "preprocessor_config.json").write_text(json.dumps(facts))
     return read(folder, {**RESNET, "num_channels": channels})
 
 
 @pytest.mark.parametrize("side", [32, 47])
 def test_grey_is_made_behind_what_transformers_js_does(side: int, tmp_path: Path) -> None:
-    processing = processing_of(GREY, tmp_path, channels=1)
-    made = client_pictures.for_transformers_js(processing)
+    image = image_of(GREY, tmp_path, channels=1)
+    made = client_pictures.for_transformers_js(image)
     picture = np.random.default_rng(4).integers(0, 256, (side, side, 3), np.uint8)
     fed = ImageInput(made).feeds([picture])["pixel_values"]
-    mixed = np.einsum("mc,bchw->bmhw", np.array(made["mix"]), fed)
-    ours = ImageInput(processing).feeds([picture])["pixel_values"]
+    mixed = np.einsum("mc,bchw->bmhw", np.array(made.mix), fed)
+    ours = ImageInput(image).feeds([picture])["pixel_values"]
     level = 1 / 255 / 0.3
     assert fed.shape == (1, 3, 32, 32)
     assert np.abs(mixed - ours).max() <= (0.51 if side == 32 else 1.51) * level  # luma, and a resize, round to levels
@@ -107,17 +108,22 @@ def test_grey_is_made_behind_what_transformers_js_does(side: int, tmp_path: Path
 
 
 def test_channels_are_turned_around_behind_mean_and_deviation() -> None:
-    steps: list[dict[str, Any]] = [
-        {"op": "reverse_channels"},
-        {"op": "rescale", "factor": 1 / 255, "offset": 0.0},
-        {"op": "normalize", "mean": [0.1, 0.2, 0.3], "std": [0.5, 0.6, 0.7]},
-    ]
-    processing = {"inputs": ["pixel_values"], "channels": 3, "steps": steps}
-    made = client_pictures.for_transformers_js(processing)
+    image = Image(
+        input="pixel_values",
+        channels=3,
+        size=Size(height=9, width=7),
+        alpha="drop",
+        steps=(
+            ReverseChannels(),
+            Rescale(factor=1 / 255, offset=0.0),
+            Normalize(mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7)),
+        ),
+    )
+    made = client_pictures.for_transformers_js(image)
     picture = np.random.default_rng(4).integers(0, 256, (9, 7, 3), np.uint8)
     fed = ImageInput(made).feeds([picture])["pixel_values"]
-    mixed = np.einsum("mc,bchw->bmhw", np.array(made["mix"], np.float32), fed)
-    np.testing.assert_array_equal(mixed, ImageInput(processing).feeds([picture])["pixel_values"])
+    mixed = np.einsum("mc,bchw->bmhw", np.array(made.mix, np.float32), fed)
+    np.testing.assert_array_equal(mixed, ImageInput(image).feeds([picture])["pixel_values"])
     assert client_pictures.transformers_js(made) == []
 
 
@@ -131,15 +137,13 @@ def test_channels_are_turned_around_behind_mean_and_deviation() -> None:
 )
 def test_what_transformers_js_cannot_do_is_refused(facts: dict[str, Any], why: str, tmp_path: Path) -> None:
     with pytest.raises(UnsupportedModel, match=why):
-        client_pictures.for_transformers_js(
-            processing_of({"image_processor_type": "ViTImageProcessor", **facts}, tmp_path)
-        )
+        client_pictures.for_transformers_js(image_of({"image_processor_type": "ViTImageProcessor", **facts}, tmp_path))
 
 
 def test_the_card_says_what_is_not_equal(tmp_path: Path) -> None:
-    processing = client_pictures.for_transformers_js(processing_of(GREY, tmp_path, channels=1))
-    said = " ".join(client_pictures.notes(processing))
+    image = client_pictures.for_transformers_js(image_of(GREY, tmp_path, channels=1))
+    said = " ".join(client_pictures.notes(image))
     assert "resizes otherwise" in said
     assert "red, green and blue" in said
     small = {"image_processor_type": "ViTImageProcessor", "do_center_crop": True, "crop_size": 230}
-    assert "smaller than the crop" in " ".join(client_pictures.notes(processing_of(small, tmp_path)))
+    assert "smaller than the crop" in " ".join(client_pictures.notes(image_of(small, tmp_path)))

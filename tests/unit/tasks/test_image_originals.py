@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +17,9 @@ from PIL import Image
 from edgepack.errors import PreprocessingDiffers
 from edgepack.original import inputs
 from edgepack.runtime.image import ImageInput, levels_apart
-from edgepack.tasks import _image, _picture_files, image_classification
+from edgepack.runtime.processing import Image as ImageRecord
+from edgepack.runtime.processing import Processing
+from edgepack.tasks import _image, _image_processor, _picture_files, image_classification
 
 NEAR = 1e-3  # levels of 255
 GREY = {"model_type": "vit", "num_channels": 1, "image_size": 28}
@@ -27,11 +30,11 @@ SETTINGS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
-def _apart(folder: Path, processing: dict[str, Any], examples: list[Any]) -> float:
+def _apart(folder: Path, image: ImageRecord, examples: list[Any]) -> float:
     """How far ours are from transformers' pixels, in levels of 255."""
-    ours = ImageInput(processing).feeds(examples)
+    ours = ImageInput(image).feeds(examples)
     source: Any = SimpleNamespace(origin=folder, name="x")
-    return inputs.match(source, image_classification, processing, examples, ours)[1]
+    return inputs.match(source, image_classification, Processing(image=image), examples, ours)[1]
 
 
 @pytest.mark.parametrize("name", SETTINGS)
@@ -39,31 +42,31 @@ def test_the_examples_are_prepared_alike(tmp_path: Path, name: str) -> None:
     config, facts = SETTINGS[name]
     facts = {"image_processor_type": f"{name}ImageProcessor", **facts}
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(facts))
-    processing = _image.processing(tmp_path, config)
-    examples = _image.pictures(processing)
+    image = _image_processor.read(tmp_path, config)
+    examples = _image.pictures(image)
     shapes = [example.shape for example in examples if not isinstance(example, bytes)]
     assert {len(shape) for shape in shapes} == {2, 3}
     assert min(min(shape[:2]) for shape in shapes) < 28 < 10 * 28 < max(max(shape[:2]) for shape in shapes)
-    assert _apart(tmp_path, processing, examples) <= NEAR
+    assert _apart(tmp_path, image, examples) <= NEAR
 
 
 def test_files_and_bytes(tmp_path: Path) -> None:
     facts = {"image_processor_type": "ViTImageProcessor", "size": 30}
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(facts))
-    processing = _image.processing(tmp_path, {"model_type": "resnet"})
+    image = _image_processor.read(tmp_path, {"model_type": "resnet"})
     noise = np.random.default_rng(0).integers(0, 256, (40, 50, 4), np.uint8)
     file = io.BytesIO()
     Image.fromarray(noise, "RGBA").save(file, "PNG")
     (tmp_path / "x.png").write_bytes(file.getvalue())
     given = [file.getvalue(), str(tmp_path / "x.png"), tmp_path / "x.png"]
-    assert _apart(tmp_path, processing, given) <= NEAR
+    assert _apart(tmp_path, image, given) <= NEAR
 
 
 def test_pixels_that_differ_are_told(tmp_path: Path) -> None:
     facts = {"image_processor_type": "EfficientNetImageProcessor", "size": 30}
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(facts))
-    wrong = _image.processing(tmp_path, {"model_type": "efficientnet"})
-    wrong["steps"] = wrong["steps"][:-1]  # without include_top
+    wrong = _image_processor.read(tmp_path, {"model_type": "efficientnet"})
+    wrong = replace(wrong, steps=wrong.steps[:-1])  # without include_top
     with pytest.raises(PreprocessingDiffers, match="levels of 255"):
         _apart(tmp_path, wrong, _image.pictures(wrong)[:2])
 
@@ -93,29 +96,29 @@ def test_the_files_are_of_every_kind() -> None:
 def test_files_are_opened_as_transformers_does(tmp_path: Path, kind: str, convert: bool | None, name: str) -> None:
     facts = {"image_processor_type": f"{name}ImageProcessor", "do_convert_rgb": convert, "crop_size": 24}
     (tmp_path / "preprocessor_config.json").write_text(json.dumps({**facts, **SIDES, "do_center_crop": False}))
-    processing = _image.processing(tmp_path, {"model_type": "resnet"})
-    assert _apart(tmp_path, processing, [KINDS[kind]]) <= NEAR
+    image = _image_processor.read(tmp_path, {"model_type": "resnet"})
+    assert _apart(tmp_path, image, [KINDS[kind]]) <= NEAR
     opened = transformers.image_utils.load_image(Image.open(io.BytesIO(KINDS[kind])))
     piped = transformers.AutoImageProcessor.from_pretrained(tmp_path)(opened, return_tensors="np")["pixel_values"]
-    ours = ImageInput(processing).feeds([KINDS[kind]])["pixel_values"]
-    assert levels_apart(ours, piped, processing) <= NEAR
+    ours = ImageInput(image).feeds([KINDS[kind]])["pixel_values"]
+    assert levels_apart(ours, piped, image) <= NEAR
 
 
 def test_arrays_with_a_fourth_channel(tmp_path: Path) -> None:
     facts = {"image_processor_type": "CLIPImageProcessor", "do_center_crop": False, **SIDES}
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(facts))
-    processing = _image.processing(tmp_path, {"model_type": "resnet"})
+    image = _image_processor.read(tmp_path, {"model_type": "resnet"})
     picture = np.random.default_rng(0).integers(0, 256, (24, 20, 4), np.uint8)
-    assert _apart(tmp_path, processing, [picture]) <= 1
+    assert _apart(tmp_path, image, [picture]) <= 1
 
 
 def test_pictures_that_nothing_resizes_have_the_size_of_the_model(tmp_path: Path) -> None:
     facts = {"image_processor_type": "ViTImageProcessor", "do_resize": False, "do_convert_rgb": True}
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(facts))
-    processing = _image.processing(tmp_path, {"model_type": "vit", "image_size": [32, 24]})
-    examples = _image.pictures(processing)
+    image = _image_processor.read(tmp_path, {"model_type": "vit", "image_size": [32, 24]})
+    examples = _image.pictures(image)
     assert sum(isinstance(example, bytes) for example in examples) == len(KINDS)
-    assert _apart(tmp_path, processing, examples) <= NEAR
-    model = SimpleNamespace(image=ImageInput(processing), feeds=ImageInput(processing).feeds)
+    assert _apart(tmp_path, image, examples) <= NEAR
+    model = SimpleNamespace(image=ImageInput(image), feeds=ImageInput(image).feeds)
     golden = image_classification.golden(model, examples[1::2])
     assert {feeds["pixel_values"].shape for _, feeds in golden} == {(1, 3, 32, 24)}

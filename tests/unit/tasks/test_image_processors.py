@@ -17,7 +17,9 @@ from transformers.models.auto import image_processing_auto as auto
 from transformers.models.auto import modeling_auto
 
 from edgepack.errors import InputError, ModelError, UnsupportedModel
-from edgepack.runtime.image import ImageInput, side
+from edgepack.runtime.image import ImageInput
+from edgepack.runtime.processing import Image as ImageRecord
+from edgepack.runtime.processing import Size
 from edgepack.tasks import _image_processor, _image_settings
 from edgepack.tasks._image_processor import read
 from edgepack.tasks._image_settings import CLASSES, MODELS
@@ -42,10 +44,10 @@ def _theirs(folder: Path, picture: Any) -> np.ndarray:
     return np.asarray(processor(picture, return_tensors="np")["pixel_values"])
 
 
-def _agree(folder: Path, processing: dict[str, Any], array: np.ndarray) -> None:
-    ours = ImageInput(processing).feeds([array])["pixel_values"]
+def _agree(folder: Path, image: ImageRecord, array: np.ndarray) -> None:
+    ours = ImageInput(image).feeds([array])["pixel_values"]
     theirs = _theirs(folder, Image.fromarray(array))
-    assert ours.shape == theirs.shape == (1, processing["channels"], *side(processing))
+    assert ours.shape == theirs.shape == (1, image.channels, image.size.height, image.size.width)
     np.testing.assert_allclose(ours, theirs, rtol=NEAR, atol=NEAR)
 
 
@@ -125,12 +127,12 @@ def test_what_is_read_gives_transformers_pixels(
 ) -> None:
     folder = _write(tmp_path, **facts)
     try:
-        processing = read(folder, RESNET)
+        image = read(folder, RESNET)
     except ModelError:
         assume(False)
     picture = np.random.default_rng(seed).integers(0, 256, (*shape, 3), np.uint8)
     try:
-        _agree(folder, processing, picture)
+        _agree(folder, image, picture)
     except InputError as error:  # a side of no pixels: Pillow raises too, or makes up a black picture
         assume("would become" not in str(error))
         raise
@@ -196,9 +198,9 @@ def test_settings_nested_in_the_processor_go_first(tmp_path: Path, picture: np.n
     folder = _write(tmp_path, image_processor_type="ViTImageProcessor", size=32)
     nested = {"image_processor_type": "CLIPImageProcessor", "size": 40, "crop_size": 36}
     (folder / "processor_config.json").write_text(json.dumps({"image_processor": nested}))
-    processing = read(folder, RESNET)
-    assert side(processing) == (36, 36)
-    _agree(folder, processing, picture)
+    image = read(folder, RESNET)
+    assert image.size == Size(height=36, width=36)
+    _agree(folder, image, picture)
 
 
 @pytest.mark.parametrize("name", ["CLIPImageProcessor", "ViTImageProcessor"])
@@ -218,9 +220,9 @@ def test_transparency(tmp_path: Path, name: str) -> None:
 
 def test_one_channel(tmp_path: Path) -> None:
     folder = _write(tmp_path, image_processor_type="ViTImageProcessor", size=8, image_mean=[0.5], image_std=[0.5])
-    processing = read(folder, {"model_type": "vit", "num_channels": 1, "image_size": 8})
+    image = read(folder, {"model_type": "vit", "num_channels": 1, "image_size": 8})
     grey = np.random.default_rng(0).integers(0, 256, (20, 30), np.uint8)
-    _agree(folder, processing, grey)
+    _agree(folder, image, grey)
 
 
 ViT = {"image_processor_type": "ViTImageProcessor"}
@@ -326,10 +328,10 @@ def test_colour_for_a_model_of_one_channel(tmp_path: Path) -> None:
 
 
 def test_without_a_resize_the_picture_has_the_models_size(tmp_path: Path) -> None:
-    processing = read(_write(tmp_path, **ViT, do_resize=False), {"model_type": "vit", "image_size": 32})
-    ImageInput(processing).feeds([np.zeros((32, 32, 3), np.uint8)])
+    image = read(_write(tmp_path, **ViT, do_resize=False), {"model_type": "vit", "image_size": 32})
+    ImageInput(image).feeds([np.zeros((32, 32, 3), np.uint8)])
     with pytest.raises(InputError, match="32 x 31"):
-        ImageInput(processing).feeds([np.zeros((32, 31, 3), np.uint8)])
+        ImageInput(image).feeds([np.zeros((32, 31, 3), np.uint8)])
 
 
 def test_keys_that_change_no_pixel(tmp_path: Path) -> None:

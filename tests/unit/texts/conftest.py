@@ -20,6 +20,7 @@ from edgepack.arrays import Feeds
 from edgepack.original import pytorch
 from edgepack.records import Source
 from edgepack.runtime import model as task_model
+from edgepack.runtime.processing import Processing, Text
 from edgepack.stages import resolve
 from edgepack.tasks import _text, table
 
@@ -36,8 +37,13 @@ class Ours:
     """A model as edgepack reads it: the task's object around the PyTorch module."""
 
     source: Source
-    processing: dict[str, Any]
+    processing: Processing
     model: Any
+
+    @property
+    def text(self) -> Text:
+        """How its texts become ids."""
+        return self.processing.section(Text)
 
     def feeds(self, texts: Sequence[Any]) -> Feeds:
         return dict(self.model.feeds(texts))

@@ -12,6 +12,7 @@ import transformers
 from tokenizers import Tokenizer
 
 from edgepack import client_files
+from edgepack.runtime.processing import Generation, Image, Processing, Size, Text
 from edgepack.runtime.text import TextInput
 from edgepack.tasks._fixed_context import limited
 
@@ -48,12 +49,18 @@ def roberta(folder: Path) -> None:
     transformers.RobertaModel(config).save_pretrained(folder)
 
 
-def packed(ours: Ours, to: Path, length: int = 0) -> dict[str, Any]:
-    """The processing of a bundle in ``to``, whose texts have at most ``length`` tokens."""
+GENERATION = Generation(
+    max_length=256, layers=1, kv_heads=1, head_dim=8, vocabulary=320, eos_ids=(2,), repetition_penalty=1.0
+)
+IMAGE = Image(input="pixel_values", channels=3, size=Size(height=32, width=32), alpha="refuse", steps=())
+
+
+def packed(ours: Ours, to: Path, length: int = 0) -> Text:
+    """How texts become ids in a bundle in ``to``, whose texts have at most ``length`` tokens."""
     processing = limited(ours.processing, [length] if length else [])
     to.mkdir()
     client_files.write(ours.source.path, to, processing)
-    return processing
+    return processing.section(Text)
 
 
 @pytest.mark.parametrize("length", [0, 12])
@@ -63,8 +70,8 @@ def test_every_client_makes_the_same_ids(tmp_path: Path, make: Any, length: int)
     origin.mkdir()
     make(origin)
     ours = read(origin)
-    processing = packed(ours, bundle, length)
-    true = TextInput(bundle, processing).encode(TEXTS)[0]
+    text = packed(ours, bundle, length)
+    true = TextInput(bundle, text).encode(TEXTS)[0]
     by_transformers = transformers.AutoTokenizer.from_pretrained(bundle)(
         TEXTS, truncation=True, padding=True, return_tensors="np"
     )
@@ -73,11 +80,11 @@ def test_every_client_makes_the_same_ids(tmp_path: Path, make: Any, length: int)
     for name, array in true.items():
         np.testing.assert_array_equal(by_transformers[name], array)
     np.testing.assert_array_equal([encoding.ids for encoding in by_tokenizers], true["input_ids"])
-    assert true["input_ids"].shape[1] == processing["max_length"]
+    assert true["input_ids"].shape[1] == text.max_length
     stated = json.loads((bundle / "tokenizer_config.json").read_text())
-    assert stated["model_max_length"] == processing["max_length"]
+    assert stated["model_max_length"] == text.max_length
     assert "max_length" not in stated  # fastembed takes the lesser of the two
-    assert json.loads((bundle / "special_tokens_map.json").read_text())["pad_token"] == processing["pad_token"]
+    assert json.loads((bundle / "special_tokens_map.json").read_text())["pad_token"] == text.pad_token
 
 
 @pytest.mark.parametrize("length", [0, 12])
@@ -85,11 +92,11 @@ def test_sentence_transformers_cuts_there_too(tmp_path: Path, length: int) -> No
     origin, bundle = tmp_path / "model", tmp_path / "bundle"
     origin.mkdir()
     sentences(origin)
-    processing = packed(read(origin), bundle, length)
-    assert processing["max_length"] == (length or 30)
+    text = packed(read(origin), bundle, length)
+    assert text.max_length == (length or 30)
     stated = json.loads((bundle / "sentence_bert_config.json").read_text())
-    assert stated["max_seq_length"] == processing["max_length"]
-    assert stated["tokenizer_args"]["model_max_length"] == processing["max_length"]
+    assert stated["max_seq_length"] == text.max_length
+    assert stated["tokenizer_args"]["model_max_length"] == text.max_length
     assert json.loads((bundle / "1_Pooling" / "config.json").read_text())["word_embedding_dimension"] == HIDDEN
 
 
@@ -98,12 +105,12 @@ def test_language_models_are_told_their_context_and_keep_their_tokenizer(tmp_pat
     tokenizer = byte_level()
     save_tokenizer(tokenizer, origin, model_max_length=int(1e30))
     bundle.mkdir()
-    client_files.write(origin, bundle, {"max_length": 256})
+    client_files.write(origin, bundle, Processing(generation=GENERATION))
     assert (bundle / "tokenizer.json").read_bytes() == (origin / "tokenizer.json").read_bytes()
     tokenizer.enable_truncation(7)
     tokenizer.enable_padding(length=9)
     save_tokenizer(tokenizer, origin, model_max_length=int(1e30))
-    client_files.write(origin, bundle, {"max_length": 256})
+    client_files.write(origin, bundle, Processing(generation=GENERATION))
     content = json.loads((bundle / "tokenizer.json").read_text())
     assert (content["truncation"], content["padding"]) == (None, None)
     stated = json.loads((bundle / "tokenizer_config.json").read_text())
@@ -132,5 +139,5 @@ def test_models_of_pictures_have_no_length(tmp_path: Path) -> None:
     origin, bundle = tmp_path / "model", tmp_path / "bundle"
     bundle.mkdir()
     edit(origin / "config.json", model_type="vit")
-    client_files.write(origin, bundle, {"size": 32})
-    assert [file.name for file in bundle.iterdir()] == ["config.json"]
+    client_files.write(origin, bundle, Processing(image=IMAGE))
+    assert sorted(file.name for file in bundle.iterdir()) == ["config.json", "preprocessor_config.json"]

@@ -17,7 +17,7 @@ from .conftest import BERT_NAMES, ROBERTA_NAMES, byte_level, save_bert, save_tok
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 PLAIN = "PreTrainedTokenizerFast"
-PROCESSING = {"inputs": ["input_ids", "token_type_ids", "attention_mask"]}
+INPUTS = ("input_ids", "token_type_ids", "attention_mask")
 TEXTS = ["A Cat sleeps, naïvely.", "", "rain [MASK] fell on <mask> 日本 </s>"]
 PAIRS = [("A Cat sleeps, naïvely.", "  Interest rates"), ("", "rain"), ("fell <mask>", "[MASK] on Paris")]
 
@@ -53,7 +53,7 @@ def made_of(folder: Path) -> list[Any]:
     opened = transformers.AutoTokenizer.from_pretrained(folder)
     found = [opened(text, return_token_type_ids=True) for text in TEXTS]
     found += [opened(*pair, return_token_type_ids=True) for pair in PAIRS]
-    return [[entry[name] for name in PROCESSING["inputs"]] for entry in found]
+    return [[entry[name] for name in INPUTS] for entry in found]
 
 
 def class_of(folder: Path) -> str:
@@ -67,7 +67,7 @@ def test_transformers_opens_the_same_tokenizer(kind: str, model_type: str, tmp_p
     save_tokenizer(make(), tmp_path, tokenizer_class=PLAIN, **names)
     before = made_of(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps({"model_type": model_type}))
-    assert client_tokenizers.write(tmp_path, PROCESSING) == ()
+    assert client_tokenizers.write(tmp_path, INPUTS) == ()
     assert class_of(tmp_path) == "ConvBertTokenizer"
     assert made_of(tmp_path) == before
 
@@ -78,14 +78,14 @@ def test_nothing_changes_where_types_are_made_or_there_are_none(tmp_path: Path) 
     save_bert(known)
     save_tokenizer(wordpiece(), plain, tokenizer_class=PLAIN, **BERT_NAMES)
     save_tokenizer(byte_level(), roberta, tokenizer_class=PLAIN, **ROBERTA_NAMES)
-    for folder, inputs in ((known, PROCESSING["inputs"]), (plain, ["input_ids"]), (roberta, PROCESSING["inputs"])):
+    for folder, inputs in ((known, INPUTS), (plain, ["input_ids"]), (roberta, INPUTS)):
         before = {file.name: file.read_bytes() for file in folder.iterdir()}
-        assert client_tokenizers.write(folder, {"inputs": inputs}) == ()
+        assert client_tokenizers.write(folder, inputs) == ()
         assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
 
 
 def test_another_template_is_told(tmp_path: Path) -> None:
     save_tokenizer(like_bert(byte_level(), second=2), tmp_path, tokenizer_class=PLAIN, **ROBERTA_NAMES)
-    (told,) = client_tokenizers.write(tmp_path, PROCESSING)
+    (told,) = client_tokenizers.write(tmp_path, INPUTS)
     assert "return_token_type_ids" in told
     assert class_of(tmp_path) == PLAIN

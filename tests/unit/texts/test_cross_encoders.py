@@ -72,7 +72,7 @@ def test_settings(tmp_path: Path, settings: dict[str, Any], longest: int) -> Non
         save_tokenizer(tokenizer, folder, tokenizer_class="PreTrainedTokenizerFast")
     edit(folder / BERT, **settings)
     check(folder)
-    assert read(folder).processing["max_length"] == longest
+    assert read(folder).text.max_length == longest
     if longest < 64:
         assert np.abs(np.subtract(before, read(folder).model.scores(PAIRS))).max() > 1e-3
 

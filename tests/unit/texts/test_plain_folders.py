@@ -12,6 +12,7 @@ import torch
 import transformers
 
 from edgepack.errors import ModelError, UnsupportedModel
+from edgepack.runtime.processing import Embedding
 from edgepack.tasks import text_embedding
 
 from .conftest import BERT_NAMES, HIDDEN, TEXTS, edit, read, save_tokenizer, sizes, wordpiece
@@ -56,8 +57,8 @@ def test_as_sentence_transformers_takes_them(
     ours = read(folder, "text-embedding")
     true = SentenceTransformer(str(folder), device="cpu").encode(LONG)
     np.testing.assert_allclose(ours.model.embed(LONG), true, atol=1e-5)
-    assert ours.processing["width"] == HIDDEN
-    assert set(ours.processing["prompts"]) == {"query", "document"}
+    assert ours.processing.section(Embedding).width == HIDDEN
+    assert set(ours.text.prompts) == {"query", "document"}
 
 
 def test_what_is_refused(tmp_path: Path) -> None:

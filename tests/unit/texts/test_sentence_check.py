@@ -17,6 +17,7 @@ from edgepack import cache
 from edgepack.errors import PreprocessingDiffers
 from edgepack.original import sentence_check
 from edgepack.records import NotMeasured, Source
+from edgepack.runtime.processing import Processing
 
 from .conftest import HIDDEN, TEXTS, edit, read
 
@@ -46,7 +47,7 @@ class Answers:
         return self._vectors[: len(texts)]
 
 
-def difference(source: Source, processing: dict[str, Any], texts: list[str], vectors: np.ndarray) -> Any:
+def difference(source: Source, processing: Processing, texts: list[str], vectors: np.ndarray) -> Any:
     """What the check finds of ``vectors``."""
     with sentence_check.Check(source) as check:
         check.ask(processing, texts)

@@ -24,6 +24,7 @@ from edgepack.errors import (
     UsageError,
 )
 from edgepack.original import tokenizers
+from edgepack.runtime.processing import Embedding
 from edgepack.tasks import text_embedding
 
 from .conftest import (
@@ -85,7 +86,7 @@ def check(folder: Path, texts: list[str] = TEXTS, **options: object) -> None:
         true = original.encode(batch, **options)
         np.testing.assert_allclose(ours.model.embed(batch, **options), true, atol=TOLERANCE)
     if not options:
-        made = tokenizers.encode(ours.source, ours.processing, texts)
+        made = tokenizers.encode(ours.source, ours.text, texts)
         for name, ids in ours.feeds(texts).items():
             np.testing.assert_array_equal(ids, made[name])
 
@@ -118,7 +119,8 @@ def test_what_sentence_transformers_saves_today(bert: Path, tmp_path: Path) -> N
     )
     whole.save(str(tmp_path / "saved"))
     ours = read(tmp_path / "saved")
-    assert (ours.processing["max_length"], ours.processing["width"], ours.processing["similarity"]) == (12, 16, "dot")
+    embedding = ours.processing.section(Embedding)
+    assert (ours.text.max_length, embedding.width, embedding.similarity) == (12, 16, "dot")
     check(tmp_path / "saved")
     check(tmp_path / "saved", prompt_name="query")
     check(tmp_path / "saved", prompt="my own words: ")
@@ -173,13 +175,13 @@ def test_similarity(folder: Path, name: str) -> None:
 def test_max_seq_length(folder: Path, form: str) -> None:
     edit(folder / f"sentence_{form}_config.json", max_seq_length=9, do_lower_case=False)
     check(folder)
-    assert read(folder).processing["max_length"] == 9
+    assert read(folder).text.max_length == 9
 
 
 def test_a_length_of_the_tokenizers_arguments(folder: Path) -> None:
     edit(folder / "sentence_bert_config.json", max_seq_length=9, tokenizer_args={"model_max_length": 11})
     check(folder)
-    assert read(folder).processing["max_length"] == 11
+    assert read(folder).text.max_length == 11
 
 
 def test_lower_case_of_a_tokenizer_that_keeps_it(folder: Path) -> None:
@@ -228,7 +230,7 @@ def test_a_causal_model_with_left_padding(tmp_path: Path) -> None:
         pooled(tmp_path, *modes, include_prompt=True)
         check(tmp_path)
     ours = read(tmp_path)
-    assert ours.processing["max_length"] == 128
+    assert ours.text.max_length == 128
     assert ours.feeds(TEXTS)["attention_mask"][0, 0] == 0
 
 
@@ -244,7 +246,7 @@ def test_a_length_beyond_the_positions(tmp_path: Path, kind: str) -> None:
     edit(tmp_path / "sentence_bert_config.json", max_seq_length=512)
     check(tmp_path, [TEXTS[0], TEXTS[2]])
     ours = read(tmp_path)
-    assert ours.processing["max_length"] == 32
+    assert ours.text.max_length == 32
     assert ours.model.embed("word " * 500).shape == (HIDDEN,)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,13 +77,13 @@ def same_ids(folder: Path, ours: Ours | None = None) -> Ours:
     for texts in (TEXTS, PAIRS, *([text] for text in TEXTS)):
         first = [text if isinstance(text, str) else text[0] for text in texts]
         second = None if isinstance(texts[0], str) else [text[1] for text in texts]
-        limit = min(theirs.model_max_length, ours.processing["max_length"])
+        limit = min(theirs.model_max_length, ours.text.max_length)
         true = theirs(first, second, padding=True, truncation=True, max_length=limit, return_tensors="np")
         feeds = ours.feeds(texts)
         assert set(feeds) <= set(true)
         for name, array in feeds.items():
             np.testing.assert_array_equal(array, true[name], err_msg=f"{name} of {texts}")
-        tokenizers.compare(texts, feeds, tokenizers.encode(ours.source, ours.processing, texts))
+        tokenizers.compare(texts, feeds, tokenizers.encode(ours.source, ours.text, texts))
     return ours
 
 
@@ -91,14 +92,12 @@ def same_logits(folder: Path) -> Ours:
     ours = same_ids(folder)
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     model = transformers.AutoModelForSequenceClassification.from_pretrained(folder).eval()
-    limit = ours.processing["max_length"]
+    limit = ours.text.max_length
     made = tokenizer(
         *map(list, zip(*PAIRS, strict=True)), padding=True, truncation=True, max_length=limit, return_tensors="pt"
     )
     with torch.no_grad():
-        true = model(
-            **{name: value for name, value in made.items() if name in ours.processing["inputs"]}
-        ).logits.numpy()
+        true = model(**{name: value for name, value in made.items() if name in ours.text.inputs}).logits.numpy()
         whole = _whole(model, made)
     np.testing.assert_allclose(whole, true, atol=1e-6)  # nothing that was left out matters
     np.testing.assert_allclose(ours.model._run(ours.feeds(PAIRS))["logits"], true, atol=1e-5)
@@ -329,12 +328,12 @@ def test_a_difference_is_told(
     folder = tmp_path / "other"
     folder.mkdir()
     shutil.copy(ours.source.path / "tokenizer.json", folder)
-    text = TextInput(folder, {**ours.processing, **change})
+    text = TextInput(folder, replace(ours.text, **change))
     if damage is not None:
         damage(text.tokenizer)
     texts = ["A Cat sleeps and PARIS waits", "the rain", " ".join(_text.sentences()[:9])]
     with pytest.raises(PreprocessingDiffers, match=words):
-        tokenizers.compare(texts, text.encode(texts)[0], tokenizers.encode(ours.source, ours.processing, texts))
+        tokenizers.compare(texts, text.encode(texts)[0], tokenizers.encode(ours.source, ours.text, texts))
 
 
 _LETTERS = st.text(st.characters(codec="utf-8"), max_size=40)
@@ -370,7 +369,7 @@ def kinds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Ours, Any
 def test_any_text(kinds: dict[str, tuple[Ours, Any]], kind: str, texts: list[Any]) -> None:
     ours, theirs = kinds[kind]
     columns = [texts] if isinstance(texts[0], str) else [list(column) for column in zip(*texts, strict=True)]
-    limit = ours.processing["max_length"]
+    limit = ours.text.max_length
     true = theirs(*columns, padding=True, truncation=True, max_length=limit, return_tensors="np")
     for name, array in ours.feeds(texts).items():
         np.testing.assert_array_equal(array, true[name])

@@ -15,6 +15,7 @@ from edgepack.original import TRANSFORMERS, Original, decoder
 from edgepack.original.decoder import Reference
 from edgepack.plans import Subject
 from edgepack.runtime import graphs
+from edgepack.runtime.processing import Processing
 
 
 class DecoderOriginal(Original):
@@ -38,11 +39,11 @@ class DecoderOriginal(Original):
         self.forget()  # what only the check has looked at
         return opened
 
-    def check(self, processing: Mapping[str, Any]) -> None:
+    def check(self, processing: Processing) -> None:
         """Check every weight's name and shape. Raises UnsupportedModel, DamagedWeights."""
         self.module.checkpoint.check()
 
-    def attach(self, model: Any, processing: Mapping[str, Any]) -> Any:
+    def attach(self, model: Any, processing: Processing) -> Any:
         """Return ``model`` as it is: inputs are ids, and the oracle (original/oracle) compares tokenizers."""
         return model
 

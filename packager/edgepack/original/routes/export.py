@@ -18,6 +18,7 @@ from edgepack.arrays import Array, Feeds, Outputs
 from edgepack.original import Original, matching
 from edgepack.plans import Subject
 from edgepack.runtime import model as task_model
+from edgepack.runtime.processing import Processing
 
 _OUTPUTS, _FILE = "outputs", "outputs.npz"  # of the cache
 _FEW = 2  # inputs of a check: a model that takes one may fail over a batch
@@ -56,10 +57,10 @@ class TorchOriginal(Original):
             self.forget()  # what only the check has looked at
         return self._module
 
-    def check(self, processing: Mapping[str, Any]) -> None:
+    def check(self, processing: Processing) -> None:
         """Open the model, which checks every weight's name and shape, and run it on two inputs. Raises ModelError."""
         self.module  # noqa: B018 - opened
-        model = self.attach(task_model(self.source.task, None, self.source.path, dict(processing)), processing)
+        model = self.attach(task_model(self.source.task, None, self.source.path, processing), processing)
         for feeds in self.task.batches(model, self.task.examples(processing)[:_FEW]):
             self(feeds)
 
@@ -73,7 +74,7 @@ class TorchOriginal(Original):
             self._news = True
         return {name: self._memory[f"{key}.{name}"] for name in self._names}
 
-    def attach(self, model: Any, processing: Mapping[str, Any]) -> Any:
+    def attach(self, model: Any, processing: Processing) -> Any:
         """Make ``model``, a task object, compare what its pre-processing makes with what the authors' own makes.
 
         The original is fed the authors' wherever the same inputs are asked for.
@@ -101,7 +102,7 @@ class TorchOriginal(Original):
             cache.store(_OUTPUTS, self._facts, self._save)
             self._news = False
 
-    def _match(self, examples: Sequence[Any], ours: Feeds, processing: Mapping[str, Any]) -> None:
+    def _match(self, examples: Sequence[Any], ours: Feeds, processing: Processing) -> None:
         key = _digest(ours)
         known = all(f"{key}.{name}" in self._memory for name in ("apart", *self._names))
         if not known and key not in self._theirs:

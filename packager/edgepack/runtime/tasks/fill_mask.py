@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from edgepack.errors import InputError
 from edgepack.runtime import arguments
 from edgepack.runtime.batch import BATCH, in_batches, many, text_length
 from edgepack.runtime.labels import softmax
+from edgepack.runtime.processing import Mask, Processing, Text
 from edgepack.runtime.text import TextInput
 
 
@@ -29,10 +30,11 @@ class Filled:
 class Model:
     """``fill(text)``: the best tokens for the first mask of each text."""
 
-    def __init__(self, run: Run, folder: Path, processing: Mapping[str, Any]) -> None:
-        self._run, self._pad_id = run, int(processing["pad_id"])
-        self._mask, self._mask_id = str(processing["mask_token"]), int(processing["mask_id"])
-        self.text = TextInput(folder, processing)
+    def __init__(self, run: Run, folder: Path, processing: Processing) -> None:
+        text, mask = processing.section(Text), processing.section(Mask)
+        self._run, self._pad_id = run, text.pad_id
+        self._mask, self._mask_id = mask.mask_token, mask.mask_id
+        self.text = TextInput(folder, text)
 
     def fill(self, texts: str | Sequence[str], *, top: int = 5) -> Any:
         """A list of Filled per text, best first; a single str gives one list. Raises InputError without a mask."""

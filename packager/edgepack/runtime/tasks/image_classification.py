@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +10,17 @@ from edgepack.arrays import Feeds, Run
 from edgepack.runtime.batch import BATCH, in_batches
 from edgepack.runtime.image import ImageInput
 from edgepack.runtime.labels import Label, labels
+from edgepack.runtime.processing import Classes, Image, Processing
 
 
 class Model:
     """``classify(image)``: the labels of each picture, best first."""
 
-    def __init__(self, run: Run, folder: Path, processing: Mapping[str, Any]) -> None:
+    def __init__(self, run: Run, folder: Path, processing: Processing) -> None:
+        classes = processing.section(Classes)
         self._run = run
-        self.labels, self._problem = list(processing["labels"]), str(processing.get("problem", ""))
-        self.image = ImageInput(processing)
+        self.labels, self._problem = list(classes.labels), classes.problem_type
+        self.image = ImageInput(processing.section(Image))
 
     def classify(self, images: Any, *, batch_size: int = BATCH) -> Any:
         """A list of Label per picture (uint8 array [h, w, 3] or [h, w], or a file's path); one gives one list."""

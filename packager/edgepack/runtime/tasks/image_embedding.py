@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +11,17 @@ import numpy as np
 from edgepack.arrays import Array, Feeds, Run
 from edgepack.runtime.batch import BATCH, in_batches
 from edgepack.runtime.image import ImageInput
+from edgepack.runtime.processing import Embedding, Image, Processing
 
 
 class Model:
     """``embed(images)``: one float32 vector per picture."""
 
-    def __init__(self, run: Run, folder: Path, processing: Mapping[str, Any]) -> None:
-        self._run, self._output = run, str(processing["output"])
-        self._width = int(processing.get("width", 0))
-        self.image = ImageInput(processing)
+    def __init__(self, run: Run, folder: Path, processing: Processing) -> None:
+        embedding = processing.section(Embedding)
+        self._run, self._output = run, embedding.output
+        self._width = 0 if embedding.width is None else embedding.width
+        self.image = ImageInput(processing.section(Image))
 
     def embed(self, images: Any, *, batch_size: int = BATCH) -> Array:
         """float32 [images, width]; a single picture (array or path) gives [width]. Raises InputError."""

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from tokenizers import Encoding
 
 from edgepack.arrays import Array, Feeds, Run
+from edgepack.errors import BundleDamaged
 from edgepack.runtime.batch import BATCH
 from edgepack.runtime.labels import softmax
+from edgepack.runtime.processing import Processing, Span, Text
 from edgepack.runtime.text import TextInput
 
 
@@ -29,11 +30,13 @@ class Answer:
 class Model:
     """``answer(question, context)``: the best span; long contexts are read in overlapping windows."""
 
-    def __init__(self, run: Run, folder: Path, processing: Mapping[str, Any]) -> None:
-        self._run = run
-        self._longest = int(processing["max_answer"])
-        self.text = TextInput(folder, processing)
-        self._stride = min(int(processing["stride"]), self.text.max_length // 2)
+    def __init__(self, run: Run, folder: Path, processing: Processing) -> None:
+        text = processing.section(Text)
+        self._run, self._longest = run, processing.section(Span).max_answer_length
+        self.text = TextInput(folder, text)
+        if text.stride is None:
+            raise BundleDamaged("processing.text lacks 'stride', by which contexts are read in windows")
+        self._stride = min(text.stride, text.max_length // 2)
 
     def answer(self, question: str, context: str) -> Answer:
         """The span of ``context`` with the largest probability. Raises InputError."""

@@ -2,43 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from edgepack.arrays import Array, Feeds, Run
 from edgepack.runtime.batch import BATCH, in_batches, many, text_length
 from edgepack.runtime.labels import Label, labels, scores
+from edgepack.runtime.processing import Classes, Processing, Text
 from edgepack.runtime.text import TextInput
 
-Text = str | tuple[str, str]
+Example = str | tuple[str, str]
 
 
 class Model:
     """``classify(texts)``: the labels of each text or pair of texts (a tuple), best first; ``labels``: all names."""
 
-    def __init__(self, run: Run, folder: Path, processing: Mapping[str, Any]) -> None:
+    def __init__(self, run: Run, folder: Path, processing: Processing) -> None:
+        classes = processing.section(Classes)
         self._run = run
-        self.labels, self._problem = list(processing["labels"]), str(processing["problem"])
-        self.text = TextInput(folder, processing)
+        self.labels, self._problem = list(classes.labels), classes.problem_type
+        self.text = TextInput(folder, processing.section(Text))
 
-    def classify(self, texts: Text | Sequence[Text], *, batch_size: int = BATCH) -> Any:
+    def classify(self, texts: Example | Sequence[Example], *, batch_size: int = BATCH) -> Any:
         """A list of Label per text; one text (or one pair, as a tuple) gives one list. Raises InputError."""
         if isinstance(texts, str | tuple):
             return self.predict([texts])[0]
         return self.predict(many(texts), batch_size=batch_size)
 
-    def feeds(self, examples: Sequence[Text]) -> Feeds:
+    def feeds(self, examples: Sequence[Example]) -> Feeds:
         """One batch's input arrays."""
         return self.text.encode(examples)[0]
 
-    def predict(self, examples: Sequence[Text], *, batch_size: int = BATCH) -> list[list[Label]]:
+    def predict(self, examples: Sequence[Example], *, batch_size: int = BATCH) -> list[list[Label]]:
         """The labels of each text, best first."""
         return [labels(row, self.labels, self._problem) for row in self._logits(examples, batch_size)]
 
-    def scores(self, examples: Sequence[Text], *, batch_size: int = BATCH) -> list[Array]:
+    def scores(self, examples: Sequence[Example], *, batch_size: int = BATCH) -> list[Array]:
         """The scores of each text, in the order of ``labels``."""
         return [scores(row, self._problem) for row in self._logits(examples, batch_size)]
 
-    def _logits(self, examples: Sequence[Text], batch_size: int) -> list[Array]:
+    def _logits(self, examples: Sequence[Example], batch_size: int) -> list[Array]:
         return in_batches(examples, batch_size, lambda batch: list(self._run(self.feeds(batch))["logits"]), text_length)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from edgepack.arrays import Array, Feeds, Run
-from edgepack.errors import InputError, UnknownName, UsageError
+from edgepack.errors import BundleDamaged, InputError, UnknownName, UsageError
 from edgepack.runtime import arguments
 from edgepack.runtime.batch import BATCH, in_batches, many, text_length
+from edgepack.runtime.processing import Embedding, Processing, Text
 from edgepack.runtime.text import TextInput, checked
 
 
@@ -22,14 +23,15 @@ class Model:
     names as its default is put there unless another is asked for.
     """
 
-    def __init__(self, run: Run, folder: Path, processing: Mapping[str, Any]) -> None:
-        self._run, self._output = run, str(processing["output"])
-        self._width = int(processing["width"])
-        self._similarity = str(processing["similarity"])
-        self._pools_prompts = bool(processing["include_prompt"])
-        self.prompts: dict[str, str] = dict(processing["prompts"])
-        self.default_prompt: str | None = processing["default_prompt"]
-        self.text = TextInput(folder, processing)
+    def __init__(self, run: Run, folder: Path, processing: Processing) -> None:
+        text, embedding = processing.section(Text), processing.section(Embedding)
+        if embedding.width is None or embedding.similarity is None:
+            raise BundleDamaged("processing.answer lacks 'width' or 'similarity'")
+        self._run, self._output, self._width = run, embedding.output, embedding.width
+        self._similarity = embedding.similarity
+        self._pools_prompts = text.include_prompt
+        self.prompts, self.default_prompt = dict(text.prompts), text.default_prompt
+        self.text = TextInput(folder, text)
 
     def embed(
         self,

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -20,6 +19,8 @@ from edgepack.runtime.detokenizer import Detokenizer
 from edgepack.runtime.engines import Session, onnx
 from edgepack.runtime.generation import MAX_TOKENS, Generation, Limits, Statistics
 from edgepack.runtime.perplexity import Windows, surprises
+from edgepack.runtime.processing import Generation as GenerationSettings
+from edgepack.runtime.processing import Processing
 from edgepack.runtime.sampling import Sampler, Sampling
 from edgepack.runtime.text import checked, encoded, tokenizer
 
@@ -37,13 +38,10 @@ class Model:
     of it only processes what is new.
     """
 
-    def __init__(self, run: Run, folder: Path, processing: Mapping[str, Any]) -> None:
+    def __init__(self, run: Run, folder: Path, processing: Processing) -> None:
         self._run, self._folder = run, folder
-        self._layers, self._cache = int(processing["layers"]), (int(processing["kv_heads"]), int(processing["head"]))
-        self._vocabulary = int(processing["vocabulary"])
-        self._eos = frozenset(int(token) for token in processing["eos_ids"])
-        self._penalty = float(processing.get("repetition_penalty", 1.0))
-        self.max_length = int(processing["max_length"])
+        self._settings = processing.section(GenerationSettings)
+        self.max_length = self._settings.max_length
         self._opening_once = threading.Lock()
         self.tokenizer = tokenizer(folder)
         self.tokenizer.no_truncation()
@@ -69,12 +67,14 @@ class Model:
         Raises InputError (a prompt that is empty or too long), UsageError (an option out of its range), both at once.
         """
         if repetition_penalty is None:
-            repetition_penalty = self._penalty
+            repetition_penalty = self._settings.repetition_penalty
         sampling = Sampling(
             temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, repetition_penalty=repetition_penalty
         )
         limits = Limits(
-            tokens=arguments.whole("max_tokens", max_tokens, 1), eos=self._eos, stops=arguments.texts("stop", stop)
+            tokens=arguments.whole("max_tokens", max_tokens, 1),
+            eos=frozenset(self._settings.eos_ids),
+            stops=arguments.texts("stop", stop),
         )
         seed = None if seed is None else arguments.whole("seed", seed, 0)
         ids = self._fitting(self.tokens(prompt))
@@ -130,7 +130,7 @@ class Model:
         if not 0 < length <= self.max_length:
             raise UsageError(f"windows of {length} tokens", hint=f"the bundle takes 1 to {self.max_length:,}")
         windows = Windows(self._plain(checked(text)), self._opening, length, stride)
-        return surprises(self._logits, windows, self._vocabulary)
+        return surprises(self._logits, windows, self._settings.vocabulary)
 
     def predict(self, examples: Sequence[Prompt]) -> list[str]:
         """What follows each prompt, with the options that ``generate`` has by default."""
@@ -174,11 +174,11 @@ class Model:
 
     def _known(self, ids: Sequence[int]) -> list[int]:
         """``ids``, where the model has an embedding for each. Raises InputError."""
-        strange = next((token for token in ids if token >= self._vocabulary), None)
+        strange = next((token for token in ids if token >= self._settings.vocabulary), None)
         if strange is not None:
             raise InputError(
                 f"the text holds {self.tokenizer.id_to_token(strange)!r}, a token that the model has no embedding for",
-                hint=f"its id is {strange:,}; the model knows {self._vocabulary:,} tokens",
+                hint=f"its id is {strange:,}; the model knows {self._settings.vocabulary:,} tokens",
             )
         return list(ids)
 
@@ -195,9 +195,9 @@ class Model:
     def _feeds(self, ids: Array, start: int = 0) -> Feeds:
         """Whole sequences int64 [batch, tokens], nothing cached; logits from the token ``start`` on."""
         batch, length = ids.shape
-        heads, head = self._cache
-        past = np.zeros((batch, heads, 0, head), np.float32)
-        names = [f"past_key_values.{layer}.{part}" for layer in range(self._layers) for part in ("key", "value")]
+        settings = self._settings
+        past = np.zeros((batch, settings.kv_heads, 0, settings.head_dim), np.float32)
+        names = [f"past_key_values.{layer}.{part}" for layer in range(settings.layers) for part in ("key", "value")]
         return {
             "input_ids": ids,
             "attention_mask": np.ones_like(ids),

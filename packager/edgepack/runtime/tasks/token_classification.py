@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from tokenizers import Encoding
 from edgepack.arrays import Array, Feeds, Run
 from edgepack.runtime.batch import BATCH, in_batches, many, text_length
 from edgepack.runtime.labels import softmax
+from edgepack.runtime.processing import Entities, Processing, Text
 from edgepack.runtime.text import TextInput
 
 _OUTSIDE = "O"
@@ -32,10 +33,10 @@ class Entity:
 class Model:
     """``tag(texts)``: the entities of each text, in order."""
 
-    def __init__(self, run: Run, folder: Path, processing: Mapping[str, Any]) -> None:
-        self._run, self._names = run, list(processing["labels"])
+    def __init__(self, run: Run, folder: Path, processing: Processing) -> None:
+        self._run, self._names = run, list(processing.section(Entities).labels)
         self.spans = [label for label in dict.fromkeys(map(_title, self._names)) if label != _OUTSIDE]
-        self.text = TextInput(folder, processing)
+        self.text = TextInput(folder, processing.section(Text))
 
     def tag(self, texts: str | Sequence[str], *, batch_size: int = BATCH) -> Any:
         """A list of Entity per text; a single str gives one list. Raises InputError."""

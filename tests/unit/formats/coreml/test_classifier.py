@@ -13,6 +13,7 @@ import torch
 from edgepack import coreml
 from edgepack.formats.coreml import export
 from edgepack.formats.coreml.export.classifier import LABEL, PROBABILITIES, SCORES, distinct, label
+from edgepack.runtime.processing import Answer, Classes, Entities, Processing
 
 pytestmark = pytest.mark.filterwarnings("default")  # coremltools warns of torch, numpy and protobuf
 
@@ -84,18 +85,19 @@ def test_it_computes(package: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("processing", "kind"),
+    ("answer", "kind"),
     [
-        ({"labels": NAMES, "problem": "single_label_classification"}, "single_label_classification"),
-        ({"labels": NAMES, "problem": "multi_label_classification"}, "multi_label_classification"),
-        ({"labels": ["score"], "problem": "regression"}, None),
-        ({"labels": ["one", "one"], "problem": "single_label_classification"}, "single_label_classification"),
-        ({"labels": NAMES}, None),  # of each token
-        ({}, None),
+        (Classes(labels=tuple(NAMES), problem_type="single_label_classification"), "single_label_classification"),
+        (Classes(labels=tuple(NAMES), problem_type="multi_label_classification"), "multi_label_classification"),
+        (Classes(labels=("score",), problem_type="regression"), None),
+        (Classes(labels=("one", "one"), problem_type="single_label_classification"), "single_label_classification"),
+        (Entities(labels=tuple(NAMES)), None),  # of each token
+        (None, None),
     ],
 )
-def test_which_models_have_labels(processing: dict[str, Any], kind: str | None) -> None:
-    assert export._problem(processing) == kind
+def test_which_models_have_labels(answer: Answer | None, kind: str | None) -> None:
+    classes = export._classes(Processing(answer=answer))
+    assert (classes.problem_type if classes else None) == kind
 
 
 def test_names_that_occur_twice(tmp_path: Path) -> None:

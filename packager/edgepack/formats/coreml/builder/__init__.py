@@ -32,6 +32,7 @@ from edgepack.quantization.calibration import Calibration
 from edgepack.quantization.tally import Tally
 from edgepack.records import Artifact, Recipe
 from edgepack.runtime.engines.coreml import Session
+from edgepack.runtime.processing import Generation
 
 TOOLS = ("numpy", "coremltools")
 _SCHEMES = {"fp16": (), "channels": (8,), "blocks": (4, 8), "palette": (4, 6)}
@@ -136,7 +137,7 @@ def prepare(original: Original, plan: Plan, calibration: Sequence[Feeds]) -> Des
     return Described(
         reference=original.module,
         about=about,
-        context=int(plan.processing["max_length"]),
+        context=plan.processing.section(Generation).max_length,
         opset=opset,
         most=plan.target.file_limit,
     )

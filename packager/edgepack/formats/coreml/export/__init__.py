@@ -17,6 +17,7 @@ from edgepack.original import Original
 from edgepack.plans import Plan
 from edgepack.records import Artifact, Recipe
 from edgepack.runtime.engines import open_session
+from edgepack.runtime.processing import Classes, Processing
 
 TOOLS = ("torch", "transformers", "coremltools")
 _NAMES, _STUDY = "names.json", "study.npz"
@@ -77,21 +78,21 @@ def prepare(original: Original, plan: Plan, calibration: Sequence[Feeds]) -> Tra
     found = _study(original, recipe, calibration, facts)
     folder = _program(original, opset, recipe, processing, facts)
     names = read_json(folder / _NAMES)
-    labels = processing["labels"] if _problem(processing) else ()
-    return Traced(folder / "model.mlpackage", opset, names, found, labels)
+    classes = _classes(processing)
+    return Traced(folder / "model.mlpackage", opset, names, found, classes.labels if classes else ())
 
 
-def _problem(processing: Mapping[str, Any]) -> str | None:
-    """The config's problem_type where a row of logits scores classes; else None."""
-    told = processing.get("problem")
-    return None if told in (None, "regression") else str(told)
+def _classes(processing: Processing) -> Classes | None:
+    """Return the classes whose probabilities a row of logits leads to; None for other answers, and for regression."""
+    answer = processing.answer
+    return answer if isinstance(answer, Classes) and answer.problem_type != "regression" else None
 
 
-def _program(
-    original: Original, opset: int, recipe: Recipe, processing: Mapping[str, Any], facts: Mapping[str, Any]
-) -> Path:
+def _program(original: Original, opset: int, recipe: Recipe, processing: Processing, facts: Mapping[str, Any]) -> Path:
     bits = 32 if recipe.scheme == "fp32" else 16
-    wanted = {"opset": opset, "bits": bits, "lengths": recipe.lengths, "problem": _problem(processing)}
+    classes = _classes(processing)
+    problem = classes.problem_type if classes else None
+    wanted = {"opset": opset, "bits": bits, "lengths": recipe.lengths, "problem": problem}
 
     def make(folder: Path) -> None:
         memory.release()

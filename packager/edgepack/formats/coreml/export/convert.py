@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,12 @@ from edgepack.formats.coreml.export import (
 )
 from edgepack.formats.coreml.export.classifier import PROBABILITIES
 from edgepack.formats.coreml.export.quiet import quiet
-from edgepack.formats.coreml.export.trace_wrappers import Picture, Text, wrapped
+from edgepack.formats.coreml.export.trace_wrappers import TracedImage, TracedText, wrapped
 from edgepack.original import masks
 from edgepack.records import Source
 from edgepack.runtime.engines.coreml import IMAGE
 from edgepack.runtime.image import affine
+from edgepack.runtime.processing import Classes, Entities, Processing
 from edgepack.tasks import Task
 
 _OTHERWISE = "ONNX Runtime may run it: --target android, or another target than Apple's"
@@ -39,7 +40,7 @@ def convert(
     module: nn.Module,
     source: Source,
     task: Task,
-    processing: Mapping[str, Any],
+    processing: Processing,
     out: Path,
     *,
     opset: int,
@@ -68,8 +69,8 @@ def convert(
             skip_model_load=True,
         )
     _describe(model, source, task, processing, opset)
-    if lengths and isinstance(traceable, Text):
-        padding = Padding(lengths, processing["pad_id"], traceable.per_token())
+    if lengths and isinstance(traceable, TracedText):
+        padding = Padding(lengths, traceable.text.pad_id, traceable.per_token())
         model.user_defined_metadata[PADDING] = padding.told()
     save(model, out)
     rounded = "" if bits == 32 else "_to_fp16"
@@ -91,21 +92,23 @@ def _eager(module: nn.Module) -> Iterator[None]:
             model.set_attn_implementation(before)
 
 
-def _converted(traceable: Text | Picture, name: str, **options: Any) -> Any:
+def _converted(traceable: TracedText | TracedImage, name: str, **options: Any) -> Any:
     """The model of coremltools. Raises ConversionError."""
     try:
         traced = torch.jit.trace(traceable, traceable.example(), check_trace=False)
         return ct.convert(traced, **options)
     except Exception as error:  # torch and coremltools raise whatever their passes meet
         line = (str(error).splitlines() or [type(error).__name__])[0]
-        ranged = isinstance(traceable, Text) and len(traceable.lengths) != 1
+        hint = _OTHERWISE
+        if isinstance(traceable, TracedText) and len(traceable.lengths) != 1:
+            hint = f"for texts of one length it may: --lengths {traceable.text.max_length}"
         raise ConversionError(
             f"coremltools cannot convert {name}: {line}",
-            hint=f"for texts of one length it may: --lengths {traceable.longest}" if ranged else _OTHERWISE,
+            hint=hint,
         ) from error
 
 
-def _describe(model: Any, source: Source, task: Task, processing: Mapping[str, Any], opset: int) -> None:
+def _describe(model: Any, source: Source, task: Task, processing: Processing, opset: int) -> None:
     """Who made it, under which licence, for which systems, and what goes in and comes out."""
     model.short_description = f"{source.name}: {task.TITLE}"
     model.author, model.license = source.credited, source.licence or "unknown"
@@ -117,10 +120,10 @@ def _describe(model: Any, source: Source, task: Task, processing: Mapping[str, A
             model.output_description[name] = text
     told = model.user_defined_metadata
     told["edgepack.needs"] = systems(opset)
-    if "labels" in processing:
-        told["classes"] = json.dumps(processing["labels"])
-    if "channels" in processing:
-        told[IMAGE] = json.dumps(affine(processing)._asdict())
+    if isinstance(processing.answer, Classes | Entities):
+        told["classes"] = json.dumps(processing.answer.labels)
+    if processing.image:
+        told[IMAGE] = json.dumps(affine(processing.image)._asdict())
 
 
 _WORDS = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import coremltools as ct
@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from edgepack.runtime.image import affine, side
+from edgepack.runtime.image import affine
+from edgepack.runtime.processing import Image, Processing, Text
 
 _USUAL = 128  # tokens that are traced, and that a package of any length takes by default
 
@@ -32,51 +33,54 @@ class Outputs(nn.Module):
         return (*found, torch.sigmoid(found[0]) if multiple else torch.softmax(found[0], dim=-1))
 
 
-class Text(nn.Module):
+class TracedText(nn.Module):
     """Ids to the outputs: of any length up to the model's, or of ``lengths``."""
 
-    def __init__(self, outputs: Outputs, processing: Mapping[str, Any], lengths: Sequence[int]) -> None:
+    text: Text
+
+    def __init__(self, outputs: Outputs, text: Text, lengths: Sequence[int]) -> None:
         super().__init__()
-        self.outputs, self.given = outputs, list(processing["inputs"])
-        self.longest, self.lengths = int(processing["max_length"]), lengths
+        self.outputs, self.text, self.lengths = outputs, text, lengths
 
     def forward(self, *arrays: Tensor) -> tuple[Tensor, ...]:
         """int32 [1, tokens] each."""
-        found: tuple[Tensor, ...] = self.outputs(**dict(zip(self.given, arrays, strict=True)))
+        found: tuple[Tensor, ...] = self.outputs(**dict(zip(self.text.inputs, arrays, strict=True)))
         return found
 
     def example(self) -> tuple[Tensor, ...]:
         """What is traced."""
-        length = self.lengths[-1] if self.lengths else min(_USUAL, self.longest)
-        return tuple(torch.ones(1, length, dtype=torch.int32) for _ in self.given)
+        length = self.lengths[-1] if self.lengths else min(_USUAL, self.text.max_length)
+        return tuple(torch.ones(1, length, dtype=torch.int32) for _ in self.text.inputs)
 
     def per_token(self) -> list[str]:
         """The outputs that have a side for the tokens."""
-        short, long = (self(*(torch.ones(1, count, dtype=torch.int32) for _ in self.given)) for count in (2, 3))
+        names = self.text.inputs
+        short, long = (self(*(torch.ones(1, count, dtype=torch.int32) for _ in names)) for count in (2, 3))
         pairs = zip(self.outputs.names, short, long, strict=False)  # probabilities come after the named ones
         return [name for name, one, other in pairs if one.shape != other.shape]
 
     def inputs(self) -> list[Any]:
         """Coremltools' types: a range, one shape or several."""
-        return [ct.TensorType(name=name, shape=self._shape(), dtype=np.int32) for name in self.given]
+        return [ct.TensorType(name=name, shape=self._shape(), dtype=np.int32) for name in self.text.inputs]
 
     def _shape(self) -> Any:
         if not self.lengths:
-            return 1, ct.RangeDim(1, self.longest, default=min(_USUAL, self.longest))
+            longest = self.text.max_length
+            return 1, ct.RangeDim(1, longest, default=min(_USUAL, longest))
         shapes = [(1, length) for length in self.lengths]
         return ct.EnumeratedShapes(shapes, default=shapes[-1]) if len(shapes) > 1 else shapes[0]
 
 
-class Picture(nn.Module):
+class TracedImage(nn.Module):
     """A picture of 0..255 to the outputs: its channels put into order, rescaled and normalised inside."""
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, outputs: Outputs, processing: Mapping[str, Any]) -> None:
+    def __init__(self, outputs: Outputs, image: Image) -> None:
         super().__init__()
-        self.outputs, self.facts = outputs, affine(processing)
-        self.sizes = int(processing["channels"]), *side(processing)
+        self.outputs, self.facts = outputs, affine(image)
+        self.sizes = image.channels, image.size.height, image.size.width
         for part in ("mean", "std"):
             self.register_buffer(part, torch.tensor(getattr(self.facts, part)).reshape(1, -1, 1, 1))
 
@@ -105,11 +109,12 @@ class Picture(nn.Module):
 def wrapped(
     module: nn.Module,
     names: tuple[str, ...],
-    processing: Mapping[str, Any],
+    processing: Processing,
     lengths: Sequence[int],
     problem: str | None,
-) -> Text | Picture:
+) -> TracedText | TracedImage:
     """``module`` in evaluation mode, as its inputs ask: texts of ``lengths`` (none: any), or a picture."""
     outputs = Outputs(module, names, problem)
-    made = Picture(outputs, processing) if "channels" in processing else Text(outputs, processing, lengths)
-    return made.eval()
+    if processing.image:
+        return TracedImage(outputs, processing.image).eval()
+    return TracedText(outputs, processing.section(Text), lengths).eval()

@@ -32,6 +32,7 @@ from edgepack.plans import Plan
 from edgepack.quantization.calibration import Calibration
 from edgepack.records import Artifact, Recipe, TensorSpec
 from edgepack.runtime import graphs
+from edgepack.runtime.processing import Generation
 
 TOOLS = ("numpy", "onnx-ir")
 _SCHEMES = ("blocks", "fp16", "fp32")
@@ -115,7 +116,7 @@ def prepare(original: Original, plan: Plan, calibration: Sequence[Feeds]) -> Des
         reference=original.module,
         model=original.source.path,
         layout=target.layout,
-        context=int(plan.processing["max_length"]),
+        context=plan.processing.section(Generation).max_length,
         opset=target.opset,
         ir_version=target.ir_version,
         denied=target.denied_operators,

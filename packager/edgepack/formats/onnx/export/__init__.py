@@ -21,6 +21,7 @@ from edgepack.original import Original
 from edgepack.plans import Plan
 from edgepack.records import Artifact, Recipe, Target
 from edgepack.runtime.engines import open_session
+from edgepack.runtime.processing import Text
 
 TOOLS = ("torch", "transformers", "onnx", "onnxruntime")
 _MODEL = "model.onnx"
@@ -79,7 +80,7 @@ def prepare(original: Original, plan: Plan, calibration: Sequence[Feeds]) -> Tra
         "model": source.name,
         "sha256": source.sha256,
         "task": task.NAME,
-        "inputs": processing["inputs"],
+        "inputs": [processing.image.input] if processing.image else processing.section(Text).inputs,
         "opset": target.opset,
         "ir_version": target.ir_version,
         "tools": plugins.versions(TOOLS),
@@ -87,7 +88,7 @@ def prepare(original: Original, plan: Plan, calibration: Sequence[Feeds]) -> Tra
     shape = {"heads": _first(config, _HEADS), "hidden": _first(config, _HIDDEN)}
 
     def make(folder: Path) -> None:
-        trials = trial.batches(calibration, processing)
+        trials = trial.batches(calibration, processing.text)
         wanted = [_outputs(original, feeds) for feeds in trials]
         problems = []
         for way in _WAYS:
@@ -105,7 +106,8 @@ def prepare(original: Original, plan: Plan, calibration: Sequence[Feeds]) -> Tra
             f"{source.name} cannot be exported to ONNX{_positions(config)}: {problems[-1]}", hint=_ELSEWHERE
         )
 
-    return Traced(cache.fetch("exports", facts, make) / _MODEL, target.denied_operators, processing.get("mix", ()))
+    mix = processing.image.mix if processing.image else ()
+    return Traced(cache.fetch("exports", facts, make) / _MODEL, target.denied_operators, mix)
 
 
 def _difference(path: Path, trials: Sequence[Feeds], wanted: Sequence[Outputs]) -> str:

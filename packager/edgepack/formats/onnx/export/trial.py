@@ -6,26 +6,29 @@ made with, and a fusion can take padding for text.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from edgepack.arrays import Array, Feeds, Outputs, Run
 from edgepack.errors import EdgepackError
+from edgepack.runtime.processing import Text
 
 _SIZES = (1, 1, 2, 3)
 CLOSE = 1e-4  # of the largest value: float32 sums in another order stay far below it
 
 
-def batches(feeds: Sequence[Feeds], processing: Mapping[str, Any]) -> list[Feeds]:
-    """Batches of one (a short row, a long one), two and three rows of ``feeds``, padded as ``processing`` says."""
+def batches(feeds: Sequence[Feeds], text: Text | None) -> list[Feeds]:
+    """Make batches of one (a short row, a long one), two and three rows of ``feeds``.
+
+    They are padded as ``text`` says; None for pictures.
+    """
     rows = [_row(feed, index) for feed in feeds for index in range(len(next(iter(feed.values()))))]
     order = np.linspace(0, len(rows) - 1, sum(_SIZES)).astype(int)  # feeds come by length: short, …, long
     spread = [rows[index] for index in (*order[::-1][::2], *order[::2][: len(order) // 2 + 1])]
     made, start = [], 0
     for size in _SIZES:
-        made.append(_joined(spread[start : start + size], processing))
+        made.append(_joined(spread[start : start + size], text))
         start += size
     return made
 
@@ -61,13 +64,13 @@ def _row(feed: Feeds, index: int) -> Feeds:
     return row if mask is None else {name: array[mask.astype(bool)] for name, array in row.items()}
 
 
-def _joined(rows: Sequence[Feeds], processing: Mapping[str, Any]) -> Feeds:
-    """A batch of rows; texts are padded to the longest."""
-    if "attention_mask" not in rows[0]:
+def _joined(rows: Sequence[Feeds], text: Text | None) -> Feeds:
+    """Join rows into a batch; texts are padded to the longest."""
+    if text is None or "attention_mask" not in rows[0]:
         return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
     longest = max(len(row["attention_mask"]) for row in rows)
-    fill = {"input_ids": int(processing.get("pad_id", 0))}
-    left = processing.get("padding_side") == "left"
+    fill = {"input_ids": text.pad_id}
+    left = text.padding_side == "left"
 
     def padded(name: str, array: Array) -> Array:
         more = longest - len(array)
