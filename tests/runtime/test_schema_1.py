@@ -96,7 +96,7 @@ def test_it_is_read_as_schema_2(name: str) -> None:
 def test_commands_take_it(name: str, tmp_path: Path) -> None:
     assert "passed" in invoke("validate", BUNDLES / name)
     shown = invoke("inspect", BUNDLES / name)
-    assert "takes and gives" in shown
+    assert "inputs and outputs" in shown
     assert json.loads(invoke("inspect", BUNDLES / name, "--json"))["models"][MODEL]["format"] in ("onnx", "coreml")
     file = tmp_path / "m.edgepack"
     invoke("pack", BUNDLES / name, "--zip", "--out", file)
