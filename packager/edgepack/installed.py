@@ -6,7 +6,7 @@ Both are read from the metadata that pip installed with them, so that pyproject.
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from packaging.requirements import Requirement
@@ -46,11 +46,21 @@ def needs(extra: str = "", distribution: str = EDGEPACK) -> tuple[Need, ...]:
     return tuple(_need(requirement) for requirement in _requirements(distribution, extra))
 
 
+def check_versions(extras: Iterable[str], distribution: str = EDGEPACK) -> None:
+    """Raises MissingExtra for a package that each of ``extras`` asks for, and that is here in another version."""
+    smallest, *others = sorted(extras, key=lambda extra: len(needs(extra, distribution)))
+    shared = [need for need in needs(smallest, distribution) if all(need in needs(one, distribution) for one in others)]
+    for extra, asked in (("", needs("", distribution)), (smallest, shared)):
+        for need in asked:
+            if need.found is not None and not need.met:
+                raise _error(need, extra, distribution)
+
+
 def check(extra: str = "", distribution: str = EDGEPACK) -> None:
     """Raises MissingExtra for the first package that is missing, or installed in a version that will not do."""
     for need in (*needs("", distribution), *(needs(extra, distribution) if extra else ())):
         if not need.met:
-            raise MissingExtra(need.name, extra, distribution, found=need.found or "", wanted=need.wanted)
+            raise _error(need, extra, distribution)
 
 
 def missing(module: str, distribution: str = EDGEPACK) -> MissingExtra | None:
@@ -67,6 +77,10 @@ def extra_of(name: str, distribution: str = EDGEPACK) -> str | None:
     asked = {extra: [canonicalize_name(r.name) for r in _requirements(distribution, extra)] for extra in ("", *extras)}
     bringing = [extra for extra, names in asked.items() if canonicalize_name(name) in names]
     return min(bringing, key=lambda extra: (extra != "", len(asked[extra])), default=None)
+
+
+def _error(need: Need, extra: str, distribution: str) -> MissingExtra:
+    return MissingExtra(need.name, extra, distribution, found=need.found or "", wanted=need.wanted)
 
 
 def _requirements(distribution: str, extra: str) -> Iterator[Requirement]:

@@ -27,6 +27,9 @@ from edgepack.records import Bundle
 
 Installs = Callable[[str], Install]
 STORYTELLER = ROOT / "samples" / "storyteller" / "model"
+ENCODERS = "build encoders and vision models for ONNX targets"
+LANGUAGE, CORE_ML = "build language models for ONNX targets", "build for Core ML targets"
+PICTURES = "read picture files"
 EXTRAS = ["", "llm", "build", "coreml", "images", "data", "sign"]
 
 
@@ -56,11 +59,31 @@ def _metadata(unpacked: Path) -> str:
     return found.name
 
 
+# The install, and what it can do beside running bundles
+READY = {
+    "": (),
+    "llm": (LANGUAGE,),
+    "build": (ENCODERS, LANGUAGE, PICTURES),
+    "coreml": (ENCODERS, LANGUAGE, PICTURES, CORE_ML),
+    "images": (PICTURES,),
+    "data": ("read Parquet data",),
+    "sign": ("sign bundles and check signatures",),
+}
+
+
 @pytest.mark.parametrize("extra", EXTRAS)
 def test_doctor(extra: str, install: Installs) -> None:
-    done = install(extra)("doctor", COLUMNS="200")
+    done = install(extra)("doctor")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "[llm]" in done.stdout or extra in ("llm", "build", "coreml")
+    told = json.loads(install(extra)("doctor", "--json").stdout)
+    assert {use for use, ready in told["ready"].items() if ready} == {"run and check bundles", *READY[extra]}
+    for use, ready in told["ready"].items():
+        (line,) = (line for line in done.stdout.splitlines() if line.startswith(f"{use} "))
+        assert ("ready" in line, "pip install 'edgepack[" in line) == (ready, not ready)
+    assert told["targets"]["rpi"] == {
+        "export": ENCODERS in READY[extra], "builder": LANGUAGE in READY[extra], "run": True
+    }  # fmt: skip
+    assert set(told["targets"]["iphone"].values()) == {CORE_ML in READY[extra]}
 
 
 @pytest.mark.parametrize("extra", EXTRAS)
@@ -80,7 +103,9 @@ def test_a_bundle_runs(extra: str, install: Installs, minilm: Bundle) -> None:
     ("extra", "command", "lacking"),
     [
         ("", "build {encoder} --target rpi", "build"),
+        ("", "build {encoder} --target iphone", "coreml"),
         ("", "build {storyteller} --target rpi", "llm"),
+        ("", "build {storyteller} --target iphone", "coreml"),
         ("", "build {encoder} --target rpi --dry-run", "build"),
         ("llm", "build {encoder} --target rpi", "build"),
         ("llm", "build {storyteller} --target iphone", "coreml"),
@@ -102,6 +127,47 @@ def test_what_an_install_lacks(
     assert "which is not installed" in said
     assert hint.strip() == f"hint: pip install 'edgepack[{lacking}]'"
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("extra", "package", "version", "model", "said"),
+    [
+        (
+            "build",
+            "transformers",
+            "4.57.1",
+            "encoder",
+            "transformers 4.57.1 is installed, and this needs transformers>=5",
+        ),
+        ("build", "torch", "2.14.0", "encoder", "torch 2.14.0 is installed, and this needs torch>="),
+        ("build", "huggingface_hub", "1.2.3", "encoder", "huggingface-hub 1.2.3 is installed, and this needs hugging"),
+        ("coreml", "numpy", "2.4.6", "encoder", "numpy 2.4.6 is installed, and this needs numpy>=2.3,<2.4"),
+        ("llm", "numpy", "2.4.6", "storyteller", "numpy 2.4.6 is installed, and this needs numpy>=2.3,<2.4"),
+    ],
+)
+def test_another_version_is_one_line_and_not_an_import_error_later(
+    extra: str,
+    package: str,
+    version: str,
+    model: str,
+    said: str,
+    install: Installs,
+    given: dict[str, Path],
+    tmp_path: Path,
+) -> None:
+    """What is told is the version; the package of that version is not downloaded for it."""
+    metadata = tmp_path / f"{package}-{version}.dist-info" / "METADATA"
+    metadata.parent.mkdir()
+    metadata.write_text(f"Metadata-Version: 2.1\nName: {package.replace('_', '-')}\nVersion: {version}\n")
+    edgepack = Install(install(extra).folder, (tmp_path,))
+    target = "iphone" if extra == "coreml" else "rpi"
+    done = edgepack("build", given[model], "--target", target)
+    assert done.returncode == 5, done.stdout + done.stderr
+    first, hint = done.stderr.strip().splitlines()
+    assert said in first
+    assert "pip install 'edgepack[" in hint
+    assert f"{version} (needs " in edgepack("doctor").stdout
+    assert edgepack("run", given["bundle"], "a cat").returncode == 0  # which needs none of it
 
 
 @pytest.mark.parametrize(

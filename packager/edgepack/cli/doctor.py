@@ -2,63 +2,106 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import platform
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-from edgepack import __version__, cache
-from edgepack import targets as known
+from edgepack import __version__, cache, formats, installed, plugins, targets
 from edgepack.cli import show
 from edgepack.cli.options import Json
+from edgepack.installed import EDGEPACK, Need
 from edgepack.reports.table import Table
-from edgepack.runtime import machine
+from edgepack.runtime import engines, machine
 
-# What can be done, with the extra that enables it ("": none is needed) and the distributions that it takes.
-_USES = {
-    "use bundles": ("", ("numpy", "onnxruntime", "tokenizers", "typer", "rich")),
-    "read picture files": ("images", ("pillow",)),
-    "read Parquet data": ("data", ("pyarrow",)),
-    "sign bundles and check signatures": ("sign", ("cryptography",)),
-    "build language models for ONNX targets": ("llm", ("huggingface-hub", "onnx", "onnx-ir", "threadpoolctl")),
-    "build for ONNX targets": ("build", ("torch", "transformers", "optimum", "onnx", "onnx-ir", "safetensors")),
-    "build for Core ML targets": ("coreml", ("torch", "transformers", "optimum", "safetensors", "coremltools")),
+_EXTRAS = {
+    "": "run and check bundles",
+    "images": "read picture files",
+    "data": "read Parquet data",
+    "sign": "sign bundles and check signatures",
 }
-_BUILDS = {"onnx": "build for ONNX targets", "coreml": "build for Core ML targets"}  # by a target's format
+_MODELS = {"export": "encoders and vision models", "builder": "language models"}  # by their route
+
+
+@dataclass(frozen=True)
+class Install:
+    """A distribution with an extra: what it takes, and what of that is not here."""
+
+    distribution: str
+    extra: str
+
+    @property
+    def needs(self) -> tuple[Need, ...]:
+        """Everything that it asks for."""
+        plain = installed.needs("", self.distribution)
+        return (*plain, *installed.needs(self.extra, self.distribution)) if self.extra else plain
+
+    @property
+    def unmet(self) -> list[str]:
+        """The packages that are missing or of another version, each in words."""
+        return list(dict.fromkeys(str(need) for need in self.needs if not need.met))
+
+    def __str__(self) -> str:
+        return f"{self.distribution}[{self.extra}]" if self.extra else self.distribution
+
+    @property
+    def advice(self) -> str:
+        """The command that installs the rest."""
+        return "ready" if not self.unmet else f"pip install '{self}'" if self.extra else f"pip install {self}"
 
 
 def doctor(json: Json = False) -> None:
     """Show what this machine can do, and what to install for the rest."""
-    versions = {name: _version(name) for _, names in _USES.values() for name in names}
-    ready = {use: all(versions[name] for name in names) for use, (_, names) in _USES.items()}
-    uses = {name: _BUILDS[known.load(name).format] for name in known.names()}
-    builds = {name: ready[use] for name, use in uses.items()}
+    uses = _uses()
+    known = {name: targets.load(name).format for name in targets.names()}
+    reach = {name: _reach(format) for name, format in known.items()}
     if json:
-        show.as_json({"edgepack": __version__, "versions": versions, "ready": ready, "targets": builds})
+        show.as_json(_facts(uses, reach))
         return
     facts = [
         ["edgepack", __version__],
         ["python", sys.version.split()[0]],
         ["machine", f"{machine.processor()}, {machine.isa()}, {platform.system()}"],
         ["cache", str(cache.root())],
+        ["packages", ", ".join(f"{name} {version}" for name, version in _versions(uses).items() if version)],
     ]
     show.table("this machine", Table(["", ""], facts))
-    rows = [[use, _packages(names, versions), _advice(use, ready[use])] for use, (_, names) in _USES.items()]
-    show.table("what works", Table(["to", "packages", ""], rows, list(ready.values())))
-    targets = [[name, _advice(use, ready[use])] for name, use in uses.items()]
-    show.table("targets", Table(["target", "to build for it"], targets, list(builds.values())))
+    rows = [[use, install.advice, ", ".join(install.unmet) or None] for use, install in uses.items()]
+    show.table("what works", Table(["to", "", "lacking"], rows, [not install.unmet for install in uses.values()]))
+    cells = [[name, *(str(i) if i.unmet else "ready" for i in ways.values())] for name, ways in reach.items()]
+    head = ["target", "build encoders, vision", "build language models", "run bundles here"]
+    show.table("targets", Table(head, cells, [not any(i.unmet for i in ways.values()) for ways in reach.values()]))
 
 
-def _version(name: str) -> str | None:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
+def _uses() -> dict[str, Install]:
+    """What can be done, each with what it takes."""
+    uses = {use: Install(EDGEPACK, extra) for extra, use in _EXTRAS.items()}
+    for name in plugins.names("formats"):
+        found, distribution = formats.find(name), plugins.distribution("formats", name)
+        together = len(set(found.ROUTES.values())) == 1
+        for route, extra in found.ROUTES.items():
+            models = "" if together else f"{_MODELS.get(route, route)} "
+            uses[f"build {models}for {found.TITLE} targets"] = Install(distribution, extra)
+    return uses
 
 
-def _packages(names: tuple[str, ...], versions: dict[str, str | None]) -> str:
-    return ", ".join(f"{name} {versions[name] or 'missing'}" for name in names)
+def _reach(format: str) -> dict[str, Install]:
+    """What takes models of each route to a target of ``format``, and what runs the bundles on this machine."""
+    found, distribution = formats.find(format), plugins.distribution("formats", format)
+    ways = {route: Install(distribution, found.ROUTES[route]) for route in _MODELS if route in found.ROUTES}
+    engine = engines.find(format)
+    return {**ways, "run": Install(plugins.distribution("runtime.engines", format), engine.EXTRA)}
 
 
-def _advice(use: str, ready: bool) -> str:
-    extra, _ = _USES[use]
-    return "ready" if ready else f"pip install 'edgepack[{extra}]'" if extra else "pip install edgepack"
+def _versions(uses: Mapping[str, Install]) -> dict[str, str | None]:
+    return {need.name: need.found for install in uses.values() for need in install.needs}
+
+
+def _facts(uses: Mapping[str, Install], reach: Mapping[str, Mapping[str, Install]]) -> dict[str, object]:
+    return {
+        "edgepack": __version__,
+        "versions": _versions(uses),
+        "ready": {use: not install.unmet for use, install in uses.items()},
+        "lacking": {use: install.unmet for use, install in uses.items() if install.unmet},
+        "targets": {name: {way: not i.unmet for way, i in ways.items()} for name, ways in reach.items()},
+    }

@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from edgepack import plugins
+from edgepack import installed, plugins
 from edgepack.arrays import Feeds, Runs
+from edgepack.errors import UnsupportedModel
 from edgepack.original import Original
 from edgepack.plans import Plan
 from edgepack.records import Artifact, Recipe, Target
@@ -50,6 +51,17 @@ class Format(Protocol):
     """What a module of this package offers."""
 
     @property
+    def TITLE(self) -> str:
+        """The format's name for people, for example Core ML."""
+
+    @property
+    def ROUTES(self) -> Mapping[str, str]:
+        """The routes that lead into it, each with the extra of its distribution that brings what it imports.
+
+        "" is an install without extras.
+        """
+
+    @property
     def SUFFIX(self) -> str:
         """The ending of a model's file name."""
 
@@ -58,7 +70,7 @@ class Format(Protocol):
         """Whether a model can be made for some numbers of tokens alone."""
 
     def route(self, name: str) -> Route:
-        """Find the route ``export`` or ``builder``. Raises UnknownName, MissingExtra."""
+        """Find one of ROUTES. Raises MissingExtra."""
 
     def needs(self, artifact: Artifact, target: Target) -> str:
         """Say what a device must have to run ``artifact``."""
@@ -70,8 +82,37 @@ def find(name: str) -> Format:
 
 
 def route(target: Target, task: Task) -> Route:
-    """Find the route of ``task``'s models to ``target``. Raises UnknownName, MissingExtra."""
-    return find(target.format).route(task.ROUTE)
+    """Find the route of ``task``'s models to ``target``. Raises UnknownName, UnsupportedModel, MissingExtra."""
+    found = find(target.format)
+    _check_route(found, target, task)
+    return found.route(task.ROUTE)
+
+
+def check_versions(target: Target) -> None:
+    """Raises MissingExtra for a package that all routes to ``target`` take in another version than the one here.
+
+    This can be told before the model is found, and with it the route.
+    """
+    installed.check_versions(find(target.format).ROUTES.values(), plugins.distribution("formats", target.format))
+
+
+def check_installed(target: Target, task: Task) -> None:
+    """Raises MissingExtra where what takes ``task``'s models to ``target`` is not installed; imports nothing of it.
+
+    Raises UnsupportedModel where nothing takes them there.
+    """
+    found = find(target.format)
+    _check_route(found, target, task)
+    installed.check(found.ROUTES[task.ROUTE], plugins.distribution("formats", target.format))
+
+
+def _check_route(found: Format, target: Target, task: Task) -> None:
+    if task.ROUTE not in found.ROUTES:
+        raise UnsupportedModel(
+            f"{found.TITLE} files are made of models of {' and '.join(found.ROUTES)} tasks; {task.NAME} is of another "
+            f"kind, {task.ROUTE}",
+            hint=f"a target other than {target.name}, whose format the task's own package brings",
+        )
 
 
 def tools(target: Target, task: Task) -> dict[str, str]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from edgepack import client_pictures, fit, formats
+from edgepack import client_pictures, fit, formats, tasks
 from edgepack import targets as targets_
 from edgepack.errors import ProjectError, UsageError
 from edgepack.plans import Plan, Request, Subject
@@ -20,11 +20,21 @@ _SEARCHED = "mixed"  # the scheme whose recipe is searched for a size
 
 
 def check_names(request: Request) -> None:
-    """Check the names of targets and recipes before a model is downloaded. Raises UnknownName."""
+    """Check the names of targets and recipes before a model is downloaded, and the versions that all models need.
+
+    Raises UnknownName, MissingExtra.
+    """
     for name in request.targets:
         target = targets_.load(name)
+        formats.check_versions(target)
         for recipe in request.recipes:
             targets_.recipe(target, recipe)
+
+
+def check_installed(request: Request, source: Source) -> None:
+    """Check that all is installed that takes ``source`` to the targets. Raises MissingExtra, UnsupportedModel."""
+    for name in request.targets:
+        formats.check_installed(targets_.load(name), tasks.load(source.task))
 
 
 def plans(request: Request, subject: Subject) -> list[Plan]:

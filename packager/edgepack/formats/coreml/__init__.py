@@ -16,12 +16,14 @@ from edgepack.records import Artifact, Target
 
 logging.getLogger("coremltools").setLevel(logging.CRITICAL)  # it warns of each library that only a Mac has
 
+TITLE = "Core ML"
+ROUTES = {"export": "coreml", "builder": "coreml"}
 SUFFIX = PACKAGE
 LENGTHS = True  # a package can be made for some lengths of texts alone
 
 
 def route(name: str) -> Route:
-    """Find the route ``export`` or ``builder``. Raises UnknownName, MissingExtra."""
+    """Find one of ROUTES. Raises MissingExtra."""
     return cast(Route, plugins.load("formats.coreml", name))
 
 

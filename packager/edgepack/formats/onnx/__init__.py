@@ -8,6 +8,8 @@ from edgepack import plugins
 from edgepack.formats import Route
 from edgepack.records import Artifact, Target
 
+TITLE = "ONNX"
+ROUTES = {"export": "build", "builder": "llm"}
 SUFFIX = ".onnx"
 LENGTHS = False  # graphs take texts of any length
 _CLIENT = "transformers.js 4"
@@ -16,7 +18,7 @@ _NEW = {"MatMulNBits", "GroupQueryAttention"}
 
 
 def route(name: str) -> Route:
-    """Find the route ``export`` or ``builder``. Raises UnknownName, MissingExtra."""
+    """Find one of ROUTES. Raises MissingExtra."""
     return cast(Route, plugins.load("formats.onnx", name))
 
 

@@ -41,6 +41,10 @@ class Session(Protocol):
 class Engine(Protocol):
     """What a module of this package offers."""
 
+    @property
+    def EXTRA(self) -> str:
+        """The extra of its distribution that brings what it imports; "" where it needs none."""
+
     def open_session(self, path: Path, threads: int) -> Session:
         """Open the model at ``path``. Raises BundleError, MissingExtra."""
 

@@ -22,6 +22,7 @@ from edgepack.records import NotMeasured, TensorSpec
 from edgepack.runtime import machine
 from edgepack.runtime.decoding import Decoding
 
+EXTRA = "coreml"
 IMAGE = "edgepack.image"  # user-defined metadata: how pictures are prepared inside
 _PIXELS = "pixel_values"
 

@@ -20,6 +20,7 @@ from edgepack.records import NotMeasured, TensorSpec
 from edgepack.runtime import graphs, huge_pages
 from edgepack.runtime.decoding import CHUNK, Decoding
 
+EXTRA = ""
 _PAST, _PRESENT = graphs.PAST, "present"
 _FIRST = 256  # tokens that the cache holds to begin with
 # Computing constants in advance runs parts of the graph while it is opened, for as long and as large as they are.
