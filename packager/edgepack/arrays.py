@@ -18,14 +18,16 @@ class Runs(Protocol):
 
     @property
     def threads(self) -> int:
-        """That it computes with."""
+        """Number of threads that it computes with."""
 
     @property
     def runtime(self) -> str:
-        """What computes it, with its version."""
+        """Name of what computes it, with its version."""
 
     def __call__(self, feeds: Mapping[str, Array], /) -> Outputs:
-        """The outputs for ``feeds``."""
+        """Return the outputs for ``feeds``."""
 
     def each(self, feeds: Sequence[Mapping[str, Array]], /) -> Iterator[Outputs]:
-        """The outputs for each of ``feeds``, in order: what is large may pass over all of them a part at a time."""
+        """Return the outputs for each of ``feeds``, in order: what is large may pass over all of them a part at a
+        time.
+        """

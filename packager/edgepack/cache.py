@@ -38,7 +38,7 @@ _checked: dict[Path, Signature] = {}  # entries that this process has hashed
 
 
 def root() -> Path:
-    """The cache folder: EDGEPACK_CACHE, else edgepack below XDG_CACHE_HOME or ~/.cache."""
+    """Return the cache folder: EDGEPACK_CACHE, else edgepack below XDG_CACHE_HOME or ~/.cache."""
     own = os.environ.get("EDGEPACK_CACHE")
     return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgepack"
 
@@ -54,13 +54,13 @@ class Entry:
 
 
 def key_of(facts: Mapping[str, Any]) -> str:
-    """The name of the entry that ``facts`` (JSON values) lead to in this version of edgepack."""
+    """Return the name of the entry that ``facts`` (JSON values) lead to in this version of edgepack."""
     shaped = {**facts, "edgepack": importlib.metadata.version("edgepack")}
     return hashlib.sha256(json.dumps(shaped, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def fetch(kind: str, facts: Mapping[str, Any], make: Callable[[Path], None]) -> Path:
-    """The folder of the entry; ``make(folder)`` fills it first when there is none that is whole.
+    """Return the folder of the entry; ``make(folder)`` fills it first when there is none that is whole.
 
     Whatever ``make`` raises passes through and leaves no entry.
     """
@@ -68,7 +68,7 @@ def fetch(kind: str, facts: Mapping[str, Any], make: Callable[[Path], None]) -> 
 
 
 def find(kind: str, facts: Mapping[str, Any]) -> Path | None:
-    """The folder of the entry; None where there is none, or none that is as it was written, which is noted."""
+    """Return the folder of the entry; None where there is none, or none that is as it was written, which is noted."""
     folder = _place(kind, facts)
     sweep(folder.parent, _PREFIX)
     if not folder.is_dir():
@@ -83,13 +83,13 @@ def find(kind: str, facts: Mapping[str, Any]) -> Path | None:
 
 
 def store(kind: str, facts: Mapping[str, Any], make: Callable[[Path], None]) -> Path:
-    """The folder of the entry, filled by ``make(folder)`` in place of an earlier one."""
+    """Return the folder of the entry, filled by ``make(folder)`` in place of an earlier one."""
     sweep(root() / kind, _PREFIX)
     return _made(kind, facts, make, keep=False)
 
 
 def entries() -> list[Entry]:
-    """What is in the cache, largest first, and what builds that were stopped have left there."""
+    """Return what is in the cache, largest first, and what builds that were stopped have left there."""
     found = []
     for kind in _kinds():
         for folder in leftovers(kind, _PREFIX):
@@ -123,7 +123,7 @@ def _place(kind: str, facts: Mapping[str, Any]) -> Path:
 
 
 def _made(kind: str, facts: Mapping[str, Any], make: Callable[[Path], None], *, keep: bool) -> Path:
-    """The entry, made; with ``keep``, another build's that was quicker stays."""
+    """Return the entry, made; with ``keep``, another build's that was quicker stays."""
     folder = _place(kind, facts)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with workfolder(folder.parent, _PREFIX) as work:
@@ -143,7 +143,7 @@ def _made(kind: str, facts: Mapping[str, Any], make: Callable[[Path], None], *, 
 
 
 def _problem(folder: Path, facts: Mapping[str, Any]) -> str:
-    """Why the entry is not what was written, in a clause; "" where it is."""
+    """Say why the entry is not what was written, in a clause; "" where it is."""
     record = _record(folder)
     if record is None:
         return f"{_RECORD} cannot be read"
@@ -161,7 +161,7 @@ def _differs(name: str, there: Contents, record: Mapping[str, Any]) -> bool:
 
 
 def _record(folder: Path) -> dict[str, Any] | None:
-    """What the entry says of itself; None where that cannot be read."""
+    """Return what the entry says of itself; None where that cannot be read."""
     try:
         table = documents.read_object(folder / _RECORD)
     except BundleError:
@@ -175,7 +175,7 @@ def _kinds() -> list[Path]:
 
 
 def _ours(kind: Path) -> Iterator[Path]:
-    """The entries in a folder of the cache, and the bundles that were unpacked there."""
+    """Yield the entries in a folder of the cache, and the bundles that were unpacked there."""
     for folder in sorted(kind.iterdir()):
         if _KEY.fullmatch(folder.name) and not folder.is_symlink() and folder.is_dir():
             mark = folder / (MANIFEST if kind.name == _UNPACKED else _RECORD)
@@ -211,6 +211,6 @@ def _emptied(folder: Path) -> int:
 
 
 def _bytes(path: Path) -> int:
-    """What deleting ``path`` sets free."""
+    """Return what deleting ``path`` sets free."""
     state = path.lstat()
     return state.st_size if stat.S_ISREG(state.st_mode) and state.st_nlink == 1 else 0

@@ -77,7 +77,7 @@ class Child:
             stream.flush()
 
     def wait(self, patience: float | None = None) -> Answer:
-        """The module's answer, at its end. Raises subprocess.TimeoutExpired after ``patience`` seconds."""
+        """Return the module's answer, at its end. Raises subprocess.TimeoutExpired after ``patience`` seconds."""
         code = self._process.wait(patience)
         lines = _text(self._errors).strip().splitlines()
         return Answer(code, _text(self._output), lines[-1] if lines else "")

@@ -31,7 +31,7 @@ _SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cl
 
 
 def write(origin: Path, folder: Path, processing: Processing) -> None:
-    """Those of the model in ``origin`` into a bundle's ``folder``, for ``processing``."""
+    """Write those of the model in ``origin`` into a bundle's ``folder``, for ``processing``."""
     for file in _files(origin):
         to = folder / file.relative_to(origin)
         to.parent.mkdir(parents=True, exist_ok=True)
@@ -50,7 +50,7 @@ def write(origin: Path, folder: Path, processing: Processing) -> None:
 
 
 def _write_image_processor(folder: Path, image: Image) -> None:
-    """preprocessor_config.json in full: transformers.js knows few classes and none of their defaults.
+    """Write preprocessor_config.json in full: transformers.js knows few classes and none of their defaults.
 
     Where plain settings cannot say it, the model's own file stays.
     """
@@ -70,7 +70,7 @@ def _state_channels(config: Path, channels: int) -> None:
 
 
 def _files(origin: Path) -> Iterator[Path]:
-    """What is kept of the model's root, and the modules of sentence-transformers behind the transformer."""
+    """Yield what is kept of the model's root, and the modules of sentence-transformers behind the transformer."""
     places = [origin / name for name in _KEPT]
     places += sorted(origin.glob(_SENTENCE_SETTINGS))
     listed = read_json(origin / "modules.json", ModelError) if (origin / "modules.json").is_file() else []
@@ -82,7 +82,7 @@ def _files(origin: Path) -> Iterator[Path]:
 
 
 def _limit(folder: Path, longest: int) -> None:
-    """The longest text, wherever it is stated."""
+    """Set the longest text, wherever it is stated."""
     config = folder / "tokenizer_config.json"
     stated = _read(config)
     # what tokenizers remember of the call that they were saved after
@@ -100,7 +100,7 @@ def _limit(folder: Path, longest: int) -> None:
 
 
 def _rename_for_transformers_4(config: Path) -> None:
-    """What transformers 5 renamed, by the old name: it takes both, transformers 4 (optimum) refuses the new."""
+    """Rename what transformers 5 renamed back: it takes both names, transformers 4 (optimum) only the old one."""
     stated = _read(config)
     if stated.get("tokenizer_class") == "TokenizersBackend":
         stated["tokenizer_class"] = "PreTrainedTokenizerFast"
@@ -138,7 +138,7 @@ def _padding(text: Text) -> dict[str, Any]:
 
 
 def _write_special_tokens(folder: Path) -> None:
-    """special_tokens_map.json, which transformers 5 no longer saves."""
+    """Write special_tokens_map.json, which transformers 5 no longer saves."""
     if (folder / "special_tokens_map.json").is_file():
         return
     stated = _read(folder / "tokenizer_config.json")
@@ -147,7 +147,7 @@ def _write_special_tokens(folder: Path) -> None:
 
 
 def _state_added_tokens(folder: Path) -> None:
-    """What tokenizer.json puts around a text: transformers.js and transformers 4 go by the config."""
+    """State what tokenizer.json puts around a text in the config, which transformers.js and transformers 4 go by."""
     marks = tokenizer(folder).encode("a").special_tokens_mask
     stated = _read(folder / "tokenizer_config.json")
     added = {"add_bos_token": bool(marks and marks[0]), "add_eos_token": bool(marks and marks[-1])}

@@ -165,7 +165,7 @@ def _geometry(image: Image) -> list[Resizing | Cropping]:
 
 
 def _is_plain(step: Resizing | Cropping) -> bool:
-    """Whether every client has settings for the step."""
+    """Return whether every client has settings for the step."""
     if isinstance(step, ResizeShortestEdge):
         return step.longest_edge is None and step.multiple_of is None
     return isinstance(step, Resize | CenterCrop)

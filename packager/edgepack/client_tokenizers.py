@@ -59,7 +59,9 @@ def write(folder: Path, inputs: Sequence[str]) -> tuple[str, ...]:
 
 
 def _has_template_of_bert(opened: Tokenizer, stated: Mapping[str, Any]) -> bool:
-    """Whether a text stands between the CLS and SEP of tokenizer_config.json, and a second one before SEP, type 1."""
+    """Return whether a text stands between the CLS and SEP of tokenizer_config.json, and a second one before SEP,
+    type 1.
+    """
     first, last = (_id(opened, stated.get(name)) for name in ("cls_token", "sep_token"))
     text = opened.encode("a", add_special_tokens=False).ids
     alone, pair = opened.encode("a"), opened.encode("a", "a")

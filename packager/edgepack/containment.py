@@ -29,7 +29,7 @@ def contained(
     within: Iterable[Path] = (),
     hint: str = _HINT,
 ) -> Path:
-    """The regular file ``folder/name``; links may lead into ``folder`` or into the folders ``within``.
+    """Return the regular file ``folder/name``; links may lead into ``folder`` or into the folders ``within``.
 
     Raises ``unsafe`` for a name or a link that leads out, and for what is no regular file; ``missing``.
     """
@@ -47,7 +47,7 @@ def check_file(
     within: Iterable[Path] = (),
     hint: str = _HINT,
 ) -> None:
-    """As ``contained`` for a ``path`` below ``folder`` that was found there."""
+    """Check a ``path`` below ``folder`` that was found there, as ``contained`` does."""
     _check_way(path, folder, within, unsafe, hint)
     name = path.relative_to(folder).as_posix()
     try:
@@ -59,7 +59,7 @@ def check_file(
 
 
 def checked_name(name: object, place: object, unsafe: Failure = BundleUnsafe, hint: str = _HINT) -> str:
-    """``name``, where it stays in its folder by its letters. Raises ``unsafe``."""
+    """Return ``name``, where it stays in its folder by its letters. Raises ``unsafe``."""
     parts = name.split("/") if isinstance(name, str) else [""]
     if not isinstance(name, str) or any(part in ("", ".", "..") for part in parts) or _WRONG.search(name):
         raise unsafe(f"{place} names a path outside its folder, or none at all: {name!r}", hint=hint)
@@ -76,7 +76,7 @@ def check_distinct(names: Iterable[str], place: object, unsafe: Failure = Bundle
 
 
 def _links(folder: Path, path: Path) -> bool:
-    """Whether ``path``, or a folder on the way to it from ``folder``, is a link."""
+    """Return whether ``path``, or a folder on the way to it from ``folder``, is a link."""
     while path != folder:
         if os.path.islink(path):  # False too for names that are too long
             return True

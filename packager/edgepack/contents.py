@@ -16,7 +16,7 @@ Signature = tuple[tuple[str, int, int, int], ...]  # of each file: name, bytes, 
 
 
 def contents(folder: Path, *, without: str) -> Contents:
-    """Every file and link below ``folder`` but the file named ``without`` in it.
+    """Return every file and link below ``folder`` but the file named ``without`` in it.
 
     A file's hash is the SHA-256 of its parts' SHA-256, so that a large one takes all processors.
     """
@@ -39,12 +39,12 @@ def contents(folder: Path, *, without: str) -> Contents:
 
 
 def signature(folder: Path) -> Signature:
-    """What changes with any change to a file below ``folder`` that goes through the file system."""
+    """Return what changes with any change to a file below ``folder`` that goes through the file system."""
     return tuple((name, state.st_size, state.st_mtime_ns, state.st_ino) for name, state in _below(folder, ""))
 
 
 def _below(folder: Path, without: str) -> Iterator[tuple[str, os.stat_result]]:
-    """The name and the state of all that is no folder; links are not followed."""
+    """Yield the name and the state of all that is no folder; links are not followed."""
     for path in sorted(folder.rglob("*")):
         state, name = path.lstat(), path.relative_to(folder).as_posix()
         if not stat.S_ISDIR(state.st_mode) and name != without:

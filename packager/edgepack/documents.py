@@ -26,14 +26,14 @@ Failure = type[EdgepackError]
 
 
 def read_json(file: Path, failure: Failure = BundleError, *, hint: str = AGAIN, largest: int = LARGEST) -> Any:
-    """The JSON value in ``file``. Raises ``failure`` with the file's name."""
+    """Return the JSON value in ``file``. Raises ``failure`` with the file's name."""
     return parse_json(read_text(file, failure, hint=hint, largest=largest), str(file), failure, hint=hint)
 
 
 def read_object(
     file: Path, failure: Failure = BundleError, *, hint: str = AGAIN, largest: int = LARGEST
 ) -> dict[str, Any]:
-    """The JSON object in ``file``. Raises ``failure`` with the file's name."""
+    """Return the JSON object in ``file``. Raises ``failure`` with the file's name."""
     value = read_json(file, failure, hint=hint, largest=largest)
     if not isinstance(value, dict):
         raise failure(f"{file} does not hold an object", hint=hint)
@@ -41,7 +41,7 @@ def read_object(
 
 
 def read_text(file: Path, failure: Failure = BundleError, *, hint: str = AGAIN, largest: int = LARGEST) -> str:
-    """The text of ``file``. Raises ``failure``: it is missing, no regular file, too large or not UTF-8."""
+    """Return the text of ``file``. Raises ``failure``: it is missing, no regular file, too large or not UTF-8."""
     try:
         return read_bytes(file, failure, hint=hint, largest=largest).decode("utf-8")
     except UnicodeDecodeError as error:
@@ -49,7 +49,7 @@ def read_text(file: Path, failure: Failure = BundleError, *, hint: str = AGAIN, 
 
 
 def read_bytes(file: Path, failure: Failure = BundleError, *, hint: str = AGAIN, largest: int = LARGEST) -> bytes:
-    """The bytes of ``file``. Raises ``failure``: it is missing, no regular file, or too large."""
+    """Return the bytes of ``file``. Raises ``failure``: it is missing, no regular file, or too large."""
     try:
         # a FIFO without a writer would be waited for without O_NONBLOCK
         descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
@@ -69,7 +69,7 @@ def read_bytes(file: Path, failure: Failure = BundleError, *, hint: str = AGAIN,
 
 
 def parse_json(text: str | bytes, name: str, failure: Failure = BundleError, *, hint: str = AGAIN) -> Any:
-    """The JSON value of ``text``, which ``name`` names in errors. Raises ``failure``."""
+    """Return the JSON value of ``text``, which ``name`` names in errors. Raises ``failure``."""
     try:
         value = json.loads(
             text if isinstance(text, str) else bytes(text).decode("utf-8"),
@@ -88,7 +88,7 @@ def parse_json(text: str | bytes, name: str, failure: Failure = BundleError, *, 
 
 
 def read_json_lines(file: Path, failure: Failure = BundleError) -> Iterator[tuple[int, Any]]:
-    """The number and the value of each line that is not empty. Raises ``failure`` with the line's number."""
+    """Yield the number and the value of each line that is not empty. Raises ``failure`` with the line's number."""
     with file.open("rb") as stream:
         number = 0
         while line := stream.readline(LONGEST_LINE + 1):

@@ -115,7 +115,9 @@ __all__ = [
 
 
 def nearest(name: str, known: Iterable[str], *, least: float = 0.65) -> str | None:
-    """The known name most like ``name``, or None when none is near: a slip of the pen, or (0.5) of the same family."""
+    """Return the known name most like ``name``, or None when none is near: a slip of the pen, or (0.5) of the same
+    family.
+    """
     matches = difflib.get_close_matches(name, list(known), n=1, cutoff=least)
     return matches[0] if matches else None
 
@@ -169,7 +171,8 @@ class MissingExtra(EdgepackError):
     def __init__(
         self, package: str, extra: str | None, distribution: str = "edgepack", *, found: str = "", wanted: str = ""
     ) -> None:
-        """``extra`` of ``distribution`` brings ``package``: "" where it needs none, None where no extra does.
+        """Name what brings ``package``: ``extra`` of ``distribution``, "" where it needs none, None where no extra
+        does.
 
         ``found`` is the version that is installed, where it is another than the ``wanted``.
         """
@@ -230,7 +233,7 @@ class UnreadSetting(ModelError):
 
 
 class ReadingDiffers(ModelError):
-    """What edgepack computes by its reading of a model's files is not what transformers computes."""
+    """A difference between what edgepack computes by its reading of a model's files and what transformers computes."""
 
     exit_code = 25
 

@@ -50,7 +50,7 @@ def move(fresh: Path, place: Path) -> bool:
 
 
 def _renamed_twice(fresh: Path, place: Path, aside: Path) -> bool:
-    """Whether it was done; not where another put its own there between the two renames."""
+    """Return whether it was done; not where another put its own there between the two renames."""
     if os.path.lexists(aside):
         aside.rename(aside.with_name(f"{aside.name}-{time.monotonic_ns()}"))  # of an earlier turn
     place.rename(aside)
@@ -75,7 +75,7 @@ def exchange(one: Path, other: Path) -> bool:
 
 
 def _call(one: bytes, other: bytes) -> int:
-    """The system's error number, 0 for none."""
+    """Return the system's error number, 0 for none."""
     if sys.platform not in ("linux", "darwin"):
         return errno.ENOSYS
     library = ctypes.CDLL(None, use_errno=True)

@@ -43,12 +43,14 @@ class Estimate:
         return self.weights + self.cache + self.activations + self.runtime
 
     def tokens_per_second(self, bandwidth: int) -> float:
-        """What ``bandwidth`` (bytes per second) allows: a token reads every weight, and half the cache on average."""
+        """Return what ``bandwidth`` (bytes per second) allows: a token reads every weight, and half the cache on
+        average.
+        """
         return bandwidth / (self.read + self.cache / 2) if self.read else 0.0
 
 
 def estimate(source: Source, recipe: Recipe, config: Mapping[str, Any], processing: Processing) -> Estimate:
-    """The memory of one inference at the longest input that the model takes."""
+    """Return the memory of one inference at the longest input that the model takes."""
     if processing.generation:
         return _decoder(decoders.describe(config), recipe, processing.generation.max_length)
     activations, shape = _activations(config, processing)
@@ -63,7 +65,7 @@ def check(
     processing: Processing,
     offered: Iterable[Recipe],
 ) -> Estimate:
-    """The estimate, where it fits the target's memory.
+    """Return the estimate, where it fits the target's memory.
 
     Raises DoesNotFit with the arithmetic, and the finest of the ``offered`` recipes that fits.
     """
@@ -106,7 +108,9 @@ def _way_out(
 
 
 def _decoder(decoder: Decoder, recipe: Recipe, context: int) -> Estimate:
-    """Of a language model: weights as they lie in memory, the cache at ``context``, a prompt in pieces of PROMPT."""
+    """Estimate a language model: weights as they lie in memory, the cache at ``context``, a prompt in pieces of
+    PROMPT.
+    """
     d, tokens = decoder, min(PROMPT, context)
     gated = 2 if d.gated else 1
     table = _held(d.vocabulary * d.hidden, recipe, "head" if d.tied else "embedding")
@@ -129,7 +133,7 @@ def _decoder(decoder: Decoder, recipe: Recipe, context: int) -> Estimate:
 
 
 def _held(parameters: int, recipe: Recipe, role: str) -> int:
-    """Bytes of a weight in memory; 16-bit floats are widened when they are loaded."""
+    """Return bytes of a weight in memory; 16-bit floats are widened when they are loaded."""
     bits = recipe.bits(role)
     if bits > FINER:
         return parameters * _FLOAT
@@ -171,7 +175,7 @@ def _picture(config: Mapping[str, Any], size: Size) -> tuple[int, str]:
 
 
 def _transformer(config: Mapping[str, Any], length: int) -> int:
-    """Hidden states, q, k, v, the feed-forward product and the attention scores of one layer."""
+    """Return hidden states, q, k, v, the feed-forward product and the attention scores of one layer."""
     hidden = _hidden(config)
     inner = int(config.get("intermediate_size") or config.get("hidden_dim") or 4 * hidden)
     heads = next((config[name] for name in _HEADS if config.get(name)), 12)

@@ -30,7 +30,7 @@ class Need:
 
     @property
     def met(self) -> bool:
-        """Whether a version that will do is installed."""
+        """True if a version that will do is installed."""
         return self.found is not None and _contains(self.wanted, self.found)
 
     def __str__(self) -> str:
@@ -39,7 +39,7 @@ class Need:
 
 
 def needs(extra: str = "", distribution: str = EDGEPACK) -> tuple[Need, ...]:
-    """Everything that ``distribution[extra]`` asks for beyond the plain ``distribution``; "" is the plain one's.
+    """Return everything that ``distribution[extra]`` asks for beyond the plain ``distribution``; "" is the plain one's.
 
     Raises MissingExtra where the distribution itself is not installed.
     """
@@ -64,7 +64,7 @@ def check(extra: str = "", distribution: str = EDGEPACK) -> None:
 
 
 def missing(module: str, distribution: str = EDGEPACK) -> MissingExtra | None:
-    """The error for a ``module`` that cannot be imported; None where ``distribution`` does not ask for it."""
+    """Return the error for a ``module`` that cannot be imported; None where ``distribution`` does not ask for it."""
     package = module.partition(".")[0]
     name = canonicalize_name(_DISTRIBUTIONS.get(package, package))
     extra = extra_of(name, distribution)
@@ -72,7 +72,9 @@ def missing(module: str, distribution: str = EDGEPACK) -> MissingExtra | None:
 
 
 def extra_of(name: str, distribution: str = EDGEPACK) -> str | None:
-    """The smallest extra that brings ``name``, "" where the plain ``distribution`` does; None where none does."""
+    """Return the smallest extra that brings ``name``, "" where the plain ``distribution`` does; None where none
+    does.
+    """
     extras = importlib.metadata.metadata(distribution).get_all("Provides-Extra") or ()
     asked = {extra: [canonicalize_name(r.name) for r in _requirements(distribution, extra)] for extra in ("", *extras)}
     bringing = [extra for extra, names in asked.items() if canonicalize_name(name) in names]
@@ -84,7 +86,7 @@ def _error(need: Need, extra: str, distribution: str) -> MissingExtra:
 
 
 def _requirements(distribution: str, extra: str) -> Iterator[Requirement]:
-    """Those that ``extra`` adds, with those of the extras that it consists of."""
+    """Yield those that ``extra`` adds, with those of the extras that it consists of."""
     for text in importlib.metadata.requires(distribution) or ():
         requirement = Requirement(text)
         if not _applies(requirement, extra) or (extra and _applies(requirement, "")):

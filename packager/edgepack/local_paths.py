@@ -35,7 +35,7 @@ def remove_from_text(file: Path) -> None:
 
 
 def remove(configs: list[Path], name: str) -> None:
-    """From JSON files: of a model the place becomes its ``name``, of a file the file's own name. Others stay as is."""
+    """Remove local paths from JSON files: a model's becomes its ``name``, a file's the file's own name."""
     for file in configs:
         table = read_json(file)
         cleaned = _cleaned(table, name)
@@ -58,7 +58,7 @@ def _named(key: str, place: str, name: str) -> str:
 
 
 def _local(value: Any) -> bool:
-    """Whether it is an absolute path, of any system."""
+    """Return whether it is an absolute path, of any system."""
     if not isinstance(value, str):
         return False
     return value.startswith("~") or PurePosixPath(value).is_absolute() or PureWindowsPath(value).is_absolute()

@@ -36,7 +36,7 @@ def release() -> None:
 
 
 def available() -> int | None:
-    """Bytes that programs can have without swapping; None where the system does not tell (not Linux)."""
+    """Return bytes that programs can have without swapping; None where the system does not tell (not Linux)."""
     if not _MEMINFO.is_file():
         return None
     found = re.search(r"^MemAvailable: +(\d+) kB$", _MEMINFO.read_text(), re.MULTILINE)

@@ -25,7 +25,7 @@ _MEASUREMENTS_KEYS = {"schema", "accuracy", "timings"}
 
 
 def not_a_bundle(place: Path) -> str:
-    """Why ``place`` is not a bundle of this name and no more, in a clause; "" where it is."""
+    """Say why ``place`` is not a bundle of this name and no more, in a clause; "" where it is."""
     kind = place.lstat().st_mode
     if stat.S_ISLNK(kind):
         return "is a link"
@@ -42,7 +42,7 @@ def not_a_bundle(place: Path) -> str:
 
 
 def not_an_archive(file: Path) -> str:
-    """Why ``file`` is not a bundle in its one-file form and no more, in a clause; "" where it is."""
+    """Say why ``file`` is not a bundle in its one-file form and no more, in a clause; "" where it is."""
     if not _regular(file):
         return "is not a file"
     try:
@@ -58,12 +58,12 @@ def not_an_archive(file: Path) -> str:
 
 
 def is_signature(file: Path) -> bool:
-    """Whether a bundle's signature is what has this name."""
+    """Return whether a bundle's signature is what has this name."""
     return _fits(SIGNATURE, _read(file))
 
 
 def has_mark(file: Path, mark: str) -> bool:
-    """Whether a file has this name, with ``mark`` near its beginning."""
+    """Return whether a file has this name, with ``mark`` near its beginning."""
     if not _regular(file):
         return False
     with file.open("rb") as stream:
@@ -71,14 +71,14 @@ def has_mark(file: Path, mark: str) -> bool:
 
 
 def _holds(names: Iterable[str], table: Mapping[str, Any], foreign: Iterable[str]) -> str:
-    """What the manifest ``table`` does not account for, in a clause; "" for nothing."""
+    """Return what the manifest ``table`` does not account for, in a clause; "" for nothing."""
     others = set(names) - {*table["files"], *BESIDE}
     theirs = sorted({name for name in others if Path(name).name not in _BY_SYSTEMS}.union(foreign))
     return f"holds {theirs[0]!r}, which is not the bundle's" if theirs else ""
 
 
 def _fits(name: str, text: bytes | None) -> bool:
-    """Whether ``text`` is what edgepack writes under a name of BESIDE."""
+    """Return whether ``text`` is what edgepack writes under a name of BESIDE."""
     if text is None:
         return False
     if name == SIGNATURE:
@@ -92,7 +92,7 @@ def _fits(name: str, text: bytes | None) -> bool:
 
 
 def _manifest(text: bytes | None) -> Mapping[str, Any] | None:
-    """What a manifest says, where it is one; a damaged bundle's is good enough."""
+    """Return what a manifest says, where it is one; a damaged bundle's is good enough."""
     table = _object(text) if text is not None else None
     if table is None or not set(table) >= _MANIFEST_KEYS or not isinstance(table["files"], dict):
         return None
@@ -108,7 +108,7 @@ def _object(text: bytes) -> Mapping[str, Any] | None:
 
 
 def _read(file: Path) -> bytes | None:
-    """The bytes of a file of a size that edgepack writes; None for all else."""
+    """Return the bytes of a file of a size that edgepack writes; None for all else."""
     try:
         return documents.read_bytes(file, largest=LARGEST) if _regular(file) else None
     except BundleError:
@@ -122,7 +122,7 @@ def _entry(archive: zipfile.ZipFile, name: str) -> bytes | None:
 
 
 def _names(folder: Path) -> set[str]:
-    """Every file and link below ``folder``, which is not left by any link."""
+    """Return every file and link below ``folder``, which is not left by any link."""
     found = set()
     for where, folders, files in os.walk(folder):
         links = [name for name in folders if Path(where, name).is_symlink()]

@@ -30,7 +30,7 @@ _REPLACED = (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK)  # kinds of what force re
 
 @contextmanager
 def workspace(out: Path, name: str, *, force: bool = False) -> Iterator[Path]:
-    """A folder to fill; on leaving without an error it becomes ``out/name``, on an error it is gone.
+    """Provide a folder to fill; on leaving without an error it becomes ``out/name``, on an error it is gone.
 
     ``force`` replaces whatever is there; without it, what is not a bundle of this name raises FileTrouble. Raises
     DiskFull.
@@ -60,7 +60,7 @@ def write(file: Path, text: str, *, mark: str, force: bool = False) -> None:
 
 @contextmanager
 def replacing(file: Path, check: Callable[[], None]) -> Iterator[Path]:
-    """A path to write to; on leaving without an error it becomes ``file``, on an error it is gone.
+    """Provide a path to write to; on leaving without an error it becomes ``file``, on an error it is gone.
 
     ``check()`` raises where what stands there has to stay. Raises DiskFull.
     """
@@ -140,7 +140,7 @@ def _rescue(work: Path, out: Path) -> None:
 
 
 def _whole(bundle: Path) -> bool:
-    """Whether nothing is missing or changed, by the hashes."""
+    """Return whether nothing is missing or changed, by the hashes."""
     try:
         listed = manifest.read(bundle)
         manifest.verify(listed)

@@ -21,12 +21,12 @@ _VALUES = 1 << 20  # that a thread holds at once
 
 
 def rows_at_once(width: int) -> int:
-    """Rows of so many values that a thread may hold at once."""
+    """Return rows of so many values that a thread may hold at once."""
     return max(_VALUES // width, 1)
 
 
 def in_parts(step: Callable[[int, int], T], rows: int, at_once: int) -> Iterator[T]:
-    """``step(start, stop)`` for each part of ``rows``, at most ``at_once`` in one; the results in order."""
+    """Yield ``step(start, stop)`` for each part of ``rows``, at most ``at_once`` in one; the results in order."""
     parts = -(-rows // max(at_once, 1))
     parts += -parts % _THREADS  # no thread waits for the last part of another
     size = max(-(-rows // parts), 1)
@@ -41,12 +41,12 @@ def in_parts(step: Callable[[int, int], T], rows: int, at_once: int) -> Iterator
 
 
 def alone() -> AbstractContextManager[Any]:
-    """BLAS in one thread, for products that are too small to share or whose threads are ours."""
+    """Run BLAS in one thread, for products that are too small to share or whose threads are ours."""
     limited: AbstractContextManager[Any] = _controller().limit(limits=1, user_api="blas")
     return limited
 
 
 @cache
 def _controller() -> ThreadpoolController:
-    """Looking for the loaded libraries takes a while."""
+    """Look for the loaded libraries, once: it takes a while."""
     return ThreadpoolController()

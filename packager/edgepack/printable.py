@@ -13,5 +13,5 @@ OBEYED = re.compile(
 
 
 def printable(text: str) -> str:
-    """``text`` with what a terminal or a browser would obey escaped, as Python writes it."""
+    """Return ``text`` with what a terminal or a browser would obey escaped, as Python writes it."""
     return OBEYED.sub(lambda found: found[0].encode("unicode_escape", "surrogatepass").decode("ascii"), text)

@@ -43,7 +43,7 @@ _TYPES: Schema = {
 
 @dataclass(frozen=True, kw_only=True)
 class Project:
-    """What an edgepack.toml says; paths are already relative to the file's folder."""
+    """The content of an edgepack.toml; paths are already relative to the file's folder."""
 
     model: str | None = None
     adapter: str | None = None
@@ -58,7 +58,7 @@ class Project:
 
 
 def read(file: Path) -> Project:
-    """The project of ``file``. Raises ProjectError."""
+    """Return the project of ``file``. Raises ProjectError."""
     if not file.exists():
         raise ProjectError(f"there is no {file}", hint="edgepack init writes one")
     table = read_toml(file, ProjectError)
@@ -87,7 +87,7 @@ def read(file: Path) -> Project:
 
 
 def template(model: str, targets: tuple[str, ...]) -> str:
-    """The text of a new edgepack.toml."""
+    """Return the text of a new edgepack.toml."""
     listed = ", ".join(f'"{name}"' for name in targets)
     return (
         "# What this project packs; `edgepack build` reads it.\n"
@@ -103,7 +103,7 @@ def template(model: str, targets: tuple[str, ...]) -> str:
 
 
 def _below(root: Path, model: str) -> str:
-    """A relative folder is meant from the file's place; ids and python: references stay as they are."""
+    """Return a relative folder is meant from the file's place; ids and python: references stay as they are."""
     return str(root / model) if model.startswith(".") else model
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, kw_only=True)
 class NotMeasured:
-    """In the place of a figure that could not be measured, with the reason."""
+    """A stand-in for a figure that could not be measured, with the reason."""
 
     reason: str
 
@@ -62,7 +62,7 @@ PARTS = {"qkv": "attention", "out": "attention", "inner": "mlp", "down": "mlp", 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How the weights (and activations) are compressed.
+    """A way of compressing the weights (and activations).
 
     ``scheme`` names a module of formats/<format>/schemes; the other fields are its numbers.
     """
@@ -82,7 +82,7 @@ class Recipe:
     min_coverage: float = 0.0  # of the weights' parameters, 0..1
 
     def bits(self, role: str) -> int:
-        """Of a language model's weight: embedding (head, where it is one), positions, qkv, out, inner, down or head."""
+        """Return the bits of a language model's weight by its role, one of ROLES."""
         stated = self.embedding_bits if role == "embedding" else self.weight_bits
         finer = role == "positions" or role in self.finer or PARTS.get(role) in self.finer
         return max(stated, FINER) if finer else stated
@@ -108,7 +108,7 @@ class Floors:
     by_task: Mapping[str, Mapping[str, float]]
 
     def of(self, task: str) -> Mapping[str, float]:
-        """The floors of ``task``, else those of "*"."""
+        """Return the floors of ``task``, else those of "*"."""
         return self.by_task.get(task, self.by_task.get("*", {}))
 
 
@@ -136,11 +136,11 @@ class Target:
     floors: Floors
 
     def recipes_of(self, task: str) -> Mapping[str, Recipe]:
-        """Every recipe, with its numbers for ``task``."""
+        """Return every recipe, with its numbers for ``task``."""
         return {**self.recipes, **self.variants.get(task, {})}
 
     def recipe_for(self, source: Source) -> Recipe:
-        """The recipe that measured best on this target for models of this kind."""
+        """Return the recipe that measured best on this target for models of this kind."""
         kind = "convolutional" if source.convolutional else source.task
         return self.recipes_of(source.task)[self.default_recipes.get(kind, self.default_recipes["*"])]
 
@@ -169,7 +169,7 @@ class Skipped:
 
 @dataclass(frozen=True, kw_only=True)
 class Coverage:
-    """How much of the weights was compressed, counted in parameters."""
+    """The part of the weights that was compressed, counted in parameters."""
 
     compressed: int
     total: int
@@ -229,7 +229,7 @@ class Accuracy:
 
     @property
     def passed(self) -> bool | None:
-        """Whether the floor is kept; None where there is no floor or no figure."""
+        """True if the floor is kept; None where there is no floor or no figure."""
         if self.floor is None or isinstance(self.packed, NotMeasured):
             return None
         return self.packed >= self.floor if self.higher_is_better else self.packed <= self.floor

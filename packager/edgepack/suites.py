@@ -108,7 +108,7 @@ class Suite:
 
 @dataclass(frozen=True, kw_only=True)
 class CheckResult:
-    """What a check measured, what it had to compare with, and whether it passed.
+    """The result of a check: its value, what it was compared with, and whether it passed.
 
     ``passed`` is None when it could not be measured, which does not count as passed.
     """
@@ -135,12 +135,12 @@ class SuiteResult:
 
     @property
     def passed(self) -> bool:
-        """Whether every check was measured and kept."""
+        """True if every check was measured and kept."""
         return all(result.passed for result in self.results)
 
 
 def read(file: Path) -> Suite:
-    """The suite of a file. Raises ProjectError."""
+    """Return the suite of a file. Raises ProjectError."""
     if not file.exists():
         raise ProjectError(f"there is no suite {file}", hint="see docs/release-suites.md for one to start from")
     table = read_toml(file, ProjectError)
@@ -189,7 +189,7 @@ def judge(
 
 
 def _loss(check: Check, value: float, original: float, interval: tuple[float, float] | None) -> float:
-    """How much worse the value is than the original's; with ``sure``, the worst that the interval allows."""
+    """Return how much worse the value is than the original's; with ``sure``, the worst that the interval allows."""
     if check.metric in LESS_IS_BETTER:
         return interval[1] if check.sure and interval else value - original
     return -interval[0] if check.sure and interval else original - value
@@ -234,7 +234,7 @@ def _title(kind: str, entry: Mapping[str, Any]) -> str:
 
 
 def _limit(kind: str, limit: str, value: Any, place: str) -> float:
-    """A bound in bytes, seconds or as it is."""
+    """Return a bound in bytes, seconds or as it is."""
     try:
         if limit in ("at_least", "at_most") and kind in _BYTES:
             return _finite(parse_size(value))
@@ -248,7 +248,7 @@ def _limit(kind: str, limit: str, value: Any, place: str) -> float:
 
 
 def _finite(value: Any) -> float:
-    """A bound that something can keep and miss. Raises ValueError for NaN, infinity, truth values and texts."""
+    """Return a bound that something can keep and miss. Raises ValueError for NaN, infinity, truth values and texts."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError(value)
     return float(value)

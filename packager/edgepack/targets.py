@@ -85,7 +85,7 @@ _TYPES: Schema = {
 
 
 def names() -> list[str]:
-    """The built-in targets."""
+    """Return the built-in targets."""
     return sorted(folder.parent.name for folder in ROOT.glob("*/target.toml"))
 
 
@@ -106,13 +106,13 @@ def load(name: str) -> Target:
 
 
 def built_in_recipes(form: str) -> tuple[dict[str, Recipe], dict[str, dict[str, Recipe]]]:
-    """The recipes that every target of a format starts from, and by task those with other numbers for it."""
+    """Return the recipes that every target of a format starts from, and by task those with other numbers for it."""
     file = ROOT / "recipes" / f"{form}.toml"
     return _recipes(_read(file) if file.is_file() else {}, file, {})
 
 
 def recipe(target: Target, name: str, task: str = "") -> Recipe:
-    """The recipe ``name`` of ``target``, with its numbers for ``task``. Raises UnknownName."""
+    """Return the recipe ``name`` of ``target``, with its numbers for ``task``. Raises UnknownName."""
     recipes = target.recipes_of(task)
     if name not in recipes:
         raise UnknownName("recipe", name, recipes)
@@ -188,7 +188,7 @@ def _profile(name: str, table: Mapping[str, Any], file: Path) -> Profile:
 def _recipes(
     table: Mapping[str, Any], file: Path, known: Mapping[str, Recipe]
 ) -> tuple[dict[str, Recipe], dict[str, dict[str, Recipe]]]:
-    """The recipes of a table, and by task the variants: tables in a recipe's own that are named after a task."""
+    """Return the recipes of a table, and by task the variants: tables in a recipe's own that are named after a task."""
     plain, variants = {}, defaultdict[str, dict[str, Recipe]](dict)
     for name, values in table.items():
         own = {key: value for key, value in values.items() if not isinstance(value, dict)}

@@ -14,7 +14,7 @@ _LARGEST = 1_000_000  # bytes
 
 
 def read_toml(file: Path, failure: type[EdgepackError]) -> dict[str, Any]:
-    """The table in ``file``. Raises ``failure`` with the file's name."""
+    """Return the table in ``file``. Raises ``failure`` with the file's name."""
     try:
         return tomllib.loads(read_text(file, failure, largest=_LARGEST))
     except RecursionError as error:

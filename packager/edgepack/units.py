@@ -17,7 +17,7 @@ _UNITS = {
 
 
 def parse_size(text: str | int) -> int:
-    """Bytes of "24 MB", "1.5 GiB" or a plain number. Raises ValueError for anything else."""
+    """Return bytes of "24 MB", "1.5 GiB" or a plain number. Raises ValueError for anything else."""
     if isinstance(text, int) and not isinstance(text, bool):
         return text
     match = re.fullmatch(r"\s*([0-9.]{1,30})\s*([kKMG]i?B|B)\s*", text) if isinstance(text, str) else None
@@ -27,7 +27,7 @@ def parse_size(text: str | int) -> int:
 
 
 def size(count: float) -> str:
-    """ "23.5 MB" of a number of bytes."""
+    """Return "23.5 MB" of a number of bytes."""
     for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if count >= factor:
             return f"{count / factor:.{2 if unit == 'GB' else 1}f} {unit}"
@@ -35,5 +35,5 @@ def size(count: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """ "4.2 ms" of a number of seconds."""
+    """Return "4.2 ms" of a number of seconds."""
     return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1e3:.2f} ms"

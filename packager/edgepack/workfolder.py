@@ -29,7 +29,7 @@ _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 @contextmanager
 def workfolder(parent: Path, prefix: str) -> Iterator[Path]:
-    """A new folder in ``parent``, locked, and gone with what is in it at the end."""
+    """Provide a new folder in ``parent``, locked, and gone with what is in it at the end."""
     folder, lock = _begin(parent, prefix)
     try:
         yield folder
@@ -41,7 +41,7 @@ def workfolder(parent: Path, prefix: str) -> Iterator[Path]:
 
 
 def leftovers(parent: Path, prefix: str) -> list[Path]:
-    """The folders that dead builds left in ``parent``."""
+    """Return the folders that dead builds left in ``parent``."""
     found = []
     for folder, lock in _dead(parent, prefix):
         os.close(lock)
@@ -78,7 +78,7 @@ def _begin(parent: Path, prefix: str) -> tuple[Path, int]:
 
 
 def _dead(parent: Path, prefix: str) -> Iterator[tuple[Path, int]]:
-    """The folders of dead builds, each locked by this process; empty ones had no lock yet, and go at once."""
+    """Yield the folders of dead builds, each locked by this process; empty ones had no lock yet, and go at once."""
     named = re.compile(f"{re.escape(prefix)}{_ENDING}")
     for folder in sorted(parent.iterdir() if parent.is_dir() else ()):
         if not named.fullmatch(folder.name) or folder.is_symlink() or not folder.is_dir():
@@ -92,7 +92,9 @@ def _dead(parent: Path, prefix: str) -> Iterator[tuple[Path, int]]:
 
 
 def _locked(folder: Path, create: int, *, without: bool) -> int | None:
-    """The open lock of ``folder``; None where another has it, and unless ``without`` where there are no locks."""
+    """Return the open lock of ``folder``; None where another has it, and unless ``without`` where there are no
+    locks.
+    """
     lock = os.open(folder / LOCK, os.O_RDWR | create | getattr(os, "O_NOFOLLOW", 0), 0o600)
     try:
         had = _flock(lock)
@@ -107,7 +109,7 @@ def _locked(folder: Path, create: int, *, without: bool) -> int | None:
 
 
 def _flock(lock: int) -> bool | None:
-    """Whether the lock was to be had; None where there are no locks."""
+    """Return whether the lock was to be had; None where there are no locks."""
     if sys.platform == "win32":
         return None
     try:

@@ -18,7 +18,7 @@ _UNREAD = 141  # as shells say it of a program whose reader left: 128 + SIGPIPE
 
 
 def main() -> None:
-    """The entry point of the command ``edgepack``."""
+    """Run the command ``edgepack``: its entry point."""
     _open_streams()
     try:
         interrupt.install()
@@ -35,7 +35,7 @@ def main() -> None:
 
 
 def _run() -> int:
-    """The exit code. Raises Interrupted."""
+    """Return the exit code. Raises Interrupted."""
     try:
         # only now, since these take a while in which Ctrl-C may come
         importlib.import_module("edgepack.cli.app").app(standalone_mode=True)
@@ -59,7 +59,7 @@ def _failed(error: EdgepackError) -> int:
 
 
 def _open_streams() -> None:
-    """Standard streams that are there, and write what the terminal has no letters for as escapes."""
+    """Open the standard streams that are missing; what the terminal has no letters for is written as escapes."""
     # Python has none in the place of a stream that was closed
     sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (as long as the process)
     sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
@@ -69,7 +69,10 @@ def _open_streams() -> None:
 
 
 def _trouble(error: Exception) -> EdgepackError:
-    """What stopped a command, in one line: the system's word on a file, or a mistake of ours. Raises Interrupted."""
+    """Return what stopped a command, in one line: the system's word on a file, or a mistake of ours.
+
+    Raises Interrupted.
+    """
     if isinstance(error, OSError):
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             return DiskFull("no space left on the disk", hint="free some, or choose another place")

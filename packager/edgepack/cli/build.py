@@ -186,7 +186,7 @@ def _request(
     out: Path | None,
     task: str | None,
 ) -> pipeline.Request:
-    """What the command line says, and edgepack.toml for the rest."""
+    """Return what the command line says, and edgepack.toml for the rest."""
     file = Path(project.FILE)
     found = project.read(file) if file.is_file() else project.Project()
     own = model is None
@@ -282,7 +282,7 @@ def _plan_row(plan: pipeline.Plan) -> list[str | None]:
 
 
 def _pace(plan: pipeline.Plan) -> float | None:
-    """Tokens per second by the target's memory bandwidth: an estimate, never a measurement."""
+    """Return tokens per second by the target's memory bandwidth: an estimate, never a measurement."""
     return plan.need.tokens_per_second(plan.target.profile.bandwidth) or None
 
 

@@ -36,7 +36,7 @@ def chat(model: Any, options: dict[str, Any], system: str | None) -> None:
 
 
 class Conversation:
-    """What was said so far; ``answer`` adds to it."""
+    """A conversation so far; ``answer`` adds to it."""
 
     def __init__(self, model: Any, options: dict[str, Any], system: str | None) -> None:
         self.model, self._options = model, options
@@ -50,7 +50,10 @@ class Conversation:
         self._turns = []
 
     def answer(self, text: str) -> Generator[str, None, None]:
-        """Pieces of the answer, which is remembered as far as it came. Raises InputError, and forgets ``text``."""
+        """Yield pieces of the answer, which is remembered as far as it came.
+
+        Raises InputError, and forgets ``text``.
+        """
         if not self.model.chats:
             yield from self.model.generate(text, **self._options)
             return
@@ -66,7 +69,7 @@ class Conversation:
             self._turns = [*turns, {"role": "assistant", "content": "".join(said)}]
 
     def _fitting(self, turns: list[dict[str, str]]) -> list[dict[str, str]]:
-        """The last turns, as many as leave room for an answer; the newest in any case."""
+        """Return the last turns, as many as leave room for an answer; the newest in any case."""
         while len(turns) > 1 and len(self.model.tokens([*self._first, *turns])) > self._room:
             turns = turns[2:]
             if not self._told:
@@ -87,7 +90,7 @@ def stream(pieces: Iterator[str]) -> None:
 
 
 def _answer(talk: Conversation, text: str) -> None:
-    """One answer; Ctrl-C and a text that the model cannot take end it, and not the chat."""
+    """Print one answer; Ctrl-C and a text that the model cannot take end it, and not the chat."""
     try:
         with closing(talk.answer(text)) as pieces:
             stream(pieces)
@@ -101,7 +104,7 @@ def _answer(talk: Conversation, text: str) -> None:
 
 
 def _lines() -> Iterator[str]:
-    """What is typed, or comes through a pipe; ends at /quit, Ctrl-D and Ctrl-C."""
+    """Yield what is typed, or comes through a pipe; ends at /quit, Ctrl-D and Ctrl-C."""
     mark = "> " if sys.stdin.isatty() else ""
     while True:
         try:
@@ -115,7 +118,7 @@ def _lines() -> Iterator[str]:
 
 @contextmanager
 def _interrupts() -> Iterator[None]:
-    """Ctrl-C as KeyboardInterrupt, which only the chat catches; the command's own way is restored after it."""
+    """Deliver Ctrl-C as KeyboardInterrupt, which only the chat catches; the command's own way is restored after it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield

@@ -74,7 +74,7 @@ def doctor(json: Json = False) -> None:
 
 
 def _uses() -> dict[str, Install]:
-    """What can be done, each with what it takes."""
+    """Return what can be done, each with what it takes."""
     uses = {use: Install(EDGEPACK, extra) for extra, use in _EXTRAS.items()}
     for name in plugins.names("formats"):
         found, distribution = formats.find(name), plugins.distribution("formats", name)
@@ -86,7 +86,7 @@ def _uses() -> dict[str, Install]:
 
 
 def _reach(format: str) -> dict[str, Install]:
-    """What takes models of each route to a target of ``format``, and what runs the bundles on this machine."""
+    """Return what takes models of each route to a target of ``format``, and what runs the bundles on this machine."""
     found, distribution = formats.find(format), plugins.distribution("formats", format)
     ways = {route: Install(distribution, found.ROUTES[route]) for route in _MODELS if route in found.ROUTES}
     engine = engines.find(format)

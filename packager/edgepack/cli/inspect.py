@@ -114,7 +114,7 @@ def _counts(operators: Mapping[str, int]) -> str:
 
 
 def _package(path: Path, json: bool) -> None:
-    """A Core ML package, whoever made it. Raises PackageError, and what Package.check does of its operators."""
+    """Show a Core ML package, whoever made it. Raises PackageError, and what Package.check does of its operators."""
     package = plugins.load_module("edgepack.coreml").Package(path)
     for name in package.functions:
         package.check(name)

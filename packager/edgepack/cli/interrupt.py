@@ -36,12 +36,12 @@ def ignore() -> None:
 
 
 def asked() -> bool:
-    """Whether a signal came: an error that follows may be its disguise."""
+    """Return whether a signal came: an error that follows may be its disguise."""
     return _asked
 
 
 def error() -> Interrupted:
-    """What is said of it."""
+    """Return what is said of it."""
     return Interrupted(
         "stopped", hint="finished bundles are in place; what was begun is gone, or goes with the next build"
     )
@@ -61,7 +61,7 @@ def _raise(number: int, frame: FrameType | None) -> None:
 
 
 def _on_its_way() -> bool:
-    """Whether the program is cleaning up behind the exception, which a second signal is not to break off."""
+    """Return whether the program is cleaning up behind the exception, which a second signal is not to break off."""
     found = sys.exception()
     while found is not None and not isinstance(found, Interrupted):
         found = found.__context__

@@ -11,7 +11,7 @@ from edgepack.errors import UsageError
 
 
 def output_path(text: str) -> Path:
-    """Where something is written. Raises UsageError for "", as an unset variable gives, which would be this folder."""
+    """Parse the path of an output. Raises UsageError for "", as an unset variable gives, which would be this folder."""
     if not str(text):
         raise UsageError("the path is empty", hint='"." is this folder')
     return Path(text)

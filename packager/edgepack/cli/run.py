@@ -110,14 +110,14 @@ def _check(task: str, inputs: list[str], options: list[str], json: bool) -> None
 
 
 def _prompt(text: str, system: str | None) -> Any:
-    """A text to go on from; with a system message a question to answer."""
+    """Return a text to go on from; with a system message a question to answer."""
     if system is None:
         return text
     return [{"role": "system", "content": system}, {"role": "user", "content": text}]
 
 
 def _complete(model: Any, prompts: list[Any], inputs: list[str], options: dict[str, Any], json: bool) -> None:
-    """What follows each prompt, as it is made; or all of it as JSON."""
+    """Print what follows each prompt, as it is made; or all of it as JSON."""
     results = []
     for prompt, text in zip(prompts, inputs, strict=True):
         pieces = model.generate(prompt, **options)
@@ -136,7 +136,7 @@ def _figures(last: Statistics) -> dict[str, float]:
 
 
 def _predict(model: Any, examples: list[Any], json: bool) -> None:
-    """The task's result for each example."""
+    """Print the task's result for each example."""
     results = model.predict(examples)
     if json:
         show.as_json([{"input": example, "result": result} for example, result in zip(examples, results, strict=True)])
@@ -159,7 +159,7 @@ def _examples(task: str, inputs: list[str]) -> list[Any]:
 
 
 def _paired(inputs: list[str], pair: list[str]) -> list[Any]:
-    """Each input with its second text; one input with each of several, as a query with its passages."""
+    """Return each input with its second text; one input with each of several, as a query with its passages."""
     firsts = inputs * len(pair) if len(inputs) == 1 else inputs
     if len(firsts) != len(pair):
         raise UsageError(
@@ -185,7 +185,7 @@ def _entry(entry: Any) -> str:
 
 
 def _likeness(examples: list[Any], vectors: list[np.ndarray]) -> None:
-    """How alike the inputs are: the cosine of each pair."""
+    """Print how alike the inputs are: the cosine of each pair."""
     unit = np.stack(vectors) / np.linalg.norm(np.stack(vectors), axis=1, keepdims=True)
     rows = [
         [f"{unit[i] @ unit[j]:.4f}", str(examples[i]), str(examples[j])]

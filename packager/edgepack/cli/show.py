@@ -32,7 +32,7 @@ class _Console(Console):
 
 
 def console() -> Console:
-    """Standard output, as wide as the terminal."""
+    """Return standard output, as wide as the terminal."""
     return _Console(width=None if sys.stdout.isatty() else _WIDE, highlight=False)
 
 
@@ -77,18 +77,18 @@ def _stack(out: Console, content: Readable) -> None:
 
 
 def line(text: str, style: str = "") -> None:
-    """One line of text."""
+    """Print one line of text."""
     console().print(Text(printable(text), style=style), soft_wrap=True)
 
 
 def as_json(value: Any) -> None:
-    """The value as JSON; records become objects, paths and arrays what they hold."""
+    """Print the value as JSON; records become objects, paths and arrays what they hold."""
     text = json.dumps(value, indent=2, default=_plain, ensure_ascii=False)
     sys.stdout.write(OBEYED.sub(lambda found: json.dumps(found[0])[1:-1], text) + "\n")
 
 
 def fail(error: EdgepackError) -> None:
-    """An error: one line, and one with what to do."""
+    """Print an error: one line, and one with what to do."""
     out = Console(stderr=True, highlight=False, soft_wrap=True)
     out.print(Text(_one_line(f"error: {error}"), style="red"))
     if error.hint:
@@ -122,11 +122,11 @@ class Steps:
         self._drawn.stop()
 
     def step(self, text: str) -> None:
-        """A new step has begun."""
+        """Show that a new step has begun."""
         self._drawn.update(self._task, description=escape(_one_line(text)), advance=1)
 
     def note(self, text: str) -> None:
-        """Something worth knowing, kept on the screen."""
+        """Print something worth knowing, which stays on the screen."""
         if not self._drawn.disable:
             self._drawn.console.print(Text(printable(text)))
 

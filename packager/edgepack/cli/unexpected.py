@@ -11,7 +11,7 @@ from edgepack.errors import Unexpected
 
 
 def told(error: BaseException, arguments: list[str]) -> Unexpected:
-    """``error`` as an edgepack error that says where the full trace lies; it is written here."""
+    """Return ``error`` as an edgepack error that says where the full trace lies; it is written here."""
     name = type(error).__name__
     said = (str(error).splitlines() or [""])[0][:200]
     head = [

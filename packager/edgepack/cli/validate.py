@@ -104,7 +104,7 @@ def _suite(file: Path | None) -> Suite:
 
 
 def _original(listed: Manifest, suite: Suite, model: str | None, steps: show.Steps) -> Original | None:
-    """The original, where a check needs it and it can be had; checks without it say so themselves."""
+    """Return the original, where a check needs it and it can be had; checks without it say so themselves."""
     if not any(_compares(check) for check in suite.checks):
         return None
     implementation = TRANSFORMERS if model == TRANSFORMERS else suite.original

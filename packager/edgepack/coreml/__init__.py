@@ -25,5 +25,5 @@ def evaluate(
     function: str | None = None,
     state: dict[str, Array] | None = None,
 ) -> dict[str, Value]:
-    """The outputs of the package at ``path``: see Package and its call."""
+    """Return the outputs of the package at ``path``: see Package and its call."""
     return Package(path)(inputs, precision=precision, function=function, state=state)

@@ -14,7 +14,7 @@ from edgepack.coreml.program import Operation
 
 
 def in_place(operations: Sequence[Operation], outputs: Sequence[str]) -> frozenset[str]:
-    """The names of the results of those updates."""
+    """Return the names of the results of those updates."""
     if any(operation.blocks for operation in operations):
         return frozenset()
     last = {name: place for place, operation in enumerate(operations) for name in operation.names}
@@ -53,7 +53,7 @@ def _shared(operations: Sequence[Operation]) -> dict[str, dict[str, int]]:
 
 
 def _next(operations: Sequence[Operation], state: str) -> str:
-    """What ``state`` is written with, if it is not read before."""
+    """Return what ``state`` is written with, if it is not read before."""
     for operation in operations:
         if operation.kind in ("read_state", "write_state") and _name(operation, "input") == state:
             return _name(operation, "data") if operation.kind == "write_state" else ""

@@ -37,11 +37,11 @@ class Blobs:
             raise self._damaged(f"has the unknown version {version}")
 
     def read(self, offset: int, dtype: Dtype, shape: tuple[int, ...]) -> Array:
-        """The values whose metadata lies at ``offset``, types below a byte unpacked. Raises PackageDamaged."""
+        """Return the values whose metadata lies at ``offset``, types below a byte unpacked. Raises PackageDamaged."""
         return dtype.decode(self.find(offset, dtype, shape).data, prod(shape)).reshape(shape)
 
     def find(self, offset: int, dtype: Dtype, shape: tuple[int, ...]) -> Array:
-        """The bytes of a value as they are stored, mapped and not yet read. Raises PackageDamaged."""
+        """Return the bytes of a value as they are stored, mapped and not yet read. Raises PackageDamaged."""
         wanted = dtype.size(prod(shape))
         if offset + 64 > len(self._bytes):
             raise self._damaged(f"is cut short: a value lies at {offset:,}")

@@ -46,22 +46,22 @@ class Chain:
         return self.parts[0].metadata
 
     def inputs(self, function: str | None = None) -> tuple[TensorSpec, ...]:
-        """What the parts take from outside."""
+        """Return what the parts take from outside."""
         specs = {spec.name: spec for part in self.parts for spec in part.inputs(function)}
         return tuple(spec for name, spec in specs.items() if name != HIDDEN)
 
     def outputs(self, function: str | None = None) -> tuple[TensorSpec, ...]:
-        """The last part's."""
+        """Return the last part's."""
         return self.parts[-1].outputs(function)
 
     def state(self, function: str | None = None) -> tuple[dict[str, Array], ...]:
-        """A fresh state of each part: hand them to each call, which changes them."""
+        """Return a fresh state of each part: hand them to each call, which changes them."""
         return tuple(part.state(function) for part in self.parts)
 
     def __call__(
         self, inputs: Mapping[str, Value], *, function: str | None = None, state: tuple[dict[str, Array], ...]
     ) -> dict[str, Value]:
-        """The last part's outputs for ``inputs``; ``state`` is changed. Raises as Package's call does."""
+        """Return the last part's outputs for ``inputs``; ``state`` is changed. Raises as Package's call does."""
         given = dict(inputs)
         made: dict[str, Value] = {}
         for part, own in zip(self.parts, state, strict=True):
@@ -72,7 +72,7 @@ class Chain:
 
 
 def opened(path: Path, *, threads: int | None = None, held: int | None = None) -> Package | Chain:
-    """The package at ``path``, or the packages in that folder."""
+    """Return the package at ``path``, or the packages in that folder."""
     if path.suffix == PACKAGES:
         return Chain(path, threads=threads, held=held)
     return Package(path, threads=threads, held=held)

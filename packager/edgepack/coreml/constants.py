@@ -43,7 +43,7 @@ class Constant:
 
     @property
     def parameters(self) -> int:
-        """How many numbers it holds."""
+        """Number of values."""
         return prod(self.shape)
 
 
@@ -55,13 +55,13 @@ class Store:
         self._files: dict[str, Blobs] = {}
 
     def literal(self, literal: Literal) -> Array:
-        """As stored, types below a byte unpacked. Raises PackageDamaged, PackageFileMissing, PackageUnsafe."""
+        """Read it as stored, types below a byte unpacked. Raises PackageDamaged, PackageFileMissing, PackageUnsafe."""
         if not literal.file:
             return np.asarray(literal.value)
         return self._blobs(literal.file).read(literal.offset, literal.dtype, literal.shape)
 
     def check(self, literal: Literal) -> None:
-        """Whether it is where it is said to be: raises as ``literal`` does."""
+        """Check that it is where it is said to be. Raises as ``literal`` does."""
         if literal.file:
             self._blobs(literal.file).find(literal.offset, literal.dtype, literal.shape)
 
@@ -93,7 +93,7 @@ class Constants:
         return iter(self._made_by)
 
     def value(self, name: str) -> Array:
-        """Decompressed. Raises PackageDamaged and what reading its file raises."""
+        """Read and decompress it. Raises PackageDamaged and what reading its file raises."""
         operation, place = self._at(name)
         if operation.kind == "const":
             return self._store.literal(_stored(operation))
@@ -108,7 +108,7 @@ class Constants:
             ) from error
 
     def check(self) -> None:
-        """Whether all of them are stored: raises PackageDamaged, PackageFileMissing, PackageUnsafe."""
+        """Check that all of them are stored. Raises PackageDamaged, PackageFileMissing, PackageUnsafe."""
         for operation, _ in self._made_by.values():
             for arguments in operation.inputs.values():
                 for argument in arguments:
@@ -116,21 +116,21 @@ class Constants:
                         self._store.check(argument)
 
     def parameters(self, name: str) -> int:
-        """How many numbers a constant holds."""
+        """Return how many numbers a constant holds."""
         operation, place = self._at(name)
         return prod(side or 1 for side in operation.outputs[place].shape)
 
     def argument(self, argument: str | Literal) -> Array:
-        """The value of an op's input."""
+        """Return the value of an op's input."""
         return self.value(argument) if isinstance(argument, str) else self._store.literal(argument)
 
     def key(self, name: str) -> object:
-        """Equal for equal values, of whichever function."""
+        """Return a key that is equal for equal values, of whichever function."""
         operation, place = self._at(name)
         return place, self._key(operation)
 
     def listed(self) -> tuple[Constant, ...]:
-        """The weights, in the program's order."""
+        """Return the weights, in the program's order."""
         return tuple(self._constant(name) for name in self._made_by if self._weight(name))
 
     def _weight(self, name: str) -> bool:
@@ -157,7 +157,7 @@ class Constants:
         )
 
     def _chain(self, operation: Operation) -> tuple[Operation, ...]:
-        """``operation`` and the constant ones before it, each once."""
+        """Return ``operation`` and the constant ones before it, each once."""
         chain = {operation.name: operation}
         for name in operation.names:
             chain |= {one.name: one for one in self._chain(self._at(name)[0])}
@@ -186,7 +186,7 @@ def _stored(operation: Operation) -> Literal:
 
 
 def _bits(operation: Operation) -> int:
-    """Of an index that iOS 16 packs into bytes, which its table tells; else 0."""
+    """Return the bits of an index that iOS 16 packs into bytes, which its table tells; else 0."""
     lut = operation.inputs.get("lut", ("",))[0]
     packed = operation.kind == "constexpr_lut_to_dense" and "shape" in operation.inputs
     return prod(lut.shape).bit_length() - 1 if packed and isinstance(lut, Literal) else 0

@@ -34,7 +34,7 @@ def blockwise_shift_scale(given: Given) -> tuple[Array, ...]:
 
 
 def lut_to_dense(given: Given) -> tuple[Array, ...]:
-    """Indices replaced by values (or vectors) of their group's table; iOS 16 packs them into bytes."""
+    """Return indices replaced by values (or vectors) of their group's table; iOS 16 packs them into bytes."""
     if "shape" in given:
         shape = tuple(int(side) for side in given["shape"])
         bits = int(given["lut"].size).bit_length() - 1
@@ -45,7 +45,7 @@ def lut_to_dense(given: Given) -> tuple[Array, ...]:
 
 
 def sparse_to_dense(given: Given) -> tuple[Array, ...]:
-    """Values at the places where the mask is set, else 0; iOS 16 packs the mask into bytes."""
+    """Return values at the places where the mask is set, else 0; iOS 16 packs the mask into bytes."""
     mask = given["mask"]
     if "shape" in given:
         shape = tuple(int(side) for side in given["shape"])
@@ -54,12 +54,12 @@ def sparse_to_dense(given: Given) -> tuple[Array, ...]:
 
 
 def cast(given: Given) -> tuple[Array, ...]:
-    """float16 as float32."""
+    """Return float16 as float32."""
     return (given["source_val"].astype(np.float32),)
 
 
 def lut_to_sparse(given: Given) -> tuple[Array, ...]:
-    """(mask, values) of indices that are kept where the mask is set."""
+    """Return (mask, values) of indices that are kept where the mask is set."""
     mask, axis = given["indices_mask"], given.get("vector_axis")
     dense = _looked_up(_filled(given["indices_nonzero_data"], mask), given["lut"], axis)
     size = given["lut"].shape[-1]
@@ -68,7 +68,7 @@ def lut_to_sparse(given: Given) -> tuple[Array, ...]:
 
 
 def sparse_blockwise_shift_scale(given: Given) -> tuple[Array, ...]:
-    """(mask, values), the values dequantized by blocks of the dense tensor."""
+    """Return (mask, values), the values dequantized by blocks of the dense tensor."""
     mask = given["data_mask"]
     dense = {"data": _filled(given["nonzero_data"], mask), "scale": given["scale"]}
     if "offset" in given:
@@ -98,7 +98,7 @@ def _shifted(data: Array, scale: Array, offset: Array | None) -> Array:
 
 
 def _spread(value: Array, shape: tuple[int, ...]) -> Array:
-    """``value`` repeated along each axis to ``shape``, where broadcasting does not do it."""
+    """Return ``value`` repeated along each axis to ``shape``, where broadcasting does not do it."""
     for axis, (side, whole) in enumerate(zip(value.shape, shape, strict=False)):
         if side not in (1, whole):
             value = np.repeat(value, whole // side, axis)
@@ -112,7 +112,7 @@ def _filled(values: Array, mask: Array) -> Array:
 
 
 def _looked_up(indices: Array, lut: Array, vector_axis: Array | None) -> Array:
-    """``lut`` [groups along each axis of indices…, entries, vector]; the vector lies along ``vector_axis``."""
+    """Look up ``lut`` [groups along each axis of indices…, entries, vector]; the vector lies along ``vector_axis``."""
     groups, (entries, vector) = lut.shape[:-2], lut.shape[-2:]
     numbers = np.arange(prod(groups), dtype=np.int32).reshape(groups) * entries
     dense = lut.reshape(-1, vector)[indices + _spread(numbers, indices.shape)]

@@ -25,15 +25,15 @@ class Dtype:
 
     @property
     def floating(self) -> bool:
-        """Whether it is a float."""
+        """True if it is a float."""
         return self.name.startswith("float")
 
     def size(self, count: int) -> int:
-        """That ``count`` values take."""
+        """Return the bytes that ``count`` values take."""
         return -(-count * self.bits // 8)
 
     def decode(self, raw: bytes | memoryview, count: int) -> Array:
-        """``count`` values of little-endian ``raw``."""
+        """Return ``count`` values of little-endian ``raw``."""
         if not self.packed:
             return np.frombuffer(raw, np.dtype(self.held).newbyteorder("<"), count)
         bits = np.unpackbits(np.frombuffer(raw, np.uint8), bitorder="little")[: count * self.bits]

@@ -49,7 +49,7 @@ class Evaluator:
         declared: bool,
         weights: Mapping[str, Array],
     ) -> dict[str, Value]:
-        """The outputs by name; ``states`` are changed. Raises EvaluationFailed and what ``check`` raises."""
+        """Return the outputs by name; ``states`` are changed. Raises EvaluationFailed and what ``check`` raises."""
         cells = {key: Cell(torch.tensor(array, dtype=torch.float32)) for key, array in states.items()}
         replaced = {key: torch.from_numpy(np.array(array, np.float32)) for key, array in weights.items()}
         with torch.inference_mode(), _threads(self._threads):
@@ -84,7 +84,7 @@ class Evaluator:
 
 @contextmanager
 def _threads(count: int | None) -> Iterator[None]:
-    """With so many threads of torch."""
+    """Let torch use so many threads meanwhile."""
     before = torch.get_num_threads()
     if count and count != before:
         torch.set_num_threads(count)

@@ -26,7 +26,7 @@ class Shapes:
     ranges: tuple[tuple[int, int], ...] = ()
 
     def allow(self, shape: tuple[int, ...]) -> bool:
-        """Whether ``shape`` is one of them."""
+        """Return whether ``shape`` is one of them."""
         if self.ranges:
             within = (low <= side and (high < 0 or side <= high) for side, (low, high) in zip(shape, self.ranges))  # noqa: B905
             return len(shape) == len(self.ranges) and all(within)
@@ -34,7 +34,7 @@ class Shapes:
 
     @property
     def sides(self) -> tuple[int | str, ...]:
-        """As in a TensorSpec: a size, "1..512", "1.." or "32|64"."""
+        """Sides as in a TensorSpec: a size, "1..512", "1.." or "32|64"."""
         if self.ranges:
             return tuple(low if low == high else f"{low}..{high if high >= 0 else ''}" for low, high in self.ranges)
         if not self.enumerated:
@@ -65,13 +65,13 @@ class Feature:
 
     @property
     def spec(self) -> TensorSpec:
-        """As the project's records have it."""
+        """The feature as one of the project's records."""
         return TensorSpec(name=self.name, dtype=self.dtype or self.kind, shape=self.shapes.sides)
 
 
 @dataclass(frozen=True)
 class Interface:
-    """Of one function."""
+    """Inputs, outputs and states of one function."""
 
     inputs: Mapping[str, Feature]
     outputs: Mapping[str, Feature]
@@ -80,7 +80,10 @@ class Interface:
 
 
 def interfaces(description: Message) -> tuple[dict[str, Interface], str]:
-    """(function -> its interface, the default function) of a ``ModelDescription`` message. Raises PackageDamaged."""
+    """Return (function -> its interface, the default function) of a ``ModelDescription`` message.
+
+    Raises PackageDamaged.
+    """
     if description.functions:
         found = {message.name: _interface(message) for message in description.functions}
         return found, description.defaultFunctionName or next(iter(found))

@@ -16,7 +16,7 @@ _WORDS = {"f": "floats", "iu": "integers"}
 
 
 def arrays(features: Mapping[str, Feature], given: Mapping[str, Value]) -> dict[str, Array]:
-    """Each input of ``features``: arrays in its own dtype, pictures as [1, channels, height, width] in float32.
+    """Return each input of ``features``: arrays in its own dtype, pictures as [1, channels, height, width] in float32.
 
     Raises InputMissing, InputUnknown, InputTypeWrong, ShapeNotAllowed.
     """
@@ -29,7 +29,7 @@ def arrays(features: Mapping[str, Feature], given: Mapping[str, Value]) -> dict[
 
 
 def held(features: Mapping[str, Feature], state: Mapping[str, Value] | None) -> dict[str, Array]:
-    """The arrays of ``state``, or zeros. Raises as ``arrays`` does."""
+    """Return the arrays of ``state``, or zeros. Raises as ``arrays`` does."""
     if state is None:
         return {name: np.zeros(feature.shapes.default, feature.dtype) for name, feature in features.items()}
     for name in state:
@@ -68,7 +68,7 @@ def _one(feature: Feature, given: Mapping[str, Value]) -> Array:
 
 
 def _picture(feature: Feature, given: Value) -> Array:
-    """From a PIL image or uint8 [height, width, channels] in RGB; grey ones may lack the channels."""
+    """Make the array of a PIL image or of uint8 [height, width, channels] in RGB; grey ones may lack the channels."""
     grey = feature.colour.startswith("grey")
     if hasattr(given, "convert"):
         given = given.convert("L" if grey else "RGB")
@@ -91,7 +91,7 @@ def _example(feature: Feature) -> str:
 
 
 def result(feature: Feature, made: Value, declared: bool) -> Value:
-    """An output as callers get it: an array, a picture's bytes, a label or a dictionary."""
+    """Return an output as callers get it: an array, a picture's bytes, a label or a dictionary."""
     if not isinstance(made, np.ndarray):
         return made
     if feature.kind == "image":

@@ -20,7 +20,7 @@ _LARGEST = 1_000_000  # bytes of Manifest.json
 
 
 def model_file(package: Path) -> Path:
-    """The file with the specification.
+    """Return the file with the specification.
 
     Raises PackageError (no package), PackageDamaged (a broken manifest), PackageFileMissing, PackageUnsafe.
     """
@@ -33,7 +33,7 @@ def model_file(package: Path) -> Path:
 
 
 def weight_file(package: Path, model: Path, name: str) -> Path:
-    """The file that a value of ``model`` names: "@model_path/weights/weight.bin"."""
+    """Return the file that a value of ``model`` names: "@model_path/weights/weight.bin"."""
     first, _, rest = name.partition("/")
     if first != _MODEL_PATH or not rest:
         raise PackageUnsafe(f"{package}: the model reads {name!r}, which is not in the package", hint=_AGAIN)
@@ -41,7 +41,7 @@ def weight_file(package: Path, model: Path, name: str) -> Path:
 
 
 def inside(package: Path, folder: Path, name: str) -> Path:
-    """``folder / name``, a file of ``package``. Raises PackageUnsafe, PackageFileMissing."""
+    """Return ``folder / name``, a file of ``package``. Raises PackageUnsafe, PackageFileMissing."""
     path = folder / checked_name(name, package, PackageUnsafe, _AGAIN)
     check_file(path, package, unsafe=PackageUnsafe, missing=PackageFileMissing, hint=_AGAIN)
     return path

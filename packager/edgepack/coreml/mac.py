@@ -24,7 +24,7 @@ class Native:
     def __call__(
         self, function: str, interface: Interface, values: Mapping[str, Array], states: Mapping[str, Array]
     ) -> dict[str, Value]:
-        """As Package's call gives them."""
+        """Predict, and return the outputs as Package's call does."""
         model = self._model(function)
         given = {name: _handed(interface.inputs[name], array) for name, array in values.items()}
         if not states:
@@ -46,7 +46,7 @@ class Native:
 
 
 def _handed(feature: Feature, array: Array) -> Value:
-    """Pictures as PIL has them; they were checked as [1, channels, height, width]."""
+    """Return pictures as PIL has them; they were checked as [1, channels, height, width]."""
     if feature.kind != "image":
         return array
     pixels = array[0, ::-1] if feature.colour == "BGR" else array[0]

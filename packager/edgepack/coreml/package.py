@@ -81,46 +81,46 @@ class Package:
 
     @property
     def operators(self) -> Counter[str]:
-        """How often each is there, over all functions and the blocks inside; consts are not counted."""
+        """Count of each operator, over all functions and the blocks inside; consts are not counted."""
         found = (op.kind for function in self._functions.values() for op in function.block.walk())
         return Counter(kind for kind in found if kind != "const")
 
     def inputs(self, function: str | None = None) -> tuple[TensorSpec, ...]:
-        """A side that may vary is "1..512", "1.." or "32|64"; pictures are uint8 [height, width, channels]."""
+        """Return a side that may vary is "1..512", "1.." or "32|64"; pictures are uint8 [height, width, channels]."""
         return _specs(self._interface(function).inputs)
 
     def outputs(self, function: str | None = None) -> tuple[TensorSpec, ...]:
-        """In the program's order."""
+        """Return the outputs in the program's order."""
         return _specs(self._interface(function).outputs)
 
     def states(self, function: str | None = None) -> tuple[TensorSpec, ...]:
-        """What lives between calls."""
+        """Return what lives between calls."""
         return _specs(self._interface(function).states)
 
     def shapes(self, name: str, function: str | None = None) -> Shapes:
-        """The shapes that the input ``name`` may have. Raises UnknownName."""
+        """Return the shapes that the input ``name`` may have. Raises UnknownName."""
         taken = self._interface(function).inputs
         if name not in taken:
             raise UnknownName("input", name, taken)
         return taken[name].shapes
 
     def state(self, function: str | None = None) -> dict[str, Array]:
-        """A fresh state, of zeros: hand it to each call, which changes it."""
+        """Return a fresh state, of zeros: hand it to each call, which changes it."""
         return feeds.held(self._interface(function).states, None)
 
     def constants(self, function: str | None = None) -> tuple[Constant, ...]:
-        """The weights and how they are stored."""
+        """Return the weights and how they are stored."""
         return self._constants[self._named(function)].listed()
 
     def weight(self, name: str, function: str | None = None) -> Array:
-        """The values of a weight, decompressed. Raises UnknownName."""
+        """Return the values of a weight, decompressed. Raises UnknownName."""
         constants = self._constants[self._named(function)]
         if name not in constants:
             raise UnknownName("weight", name, constants)
         return constants.value(name)
 
     def with_weights(self, weights: Mapping[str, Array]) -> Package:
-        """A view that computes with other values for some weights and shares everything else.
+        """Return a view that computes with other values for some weights and shares everything else.
 
         Raises UnknownName, ShapeNotAllowed.
         """
@@ -135,7 +135,7 @@ class Package:
         return view
 
     def check(self, function: str | None = None) -> None:
-        """Whether it can be computed: its weights are there, its opset has all its ops, the evaluator knows them.
+        """Check that it can be computed: its weights are there, its opset has all its ops, the evaluator knows them.
 
         Raises PackageDamaged, PackageFileMissing, PackageUnsafe, OperatorTooNew, UnsupportedOperator.
         """
@@ -150,7 +150,7 @@ class Package:
         function: str | None = None,
         state: dict[str, Array] | None = None,
     ) -> dict[str, Value]:
-        """The outputs for ``inputs``; ``state`` is changed.
+        """Return the outputs for ``inputs``; ``state`` is changed.
 
         ``precision``: "declared" rounds what the program declares as float16; "float32" rounds nothing but the
         weights, so that errors of the graph show. Arrays are of the declared dtype (float32 for float16 in
@@ -210,7 +210,7 @@ class _Engine:
 
 
 def _described(functions: Mapping[str, Function], interfaces: Mapping[str, Interface], default: str) -> None:
-    """Each function has its interface, and takes what that says."""
+    """Check that each function has its interface, and takes what that says."""
     if functions.keys() != interfaces.keys() or default not in functions:
         raise PackageDamaged("the package describes other functions than its program has", hint=_AGAIN)
     for name, function in functions.items():
@@ -224,7 +224,7 @@ def _described(functions: Mapping[str, Function], interfaces: Mapping[str, Inter
 
 
 def _fits(variable: Variable, feature: Feature | None) -> bool:
-    """Whether ``feature`` may describe ``variable``: of its rank, where a scalar is described as one value."""
+    """Return whether ``feature`` may describe ``variable``: of its rank, where a scalar is described as one value."""
     if feature is None or feature.kind not in ("array", "image"):
         return False
     if variable.state:
@@ -239,7 +239,7 @@ def _specs(found: Mapping[str, Feature]) -> tuple[TensorSpec, ...]:
 
 
 def _metadata(description: Message, interfaces: Mapping[str, Interface]) -> dict[str, Value]:
-    """author, license, version, description, user_defined (name -> text), features (name -> text)."""
+    """Return author, license, version, description, user_defined (name -> text), features (name -> text)."""
     said = description.metadata
     parts = [part for one in interfaces.values() for part in (one.inputs, one.outputs, one.states)]
     words = {feature.name: feature.description for part in parts for feature in part.values() if feature.description}

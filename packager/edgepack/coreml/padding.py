@@ -25,11 +25,14 @@ class Padding:
     per_token: Sequence[str]
 
     def told(self) -> str:
-        """As metadata."""
+        """Return it as metadata."""
         return json.dumps({"lengths": self.lengths, "pad_id": self.fill, "per_token": self.per_token})
 
     def fitted(self, row: Mapping[str, Array]) -> dict[str, Array]:
-        """Int32 [1, tokens] each, as long as the package takes them. Raises InputError where they are too long."""
+        """Return int32 [1, tokens] each, as long as the package takes them.
+
+        Raises InputError where they are too long.
+        """
         tokens = row[_IDS].shape[1]
         length = next((length for length in self.lengths if length >= tokens), None)
         if length is None:
@@ -40,12 +43,12 @@ class Padding:
         }
 
     def cut(self, outputs: Mapping[str, Array], tokens: int) -> dict[str, Array]:
-        """``outputs`` without what the filling gave."""
+        """Return ``outputs`` without what the filling gave."""
         return {name: array[:, :tokens] if name in self.per_token else array for name, array in outputs.items()}
 
 
 def read(told: str) -> Padding:
-    """What ``told`` says."""
+    """Return what ``told`` says."""
     facts = parse_json(told, PADDING, PackageDamaged)
     try:
         return Padding([int(length) for length in facts["lengths"]], int(facts["pad_id"]), list(facts["per_token"]))

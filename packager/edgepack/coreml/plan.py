@@ -47,13 +47,13 @@ class Plan:
         self.outputs = function.block.outputs
 
     def __call__(self, values: Mapping[str, Value], weights: Mapping[str, Tensor]) -> Values:
-        """``weights`` take the place of constants. Raises EvaluationFailed."""
+        """Run the plan; ``weights`` take the place of constants. Raises EvaluationFailed."""
         environment = {**self._base, **weights, **values}
         results = self._block(environment)
         return dict(zip(self.outputs, results, strict=True))
 
     def _bound(self, block: Block, given: frozenset[str]) -> Callable[[Values], list[Value]]:
-        """``block`` as a function of the values so far; values that nothing reads again are let go."""
+        """Return ``block`` as a function of the values so far; values that nothing reads again are let go."""
         operations = [operation for operation in block.operations if not operation.constant]
         made = given | {out.name for operation in operations for out in operation.outputs}
         dead = _dead(operations, block.outputs)
@@ -90,7 +90,7 @@ class Plan:
         return _Step(operation, partial(kind.function, **fixed), feeds, blocks, finishes, gone)
 
     def _named(self, argument: str | Literal, made: frozenset[str]) -> str:
-        """The name under which the value will be found."""
+        """Return the name under which the value will be found."""
         if isinstance(argument, str):
             if argument not in made:
                 self._keep([argument])
@@ -100,7 +100,10 @@ class Plan:
         return name
 
     def _keep(self, names: Iterable[str]) -> None:
-        """Constants, which are there before the first op runs. Raises PackageDamaged for a name that nothing makes."""
+        """Keep constants, which are there before the first op runs.
+
+        Raises PackageDamaged for a name that nothing makes.
+        """
         for name in names:
             if name not in self._base:
                 late = self._streamed and self._constants.parameters(name) >= _LARGE
@@ -198,7 +201,7 @@ _SEVERAL = {
 
 
 def _arguments(operation: Operation, kind: Op) -> dict[str, tuple[str | Literal, ...]]:
-    """The op's inputs, checked against what the evaluator knows of it."""
+    """Return the op's inputs, checked against what the evaluator knows of it."""
     for role in operation.inputs:
         if role not in kind.parameters:
             raise UnsupportedOperator(f"the evaluator does not know the input {role!r} of the op {operation.kind!r}")
@@ -209,7 +212,7 @@ def _arguments(operation: Operation, kind: Op) -> dict[str, tuple[str | Literal,
 
 
 def _dead(operations: list[Operation], outputs: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """For each op the results that no later one reads."""
+    """Return for each op the results that no later one reads."""
     made = {out.name for operation in operations for out in operation.outputs}
     later, gone = set(outputs), []
     for operation in reversed(operations):
@@ -236,7 +239,7 @@ def _as(dtype: torch.dtype, value: Value) -> Value:
 
 
 def _tensor(array: Array) -> Value:
-    """As the ops take it: floats as float32, a string as str, several as a list."""
+    """Return the value as the ops take it: floats as float32, a string as str, several as a list."""
     if array.dtype == object:
         return str(array[()]) if array.ndim == 0 else list(array)
     if array.dtype == np.float16:

@@ -42,7 +42,7 @@ class Literal:
 
     @property
     def bytes(self) -> int:
-        """As stored."""
+        """Size as stored."""
         return self.dtype.size(prod(self.shape))
 
     @property
@@ -74,7 +74,7 @@ class Operation:
 
     @property
     def names(self) -> Iterator[str]:
-        """Of the variables that it reads, those that its blocks read included."""
+        """Names of the variables that it reads, those that its blocks read included."""
         for arguments in self.inputs.values():
             yield from (argument for argument in arguments if isinstance(argument, str))
         for block in self.blocks:
@@ -92,7 +92,7 @@ class Block:
     operations: tuple[Operation, ...]
 
     def walk(self) -> Iterator[Operation]:
-        """Its operations and those of the blocks inside."""
+        """Yield its operations and those of the blocks inside."""
         for operation in self.operations:
             yield operation
             for block in operation.blocks:
@@ -110,7 +110,7 @@ class Function:
 
 
 def read_program(program: Message) -> dict[str, Function]:
-    """The functions of a MIL ``Program`` message, by name. Raises PackageDamaged."""
+    """Return the functions of a MIL ``Program`` message, by name. Raises PackageDamaged."""
     return {name: _function(name, message) for name, message in program.functions.items()}
 
 

@@ -18,7 +18,10 @@ _NAME = "edgepack_coreml_proto"
 
 
 def model(file: Path) -> Message:
-    """The ``Model`` message in ``file``. Raises PackageDamaged, MissingExtra where coremltools is not installed."""
+    """Return the ``Model`` message in ``file``.
+
+    Raises PackageDamaged, MissingExtra where coremltools is not installed.
+    """
     message = _generated("Model_pb2").Model()
     try:
         message.ParseFromString(file.read_bytes())

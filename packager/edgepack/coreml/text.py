@@ -32,13 +32,13 @@ class Model(Protocol):
         """Their names."""
 
     def inputs(self, function: str | None = None) -> tuple[TensorSpec, ...]:
-        """What a call takes."""
+        """Return what a call takes."""
 
     def state(self, function: str | None = None) -> Value:
-        """A fresh state."""
+        """Return a fresh state."""
 
     def __call__(self, inputs: Mapping[str, Value], *, function: str | None = None, state: Value) -> dict[str, Value]:
-        """The outputs; ``state`` is changed."""
+        """Return the outputs; ``state`` is changed."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Text:
         }
 
     def __call__(self, ids: Array, past: int, state: Value) -> Array:
-        """Logits, float32 [tokens, vocabulary], of ``ids`` [tokens]. Raises ShapeNotAllowed beyond the cache."""
+        """Return logits, float32 [tokens, vocabulary], of ``ids`` [tokens]. Raises ShapeNotAllowed beyond the cache."""
         found = [
             np.asarray(
                 self._model(call.feeds, function=call.function, state=state)[LOGITS][0, : call.tokens], np.float32
@@ -83,7 +83,7 @@ class Text:
             begin += call.tokens
 
     def _padded(self, ids: Array, past: int) -> Call:
-        """As many of ``ids`` as one call takes: the smallest that takes them all, else the largest; it ends in time."""
+        """Return the call for ``ids``: the smallest that takes them all, else the largest; the last is padded."""
         fitting = [length for length, (_, slots) in self._fixed.items() if past + length <= slots]
         if not fitting:
             raise ShapeNotAllowed(f"more than {past} tokens", hint="build the model with a larger --context")
@@ -97,6 +97,8 @@ class Text:
 
 
 def step(ids: Array, past: int) -> dict[str, Array]:
-    """The inputs for ``ids`` [tokens] after ``past`` tokens in the state, of a package for any number of them."""
+    """Return the inputs for ``ids`` [tokens] after ``past`` tokens in the state, of a package for any number of
+    them.
+    """
     mask = np.triu(np.full((len(ids), past + len(ids)), _UNSEEN), past + 1)
     return {IDS: ids[None].astype(np.int32), MASK: mask[None, None]}

@@ -16,7 +16,7 @@ NEWEST = max(_SYSTEMS)
 
 
 def system(version: int) -> str:
-    """The first system that reads specification ``version``: "iOS 16". Raises PackageTooNew."""
+    """Return the first system that reads specification ``version``: "iOS 16". Raises PackageTooNew."""
     if version > NEWEST:
         raise PackageTooNew(
             f"the package has specification version {version}; this edgepack knows {NEWEST} ({_SYSTEMS[NEWEST]})",

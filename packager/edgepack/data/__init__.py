@@ -40,7 +40,7 @@ _READERS = {
 
 @dataclass(frozen=True, kw_only=True)
 class DataSpec:
-    """Where a data set lies and which of its columns mean what."""
+    """A data set: where it lies and which of its columns mean what."""
 
     path: Path
     columns: Mapping[str, str | int] = field(default_factory=dict)  # the task's name -> the file's name or number
@@ -49,7 +49,7 @@ class DataSpec:
 
     @classmethod
     def parse(cls, table: Any, *, root: Path) -> Self:
-        """From a TOML table; the path is relative to ``root``. Raises ProjectError."""
+        """Read it from a TOML table; the path is relative to ``root``. Raises ProjectError."""
         if not isinstance(table, dict) or not isinstance(table.get("path"), str):
             raise ProjectError("a data set needs a path", hint='for example data = { path = "pairs.csv" }')
         for key in table:
@@ -70,7 +70,8 @@ class DataSpec:
 
 
 def read(spec: DataSpec, wanted: Iterable[str], pairs: Mapping[str, tuple[str, ...]] | None = None) -> list[Row]:
-    """The rows of a data set, each with the columns ``wanted``, or where it has them with those of ``pairs`` for one.
+    """Return the rows of a data set, each with the columns ``wanted``, or where it has them with those of ``pairs`` for
+    one.
 
     Raises DataError: no such file, an unknown kind of file, a broken line, a missing column, no rows.
     """
@@ -96,7 +97,7 @@ def read(spec: DataSpec, wanted: Iterable[str], pairs: Mapping[str, tuple[str, .
 
 
 def _offered(spec: DataSpec, wanted: Iterable[str], pairs: Mapping[str, tuple[str, ...]], row: Row) -> Iterator[str]:
-    """``wanted``, with several columns in the place of one that the data set lacks and has as several."""
+    """Yield ``wanted``, with several columns in the place of one that the data set lacks and has as several."""
     for name in wanted:
         several = pairs.get(name, ())
         named = several and all(part in spec.columns for part in several)

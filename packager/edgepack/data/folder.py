@@ -12,7 +12,7 @@ _KINDS = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"}
 
 
 def rows(path: Path, *, headless: bool) -> Iterator[Row]:
-    """``image`` (a path) and ``label``, in the order of the names. Raises DataError."""
+    """Yield ``image`` (a path) and ``label``, in the order of the names. Raises DataError."""
     found = False
     for folder in sorted(entry for entry in path.iterdir() if entry.is_dir()):
         for file in sorted(folder.iterdir()):

@@ -11,7 +11,7 @@ from edgepack.errors import DataError
 
 
 def rows(path: Path, *, headless: bool) -> Iterator[Row]:
-    """The object of each line. Raises DataError with the line's number."""
+    """Yield the object of each line. Raises DataError with the line's number."""
     for number, row in read_json_lines(path, DataError):
         if not isinstance(row, dict):
             raise DataError(f"{path.name} line {number}: not an object")

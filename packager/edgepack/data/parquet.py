@@ -13,7 +13,7 @@ from edgepack.errors import DataError
 
 
 def rows(path: Path, *, headless: bool) -> Iterator[Row]:
-    """One dict per row. Raises DataError."""
+    """Yield one dict per row. Raises DataError."""
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
             number = 0

@@ -12,7 +12,7 @@ from edgepack.errors import DataError
 
 
 def rows(path: Path, *, headless: bool) -> Iterator[Row]:
-    """One dict per line: by column name, or by number from 0 when there is no header. Raises DataError."""
+    """Yield one dict per line: by column name, or by number from 0 when there is no header. Raises DataError."""
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
     with path.open(encoding="utf-8-sig", newline="") as stream:
         reader = csv.reader(stream, delimiter=delimiter, strict=True)
@@ -34,7 +34,7 @@ def rows(path: Path, *, headless: bool) -> Iterator[Row]:
 
 
 def _undecodable(path: Path) -> int:
-    """The number of the first line that is not UTF-8; text is decoded before it is counted in lines."""
+    """Return the number of the first line that is not UTF-8; text is decoded before it is counted in lines."""
     with path.open("rb") as stream:
         for number, line in enumerate(stream, 1):
             try:

@@ -11,7 +11,7 @@ from edgepack.errors import DataError
 
 
 def rows(path: Path, *, headless: bool) -> Iterator[Row]:
-    """One row with the column "text". Raises DataError where the file is not UTF-8."""
+    """Yield one row with the column "text". Raises DataError where the file is not UTF-8."""
     text = read_text(path, DataError).removeprefix("\ufeff")
     if text.strip():
         yield Row(path.name, {"text": text})

@@ -38,13 +38,15 @@ class Rotary:
 
     @property
     def reach(self) -> int:
-        """How many tokens one table of angles is right for: longrope turns longer texts by other angles throughout."""
+        """Number of tokens that one table of angles is right for: longrope turns longer texts by other angles
+        throughout.
+        """
         return self.trained if self.scaling.get("rope_type") == "longrope" else self.longest
 
 
 @dataclass(frozen=True, kw_only=True)
 class Names:
-    """Where a layer's tensors lie: module paths without ".weight" and ".bias", {i} for the layer.
+    """Names of a model's tensors: module paths without ".weight" and ".bias", {i} for the layer.
 
     Several paths of one role lie below each other as rows: q, k, v or gate, up.
     """
@@ -113,37 +115,38 @@ class Decoder:
         return min([self.longest, *(rotary.reach for rotary in (self.rotary, self.local_rotary) if rotary)])
 
     def scaling(self, layer: int) -> float:
-        """The factor of q k in ``layer``."""
+        """Return the factor of q k in ``layer``."""
         return (self.scale or self.head**-0.5) / (layer + 1 if self.layer_scaled else 1)
 
     def window(self, layer: int) -> int:
-        """How many tokens ``layer`` looks back at, its own included; 0: all."""
+        """Return how many tokens ``layer`` looks back at, its own included; 0: all."""
         return self.windows[layer] if self.windows else 0
 
     def rotary_of(self, layer: int) -> Rotary | None:
-        """The rotary embedding of ``layer``."""
+        """Return the rotary embedding of ``layer``."""
         return self.local_rotary if self.local_rotary and self.window(layer) else self.rotary
 
     def cache_bytes(self, tokens: int) -> int:
-        """Bytes of float32 keys and values for ``tokens``."""
+        """Return bytes of float32 keys and values for ``tokens``."""
         return 2 * 4 * self.layers * self.key * tokens
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """What a config.json says, and the settings in it that nobody understood."""
+    """A config.json as it was read, and the settings in it that nobody understood."""
 
     decoder: Decoder
     unread: Mapping[str, Any]  # dotted key -> value
 
 
 def describe(config: Mapping[str, Any]) -> Decoder:
-    """The description of a model by its config.json. Raises as ``read`` does."""
+    """Return the description of a model by its config.json. Raises as ``read`` does."""
     return read(config).decoder
 
 
 def read(config: Mapping[str, Any]) -> Reading:
-    """The description of a model by its config.json, and the keys that it neither used nor knows to change nothing.
+    """Return the description of a model by its config.json, and the keys that it neither used nor knows to change
+    nothing.
 
     Raises UnsupportedModel (naming the families that are known), ModelError where the config lacks a number.
     """
@@ -165,7 +168,7 @@ def read(config: Mapping[str, Any]) -> Reading:
 
 
 def model_types() -> list[str]:
-    """The model_type of every family that is described."""
+    """Return the model_type of every family that is described."""
     return [name.replace("-", "_") for name in plugins.names("decoders.families")]
 
 

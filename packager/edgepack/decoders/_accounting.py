@@ -17,7 +17,7 @@ _BESIDE = re.compile(r"(?:^|\.)(?:vision_tower|multi_modal_projector)\.|^v_head\
 
 
 def prefix(decoder: Decoder, stored: Mapping[str, Stored]) -> str:
-    """What stands before the description's paths in ``stored``.
+    """Return what stands before the description's paths in ``stored``.
 
     Raises ModelError where another tool's prefix does, DamagedWeights where there is no embedding.
     """
@@ -51,7 +51,7 @@ def check(decoder: Decoder, stored: Mapping[str, Stored], lead: str) -> None:
 
 
 def same(first: Stored, second: Stored) -> bool:
-    """Whether two tensors hold the same bytes."""
+    """Return whether two tensors hold the same bytes."""
     if (first.dtype, first.shape) != (second.dtype, second.shape):
         return False
     maps = [np.memmap(tensor.file, np.uint8, "r", tensor.offset, (tensor.bytes,)) for tensor in (first, second)]
@@ -62,7 +62,7 @@ def same(first: Stored, second: Stored) -> bool:
 
 
 def _paths(decoder: Decoder, lead: str) -> Iterator[str]:
-    """The modules whose weights (and biases) the description reads."""
+    """Yield the modules whose weights (and biases) the description reads."""
     listed = decoder.names
     yield from listed.heads
     for path in (listed.embedding, listed.final, listed.positions):

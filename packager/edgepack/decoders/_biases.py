@@ -27,7 +27,7 @@ def check(decoder: Decoder, stored: Container[str], prefix: str) -> None:
 
 
 def _paths(decoder: Decoder) -> Iterator[tuple[str, str]]:
-    """The role and the path of everything in a layer that could have a bias."""
+    """Yield the role and the path of everything in a layer that could have a bias."""
     names = decoder.names
     roles = {
         "qkv": names.qkv, "out": (names.out,), "inner": names.inner, "down": (names.down,),

@@ -30,7 +30,7 @@ def rotary(
     part: tuple[str, float] | None = None,
     renamed: Mapping[str, str] | None = None,
 ) -> Rotary:
-    """The rotary embedding of all layers, whose heads are ``head`` wide.
+    """Return the rotary embedding of all layers, whose heads are ``head`` wide.
 
     ``theta`` is the key of the base beside the table, ``part`` the key and the default of the share of each head that
     turns, for families that have such a share; ``renamed`` are other names for kinds of scaling. Raises ModelError,
@@ -48,7 +48,10 @@ def rotary(
 
 
 def scaling_table(config: Settings) -> Settings:
-    """rope_scaling or rope_parameters; empty where there is neither. Raises ModelError where both say something."""
+    """Return rope_scaling or rope_parameters; empty where there is neither.
+
+    Raises ModelError where both say something.
+    """
     old, new = config.get("rope_scaling"), config.get("rope_parameters")
     for key, value in (("rope_scaling", old), ("rope_parameters", new)):
         if value is not None and not isinstance(value, Settings):
@@ -69,7 +72,7 @@ def turning(
     trained: int | None = None,
     renamed: Mapping[str, str] | None = None,
 ) -> Rotary:
-    """The rotary embedding of ``table``; ``base``, ``share`` and ``trained`` are what stands beside the table.
+    """Return the rotary embedding of ``table``; ``base``, ``share`` and ``trained`` are what stands beside the table.
 
     Without ``partial`` the family's layers turn whole heads: transformers does not look at a share where there is no
     scaling, and cannot compute one where there is.
@@ -118,7 +121,7 @@ def _linear(table: Settings, trained: int, longest: int) -> dict[str, Any]:
 
 
 def _dynamic(table: Settings, trained: int, longest: int) -> dict[str, Any]:
-    """Plain angles: the factor changes them beyond max_position_embeddings alone, which no bundle passes."""
+    """Return plain angles: the factor changes them beyond max_position_embeddings alone, which no bundle passes."""
     table.real("factor")
     return {"rope_type": "default"}
 
@@ -145,7 +148,7 @@ def _yarn(table: Settings, trained: int, longest: int) -> dict[str, Any]:
 
 
 def _magnitude(factor: float, scale: float) -> float:
-    """YaRN's factor of the attention (Peng et al. 2023, equation 22)."""
+    """Return YaRN's factor of the attention (Peng et al. 2023, equation 22)."""
     return 0.1 * scale * math.log(factor) + 1.0 if factor > 1 else 1.0
 
 

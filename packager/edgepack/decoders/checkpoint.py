@@ -37,7 +37,7 @@ class Matrix:
         return sum(part.shape[0] for part in self.parts), first[1]
 
     def rows(self, start: int, stop: int) -> Array:
-        """float32 [stop - start, width]. Raises DamagedWeights where a number is not finite."""
+        """Return float32 [stop - start, width]. Raises DamagedWeights where a number is not finite."""
         if self.transposed:
             found = np.ascontiguousarray(weights.read(self.parts[0], (slice(None), slice(start, stop))).T)
         elif self.order is not None:
@@ -48,7 +48,7 @@ class Matrix:
         return _finite(found, self.name)
 
     def reordered(self, order: Array) -> Matrix:
-        """The same with its rows (and bias) in another order; ``order`` [rows] says which row comes where."""
+        """Return the same with its rows (and bias) in another order; ``order`` [rows] says which row comes where."""
         before = np.arange(self.shape[0]) if self.order is None else self.order
         return replace(self, order=before[order], bias=None if self.bias is None else self.bias[order])
 
@@ -97,7 +97,7 @@ class Checkpoint:
         return replace(decoder, tied=False) if apart else decoder
 
     def _merged(self, adapter: Adapter) -> dict[str, Stored]:
-        """The tensors with the adapter's. Raises ModelError, UnsupportedModel."""
+        """Return the tensors with the adapter's. Raises ModelError, UnsupportedModel."""
         d = self.decoder
         heads = {f"{name}.weight" for name in d.names.heads} - set(self._stored)
         named = [*adapter.replaced, *(f"{module}.weight" for module in adapter.updates)]
@@ -112,13 +112,15 @@ class Checkpoint:
         return changed
 
     def _named(self, name: str) -> str | None:
-        """The stored name of a tensor that an adapter names, whose model class may put another prefix before it."""
+        """Return the stored name of a tensor that an adapter names, whose model class may put another prefix before
+        it.
+        """
         prefixes = sorted(self.decoder.names.prefixes, key=len, reverse=True)
         bare = next((name.removeprefix(prefix) for prefix in prefixes if name.startswith(prefix)), name)
         return next((found for found in (name, self._prefix + bare) if found in self._stored), None)
 
     def _by_inputs(self, name: str) -> bool:
-        """Whether a weight is stored as [in, out]: embeddings, whose inputs are ids, and GPT-2's layers."""
+        """Return whether a weight is stored as [in, out]: embeddings, whose inputs are ids, and GPT-2's layers."""
         listed = self.decoder.names
         embeddings = {f"{self._prefix}{path}.weight" for path in (listed.embedding, listed.positions)}
         heads = {f"{path}.weight" for path in listed.heads}
@@ -136,17 +138,17 @@ class Checkpoint:
                     self.norm(path, layer)
 
     def embedding(self) -> Matrix:
-        """[vocabulary, hidden]."""
+        """Return [vocabulary, hidden]."""
         return self._matrix((self._prefix + self.decoder.names.embedding,), (self.decoder.vocabulary, None))
 
     def positions(self) -> Matrix | None:
-        """[context, hidden], where positions are learned."""
+        """Return [context, hidden], where positions are learned."""
         if not self.decoder.names.positions:
             return None
         return self._matrix((self._prefix + self.decoder.names.positions,), (self.decoder.context, None))
 
     def head(self) -> Matrix:
-        """[vocabulary, hidden]: the embedding where the two are tied, or where the file has no other."""
+        """Return [vocabulary, hidden]: the embedding where the two are tied, or where the file has no other."""
         for name in () if self.decoder.tied else self.decoder.names.heads:
             if f"{name}.weight" in self._stored:
                 return self._matrix((name,), (self.decoder.vocabulary, self.decoder.hidden))
@@ -155,7 +157,7 @@ class Checkpoint:
         raise DamagedWeights(f"the weights lack {self.decoder.names.heads[0]}.weight", hint=_AGAIN)
 
     def qkv(self, layer: int) -> Matrix:
-        """Query, key and value below each other, [query + 2 key, hidden]."""
+        """Return query, key and value below each other, [query + 2 key, hidden]."""
         d = self.decoder
         order = None
         if d.interleaved:
@@ -164,16 +166,16 @@ class Checkpoint:
         return self._layer(layer, d.names.qkv, (d.query + 2 * d.key, d.hidden), order)
 
     def out(self, layer: int) -> Matrix:
-        """[hidden, query]."""
+        """Return [hidden, query]."""
         return self._layer(layer, (self.decoder.names.out,), (self.decoder.hidden, self.decoder.query))
 
     def inner(self, layer: int) -> Matrix:
-        """[2 inner, hidden], gate above up, or [inner, hidden]."""
+        """Return [2 inner, hidden], gate above up, or [inner, hidden]."""
         rows = self.decoder.inner * (2 if self.decoder.gated else 1)
         return self._layer(layer, self.decoder.names.inner, (rows, self.decoder.hidden))
 
     def down(self, layer: int) -> Matrix:
-        """[hidden, inner]."""
+        """Return [hidden, inner]."""
         return self._layer(layer, (self.decoder.names.down,), (self.decoder.hidden, self.decoder.inner))
 
     def norm(self, path: str, layer: int = 0) -> tuple[Array, Array | None]:
@@ -211,7 +213,7 @@ class Checkpoint:
         return joined if matrix.order is None else joined[matrix.order]
 
     def _vector(self, name: str, size: int) -> Array:
-        """float32 [size]."""
+        """Return float32 [size]."""
         stored = self._tensor(name)
         if stored.shape != (size,):
             raise DamagedWeights(f"{name} is {list(stored.shape)}; config.json says [{size}]", hint=_AGAIN)

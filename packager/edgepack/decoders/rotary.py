@@ -11,7 +11,7 @@ from edgepack.decoders import Rotary
 
 
 def tables(rotary: Rotary, context: int) -> tuple[Array, Array]:
-    """Cos and sin, float32 [context, width / 2]."""
+    """Return cos and sin, float32 [context, width / 2]."""
     angles = np.arange(context, dtype=np.float64)[:, None] * frequencies(rotary, context)
     factor = rotary.scaling.get("attention_factor", 1.0)
     return (np.cos(angles) * factor).astype(np.float32), (np.sin(angles) * factor).astype(np.float32)
@@ -27,7 +27,7 @@ def check(rotary: Rotary) -> None:
 
 
 def frequencies(rotary: Rotary, context: int) -> Array:
-    """Radians per token of each pair of dimensions, float64 [width / 2], for a text of ``context`` tokens."""
+    """Return radians per token of each pair of dimensions, float64 [width / 2], for a text of ``context`` tokens."""
     plain = rotary.base ** (-np.arange(0, rotary.width, 2, dtype=np.float64) / rotary.width)
     said = rotary.scaling
     kind = said.get("rope_type", "default")
@@ -43,7 +43,7 @@ def frequencies(rotary: Rotary, context: int) -> Array:
 
 
 def _llama3(plain: Array, rotary: Rotary) -> Array:
-    """Llama 3.1's: long waves are stretched, short ones are not, those between are in between."""
+    """Scale as Llama 3.1 does: long waves are stretched, short ones are not, those between are in between."""
     said = rotary.scaling
     factor, low, high = said["factor"], said["low_freq_factor"], said["high_freq_factor"]
     turns = rotary.trained * plain / (2 * math.pi)
@@ -53,11 +53,11 @@ def _llama3(plain: Array, rotary: Rotary) -> Array:
 
 
 def _yarn(plain: Array, rotary: Rotary) -> Array:
-    """YaRN (Peng et al. 2023), equations 17 to 22."""
+    """Scale by YaRN (Peng et al. 2023), equations 17 to 22."""
     said = rotary.scaling
 
     def dimension(turns: float) -> float:
-        """Which pair of dimensions makes ``turns`` turns over the trained length."""
+        """Return which pair of dimensions makes ``turns`` turns over the trained length."""
         return rotary.width * math.log(rotary.trained / (turns * 2 * math.pi)) / (2 * math.log(rotary.base))
 
     low, high = dimension(said["beta_fast"]), dimension(said["beta_slow"])
@@ -69,7 +69,9 @@ def _yarn(plain: Array, rotary: Rotary) -> Array:
 
 
 def _longrope(plain: Array, rotary: Rotary, context: int) -> Array:
-    """LongRoPE (Ding et al. 2024): factors of each dimension, one list up to the trained length and one beyond it."""
+    """Scale by LongRoPE (Ding et al. 2024): factors of each dimension, one list up to the trained length, one
+    beyond.
+    """
     beyond = context > rotary.trained
     factors = np.asarray(rotary.scaling["long_factor" if beyond else "short_factor"], np.float64)
     return np.asarray(plain / factors)

@@ -88,7 +88,7 @@ class Settings(Mapping[str, Any]):
         return len(self._stated)
 
     def part(self, key: str, defaults: Mapping[str, Any]) -> Settings:
-        """The table at ``key`` over ``defaults``; empty where there is none. Raises ModelError for no table."""
+        """Return the table at ``key`` over ``defaults``; empty where there is none. Raises ModelError for no table."""
         value = self._stated.get(key)
         if value is not None and not isinstance(value, Mapping):
             raise ModelError(f"config.json: {self._path}{key} is not a table", hint=CORRECT)
@@ -101,7 +101,7 @@ class Settings(Mapping[str, Any]):
         self._read.update(keys)
 
     def integer(self, key: str) -> int:
-        """A whole number, as large as a model can have it. Raises ModelError for anything else."""
+        """Return a whole number, as large as a model can have it. Raises ModelError for anything else."""
         value = int(self._typed(key, int, "a whole number"))
         if value > _LARGEST.get(key, value):
             raise ModelError(
@@ -110,19 +110,19 @@ class Settings(Mapping[str, Any]):
         return value
 
     def maybe(self, key: str) -> int | None:
-        """A whole number, or None where the key is null or nowhere. Raises ModelError for anything else."""
+        """Return a whole number, or None where the key is null or nowhere. Raises ModelError for anything else."""
         return None if self.get(key) is None else self.integer(key)
 
     def real(self, key: str) -> float:
-        """A number. Raises ModelError for anything else."""
+        """Return a number. Raises ModelError for anything else."""
         return float(self._typed(key, (int, float), "a number"))
 
     def flag(self, key: str) -> bool:
-        """True or false. Raises ModelError for anything else, null too."""
+        """Return true or false. Raises ModelError for anything else, null too."""
         return bool(self._typed(key, bool, "true or false"))
 
     def text(self, key: str) -> str:
-        """A text. Raises ModelError for anything else."""
+        """Return a text. Raises ModelError for anything else."""
         return str(self._typed(key, str, "a text"))
 
     def _typed(self, key: str, kind: type | tuple[type, ...], wanted: str) -> Any:
@@ -135,7 +135,7 @@ class Settings(Mapping[str, Any]):
         return value
 
     def unread(self, irrelevant: Iterable[str] = (), neutral: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Dotted keys that were not read and are not known to change nothing, with their values.
+        """Return dotted keys that were not read and are not known to change nothing, with their values.
 
         ``irrelevant`` are keys that change nothing, ``neutral`` values that do not.
         """

@@ -41,14 +41,14 @@ class Route(Protocol):
         """Say in a clause what ``recipe`` asks for that the route cannot give; "" where it can give all of it."""
 
     def prepare(self, original: Original, plan: Plan, calibration: Sequence[Feeds]) -> Prepared:
-        """The model uncompressed: an exported graph from the cache, or a description and its weights."""
+        """Return the model uncompressed: an exported graph from the cache, or a description and its weights."""
 
     def open(self, path: Path, threads: int) -> Runs:
         """Open the model at ``path`` to hold it against the original, in little memory where it may be large."""
 
 
 class Format(Protocol):
-    """What a module of this package offers."""
+    """The contract of this package's modules."""
 
     @property
     def TITLE(self) -> str:
@@ -67,7 +67,7 @@ class Format(Protocol):
 
     @property
     def LENGTHS(self) -> bool:
-        """Whether a model can be made for some numbers of tokens alone."""
+        """True if a model can be made for some numbers of tokens alone."""
 
     def route(self, name: str) -> Route:
         """Find one of ROUTES. Raises MissingExtra."""
@@ -116,5 +116,5 @@ def _check_route(found: Format, target: Target, task: Task) -> None:
 
 
 def tools(target: Target, task: Task) -> dict[str, str]:
-    """The versions that decide what the conversion gives."""
+    """Return the versions that decide what the conversion gives."""
     return plugins.versions(route(target, task).TOOLS)

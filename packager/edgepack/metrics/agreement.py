@@ -13,31 +13,31 @@ _SILENT = 1e-300  # keeps the logarithm of a noise of nothing finite: 3000 dB
 
 
 def cosine(original: Array, packed: Array) -> float:
-    """The cosine of the angle between the two; 1 for two zero vectors."""
+    """Return the cosine of the angle between the two; 1 for two zero vectors."""
     a, b = original.astype(np.float64), packed.astype(np.float64)
     norm = float(np.linalg.norm(a) * np.linalg.norm(b))
     return float(a @ b) / norm if norm else float(np.array_equal(a, b))
 
 
 def sqnr(original: Array, packed: Array) -> float:
-    """Signal to quantization noise, 10 log10(|x|^2 / |x - y|^2), dB."""
+    """Return signal to quantization noise, 10 log10(|x|^2 / |x - y|^2), dB."""
     a, b = original.astype(np.float64), packed.astype(np.float64)
     noise = float(((a - b) ** 2).sum())
     return float(10 * np.log10(max(float((a**2).sum()), _SILENT) / max(noise, _SILENT)))
 
 
 def max_error(original: Array, packed: Array) -> float:
-    """The largest absolute difference."""
+    """Return the largest absolute difference."""
     return float(np.abs(original.astype(np.float64) - packed.astype(np.float64)).max())
 
 
 def top1(original: Array, packed: Array) -> float:
-    """1 where the largest value is at the same place, else 0."""
+    """Return 1 where the largest value is at the same place, else 0."""
     return float(int(original.argmax()) == int(packed.argmax()))
 
 
 def kl(original: Array, packed: Array) -> float:
-    """Kullback-Leibler divergence of the packed model's distribution from the original's, of logits, nats."""
+    """Return Kullback-Leibler divergence of the packed model's distribution from the original's, of logits, nats."""
     p, q = _log_softmax(original), _log_softmax(packed)
     return float(np.exp(p) @ (p - q))
 
@@ -65,6 +65,6 @@ REDUCE: dict[str, Callable[[Array], Any]] = {
 
 
 def per_sample(names: Sequence[str], original: Sequence[Array], packed: Sequence[Array]) -> dict[str, Array]:
-    """Each of ``names`` for each pair of vectors, float64 [samples]."""
+    """Return each of ``names`` for each pair of vectors, float64 [samples]."""
     pairs = list(zip(original, packed, strict=True))
     return {name: np.array([MEASURES[name](a, b) for a, b in pairs]) for name in names}

@@ -19,7 +19,8 @@ def difference(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> tuple[float, float] | None:
-    """The 95 % percentile interval of metric(packed) - metric(original); None where a resample has no such figure.
+    """Return the 95 % percentile interval of metric(packed) - metric(original); None where a resample has no such
+    figure.
 
     Each resample draws the same samples for both models, so what the data set owes to luck cancels.
     """

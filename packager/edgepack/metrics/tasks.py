@@ -19,7 +19,7 @@ OF_NUMBERS = {"spearman", "pearson", "perplexity"}  # of predictions that are nu
 
 
 def pearson(predictions: Sequence[float], references: Sequence[float]) -> float:
-    """Pearson's correlation; NaN where there is none: one side is constant, or holds what is not finite."""
+    """Return pearson's correlation; NaN where there is none: one side is constant, or holds what is not finite."""
     a, b = np.asarray(predictions, float), np.asarray(references, float)
     if not (np.isfinite(a).all() and np.isfinite(b).all()) or np.ptp(a) == 0 or np.ptp(b) == 0:
         return math.nan
@@ -28,66 +28,67 @@ def pearson(predictions: Sequence[float], references: Sequence[float]) -> float:
 
 
 def spearman(predictions: Sequence[float], references: Sequence[float]) -> float:
-    """Spearman's rank correlation: Pearson's of the ranks, ties sharing their mean rank; NaN where that is."""
+    """Return spearman's rank correlation: Pearson's of the ranks, ties sharing their mean rank; NaN where that is."""
     if not np.isfinite(np.asarray(predictions, float)).all():
         return math.nan
     return pearson(ranks(predictions), ranks(references))  # type: ignore[arg-type]  # arrays are fine
 
 
 def ranks(values: Sequence[float]) -> Array:
-    """float64 [n]: ranks from 1, ties sharing their mean rank."""
+    """Return float64 [n]: ranks from 1, ties sharing their mean rank."""
     _, places, counts = np.unique(np.asarray(values, float), return_inverse=True, return_counts=True)
     ends = np.cumsum(counts)
     return np.asarray((ends - (counts - 1) / 2)[places])
 
 
 def accuracy(predictions: Sequence[Hashable], references: Sequence[Hashable]) -> float:
-    """The share that is right."""
+    """Return the share that is right."""
     return _mean([a == b for a, b in zip(predictions, references, strict=True)])
 
 
 def first(predictions: Sequence[Sequence[Hashable]], references: Sequence[Hashable]) -> float:
-    """The share whose reference comes first in a ranked prediction."""
+    """Return the share whose reference comes first in a ranked prediction."""
     return _mean([bool(a) and a[0] == b for a, b in zip(predictions, references, strict=True)])
 
 
 def top5(predictions: Sequence[Sequence[Hashable]], references: Sequence[Hashable]) -> float:
-    """The share whose reference is among the first five of a ranked prediction."""
+    """Return the share whose reference is among the first five of a ranked prediction."""
     return _mean([b in list(a)[:5] for a, b in zip(predictions, references, strict=True)])
 
 
 def macro_f1(predictions: Sequence[Hashable], references: Sequence[Hashable]) -> float:
-    """The mean over classes of 2TP / (2TP + FP + FN), over every class that occurs on either side."""
+    """Return the mean over classes of 2TP / (2TP + FP + FN), over every class that occurs on either side."""
     hits, made, true = Counter[Hashable](), Counter(predictions), Counter(references)
     hits.update(a for a, b in zip(predictions, references, strict=True) if a == b)
     return _mean([2 * hits[name] / (made[name] + true[name]) for name in sorted({*made, *true}, key=str)])
 
 
 def span_f1(predictions: Sequence[Sequence[Hashable]], references: Sequence[Sequence[Hashable]]) -> float:
-    """F1 over whole spans (label, start, end) of all texts together, as CoNLL's evaluation counts them."""
+    """Return F1 over whole spans (label, start, end) of all texts together, as CoNLL's evaluation counts them."""
     hits = sum(len(set(a) & set(b)) for a, b in zip(predictions, references, strict=True))
     total = sum(map(len, map(set, predictions))) + sum(map(len, map(set, references)))
     return 2 * hits / total if total else 1.0
 
 
 def exact_match(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> float:
-    """The share that equals one of its references after SQuAD's normalisation (Rajpurkar et al. 2016)."""
+    """Return the share that equals one of its references after SQuAD's normalisation (Rajpurkar et al. 2016)."""
     return _mean([any(_plain(a) == _plain(b) for b in many) for a, many in zip(predictions, references, strict=True)])
 
 
 def token_f1(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> float:
-    """The mean over questions of the best word-overlap F1 with a reference (Rajpurkar et al. 2016)."""
+    """Return the mean over questions of the best word-overlap F1 with a reference (Rajpurkar et al. 2016)."""
     return _mean([max(_overlap(a, b) for b in many) for a, many in zip(predictions, references, strict=True)])
 
 
 def perplexity(predictions: Sequence[float], references: Sequence[None]) -> float:
-    """The exponential of the mean negative log likelihood (nats) of a token."""
+    """Return the exponential of the mean negative log likelihood (nats) of a token."""
     with np.errstate(over="ignore"):
         return float(np.exp(np.mean(predictions)))
 
 
 def retrieval(predictions: Sequence[Array], references: Sequence[Hashable]) -> float:
-    """1-nearest-neighbour accuracy, leave one out: how often the closest other vector (cosine) has the same label.
+    """Return 1-nearest-neighbour accuracy, leave one out: how often the closest other vector (cosine) has the same
+    label.
 
     NaN where there is no other vector, or one is not finite.
     """
@@ -101,7 +102,7 @@ def retrieval(predictions: Sequence[Array], references: Sequence[Hashable]) -> f
 
 
 def number(row: Mapping[Any, Any], column: str) -> float:
-    """A finite number of a data set's row. Raises DataError with the row's place."""
+    """Return a finite number of a data set's row. Raises DataError with the row's place."""
     value, place = row[column], getattr(row, "place", "a row")
     try:
         found = float(value)
@@ -113,7 +114,7 @@ def number(row: Mapping[Any, Any], column: str) -> float:
 
 
 def _unit(values: Array) -> Array:
-    """``values`` about their mean, of length 1; they are not all the same."""
+    """Return ``values`` about their mean, of length 1; they are not all the same."""
     values = values - values.mean()
     values = values / np.abs(values).max()  # squares of the largest and the smallest numbers are out of range
     return np.asarray(values / np.linalg.norm(values))

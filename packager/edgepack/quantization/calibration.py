@@ -30,12 +30,12 @@ class Calibration:
         self._sums: dict[str, Array] = {}
 
     def feedback(self, name: str) -> list[Array] | None:
-        """gptq.feedback; None for what lies outside the layers."""
+        """Return gptq.feedback; None for what lies outside the layers."""
         together = self.together(name)
         return None if together is None else gptq.feedback(together)
 
     def together(self, name: str) -> Array | None:
-        """How the inputs vary together, gptq.covariance over all texts; None as above. It is forgotten then."""
+        """Return how the inputs vary together, gptq.covariance over all texts; None as above. It is forgotten then."""
         if not name.startswith("layers."):
             return None
         while self._reached < int(name.split(".")[1]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def component(name: str) -> str:
-    """The part of the model that a node or weight belongs to, by the name that PyTorch's module path gave it."""
+    """Return the part of the model that a node or weight belongs to, by the name that PyTorch's module path gave it."""
     path = name.lower().replace("::", ".").replace("/", ".")
     words = [word for word in path.split(".") if word]
     for part, signs in _SIGNS.items():

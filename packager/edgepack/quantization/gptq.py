@@ -26,14 +26,17 @@ _SEARCH = (0.88, 1.0)
 
 
 def covariance(rows: Array, width: int) -> Array:
-    """How inputs vary together: the mean of x x^T by stretch, float32 [stretches, width, width], of rows [n, k]."""
+    """Return how inputs vary together: the mean of x x^T by stretch, float32 [stretches, width, width], of rows [n,
+    k].
+    """
     padded = np.pad(rows, ((0, 0), (0, -rows.shape[1] % width)))
     split = padded.reshape(len(rows), -1, width).transpose(1, 0, 2)
     return np.asarray(split.transpose(0, 2, 1) @ split / np.float32(len(rows)))
 
 
 def feedback(together: Array) -> list[Array]:
-    """What each later input takes on of the errors of each ``_AT_ONCE`` inputs: float32 [stretches, later, _AT_ONCE].
+    """Return what each later input takes on of the errors of each ``_AT_ONCE`` inputs: float32 [stretches, later,
+    _AT_ONCE].
 
     With the inverse of the covariance as U^T U, U upper triangular, errors d of the inputs g are best made up for by
     -d U_gg^-1 U_gl in the inputs l that come after. U is the inverse of the R in covariance = R R^T, and R_gg U_gl is
@@ -48,7 +51,7 @@ def feedback(together: Array) -> list[Array]:
 
 
 def _triangles(together: Array) -> tuple[Array, Array]:
-    """R and its inverse, float64 [stretches, width, width]."""
+    """Return R and its inverse, float64 [groups, width, width]."""
     sides = np.arange(together.shape[1])
     variance = together[:, sides, sides]
     mean = np.maximum(variance.mean(axis=1, keepdims=True), _TINY)
@@ -60,7 +63,7 @@ def _triangles(together: Array) -> tuple[Array, Array]:
 
 
 def _inverse(upper: Array) -> Array:
-    """Of upper triangles, by halves: a quarter of the time that a general inverse takes."""
+    """Invert upper triangles, by halves: a quarter of the time that a general inverse takes."""
     half = upper.shape[1] // 2
     if half < _AT_ONCE:
         return np.asarray(np.linalg.inv(upper))
@@ -72,7 +75,7 @@ def _inverse(upper: Array) -> Array:
 
 
 def rounded(matrix: Array, bits: int, size: int, shares: Sequence[Array]) -> Blocks:
-    """``matrix`` [rows, k] in symmetric blocks of ``size`` along k, for the ``feedback`` of its inputs."""
+    """Return ``matrix`` [rows, k] in symmetric blocks of ``size`` along k, for the ``feedback`` of its inputs."""
     half, (stretches, later, _) = 1 << (bits - 1), shares[0].shape
     rows, k = matrix.shape
     wide = later + _AT_ONCE
@@ -101,7 +104,8 @@ def rounded(matrix: Array, bits: int, size: int, shares: Sequence[Array]) -> Blo
 
 
 def indexed(matrix: Array, tables: Array, shares: Sequence[Array], mask: Array | None = None) -> Array:
-    """Where each weight of ``matrix`` [rows, k] lies in its row's table, uint8 [rows, k], for the inputs' ``feedback``.
+    """Return where each weight of ``matrix`` [rows, k] lies in its row's table, uint8 [rows, k], for the inputs'
+    ``feedback``.
 
     ``tables`` [groups, values], ascending, serve rows / groups rows each. What ``mask`` [rows, k] drops counts as zero.
     """
@@ -122,7 +126,7 @@ def indexed(matrix: Array, tables: Array, shares: Sequence[Array], mask: Array |
 
 
 def pruned(matrix: Array, mask: Array, shares: Sequence[Array]) -> Array:
-    """``matrix`` [rows, k], zero where ``mask`` drops a weight, the later ones making up for it by ``feedback``.
+    """Return ``matrix`` [rows, k], zero where ``mask`` drops a weight, the later ones making up for it by ``feedback``.
 
     SparseGPT (Frantar & Alistarh 2023), for a mask that is known before.
     """
@@ -132,7 +136,7 @@ def pruned(matrix: Array, mask: Array, shares: Sequence[Array]) -> Array:
 def _followed(
     matrix: Array, shares: Sequence[Array], settle: Callable[[Array, int], Array], mask: Array | None
 ) -> Array:
-    """What ``settle`` makes of ``matrix``, float32 [rows, k], each error fed back.
+    """Return what ``settle`` makes of ``matrix``, float32 [rows, k], each error fed back.
 
     ``settle`` is given inputs [stretches, _AT_ONCE, rows] and where they begin; what ``mask`` drops becomes zero.
     """
@@ -153,7 +157,7 @@ def _followed(
 
 
 def _turned(matrix: Array, wide: int) -> Array:
-    """The inputs first, [wide, rows], zeros behind them: each step of the loop reads whole lines.
+    """Return the inputs first, [wide, rows], zeros behind them: each step of the loop reads whole lines.
 
     Rows that lie a power of two apart share lines of the cache; a little more between them makes this six times
     as fast.
@@ -173,7 +177,8 @@ def _whole(values: Array, half: int) -> None:
 
 
 def _scale(block: Array, half: int, spare: Array) -> Array:
-    """The scale [stretches, rows] of least squared error for ``block`` [stretches, size, rows], as float16 holds it.
+    """Return the scale [stretches, rows] of least squared error for ``block`` [stretches, size, rows], as float16 holds
+    it.
 
     The extreme takes the one value that the other side does not have: -half. For given integers q the best scale is
     sum x q / sum q^2, and its error is sum x^2 - (sum x q)^2 / sum q^2, so the largest second term wins.

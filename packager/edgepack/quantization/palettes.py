@@ -21,7 +21,7 @@ _VALUES = np.where(_BITS >= _SIGN, _BITS ^ _SIGN, ~_BITS).view(np.float16).astyp
 
 
 def palette(rows: Array, bits: int, importance: Array | None = None) -> tuple[Array, Array]:
-    """The table, float16 [2 ** bits] in ascending order, and each weight's index into it, uint8 [rows, width].
+    """Return the table, float16 [2 ** bits] in ascending order, and each weight's index into it, uint8 [rows, width].
 
     ``importance`` float32 [width] or [rows, width] weighs the places of a row; what has none is not looked at.
     """
@@ -31,7 +31,7 @@ def palette(rows: Array, bits: int, importance: Array | None = None) -> tuple[Ar
 
 
 def integers(rows: Array, bits: int, importance: Array | None = None) -> tuple[Array, np.float16, Array]:
-    """As ``palette``, the table of int8 with a scale: (table, scale, indices).
+    """Palettize as ``palette`` does, with a table of int8 and a scale: (table, scale, indices).
 
     Several scales are tried: the largest value is one of ``_TOPS`` steps. For each, the means of what is nearest to
     each value are rounded to whole steps once more, which moves values that rounding brought too near to each other.
@@ -56,7 +56,7 @@ def _steps(centres: Array, scale: np.float16) -> Array:
 
 
 def _histogram(rows: Array, importance: Array | None) -> tuple[Array, Array, Array]:
-    """The keys of ``rows``, ascending those that count, and their importance summed up."""
+    """Return the keys of ``rows``, ascending those that count, and their importance summed up."""
     keys = _keys(rows)
     weights = None if importance is None else np.broadcast_to(importance, rows.shape).ravel()
     counts = np.bincount(keys, weights, 1 << 16).astype(np.float64)
@@ -71,7 +71,7 @@ def _indices(keys: Array, there: Array, table: Array) -> Array:
 
 
 def _keys(rows: Array) -> Array:
-    """Of each value, rounded to float16, a number that is the larger the larger the value, uint16 [rows * width]."""
+    """Map each value, rounded to float16, to a number of the same order, uint16 [rows * width]."""
     stored = (rows.astype(np.float16) + np.float16(0)).ravel().view(np.uint16)  # there is no zero below zero
     return np.where(stored >= _SIGN, ~stored, stored | _SIGN)
 
@@ -84,7 +84,7 @@ class _Values:
         self._mass, self._sum, self._square = (_sums(counts * values**power) for power in range(3))
 
     def clusters(self, centres: Array) -> tuple[Array, Array, Array]:
-        """Of each of ascending ``centres``: its mass, its mean (where it has mass) and its squared error."""
+        """Return for each of ascending ``centres`` its mass, its mean (where it has mass) and its squared error."""
         ends = np.searchsorted(self.values, (centres[1:] + centres[:-1]) / 2)
         edges = np.concatenate([[0], ends, [len(self.values)]])
         mass, total, square = (np.diff(sums[edges]) for sums in (self._mass, self._sum, self._square))
@@ -92,13 +92,13 @@ class _Values:
         return mass, means, np.maximum(square - means * total, 0)
 
     def error(self, centres: Array) -> float:
-        """The squared error, each value at the nearest of ascending ``centres``."""
+        """Return the squared error, each value at the nearest of ascending ``centres``."""
         mass, means, errors = self.clusters(centres)
         return float((errors + mass * (means - centres) ** 2).sum())
 
 
 def _clusters(values: Array, counts: Array, size: int) -> Array:
-    """Centres [size] of ``values``; more centres than values repeat the last (without any, zero).
+    """Return centres [size] of ``values``; more centres than values repeat the last (without any, zero).
 
     Lloyd's iteration, and in between a few centres are moved: from where two can be one at little cost to where one
     should be two.
@@ -127,7 +127,7 @@ def _settled(known: _Values, centres: Array) -> Array:
 
 
 def _moved(known: _Values, centres: Array) -> Array:
-    """One in sixteen of ``centres`` taken from its neighbour and put beside the one with the largest error."""
+    """Return one in sixteen of ``centres`` taken from its neighbour and put beside the one with the largest error."""
     mass, means, errors = known.clusters(centres)
     gone = np.argsort(mass[1:] * mass[:-1] / np.maximum(mass[1:] + mass[:-1], 1e-300) * np.diff(means) ** 2)
     gone = gone[: max(len(centres) // 16, 1)] + 1
@@ -140,7 +140,7 @@ def _moved(known: _Values, centres: Array) -> Array:
 
 
 def _start(values: Array, counts: Array, size: int) -> Array:
-    """As dense as the cube root of the values' own density, which is best for many centres (Panter & Dite 1951)."""
+    """Place centres as dense as the cube root of the values' density, best for many centres (Panter & Dite 1951)."""
     edges = np.linspace(values[0], values[-1], 512)
     density = np.histogram(values, edges, weights=counts)[0]
     reached = np.concatenate([[0], np.cumsum(np.cbrt(density) + 1e-12)])

@@ -22,12 +22,12 @@ class Channels:
     scale: Array
 
     def restored(self) -> Array:
-        """float32 [k, n]."""
+        """Return float32 [k, n]."""
         return self.values * self.scale
 
 
 def per_channel(weight: Array) -> Channels:
-    """Symmetric int8 with one scale per output channel, such that no processor saturates.
+    """Return symmetric int8 with one scale per output channel, such that no processor saturates.
 
     x86 without VNNI multiplies u8 activations by s8 weights in pairs of neighbouring k and adds the two products in
     16 bits, saturating (vpmaddubsw); Arm and VNNI add in 32. With |w0| + |w1| <= 128 for neighbours of one sign,
@@ -44,7 +44,9 @@ def per_channel(weight: Array) -> Channels:
 
 
 def blockwise(rows: Array, size: int) -> Array:
-    """What an activation [n, k] becomes inside MatMulNBits with accuracy_level 4: s8, a scale per row and block."""
+    """Return what an activation [n, k] becomes inside MatMulNBits with accuracy_level 4: s8, a scale per row and
+    block.
+    """
     padded = _padded(rows, size)
     blocks = padded.reshape(len(rows), -1, size)
     scale = np.maximum(np.abs(blocks).max(axis=2, keepdims=True) / 127, _TINY)
@@ -61,12 +63,12 @@ class Blocks:
     width: int  # of the original rows, before padding to whole blocks
 
     def restored(self) -> Array:
-        """float32 [rows, width]."""
+        """Return float32 [rows, width]."""
         centred = self.values.astype(np.float32) - (1 << (self.bits - 1))
         return np.asarray((centred * self.scale[..., None]).reshape(len(self.values), -1)[:, : self.width])
 
     def packed(self) -> Array:
-        """uint8 [rows, blocks, size * bits / 8]; two 4-bit values share a byte, the first in the low half."""
+        """Return uint8 [rows, blocks, size * bits / 8]; two 4-bit values share a byte, the first in the low half."""
         if self.bits == 8:
             return self.values
         pairs = np.ascontiguousarray(self.values).view("<u2")  # the first value is the lower byte
@@ -74,7 +76,8 @@ class Blocks:
 
 
 def blocks(matrix: Array, bits: int, size: int, importance: Array | None = None) -> Blocks:
-    """Symmetric blocks of ``size`` along the rows of ``matrix`` [rows, width]; a last short block is padded with zeros.
+    """Return symmetric blocks of ``size`` along the rows of ``matrix`` [rows, width]; a last short block is padded with
+    zeros.
 
     At 4 bits the scale is searched, and then fitted by least squares for the chosen integers, weighted by
     ``importance`` [width] (the mean square of the activation that meets the weight); at 8 bits that gains nothing.
@@ -94,7 +97,7 @@ def blocks(matrix: Array, bits: int, size: int, importance: Array | None = None)
 
 
 def _searched(padded: Array, plain: Array, half: int, weights: Array | None) -> tuple[Array, Array]:
-    """Integers and scales of least squared error.
+    """Return integers and scales of least squared error.
 
     For given integers q the best scale is sum x q / sum q^2, and leaves the error sum x^2 - (sum x q)^2 / sum q^2: the
     largest second term wins.
@@ -126,10 +129,10 @@ def _padded(matrix: Array, size: int) -> Array:
 
 
 def block_size(width: int, most: int, bits: int) -> int:
-    """Of ``block_sizes`` the one that stores a row of ``width`` in the fewest bytes; the largest of those alike."""
+    """Choose the block size that stores a row of ``width`` in the fewest bytes; the largest of those alike."""
     return min(block_sizes(most), key=lambda size: -(-width // size) * (size * bits // 8 + 2))
 
 
 def block_sizes(most: int) -> list[int]:
-    """``most`` and its halves, down to the smallest that is worth its scale."""
+    """Return ``most`` and its halves, down to the smallest that is worth its scale."""
     return [most >> step for step in range(most.bit_length()) if most >> step >= _SMALLEST]

@@ -16,14 +16,14 @@ class Tally:
         self._compressed = 0
 
     def matrix(self, role: str, parameters: int, stored: int, *, compressed: bool) -> None:
-        """A weight of ``role``, in so many bytes."""
+        """Count a weight of ``role``, in so many bytes."""
         part = PARTS.get(role, role)
         self._parameters[part] += parameters
         self._bytes[part] += stored
         self._compressed += parameters if compressed else 0
 
     def vector(self, parameters: int, stored: int) -> None:
-        """A norm, a bias or (of no ``parameters``) a table."""
+        """Count a norm, a bias or (of no ``parameters``) a table."""
         self._parameters["other"] += parameters
         self._bytes["other"] += stored
 
@@ -37,6 +37,6 @@ class Tally:
 
     @property
     def coverage(self) -> Coverage:
-        """What was rounded of all that are no vectors."""
+        """Coverage of all weights that are not vectors."""
         total = sum(count for name, count in self._parameters.items() if name != "other")
         return Coverage(compressed=self._compressed, total=total)

@@ -9,7 +9,7 @@ from edgepack.suites import CheckResult, SuiteResult
 
 
 def of_suite(result: SuiteResult) -> dict[str, Any]:
-    """A suite's result, for ``--json`` and the file beside the HTML report."""
+    """Return a suite's result, for ``--json`` and the file beside the HTML report."""
     return {
         "suite": result.suite,
         "bundle": result.bundle,

@@ -13,7 +13,7 @@ from edgepack.suites import CheckResult, SuiteResult
 
 
 def render(result: SuiteResult) -> str:
-    """The document's text."""
+    """Return the document's text."""
     failed = sum(r.passed is False for r in result.results)
     unmeasured = sum(r.passed is None for r in result.results)
     counts = {"tests": str(len(result.results)), "failures": str(failed), "errors": str(unmeasured)}

@@ -48,7 +48,9 @@ class Readable:
 
 
 def readable(table: Table) -> Readable:
-    """The table as people read it: without its empty columns, a dash and a footnote for what was not measured."""
+    """Return the table as people read it: without its empty columns, a dash and a footnote for what was not
+    measured.
+    """
     reasons = dict.fromkeys(str(cell) for row in table.rows for cell in row if isinstance(cell, NotMeasured))
     marks = {reason: _MARKS[i] if i < len(_MARKS) else f" ({i + 1})" for i, reason in enumerate(reasons)}
     columns = [

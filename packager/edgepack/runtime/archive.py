@@ -66,7 +66,7 @@ def check_outside(folder: Path, file: Path) -> None:
 
 
 def opened(file: Path, *, trust: bool = False) -> Path:
-    """The folder that ``file`` unpacks to, in the cache, by the file's hash; safe for two processes at once.
+    """Return the folder that ``file`` unpacks to, in the cache, by the file's hash; safe for two processes at once.
 
     What was unpacked before is held against its manifest, and unpacked again where it is damaged.
     """
@@ -131,7 +131,7 @@ def _write(folder: Path, names: list[str], stream: IO[bytes]) -> None:
 
 @contextmanager
 def _reading(file: Path) -> Iterator[zipfile.ZipFile]:
-    """The archive, whose directory has a size that is worth reading. Raises BundleError for what is no zip."""
+    """Open the archive if its directory has a size that is worth reading. Raises BundleError for what is not a zip."""
     try:
         if central_directory.size(file) > _FILES * _ENTRY:
             raise BundleUnsafe(f"{file} holds more than {_FILES:,} files", hint=_UNSAFE)
@@ -147,14 +147,14 @@ def _reading(file: Path) -> Iterator[zipfile.ZipFile]:
 
 
 class _Limit:
-    """What a file of the archive may be: so many ``bytes``, with this SHA-256 where the manifest tells one."""
+    """The limit of a file of the archive: so many ``bytes``, with this SHA-256 where the manifest tells one."""
 
     def __init__(self, size: int, sha256: str = "") -> None:
         self.bytes, self.sha256 = size, sha256
 
 
 def _entries(archive: zipfile.ZipFile, file: Path, *, trust: bool) -> list[tuple[zipfile.ZipInfo, _Limit]]:
-    """The files and their limits, as the manifest inside says."""
+    """Return the files and their limits, as the manifest inside says."""
     infos = [info for info in archive.infolist() if not info.is_dir()]
     names = [checked_name(info.filename, file) for info in infos]
     check_distinct(names, file)
@@ -191,7 +191,9 @@ def _check_total(total: int, file: Path, trust: bool) -> None:
 
 
 def _copy(archive: zipfile.ZipFile, info: zipfile.ZipInfo, sink: IO[bytes] | None, limit: _Limit) -> None:
-    """One file, reading no more than its limit whatever the zip's own sizes say; written where there is a ``sink``."""
+    """Copy one file, reading no more than its limit whatever the zip's own sizes say; written where there is a
+    ``sink``.
+    """
     left, total = limit.bytes, hashlib.sha256()
     with archive.open(info) as source:
         while chunk := source.read(_CHUNK):

@@ -55,11 +55,11 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         self.tests = {name: self._bounded(name, cast(Callable[..., Any], each)) for name, each in self.tests.items()}
 
     def add_filter(self, name: str, each: Callable[..., Any]) -> None:
-        """A filter of our own, within the limits like all others."""
+        """Add a filter of our own, within the limits like all others."""
         self.filters[name] = self._bounded(name, each)
 
     def compiled(self, text: str) -> Template:
-        """The template of ``text``, if it is soon compiled. Raises LimitReached and what Jinja raises."""
+        """Return the template of ``text``, if it is soon compiled. Raises LimitReached and what Jinja raises."""
         tree = self.parse(text)
         todo: list[nodes.Node] = [tree]
         for count in itertools.count(1):
@@ -88,7 +88,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
             sys.settrace(before)
 
     def joined(self, parts: Iterable[Any]) -> str:
-        """Parts of a text in one. Raises LimitReached."""
+        """Return parts of a text in one. Raises LimitReached."""
         texts, length = [], 0
         for part in parts:
             texts.append(str(self.plain(part)))
@@ -98,16 +98,16 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         return str(self.counted("".join(texts)))
 
     def plain(self, value: Any) -> Any:
-        """``value``, where a walk through all that it names ends soon. Raises LimitReached."""
+        """Return ``value``, where a walk through all that it names ends soon. Raises LimitReached."""
         _walked(value)
         return value
 
     def getitem(self, owner: Any, key: Any) -> Any:
-        """``owner[key]``, whose key is hashed."""
+        """Return ``owner[key]``, whose key is hashed."""
         return super().getitem(owner, self.plain(key))
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
-        """An operator's result. Raises LimitReached."""
+        """Return an operator's result. Raises LimitReached."""
         self.plain(left)
         self.plain(right)
         if operator == "%" and isinstance(left, str):
@@ -122,14 +122,14 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         return self.counted(super().call_binop(context, operator, left, right))
 
     def call(self, context: Context, callable_: Any, /, *arguments: Any, **named: Any) -> Any:
-        """A call's result. Raises LimitReached."""
+        """Return a call's result. Raises LimitReached."""
         # the sandbox has a limit for range; what a macro does is looked at where it does it
         if callable_ is not self.globals["range"] and not isinstance(callable_, Macro):
             self._check_work(getattr(callable_, "__self__", None), *arguments, *named.values())
         return self.counted(super().call(context, callable_, *arguments, **named))
 
     def wrap_str_format(self, value: Any) -> Any:
-        """A text's ``format``, in the sandbox and with the form looked at."""
+        """Return a text's ``format``, in the sandbox and with the form looked at."""
         inside = super().wrap_str_format(value)
         if inside is None:
             return None
@@ -164,7 +164,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
             raise LimitReached("it pads texts to too many characters")
 
     def counted(self, value: Any) -> Any:
-        """``value``, which was made. Raises LimitReached."""
+        """Return ``value``, which was made. Raises LimitReached."""
         size = 0 if isinstance(value, range) else _size(value)
         self._made += size if isinstance(value, str) else size * _ENTRY
         if size > _LONGEST or self._made > _ALTOGETHER:
@@ -228,7 +228,7 @@ def _size(value: Any) -> int:
 
 
 def _walked(value: Any) -> int:
-    """The entries and characters of all that ``value`` names. Raises LimitReached."""
+    """Return the entries and characters of all that ``value`` names. Raises LimitReached."""
     todo, length = [value], 0
     while todo:
         one = todo.pop()
@@ -243,7 +243,7 @@ def _walked(value: Any) -> int:
 
 
 def _weight(value: Any) -> int:
-    """What an argument can make of another: its length, that of all in it, or the number that it is."""
+    """Return what an argument can make of another: its length, that of all in it, or the number that it is."""
     walked = _walked(value)
     if isinstance(value, bool | Context):
         return 0

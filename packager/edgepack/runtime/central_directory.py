@@ -14,7 +14,7 @@ _TAIL = 22 + 65_535 + 20  # the end record with the longest comment, and the loc
 
 
 def size(file: Path) -> int:
-    """Bytes of the directory. Raises ValueError where no zip ends."""
+    """Return bytes of the directory. Raises ValueError where no zip ends."""
     length = file.stat().st_size
     with file.open("rb") as stream:
         stream.seek(max(length - _TAIL, 0))

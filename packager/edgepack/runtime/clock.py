@@ -70,7 +70,7 @@ def request(
     runs: int,
     seconds: float,
 ) -> dict[str, Any]:
-    """What is asked of a measuring process, in JSON's types."""
+    """Return what is asked of a measuring process, in JSON's types."""
     return {
         "threads": threads,
         "isa": target_isa,
@@ -92,13 +92,13 @@ def ask(module: str, argument: str, request: Mapping[str, Any]) -> tuple[Timing,
 
 
 def timing(table: Mapping[str, Any]) -> Timing:
-    """A Timing from its JSON form."""
+    """Return a Timing from its JSON form."""
     percentiles = {key: _figure(table[key]) for key in ("p90", "p99")}
     return Timing(**{**table, **percentiles, "where": Where(**table["where"])})
 
 
 def percentile(times: Sequence[float], share: float) -> float | NotMeasured:
-    """The ``share`` quantile (0.9, 0.99) that holds with 99 % confidence; NotMeasured for too few runs."""
+    """Return the ``share`` quantile (0.9, 0.99) that holds with 99 % confidence; NotMeasured for too few runs."""
     discarded, likely = 0, math.exp(_log_binomial(0, len(times), 1 - share))
     while discarded < len(times):
         likely += math.exp(_log_binomial(discarded + 1, len(times), 1 - share))  # P(X <= discarded + 1)
@@ -111,7 +111,7 @@ def percentile(times: Sequence[float], share: float) -> float | NotMeasured:
 
 
 def _log_binomial(count: int, total: int, chance: float) -> float:
-    """Ln P(X = count) for X binomial over ``total`` tries; in logarithms, since thousands of runs overflow."""
+    """Return ln P(X = count) for X binomial over ``total`` tries; in logarithms, since thousands of runs overflow."""
     ways = math.lgamma(total + 1) - math.lgamma(count + 1) - math.lgamma(total - count + 1)
     return ways + count * math.log(chance) + (total - count) * math.log1p(-chance)
 
@@ -129,7 +129,7 @@ def serve(opened: Callable[[int], Run | Decoding], asked: Mapping[str, Any]) -> 
 
 
 def opener(path: Path, asked: Mapping[str, Any]) -> Callable[[int], Run | Decoding]:
-    """A function that opens the model at ``path``: a language model with a cache for the longest input asked."""
+    """Return a function that opens the model at ``path``: a language model with a cache for the longest input asked."""
 
     def opened(threads: int) -> Run | Decoding:
         session = engines.open_session(graphs.generating(path), str(asked["format"]), threads)
@@ -147,7 +147,9 @@ def _length(feeds: Mapping[str, Array]) -> int:
 
 
 def _work(run: Run | Decoding, feeds: Mapping[str, Array]) -> tuple[Callable[[], object], int]:
-    """What is timed, and the tokens that it processes: ``input_ids``, or the first of them after ``past_ids``."""
+    """Return what is timed, and the tokens that it processes: ``input_ids``, or the first of them after
+    ``past_ids``.
+    """
     if not isinstance(run, Decoding):
         return partial(run, feeds), 0
     past, new = (feeds[name][0].tolist() for name in ("past_ids", "input_ids"))
@@ -199,7 +201,7 @@ def _one(run: Run | Decoding, name: str, feeds: Mapping[str, Array], load: float
 
 
 def threads_of(asked: Mapping[str, Any]) -> int:
-    """The threads that a request gets: at most what the machine has."""
+    """Return the threads that a request gets: at most what the machine has."""
     return min(int(asked["threads"]), os.cpu_count() or 1)
 
 

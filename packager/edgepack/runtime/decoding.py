@@ -29,7 +29,7 @@ class Decoding(ABC):
         self._chunk = chunk
 
     def prefill(self, ids: Sequence[int]) -> Array:
-        """The logits after ``ids``, which is all that the cache then holds; only what it lacked is processed.
+        """Return the logits after ``ids``, which is all that the cache then holds; only what it lacked is processed.
 
         Raises InputError for no ids, or more than ``longest``.
         """
@@ -42,7 +42,7 @@ class Decoding(ABC):
         return logits
 
     def step(self, token: int) -> Array:
-        """The logits after one more token. Raises InputError where the cache is full."""
+        """Return the logits after one more token. Raises InputError where the cache is full."""
         if len(self.ids) == self.longest:
             raise InputError(f"the model takes {self.longest:,} tokens at most")
         return self._run((token,))
@@ -61,5 +61,5 @@ class Decoding(ABC):
 
 
 def _alike(a: Sequence[int], b: Sequence[int]) -> int:
-    """How many ids the two begin with alike."""
+    """Return how many ids the two begin with alike."""
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(a, b, strict=False)))

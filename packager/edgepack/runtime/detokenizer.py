@@ -71,7 +71,7 @@ class StopSequences:
         self.found = False
 
     def add(self, text: str) -> str:
-        """What is sure to come before any stop string."""
+        """Return what is sure to come before any stop string."""
         if not self._stops:
             return text
         text = self._held + text
@@ -82,11 +82,11 @@ class StopSequences:
         return text[:safe]
 
     def rest(self) -> str:
-        """What was held back, when no text follows."""
+        """Return what was held back, when no text follows."""
         held, self._held = self._held, ""
         return held
 
 
 def _overlap(text: str, stop: str) -> int:
-    """How many characters at the end of ``text`` begin ``stop``."""
+    """Return how many characters at the end of ``text`` begin ``stop``."""
     return next((n for n in range(min(len(stop) - 1, len(text)), 0, -1) if text.endswith(stop[:n])), 0)

@@ -34,7 +34,7 @@ class GoldenResult:
 
     @property
     def passed(self) -> bool:
-        """Whether every vector is close enough; NaN is not."""
+        """True if every vector is close enough; NaN is not."""
         return bool(self.cosines) and not self.inputs and all(cosine >= self.least for cosine in self.cosines)
 
     @property
@@ -67,7 +67,7 @@ def check(run: Run, manifest: Manifest, make: Make | None = None) -> GoldenResul
 
 
 def _example(tensors: Mapping[str, Array], index: int, *, pictures: bool) -> Any:
-    """The text, the pair of texts or the picture of a vector. Raises BundleDamaged where it holds none."""
+    """Return the text, the pair of texts or the picture of a vector. Raises BundleDamaged where it holds none."""
     kind = "picture" if pictures else "text"
     stored = tensors.get(f"{index}.{kind}")
     if stored is None or stored.dtype != np.uint8:
@@ -88,7 +88,7 @@ def _output(outputs: Outputs, name: str) -> Array:
 
 
 def _differences(made: Feeds, stored: Feeds, image: Image | None) -> list[str]:
-    """Where what was made is not what was stored: pixels are within LEVELS, all else is equal, of one kind."""
+    """Return where what was made is not what was stored: pixels are within LEVELS, all else is equal, of one kind."""
     found = []
     for name, true in stored.items():
         mine = made.get(name, true)
@@ -105,7 +105,7 @@ def _differences(made: Feeds, stored: Feeds, image: Image | None) -> list[str]:
 
 
 def read(file: Path) -> dict[str, Array]:
-    """The tensors of a safetensors file: 8 bytes header length, a JSON header, the data."""
+    """Return the tensors of a safetensors file: 8 bytes header length, a JSON header, the data."""
     raw = read_bytes(file, BundleDamaged, hint=_AGAIN)
     length = int.from_bytes(raw[:8], "little")
     header = parse_json(raw[8 : 8 + length], f"the header of {file}", BundleDamaged, hint=_AGAIN)

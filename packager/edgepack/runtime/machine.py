@@ -25,7 +25,7 @@ _SYSTEM = Path("/sys/devices/system/cpu/cpu0/cpufreq")
 
 @dataclass(frozen=True)
 class State:
-    """What can spoil a measurement; None: this machine does not tell."""
+    """The state of a machine that can spoil a measurement; None: this machine does not tell."""
 
     wall: float  # seconds, monotonic
     others: float | None  # processor seconds that other programs have used since boot
@@ -35,13 +35,15 @@ class State:
 
 
 def isa() -> str:
-    """The instruction set of this machine."""
+    """Return the instruction set of this machine."""
     machine = platform.machine().lower()
     return _ISAS.get(machine, machine)
 
 
 def where(threads: int, target_isa: str, runtime: str = "") -> Where:
-    """This machine, and whether it is of the target's kind; a ``runtime`` other than onnxruntime names itself."""
+    """Return this machine, and whether it is of the target's kind; a ``runtime`` other than onnxruntime names
+    itself.
+    """
     same = isa() == target_isa and not emulated() and runtime != EVALUATOR
     return Where(
         machine=processor(),
@@ -54,7 +56,7 @@ def where(threads: int, target_isa: str, runtime: str = "") -> Where:
 
 
 def processor() -> str:
-    """The board's or processor's own name."""
+    """Return the board's or processor's own name."""
     board = _text(Path("/sys/firmware/devicetree/base/model")) or _text(Path("/proc/device-tree/model"))
     if board:
         return board.rstrip("\0")
@@ -72,7 +74,7 @@ def emulated() -> bool:
 
 
 def state() -> State:
-    """The clock, other programs' processor time, governor, temperature and throttling now."""
+    """Return the clock, other programs' processor time, governor, temperature and throttling now."""
     temperature = _text(Path("/sys/class/thermal/thermal_zone0/temp"))
     return State(
         wall=time.monotonic(),
@@ -84,7 +86,7 @@ def state() -> State:
 
 
 def verdict(before: State, after: State) -> str:
-    """ "valid", or why figures between the two states are not to be trusted."""
+    """Return "valid", or why figures between the two states are not to be trusted."""
     cores = os.cpu_count() or 1
     wall = after.wall - before.wall
     if before.others is not None and after.others is not None and wall > _TICKS:
@@ -97,7 +99,7 @@ def verdict(before: State, after: State) -> str:
 
 
 def peak_memory() -> int:
-    """The largest resident size of this process so far, bytes."""
+    """Return the largest resident size of this process so far, bytes."""
     status = _text(Path("/proc/self/status")) or ""
     for line in status.splitlines():
         if line.startswith("VmHWM:"):
@@ -106,7 +108,7 @@ def peak_memory() -> int:
 
 
 def _others() -> float | None:
-    """Busy processor seconds of the whole machine less this process's own (proc(5), /proc/stat)."""
+    """Return busy processor seconds of the whole machine less this process's own (proc(5), /proc/stat)."""
     first = (_text(Path("/proc/stat")) or "").splitlines()[:1]
     if not first or not first[0].startswith("cpu "):
         return None

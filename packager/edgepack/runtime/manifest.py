@@ -82,7 +82,7 @@ class Manifest:
 
 
 def read(folder: Path) -> Manifest:
-    """The manifest of the bundle in ``folder``: it keeps the schema, and every listed file is there and inside.
+    """Return the manifest of the bundle in ``folder``: it keeps the schema, and every listed file is there and inside.
 
     Raises BundleError, BundleTooNew, BundleUnsafe, BundleFileMissing.
     """
@@ -134,7 +134,7 @@ def verify(manifest: Manifest) -> list[str]:
 
 
 def digest(file: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
+    """Return SHA-256 of a file, in hexadecimal."""
     total = hashlib.sha256()
     try:
         with file.open("rb") as stream:
@@ -146,7 +146,7 @@ def digest(file: Path) -> str:
 
 
 def found(folder: Path) -> set[str]:
-    """What is in ``folder`` and no folder itself; links are not followed."""
+    """Return what is in ``folder`` and no folder itself; links are not followed."""
     inside = set()
     for place, folders, names in os.walk(folder):
         links = [name for name in folders if os.path.islink(os.path.join(place, name))]
@@ -172,7 +172,7 @@ def _check_schema(table: Mapping[str, Any], version: int, place: str) -> None:
 
 
 def _names(table: Mapping[str, Any]) -> Iterator[str]:
-    """The paths in a manifest that nobody has checked yet."""
+    """Yield the paths in a manifest that nobody has checked yet."""
     files = table.get("files")
     yield from files if isinstance(files, dict) else ()
     models = table.get("models")

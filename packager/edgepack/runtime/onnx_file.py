@@ -39,7 +39,7 @@ _TRUST = "--trust opens it all the same"
 
 
 def check(file: Path, listed: Collection[str]) -> None:
-    """The files that ``file`` points to are ``listed``, and opening it takes little more than its size.
+    """Check that the files that ``file`` points to are ``listed``, and that opening it takes little more than its size.
 
     ``listed`` are names beside the file. Raises BundleUnsafe, BundleDamaged.
     """
@@ -62,7 +62,7 @@ class _Walk:
         self._found = dict.fromkeys(_MOST, 0)
 
     def locations(self) -> Iterator[str]:
-        """The locations of external data. Raises BundleUnsafe, BundleDamaged."""
+        """Yield the locations of external data. Raises BundleUnsafe, BundleDamaged."""
         todo = [("model", 0, len(self._data), 0)]
         while todo:
             kind, start, end, depth = todo.pop()
@@ -96,7 +96,7 @@ class _Walk:
             raise self._unsafe(f"more than {_MOST[what]:,} {what}")
 
     def _location(self, start: int, end: int) -> Iterator[str]:
-        """The value of a StringStringEntryProto (key = 1, value = 2) whose key is "location"."""
+        """Yield the value of a StringStringEntryProto (key = 1, value = 2) whose key is "location"."""
         texts = {number: bytes(self._data[first:last]) for number, first, last in self._messages(start, end)}
         if texts.get(1) == b"location":
             yield texts.get(2, b"").decode("utf-8", "replace")

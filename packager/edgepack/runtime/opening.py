@@ -17,7 +17,7 @@ _ONNX = ".onnx"
 def opened(
     bundle: str | Path, *, verify: bool = True, trust: bool = False, verifier: signing.Verifier | None = None
 ) -> Manifest:
-    """The manifest of a bundle, whose files are what it says; a ``.edgepack`` file is unpacked into the cache.
+    """Return the manifest of a bundle, whose files are what it says; a ``.edgepack`` file is unpacked into the cache.
 
     Without ``trust``, what could make opening it take much more than its size is refused. ``verify=False`` skips the
     hashing of a folder's files; an archive's are always hashed. With a ``verifier`` the bundle has to be signed, and
@@ -54,6 +54,6 @@ def _check(listed: Manifest) -> None:
 
 
 def _beside(model: Path, files: Iterable[str]) -> Iterable[str]:
-    """The listed files as the graph names them: relative to its folder."""
+    """Return the listed files as the graph names them: relative to its folder."""
     start = "" if model.parent == Path(".") else f"{model.parent.as_posix()}/"
     return (name.removeprefix(start) for name in files if name.startswith(start))

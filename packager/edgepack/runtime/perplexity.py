@@ -33,7 +33,7 @@ class Windows:
         self._body, self._opening, self._room, self._stride = list(body), list(opening), room, stride
 
     def __iter__(self) -> Iterator[tuple[list[int], int]]:
-        """The first token of a window can only be scored where an opening is before it."""
+        """Yield the first token of a window can only be scored where an opening is before it."""
         done = 0
         for start in range(0, len(self._body), self._stride):
             part = self._body[start : start + self._room]
@@ -47,7 +47,9 @@ class Windows:
 
 
 def surprises(logits: Logits, windows: Windows, vocabulary: int) -> Array:
-    """Negative log likelihoods in nats, float64, in the order of the text; a few windows of one kind run at once."""
+    """Return negative log likelihoods in nats, float64, in the order of the text; a few windows of one kind run at
+    once.
+    """
     found = []
     for (length, scored), alike in groupby(windows, lambda window: (len(window[0]), window[1])):
         ids = np.array([window for window, _ in alike], np.int64)
@@ -60,7 +62,7 @@ def surprises(logits: Logits, windows: Windows, vocabulary: int) -> Array:
 
 
 def _surprise(logits: Array, ids: Array, scored: int) -> Array:
-    """Of the last ``scored`` ids, by the logits of the places before them (the last place predicts nothing here)."""
+    """Score the last ``scored`` ids by the logits of the places before them (the last place predicts nothing here)."""
     before, targets = logits[-1 - scored : -1], ids[-scored:]
     pieces = []
     for start in range(0, scored, _ROWS):

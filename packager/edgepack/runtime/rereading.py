@@ -13,7 +13,7 @@ _TRIES = 100
 
 
 def steady(folder: Path, read: Callable[[], T]) -> T:
-    """What ``read()`` gives, or raises, while nobody puts another folder in the place of ``folder``.
+    """Return what ``read()`` gives, or raises, while nobody puts another folder in the place of ``folder``.
 
     Raises BundleDamaged where somebody always does.
     """
@@ -31,7 +31,7 @@ def steady(folder: Path, read: Callable[[], T]) -> T:
 
 
 def _identity(folder: Path) -> tuple[int, int, int] | None:
-    """What tells a folder from the next one of its name; None where there is none."""
+    """Return what tells a folder from the next one of its name; None where there is none."""
     try:
         state = folder.stat()
     except OSError:

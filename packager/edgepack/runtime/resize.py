@@ -22,7 +22,8 @@ _BITS = 22  # of Pillow's fixed point
 def resize(
     image: Array, height: int, width: int, resample: str, *, rows: Span | None = None, columns: Span | None = None
 ) -> Array:
-    """uint8 [height, width, channels] of uint8 [h, w, channels]; of it only ``rows`` and ``columns``, where given.
+    """Return uint8 [height, width, channels] of uint8 [h, w, channels]; of it only ``rows`` and ``columns``, where
+    given.
 
     Raises InputError for a resampling that does not exist or a side of no pixels.
     """
@@ -47,12 +48,14 @@ def resize(
 
 
 def _down_first(rows_lost: int, columns_lost: int) -> bool:
-    """Whether Pillow filters the columns first: since version 13, where more than twice as much goes in height."""
+    """Return whether Pillow filters the columns first: since version 13, where more than twice as much goes in
+    height.
+    """
     return rows_lost > 0 and rows_lost > 2 * columns_lost
 
 
 def _nearest(size: int, wanted: int, span: Span) -> Array:
-    """The source pixel of each new one; summed up as Pillow does it, since ties hang on the last bit."""
+    """Return the source pixel of each new one; summed up as Pillow does it, since ties hang on the last bit."""
     steps = np.full(wanted, size / wanted)
     steps[0] /= 2
     return np.asarray(np.cumsum(steps).astype(int)[slice(*span)])
@@ -77,7 +80,7 @@ class _Pass:
         return self._span if self._same else (int(self._first[0]), int(self._last[-1]))
 
     def __call__(self, image: Array, *, offset: int = 0) -> Array:
-        """uint8 [span, n, channels] of uint8 [size, n, channels], which may start at pixel ``offset``."""
+        """Return uint8 [span, n, channels] of uint8 [size, n, channels], which may start at pixel ``offset``."""
         if self._same:
             return np.asarray(image[self._span[0] - offset : self._span[1] - offset])
         lines = np.ascontiguousarray(image).reshape(len(image), -1)
@@ -90,7 +93,9 @@ class _Pass:
         return made.reshape(len(made), *image.shape[1:])
 
     def _weights(self) -> Array:
-        """Whole numbers, as float64 [span, taps]: how much each source pixel from the first on counts, in 2^-22."""
+        """Return whole numbers, as float64 [span, taps]: how much each source pixel from the first on counts, in
+        2^-22.
+        """
         places = self._first[:, None] + np.arange(int((self._last - self._first).max()))
         weights = self._kernel((places - self._centres[:, None] + 0.5) * (1.0 / self._stretch))
         weights = np.where(places < self._last[:, None], weights, 0.0)
@@ -114,7 +119,7 @@ def _hamming(x: Array) -> Array:
 
 
 def _cubic(x: Array) -> Array:
-    """Keys 1981 with a = -0.5."""
+    """Weigh by the cubic of Keys 1981 with a = -0.5."""
     x, a = np.abs(x), -0.5
     near = ((a + 2) * x - (a + 3)) * x * x + 1
     far = (((x - 5) * x + 8) * x - 4) * a

@@ -42,7 +42,7 @@ class Sampling:
 
     @property
     def greedy(self) -> bool:
-        """Whether nothing is left to chance."""
+        """True if nothing is left to chance."""
         return self.temperature < _COLD or self.top_k == 1
 
 
@@ -69,7 +69,9 @@ class Sampler:
 
 
 def penalized(logits: Array, seen: set[int], penalty: float) -> Array:
-    """A copy of ``logits`` with those of ``seen`` tokens divided by ``penalty``, or multiplied where negative."""
+    """Return a copy of ``logits`` with those of ``seen`` tokens divided by ``penalty``, or multiplied where
+    negative.
+    """
     places = np.fromiter(seen, np.int64, len(seen))
     scores, logits = logits[places], logits.copy()
     logits[places] = np.where(scores < 0, scores * penalty, scores / penalty)
@@ -77,7 +79,7 @@ def penalized(logits: Array, seen: set[int], penalty: float) -> Array:
 
 
 def distribution(logits: Array, sampling: Sampling) -> tuple[Array, Array]:
-    """The tokens that remain, int64 [n], and their probabilities, float64 [n], at a temperature above 0.
+    """Return the tokens that remain, int64 [n], and their probabilities, float64 [n], at a temperature above 0.
 
     Where a filter's limit falls between tokens that are equally likely, all of them remain.
     """
@@ -96,7 +98,7 @@ def distribution(logits: Array, sampling: Sampling) -> tuple[Array, Array]:
 
 
 def _top_k(logits: Array, k: int) -> Array:
-    """The places of the ``k`` largest (0: all), and of those that equal the least of them."""
+    """Return the places of the ``k`` largest (0: all), and of those that equal the least of them."""
     if not 0 < k < len(logits):
         return np.arange(len(logits))
     columns = len(logits) // _ROWS
@@ -110,7 +112,7 @@ def _top_k(logits: Array, k: int) -> Array:
 
 
 def _nucleus(weights: Array, mass: float) -> float:
-    """The least weight of those that are needed, largest first, to reach ``mass``."""
+    """Return the least weight of those that are needed, largest first, to reach ``mass``."""
     beyond = float(weights.sum(dtype=np.float64)) - mass
     some = weights[weights >= beyond / len(weights)]  # all the others together weigh less than what lies beyond
     falling = np.sort(some)[::-1]

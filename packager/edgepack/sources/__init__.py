@@ -24,12 +24,12 @@ class Fetched:
 
 
 def named(path: Path, otherwise: str) -> str:
-    """The folder's own name, or ``otherwise`` where that is a word that says nothing, such as "model"."""
+    """Return the folder's own name, or ``otherwise`` where that is a word that says nothing, such as "model"."""
     return otherwise if path.name in {"model", "models", "checkpoint"} else path.name
 
 
 class Place(Protocol):
-    """What a module of this package offers."""
+    """The contract of this package's modules."""
 
     def fetch(self, reference: str, say: Say) -> Fetched:
         """Make the model available on this disk. Raises ModelNotFound, NetworkError."""

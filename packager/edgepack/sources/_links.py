@@ -15,7 +15,8 @@ _READ = (
 
 
 def check(folder: Path, subfolders: Iterable[str] = ()) -> None:
-    """What is read in ``folder`` and ``subfolders`` are regular files of its own. Raises UnsafeModel, ModelError.
+    """Check that what is read in ``folder`` and ``subfolders`` are regular files of its own. Raises UnsafeModel,
+    ModelError.
 
     The hub's cache keeps files by their hashes and has links to them in a model's folder: those are its own too.
     """
@@ -28,7 +29,7 @@ def check(folder: Path, subfolders: Iterable[str] = ()) -> None:
 
 
 def _blobs(folder: Path) -> Iterator[Path]:
-    """Where the hub's cache keeps the files of a folder in it: models--org--name/snapshots/<commit>."""
+    """Yield where the hub's cache keeps the files of a folder in it: models--org--name/snapshots/<commit>."""
     for place in (folder, *folder.parents):
         blobs = place.parent.parent / "blobs"
         if place.parent.name == "snapshots" and place.parent.parent.name.startswith("models--") and blobs.is_dir():

@@ -9,7 +9,7 @@ from edgepack.sources import Fetched, Say, named
 
 
 def fetch(reference: str, say: Say) -> Fetched:
-    """The folder itself. Raises ModelNotFound."""
+    """Return the folder itself. Raises ModelNotFound."""
     path = Path(reference).expanduser()
     if not path.is_dir():
         raise ModelNotFound(

@@ -58,13 +58,13 @@ def fetch(reference: str, say: Say) -> Fetched:
 
 
 def _left(files: list[str]) -> list[str]:
-    """What is not downloaded: copies of weights that lie there in the form that is read."""
+    """Return what is not downloaded: copies of weights that lie there in the form that is read."""
     shards = ["model-*-of-*.safetensors"] if WHOLE in files else []
     return [*_UNWANTED, *shards, *(_COPIES if {WHOLE, INDEX} & set(files) else [])]
 
 
 def _commit(repository: str, revision: str | None) -> tuple[str, list[str]]:
-    """The commit that ``revision`` stands for and its files, after a look at what the repository holds."""
+    """Return the commit that ``revision`` stands for and its files, after a look at what the repository holds."""
     info = HfApi().model_info(repository, revision=revision, timeout=_PATIENCE)
     files = [entry.rfilename for entry in info.siblings or []]
     if files and not any(file.endswith(".safetensors") for file in files):
@@ -84,7 +84,7 @@ def _commit(repository: str, revision: str | None) -> tuple[str, list[str]]:
 
 
 def _cached(repository: str, revision: str | None, name: str, error: Exception) -> Fetched:
-    """The copy in huggingface_hub's cache, for work without a network."""
+    """Return the copy in huggingface_hub's cache, for work without a network."""
     try:
         path = Path(snapshot_download(repository, revision=revision, local_files_only=True))
     except LocalEntryNotFoundError:

@@ -38,10 +38,10 @@ Array = np.ndarray[Any, Any]
 
 
 class Delta(Protocol):
-    """What an adapter adds to a tensor."""
+    """The update that an adapter makes to a tensor."""
 
     def merged(self, values: Array, part: slice | tuple[slice, ...], /) -> Array:
-        """``values``, which are ``part`` of the tensor in float32, with the adapter's."""
+        """Return ``values``, which are ``part`` of the tensor in float32, with the adapter's."""
 
 
 @dataclass(frozen=True)
@@ -57,17 +57,17 @@ class Stored:
 
     @property
     def parameters(self) -> int:
-        """How many numbers it holds."""
+        """Number of values."""
         return math.prod(self.shape)
 
     @property
     def bytes(self) -> int:
-        """How long it is in the file."""
+        """Length in the file."""
         return self.parameters * _BITS[self.dtype] // 8
 
 
 def tensors(file: Path) -> list[Stored]:
-    """The tensors that ``file`` holds. Raises DamagedWeights when it is not whole."""
+    """Return the tensors that ``file`` holds. Raises DamagedWeights when it is not whole."""
     size = file.stat().st_size
     with file.open("rb") as stream:
         start = stream.read(8)
@@ -87,7 +87,10 @@ def tensors(file: Path) -> list[Stored]:
 
 
 def read(stored: Stored, part: slice | tuple[slice, ...] = slice(None)) -> Array:
-    """``part`` of a tensor of floats as float32; only it is read. Raises UnsupportedModel for a quantized one."""
+    """Return ``part`` of a tensor of floats as float32; only it is read.
+
+    Raises UnsupportedModel for a quantized one.
+    """
     values = _read(stored, part)
     return values if stored.delta is None else stored.delta.merged(values, part)
 
@@ -106,7 +109,7 @@ def _read(stored: Stored, part: slice | tuple[slice, ...]) -> Array:
 
 
 def _widened(half: Array) -> Array:
-    """float16 as float32, by moving the bits: a third of the time that numpy takes.
+    """Return float16 as float32, by moving the bits: a third of the time that numpy takes.
 
     The exponents lie 112 apart (IEEE 754), and multiplying by 2^112 makes subnormal numbers right too. Moved up as
     integers with a sign, the copies of the sign bit below the topmost have to go.
@@ -130,7 +133,7 @@ def _header(raw: bytes, file: Path) -> dict[str, Mapping[str, Any]]:
 
 
 def _checked_end(header: Mapping[str, Mapping[str, Any]], file: Path) -> int:
-    """Where the data must end; the tensors must lie side by side without holes."""
+    """Return where the data must end; the tensors must lie side by side without holes."""
     end = 0
     for name, entry in sorted(header.items(), key=lambda item: _begin(item[1])):
         bits = _BITS.get(str(entry.get("dtype")))
@@ -148,14 +151,14 @@ def _checked_end(header: Mapping[str, Mapping[str, Any]], file: Path) -> int:
 
 
 def _whole(value: Any) -> int:
-    """A count. Raises ValueError for anything else."""
+    """Return a count. Raises ValueError for anything else."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MOST:
         raise ValueError(value)
     return value
 
 
 def _begin(entry: Mapping[str, Any]) -> int:
-    """Where a tensor begins, as far as its entry can be read; who checks the entry says what is wrong."""
+    """Return where a tensor begins, as far as its entry can be read; who checks the entry says what is wrong."""
     offsets = entry.get("data_offsets")
     first = offsets[0] if isinstance(offsets, list) and offsets else 0
     return first if isinstance(first, int) else 0
@@ -165,7 +168,7 @@ _NAMES = {"float32": "F32", "int64": "I64", "int32": "I32", "uint8": "U8", "bool
 
 
 def encode(tensors: Mapping[str, np.ndarray]) -> bytes:
-    """A safetensors file's bytes, the same for the same tensors: widest dtype first, then by name."""
+    """Return a safetensors file's bytes, the same for the same tensors: widest dtype first, then by name."""
     header: dict[str, Any] = {}
     parts: list[bytes] = []
     end = 0

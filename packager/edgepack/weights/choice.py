@@ -24,7 +24,8 @@ _WRITE_INDEX = (
 
 
 def files(folder: Path) -> list[Path]:
-    """The safetensors files of a model folder: what config.json's ``transformers_weights`` names, else the whole file,
+    """Return the safetensors files of a model folder: what config.json's ``transformers_weights`` names, else the whole
+    file,
     else the shards of the index, in transformers' order.
 
     Raises DamagedWeights where the index names a shard that is missing, and ModelError or a subclass that says what
@@ -43,7 +44,7 @@ def files(folder: Path) -> list[Path]:
 
 
 def _named(folder: Path) -> Path | None:
-    """The file that config.json names. Raises ModelError for one that is not there or not in the folder."""
+    """Return the file that config.json names. Raises ModelError for one that is not there or not in the folder."""
     try:
         config = read_object(folder / "config.json", ModelError)
     except ModelError:

@@ -66,7 +66,7 @@ def _listed(folder: Path) -> str:
 
 
 def _stored(stored: Sequence[Stored]) -> str:
-    """What the names and dtypes of the tensors tell."""
+    """Return what the names and dtypes of the tensors tell."""
     by_name = {tensor.name: tensor for tensor in stored}
     for tensor in stored:
         beside = by_name.get(tensor.name.removesuffix("weight") + "scales")
@@ -85,7 +85,7 @@ def _stored(stored: Sequence[Stored]) -> str:
 
 
 def _hint(folder: Path) -> str:
-    """The way on, with the base model where the model card names it."""
+    """Return the way on, with the base model where the model card names it."""
     card = folder / "README.md"
     text = card.read_text("utf-8", errors="replace") if card.is_file() else ""
     front = re.match(r"\A---\n(.*?)\n---", text, re.DOTALL)

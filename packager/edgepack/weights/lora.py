@@ -43,7 +43,7 @@ _MERGE = "merge it with PEFT: PeftModel.from_pretrained(base, adapter).merge_and
 
 @dataclass(frozen=True)
 class Update:
-    """What the adapter does to one weight: ``a`` [r, in] and ``b`` [out, r]; ``transposed``: W is [in, out]."""
+    """The update of one weight: ``a`` [r, in] and ``b`` [out, r]; ``transposed``: W is [in, out]."""
 
     a: Stored
     b: Stored
@@ -58,7 +58,7 @@ class Update:
         return shape[::-1] if self.transposed else shape
 
     def merged(self, values: Array, part: slice | tuple[slice, ...]) -> Array:
-        """``values``, which are ``part`` of a matrix with all of its inputs, with the update, float32."""
+        """Return ``values``, which are ``part`` of a matrix with all of its inputs, with the update, float32."""
         rows, columns = part if isinstance(part, tuple) else (part, slice(None))
         outputs = columns if self.transposed else rows
         inputs = rows if self.transposed else columns
@@ -82,7 +82,7 @@ class Adapter:
 
     @classmethod
     def read(cls, folder: Path) -> Adapter:
-        """The adapter of ``folder``.
+        """Return the adapter of ``folder``.
 
         Raises ModelError where there is none, UnsupportedModel for another kind, DamagedWeights for halves of a pair.
         """
@@ -112,7 +112,7 @@ class Adapter:
         find: Callable[[str], str | None],
         transposed: Callable[[str], bool],
     ) -> dict[str, Stored]:
-        """``stored`` with the adapter's weights in it.
+        """Return ``stored`` with the adapter's weights in it.
 
         ``find`` gives the stored name of a tensor that the adapter names; ``transposed`` whether that one is stored
         [in, out]. Raises ModelError for one that the model does not have or that is of another shape.
@@ -130,7 +130,7 @@ class Adapter:
         return changed
 
     def found(self, name: str, find: Callable[[str], str | None]) -> str:
-        """What ``find`` gives for a tensor. Raises ModelError where the model has none."""
+        """Return what ``find`` gives for a tensor. Raises ModelError where the model has none."""
         place = find(name)
         if place is None:
             raise ModelError(
@@ -149,7 +149,7 @@ class Adapter:
 
 
 def is_adapter(folder: Path) -> bool:
-    """Whether ``folder`` holds an adapter, alone or beside a model."""
+    """Return whether ``folder`` holds an adapter, alone or beside a model."""
     return (folder / ADAPTER).is_file()
 
 
@@ -206,5 +206,5 @@ def _update(module: str, parts: Mapping[str, Stored], config: Mapping[str, Any])
 
 
 def _pattern(table: Mapping[str, Any] | None, module: str, usual: Any) -> Any:
-    """The value of the first key that ``module`` ends with (PEFT's regular expressions), else ``usual``."""
+    """Return the value of the first key that ``module`` ends with (PEFT's regular expressions), else ``usual``."""
     return next((v for key, v in (table or {}).items() if re.match(rf"(.*\.)?({key})$", module)), usual)

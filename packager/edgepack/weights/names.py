@@ -62,12 +62,12 @@ def check_wrapped(names: Iterable[str], anchors: Container[str], families: Conta
 
 
 def without_inner(name: str) -> str:
-    """``name`` without what wrappers put inside of it."""
+    """Return ``name`` without what wrappers put inside of it."""
     return _INSIDE.sub("", name)
 
 
 def _prefix(names: Sequence[str], anchors: Container[str]) -> str:
-    """The shortest prefix that most of ``names`` have and under which one of them is an anchor, or ""."""
+    """Return the shortest prefix that most of ``names`` have and under which one of them is an anchor, or ""."""
     for name in names:
         ends = [match.end() for match in re.finditer(r"\.", name)]
         found = next((name[:end] for end in ends if name[end:] in anchors), "")
@@ -77,7 +77,7 @@ def _prefix(names: Sequence[str], anchors: Container[str]) -> str:
 
 
 def unexpected(name: str, what: str) -> DamagedWeights:
-    """The error for a tensor that ``what`` has no place for."""
+    """Return the error for a tensor that ``what`` has no place for."""
     return DamagedWeights(
         f"the weights hold {name!r}, which {what} has no place for",
         hint="a weight that is ignored would change the answers: correct config.json, or remove the tensor from a copy",

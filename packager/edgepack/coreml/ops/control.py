@@ -11,13 +11,13 @@ from edgepack.coreml.values import Value
 
 @op("cond", exact=True)
 def cond(pred: bool, blocks: Blocks) -> Tensors:
-    """The first block where ``pred`` holds, else the second."""
+    """Return the first block where ``pred`` holds, else the second."""
     return blocks[0 if pred else 1]([])
 
 
 @op("while_loop", exact=True)
 def while_loop(loop_vars: Tensors, blocks: Blocks) -> Tensors:
-    """The second block again and again on its own results, while the first says so."""
+    """Return the second block again and again on its own results, while the first says so."""
     holds, body = blocks
     while bool(holds(loop_vars)[0]):
         loop_vars = body(loop_vars)
@@ -28,19 +28,19 @@ def while_loop(loop_vars: Tensors, blocks: Blocks) -> Tensors:
 def make_list(
     elem_shape: list[Value] | None = None, init_length: int = 1, dynamic_length: bool = True, dtype: str = "fp32"
 ) -> tuple[list[Value]]:
-    """A list of ``init_length`` places."""
+    """Return a list of ``init_length`` places."""
     return ([None] * init_length,)
 
 
 @op("list_length", exact=True)
 def list_length(ls: list[Value]) -> Tensor:
-    """How many places it has."""
+    """Return how many places it has."""
     return torch.tensor(len(ls), dtype=torch.int32)
 
 
 @op("list_read", exact=True)
 def list_read(ls: list[Value], index: int) -> Tensor:
-    """What is at a place."""
+    """Return what is at a place."""
     found = ls[index]
     assert isinstance(found, Tensor)
     return found
@@ -48,20 +48,20 @@ def list_read(ls: list[Value], index: int) -> Tensor:
 
 @op("list_write", exact=True)
 def list_write(ls: list[Value], index: int, value: Tensor) -> tuple[list[Value]]:
-    """With ``value`` at a place, which may be one behind the end."""
+    """Return the list with ``value`` at a place, which may be one behind the end."""
     longer = ls + [None] * (index + 1 - len(ls))
     return ([*longer[:index], value, *longer[index + 1 :]],)
 
 
 @op("list_gather", exact=True)
 def list_gather(ls: list[Value], indices: Ints) -> Tensor:
-    """The values at some places, stacked."""
+    """Return the values at some places, stacked."""
     return torch.stack([ls[index] for index in indices])
 
 
 @op("list_scatter", exact=True)
 def list_scatter(ls: list[Value], indices: Ints, value: Tensor) -> tuple[list[Value]]:
-    """With the rows of ``value`` at some places."""
+    """Return the list with the rows of ``value`` at some places."""
     longer = ls + [None] * (max(indices) + 1 - len(ls))
     for index, row in zip(indices, value, strict=True):
         longer[index] = row
@@ -70,7 +70,7 @@ def list_scatter(ls: list[Value], indices: Ints, value: Tensor) -> tuple[list[Va
 
 @op("classify", exact=True)
 def classify(probabilities: Tensor, classes: list[str] | Tensor) -> tuple[Value, dict[Value, float]]:
-    """(the likeliest class, class -> probability)."""
+    """Return (the likeliest class, class -> probability)."""
     names: list[Value] = classes.tolist() if isinstance(classes, Tensor) else classes
     shares = probabilities.reshape(-1).tolist()
     return names[shares.index(max(shares))], dict(zip(names, shares, strict=True))

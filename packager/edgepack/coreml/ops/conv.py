@@ -24,7 +24,7 @@ def conv(
     dilations: Ints | None = None,
     groups: int = 1,
 ) -> Tensor:
-    """Cross-correlation; weight [C out, C in / groups, …]."""
+    """Return cross-correlation; weight [C out, C in / groups, …]."""
     spatial = x.dim() - 2
     strides, dilations = strides or (1,) * spatial, dilations or (1,) * spatial
     pads = amounts(pad_type, pad, x.shape[2:], _windows(weight, dilations), strides)
@@ -46,7 +46,10 @@ def conv_transpose(
     dilations: Ints | None = None,
     groups: int = 1,
 ) -> Tensor:
-    """The gradient of ``conv``; weight [C in, C out / groups, …]. The padding is cut off what the full one gives."""
+    """Return the gradient of ``conv``; weight [C in, C out / groups, …].
+
+    The padding is cut off what the full one gives.
+    """
     spatial = x.dim() - 2
     strides, dilations = strides or (1,) * spatial, dilations or (1,) * spatial
     full = _TRANSPOSED[spatial](x, weight, bias, strides, 0, 0, groups, dilations)
@@ -68,7 +71,9 @@ def _windows(weight: Tensor, dilations: Ints) -> list[int]:
 
 
 def _cut(full: Tensor, cuts: Pads, bias: Tensor | None) -> Tensor:
-    """``cuts`` off each spatial dimension; where one is negative no window reached, so only the bias is there."""
+    """Return ``cuts`` off each spatial dimension; where one is negative no window reached, so only the bias is
+    there.
+    """
     missing = [(0, max(-after, 0)) for _, after in cuts]
     if any(after for _, after in missing):
         reached = padded(torch.ones_like(full[:1, :1]), missing)

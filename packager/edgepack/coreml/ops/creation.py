@@ -13,21 +13,21 @@ _MODES = {"reflect": "reflect", "replicate": "replicate"}
 
 @op("fill", exact=True)
 def fill(shape: Ints, value: Tensor | None = None) -> Tensor:
-    """``value`` (or 0.0) everywhere."""
+    """Return ``value`` (or 0.0) everywhere."""
     value = torch.zeros(()) if value is None else value
     return value.reshape(()).expand(shape)
 
 
 @op("fill_like", exact=True)
 def fill_like(ref_tensor: Tensor, value: Tensor | None = None) -> Tensor:
-    """``value`` (or 0.0) in the shape of ``ref_tensor``."""
+    """Return ``value`` (or 0.0) in the shape of ``ref_tensor``."""
     value = torch.zeros(()) if value is None else value
     return value.reshape(()).expand(ref_tensor.shape)
 
 
 @op("range_1d")
 def range_1d(end: Tensor, start: Tensor, step: Tensor) -> Tensor:
-    """start, start + step, … before end."""
+    """Return start, start + step, … before end."""
     return torch.arange(start.item(), end.item(), step.item(), dtype=start.dtype)
 
 
@@ -39,7 +39,7 @@ def one_hot(
     on_value: Tensor | None = None,
     off_value: Tensor | None = None,
 ) -> Tensor:
-    """The on value where the new dimension ``axis`` equals the index, else off; a negative index gives off."""
+    """Return the on value where the new dimension ``axis`` equals the index, else off; a negative index gives off."""
     on = torch.tensor(1, dtype=torch.int32) if on_value is None else on_value
     off = torch.tensor(0, dtype=torch.int32) if off_value is None else off_value
     hot = indices.unsqueeze(-1) == torch.arange(one_hot_vector_size)
@@ -48,7 +48,7 @@ def one_hot(
 
 @op("band_part", exact=True)
 def band_part(x: Tensor, lower: int = -1, upper: int = -1) -> Tensor:
-    """0 below ``lower`` and above ``upper`` diagonals; -1 keeps all."""
+    """Return 0 below ``lower`` and above ``upper`` diagonals; -1 keeps all."""
     rows, columns = torch.arange(x.shape[-2])[:, None], torch.arange(x.shape[-1])
     kept = torch.ones(x.shape[-2:], dtype=torch.bool)
     kept = kept if lower < 0 else kept & (rows - columns <= lower)
@@ -58,7 +58,7 @@ def band_part(x: Tensor, lower: int = -1, upper: int = -1) -> Tensor:
 
 @op("pad", exact=True)
 def pad(x: Tensor, pad: Ints, mode: str = "constant", constant_val: float = 0.0) -> Tensor:
-    """(before, after) for the last dimensions, first to last; constant, reflect or replicate."""
+    """Return (before, after) for the last dimensions, first to last; constant, reflect or replicate."""
     if mode == "constant":
         pairs = [*zip(pad[::2], pad[1::2], strict=True)]
         return F.pad(x, [amount for both in reversed(pairs) for amount in both], value=constant_val)
@@ -69,7 +69,7 @@ def pad(x: Tensor, pad: Ints, mode: str = "constant", constant_val: float = 0.0)
 
 
 def _extended(x: Tensor, axis: int, before: int, after: int, mode: str) -> Tensor:
-    """By indices that are mirrored at the edges, or held there."""
+    """Extend it by indices that are mirrored at the edges, or held there."""
     side = x.shape[axis]
     places = torch.arange(-before, side + after)
     if mode == "reflect":
@@ -79,7 +79,7 @@ def _extended(x: Tensor, axis: int, before: int, after: int, mode: str) -> Tenso
 
 @op("cumsum")
 def cumsum(x: Tensor, axis: int = 0, exclusive: bool = False, reverse: bool = False) -> Tensor:
-    """Running sums, from the end if reversed, without the element itself if exclusive."""
+    """Return running sums, from the end if reversed, without the element itself if exclusive."""
     x = x.flip(axis) if reverse else x
     sums = x.cumsum(axis)
     sums = sums - x if exclusive else sums
@@ -88,5 +88,5 @@ def cumsum(x: Tensor, axis: int = 0, exclusive: bool = False, reverse: bool = Fa
 
 @op("non_zero", exact=True)
 def non_zero(x: Tensor) -> Tensor:
-    """int32 [count, rank]: where ``x`` is not 0."""
+    """Return int32 [count, rank]: where ``x`` is not 0."""
     return x.nonzero()

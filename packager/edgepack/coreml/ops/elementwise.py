@@ -52,43 +52,43 @@ for _kind, _two in _BINARY.items():
 
 @op("clip")
 def clip(x: Tensor, alpha: float, beta: float) -> Tensor:
-    """``x`` within [alpha, beta]."""
+    """Return ``x`` within [alpha, beta]."""
     return x.clamp(alpha, beta)
 
 
 @op("inverse")
 def inverse(x: Tensor, epsilon: float = 1e-4) -> Tensor:
-    """1 / (x + epsilon)."""
+    """Return 1 / (x + epsilon)."""
     return torch.reciprocal(x + epsilon)
 
 
 @op("log")
 def log(x: Tensor, epsilon: float = 1e-45) -> Tensor:
-    """The natural logarithm of x + epsilon."""
+    """Return the natural logarithm of x + epsilon."""
     return torch.log(x + epsilon)
 
 
 @op("rsqrt")
 def rsqrt(x: Tensor, epsilon: float = 1e-12) -> Tensor:
-    """1 / sqrt(x + epsilon)."""
+    """Return 1 / sqrt(x + epsilon)."""
     return torch.rsqrt(x + epsilon)
 
 
 @op("threshold")
 def threshold(x: Tensor, alpha: float) -> Tensor:
-    """max(x, alpha)."""
+    """Return max(x, alpha)."""
     return x.clamp(min=alpha)
 
 
 @op("identity", exact=True)
 def identity(x: Tensor) -> Tensor:
-    """``x`` itself."""
+    """Return ``x`` itself."""
     return x
 
 
 @op("select", exact=True)
 def select(cond: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """``a`` where ``cond``, else ``b``."""
+    """Return ``a`` where ``cond``, else ``b``."""
     return torch.where(cond.bool(), a, b)
 
 
@@ -100,5 +100,5 @@ _DTYPES = {
 
 @op("cast")
 def cast(x: Tensor, dtype: str) -> Tensor:
-    """``x`` as another dtype; floats lose their fraction on the way to integers."""
+    """Return ``x`` as another dtype; floats lose their fraction on the way to integers."""
     return x.to(_DTYPES[dtype])

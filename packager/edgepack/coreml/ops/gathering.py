@@ -14,14 +14,14 @@ _Where = Callable[[Tensor], Tensor]
 
 
 def _placed(indices: Tensor, side: int) -> Tensor:
-    """From 0 on, as torch wants them."""
+    """Return the indices counted from 0 on, as torch wants them."""
     indices = indices.long()
     return torch.where(indices < 0, indices + side, indices)
 
 
 @op("gather", exact=True)
 def gather(x: Tensor, indices: Tensor, axis: int = 0, batch_dims: int = 0, validate_indices: bool = False) -> Tensor:
-    """Slices of ``x`` along ``axis``, in the shape of ``indices``; the batch dimensions of both go together."""
+    """Return slices of ``x`` along ``axis``, in the shape of ``indices``; the batch dimensions of both go together."""
     axis %= x.dim()
     indices = _placed(indices, x.shape[axis])
     if not batch_dims:
@@ -38,13 +38,13 @@ def gather(x: Tensor, indices: Tensor, axis: int = 0, batch_dims: int = 0, valid
 
 @op("gather_along_axis", exact=True)
 def gather_along_axis(x: Tensor, indices: Tensor, axis: int = 0, validate_indices: bool = False) -> Tensor:
-    """As numpy's take_along_axis."""
+    """Gather as numpy's take_along_axis does."""
     return torch.take_along_dim(x, _placed(indices, x.shape[axis]), axis)
 
 
 @op("gather_nd", exact=True)
 def gather_nd(x: Tensor, indices: Tensor, batch_dims: int = 0, validate_indices: bool = False) -> Tensor:
-    """Slices whose places lie in the last dimension of ``indices``."""
+    """Return slices whose places lie in the last dimension of ``indices``."""
     depth = indices.shape[-1]
     if not batch_dims:
         return x[tuple(_placed(indices[..., place], x.shape[place]) for place in range(depth))]
@@ -55,7 +55,7 @@ def gather_nd(x: Tensor, indices: Tensor, batch_dims: int = 0, validate_indices:
 
 
 def _combined(data: Tensor, where: Tensor, updates: Tensor, mode: str) -> Tensor:
-    """Flat ``data`` with ``updates`` at the flat places ``where``."""
+    """Return flat ``data`` with ``updates`` at the flat places ``where``."""
     if mode == "update":
         return data.scatter(0, where, updates)
     updates = -updates if mode == "sub" else torch.reciprocal(updates) if mode == "div" else updates
@@ -66,7 +66,7 @@ def _combined(data: Tensor, where: Tensor, updates: Tensor, mode: str) -> Tensor
 def scatter_along_axis(
     data: Tensor, indices: Tensor, updates: Tensor, axis: int = 0, mode: str = "add", validate_indices: bool = False
 ) -> Tensor:
-    """``updates`` put to where ``indices`` say along ``axis``; repeated places are combined by ``mode``."""
+    """Return ``updates`` put to where ``indices`` say along ``axis``; repeated places are combined by ``mode``."""
     where = torch.meshgrid(*[torch.arange(side) for side in indices.shape], indexing="ij")
     places = [grid.reshape(-1) for grid in where]
     places[axis % data.dim()] = _placed(indices, data.shape[axis]).reshape(-1)
@@ -77,7 +77,7 @@ def scatter_along_axis(
 def scatter(
     data: Tensor, indices: Tensor, updates: Tensor, axis: int = 0, mode: str = "add", validate_indices: bool = False
 ) -> Tensor:
-    """Slices ``updates`` put to the places ``indices`` [count] along ``axis``."""
+    """Return slices ``updates`` put to the places ``indices`` [count] along ``axis``."""
     axis %= data.dim()
     rows = data.movedim(axis, 0)
     result = scatter_nd(rows, indices.reshape(-1, 1), updates.movedim(axis, 0), mode)
@@ -89,7 +89,7 @@ def scatter(
 def scatter_nd(
     data: Tensor, indices: Tensor, updates: Tensor, mode: str = "add", validate_indices: bool = False
 ) -> Tensor:
-    """Slices put to the places that lie in the last dimension of ``indices``."""
+    """Return slices put to the places that lie in the last dimension of ``indices``."""
     depth = indices.shape[-1]
     heads = [_placed(indices[..., place], data.shape[place]).reshape(-1) for place in range(depth)]
     inner = [torch.arange(side) for side in data.shape[depth:]]

@@ -11,13 +11,13 @@ from edgepack.coreml.ops.registry import Tensors, op
 
 @op("linear")
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Product x weightᵀ + bias; weight [out, in]."""
+    """Return product x weightᵀ + bias; weight [out, in]."""
     return F.linear(x, weight, bias)
 
 
 @op("matmul")
 def matmul(x: Tensor, y: Tensor, transpose_x: bool = False, transpose_y: bool = False) -> Tensor:
-    """Product x y, batches broadcast; the last two dimensions are swapped before where asked for."""
+    """Return product x y, batches broadcast; the last two dimensions are swapped before where asked for."""
     x = x.mT if transpose_x and x.dim() > 1 else x
     y = y.mT if transpose_y and y.dim() > 1 else y
     return torch.matmul(x, y)
@@ -25,5 +25,5 @@ def matmul(x: Tensor, y: Tensor, transpose_x: bool = False, transpose_y: bool = 
 
 @op("einsum")
 def einsum(values: Tensors, equation: str) -> Tensor:
-    """By Einstein's summation."""
+    """Compute Einstein's summation."""
     return torch.einsum(equation, *values)

@@ -18,13 +18,13 @@ def batch_norm(
     beta: Tensor | None = None,
     epsilon: float = 1e-5,
 ) -> Tensor:
-    """Each channel by its stored mean and variance; x [N, C, …]."""
+    """Return each channel by its stored mean and variance; x [N, C, …]."""
     return F.batch_norm(x, mean, variance, gamma, beta, eps=epsilon)
 
 
 @op("instance_norm")
 def instance_norm(x: Tensor, gamma: Tensor | None = None, beta: Tensor | None = None, epsilon: float = 1e-5) -> Tensor:
-    """Each channel of each sample by its own mean and variance; x [N, C, …]."""
+    """Return each channel of each sample by its own mean and variance; x [N, C, …]."""
     spatial = tuple(range(2, x.dim()))
     variance, mean = torch.var_mean(x, spatial, correction=0, keepdim=True)
     normal = (x - mean) * torch.rsqrt(variance + epsilon)
@@ -35,7 +35,7 @@ def instance_norm(x: Tensor, gamma: Tensor | None = None, beta: Tensor | None = 
 
 @op("l2_norm")
 def l2_norm(x: Tensor, epsilon: float = 1e-6) -> Tensor:
-    """The last three dimensions by the root of their sum of squares."""
+    """Return the last three dimensions by the root of their sum of squares."""
     return x * torch.rsqrt(x.square().sum((-3, -2, -1), keepdim=True) + epsilon)
 
 
@@ -47,7 +47,7 @@ def layer_norm(
     beta: Tensor | None = None,
     epsilon: float = 1e-5,
 ) -> Tensor:
-    """Over ``axes`` (Ba et al. 2016); gamma and beta have the shape of those."""
+    """Normalise over ``axes`` (Ba et al. 2016); gamma and beta have the shape of those."""
     where = sorted(axis % x.dim() for axis in (axes or range(x.dim())))
     shape = [x.shape[axis] for axis in where]
     if where == list(range(x.dim() - len(where), x.dim())):
@@ -61,5 +61,5 @@ def layer_norm(
 
 @op("local_response_norm")
 def local_response_norm(x: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
-    """Divided by (k + alpha / size · sum of squares of ``size`` channels around)^beta (Krizhevsky et al. 2012)."""
+    """Divide by (k + alpha / size · sum of squares of ``size`` channels around)^beta (Krizhevsky et al. 2012)."""
     return F.local_response_norm(x, size, alpha, beta, k)

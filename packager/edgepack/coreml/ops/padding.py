@@ -13,7 +13,7 @@ Pads = list[tuple[int, int]]
 
 
 def amounts(pad_type: str, pad: Ints | None, sizes: Sequence[int], kernel: Sequence[int], strides: Ints) -> Pads:
-    """(before, after) for each of ``sizes``; ``kernel`` with dilation counted in.
+    """Return (before, after) for each of ``sizes``; ``kernel`` with dilation counted in.
 
     "same" pads such that ceil(size / stride) windows fit, the odd one after; "same_lower" before.
     """
@@ -30,6 +30,6 @@ def amounts(pad_type: str, pad: Ints | None, sizes: Sequence[int], kernel: Seque
 
 
 def padded(x: Tensor, pads: Pads, value: float = 0.0) -> Tensor:
-    """``x`` with ``value`` around its last dimensions."""
+    """Return ``x`` with ``value`` around its last dimensions."""
     flat = [amount for both in reversed(pads) for amount in both]
     return F.pad(x, flat, value=value) if any(flat) else x

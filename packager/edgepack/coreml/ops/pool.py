@@ -24,7 +24,7 @@ def max_pool(
     pad: Ints | None = None,
     ceil_mode: bool = False,
 ) -> Tensor:
-    """The largest value of each window; padding counts as nothing."""
+    """Return the largest value of each window; padding counts as nothing."""
     strides = strides or (1,) * len(kernel_sizes)
     pads, beyond = _pads(x, kernel_sizes, strides, pad_type, pad, ceil_mode)
     x = padded(padded(x, pads, -torch.inf), beyond, -torch.inf)
@@ -41,7 +41,7 @@ def avg_pool(
     exclude_padding_from_average: bool = False,
     ceil_mode: bool = False,
 ) -> Tensor:
-    """The mean of each window, of zeros in the padding too unless they are excluded."""
+    """Return the mean of each window, of zeros in the padding too unless they are excluded."""
     strides = strides or (1,) * len(kernel_sizes)
     pads, beyond = _pads(x, kernel_sizes, strides, pad_type, pad, ceil_mode)
     mean = _MEAN[len(kernel_sizes)](padded(padded(x, pads), beyond), kernel_sizes, strides)
@@ -61,7 +61,7 @@ def l2_pool(
     pad: Ints | None = None,
     ceil_mode: bool = False,
 ) -> Tensor:
-    """The root of each window's sum of squares."""
+    """Return the root of each window's sum of squares."""
     strides = strides or (1,) * len(kernel_sizes)
     pads, beyond = _pads(x, kernel_sizes, strides, pad_type, pad, ceil_mode)
     mean = _MEAN[len(kernel_sizes)](padded(padded(x.square(), pads), beyond), kernel_sizes, strides)
@@ -69,7 +69,7 @@ def l2_pool(
 
 
 def _pads(x: Tensor, kernel: Ints, strides: Ints, pad_type: str, pad: Ints | None, ceil: bool) -> tuple[Pads, Pads]:
-    """The padding, and what a last window that ``ceil`` lets in has beyond it."""
+    """Return the padding, and what a last window that ``ceil`` lets in has beyond it."""
     pads = amounts(pad_type, pad, x.shape[2:], kernel, strides)
     beyond = []
     for size, (before, after), window, stride in zip(x.shape[2:], pads, kernel, strides, strict=True):

@@ -21,7 +21,7 @@ def _along(value: Tensor, x: Tensor, axis: int | None) -> Tensor:
 def quantize(
     input: Tensor, scale: Tensor, output_dtype: str, zero_point: Tensor | None = None, axis: int | None = None
 ) -> Tensor:
-    """round(input / scale) + zero point, within the dtype."""
+    """Return round(input / scale) + zero point, within the dtype."""
     steps = torch.round(input / _along(scale, input, axis))
     steps = steps if zero_point is None else steps + _along(zero_point, input, axis)
     return steps.clamp(*_RANGES[output_dtype]).to(_DTYPES[output_dtype])

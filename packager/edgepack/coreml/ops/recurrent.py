@@ -32,7 +32,7 @@ def rnn(
     output_sequence: bool = False,
     activation: str = "tanh",
 ) -> tuple[Tensor, Tensor]:
-    """(all hidden values or the last, the last): h = activation(W_ih x + W_hh h + b) (Elman 1990)."""
+    """Return (all hidden values or the last, the last): h = activation(W_ih x + W_hh h + b) (Elman 1990)."""
     drive, h, every = F.linear(x, weight_ih, bias), initial_h, []
     for step in drive.flip(0) if direction == "reverse" else drive:
         h = _ACTIVATIONS[activation](step + F.linear(h, weight_hh))
@@ -60,7 +60,7 @@ def lstm(
     activation: str = "tanh",
     clip: float | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """(all hidden values or the last, the last, the last cell) (Hochreiter & Schmidhuber 1997).
+    """Return (all hidden values or the last, the last, the last cell) (Hochreiter & Schmidhuber 1997).
 
     Gates lie in the order input, forget, output, cell; both directions of a bidirectional one side by side.
     """
@@ -95,7 +95,7 @@ class _Lstm:
     def __call__(
         self, x: Tensor, h: Tensor, c: Tensor, direction: str, output_sequence: bool
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Over all steps, from the last to the first if reversed."""
+        """Run over all steps, from the last to the first if reversed."""
         drive, every = F.linear(x, self._weights[0], self._bias), []
         for step in drive.flip(0) if direction == "reverse" else drive:
             h, c = self._step(step + F.linear(h, self._weights[1]), c)

@@ -46,11 +46,11 @@ for _kind, _reduce in _REDUCTIONS.items():
 
 @op("reduce_argmax", exact=True)
 def reduce_argmax(x: Tensor, axis: int = -1, keep_dims: bool = False, output_dtype: str = "int32") -> Tensor:
-    """Where the first of the largest values lies along ``axis``."""
+    """Return where the first of the largest values lies along ``axis``."""
     return torch.argmax(x, axis, keep_dims)
 
 
 @op("reduce_argmin", exact=True)
 def reduce_argmin(x: Tensor, axis: int = -1, keep_dims: bool = False, output_dtype: str = "int32") -> Tensor:
-    """Where the first of the least values lies along ``axis``."""
+    """Return where the first of the least values lies along ``axis``."""
     return torch.argmin(x, axis, keep_dims)

@@ -78,7 +78,7 @@ def find(kind: str) -> Op:
 
 
 def known() -> tuple[str, ...]:
-    """The names of the ops, sorted."""
+    """Return the names of the ops, sorted."""
     return tuple(sorted(_KNOWN))
 
 

@@ -12,7 +12,7 @@ _RESAMPLE = {"constant": "zeros", "border": "border", "reflection": "reflection"
 
 
 def _points(size: int, wanted: int, mode: str) -> Tensor:
-    """Where in [0, size - 1] each of ``wanted`` points lies (MIL's resize_bilinear defines the modes)."""
+    """Return where in [0, size - 1] each of ``wanted`` points lies (MIL's resize_bilinear defines the modes)."""
     steps = torch.arange(wanted, dtype=torch.float64)
     if mode == "UNALIGN_CORNERS":
         points = (steps + 0.5) * size / wanted - 0.5
@@ -36,21 +36,21 @@ def _linear(x: Tensor, axis: int, wanted: int, mode: str) -> Tensor:
 
 
 def _nearest(x: Tensor, axis: int, wanted: int, mode: str) -> Tensor:
-    """DEFAULT takes the pixel at or before the point, other modes the nearest."""
+    """Return the index of the pixel at or before the point (DEFAULT) or of the nearest (other modes)."""
     points = _points(x.shape[axis], wanted, mode) + (0.0 if mode == "DEFAULT" else 0.5)
     return x.index_select(axis, points.floor().long().clamp(max=x.shape[axis] - 1))
 
 
 @op("upsample_nearest_neighbor", exact=True)
 def upsample_nearest_neighbor(x: Tensor, scale_factor_height: float = 1, scale_factor_width: float = 1) -> Tensor:
-    """By factors; sides are rounded down."""
+    """Resize by factors; sides are rounded down."""
     x = _nearest(x, -2, int(x.shape[-2] * scale_factor_height), "DEFAULT")
     return _nearest(x, -1, int(x.shape[-1] * scale_factor_width), "DEFAULT")
 
 
 @op("resize_nearest_neighbor", exact=True)
 def resize_nearest_neighbor(x: Tensor, target_size_height: int, target_size_width: int) -> Tensor:
-    """To a size."""
+    """Resize to a size."""
     return _nearest(_nearest(x, -2, target_size_height, "DEFAULT"), -1, target_size_width, "DEFAULT")
 
 
@@ -62,7 +62,7 @@ def upsample_bilinear(
     align_corners: bool = True,
     half_pixel_centers: bool | None = None,
 ) -> Tensor:
-    """By factors; the points are half pixels apart from the edge, unless corners are aligned."""
+    """Resize by factors; the points are half pixels apart from the edge, unless corners are aligned."""
     centred = half_pixel_centers if half_pixel_centers is not None else True
     mode = "STRICT_ALIGN_CORNERS" if align_corners else "UNALIGN_CORNERS" if centred else "DEFAULT"
     x = _linear(x, -2, int(x.shape[-2] * scale_factor_height), mode)
@@ -73,7 +73,7 @@ def upsample_bilinear(
 def resize_bilinear(
     x: Tensor, target_size_height: int = 1, target_size_width: int = 1, sampling_mode: str = "DEFAULT"
 ) -> Tensor:
-    """To a size."""
+    """Resize to a size."""
     return _linear(_linear(x, -2, target_size_height, sampling_mode), -1, target_size_width, sampling_mode)
 
 
@@ -85,7 +85,7 @@ def resize(
     interpolation_mode: str = "LINEAR",
     sampling_mode: str = "DEFAULT",
 ) -> Tensor:
-    """The last ``resized_dims`` sides to those of ``shape``; 0 keeps a side."""
+    """Return the last ``resized_dims`` sides to those of ``shape``; 0 keeps a side."""
     one = _linear if interpolation_mode == "LINEAR" else _nearest
     for axis in range(-resized_dims, 0):
         x = one(x, axis, shape[axis], sampling_mode) if shape[axis] else x
@@ -102,7 +102,7 @@ def resample(
     coordinates_mode: str,
     align_corners: bool,
 ) -> Tensor:
-    """Pixels of x [N, C, H, W] at (x, y) coordinates [N, h, w, 2]; outside lies the padding."""
+    """Return pixels of x [N, C, H, W] at (x, y) coordinates [N, h, w, 2]; outside lies the padding."""
     grid = coordinates.float()
     if coordinates_mode == "normalized_zero_to_one":
         grid = grid * 2 - 1

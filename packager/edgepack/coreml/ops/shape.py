@@ -13,7 +13,7 @@ from edgepack.coreml.ops.registry import Ints, Tensors, op
 
 @op("reshape", exact=True)
 def reshape(x: Tensor, shape: Ints) -> Tensor:
-    """-1 is what is left; 0 keeps the side of ``x``."""
+    """Reshape; -1 is what is left, 0 keeps the side of ``x``."""
     if 0 in shape and x.numel():
         shape = tuple(side or x.shape[axis] for axis, side in enumerate(shape))
     return x.reshape(shape)
@@ -21,7 +21,7 @@ def reshape(x: Tensor, shape: Ints) -> Tensor:
 
 @op("reshape_like", exact=True)
 def reshape_like(x: Tensor, ref_tensors: Tensors, begins: Tensors, ends: Tensors, end_masks: Tensors) -> Tensor:
-    """To the sides of the references, from begin to end (masked: to the last) of each."""
+    """Reshape to the sides of the references, from begin to end (masked: to the last) of each."""
     shape: list[int] = []
     for reference, begin, end, mask in zip(ref_tensors, begins, ends, end_masks, strict=True):
         shape += reference.shape[int(begin) : None if bool(mask) else int(end)]
@@ -30,19 +30,19 @@ def reshape_like(x: Tensor, ref_tensors: Tensors, begins: Tensors, ends: Tensors
 
 @op("flatten2d", exact=True)
 def flatten2d(x: Tensor, axis: int = 1) -> Tensor:
-    """[product of the sides before ``axis``, product of the others]."""
+    """Return [product of the sides before ``axis``, product of the others]."""
     return x.reshape(prod(x.shape[:axis]), prod(x.shape[axis:]))
 
 
 @op("transpose", exact=True)
 def transpose(x: Tensor, perm: Ints) -> Tensor:
-    """Dimension i of the result is perm[i] of ``x``."""
+    """Transpose: dimension i of the result is perm[i] of ``x``."""
     return x.permute(perm)
 
 
 @op("expand_dims", exact=True)
 def expand_dims(x: Tensor, axes: Ints) -> Tensor:
-    """With sides of 1 at ``axes`` of the result."""
+    """Insert sides of 1 at ``axes`` of the result."""
     rank = x.dim() + len(axes)
     for axis in sorted(axis % rank for axis in axes):
         x = x.unsqueeze(axis)
@@ -51,19 +51,19 @@ def expand_dims(x: Tensor, axes: Ints) -> Tensor:
 
 @op("squeeze", exact=True)
 def squeeze(x: Tensor, axes: Ints | None = None) -> Tensor:
-    """Without the sides of 1 at ``axes``, or at all."""
+    """Remove the sides of 1 at ``axes``, or at all."""
     return x.squeeze() if axes is None else x.squeeze(axes)
 
 
 @op("shape", exact=True)
 def shape(x: Tensor) -> Tensor:
-    """int32 [rank]."""
+    """Return int32 [rank]."""
     return torch.tensor(x.shape, dtype=torch.int32)
 
 
 @op("concat", exact=True)
 def concat(values: Tensors, axis: int, interleave: bool = False) -> Tensor:
-    """One after the other along ``axis``, scalars too; interleaved, their slices take turns."""
+    """Return one after the other along ``axis``, scalars too; interleaved, their slices take turns."""
     values = [torch.atleast_1d(value) for value in values]
     if not interleave:
         return torch.cat(values, axis)
@@ -73,38 +73,38 @@ def concat(values: Tensors, axis: int, interleave: bool = False) -> Tensor:
 
 @op("stack", exact=True)
 def stack(values: Tensors, axis: int) -> Tensor:
-    """One beside the other in a new dimension."""
+    """Return one beside the other in a new dimension."""
     return torch.stack(values, axis)
 
 
 @op("split", exact=True)
 def split(x: Tensor, axis: int, num_splits: int | None = None, split_sizes: Ints | None = None) -> tuple[Tensor, ...]:
-    """Into equal parts, or parts of the given sizes."""
+    """Split into equal parts, or parts of the given sizes."""
     sizes = list(split_sizes) if split_sizes is not None else x.shape[axis] // (num_splits or 1)
     return torch.split(x, sizes, axis)
 
 
 @op("tile", exact=True)
 def tile(x: Tensor, reps: Ints) -> Tensor:
-    """Each dimension repeated as a whole."""
+    """Return each dimension repeated as a whole."""
     return x.tile(reps)
 
 
 @op("pixel_shuffle", exact=True)
 def pixel_shuffle(x: Tensor, upscale_factor: int) -> Tensor:
-    """Channels to the picture (Shi et al. 2016): [N, C f², H, W] to [N, C, H f, W f]."""
+    """Move channels to the picture (Shi et al. 2016): [N, C f², H, W] to [N, C, H f, W f]."""
     return F.pixel_shuffle(x, upscale_factor)
 
 
 @op("pixel_unshuffle", exact=True)
 def pixel_unshuffle(x: Tensor, downscale_factor: int) -> Tensor:
-    """The picture to channels: [N, C, H f, W f] to [N, C f², H, W]."""
+    """Return the picture to channels: [N, C, H f, W f] to [N, C f², H, W]."""
     return F.pixel_unshuffle(x, downscale_factor)
 
 
 @op("space_to_depth", exact=True)
 def space_to_depth(x: Tensor, block_size: int) -> Tensor:
-    """Blocks to channels, the channels of ``x`` innermost."""
+    """Move blocks to channels, the channels of ``x`` innermost."""
     n, c, h, w = x.shape
     blocks = x.reshape(n, c, h // block_size, block_size, w // block_size, block_size).permute(0, 3, 5, 1, 2, 4)
     return blocks.reshape(n, c * block_size**2, h // block_size, w // block_size)
@@ -112,7 +112,7 @@ def space_to_depth(x: Tensor, block_size: int) -> Tensor:
 
 @op("depth_to_space", exact=True)
 def depth_to_space(x: Tensor, block_size: int) -> Tensor:
-    """The inverse of space_to_depth."""
+    """Return the inverse of space_to_depth."""
     n, c, h, w = x.shape
     blocks = x.reshape(n, block_size, block_size, c // block_size**2, h, w).permute(0, 3, 4, 1, 5, 2)
     return blocks.reshape(n, c // block_size**2, h * block_size, w * block_size)
@@ -120,7 +120,7 @@ def depth_to_space(x: Tensor, block_size: int) -> Tensor:
 
 @op("space_to_batch", exact=True)
 def space_to_batch(x: Tensor, block_shape: Ints, paddings: Ints) -> Tensor:
-    """Blocks to the batch, outermost; x [N, C, H, W], paddings (top, bottom, left, right)."""
+    """Move blocks to the batch, outermost; x [N, C, H, W], paddings (top, bottom, left, right)."""
     x = F.pad(x, (*paddings[2:], *paddings[:2]))
     (n, c, h, w), (p, q) = x.shape, block_shape
     blocks = x.reshape(n, c, h // p, p, w // q, q).permute(3, 5, 0, 1, 2, 4)
@@ -129,7 +129,7 @@ def space_to_batch(x: Tensor, block_shape: Ints, paddings: Ints) -> Tensor:
 
 @op("batch_to_space", exact=True)
 def batch_to_space(x: Tensor, block_shape: Ints, crops: Ints) -> Tensor:
-    """The inverse of space_to_batch; crops (top, bottom, left, right)."""
+    """Return the inverse of space_to_batch; crops (top, bottom, left, right)."""
     (n, c, h, w), (p, q) = x.shape, block_shape
     blocks = x.reshape(p, q, n // (p * q), c, h, w).permute(2, 3, 4, 0, 5, 1).reshape(n // (p * q), c, h * p, w * q)
     top, bottom, left, right = crops

@@ -18,7 +18,9 @@ def places(
     end_mask: Flags | None,
     squeeze_mask: Flags | None,
 ) -> tuple[Value, ...]:
-    """An index into ``x``: a slice per dimension, a number where it is squeezed, a tensor where it runs backwards."""
+    """Return an index into ``x``: a slice per dimension, a number where it is squeezed, a tensor where it runs
+    backwards.
+    """
     index: list[Value] = []
     for axis, side in enumerate(x.shape):
         if squeeze_mask is not None and squeeze_mask[axis]:
@@ -46,7 +48,7 @@ def slice_by_index(
     end_mask: Flags | None = None,
     squeeze_mask: Flags | None = None,
 ) -> Tensor:
-    """x[begin:end:stride, …]; a masked end is the dimension's own, a squeezed dimension is dropped."""
+    """Return x[begin:end:stride, …]; a masked end is the dimension's own, a squeezed dimension is dropped."""
     index = places(x, begin, end, stride, begin_mask, end_mask, squeeze_mask)
     dropped = 0
     for axis, part in enumerate(index):  # one after the other: several index tensors at once would be paired
@@ -57,7 +59,7 @@ def slice_by_index(
 
 @op("slice_by_size", exact=True)
 def slice_by_size(x: Tensor, begin: Ints, size: Ints) -> Tensor:
-    """``size`` values from ``begin`` on in each dimension; -1 is all that are left."""
+    """Return ``size`` values from ``begin`` on in each dimension; -1 is all that are left."""
     for axis, (first, count) in enumerate(zip(begin, size, strict=True)):
         first += x.shape[axis] if first < 0 else 0
         x = x.narrow(axis, first, count if count >= 0 else x.shape[axis] - first)
@@ -66,27 +68,27 @@ def slice_by_size(x: Tensor, begin: Ints, size: Ints) -> Tensor:
 
 @op("crop", exact=True)
 def crop(x: Tensor, crop_height: Ints, crop_width: Ints) -> Tensor:
-    """The last two dimensions without (before, after) of each."""
+    """Return the last two dimensions without (before, after) of each."""
     (top, bottom), (left, right) = crop_height, crop_width
     return x[..., top : x.shape[-2] - bottom, left : x.shape[-1] - right]
 
 
 @op("sliding_windows", exact=True)
 def sliding_windows(x: Tensor, axis: int, size: int, stride: int = 1) -> Tensor:
-    """Windows along ``axis``: it becomes [windows, size]."""
+    """Return windows along ``axis``: it becomes [windows, size]."""
     axis %= x.dim()
     return x.unfold(axis, size, stride).movedim(-1, axis + 1)
 
 
 @op("reverse", exact=True)
 def reverse(x: Tensor, axes: Ints | None = None) -> Tensor:
-    """Backwards along ``axes``, or all of them."""
+    """Reverse along ``axes``, or all of them."""
     return x.flip(axes if axes is not None else tuple(range(x.dim())))
 
 
 @op("reverse_sequence", exact=True)
 def reverse_sequence(x: Tensor, lengths: Ints, seq_axis: int = 0, batch_axis: int = 0) -> Tensor:
-    """The first ``lengths[i]`` of each sequence backwards."""
+    """Return the first ``lengths[i]`` of each sequence backwards."""
     moved = x.movedim((batch_axis, seq_axis), (0, 1)).clone()
     for row, length in enumerate(lengths):
         moved[row, :length] = moved[row, :length].flip(0)

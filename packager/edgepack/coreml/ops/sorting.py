@@ -10,7 +10,7 @@ from edgepack.coreml.ops.registry import op
 
 @op("argsort", exact=True)
 def argsort(x: Tensor, axis: int = -1, ascending: bool = False) -> Tensor:
-    """int32: the places of the values in order."""
+    """Return int32: the places of the values in order."""
     return (
         torch.sort(x, dim=axis, descending=not ascending, stable=True).indices
         if x.dim()
@@ -28,7 +28,10 @@ def topk(
     return_indices: bool = True,
     output_indices_dtype: str = "int32",
 ) -> tuple[Tensor, ...]:
-    """(values, their places): the ``k`` largest, or least if ascending. They are sorted also where it is not asked."""
+    """Return (values, their places): the ``k`` largest, or least if ascending.
+
+    They are sorted also where it is not asked.
+    """
     ordered = torch.sort(x, dim=axis, descending=not ascending, stable=True)
     values, indices = ordered.values.narrow(axis, 0, k), ordered.indices.narrow(axis, 0, k)
     return (values, indices) if return_indices else (values,)

@@ -10,13 +10,13 @@ from edgepack.coreml.ops.slicing import places
 
 @op("read_state", exact=True)
 def read_state(input: Cell) -> Tensor:
-    """What the state holds."""
+    """Return what the state holds."""
     return input.tensor
 
 
 @op("write_state", exact=True)
 def write_state(input: Cell, data: Tensor) -> tuple[()]:
-    """The state holds ``data`` from now on."""
+    """Return the state holds ``data`` from now on."""
     input.tensor, input.written = data, True
     return ()
 
@@ -33,7 +33,9 @@ def slice_update(
     squeeze_mask: Flags | None = None,
     in_place: bool = False,
 ) -> Tensor:
-    """``x`` with ``update`` in the place that slice_by_index would cut out; ``in_place`` is the plan's to say."""
+    """Return ``x`` with ``update`` in the place that slice_by_index would cut out; ``in_place`` is the plan's to
+    say.
+    """
     where = places(x, begin, end, stride, begin_mask, end_mask, squeeze_mask)
     result = x if in_place else x.clone()
     result[where] = update.reshape(result[where].shape)

@@ -31,7 +31,7 @@ LLAMA = Names(
 
 
 def activation(config: Config, key: str) -> str:
-    """The activation that ``key`` names. Raises UnsupportedModel."""
+    """Return the activation that ``key`` names. Raises UnsupportedModel."""
     name = config.text(key)
     if name not in _ACTIVATIONS:
         raise UnsupportedModel(f"the activation {name!r} is not supported", hint=f"known: {', '.join(_ACTIVATIONS)}")
@@ -39,18 +39,18 @@ def activation(config: Config, key: str) -> str:
 
 
 def biases(**stated: bool) -> frozenset[str]:
-    """The roles that have biases."""
+    """Return the roles that have biases."""
     return frozenset(role for role, has in stated.items() if has)
 
 
 def attention_biases(config: Config) -> frozenset[str]:
-    """Biases of q, k, v and the output, where attention_bias says so."""
+    """Return biases of q, k, v and the output, where attention_bias says so."""
     stated = config.flag("attention_bias")
     return biases(qkv=stated, out=stated)
 
 
 def llama_like(config: Config, **changes: Any) -> Decoder:
-    """A decoder with LLaMA's numbers and names, and ``changes``."""
+    """Return a decoder with LLaMA's numbers and names, and ``changes``."""
     heads, hidden = config.integer("num_attention_heads"), config.integer("hidden_size")
     kv_heads, stated = config.maybe("num_key_value_heads"), config.maybe("head_dim")
     head = hidden // heads if stated is None else stated
@@ -76,7 +76,10 @@ def llama_like(config: Config, **changes: Any) -> Decoder:
 
 
 def window(config: Config) -> int | None:
-    """sliding_window: how many tokens a layer sees, its own included; None for all. Raises ModelError below 2."""
+    """Return sliding_window: how many tokens a layer sees, its own included; None for all.
+
+    Raises ModelError below 2.
+    """
     width = config.maybe("sliding_window")
     if width is not None and width < 2:  # transformers' own cache breaks down with 1
         raise ModelError(
@@ -86,7 +89,7 @@ def window(config: Config) -> int | None:
 
 
 def windows(config: Config, layers: int, width: int | None, usual: tuple[bool, ...]) -> tuple[int, ...]:
-    """The window of each layer: ``width`` where layer_types says so, or ``usual`` where it says nothing; 0: all.
+    """Return the window of each layer: ``width`` where layer_types says so, or ``usual`` where it says nothing; 0: all.
 
     Raises UnsupportedModel for other kinds of layers, ModelError where a window has no width.
     """

@@ -17,13 +17,13 @@ IRRELEVANT = ("hidden_activation",)  # transformers 4 read it; 5 reads hidden_ac
 
 
 def describe(config: Config) -> Decoder:
-    """hidden_act "gelu" means the tanh form: the first files say it by mistake."""
+    """Describe Gemma. hidden_act "gelu" means the tanh form: the first files say it by mistake."""
     stated = config.text("hidden_act")
     return scaled(config, activation="gelu_tanh" if stated == "gelu" else activation(config, "hidden_act"))
 
 
 def scaled(config: Config, **changes: Any) -> Decoder:
-    """LLaMA with Gemma's norms and its embedding times the square root of its width, and ``changes``."""
+    """Return LLaMA with Gemma's norms and its embedding times the square root of its width, and ``changes``."""
     refuse_bidirectional(config)
     return llama_like(
         config,

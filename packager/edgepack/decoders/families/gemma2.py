@@ -28,13 +28,13 @@ NAMES = replace(
 
 
 def describe(config: Config) -> Decoder:
-    """Every other layer has a window, from the first on, where layer_types says nothing."""
+    """Return every other layer has a window, from the first on, where layer_types says nothing."""
     layers = config.integer("num_hidden_layers")
     return capped(config, windows=windows(config, layers, window(config), tuple(i % 2 == 0 for i in range(layers))))
 
 
 def capped(config: Config, **changes: Any) -> Decoder:
-    """Gemma with its later names, query_pre_attn_scalar and caps, and ``changes``. Raises ModelError."""
+    """Return Gemma with its later names, query_pre_attn_scalar and caps, and ``changes``. Raises ModelError."""
     scalar = config.real("query_pre_attn_scalar")
     if scalar <= 0:
         raise ModelError(f"config.json: query_pre_attn_scalar is {scalar}, which is not a number above 0", hint=CORRECT)
@@ -49,7 +49,7 @@ def capped(config: Config, **changes: Any) -> Decoder:
 
 
 def _cap(config: Config, key: str) -> float:
-    """0 where there is none. Raises ModelError for a cap that leaves nothing."""
+    """Return 0 where there is none. Raises ModelError for a cap that leaves nothing."""
     if config.get(key) is None:
         return 0.0
     cap = config.real(key)

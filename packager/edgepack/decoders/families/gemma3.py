@@ -14,7 +14,9 @@ IRRELEVANT = (
 
 
 def describe(config: Config) -> Decoder:
-    """The numbers of text_config; the head is tied where config.json itself says so, and its logits have no cap."""
+    """Return the numbers of text_config; the head is tied where config.json itself says so, and its logits have no
+    cap.
+    """
     text = config.part("text_config", gemma3_text.DEFAULTS)
     text.ignore("tie_word_embeddings", "final_logit_softcapping")  # read by Gemma3ForCausalLM alone
     return gemma3_text.changed(text, model_type="gemma3", tied=config.flag("tie_word_embeddings"), logits_cap=0.0)

@@ -24,12 +24,12 @@ _GLOBAL_THETA = 1_000_000.0
 
 
 def describe(config: Config) -> Decoder:
-    """Layers with a window turn by a table of their own, rope_parameters.sliding_attention."""
+    """Describe Gemma 3. Layers with a window turn by a table of their own, rope_parameters.sliding_attention."""
     return changed(config)
 
 
 def changed(config: Config, **changes: Any) -> Decoder:
-    """The description with ``changes``."""
+    """Return the description with ``changes``."""
     layers = config.integer("num_hidden_layers")
     pattern = config.integer("sliding_window_pattern") if "sliding_window_pattern" in config else _PATTERN
     usual = tuple((i + 1) % pattern > 0 for i in range(layers))
@@ -45,7 +45,7 @@ def changed(config: Config, **changes: Any) -> Decoder:
 
 
 def _rotaries(config: Config, head: int) -> tuple[Rotary, Rotary]:
-    """Of the layers that see everything, and of those with a window. Raises ModelError."""
+    """Return the rotary settings of the layers that see everything, and of those with a window. Raises ModelError."""
     old, new = config.get("rope_scaling"), config.get("rope_parameters")
     if old and new:
         raise ModelError("config.json has both rope_scaling and rope_parameters", hint=BOTH)

@@ -34,7 +34,7 @@ _NAMES = Names(
 
 
 def describe(config: Config) -> Decoder:
-    """Every product has a bias."""
+    """Return every product has a bias."""
     heads, hidden, inner = config.integer("n_head"), config.integer("n_embd"), config.maybe("n_inner")
     return Decoder(
         model_type="gpt2",

@@ -27,7 +27,7 @@ _NAMES = Names(
 
 
 def describe(config: Config) -> Decoder:
-    """q, k and v of a head lie beside each other."""
+    """Describe GPT-NeoX, where q, k and v of a head lie beside each other."""
     heads, hidden = config.integer("num_attention_heads"), config.integer("hidden_size")
     stated = config.flag("attention_bias")
     return Decoder(

@@ -15,6 +15,6 @@ NEUTRAL = {"rope_interleaved": False}
 
 
 def describe(config: Config) -> Decoder:
-    """As the config says."""
+    """Describe the model as the config says."""
     feed_forward = config.flag("mlp_bias")
     return llama_like(config, biases=attention_biases(config) | biases(inner=feed_forward, down=feed_forward))

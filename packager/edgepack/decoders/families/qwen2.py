@@ -17,12 +17,12 @@ NEUTRAL = {"use_mrope": False}
 
 
 def describe(config: Config) -> Decoder:
-    """The layers that have a window are those of layer_types, or else those from max_window_layers on."""
+    """Return the layers that have a window are those of layer_types, or else those from max_window_layers on."""
     return windowed(config, biases=biases(qkv=True))
 
 
 def windowed(config: Config, **changes: Any) -> Decoder:
-    """LLaMA with Qwen's windows, which hold where use_sliding_window says so, and ``changes``."""
+    """Return LLaMA with Qwen's windows, which hold where use_sliding_window says so, and ``changes``."""
     layers, first = config.integer("num_hidden_layers"), config.integer("max_window_layers")
     width = None
     if config.flag("use_sliding_window"):

@@ -28,5 +28,5 @@ def route(name: str) -> Route:
 
 
 def needs(artifact: Artifact, target: Target) -> str:
-    """The systems that have its operators."""
+    """Return the systems that have its operators."""
     return systems(artifact.opset)

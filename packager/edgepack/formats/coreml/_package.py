@@ -37,10 +37,10 @@ def _settle(out: Path) -> None:
 
 
 def write_manifest(out: Path, manifest: Mapping[str, Any]) -> None:
-    """Sorted and indented as coremltools writes it again whenever it opens the package at ``out``."""
+    """Write the manifest sorted and indented as coremltools does whenever it opens the package at ``out``."""
     (out / _MANIFEST).write_text(json.dumps(manifest, indent=4, sort_keys=True) + "\n", "utf-8")
 
 
 def identifier(path: str) -> str:
-    """What a manifest calls the part at ``path``: made of it, so that every build gives the same."""
+    """Return what a manifest calls the part at ``path``: made of it, so that every build gives the same."""
     return str(uuid.uuid5(_SPACE, path)).upper()

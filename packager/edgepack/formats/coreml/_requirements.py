@@ -20,12 +20,12 @@ _JOINT = ("channels", "blocks", "palette", "sparse")  # may leave values out
 
 
 def systems(opset: int) -> str:
-    """Those that have ``opset``."""
+    """Return those that have ``opset``."""
     return f"iOS {opset}, macOS {opset - 3} or later"
 
 
 def opset(target: Target, recipe: Recipe, *, states: bool = False) -> int:
-    """The profile's, or the oldest that has what ``recipe`` needs, and the ``states`` of a language model.
+    """Return the profile's, or the oldest that has what ``recipe`` needs, and the ``states`` of a language model.
 
     Raises UsageError where the profile's lacks it.
     """
@@ -42,7 +42,7 @@ def opset(target: Target, recipe: Recipe, *, states: bool = False) -> int:
 
 
 def oldest(recipe: Recipe) -> int:
-    """The oldest opset that restores every weight as ``recipe`` stores it, and takes all of its lengths."""
+    """Return the oldest opset that restores every weight as ``recipe`` stores it, and takes all of its lengths."""
     bits = (recipe.weight_bits, recipe.embedding_bits)
     palettes = recipe.scheme == "palette" and (recipe.block_size or recipe.table_bits < _HALF or _NEW in bits)
     joint = recipe.sparsity and recipe.scheme != "sparse"

@@ -23,7 +23,7 @@ def route(name: str) -> Route:
 
 
 def needs(artifact: Artifact, target: Target) -> str:
-    """The operators that a runtime must have, and the clients that have them."""
+    """Return the operators that a runtime must have, and the clients that have them."""
     told = f"ONNX opset {artifact.opset}"
     if target.layout == "transformers.js" and _NEW & artifact.operators.keys():
         told += f", {_CLIENT} ({target.runtime} {target.runtime_version.removeprefix('>=')} or later)"

@@ -40,23 +40,23 @@ class Graph:
         return next(entry.version for entry in self.model.opset_import if entry.domain in ("", "ai.onnx"))
 
     def shape(self, name: str) -> tuple[int, ...] | None:
-        """The shape of a weight; None where ``name`` is not one."""
+        """Return the shape of a weight; None where ``name`` is not one."""
         if name in self._added:
             return self._added[name].shape
         return tuple(self._stored[name].dims) if name in self._stored else None
 
     def is_float(self, name: str) -> bool:
-        """Whether ``name`` is a float32 weight."""
+        """Return whether ``name`` is a float32 weight."""
         if name in self._added:
             return self._added[name].dtype == np.float32
         return name in self._stored and self._stored[name].data_type == TensorProto.FLOAT
 
     def weight(self, name: str) -> Array:
-        """A weight's value. Raises KeyError."""
+        """Return a weight's value. Raises KeyError."""
         return self._added[name] if name in self._added else self._read(self._stored[name])
 
     def _read(self, tensor: TensorProto) -> Array:
-        """A stored value; one that lies in a file is mapped, so that only what is looked at takes memory."""
+        """Return a stored value; one that lies in a file is mapped, so that only what is looked at takes memory."""
         if tensor.data_location != TensorProto.EXTERNAL:
             return numpy_helper.to_array(tensor)
         place = {entry.key: entry.value for entry in tensor.external_data}
@@ -65,7 +65,7 @@ class Graph:
         return np.memmap(file, dtype, "r", offset, tuple(tensor.dims))
 
     def take(self, name: str) -> Array:
-        """A weight's value, no longer held by the graph unless another node uses it. Raises KeyError."""
+        """Return a weight's value, no longer held by the graph unless another node uses it. Raises KeyError."""
         value = self.weight(name)
         if sum(name in node.input for node in self.nodes) <= 1:
             self._added.pop(name, None)
@@ -94,7 +94,7 @@ class Graph:
         self.nodes[place : place + 1] = new
 
     def proto(self) -> onnx.ModelProto:
-        """The model, with the weights that are still used, in the order of their names; the graph keeps none."""
+        """Return the model, with the weights that are still used, in the order of their names; the graph keeps none."""
         used = {name for node in self.nodes for name in node.input} | set(self.outputs)
         graph = self.model.graph
         del graph.node[:], graph.initializer[:]
@@ -114,15 +114,15 @@ class Graph:
 
 
 def attributes(node: NodeProto) -> dict[str, Any]:
-    """A node's attributes by name."""
+    """Return a node's attributes by name."""
     return {a.name: helper.get_attribute_value(a) for a in node.attribute}
 
 
 def contrib(kind: str, inputs: list[str], outputs: list[str], **values: Any) -> NodeProto:
-    """A node of one of ONNX Runtime's own operators."""
+    """Return a node of one of ONNX Runtime's own operators."""
     return helper.make_node(kind, inputs, outputs, name=outputs[0], domain=CONTRIB, **values)
 
 
 def users(nodes: list[NodeProto], name: str) -> Iterator[NodeProto]:
-    """The nodes that read ``name``."""
+    """Return the nodes that read ``name``."""
     return (node for node in nodes if name in node.input)

@@ -35,14 +35,14 @@ _LARGEST_PEM = 1_000_000  # bytes
 
 
 class Verifier(Protocol):
-    """What an envelope is held against: a public key, or root certificates."""
+    """The trust that an envelope is checked by: a public key, or root certificates."""
 
     def check(self, envelope: Envelope, place: str) -> None:
         """Raises SignatureError and its subclasses, which name ``place``."""
 
 
 def verifier(public_key: Pem | None = None, root_certificates: Iterable[Pem] | None = None) -> Verifier | None:
-    """The verifier for what is given, each a PEM file's path or its bytes; None for neither.
+    """Return the verifier for what is given, each a PEM file's path or its bytes; None for neither.
 
     Raises KeyUnusable, MissingExtra, UsageError.
     """
@@ -81,7 +81,7 @@ def check(manifest: Manifest, verifier: Verifier) -> None:
 
 
 def signed(manifest: Manifest) -> bool:
-    """Whether the bundle has a signature, whose files are those that are there; who signed them is not checked.
+    """Return whether the bundle has a signature, whose files are those that are there; who signed them is not checked.
 
     Raises as ``check`` does.
     """
@@ -110,13 +110,13 @@ def check_files(manifest: Manifest, statement: Statement) -> None:
 
 
 def statement_of(manifest: Manifest) -> Statement:
-    """What is to be signed: the hashes of the manifest's files, and of the manifest itself."""
+    """Return what is to be signed: the hashes of the manifest's files, and of the manifest itself."""
     files = {name: str(entry["sha256"]) for name, entry in manifest.table["files"].items()}
     return Statement(manifest.name, files | {MANIFEST: manifest.sha256})
 
 
 def cryptographic(name: str) -> Any:
-    """The module ``name`` of this package, which needs the package cryptography. Raises MissingExtra."""
+    """Return the module ``name`` of this package, which needs the package cryptography. Raises MissingExtra."""
     try:
         return importlib.import_module(f"{__name__}.{name}")
     except ModuleNotFoundError as missing:
@@ -124,7 +124,7 @@ def cryptographic(name: str) -> Any:
 
 
 def pem(given: Pem) -> bytes:
-    """The bytes of a PEM file, or those given. Raises KeyUnusable."""
+    """Return the bytes of a PEM file, or those given. Raises KeyUnusable."""
     if isinstance(given, bytes):
         return given
     return read_bytes(Path(os.path.expanduser(given)), KeyUnusable, hint="give a file in PEM", largest=_LARGEST_PEM)

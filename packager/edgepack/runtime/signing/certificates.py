@@ -70,7 +70,7 @@ class CertificateVerifier:
         )
 
     def _trouble(self, chain: Sequence[Certificate], time: datetime) -> str | None:
-        """Why no root leads to the first certificate at that time, or None."""
+        """Say why no root leads to the first certificate at that time, or None."""
         builder = PolicyBuilder().store(Store(self._roots)).time(time)
         builder = builder.extension_policies(ca_policy=_CA, ee_policy=ExtensionPolicy.permit_all())
         try:
@@ -81,7 +81,7 @@ class CertificateVerifier:
 
 
 def certificates(pem: bytes, name: str) -> list[Certificate]:
-    """The certificates in ``pem``. Raises KeyUnusable, which says ``name``."""
+    """Return the certificates in ``pem``. Raises KeyUnusable, which says ``name``."""
     try:
         return x509.load_pem_x509_certificates(pem)
     except _BROKEN as error:
@@ -114,7 +114,7 @@ def check_pair(certificate: Certificate, key: PublicKey, name: str) -> None:
 
 
 def der(certificate: Certificate) -> bytes:
-    """The certificate's bytes."""
+    """Return the certificate's bytes."""
     return certificate.public_bytes(Encoding.DER)
 
 

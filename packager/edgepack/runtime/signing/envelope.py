@@ -32,12 +32,12 @@ class Envelope:
 
 
 def signed_bytes(payload: bytes) -> bytes:
-    """What is signed for ``payload``: DSSE's pre-authentication encoding."""
+    """Return what is signed for ``payload``: DSSE's pre-authentication encoding."""
     return b"DSSEv1 %d %s %d %s" % (len(_PAYLOAD_TYPE), _PAYLOAD_TYPE.encode(), len(payload), payload)
 
 
 def encode(envelope: Envelope) -> str:
-    """The text of model.sig."""
+    """Return the text of model.sig."""
     chain = [{"rawBytes": _base64(certificate)} for certificate in envelope.certificates]
     material = {"x509CertificateChain": {"certificates": chain}} if chain else {"publicKey": {"hint": envelope.hint}}
     table = {
@@ -53,7 +53,10 @@ def encode(envelope: Envelope) -> str:
 
 
 def decode(text: bytes, place: str) -> Envelope:
-    """The envelope in ``text``, which ``place`` names in errors; nothing is verified yet. Raises SignatureError."""
+    """Return the envelope in ``text``, which ``place`` names in errors; nothing is verified yet.
+
+    Raises SignatureError.
+    """
     table = parse_json(text, place, SignatureError, hint=AGAIN)
     try:
         check(table, _published())

@@ -47,18 +47,18 @@ def check_signature(key: PublicKey, envelope: Envelope, place: str) -> None:
 
 
 def sign(key: PrivateKey, payload: bytes) -> bytes:
-    """The signature over ``payload`` in a DSSE envelope, in DER."""
+    """Return the signature over ``payload`` in a DSSE envelope, in DER."""
     return key.sign(signed_bytes(payload), ec.ECDSA(_HASHES[key.curve.name]))
 
 
 def hint(key: PublicKey) -> str:
-    """What names a key in an envelope: SHA-256 of its PEM, in hexadecimal."""
+    """Return what names a key in an envelope: SHA-256 of its PEM, in hexadecimal."""
     info = serialization.PublicFormat.SubjectPublicKeyInfo
     return hashlib.sha256(key.public_bytes(serialization.Encoding.PEM, info)).hexdigest()
 
 
 def public_key(pem: bytes, name: str) -> PublicKey:
-    """The key in ``pem``. Raises KeyUnusable, which says ``name``."""
+    """Return the key in ``pem``. Raises KeyUnusable, which says ``name``."""
     try:
         key = serialization.load_pem_public_key(pem)
     except _UNREADABLE as error:
@@ -67,7 +67,7 @@ def public_key(pem: bytes, name: str) -> PublicKey:
 
 
 def private_key(pem: bytes, name: str, password: str | None = None) -> PrivateKey:
-    """The key in ``pem``, decrypted with ``password``. Raises KeyUnusable, which says ``name``."""
+    """Return the key in ``pem``, decrypted with ``password``. Raises KeyUnusable, which says ``name``."""
     if b"ENCRYPTED" in pem and not password:
         raise KeyUnusable(f"{name} is encrypted", hint="put its password into the variable EDGEPACK_KEY_PASSWORD")
     try:
@@ -82,7 +82,7 @@ def private_key(pem: bytes, name: str, password: str | None = None) -> PrivateKe
 
 
 def usable(key: object, name: str) -> PublicKey:
-    """``key``, where it is on one of the curves. Raises KeyUnusable, which says ``name``."""
+    """Return ``key``, where it is on one of the curves. Raises KeyUnusable, which says ``name``."""
     if not isinstance(key, PublicKey) or key.curve.name not in _HASHES:
         raise _other(key, name)
     return key

@@ -28,7 +28,7 @@ class Statement:
 
 
 def encode(statement: Statement, ignored: Iterable[str]) -> bytes:
-    """The statement in JSON; other verifiers leave out the files ``ignored``."""
+    """Return the statement in JSON; other verifiers leave out the files ``ignored``."""
     names = sorted(statement.files, key=lambda name: PurePosixPath(name).parts)  # the order of model-signing
     digests = [statement.files[name] for name in names]
     table = {
@@ -47,7 +47,7 @@ def encode(statement: Statement, ignored: Iterable[str]) -> bytes:
 
 
 def decode(payload: bytes, place: str) -> Statement:
-    """The statement in ``payload``, of which ``place`` is named in errors. Raises SignatureError."""
+    """Return the statement in ``payload``, of which ``place`` is named in errors. Raises SignatureError."""
     table = parse_json(payload, f"the statement in {place}", SignatureError, hint=AGAIN)
     try:
         check(table, _published())

@@ -51,7 +51,8 @@ class Described:
     most: int | None = None  # bytes of weights in one file
 
     def compress(self, out: Path, recipe: Recipe, calibration: Sequence[Feeds]) -> Artifact:
-        """The package at ``out``, or a folder of several beside it where the weights are more than fit into one file.
+        """Return the package at ``out``, or a folder of several beside it where the weights are more than fit into one
+        file.
 
         Raises DoesNotFit where a weight alone does not, UsageError for lengths that no text can be made with.
         """
@@ -83,7 +84,7 @@ class Described:
         )
 
     def _written(self, part: Part, writer: Writer) -> tuple[Program, dict[str, Blob]]:
-        """The program of ``part``, and the blobs that its constants are."""
+        """Return the program of ``part``, and the blobs that its constants are."""
         checkpoint, lengths = self.reference.checkpoint, writer.recipe.lengths
         slots = signature.slots(self.context, lengths)
         blobs: dict[str, Blob] = {}
@@ -107,7 +108,7 @@ class Described:
 
 
 def check(config: Mapping[str, Any]) -> None:
-    """Nothing: Core ML's graphs turn any heads."""
+    """Do nothing: Core ML's graphs rotate heads of any size."""
 
 
 def unsupported(recipe: Recipe) -> str:
@@ -121,7 +122,7 @@ def open(path: Path, threads: int) -> Runs:
 
 
 def prepare(original: Original, plan: Plan, calibration: Sequence[Feeds]) -> Described:
-    """Nothing but a look at the files: the weights are read when they are written.
+    """Check the files; the weights are read when they are written.
 
     Raises UsageError where the profile's systems have no states.
     """

@@ -49,7 +49,7 @@ class Cache:
         return mb.slice_by_index(x=self.now, begin=[layer, 0, 0, 0, 0], end=seen, squeeze_mask=squeezed)
 
     def starts_empty(self) -> Var:
-        """Whether the first slot holds no key, bool [1]."""
+        """Return whether the first slot holds no key, bool [1]."""
         d = self._d
         first = mb.slice_by_index(x=self.now, begin=[0] * 5, end=[1, 1, d.kv_heads, 1, d.head])
         largest = mb.reduce_max(x=mb.abs(x=first), axes=[1, 2, 3, 4], keep_dims=False)
@@ -58,7 +58,7 @@ class Cache:
 
 @dataclass(frozen=True)
 class Span:
-    """Where N new tokens lie and what is seen of the cache: int32 [1] each, a list where it is known beforehand."""
+    """The slots of N new tokens and the part of the cache that is seen: int32 [1] each, a list where it is known."""
 
     past: Var  # the first slot of theirs
     new: Var | list[int]  # N
@@ -68,7 +68,7 @@ class Span:
 
 
 def ranged(x: Var, mask: Var, keys: Cache) -> Span:
-    """Of ``x`` [1, N, ...] and a mask [1, 1, *, T]: the last N of T slots."""
+    """Return the span of ``x`` [1, N, ...] and a mask [1, 1, *, T]: the last N of T slots."""
     total = mb.gather(x=mb.shape(x=mask), indices=[3], axis=0)
     new = mb.gather(x=mb.shape(x=x), indices=[1], axis=0)
     past = mb.sub(x=total, y=new)
@@ -76,12 +76,12 @@ def ranged(x: Var, mask: Var, keys: Cache) -> Span:
 
 
 def fixed(x: Var, position: Var, slots: int) -> Span:
-    """Of ``x`` [1, N, ...]: N slots from ``position`` on, of so many in all."""
+    """Return the span of ``x`` [1, N, ...]: N slots from ``position`` on, of so many in all."""
     return Span(position, [x.shape[1]], mb.add(x=position, y=np.int32(x.shape[1])), [slots])
 
 
 class Places:
-    """What the new tokens see of the cache, and how they turn; made once for all layers of a function.
+    """Masks and rotary factors of the new tokens, made once for all layers of a function.
 
     Tables have a row for each of ``slots``; those beyond ``context`` no text reaches.
     """
@@ -95,13 +95,15 @@ class Places:
         self._turns: dict[bool, tuple[Var, Var]] = {}
 
     def positions(self) -> Var:
-        """Int32 [N], from 0 on, below the context."""
+        """Return int32 [N], from 0 on, below the context."""
         if self.span.moved is not None:
             return mb.sub(x=self._rows, y=mb.cast(x=self.span.moved, dtype="int32"))
         return mb.minimum(x=self._rows, y=np.int32(self._context - 1))
 
     def mask(self, window: int) -> Var:
-        """What is added to scores, float16 [1, 1, N, T], for layers that look back at ``window`` tokens (0: all)."""
+        """Return what is added to scores, float16 [1, 1, N, T], for layers that look back at ``window`` tokens (0:
+        all).
+        """
         window = window if window < self._context else 0
         if window not in self._masks:
             self._masks[window] = self._mask(window)
@@ -119,7 +121,9 @@ class Places:
         return mb.add(x=mb.mul(x=mb.cast(x=hidden, dtype="fp16"), y=_HIDDEN), y=self._given)
 
     def turned(self, x: Var, rotary: Rotary, *, local: bool) -> Var:
-        """``x`` float16 [1, heads, N, head] with the pairs (i, i + width / 2) turned (Su et al. 2021), in float32."""
+        """Return ``x`` float16 [1, heads, N, head] with the pairs (i, i + width / 2) turned (Su et al. 2021), in
+        float32.
+        """
         if local not in self._turns:
             self._turns[local] = self._tables(rotary, x.shape[3], "local" if local else "rotary")
         cos, sin = self._turns[local]
@@ -131,7 +135,7 @@ class Places:
         return mb.cast(x=mb.add(x=mb.mul(x=x, y=cos), y=mb.mul(x=swapped, y=sin)), dtype="fp16")
 
     def _tables(self, rotary: Rotary, head: int, name: str) -> tuple[Var, Var]:
-        """Factors of x and of x with its halves swapped, float32 [N, head]; what does not turn keeps 1 and 0."""
+        """Return factors of x and of x with its halves swapped, float32 [N, head]; what does not turn keeps 1 and 0."""
         beyond = ((0, self._size - self._context), (0, 0))
         cos, sin = (np.pad(table, beyond, mode="edge") for table in tables(rotary, self._context))
         still = np.ones((self._size, head - 2 * cos.shape[1]), np.float32)
@@ -143,7 +147,7 @@ class Places:
 
 
 def _joined(*parts: Var | list[int]) -> Var | list[int]:
-    """The sides one after the other, int32; a list where all are known."""
+    """Return the sides one after the other, int32; a list where all are known."""
     if all(isinstance(part, list) for part in parts):
         return [side for part in parts for side in part]
     return mb.concat(values=list(parts), axis=0)
@@ -171,7 +175,7 @@ def attend(q: Var, k: Var, v: Var, mask: Var, decoder: Decoder, scaling: float) 
 
 
 def _capped(q: Var, k: Var, v: Var, mask: Var, cap: np.float16) -> Var:
-    """With scores that are cap * tanh(score / cap)."""
+    """Cap the scores: cap * tanh(score / cap)."""
     scores = mb.real_div(x=mb.matmul(x=q, y=k, transpose_y=True), y=cap)
     scores = mb.mul(x=mb.tanh(x=scores), y=cap)
     return mb.matmul(x=mb.softmax(x=mb.add(x=scores, y=mask), axis=-1), y=v)

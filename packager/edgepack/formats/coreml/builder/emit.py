@@ -29,7 +29,8 @@ class Emitter:
         self.d = checkpoint.decoder
 
     def emit(self, inputs: Mapping[str, Var]) -> Var:
-        """Each layer, from ids int32 [1, N] or a residual float32 [1, N, hidden] to the next part's residual or logits.
+        """Return each layer, from ids int32 [1, N] or a residual float32 [1, N, hidden] to the next part's residual or
+        logits.
 
         Logits are float16 [1, N, vocabulary].
         """
@@ -59,7 +60,7 @@ class Emitter:
         return mb.add(x=x, y=_full(self.weights.gather(self._places.positions(), positions, "positions")))
 
     def _layer(self, x: Var, layer: int) -> Var:
-        """The residual, float32 [1, N, hidden]."""
+        """Return the residual, float32 [1, N, hidden]."""
         d, name = self.d, label(f"layers.{layer}")
         attended = _full(self._attention(_half(self._norm(x, d.names.norm1, layer)), layer))
         if d.names.after_attention:
@@ -92,7 +93,7 @@ class Emitter:
         return self.weights.linear(mixed, self.checkpoint.out(layer), f"{name}.out")
 
     def _normed_heads(self, x: Var, layer: int) -> Var:
-        """Each query's and key's head normed for itself, [1, heads + kv_heads, N, head]."""
+        """Return each query's and key's head normed for itself, [1, heads + kv_heads, N, head]."""
         d = self.d
         query, _ = self.checkpoint.norm(d.names.query_norm, layer)
         key, _ = self.checkpoint.norm(d.names.key_norm, layer)
@@ -116,7 +117,7 @@ class Emitter:
         return mb.silu(x=x) if kind == "silu" else mb.relu(x=x)
 
     def _norm(self, x: Var, path: str, layer: int) -> Var:
-        """Float32, as ``x``."""
+        """Return float32, as ``x``."""
         weight, bias = self.checkpoint.norm(path, layer)
         name = path.format(i=layer)
         if self.d.norm.kind == "rms":

@@ -29,7 +29,8 @@ class Form:
 
 
 def form(shape: tuple[int, int], role: str, recipe: Recipe, *, tied: bool) -> Form:
-    """Of a matrix [rows, width] that is an embedding, positions, qkv, out, inner, down or head.
+    """Return the encoding of a matrix [rows, width] that is an embedding, positions, qkv, o_proj, gate_up, down or
+    head.
 
     ``tied``: the embedding is the head too, so it is kept as fine as one.
     """
@@ -56,7 +57,8 @@ def _tables(shape: tuple[int, int], bits: int, recipe: Recipe) -> Form:
 
 
 def _block_size(width: int, bits: int, recipe: Recipe) -> int:
-    """The recipe's or a half of it that divides ``width``; else what stores a row in the fewest bytes, filled up.
+    """Return the recipe's or a half of it that divides ``width``; else what stores a row in the fewest bytes, filled
+    up.
 
     A recipe without one, and one that has other forms for other parts, has a scale per row.
     """

@@ -30,12 +30,12 @@ class Part:
 
     @property
     def first(self) -> bool:
-        """Whether it takes ids."""
+        """True if it takes ids."""
         return self.place == 1
 
     @property
     def last(self) -> bool:
-        """Whether it gives logits."""
+        """True if it gives logits."""
         return self.place == self.of
 
     @property
@@ -55,12 +55,12 @@ class Rooms:
     shared: int  # of the head, where it is the embedding
 
     def whole(self, layers: int) -> int:
-        """Of everything in one file."""
+        """Return the size of everything in one file."""
         return self.always + self.embedding + layers * self.layer + self.head - self.shared
 
 
 def deal(checkpoint: Checkpoint, recipe: Recipe, slots: int, most: int | None) -> tuple[Part, ...]:
-    """One part, or as few as have no file of more than ``most`` bytes, about as large as each other.
+    """Return one part, or as few as have no file of more than ``most`` bytes, about as large as each other.
 
     ``slots`` of a cache are turned by tables. Raises DoesNotFit where a matrix or a layer alone is too large.
     """
@@ -85,7 +85,7 @@ def deal(checkpoint: Checkpoint, recipe: Recipe, slots: int, most: int | None) -
 
 
 def _dealt(layers: int, fixed: list[int], layer: int, *, least: int) -> tuple[Part, ...]:
-    """One layer after the other to the part that is smallest so far; the first has ``least`` of them.
+    """Return one layer after the other to the part that is smallest so far; the first has ``least`` of them.
 
     Where there is place for a layer at all, there is some in the smallest part.
     """
@@ -99,7 +99,7 @@ def _dealt(layers: int, fixed: list[int], layer: int, *, least: int) -> tuple[Pa
 
 
 def reckoned(checkpoint: Checkpoint, recipe: Recipe, slots: int) -> Rooms:
-    """The room that each piece of the model takes; of vectors and tables, the most that it can be."""
+    """Return the room that each piece of the model takes; of vectors and tables, the most that it can be."""
     d = checkpoint.decoder
     embedding, positions, head = checkpoint.embedding(), checkpoint.positions(), checkpoint.head()
     layer = {

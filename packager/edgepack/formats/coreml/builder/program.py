@@ -30,7 +30,7 @@ Emit = Callable[[Mapping[str, Var]], Var]  # from the inputs and states of a fun
 
 @dataclass(frozen=True, kw_only=True)
 class About:
-    """What Xcode shows of a model, and what is ``told`` beside it by names of our own."""
+    """Metadata that Xcode shows of a model, and what is ``told`` beside it by names of our own."""
 
     title: str = ""
     author: str = ""
@@ -40,14 +40,14 @@ class About:
 
 
 def weight_file(out: Path) -> Path:
-    """Where the package at ``out`` has its weights; the folders are made."""
+    """Return where the package at ``out`` has its weights; the folders are made."""
     folder = out / _DATA / _AUTHOR / "weights"
     folder.mkdir(parents=True)
     return folder / "weight.bin"
 
 
 def build(functions: Mapping[str, Signature], emit: Emit) -> Program:
-    """A function for each of ``functions``, which ``emit`` fills; the first is the default."""
+    """Return a function for each of ``functions``, which ``emit`` fills; the first is the default."""
     program = Program()
     for name, signature in functions.items():
         mb.name_count.clear()  # names count from 0 in every function, and are the same in all
@@ -88,7 +88,7 @@ class _Exporter(MILProtoExporter):
         self._blobs = blobs
 
     def get_milproto_value(self, var: Var) -> Any:
-        """A constant as the program holds it."""
+        """Return a constant as the program holds it."""
         blob = self._blobs.get(var.name)
         if blob is None:
             return create_immediate_value(var)
@@ -106,7 +106,7 @@ def _describe(description: Any, about: About) -> None:
 
 
 def _manifest() -> dict[str, Any]:
-    """What Apple's tools find the parts by."""
+    """Return what Apple's tools find the parts by."""
     paths = {part: f"{_AUTHOR}/{part}" for part in _PARTS}
     entries = {
         identifier(paths[part]): {"author": _AUTHOR, "description": what, "name": part, "path": paths[part]}

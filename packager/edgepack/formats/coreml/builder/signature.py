@@ -45,12 +45,12 @@ class Signature:
 
 
 def slots(context: int, lengths: Sequence[int]) -> int:
-    """Of the cache, for ``context`` tokens: for fixed shapes filled up to what the Neural Engine takes."""
+    """Return the cache's slots for ``context`` tokens: for fixed shapes filled up to what the Neural Engine takes."""
     return -(-context // _WHOLE) * _WHOLE if lengths else context
 
 
 def odd(decoder: Decoder) -> str:
-    """What keeps the caches off the Neural Engine, where something does; else nothing."""
+    """Return what keeps the caches off the Neural Engine, where something does; else nothing."""
     return f"the heads' width {decoder.head} is no multiple of {_WHOLE}" if decoder.head % _WHOLE else ""
 
 
@@ -61,7 +61,9 @@ def check(lengths: Sequence[int]) -> None:
 
 
 def functions(decoder: Decoder, part: Part, context: int, lengths: Sequence[int]) -> Mapping[str, Signature]:
-    """By their names, the default first: one for 1 to ``context`` tokens, or one for each of ``lengths``."""
+    """Return the functions by name, the default first: one for 1 to ``context`` tokens, or one for each of
+    ``lengths``.
+    """
     if not lengths:
         return {"main": _signature(decoder, part, ct.RangeDim(1, context, default=1), context)}
     size = slots(context, lengths)
@@ -71,7 +73,7 @@ def functions(decoder: Decoder, part: Part, context: int, lengths: Sequence[int]
 def interface(
     decoder: Decoder, context: int, lengths: Sequence[int]
 ) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
-    """Inputs and outputs of the model, its parts taken together."""
+    """Return inputs and outputs of the model, its parts taken together."""
     tokens = "|".join(map(str, sorted(lengths))) if lengths else "tokens"
     rows, total = (tokens, slots(context, lengths)) if lengths else ("rows", "total")
     place = (TensorSpec(name=POSITION, dtype="int32", shape=(1,)),) if lengths else ()
@@ -83,14 +85,14 @@ def interface(
 
 
 def _named(lengths: Sequence[int]) -> dict[str, int]:
-    """ "decode" for 1 and "prefill" for another; of several others "prefill64", "prefill256"."""
+    """Return "decode" for 1 and "prefill" for another; of several others "prefill64", "prefill256"."""
     longer = sorted({length for length in lengths if length > 1})
     names = ["prefill"] if len(longer) == 1 else [f"prefill{length}" for length in longer]
     return {"decode": 1, **dict(zip(names, longer, strict=True))}
 
 
 def _signature(decoder: Decoder, part: Part, tokens: int | ct.RangeDim, size: int) -> Signature:
-    """``tokens`` of one call, a number or a range, of ``size`` at most."""
+    """Return ``tokens`` of one call, a number or a range, of ``size`` at most."""
     fixed = isinstance(tokens, int)
     ids, residual = _input(IDS, (1, tokens), np.int32), _input(HIDDEN, (1, tokens, decoder.hidden), np.float32)
     entry = ids if part.first else residual

@@ -38,17 +38,17 @@ class Blob:
 
     @property
     def bytes(self) -> int:
-        """As stored."""
+        """Size as stored."""
         return size(self.kind, self.shape)
 
 
 def size(kind: str, shape: tuple[int, ...]) -> int:
-    """Bytes of a tensor as it is stored."""
+    """Return bytes of a tensor as it is stored."""
     return -(-math.prod(shape) * _KINDS[kind][1] // 8)
 
 
 def room(kind: str, shape: tuple[int, ...]) -> int:
-    """Bytes that a tensor takes of the file: its entry, and its data up to where the next entry can begin."""
+    """Return bytes that a tensor takes of the file: its entry, and its data up to where the next entry can begin."""
     return _LINE + -(-size(kind, shape) // _LINE) * _LINE
 
 
@@ -70,7 +70,8 @@ class Store:
         self._stream.close()
 
     def add(self, kind: str, shape: tuple[int, ...], pieces: Iterable[Array]) -> Blob:
-        """``pieces`` one after the other, packed as the file holds them; each is written before the next is made.
+        """Return ``pieces`` one after the other, packed as the file holds them; each is written before the next is
+        made.
 
         Raises ValueError where they are not as many bytes as ``shape`` takes.
         """

@@ -29,13 +29,13 @@ class Weights:
         self._matrices: dict[str, tuple[Written, Var]] = {}
 
     def plain(self, name: str, array: Array, *, made: bool = False) -> Var:
-        """A vector or a table that was ``made``; the same name is there once."""
+        """Return a vector or a table that was ``made``; the same name is there once."""
         if name not in self._plain:
             self._plain[name] = self._constant(name, self.writer.vector(name, array, made=made))
         return self._plain[name]
 
     def linear(self, x: Var, matrix: Matrix, name: str) -> Var:
-        """X W^T + b in float16. A head that is the embedding reads the embedding's bytes."""
+        """Return x W^T + b in float16. A head that is the embedding reads the embedding's bytes."""
         written, weight = self._matrix(matrix, name)
         more = written.values.shape[1] - matrix.shape[1]
         if more:
@@ -47,7 +47,7 @@ class Weights:
         return mb.linear(x=x, weight=weight, bias=bias, name=label(name))
 
     def gather(self, ids: Var, matrix: Matrix, name: str) -> Var:
-        """The rows of ``ids``, float16 [*ids, width]."""
+        """Return the rows of ``ids``, float16 [*ids, width]."""
         written, table = self._matrix(matrix, name)
         rows = mb.gather(x=table, indices=ids, axis=0, name=label(f"{name}.rows"))
         if written.values.shape[1] == matrix.shape[1]:
@@ -62,7 +62,7 @@ class Weights:
         return self._matrices[matrix.name]
 
     def _restored(self, written: Written, name: str) -> Var:
-        """The weight as float16, which Core ML restores when it loads the model or multiplies by it."""
+        """Return the weight as float16, which Core ML restores when it loads the model or multiplies by it."""
         values = self._constant(f"{name}.values", written.values)
         if written.beside is None:
             return values
@@ -83,5 +83,5 @@ _BUILTIN = {"float16": "fp16", "float32": "fp32"}
 
 
 def label(name: str) -> str:
-    """``name`` as Core ML takes it: an identifier."""
+    """Return ``name`` as Core ML takes it: an identifier."""
     return name.replace(".", "_")

@@ -32,7 +32,7 @@ class Written:
 
     @property
     def bytes(self) -> int:
-        """As stored."""
+        """Size as stored."""
         return self.values.bytes + (self.beside.bytes if self.beside else 0)
 
 
@@ -47,14 +47,14 @@ class Writer:
         self._matrices: dict[str, Written] = {}
 
     def vector(self, name: str, array: Array, *, made: bool = False) -> Blob:
-        """A norm, a bias or (``made``: it is no weight) a table, of the type that it has."""
+        """Return a norm, a bias or (``made``: it is no weight) a table, of the type that it has."""
         if name not in self._vectors:
             blob = self._vectors[name] = self.store.add(array.dtype.name, array.shape, [array])
             self.tally.vector(0 if made else array.size, blob.bytes)
         return self._vectors[name]
 
     def matrix(self, matrix: Matrix, name: str) -> Written:
-        """A weight, whose role is the end of ``name``: embedding, positions, qkv, out, inner, down or head."""
+        """Return a weight, whose role is the end of ``name``: embedding, positions, qkv, out, inner, down or head."""
         if matrix.name not in self._matrices:
             role = name.rsplit(".", 1)[-1]
             found = form(matrix.shape, role, self.recipe, tied=self.tied)
@@ -110,13 +110,15 @@ class Writer:
 
 
 def _importance(together: Array) -> Array:
-    """Of each input: its mean square, and as much again for all alike, since calibration is short; float32 [width]."""
+    """Weigh each input: its mean square, and as much again for all alike, since calibration is short; float32
+    [width].
+    """
     squares = np.diagonal(together, axis1=1, axis2=2).ravel()
     return np.asarray(squares + squares.mean())
 
 
 def _packed(indices: Array, bits: int) -> Array:
-    """uint8: the lowest bits first, without gaps."""
+    """Return uint8: the lowest bits first, without gaps."""
     if bits == 4 and indices.size % 2 == 0:
         pairs = indices.reshape(-1, 2)
         return np.asarray(pairs[:, 0] | pairs[:, 1] << 4)

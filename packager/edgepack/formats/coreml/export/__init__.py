@@ -37,7 +37,7 @@ class Traced:
     labels: Sequence[str]  # of a classifier
 
     def compress(self, out: Path, recipe: Recipe, calibration: Sequence[Feeds]) -> Artifact:
-        """Compressed as ``recipe`` says, and described."""
+        """Compress as ``recipe`` says, and describe the result."""
         schemes = plugins.load_module("edgepack.formats.coreml.export.schemes")
         contents = plugins.load_module("edgepack.formats.coreml.export.contents")
         newest = self.opset >= requirements.NEWEST
@@ -49,7 +49,7 @@ class Traced:
 
 
 def check(config: Mapping[str, Any]) -> None:
-    """Nothing: what cannot be traced shows in the trace."""
+    """Do nothing: what cannot be traced shows in the trace."""
 
 
 def unsupported(recipe: Recipe) -> str:
@@ -63,7 +63,7 @@ def open(path: Path, threads: int) -> Runs:
 
 
 def prepare(original: Original, plan: Plan, calibration: Sequence[Feeds]) -> Traced:
-    """The float program of ``original`` and its study, from the cache when the same were made before.
+    """Return the float program of ``original`` and its study, from the cache when the same were made before.
 
     Raises UsageError where the profile's systems lack what the recipe needs.
     """

@@ -20,7 +20,7 @@ _ROUNDED = "common::add_fp16_cast"  # coremltools' pass that rounds
 
 
 def pipeline() -> Any:
-    """The passes of coremltools for a program in float16, with ours before it is rounded."""
+    """Return the passes of coremltools for a program in float16, with ours before it is rounded."""
     passes = ct.PassPipeline.DEFAULT
     passes.insert_pass(passes.passes.index(_ROUNDED), "edgepack::bounded")
     return passes
@@ -29,7 +29,7 @@ def pipeline() -> Any:
 @register_pass(namespace="edgepack", name="bounded")
 class _Bounded(AbstractGraphPass):
     def apply(self, prog: Any) -> None:
-        """Every function, the blocks of its control flow included."""
+        """Visit every function, the blocks of its control flow included."""
         for function in prog.functions.values():
             _bound(function)
 

@@ -19,7 +19,7 @@ LABEL, SCORES = "classLabel", "classLabel_probs"  # coremltools' names
 
 
 def distinct(names: Sequence[str]) -> list[str]:
-    """``names``, those that occur more than once with the class's number behind: "crane (134)", "crane (517)".
+    """Return ``names``, those that occur more than once with the class's number behind: "crane (134)", "crane (517)".
 
     ImageNet has two cranes, the bird and the machine; Core ML's scores are a dictionary, which would keep one of them.
     """

@@ -20,10 +20,10 @@ class Form(Protocol):
 
     @property
     def bytes(self) -> int:
-        """As stored, scales, tables and masks included."""
+        """Size as stored, scales, tables and masks included."""
 
     def restored(self) -> Array:
-        """float32 of what float16 holds, the shape of the original weight."""
+        """Return float32 of what float16 holds, the shape of the original weight."""
 
 
 class Whole(Form, Protocol):
@@ -31,10 +31,10 @@ class Whole(Form, Protocol):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the weight."""
+        """Shape of the weight."""
 
     def stored(self, places: int) -> int:
-        """Bytes, where so many of the values are stored."""
+        """Return bytes, where so many of the values are stored."""
 
 
 @dataclass(frozen=True)
@@ -46,15 +46,15 @@ class Floats:
 
     @property
     def bytes(self) -> int:
-        """Form.bytes."""
+        """Size as stored; see Encoding.bytes."""
         return self.stored(self.values.size)
 
     def stored(self, places: int) -> int:
-        """Whole.stored."""
+        """Store the weight; see DenseEncoding.stored."""
         return places * _HALF
 
     def restored(self) -> Array:
-        """Form.restored."""
+        """Restore the weight; see Encoding.restored."""
         return self.values.astype(np.float32).reshape(self.shape)
 
 
@@ -69,15 +69,15 @@ class Affine:
 
     @property
     def bytes(self) -> int:
-        """Form.bytes."""
+        """Size as stored; see Encoding.bytes."""
         return self.stored(self.values.size)
 
     def stored(self, places: int) -> int:
-        """Whole.stored."""
+        """Store the weight; see DenseEncoding.stored."""
         return -(-places * self.bits // 8) + self.scale.size * _HALF
 
     def restored(self) -> Array:
-        """Form.restored."""
+        """Restore the weight; see Encoding.restored."""
         rows, count = self.scale.shape
         scaled = self.values.reshape(rows, count, -1) * self.scale.astype(np.float32)[..., None]
         return _halves(scaled).reshape(self.shape)
@@ -98,21 +98,21 @@ class Palette:
 
     @property
     def bytes(self) -> int:
-        """Form.bytes."""
+        """Size as stored; see Encoding.bytes."""
         return self.stored(self.indices.size)
 
     def stored(self, places: int) -> int:
-        """Whole.stored."""
+        """Store the weight; see DenseEncoding.stored."""
         scales = 0 if self.scale is None else self.scale.size * _HALF
         return -(-places * self.bits // 8) + self.tables.nbytes + scales
 
     def values(self) -> Array:
-        """The tables as they are restored, float32 [groups, 2 ** bits]."""
+        """Return the tables as they are restored, float32 [groups, 2 ** bits]."""
         values = self.tables.astype(np.float32)
         return values if self.scale is None else _halves(values * self.scale.astype(np.float32)[:, None])
 
     def restored(self) -> Array:
-        """Form.restored."""
+        """Restore the weight; see Encoding.restored."""
         values = self.values()
         groups = self.indices.reshape(len(values), -1)
         return np.take_along_axis(values, groups.astype(np.int64), axis=1).reshape(self.shape)
@@ -127,17 +127,19 @@ class Sparse:
 
     @property
     def bytes(self) -> int:
-        """Form.bytes."""
+        """Size as stored; see Encoding.bytes."""
         return -(-self.mask.size // 8) + self.whole.stored(int(np.count_nonzero(self.mask)))
 
     def restored(self) -> Array:
-        """Form.restored."""
+        """Restore the weight; see Encoding.restored."""
         whole = self.whole.restored()
         return np.where(self.mask.reshape(whole.shape), whole, np.float32(0))
 
 
 def divisor(width: int, size: int) -> int:
-    """The largest divisor of ``width`` that is at most ``size``, where it is half of it at least; else the width."""
+    """Return the largest divisor of ``width`` that is at most ``size``, where it is half of it at least; else the
+    width.
+    """
     found = max(part for part in range(1, min(size, width) + 1) if width % part == 0)
     return found if 2 * found >= min(size, width) else width
 

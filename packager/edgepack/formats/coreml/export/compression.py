@@ -38,7 +38,7 @@ class Weight:
 
     @property
     def table(self) -> bool:
-        """Whether its rows are looked up."""
+        """True if its rows are looked up."""
         return "gather" in self.readers
 
 
@@ -46,7 +46,7 @@ Choice = Callable[[Weight], Form | None]  # None: it stays as it is
 
 
 def weights(package: Path) -> list[Weight]:
-    """The weights of the program at ``package`` that can be compressed, in its order."""
+    """Return the weights of the program at ``package`` that can be compressed, in its order."""
     found: list[Weight] = []
 
     def note(weight: Weight) -> None:
@@ -57,12 +57,12 @@ def weights(package: Path) -> list[Weight]:
 
 
 def compress(package: Path, choose: Choice, *, newest: bool) -> Any:
-    """A coremltools MLModel of the program at ``package``, each weight in the form that ``choose`` gives it."""
+    """Return a coremltools MLModel of the program at ``package``, each weight in the form that ``choose`` gives it."""
     return _walk(package, choose, newest=newest)
 
 
 def _walk(package: Path, choose: Choice, *, newest: bool = False, read: bool = False) -> Any:
-    """The model that the choices make; the program as it is where it is only to be ``read``."""
+    """Return the model that the choices make; the program as it is where it is only to be ``read``."""
     model = ct.models.MLModel(str(package), skip_model_load=True)
     with quiet(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # numpy's, of values that are infinite in float16 as they were in float32
@@ -74,7 +74,7 @@ class _Pass(AbstractGraphPass):
         self._choose, self._newest = choose, newest
 
     def apply(self, prog: Any) -> None:
-        """Every function, the blocks of its control flow left alone."""
+        """Visit every function, the blocks of its control flow left alone."""
         for function in prog.functions.values():
             with function:
                 for op in list(function.operations):
@@ -95,7 +95,7 @@ class _Pass(AbstractGraphPass):
 
 
 def _weight(op: Any) -> Weight | None:
-    """The weight that ``op`` is, where it is one."""
+    """Return the weight that ``op`` is, where it is one."""
     if op.op_type != "const" or not isinstance(op.outputs[0].val, np.ndarray):
         return None
     value = op.outputs[0].val

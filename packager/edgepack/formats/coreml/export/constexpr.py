@@ -17,7 +17,7 @@ _BYTE = 8  # bits
 
 
 def store(form: Form, before: Any, *, newest: bool) -> Any:
-    """The variable that restores ``form``, in front of the operation ``before``, whose name it takes.
+    """Return the variable that restores ``form``, in front of the operation ``before``, whose name it takes.
 
     ``newest`` writes iOS 18's operators, which know blocks, groups and integers of less than a byte; else iOS 16's.
     """
@@ -61,7 +61,7 @@ def _(form: Sparse, place: dict[str, Any], newest: bool) -> Any:
 
 @singledispatch
 def _left(whole: Any, mask: Array, place: dict[str, Any]) -> tuple[Any, Any]:
-    """The mask in the weight's shape, and the values of ``whole`` where it is set, in iOS 18's operators."""
+    """Return the mask in the weight's shape, and the values of ``whole`` where it is set, in iOS 18's operators."""
     raise NotImplementedError(type(whole).__name__)
 
 
@@ -91,7 +91,7 @@ def _(whole: Palette, mask: Array, place: dict[str, Any]) -> tuple[Any, Any]:
 
 
 def _tables(form: Palette, place: dict[str, Any]) -> Any:
-    """[groups, 1, …, 2 ** bits, 1]; of integers the variable that scales them."""
+    """Return [groups, 1, …, 2 ** bits, 1]; of integers the variable that scales them."""
     ones = (1,) * (len(form.shape) - 1)
     tables = form.tables.reshape(len(form.tables), *ones, -1, 1)
     if form.scale is None:

@@ -36,7 +36,7 @@ class _Constant:
 def describe(
     out: Path, opset: int, before: Path, names: Mapping[str, str], stored: Mapping[str, Form] | None
 ) -> Artifact:
-    """The Artifact at ``out``, whose weights ``stored`` holds by their names in the float program ``before``.
+    """Return the Artifact at ``out``, whose weights ``stored`` holds by their names in the float program ``before``.
 
     ``names`` are PyTorch's, by those in the program; None is stored where all was to stay float.
     """
@@ -61,7 +61,7 @@ def _main(spec: Any) -> Any:
 
 
 def _constants(block: Any) -> Iterator[_Constant]:
-    """The float constants that lie in the weight file."""
+    """Yield the float constants that lie in the weight file."""
     readers: dict[str, set[str]] = defaultdict(set)
     for op in block.operations:
         for argument in op.inputs.values():
@@ -91,7 +91,7 @@ def _components(
 
 
 def _coverage(constants: list[_Constant], names: Mapping[str, str], stored: Mapping[str, Form]) -> Coverage:
-    """Of all weights that are no vectors."""
+    """Count the coverage over all weights that are not vectors."""
     matrices = [c for c in constants if c.parameters >= LEAST and max(c.shape) < c.parameters]
     left = [constant for constant in matrices if constant.name not in stored]
     return Coverage(

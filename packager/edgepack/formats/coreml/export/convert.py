@@ -80,7 +80,7 @@ def convert(
 
 @contextmanager
 def _eager(module: nn.Module) -> Iterator[None]:
-    """Attention written out by transformers meanwhile: coremltools hides padding by -3e4 alone, in float32 too."""
+    """Let transformers write attention out meanwhile: coremltools hides padding by -3e4 alone, in float32 too."""
     model: Any = next((part for part in module.modules() if hasattr(part, "set_attn_implementation")), None)
     before = model.config._attn_implementation if model is not None else None
     try:
@@ -93,7 +93,7 @@ def _eager(module: nn.Module) -> Iterator[None]:
 
 
 def _converted(traceable: TracedText | TracedImage, name: str, **options: Any) -> Any:
-    """The model of coremltools. Raises ConversionError."""
+    """Return the model of coremltools. Raises ConversionError."""
     try:
         traced = torch.jit.trace(traceable, traceable.example(), check_trace=False)
         return ct.convert(traced, **options)
@@ -109,7 +109,7 @@ def _converted(traceable: TracedText | TracedImage, name: str, **options: Any) -
 
 
 def _describe(model: Any, source: Source, task: Task, processing: Processing, opset: int) -> None:
-    """Who made it, under which licence, for which systems, and what goes in and comes out."""
+    """Describe who made it, under which licence, for which systems, and what goes in and comes out."""
     model.short_description = f"{source.name}: {task.TITLE}"
     model.author, model.license = source.credited, source.licence or "unknown"
     model.version = source.revision or source.sha256[:12]

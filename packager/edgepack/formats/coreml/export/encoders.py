@@ -22,7 +22,7 @@ _TINY = 1e-12
 
 
 def per_channel(weight: Array) -> Affine:
-    """int8, symmetric, one scale per row."""
+    """Return int8, symmetric, one scale per row."""
     rows = matrix(weight)
     scale = np.maximum(np.abs(rows).max(axis=1, keepdims=True) / 127, _TINY).astype(np.float16)
     scale = np.maximum(scale, np.finfo(np.float16).smallest_subnormal)
@@ -31,13 +31,13 @@ def per_channel(weight: Array) -> Affine:
 
 
 def blockwise(weight: Array, bits: int, size: int, importance: Array | None = None) -> Affine:
-    """``bits`` (4 or 8) in blocks along the row, whose length ``block`` tells."""
+    """Return ``bits`` (4 or 8) in blocks along the row, whose length ``block`` tells."""
     rows = matrix(weight)
     return _affine(weight, blocks(rows, bits, block(weight.shape, size), importance))
 
 
 def compensated(weight: Array, bits: int, size: int, moments: Array) -> Affine:
-    """As ``blockwise``, each error made up for by what comes after it in its stretch of inputs (GPTQ)."""
+    """Encode as ``blockwise`` does, each error made up for by what comes after it in its group of inputs (GPTQ)."""
     rows, size = matrix(weight), block(weight.shape, size)
     if gptq.STRETCH % size:
         return blockwise(weight, bits, size, np.diagonal(moments, axis1=1, axis2=2).ravel()[: rows.shape[1]])
@@ -45,7 +45,7 @@ def compensated(weight: Array, bits: int, size: int, moments: Array) -> Affine:
 
 
 def palettized(weight: Array, bits: int, group: int = 0, importance: Array | None = None) -> Palette:
-    """``2 ** bits`` values for each ``group`` rows (0: for all; else of a count that divides the rows).
+    """Return ``2 ** bits`` values for each ``group`` rows (0: for all; else of a count that divides the rows).
 
     ``importance`` may be float32 [rows, width] here, and zero where a value does not count.
     """
@@ -54,19 +54,23 @@ def palettized(weight: Array, bits: int, group: int = 0, importance: Array | Non
 
 
 def palettized_integers(weight: Array, bits: int, group: int = 0, importance: Array | None = None) -> Palette:
-    """As ``palettized``, of values that are int8 with a scale for each table."""
+    """Encode as ``palettized`` does, with values that are int8 with a scale for each table."""
     parts = _groups(weight, bits, group, importance)
     tables, scales, indices = zip(*(palettes.integers(*part) for part in parts), strict=True)
     return Palette(np.concatenate(indices), np.stack(tables), bits, weight.shape, np.array(scales, np.float16))
 
 
 def fed_back(form: Palette, weight: Array, moments: Array, mask: Array | None = None) -> Palette:
-    """``form`` with other indices: each error, what ``mask`` drops too, made up for by what comes after it (GPTQ)."""
+    """Return ``form`` with other indices: each error, what ``mask`` drops too, made up for by what comes after it
+    (GPTQ).
+    """
     return replace(form, indices=gptq.indexed(matrix(weight), form.values(), gptq.feedback(moments), mask))
 
 
 def kept(weight: Array, share: float, importance: Array | None) -> Array:
-    """The mask without the ``share`` (0..1) that counts least: by square times importance (Wanda, Sun et al. 2023)."""
+    """Return the mask without the ``share`` (0..1) that counts least: by square times importance (Wanda, Sun et al.
+    2023).
+    """
     rows = matrix(weight)
     worth = np.square(rows) * (1 if importance is None else importance)
     mask = np.zeros(rows.size, bool)
@@ -75,19 +79,22 @@ def kept(weight: Array, share: float, importance: Array | None) -> Array:
 
 
 def pruned(weight: Array, mask: Array, moments: Array | None) -> Array:
-    """``weight``, zero where ``mask`` drops a value, the rest making up for it (SparseGPT, Frantar & Alistarh 2023)."""
+    """Return ``weight``, zero where ``mask`` drops a value, the rest making up for it (SparseGPT, Frantar &
+    Alistarh 2023).
+    """
     rows = matrix(weight)
     left = rows * mask if moments is None else gptq.pruned(rows, mask, gptq.feedback(moments))
     return left.reshape(weight.shape)
 
 
 def matrix(weight: Array) -> Array:
-    """float32 [rows, width]."""
+    """Return float32 [rows, width]."""
     return np.asarray(weight.reshape(len(weight), -1), np.float32)
 
 
 def block(shape: tuple[int, ...], size: int) -> int:
-    """The places of a row that share a scale: ``size`` at most (0: all), and of a kernel whole channels of input.
+    """Return the places of a row that share a scale: ``size`` at most (0: all), and of a kernel whole channels of
+    input.
 
     A number of channels that divides theirs, unless it were less than half of what is asked for: then all of them.
     """

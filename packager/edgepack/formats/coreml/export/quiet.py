@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No bars of tqdm meanwhile."""
+    """Silence tqdm's bars meanwhile."""
     kept: Any = tqdm.__init__
     tqdm.__init__ = partialmethod(kept, disable=True)
     try:

@@ -57,7 +57,7 @@ class Compression:
         return stored
 
     def _form(self, weight: Weight) -> Form | None:
-        """As the recipe says; what it keeps finer has 8 bits, and all of its values."""
+        """Encode as the recipe says; what it keeps finer has 8 bits, and all of its values."""
         recipe, given = self.recipe, self._given(weight)
         bits = recipe.embedding_bits if weight.table else recipe.weight_bits
         if recipe.scheme != "sparse" and bits > FINER:

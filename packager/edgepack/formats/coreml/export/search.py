@@ -27,7 +27,7 @@ class Option:
 
 
 def choose(options: Mapping[str, Sequence[Option]], budget: int) -> dict[str, Form] | None:
-    """A form for every weight, of ``budget`` bytes at most; None where even the smallest are more.
+    """Return a form for every weight, of ``budget`` bytes at most; None where even the smallest are more.
 
     Sizes are rounded up to cells, so that up to a cell for each weight may stay unused.
     """
@@ -51,7 +51,7 @@ def choose(options: Mapping[str, Sequence[Option]], budget: int) -> dict[str, Fo
 
 
 def _shifted(least: Array, cells: int) -> Array:
-    """What is possible where so many cells are taken off."""
+    """Return what is possible where so many cells are taken off."""
     room = np.full(len(least), np.inf)
     if cells < len(least):
         room[cells:] = least[: len(least) - cells]

@@ -24,7 +24,7 @@ _REFERENCE = 6  # bits that each weight is given in its turn
 
 @dataclass(frozen=True)
 class Study:
-    """By a weight's name in PyTorch.
+    """The study of a model, by the weights' names in PyTorch.
 
     ``moments`` float32 [stretches, 128, 128]: the mean of x x^T of what enters a linear layer. ``losses``: the mean
     squared error of the model's output, relative to its size, with that weight alone at ``_REFERENCE`` bits.
@@ -34,14 +34,16 @@ class Study:
     losses: Mapping[str, float] = field(default_factory=dict)
 
     def importance(self, name: str, width: int) -> Array | None:
-        """The mean square of each of a layer's ``width`` inputs, float32 [width]; None where it was not seen."""
+        """Return the mean square of each of a layer's ``width`` inputs, float32 [width]; None where it was not seen."""
         if name not in self.moments:
             return None
         found: Array = np.diagonal(self.moments[name], axis1=1, axis2=2).ravel()[:width]
         return np.maximum(found, np.float32(1e-12))
 
     def error(self, name: str, difference: Array) -> float:
-        """The energy that ``difference`` [rows, width] of a weight adds to its layer's outputs, summed over rows."""
+        """Return the energy that ``difference`` [rows, width] of a weight adds to its layer's outputs, summed over
+        rows.
+        """
         if name not in self.moments:
             return float(np.square(difference, dtype=np.float64).sum())
         moments = self.moments[name]
@@ -57,7 +59,7 @@ class Study:
 
 
 def load(file: Path) -> Study:
-    """What ``save`` wrote."""
+    """Return what ``save`` wrote."""
     with np.load(file) as stored:
         kinds: dict[str, dict[str, Any]] = {"moments": {}, "losses": {}}
         for key in stored.files:
@@ -83,7 +85,7 @@ def _run(module: nn.Module, batches: Sequence[Feeds], outputs: tuple[str, ...]) 
 
 @contextmanager
 def _watched(module: nn.Module) -> Iterator[dict[str, Array]]:
-    """The moments of what enters the linear layers meanwhile, padding included."""
+    """Collect the moments of what enters the linear layers meanwhile, padding included."""
     sums: dict[str, Array] = {}
     rows: dict[str, int] = {}
 
@@ -124,7 +126,7 @@ def _losses(module: nn.Module, batches: Sequence[Feeds], outputs: tuple[str, ...
 
 
 def reference(weight: Array) -> Array:
-    """``weight`` as its loss is measured: one palette of ``_REFERENCE`` bits."""
+    """Return ``weight`` as its loss is measured: one palette of ``_REFERENCE`` bits."""
     return palettized(weight, _REFERENCE).restored()
 
 

@@ -36,28 +36,28 @@ def _converts(*names: str) -> Callable[[Converter], Converter]:
 
 @_converts()
 def new_ones(context: Any, node: Any) -> None:
-    """``tensor.new_ones(size, dtype)``."""
+    """Convert ``tensor.new_ones(size, dtype)``."""
     given, size, *rest = _get_inputs(context, node, min_expected=2)
     _filled(context, node, given, size, 1, rest)
 
 
 @_converts()
 def new_zeros(context: Any, node: Any) -> None:
-    """``tensor.new_zeros(size, dtype)``."""
+    """Convert ``tensor.new_zeros(size, dtype)``."""
     given, size, *rest = _get_inputs(context, node, min_expected=2)
     _filled(context, node, given, size, 0, rest)
 
 
 @_converts()
 def new_full(context: Any, node: Any) -> None:
-    """``tensor.new_full(size, value, dtype)``."""
+    """Convert ``tensor.new_full(size, value, dtype)``."""
     given, size, value, *rest = _get_inputs(context, node, min_expected=3)
     _filled(context, node, given, size, value.val, rest)
 
 
 @_converts("or")
 def bitwise_or(context: Any, node: Any) -> None:
-    """``|`` of booleans."""
+    """Convert ``|`` of booleans."""
     x, y = _get_inputs(context, node, expected=2)
     if not (types.is_bool(x.dtype) and types.is_bool(y.dtype)):
         raise NotImplementedError("Core ML has | of booleans alone, not of integers")
@@ -66,7 +66,7 @@ def bitwise_or(context: Any, node: Any) -> None:
 
 @_converts()
 def multiply(context: Any, node: Any) -> None:
-    """Another name of ``mul``."""
+    """Convert ``mul`` by its other name."""
     ops.mul(context, node)
 
 
@@ -75,7 +75,7 @@ _copied = ops._internal_op_tensor_inplace_copy
 
 @_converts()
 def _internal_op_tensor_inplace_copy(context: Any, node: Any) -> None:
-    """``x[…] = y``; of a single place, where coremltools takes y for a vector of one and then refuses it."""
+    """Convert ``x[…] = y`` of a single place, where coremltools takes y for a vector of one and then refuses it."""
     first, second, *rest = node.inputs
     x, update = ops.promote_input_dtypes([context[first], context[second]])
     begin, _, _, _, _, single = ops._get_slice_params(context, x, rest)
@@ -100,24 +100,24 @@ def _internal_op_tensor_inplace_copy(context: Any, node: Any) -> None:
 
 @_converts()
 def upsample_bicubic2d(context: Any, node: Any) -> None:
-    """Bicubic, not antialiased."""
+    """Convert a bicubic resize, not antialiased."""
     _resampled(context, node, torch.ops.aten.upsample_bicubic2d)
 
 
 @_converts()
 def _upsample_bicubic2d_aa(context: Any, node: Any) -> None:
-    """Bicubic, antialiased."""
+    """Convert a bicubic resize, antialiased."""
     _resampled(context, node, torch.ops.aten._upsample_bicubic2d_aa)
 
 
 @_converts()
 def _upsample_bilinear2d_aa(context: Any, node: Any) -> None:
-    """Bilinear, antialiased; coremltools leaves that out."""
+    """Convert a bilinear resize, antialiased, which coremltools leaves out."""
     _resampled(context, node, torch.ops.aten._upsample_bilinear2d_aa)
 
 
 def _filled(context: Any, node: Any, given: Any, size: Any, value: Any, rest: list[Any]) -> None:
-    """A tensor of ``value`` in the dtype that is asked for, else in that of ``given``, as Core ML has it."""
+    """Add a tensor of ``value`` in the dtype that is asked for, else in that of ``given``, as Core ML has it."""
     asked = rest[0] if rest else None
     kind = types.nptype_from_builtin(given.dtype) if asked is None else NUM_TO_NUMPY_DTYPE[int(asked.val)]
     if kind is not bool and np.issubdtype(kind, np.integer):
@@ -130,7 +130,7 @@ def _filled(context: Any, node: Any, given: Any, size: Any, value: Any, rest: li
 
 
 def _resampled(context: Any, node: Any, function: Any) -> None:
-    """A resize along the height and the width, each a product with a matrix, made by ``function`` itself."""
+    """Add a resize along the height and the width, each a product with a matrix, made by ``function`` itself."""
     x, size, aligned, *scales = _get_inputs(context, node, min_expected=3)
     if any(not isinstance(side, int | np.integer) for side in x.shape[-2:]) or (size is not None and size.val is None):
         raise NotImplementedError("resampling to a size that is not known before it runs")
@@ -146,12 +146,12 @@ def _resampled(context: Any, node: Any, function: Any) -> None:
 
 
 def _sides(sides: Any, factors: list[float | None]) -> list[int]:
-    """Rounded down, as PyTorch does it."""
+    """Round down, as PyTorch does."""
     return [int(side * factor) for side, factor in zip(sides, factors, strict=True) if factor is not None]
 
 
 def _matrix(function: Any, side: int, wanted: int, factor: float | None, corners: bool) -> Array:
-    """float32 [wanted, side]: how much each place counts in each new one."""
+    """Return float32 [wanted, side]: how much each place counts in each new one."""
     unit = torch.eye(int(side)).reshape(1, 1, int(side), int(side))
     made: Array = function(unit, [wanted, int(side)], corners, factor, None)[0, 0].numpy()
     return made

@@ -24,7 +24,7 @@ class Outputs(nn.Module):
         self.module, self.names, self.problem = module, names, problem
 
     def forward(self, **given: Tensor) -> tuple[Tensor, ...]:
-        """What the module takes."""
+        """Return what the module takes."""
         outputs = self.module(**given)
         found = tuple(outputs[name] for name in self.names)
         if self.problem is None:
@@ -43,24 +43,24 @@ class TracedText(nn.Module):
         self.outputs, self.text, self.lengths = outputs, text, lengths
 
     def forward(self, *arrays: Tensor) -> tuple[Tensor, ...]:
-        """int32 [1, tokens] each."""
+        """Return int32 [1, tokens] each."""
         found: tuple[Tensor, ...] = self.outputs(**dict(zip(self.text.inputs, arrays, strict=True)))
         return found
 
     def example(self) -> tuple[Tensor, ...]:
-        """What is traced."""
+        """Return what is traced."""
         length = self.lengths[-1] if self.lengths else min(_USUAL, self.text.max_length)
         return tuple(torch.ones(1, length, dtype=torch.int32) for _ in self.text.inputs)
 
     def per_token(self) -> list[str]:
-        """The outputs that have a side for the tokens."""
+        """Return the outputs that have a side for the tokens."""
         names = self.text.inputs
         short, long = (self(*(torch.ones(1, count, dtype=torch.int32) for _ in names)) for count in (2, 3))
         pairs = zip(self.outputs.names, short, long, strict=False)  # probabilities come after the named ones
         return [name for name, one, other in pairs if one.shape != other.shape]
 
     def inputs(self) -> list[Any]:
-        """Coremltools' types: a range, one shape or several."""
+        """Return coremltools' types: a range, one shape or several."""
         return [ct.TensorType(name=name, shape=self._shape(), dtype=np.int32) for name in self.text.inputs]
 
     def _shape(self) -> Any:
@@ -85,7 +85,7 @@ class TracedImage(nn.Module):
             self.register_buffer(part, torch.tensor(getattr(self.facts, part)).reshape(1, -1, 1, 1))
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """float32 [1, channels, height, width]."""
+        """Return float32 [1, channels, height, width]."""
         if self.facts.reverse:
             image = torch.cat([image[:, 2:], image[:, 1:2], image[:, :1]], dim=1)
         values = image * self.facts.scale + self.facts.offset
@@ -93,11 +93,11 @@ class TracedImage(nn.Module):
         return found
 
     def example(self) -> tuple[Tensor, ...]:
-        """What is traced."""
+        """Return what is traced."""
         return (torch.zeros(self._shape()),)
 
     def inputs(self) -> list[Any]:
-        """One picture, as the camera or the photo library gives it."""
+        """Return one picture, as the camera or the photo library gives it."""
         grey = self._shape()[1] == 1
         layout = ct.colorlayout.GRAYSCALE if grey else ct.colorlayout.RGB
         return [ct.ImageType(name="image", shape=self._shape(), color_layout=layout)]
@@ -113,7 +113,7 @@ def wrapped(
     lengths: Sequence[int],
     problem: str | None,
 ) -> TracedText | TracedImage:
-    """``module`` in evaluation mode, as its inputs ask: texts of ``lengths`` (none: any), or a picture."""
+    """Return ``module`` in evaluation mode, as its inputs ask: texts of ``lengths`` (none: any), or a picture."""
     outputs = Outputs(module, names, problem)
     if processing.image:
         return TracedImage(outputs, processing.image).eval()

@@ -27,29 +27,29 @@ class Given:
     mask: Array | None = None  # bool [rows, width]; None: all stay
 
     def kept(self, share: float) -> Array:
-        """The mask without the ``share`` (0..1) of values that counts least."""
+        """Return the mask without the ``share`` (0..1) of values that counts least."""
         return encoders.kept(self.value, share, self._importance())
 
     def pruned(self, mask: Array) -> Given:
-        """Without what ``mask`` drops; the others make up for it."""
+        """Return the weight without what ``mask`` drops; the others make up for it."""
         return replace(self, value=encoders.pruned(self.value, mask, self._moments), mask=mask)
 
     def floats(self) -> Floats:
-        """float16."""
+        """Return float16."""
         return Floats(encoders.matrix(self.value).astype(np.float16), self.value.shape)
 
     def eights(self) -> list[Whole]:
-        """Forms of 8 bits that every system has."""
+        """Return forms of 8 bits that every system has."""
         return [encoders.per_channel(self.value), self.palette(FINER)]
 
     def blocks(self, bits: int, size: int) -> Affine:
-        """Integers in blocks."""
+        """Return integers in blocks."""
         if self._moments is None or self.mask is not None or bits == FINER:
             return encoders.blockwise(self.value, bits, size, self._importance())
         return encoders.compensated(self.value, bits, size, self._moments)
 
     def palette(self, bits: int, group: int = 0, *, integers: bool = False) -> Palette:
-        """``2 ** bits`` values, floats or ``integers``, for each ``group`` rows (0: for all)."""
+        """Return ``2 ** bits`` values, floats or ``integers``, for each ``group`` rows (0: for all)."""
         importance = self._importance()
         if self.mask is not None:
             importance = self.mask if importance is None else self.mask * importance
@@ -59,11 +59,11 @@ class Given:
         return encoders.fed_back(made, self.value, self._moments, self.mask)
 
     def best(self, forms: Sequence[F]) -> F:
-        """The one with the least error."""
+        """Return the one with the least error."""
         return min(forms, key=lambda form: self.error(form.restored()))
 
     def error(self, restored: Array) -> float:
-        """The energy that it adds to the outputs of the weight's layer."""
+        """Return the energy that it adds to the outputs of the weight's layer."""
         difference = encoders.matrix(restored - self.value)
         return self.study.error(self.name, difference if self.mask is None else difference * self.mask)
 

@@ -51,7 +51,7 @@ class Described:
     denied: tuple[str, ...] = ()  # operators that the target lacks
 
     def compress(self, out: Path, recipe: Recipe, calibration: Sequence[Mapping[str, Array]]) -> Artifact:
-        """The graph at ``out`` and its weights in ``<out>_data``, and what clients of the layout ask for.
+        """Return the graph at ``out`` and its weights in ``<out>_data``, and what clients of the layout ask for.
 
         Those of a flat folder: the graph that gives the last token's logits alone, and onnxruntime-genai's settings.
         """
@@ -81,11 +81,11 @@ class Described:
 
     @property
     def flat(self) -> bool:
-        """Whether it is for onnxruntime-genai and our own runtime, which take a graph of their own."""
+        """True if it is for onnxruntime-genai and our own runtime, which take a graph of their own."""
         return self.layout == "flat"
 
     def _write(self, out: Path, writer: Writer, sequences: Callable[[Builder], Sequences]) -> Builder:
-        """A graph at ``out`` over the weights of ``writer``, which stores each once."""
+        """Return a graph at ``out`` over the weights of ``writer``, which stores each once."""
         builder, checkpoint = Builder(), self.reference.checkpoint
         Emitter(checkpoint, Weights(builder, writer, self.denied), sequences(builder), self.context).emit()
         version = importlib.metadata.version("edgepack")
@@ -110,7 +110,7 @@ def unsupported(recipe: Recipe) -> str:
 
 
 def prepare(original: Original, plan: Plan, calibration: Sequence[Feeds]) -> Described:
-    """Nothing but a look at the files: the weights are read when they are written."""
+    """Check the files; the weights are read when they are written."""
     target = plan.target
     return Described(
         reference=original.module,

@@ -21,11 +21,11 @@ class Builder:
 
     @property
     def operators(self) -> dict[str, int]:
-        """How often each operator occurs."""
+        """Count of each operator."""
         return dict(sorted(Counter(node.op_type for node in self.nodes).items()))
 
     def input(self, name: str, dtype: ir.DataType, shape: tuple[int | str, ...]) -> ir.Value:
-        """An input of the graph."""
+        """Return an input of the graph."""
         value = _typed(name, dtype, shape)
         self.inputs.append(value)
         return value
@@ -36,11 +36,11 @@ class Builder:
         self.outputs.append(value)
 
     def constant(self, name: str, array: Array) -> ir.Value:
-        """A small constant, inside the file."""
+        """Return a small constant, inside the file."""
         return self.stored(ir.Tensor(array, name=name))
 
     def stored(self, tensor: ir.TensorProtocol) -> ir.Value:
-        """A constant; the same name is the same constant."""
+        """Return a constant; the same name is the same constant."""
         if tensor.name in self._initializers:
             return self._initializers[tensor.name]
         value = ir.Value(
@@ -50,20 +50,20 @@ class Builder:
         return value
 
     def op(self, kind: str, *inputs: ir.Value | None, name: str, domain: str = "", **attributes: Any) -> ir.Value:
-        """The only output of a new node."""
+        """Return the only output of a new node."""
         return self.ops(kind, *inputs, names=(name,), domain=domain, **attributes)[0]
 
     def ops(
         self, kind: str, *inputs: ir.Value | None, names: tuple[str, ...], domain: str = "", **attributes: Any
     ) -> tuple[ir.Value, ...]:
-        """The outputs ``names`` of a new node; an empty name is an output that nobody reads."""
+        """Return the outputs ``names`` of a new node; an empty name is an output that nobody reads."""
         outputs = [ir.Value(name=name) for name in names]
         node = ir.node(kind, inputs, attributes, domain=domain, outputs=outputs, name=f"{kind}:{names[0]}")
         self.nodes.append(node)
         return tuple(outputs)
 
     def model(self, name: str, *, opset: int, ir_version: int, producer: str) -> ir.Model:
-        """The finished model."""
+        """Return the finished model."""
         graph = ir.Graph(
             self.inputs,
             self.outputs,

@@ -34,7 +34,7 @@ class Emitter:
         self._norm_op = "SimplifiedLayerNormalization" if self.d.norm.kind == "rms" else "LayerNormalization"
 
     def emit(self) -> None:
-        """Every layer, from ids to logits."""
+        """Emit every layer, from ids to logits."""
         pasts = [self._past(layer) for layer in range(self.d.layers)]
         x = self._embed()
         branch: ir.Value | None = None  # what has not been added to x yet
@@ -61,7 +61,7 @@ class Emitter:
     def _layer(
         self, x: ir.Value, branch: ir.Value | None, layer: int, past: tuple[ir.Value, ir.Value]
     ) -> tuple[ir.Value, ir.Value]:
-        """The residual, and the branch that the next norm adds to it."""
+        """Return the residual, and the branch that the next norm adds to it."""
         d, name = self.d, f"layers.{layer}"
         x, normed = self._add_norm(x, branch, d.names.norm1, layer)
         attended = self._attention(normed, layer, past)
@@ -100,7 +100,7 @@ class Emitter:
         return self.weights.linear(mixed, self.checkpoint.out(layer), f"{name}.out")
 
     def _normed_heads(self, packed: ir.Value, layer: int) -> tuple[ir.Value, ir.Value, ir.Value]:
-        """Q, k and v apart, each query's and key's head normed for itself."""
+        """Return q, k and v apart, each query's and key's head normed for itself."""
         d, g = self.d, self.g
         q, k, v = self._split(packed, f"layers.{layer}.attention")
         by_head = g.constant("by_head", np.array([0, 0, -1, d.head], np.int64))
@@ -121,7 +121,7 @@ class Emitter:
     def _turned(
         self, q: ir.Value, k: ir.Value, v: ir.Value, angles: tuple[ir.Value, ...]
     ) -> tuple[ir.Value, ir.Value, ir.Value]:
-        """Queries and keys turned by the positions that are fed."""
+        """Return queries and keys turned by the positions that are fed."""
         d = self.d
 
         def turned(part: ir.Value, heads: int) -> ir.Value:
@@ -134,13 +134,13 @@ class Emitter:
         return turned(q, d.heads), turned(k, d.kv_heads), v
 
     def _turns_of(self, angles: tuple[ir.Value, ...]) -> int:
-        """The dimensions of a head that turn; 0 for all, as the operator wants it said."""
+        """Return the dimensions of a head that turn; 0 for all, as the operator wants it said."""
         assert angles[0].shape is not None
         width = 2 * int(angles[0].shape[1])
         return 0 if width == self.d.head else width
 
     def _seen(self, angles: tuple[ir.Value, ...]) -> list[ir.Value | None]:
-        """GroupQueryAttention's inputs after the cache; what is last and absent is left out."""
+        """Return GroupQueryAttention's inputs after the cache; what is last and absent is left out."""
         s = self.sequences
         inputs = [s.last_key, s.total, *(angles or (None, None)), None, s.bias]
         while inputs[-1] is None:
@@ -148,7 +148,7 @@ class Emitter:
         return inputs
 
     def _angles(self, rotary: Rotary) -> tuple[ir.Value, ...]:
-        """Cos and sin caches, float32 [context, width / 2]; layers with the same rotary embedding share them."""
+        """Return cos and sin caches, float32 [context, width / 2]; layers with the same rotary embedding share them."""
         kind = "local" if rotary is self.d.local_rotary else "rotary"
         if kind not in self._turns:
             cos, sin = tables(rotary, self.context)
@@ -158,7 +158,7 @@ class Emitter:
         return self._turns[kind]
 
     def _turnable(self, qkv: Matrix, layer: int) -> Matrix:
-        """GroupQueryAttention turns multiples of eight pairs (i, i + n); others are moved into such places.
+        """Move pairs into places that GroupQueryAttention turns: multiples of eight pairs (i, i + n).
 
         Queries and keys are moved alike, so their products stay. Raises UnsupportedModel where there is no room.
         """
@@ -198,7 +198,7 @@ class Emitter:
         return self.g.op(self._norm_op, x, *weights, name=name, axis=-1, epsilon=self.d.norm.epsilon)
 
     def _add_norm(self, x: ir.Value, branch: ir.Value | None, path: str, layer: int) -> tuple[ir.Value, ir.Value]:
-        """X + branch, and its norm, in one node."""
+        """Return x + branch, and its norm, in one node."""
         if branch is None:
             return x, self._norm(x, path, layer)
         name, weights = self._norm_weights(path, layer)

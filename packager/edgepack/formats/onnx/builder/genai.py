@@ -18,7 +18,7 @@ _SEARCH = ("do_sample", "temperature", "top_k", "top_p", "repetition_penalty")
 
 
 def write(decoder: Decoder, model: Path, out: Path, context: int) -> None:
-    """Beside the graph ``out`` of the model folder ``model``."""
+    """Write genai_config.json beside the graph ``out`` of the model folder ``model``."""
     config = table(model / "config.json")
     wishes = generation_settings(model, config)[1]
     ends = eos_ids(model, config)

@@ -10,7 +10,7 @@ _HINT = "a Core ML target (iphone, mac) takes such heads"
 
 
 def whole(pairs: int) -> int:
-    """The next multiple of PAIRS."""
+    """Return the next multiple of PAIRS."""
     return -(-pairs // PAIRS) * PAIRS
 
 

@@ -33,15 +33,15 @@ class PartitionedSession:
 
     @property
     def count(self) -> int:
-        """How many there are."""
+        """Number of parts."""
         return len(self._cuts.pieces)
 
     def __call__(self, feeds: Mapping[str, Array]) -> Outputs:
-        """The outputs for one."""
+        """Return the outputs for one."""
         return self._whole(feeds, self._outputs)
 
     def each(self, feeds: Sequence[Mapping[str, Array]]) -> Iterator[Outputs]:
-        """The outputs for each, in order; the last piece waits until it is asked for them."""
+        """Yield the outputs for each, in order; the last piece waits until it is asked for them."""
         if self.count == 1:
             yield from map(self, feeds)
             return
@@ -62,7 +62,7 @@ class PartitionedSession:
         return Session(self._path, self.threads)
 
     def _opened(self, number: int, known: Mapping[str, Array]) -> Session:
-        """A piece as a model of its own, its inputs typed as what is ``known`` of them."""
+        """Return a piece as a model of its own, its inputs typed as what is ``known`` of them."""
         graph, nodes = self._model.graph, self._cuts.pieces[number]
         used = {name for node in nodes for name in node.input}
         made = {name for node in nodes for name in node.output}
@@ -80,7 +80,7 @@ class PartitionedSession:
 
 
 class _Cuts:
-    """Where the nodes of ``graph`` are parted: ``pieces`` of nodes, each one's ``results``, what is ``needed`` later.
+    """The parts of ``graph``: ``pieces`` of nodes, each one's ``results``, what is ``needed`` later.
 
     What is computed from weights alone (a scale that is cast) belongs to the piece that uses it.
     """

@@ -29,7 +29,7 @@ class Sequences(Protocol):
     bias: ir.Value | None  # float32 [batch, 1, new, total], added to the scores
 
     def wanted(self, x: ir.Value) -> tuple[ir.Value, int | str]:
-        """Of ``x`` [batch, new, hidden] the tokens whose logits are wanted, and their dimension."""
+        """Return the tokens of ``x`` [batch, new, hidden] whose logits are wanted, and their dimension."""
         ...
 
 
@@ -52,7 +52,7 @@ class AnyMask:
         self.bias: ir.Value | None = self._hiding(mask, batch)
 
     def wanted(self, x: ir.Value) -> tuple[ir.Value, int | str]:
-        """Sequences.wanted."""
+        """Choose the tokens; see Sequences.wanted."""
         if self._asked is None:
             return x, NEW
         g = self.g
@@ -87,7 +87,7 @@ class RightPadded:
         self.last_key = g.op("Cast", self._last, name="seqlens_k", to=INT32)
 
     def wanted(self, x: ir.Value) -> tuple[ir.Value, int | str]:
-        """Sequences.wanted: a prompt's last token, or the only one of a step."""
+        """Choose a prompt's last token, or the only one of a step; see Sequences.wanted."""
         g = self.g
         new = g.op("Sub", g.op("Shape", self.ids, name=NEW, start=1, end=2), _vector(g, 1), name="last_new")
         place = g.op("Unsqueeze", g.op("Min", self._last, new, name="place"), g.constant("axes_1_2", np.array([1, 2])),

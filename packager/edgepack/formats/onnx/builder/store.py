@@ -33,7 +33,7 @@ class Store:
         self._stream.close()
 
     def add(self, name: str, shape: tuple[int, ...], dtype: ir.DataType, pieces: Iterable[Array]) -> ir.ExternalTensor:
-        """``pieces`` one after the other; each is written before the next is asked for."""
+        """Return ``pieces`` one after the other; each is written before the next is asked for."""
         gap = -self._end % (_PAGE if math.prod(shape) * dtype.itemsize >= _LARGE else _LINE)
         self._stream.write(b"\0" * gap)
         start = self._end + gap
@@ -43,7 +43,7 @@ class Store:
         return self._tensor(name, shape, dtype, start, self._end - start)
 
     def again(self, stored: ir.ExternalTensor, name: str, shape: tuple[int, ...]) -> ir.ExternalTensor:
-        """The same bytes under another name and shape."""
+        """Return the same bytes under another name and shape."""
         assert stored.offset is not None
         assert stored.length is not None
         return self._tensor(name, shape, stored.dtype, stored.offset, stored.length)

@@ -23,11 +23,11 @@ class Weights:
         self.g, self.writer, self.denied = builder, writer, denied
 
     def plain(self, name: str, array: Array, *, made: bool = False) -> ir.Value:
-        """A vector or a table that was ``made``, float32; the same name is written once."""
+        """Return a vector or a table that was ``made``, float32; the same name is written once."""
         return self.g.stored(self.writer.vector(name, array, made=made))
 
     def linear(self, x: ir.Value, matrix: Matrix, name: str) -> ir.Value:
-        """X W^T + b. A head that is the embedding reads the embedding's bytes."""
+        """Return x W^T + b. A head that is the embedding reads the embedding's bytes."""
         written = self.writer.matrix(matrix, name)
         bias = None if matrix.bias is None else self.plain(f"{name}.bias", matrix.bias)
         if isinstance(written, Rounded):
@@ -42,7 +42,7 @@ class Weights:
         return product if bias is None else self.g.op("Add", product, bias, name=f"{name}.sum")
 
     def gather(self, ids: ir.Value, matrix: Matrix, name: str) -> ir.Value:
-        """The rows of ``ids``."""
+        """Return the rows of ``ids``."""
         written = self.writer.matrix(matrix, name)
         if not isinstance(written, Rounded):
             return self._float(self.g.op("Gather", self.g.stored(written), ids, name=name, axis=0), written, name)
@@ -61,7 +61,7 @@ class Weights:
         return self._cast(rows, name)
 
     def _written_out(self, ids: ir.Value, written: Rounded, name: str) -> ir.Value:
-        """The same bytes, in the operators of plain.py."""
+        """Return the same bytes, in the operators of plain.py."""
         g, scales = self.g, (*written.scale.shape, 1, 1)
         bytes_ = g.op("Gather", g.stored(written.values), ids, name=f"{name}.bytes", axis=0)
         places = g.op("Cast", bytes_, name=f"{name}.places", to=ir.DataType.INT32)
@@ -76,11 +76,11 @@ class Weights:
         return self._cast(value, name) if written.dtype == ir.DataType.FLOAT16 else value
 
     def _cast(self, value: ir.Value, name: str) -> ir.Value:
-        """As float32. Runtimes do it once, when they load the model, where the value is a constant."""
+        """Cast to float32. Runtimes do it once, when they load the model, where the value is a constant."""
         return self.g.op("Cast", value, name=f"{name}.float", to=ir.DataType.FLOAT)
 
     def _cut(self, rows: ir.Value, width: int, name: str) -> ir.Value:
-        """Without the zeros that fill up the last block."""
+        """Cut off the zeros that fill up the last block."""
         start, axis = self.g.constant("from_0", np.array([0])), self.g.constant("axis_last", np.array([-1]))
         end = self.g.constant(f"to_{width}", np.array([width]))
         return self.g.op("Slice", rows, start, end, axis, name=f"{name}.cut")

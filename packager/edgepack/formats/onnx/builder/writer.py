@@ -47,14 +47,14 @@ class Writer:
         self.tally = Tally()
 
     def vector(self, name: str, array: Array, *, made: bool = False) -> ir.ExternalTensor:
-        """A norm, a bias or (``made``: it is no weight) a table, float32; the same name is written once."""
+        """Return a norm, a bias or (``made``: it is no weight) a table, float32; the same name is written once."""
         if name not in self._vectors:
             self.tally.vector(0 if made else array.size, array.nbytes)
             self._vectors[name] = self.store.add(name, array.shape, ir.DataType.FLOAT, [array])
         return self._vectors[name]
 
     def matrix(self, matrix: Matrix, name: str) -> Rounded | ir.ExternalTensor:
-        """A weight, whose role is the end of ``name``: embedding, positions, qkv, out, inner, down or head."""
+        """Return a weight, whose role is the end of ``name``: embedding, positions, qkv, out, inner, down or head."""
         if matrix.name in self._matrices:
             return self._matrices[matrix.name]
         role = name.rsplit(".", 1)[-1]

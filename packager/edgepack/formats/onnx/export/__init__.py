@@ -41,7 +41,7 @@ class Traced:
     mix: Sequence[Sequence[float]] = ()  # of the channels that the graph is fed, where it is to begin with that
 
     def compress(self, out: Path, recipe: Recipe, calibration: Sequence[Mapping[str, np.ndarray]]) -> Artifact:
-        """Compressed as ``recipe`` says, and described."""
+        """Compress as ``recipe`` says, and describe the result."""
         scheme = plugins.load("formats.onnx.export.schemes", recipe.scheme)
         contents = plugins.load_module("edgepack.formats.onnx.export.contents")
         coverage = scheme.quantize(self.path, out, recipe, calibration)
@@ -53,7 +53,7 @@ class Traced:
 
 
 def check(config: Mapping[str, Any]) -> None:
-    """Nothing: what cannot be traced shows in the trace."""
+    """Do nothing: what cannot be traced shows in the trace."""
 
 
 def unsupported(recipe: Recipe) -> str:
@@ -70,7 +70,7 @@ def open(path: Path, threads: int) -> Runs:
 
 
 def prepare(original: Original, plan: Plan, calibration: Sequence[Feeds]) -> Traced:
-    """The graph of ``original``, from the cache when the same was made before.
+    """Return the graph of ``original``, from the cache when the same was made before.
 
     Raises UnsupportedModel where no way of tracing gives a graph that computes what the module does.
     """
@@ -111,7 +111,7 @@ def prepare(original: Original, plan: Plan, calibration: Sequence[Feeds]) -> Tra
 
 
 def _difference(path: Path, trials: Sequence[Feeds], wanted: Sequence[Outputs]) -> str:
-    """See trial.difference. Raises ConversionError for a graph that onnxruntime does not open."""
+    """Return trial.difference's word. Raises ConversionError for a graph that onnxruntime does not open."""
     try:
         session = open_session(path, "onnx")
     except BundleError as error:
@@ -163,7 +163,7 @@ _HIDDEN = ("hidden_size", "dim", "n_embd")
 
 
 def _outputs(original: Original, feeds: Feeds) -> Outputs:
-    """What the module gives, hidden states too."""
+    """Return what the module gives, hidden states too."""
     outputs: Outputs = plugins.load_module("edgepack.original.pytorch").run(
         original.module, feeds, original.task.OUTPUTS
     )
@@ -171,7 +171,9 @@ def _outputs(original: Original, feeds: Feeds) -> Outputs:
 
 
 def _positions(config: Mapping[str, Any]) -> str:
-    """What kind of rotary positions the model has, in a clause, where they are not plain: traces often fail at them."""
+    """Return what kind of rotary positions the model has, in a clause, where they are not plain: traces often fail
+    at them.
+    """
     said = config.get("rope_parameters") or config.get("rope_scaling") or {}
     tables = [said, *said.values()] if isinstance(said, dict) else []  # one for all layers, or one per kind of layer
     kinds = {str(table.get("rope_type", table.get("type", ""))) for table in tables if isinstance(table, dict)}
@@ -179,5 +181,5 @@ def _positions(config: Mapping[str, Any]) -> str:
 
 
 def _first(config: Mapping[str, Any], names: Sequence[str]) -> int:
-    """The first of ``names`` that the config has; 0 lets the fusion look for itself."""
+    """Return the first of ``names`` that the config has; 0 lets the fusion look for itself."""
     return next((int(config[name]) for name in names if isinstance(config.get(name), int)), 0)

@@ -16,7 +16,7 @@ ROWS = 512  # of each activation that are kept: enough for extremes and least sq
 
 
 def collect(model: Path, names: Iterable[str], feeds: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
-    """float32 [rows, k] per name: what the activation holds for the tokens that are no padding.
+    """Return float32 [rows, k] per name: what the activation holds for the tokens that are no padding.
 
     Rows are spread evenly over ``feeds``.
     """
@@ -35,7 +35,7 @@ def collect(model: Path, names: Iterable[str], feeds: Sequence[Mapping[str, Arra
 
 
 def _session(path: Path, names: list[str]) -> onnxruntime.InferenceSession:
-    """The model with the activations ``names`` among its outputs; its weights are mapped from their file."""
+    """Return the model with the activations ``names`` among its outputs; its weights are mapped from their file."""
     model = onnx.load(path, load_external_data=False)
     known = {output.name for output in model.graph.output}
     model.graph.output.extend(
@@ -50,7 +50,7 @@ def _session(path: Path, names: list[str]) -> onnxruntime.InferenceSession:
 
 
 def _rows(value: Array, mask: Array | None) -> Array:
-    """[…, k] as [rows, k]; padding is left out where the value has one row per token."""
+    """Return […, k] as [rows, k]; padding is left out where the value has one row per token."""
     if mask is not None and value.ndim == 3 and value.shape[:2] == mask.shape:
         return np.asarray(value[mask.astype(bool)])
     return value.reshape(-1, value.shape[-1])

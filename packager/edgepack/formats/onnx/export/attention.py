@@ -72,7 +72,10 @@ def _attend(
     s_aux: Tensor | None = None,
     **ignored: Any,
 ) -> tuple[Tensor, None]:
-    """An attention function as transformers calls it. Raises NotImplementedError for what the operator cannot do."""
+    """Return an attention function as transformers calls it.
+
+    Raises NotImplementedError for what the operator cannot do.
+    """
     if softcap is not None or s_aux is not None:
         raise NotImplementedError("MultiHeadAttention has no cap and no sinks")
     groups = query.shape[1] // key.shape[1]  # grouped queries share keys and values
@@ -84,7 +87,9 @@ def _attend(
 
 
 def _mask(*args: Any, **facts: Any) -> Tensor | None:
-    """A mask as _attend takes it: the padding alone, bool [batch, tokens], else float [batch, 1, tokens, tokens]."""
+    """Return a mask as _attend takes it: the padding alone, bool [batch, tokens], else float [batch, 1, tokens,
+    tokens].
+    """
     if facts["mask_function"] is bidirectional_mask_function:
         return facts["attention_mask"]
     return eager_mask(*args, **{**facts, "allow_is_causal_skip": False, "allow_is_bidirectional_skip": False})
@@ -130,11 +135,13 @@ class _Walk:
             node.input[:] = [copies.get(name, name) for name in node.input]
 
     def readers(self, name: str) -> list[NodeProto]:
-        """The nodes that read ``name``."""
+        """Return the nodes that read ``name``."""
         return [node for node in self.graph.node if name in node.input]
 
     def unshaped(self, name: str) -> str:
-        """What was split into heads and joined again on the way to ``name``; "" where something else was done."""
+        """Return what was split into heads and joined again on the way to ``name``; "" where something else was
+        done.
+        """
         reshapes, turned = 0, False
         while reshapes < 2:
             node = self.makers.get(name)
@@ -163,7 +170,9 @@ class _Walk:
                 reader.input[:] = [node.output[0] if name == old else name for name in reader.input]
 
     def pack(self, node: NodeProto) -> None:
-        """MultiHeadAttention of three products of one input as Attention, with their weights beside each other."""
+        """Rewrite MultiHeadAttention of three products of one input as Attention, with their weights beside each
+        other.
+        """
         found = [self._product(name) for name in node.input[:3]]
         if not all(found) or any(node.input[5:]):
             return
@@ -178,7 +187,7 @@ class _Walk:
     def _joined(
         self, weights: tuple[TensorProto, ...], biases: tuple[TensorProto | None, ...], output: str
     ) -> list[str]:
-        """The names of the weights and of the biases beside each other; layers that share theirs share these."""
+        """Return the names of the weights and of the biases beside each other; layers that share theirs share these."""
         key = tuple(tensor.name if tensor else "" for tensor in (*weights, *biases))
         if key not in self._packed:
             stem = output.rsplit("/", 1)[0].strip("/").replace("/", ".") or output
@@ -192,7 +201,7 @@ class _Walk:
         return self._packed[key]
 
     def _product(self, name: str) -> tuple[str, TensorProto, TensorProto | None] | None:
-        """The input, weight [in, out] and bias of the linear layer that makes ``name``."""
+        """Return the input, weight [in, out] and bias of the linear layer that makes ``name``."""
         node, bias = self.makers.get(name), None
         if node is not None and node.op_type == "Add":
             constant = [entry for entry in node.input if entry in self.weights]

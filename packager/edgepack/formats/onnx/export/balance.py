@@ -29,7 +29,7 @@ class Balance:
 
 
 def choose(rows: Array, weight: Array) -> Balance:
-    """The balance for an activation with the sample ``rows`` [n, k] that meets ``weight`` [k, n]."""
+    """Return the balance for an activation with the sample ``rows`` [n, k] that meets ``weight`` [k, n]."""
     rows = rows[:: -(-len(rows) // _ROWS)]
     scales = [None, *(_channels(rows, weight, alpha) for alpha in _ALPHAS)]
     candidates = [Balance(channels=s, tokens=tokens) for s in scales for tokens in (False, True)]
@@ -37,7 +37,7 @@ def choose(rows: Array, weight: Array) -> Balance:
 
 
 def _channels(rows: Array, weight: Array, alpha: float) -> Array:
-    """SmoothQuant's s = max|x|^a / max|w|^(1-a) per channel, with a geometric mean of 1."""
+    """Return SmoothQuant's s = max|x|^a / max|w|^(1-a) per channel, with a geometric mean of 1."""
     loud = np.abs(rows).max(axis=0)
     loud = np.maximum(loud, max(_FLOOR * float(loud.max()), 1e-5))
     heavy = np.maximum(np.abs(weight).max(axis=1), 1e-5)
@@ -50,7 +50,7 @@ def _price(balance: Balance) -> float:
 
 
 def _noise(rows: Array, weight: Array, balance: Balance) -> float:
-    """The expected squared error of the product, from rounding either side, the channels' errors independent."""
+    """Return the expected squared error of the product, from rounding either side, the channels' errors independent."""
     if balance.channels is not None:
         rows, weight = rows / balance.channels, weight * balance.channels[:, None]
     sizes = np.maximum(np.abs(rows).max(axis=1, keepdims=True), 1e-9) if balance.tokens else np.float32(1)

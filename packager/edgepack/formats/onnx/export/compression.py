@@ -51,7 +51,7 @@ def run(model: Path, out: Path, recipe: Recipe, calibration: Sequence[Mapping[st
 
 
 def scaled(graph: Graph, linear: Linear, s: Array | None) -> tuple[list[NodeProto], str]:
-    """The node that divides a layer's input by ``s``, and the name of the result."""
+    """Return the node that divides a layer's input by ``s``, and the name of the result."""
     if s is None:
         return [], linear.input
     factor = graph.add(f"{linear.weight}_smooth", (1 / s).astype(np.float32))
@@ -68,7 +68,7 @@ def _samples(
 
 
 def _matrices(graph: Graph) -> dict[str, int]:
-    """The float weights that are no vectors, with their number of values."""
+    """Return the float weights that are no vectors, with their number of values."""
     used = {name for node in graph.nodes for name in node.input}
     shapes = {name: graph.shape(name) for name in sorted(used) if graph.is_float(name)}
     sizes = {name: int(np.prod(shape)) for name, shape in shapes.items() if shape and max(shape) < np.prod(shape)}

@@ -17,7 +17,7 @@ _STORED = ("_q8", "_q4", "_scale", "_smooth", "_t", "_quantized", "_zero_point")
 
 
 def describe(path: Path, coverage: Coverage, original: Path) -> Artifact:
-    """The Artifact of the model at ``path``; its bits are counted by the parameters of ``original``.
+    """Return the Artifact of the model at ``path``; its bits are counted by the parameters of ``original``.
 
     Raises ConversionError when inputs or outputs are not the original's, or a weight is not finite.
     """

@@ -31,7 +31,9 @@ class _Graph:
         self.widths |= {node.output[0]: self.widths[node.input[0]] for node in copies}
 
     def joined(self, node: NodeProto) -> list[NodeProto]:
-        """The nodes that stand for the attention whose result ``node`` turns to [batch, tokens, heads, head_dim]."""
+        """Return the nodes that stand for the attention whose result ``node`` turns to [batch, tokens, heads,
+        head_dim].
+        """
         mixed = self._made(self._turned(node, _HEADS_FIRST), "MatMul")
         softmax = self._made(mixed.input[0], "Softmax") if mixed else None
         if mixed is None or softmax is None or attributes(softmax).get("axis", -1) not in (-1, 3):
@@ -66,7 +68,7 @@ class _Graph:
         return node if node is not None and node.op_type == kind else None
 
     def _turned(self, node: NodeProto | None, perm: list[int]) -> str:
-        """What ``node`` transposes by ``perm``; "" where it does something else."""
+        """Return what ``node`` transposes by ``perm``; "" where it does something else."""
         turns = node is not None and node.op_type == "Transpose" and attributes(node).get("perm") == perm
         return node.input[0] if node is not None and turns else ""
 
@@ -77,7 +79,7 @@ class _Graph:
         return self._made(self._unscaled(name)[0], "MatMul") is not None
 
     def _unscaled(self, name: str) -> tuple[str, float | None]:
-        """What is scaled by a constant, and the factor; itself and 1 where nothing is."""
+        """Return what is scaled by a constant, and the factor; itself and 1 where nothing is."""
         node = self.makers.get(name)
         if node is None or node.op_type not in ("Div", "Mul"):
             return name, 1.0
@@ -87,13 +89,13 @@ class _Graph:
         return node.input[0], 1 / value if node.op_type == "Div" else value
 
     def _constant(self, name: str) -> float | None:
-        """The one number of a constant."""
+        """Return the one number of a constant."""
         node = self._made(name, "Constant")
         value = numpy_helper.to_array(attributes(node)["value"]) if node else np.zeros(0)
         return float(value.item()) if value.size == 1 else None
 
     def _heads(self, name: str) -> int:
-        """How many heads a projection is split into to become ``name``; 0 where that is not what was done."""
+        """Return how many heads a projection is split into to become ``name``; 0 where that is not what was done."""
         split = self._made(name, "Reshape")
         shape = self._made(split.input[1], "Concat") if split else None
         projected = self.makers.get(split.input[0]) if split else None
@@ -102,7 +104,7 @@ class _Graph:
         return total // int(width) if width is not None and width > 0 else 0
 
     def _sources(self, name: str) -> set[str]:
-        """The graph's inputs whose values, not only their shapes, ``name`` is made of."""
+        """Return the graph's inputs whose values, not only their shapes, ``name`` is made of."""
         seen, found, ahead = {"", *self.widths}, set(), [name]
         while ahead:
             name = ahead.pop()

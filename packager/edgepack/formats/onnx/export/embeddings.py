@@ -25,7 +25,7 @@ class Table:
 
 
 def tables(graph: Graph) -> list[Table]:
-    """The embedding tables of a graph."""
+    """Return the embedding tables of a graph."""
     found = []
     for node in graph.nodes:
         shape = graph.shape(node.input[0]) if node.op_type == "Gather" else None
@@ -37,7 +37,9 @@ def tables(graph: Graph) -> list[Table]:
 
 
 def compress(graph: Graph, table: Table, bits: int) -> None:
-    """8 bits: a scale per row, in operators that every runtime has. 4 bits: blocks, in GatherBlockQuantized."""
+    """Compress to 8 bits (a scale per row, in operators that every runtime has) or 4 (blocks, in
+    GatherBlockQuantized).
+    """
     if bits == 8:
         _rows(graph, table)
     else:
@@ -91,5 +93,5 @@ def _blocks(graph: Graph, table: Table, bits: int) -> None:
 
 
 def _block_size(width: int) -> int:
-    """The largest allowed block (a power of two, at least 16) that divides the width, 16 where none does."""
+    """Return the largest allowed block (a power of two, at least 16) that divides the width, 16 where none does."""
     return next((size for size in (_BLOCK, 16) if width % size == 0), 16)

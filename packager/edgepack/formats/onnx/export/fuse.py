@@ -81,7 +81,7 @@ def fuse(
 
 
 def _by_patterns(model: ModelProto, model_type: str, heads: int, hidden: int) -> ModelProto:
-    """ONNX Runtime's own fusions. Raises ConversionError where they fail on the graph."""
+    """Apply ONNX Runtime's own fusions. Raises ConversionError where they fail on the graph."""
     try:
         with quiet():
             fused: ModelProto = optimize_by_fusion(
@@ -101,7 +101,7 @@ def _options() -> FusionOptions:
 
 
 def _set_weights_aside(model: Path, folder: Path) -> ModelProto:
-    """``model`` with the large weights that no fusion reads in a file of ``folder``.
+    """Return ``model`` with the large weights that no fusion reads in a file of ``folder``.
 
     The fusions copy the whole graph many times for shape inference; without the weights, that is far faster.
     Square matrices stay, because fusing attention joins those of query, key and value.
@@ -141,7 +141,7 @@ def _value(tensor: TensorProto, folder: Path, tables: Mapping[str, Array]) -> Ar
 
 
 def _pointer(name: str, value: Array, offset: int) -> TensorProto:
-    """A tensor whose values lie in the file of weights."""
+    """Return a tensor whose values lie in the file of weights."""
     pointer = TensorProto(
         name=name,
         dims=value.shape,
@@ -154,7 +154,7 @@ def _pointer(name: str, value: Array, offset: int) -> TensorProto:
 
 
 def _join_scales(model: ModelProto, usual: float) -> None:
-    """softmax((a q)(b k)), PyTorch's export of attention without a mask, as softmax(q k / c), which fuses.
+    """Rewrite softmax((a q)(b k)), PyTorch's export of attention without a mask, as softmax(q k / c), which fuses.
 
     Done where a * b is ``usual``, 1 / sqrt(head width): the fused operator scales by that.
     """
@@ -180,7 +180,7 @@ def _join_scales(model: ModelProto, usual: float) -> None:
 
 
 def _factor(node: NodeProto, values: dict[str, TensorProto]) -> float:
-    """The constant that ``node`` multiplies its first input by; 0 when it does something else."""
+    """Return the constant that ``node`` multiplies its first input by; 0 when it does something else."""
     if node.op_type != "Mul" or node.input[1] not in values:
         return 0.0
     value = numpy_helper.to_array(values[node.input[1]])
@@ -188,7 +188,7 @@ def _factor(node: NodeProto, values: dict[str, TensorProto]) -> float:
 
 
 def _interface(model: ModelProto) -> list[tuple[str, int]]:
-    """Names and element types of the inputs and outputs."""
+    """Return names and element types of the inputs and outputs."""
     values = [*model.graph.input, *model.graph.output]
     return [(value.name, value.type.tensor_type.elem_type) for value in values]
 

@@ -15,7 +15,7 @@ _SMALLEST = 256  # values; below, the scales weigh as much
 
 
 def kernels(graph: Graph) -> list[NodeProto]:
-    """The convolutions with a constant float kernel."""
+    """Return the convolutions with a constant float kernel."""
     return [
         node
         for node in graph.nodes

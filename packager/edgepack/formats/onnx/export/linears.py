@@ -36,7 +36,7 @@ class Linear:
 
 
 def linears(graph: Graph) -> list[Linear]:
-    """Every linear layer, in the graph's order."""
+    """Return every linear layer, in the graph's order."""
     found = []
     for node in graph.nodes:
         if node.op_type == "MatMul":
@@ -64,7 +64,7 @@ def split_attention(graph: Graph) -> None:
 
 
 def _split_gemm(graph: Graph, node: NodeProto) -> None:
-    """Alpha A B + beta C as MatMul and Add; with a transposed A, or factors, the node stays."""
+    """Rewrite alpha A B + beta C as MatMul and Add; with a transposed A, or factors, the node stays."""
     facts = attributes(node)
     plain = not facts.get("transA") and facts.get("alpha", 1.0) == 1.0 and facts.get("beta", 1.0) == 1.0
     if not plain or not graph.is_float(node.input[1]):
@@ -81,7 +81,7 @@ def _split_gemm(graph: Graph, node: NodeProto) -> None:
 
 
 def _fold_transpose(graph: Graph, node: NodeProto) -> None:
-    """A transposed constant is a constant."""
+    """Fold a transposed constant into a constant."""
     value = graph.weight(node.input[0])
     order = attributes(node).get("perm") or tuple(reversed(range(value.ndim)))
     graph.add(node.output[0], np.ascontiguousarray(value.transpose(order)))
@@ -89,7 +89,7 @@ def _fold_transpose(graph: Graph, node: NodeProto) -> None:
 
 
 def _split_attention(graph: Graph, node: NodeProto) -> None:
-    """Attention(x, W, b, mask) as MatMul, Split and MultiHeadAttention, so that W can be compressed like any other."""
+    """Rewrite Attention(x, W, b, mask) as MatMul, Split and MultiHeadAttention, so that W can be compressed."""
     inputs = [*node.input, "", "", ""]
     facts = attributes(node)
     shape = graph.shape(inputs[1])
@@ -116,7 +116,7 @@ def _split_attention(graph: Graph, node: NodeProto) -> None:
 
 
 def _trimmed(names: list[str]) -> list[str]:
-    """Without the empty names at the end, which stand for absent inputs."""
+    """Drop the empty names at the end, which stand for absent inputs."""
     while names and not names[-1]:
         names = names[:-1]
     return names

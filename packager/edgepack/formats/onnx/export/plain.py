@@ -26,7 +26,8 @@ def write_out(path: Path, denied: Collection[str]) -> None:
 
 
 def codes(bits: int) -> Array:
-    """What each byte holds, float32 [256, 8 / bits]: unsigned integers with zero at the middle, the lowest bits first.
+    """Return what each byte holds, float32 [256, 8 / bits]: unsigned integers with zero at the middle, the lowest bits
+    first.
 
     Looked up in it, bytes become integers in two operators, whatever the bits.
     """
@@ -35,7 +36,7 @@ def codes(bits: int) -> Array:
 
 
 def _gather(graph: Graph, node: NodeProto) -> None:
-    """Rows of bytes, their integers, times their blocks' scales, as flat as they were."""
+    """Write out rows of bytes, their integers, times their blocks' scales, as flat as they were."""
     facts, name = attributes(node), node.output[0]
     bits, size = facts["bits"], facts["block_size"]
     values, scale = graph.take(node.input[0]), graph.take(node.input[2])

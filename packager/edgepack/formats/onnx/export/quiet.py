@@ -12,7 +12,7 @@ import torch
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Nothing on stdout meanwhile: no graph that cannot be exported, no shape that cannot be inferred.
+    """Silence stdout meanwhile: no graph that cannot be exported, no shape that cannot be inferred.
 
     The exporter turns its log on, whatever it is told, and writes it past Python.
     """

@@ -30,7 +30,8 @@ Rounding = Callable[[Array], Array]
 
 
 def factors(rows: Array, weight: Array, quantized: Rounding, activation: Rounding) -> Array | None:
-    """s, float32 [k], for an activation with the sample ``rows`` [n, k] and its ``weight`` [k, n]; None: none helps.
+    """Return s, float32 [k], for an activation with the sample ``rows`` [n, k] and its ``weight`` [k, n]; None: none
+    helps.
 
     ``quantized`` and ``activation`` give what a weight and an activation become when they are stored.
     """
@@ -49,7 +50,7 @@ def factors(rows: Array, weight: Array, quantized: Rounding, activation: Roundin
 
 
 def _of(rows: Array, weight: Array, candidate: tuple[float, float] | None) -> Array:
-    """S with a geometric mean of 1."""
+    """Return s with a geometric mean of 1."""
     if candidate is None:
         return np.ones(len(weight), np.float32)
     power, floor = candidate
@@ -61,7 +62,7 @@ def _of(rows: Array, weight: Array, candidate: tuple[float, float] | None) -> Ar
 
 
 def _error(rows: Array, weight: Array, s: Array, quantized: Rounding, activation: Rounding) -> float:
-    """The squared error of the product after rounding, relative to the product."""
+    """Return the squared error of the product after rounding, relative to the product."""
     true = rows @ weight
     made = activation(rows / s) @ quantized(weight * s[:, None])
     return float(((made - true) ** 2).sum() / max(float((true**2).sum()), 1e-30))

@@ -61,7 +61,9 @@ def export(
 
 
 def _axes(given: Feeds, found: Outputs) -> dict[str, dict[int, str]]:
-    """The names of the dimensions that vary, by input and output; of an output as many as it shares with the input."""
+    """Return the names of the dimensions that vary, by input and output; of an output as many as it shares with the
+    input.
+    """
     texts = "input_ids" in given
     axes = {name: _TEXT_AXES if texts else {0: "batch_size"} for name in given}
     tokens = next(iter(given.values())).shape[1] if texts else -1
@@ -92,7 +94,7 @@ def _tupled(module: Any, inputs: Sequence[str], outputs: Sequence[str]) -> Itera
 
 @contextmanager
 def _attending(module: nn.Module, *, own: bool) -> Iterator[None]:
-    """The model inside ``module`` with attention as one node, or else as transformers writes it out ("eager")."""
+    """Let the model inside ``module`` have attention as one node, or else as transformers writes it out ("eager")."""
     model: Any = next((part for part in module.modules() if hasattr(part, "set_attn_implementation")), None)
     if model is None:
         yield
@@ -126,6 +128,6 @@ def _small_tables(module: Any, given: dict[str, Tensor]) -> Iterator[dict[str, A
 
 
 def _tables(modules: Mapping[str, Any], rows: int | None) -> list[str]:
-    """The paths of the large tables with a row per word."""
+    """Return the paths of the large tables with a row per word."""
     found = [path for path, part in modules.items() if isinstance(part, nn.Embedding) and part.num_embeddings == rows]
     return found if rows is not None and rows > _ROWS else []

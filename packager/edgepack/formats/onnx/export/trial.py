@@ -34,7 +34,7 @@ def batches(feeds: Sequence[Feeds], text: Text | None) -> list[Feeds]:
 
 
 def difference(run: Run, feeds: Sequence[Feeds], wanted: Sequence[Outputs]) -> str:
-    """What the graph computes otherwise than the module, in a clause; "" where nothing."""
+    """Return what the graph computes otherwise than the module, in a clause; "" where nothing."""
     for feed, outputs in zip(feeds, wanted, strict=True):
         rows = len(next(iter(feed.values())))
         try:
@@ -49,7 +49,7 @@ def difference(run: Run, feeds: Sequence[Feeds], wanted: Sequence[Outputs]) -> s
 
 
 def _apart(made: Array, true: Array, mask: Array | None) -> float:
-    """The largest difference, relative to the largest value; what belongs to padding is left out."""
+    """Return the largest difference, relative to the largest value; what belongs to padding is left out."""
     if made.shape != true.shape:
         return float("inf")
     if mask is not None and true.ndim > 1 and true.shape[:2] == mask.shape:
@@ -58,7 +58,7 @@ def _apart(made: Array, true: Array, mask: Array | None) -> float:
 
 
 def _row(feed: Feeds, index: int) -> Feeds:
-    """One row of a batch, without its padding."""
+    """Return one row of a batch, without its padding."""
     row = {name: array[index] for name, array in feed.items()}
     mask = row.get("attention_mask")
     return row if mask is None else {name: array[mask.astype(bool)] for name, array in row.items()}

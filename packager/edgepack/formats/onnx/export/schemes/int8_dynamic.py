@@ -45,7 +45,9 @@ def _product(graph: Graph, linear: Linear, source: str, weight: tuple[str, str])
 
 
 def _by_token(graph: Graph, linear: Linear, source: str, weight: tuple[str, str]) -> list[NodeProto]:
-    """The product of tokens of size 1, made as large again: (x / size) W size, where size is max|x| of a token."""
+    """Return the product of tokens of size 1, made as large again: (x / size) W size, where size is max|x| of a
+    token.
+    """
     size, unit, product = (f"{linear.output}_{part}" for part in ("size", "unit", "product"))
     least = graph.add("least_size", np.array(_LEAST, np.float32))
     return [
@@ -58,7 +60,7 @@ def _by_token(graph: Graph, linear: Linear, source: str, weight: tuple[str, str]
 
 
 def _largest(graph: Graph, source: str, out: str, origin: str) -> list[NodeProto]:
-    """The largest absolute value of each token; after a GELU the largest value is that, or small enough."""
+    """Return the largest absolute value of each token; after a GELU the largest value is that, or small enough."""
     above = any(origin in node.output and node.op_type in _ABOVE for node in graph.nodes)
     nodes = [] if above else [helper.make_node("Abs", [source], [f"{out}_of"], name=f"{out}_of")]
     values = source if above else f"{out}_of"

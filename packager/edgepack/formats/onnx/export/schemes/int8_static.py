@@ -44,7 +44,10 @@ class _Reader(CalibrationDataReader):
 
 
 def quantize(model: Path, out: Path, recipe: Recipe, calibration: Sequence[Mapping[str, Array]]) -> Coverage:
-    """Per-channel weights, u8 activations between the extremes of ``calibration``. Raises DataError without inputs."""
+    """Return per-channel weights, u8 activations between the extremes of ``calibration``.
+
+    Raises DataError without inputs.
+    """
     if not calibration:
         raise DataError("int8-static needs calibration inputs")
     with _quiet(), tempfile.TemporaryDirectory(dir=out.parent) as folder:
@@ -73,7 +76,7 @@ def quantize(model: Path, out: Path, recipe: Recipe, calibration: Sequence[Mappi
 
 
 def _fold(model: Path, out: Path) -> None:
-    """Padding into convolutions, constants into one another: each left alone would be rounded on its own."""
+    """Fold padding into convolutions, constants into one another: each left alone would be rounded on its own."""
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.optimized_model_filepath = str(out)
@@ -104,7 +107,7 @@ def _complete(model: Path) -> None:
 
 
 def _unsign(model: onnx.ModelProto) -> None:
-    """int8 weights as uint8 with the zero point 128: the same values."""
+    """Rewrite int8 weights as uint8 with the zero point 128: the same values."""
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in model.graph.node:
         weight = tensors.get(node.input[0]) if node.op_type == "DequantizeLinear" else None
@@ -117,7 +120,7 @@ def _unsign(model: onnx.ModelProto) -> None:
 
 
 def _keep_versions(before: onnx.ModelProto, after: onnx.ModelProto) -> None:
-    """The original's IR version and operator sets; ONNX Runtime's pass writes its own newest."""
+    """Keep the original's IR version and operator sets; ONNX Runtime's pass writes its own newest."""
     used = {node.domain for node in after.graph.node}
     after.ir_version = before.ir_version
     kept = [entry for entry in after.opset_import if entry.domain in used]
@@ -127,7 +130,7 @@ def _keep_versions(before: onnx.ModelProto, after: onnx.ModelProto) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """No advice from the root logger to pre-process: export and fusion have done that."""
+    """Silence the root logger's advice to pre-process: export and fusion have done that."""
     root = logging.getLogger()
     level = root.level
     root.setLevel(logging.ERROR)
@@ -138,7 +141,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _coverage(model: onnx.ModelProto) -> Coverage:
-    """Counted on what was written: int8 kernels against float ones."""
+    """Count on what was written: int8 kernels against float ones."""
     sizes = {t.name: (t.data_type, int(np.prod(t.dims))) for t in model.graph.initializer if len(t.dims) > 1}
     done = sum(size for kind, size in sizes.values() if kind in (onnx.TensorProto.INT8, onnx.TensorProto.UINT8))
     left = {name: size for name, (kind, size) in sizes.items() if kind == onnx.TensorProto.FLOAT and size > 256}
