@@ -18,6 +18,7 @@ check: .venv/ready
 
 docs: .venv/ready
 	$(RUN)/python docs/make_commands.py
+	$(RUN)/python docs/make_bundle_schema.py
 	$(RUN)/python docs/make_supported_models.py
 
 .venv/ready: pyproject.toml constraints.txt
