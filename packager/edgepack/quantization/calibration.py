@@ -22,7 +22,7 @@ class Calibration:
     """
 
     def __init__(self, reference: Reference, ids: Sequence[Array], width: int) -> None:
-        self._width = max(width, gptq.STRETCH)
+        self._width = max(width, gptq.GROUP)
         texts = list(ids[:_ENOUGH])
         self._tokens = sum(batch.size for batch in texts)
         self._walk = reference.walk(texts, self._watch)
@@ -31,10 +31,10 @@ class Calibration:
 
     def feedback(self, name: str) -> list[Array] | None:
         """Return gptq.feedback; None for what lies outside the layers."""
-        together = self.together(name)
-        return None if together is None else gptq.feedback(together)
+        covariance = self.covariance(name)
+        return None if covariance is None else gptq.feedback(covariance)
 
-    def together(self, name: str) -> Array | None:
+    def covariance(self, name: str) -> Array | None:
         """Return how the inputs vary together, gptq.covariance over all texts; None as above. It is forgotten then."""
         if not name.startswith("layers."):
             return None

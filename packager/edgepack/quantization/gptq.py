@@ -1,7 +1,7 @@
 """GPTQ (Frantar et al. 2022): round weights a few inputs at a time, those that come after make up for the error.
 
-The error is weighed by how the inputs of a layer vary together on calibration texts. Only inputs of the same stretch of
-128 are looked at together: that keeps most of the gain, and every stretch of every row is rounded at once.
+The error is weighed by how the inputs of a layer vary together on calibration texts. Only inputs of the same group of
+128 are looked at together: that keeps most of the gain, and every group of every row is rounded at once.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from edgepack.arrays import Array
 from edgepack.parallel import in_parts
 from edgepack.quantization.rounding import Blocks
 
-STRETCH = 128  # inputs whose errors make up for each other
+GROUP = 128  # inputs whose errors make up for each other
 _DAMPING = 0.2  # of the mean variance, added to each: calibration is short, and texts differ
 _AT_ONCE = 8  # inputs that are rounded together; one by one gains 2 % of the divergence and takes twice as long
-_STRETCHES = 8  # that a thread inverts at once
+_GROUPS_AT_ONCE = 8  # that a thread inverts at once
 _APART = 8  # floats
 _TINY = 1e-12
 # How far the scale may lie below the one that just holds the largest weight, before it is fitted to the integers that
@@ -26,7 +26,7 @@ _SEARCH = (0.88, 1.0)
 
 
 def covariance(rows: Array, width: int) -> Array:
-    """Return how inputs vary together: the mean of x x^T by stretch, float32 [stretches, width, width], of rows [n,
+    """Return how inputs vary together: the mean of x x^T by group, float32 [groups, width, width], of rows [n,
     k].
     """
     padded = np.pad(rows, ((0, 0), (0, -rows.shape[1] % width)))
@@ -34,28 +34,28 @@ def covariance(rows: Array, width: int) -> Array:
     return np.asarray(split.transpose(0, 2, 1) @ split / np.float32(len(rows)))
 
 
-def feedback(together: Array) -> list[Array]:
-    """Return what each later input takes on of the errors of each ``_AT_ONCE`` inputs: float32 [stretches, later,
+def feedback(covariance: Array) -> list[Array]:
+    """Return what each later input takes on of the errors of each ``_AT_ONCE`` inputs: float32 [groups, later,
     _AT_ONCE].
 
     With the inverse of the covariance as U^T U, U upper triangular, errors d of the inputs g are best made up for by
     -d U_gg^-1 U_gl in the inputs l that come after. U is the inverse of the R in covariance = R R^T, and R_gg U_gl is
     the product. Inputs that are always zero get a variance of their own, so that every matrix can be inverted.
     """
-    parts = list(in_parts(lambda start, stop: _triangles(together[start:stop]), len(together), _STRETCHES))
+    parts = list(in_parts(lambda start, stop: _triangles(covariance[start:stop]), len(covariance), _GROUPS_AT_ONCE))
     outer, inner = (np.concatenate(kind) for kind in zip(*parts, strict=True))
-    width = together.shape[1]
+    width = covariance.shape[1]
     groups = [slice(start, start + _AT_ONCE) for start in range(0, width - _AT_ONCE, _AT_ONCE)]
-    shares = [outer[:, g, g] @ inner[:, g, g.stop :] for g in groups]
-    return [np.ascontiguousarray(share.transpose(0, 2, 1), dtype=np.float32) for share in shares]
+    passed_on = [outer[:, g, g] @ inner[:, g, g.stop :] for g in groups]
+    return [np.ascontiguousarray(share.transpose(0, 2, 1), dtype=np.float32) for share in passed_on]
 
 
-def _triangles(together: Array) -> tuple[Array, Array]:
+def _triangles(covariance: Array) -> tuple[Array, Array]:
     """Return R and its inverse, float64 [groups, width, width]."""
-    sides = np.arange(together.shape[1])
-    variance = together[:, sides, sides]
+    sides = np.arange(covariance.shape[1])
+    variance = covariance[:, sides, sides]
     mean = np.maximum(variance.mean(axis=1, keepdims=True), _TINY)
-    damped = together.astype(np.float64)
+    damped = covariance.astype(np.float64)
     damped[:, sides, sides] += np.where(variance > 0, _DAMPING * mean, mean)
     # Cholesky's factor is a lower triangle; back to front it is an upper one
     outer = np.linalg.cholesky(damped[:, ::-1, ::-1])[:, ::-1, ::-1]
@@ -74,16 +74,16 @@ def _inverse(upper: Array) -> Array:
     return found
 
 
-def rounded(matrix: Array, bits: int, size: int, shares: Sequence[Array]) -> Blocks:
+def rounded(matrix: Array, bits: int, size: int, feedback: Sequence[Array]) -> Blocks:
     """Return ``matrix`` [rows, k] in symmetric blocks of ``size`` along k, for the ``feedback`` of its inputs."""
-    half, (stretches, later, _) = 1 << (bits - 1), shares[0].shape
+    half, (groups, later, _) = 1 << (bits - 1), feedback[0].shape
     rows, k = matrix.shape
     wide = later + _AT_ONCE
-    left = _turned(matrix, stretches * wide).reshape(stretches, wide, rows)
-    values = np.empty((stretches, wide, rows), np.uint8)
-    scales = np.empty((stretches, wide // size, rows), np.float32)
+    left = _transposed(matrix, groups * wide).reshape(groups, wide, rows)
+    values = np.empty((groups, wide, rows), np.uint8)
+    scales = np.empty((groups, wide // size, rows), np.float32)
     spare = np.empty(left.size, np.float32)  # new memory for each step would take longer than the step
-    whole, inverse = np.empty((stretches, _AT_ONCE, rows), np.float32), np.empty((stretches, rows), np.float32)
+    whole, inverse = np.empty((groups, _AT_ONCE, rows), np.float32), np.empty((groups, rows), np.float32)
     for start in range(0, wide, _AT_ONCE):
         stop = start + _AT_ONCE
         if start % size == 0:
@@ -97,23 +97,23 @@ def rounded(matrix: Array, bits: int, size: int, shares: Sequence[Array]) -> Blo
             whole *= scale[:, None]
             np.subtract(group, whole, out=whole)
             taken = spare[: rest.size].reshape(rest.shape)
-            rest -= np.matmul(shares[start // _AT_ONCE], whole, out=taken)
+            rest -= np.matmul(feedback[start // _AT_ONCE], whole, out=taken)
     count = -(-k // size)
     inputs = values.reshape(-1, size, rows)[:count].transpose(2, 0, 1)
     return Blocks(np.ascontiguousarray(inputs), np.ascontiguousarray(scales.reshape(-1, rows)[:count].T), bits, k)
 
 
-def indexed(matrix: Array, tables: Array, shares: Sequence[Array], mask: Array | None = None) -> Array:
+def indexed(matrix: Array, tables: Array, feedback: Sequence[Array], mask: Array | None = None) -> Array:
     """Return where each weight of ``matrix`` [rows, k] lies in its row's table, uint8 [rows, k], for the inputs'
     ``feedback``.
 
     ``tables`` [groups, values], ascending, serve rows / groups rows each. What ``mask`` [rows, k] drops counts as zero.
     """
     rows, k = matrix.shape
-    stretches, later, _ = shares[0].shape
+    groups, later, _ = feedback[0].shape
     own = np.repeat(tables.astype(np.float32), rows // len(tables), axis=0)  # [rows, values]
     edges = np.ascontiguousarray((own[:, 1:] + own[:, :-1]).T / 2)
-    found = np.zeros((stretches, later + _AT_ONCE, rows), np.uint8)
+    found = np.zeros((groups, later + _AT_ONCE, rows), np.uint8)
 
     def settle(group: Array, start: int) -> Array:
         places = found[:, start : start + _AT_ONCE]
@@ -121,42 +121,42 @@ def indexed(matrix: Array, tables: Array, shares: Sequence[Array], mask: Array |
             places += group > edge
         return own[np.arange(rows), places]
 
-    _followed(matrix, shares, settle, mask)
+    _followed(matrix, feedback, settle, mask)
     return np.ascontiguousarray(found.reshape(-1, rows)[:k].T)
 
 
-def pruned(matrix: Array, mask: Array, shares: Sequence[Array]) -> Array:
+def pruned(matrix: Array, mask: Array, feedback: Sequence[Array]) -> Array:
     """Return ``matrix`` [rows, k], zero where ``mask`` drops a weight, the later ones making up for it by ``feedback``.
 
     SparseGPT (Frantar & Alistarh 2023), for a mask that is known before.
     """
-    return _followed(matrix, shares, lambda group, _: group, mask)
+    return _followed(matrix, feedback, lambda group, _: group, mask)
 
 
 def _followed(
-    matrix: Array, shares: Sequence[Array], settle: Callable[[Array, int], Array], mask: Array | None
+    matrix: Array, feedback: Sequence[Array], settle: Callable[[Array, int], Array], mask: Array | None
 ) -> Array:
-    """Return what ``settle`` makes of ``matrix``, float32 [rows, k], each error fed back.
+    """Return what ``settle`` makes of ``matrix``, float32 [rows, k], each error feedback back.
 
-    ``settle`` is given inputs [stretches, _AT_ONCE, rows] and where they begin; what ``mask`` drops becomes zero.
+    ``settle`` is given inputs [groups, _AT_ONCE, rows] and where they begin; what ``mask`` drops becomes zero.
     """
     rows, k = matrix.shape
-    stretches, later, _ = shares[0].shape
+    groups, later, _ = feedback[0].shape
     wide = later + _AT_ONCE
-    left = _turned(matrix, stretches * wide).reshape(stretches, wide, rows)
-    kept = None if mask is None else _turned(mask, stretches * wide).reshape(left.shape)
+    left = _transposed(matrix, groups * wide).reshape(groups, wide, rows)
+    kept = None if mask is None else _transposed(mask, groups * wide).reshape(left.shape)
     for start in range(0, wide, _AT_ONCE):
         stop = start + _AT_ONCE
         group, rest = left[:, start:stop], left[:, stop:]
         made = settle(group, start)
         made = made if kept is None else made * kept[:, start:stop]
         if stop < wide:
-            rest -= shares[start // _AT_ONCE] @ (group - made)
+            rest -= feedback[start // _AT_ONCE] @ (group - made)
         left[:, start:stop] = made
     return np.ascontiguousarray(left.reshape(-1, rows)[:k].T)
 
 
-def _turned(matrix: Array, wide: int) -> Array:
+def _transposed(matrix: Array, wide: int) -> Array:
     """Return the inputs first, [wide, rows], zeros behind them: each step of the loop reads whole lines.
 
     Rows that lie a power of two apart share lines of the cache; a little more between them makes this six times
@@ -177,7 +177,7 @@ def _whole(values: Array, half: int) -> None:
 
 
 def _scale(block: Array, half: int, spare: Array) -> Array:
-    """Return the scale [stretches, rows] of least squared error for ``block`` [stretches, size, rows], as float16 holds
+    """Return the scale [groups, rows] of least squared error for ``block`` [groups, size, rows], as float16 holds
     it.
 
     The extreme takes the one value that the other side does not have: -half. For given integers q the best scale is

@@ -7,7 +7,7 @@ import pytest
 
 from edgepack.formats.coreml.export import encoders as forms
 from edgepack.formats.coreml.export import search
-from edgepack.formats.coreml.export.compressed import Affine, Floats, Form, Sparse
+from edgepack.formats.coreml.export.compressed import Affine, Encoding, Floats, Sparse
 from edgepack.quantization import palettes
 from edgepack.quantization.gptq import covariance
 
@@ -18,7 +18,7 @@ def weight(*shape: int) -> np.ndarray:
     return RANDOM.normal(size=shape).astype(np.float32)
 
 
-def noise(form: Form, whole: np.ndarray) -> float:
+def noise(form: Encoding, whole: np.ndarray) -> float:
     """The error's share of the weight's energy."""
     return float(((form.restored() - whole) ** 2).sum() / (whole**2).sum())
 
@@ -61,7 +61,7 @@ def test_errors_are_made_up_for() -> None:
     x = (causes + RANDOM.normal(size=causes.shape)).astype(np.float32)
     moments = covariance(x[:1000], 128)
 
-    def loss(form: Form) -> float:
+    def loss(form: Encoding) -> float:
         return float((((form.restored() - whole) @ x[1000:].T) ** 2).mean())
 
     assert loss(forms.compensated(whole, 4, 25, moments)) == pytest.approx(

@@ -16,7 +16,7 @@ from coremltools.converters.mil.mil import types
 from edgepack import coreml
 from edgepack.formats.coreml._package import save
 from edgepack.formats.coreml.export import encoders
-from edgepack.formats.coreml.export.compressed import Affine, Floats, Form, Sparse
+from edgepack.formats.coreml.export.compressed import Affine, Encoding, Floats, Sparse
 from edgepack.formats.coreml.export.compression import Weight, compress
 
 pytestmark = pytest.mark.filterwarnings("default")  # coremltools warns of torch, numpy and protobuf
@@ -29,8 +29,8 @@ WEIGHTS = {kind: RANDOM.normal(size=shape).astype(np.float16) for kind, shape in
 _ENTRY, _BLOBS = 128, 4  # bytes beside each blob of the weight file, alignment included; blobs of a form at most
 
 
-def sparse(make: Callable[[np.ndarray, np.ndarray], Any]) -> Callable[[np.ndarray], Form]:
-    def made(value: np.ndarray) -> Form:
+def sparse(make: Callable[[np.ndarray, np.ndarray], Any]) -> Callable[[np.ndarray], Encoding]:
+    def made(value: np.ndarray) -> Encoding:
         mask = encoders.kept(value, 0.5, None)
         return Sparse(mask, make(value, mask))
 
@@ -42,7 +42,7 @@ def floats(value: np.ndarray, mask: np.ndarray) -> Floats:
 
 
 # name -> (opset, form, how the evaluator calls it)
-FORMS: dict[str, tuple[int, Callable[[np.ndarray], Form], str]] = {
+FORMS: dict[str, tuple[int, Callable[[np.ndarray], Encoding], str]] = {
     "channels": (16, encoders.per_channel, "linear"),
     "channels, iOS 18": (18, encoders.per_channel, "linear"),
     **{f"{bits} bits in blocks": (18, lambda v, b=bits: encoders.blockwise(v, b, 32), "linear") for bits in (4, 8)},
@@ -88,11 +88,11 @@ def program(target: Any) -> Any:
     return made
 
 
-def written(package: Path, opset: int, make: Callable[[np.ndarray], Form], out: Path) -> dict[str, Form]:
+def written(package: Path, opset: int, make: Callable[[np.ndarray], Encoding], out: Path) -> dict[str, Encoding]:
     """The form of each weight by its reader, of the compressed model that is saved at ``out``."""
-    stored: dict[str, Form] = {}
+    stored: dict[str, Encoding] = {}
 
-    def choose(weight: Weight) -> Form:
+    def choose(weight: Weight) -> Encoding:
         stored[weight.readers[0]] = make(weight.value.astype(np.float32))
         return stored[weight.readers[0]]
 
@@ -108,7 +108,7 @@ def decompressed(package: Path) -> dict[str, np.ndarray]:
     return {op.op_type: op.inputs[roles[op.op_type]].val for op in operations if op.op_type in roles}
 
 
-def beside(form: Form, opset: int) -> int:
+def beside(form: Encoding, opset: int) -> int:
     """Bytes of iOS 16's operators beside the form's own: a zero point for each row and an axis, or a shape."""
     if opset == 18:
         return 0

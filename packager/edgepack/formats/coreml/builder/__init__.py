@@ -20,7 +20,7 @@ from edgepack.coreml.folder import PACKAGES
 from edgepack.formats.coreml import _requirements as requirements
 from edgepack.formats.coreml.builder import program, signature
 from edgepack.formats.coreml.builder.emit import Emitter
-from edgepack.formats.coreml.builder.parts import Part, deal
+from edgepack.formats.coreml.builder.parts import Part, shard
 from edgepack.formats.coreml.builder.program import About
 from edgepack.formats.coreml.builder.store import Blob, Store
 from edgepack.formats.coreml.builder.weights import Var, Weights
@@ -58,7 +58,7 @@ class Described:
         """
         checkpoint = self.reference.checkpoint
         signature.check(recipe.lengths)
-        parts = deal(checkpoint, recipe, signature.slots(self.context, recipe.lengths), self.most)
+        parts = shard(checkpoint, recipe, signature.slots(self.context, recipe.lengths), self.most)
         ids = [feeds["input_ids"] for feeds in calibration]
         width = recipe.block_size if recipe.scheme == "blocks" else 0  # of palettes it counts rows
         calibrated = Calibration(self.reference, ids, width) if ids else None

@@ -1,6 +1,6 @@
-"""How a decoder's layers are dealt out over several files where one may not hold them all.
+"""How a decoder's layers are divided among several files where one may not hold them all.
 
-What each file takes is reckoned before anything is written, from shapes and the recipe. All layers of a decoder are
+What each file takes is estimated before anything is written, from shapes and the recipe. All layers of a decoder are
 alike. The first part has the embedding, the last the final norm and the head; where the two are one matrix, each of
 them has it.
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from edgepack.decoders.checkpoint import Checkpoint, Matrix
 from edgepack.errors import DoesNotFit
-from edgepack.formats.coreml.builder.forms import form
+from edgepack.formats.coreml.builder.storage import layout
 from edgepack.formats.coreml.builder.store import HEADER, room
 from edgepack.records import Recipe
 from edgepack.units import size
@@ -45,7 +45,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Rooms:
+class ShardSizes:
     """Bytes of a weight file."""
 
     always: int  # in each part: tables, and biases of zeros
@@ -59,32 +59,33 @@ class Rooms:
         return self.always + self.embedding + layers * self.layer + self.head - self.shared
 
 
-def deal(checkpoint: Checkpoint, recipe: Recipe, slots: int, most: int | None) -> tuple[Part, ...]:
-    """Return one part, or as few as have no file of more than ``most`` bytes, about as large as each other.
+def shard(checkpoint: Checkpoint, recipe: Recipe, slots: int, file_limit: int | None) -> tuple[Part, ...]:
+    """Return one part, or as few as have no file of more than ``file_limit`` bytes, about as large as each other.
 
     ``slots`` of a cache are turned by tables. Raises DoesNotFit where a matrix or a layer alone is too large.
     """
-    decoder, rooms = checkpoint.decoder, reckoned(checkpoint, recipe, slots)
-    if most is None or rooms.whole(decoder.layers) <= most:
+    decoder, sizes = checkpoint.decoder, estimate_sizes(checkpoint, recipe, slots)
+    if file_limit is None or sizes.whole(decoder.layers) <= file_limit:
         return (Part(range(decoder.layers)),)
-    fixed = [rooms.always + rooms.embedding, rooms.always + rooms.head]
-    for name, taken in (("embedding", fixed[0]), ("head", fixed[1]), ("layer", rooms.always + rooms.layer)):
-        if taken > most:
+    fixed = [sizes.always + sizes.embedding, sizes.always + sizes.head]
+    for name, taken in (("embedding", fixed[0]), ("head", fixed[1]), ("layer", sizes.always + sizes.layer)):
+        if taken > file_limit:
             raise DoesNotFit(
-                f"{recipe.name} leaves {size(taken)} for the {name} alone; a file may hold {size(most)}", hint=_SMALLER
+                f"{recipe.name} leaves {size(taken)} for the {name} alone; a file may hold {size(file_limit)}",
+                hint=_SMALLER,
             )
-    first, middle, last = ((most - taken) // rooms.layer for taken in (fixed[0], rooms.always, fixed[1]))
+    first, middle, last = ((file_limit - taken) // sizes.layer for taken in (fixed[0], sizes.always, fixed[1]))
     if decoder.names.positions and not first:
         raise DoesNotFit(
-            f"{recipe.name} leaves no place for a layer beside the embedding; a file may hold {size(most)}",
+            f"{recipe.name} leaves no place for a layer beside the embedding; a file may hold {size(file_limit)}",
             hint=_SMALLER,
         )
     between = max(-(-(decoder.layers - first - last) // middle), 0)
-    fixed[1:1] = [rooms.always] * between
-    return _dealt(decoder.layers, fixed, rooms.layer, least=1 if decoder.names.positions else 0)
+    fixed[1:1] = [sizes.always] * between
+    return _balanced(decoder.layers, fixed, sizes.layer, least=1 if decoder.names.positions else 0)
 
 
-def _dealt(layers: int, fixed: list[int], layer: int, *, least: int) -> tuple[Part, ...]:
+def _balanced(layers: int, fixed: list[int], layer: int, *, least: int) -> tuple[Part, ...]:
     """Return one layer after the other to the part that is smallest so far; the first has ``least`` of them.
 
     Where there is place for a layer at all, there is some in the smallest part.
@@ -98,7 +99,7 @@ def _dealt(layers: int, fixed: list[int], layer: int, *, least: int) -> tuple[Pa
     return tuple(Part(range(begins[place], begins[place + 1]), place + 1, len(counts)) for place in range(len(counts)))
 
 
-def reckoned(checkpoint: Checkpoint, recipe: Recipe, slots: int) -> Rooms:
+def estimate_sizes(checkpoint: Checkpoint, recipe: Recipe, slots: int) -> ShardSizes:
     """Return the room that each piece of the model takes; of vectors and tables, the most that it can be."""
     d = checkpoint.decoder
     embedding, positions, head = checkpoint.embedding(), checkpoint.positions(), checkpoint.head()
@@ -107,14 +108,14 @@ def reckoned(checkpoint: Checkpoint, recipe: Recipe, slots: int) -> Rooms:
     }  # fmt: skip
 
     def taken(role: str, matrix: Matrix) -> int:
-        return form(matrix.shape, role, recipe, tied=d.tied).room
+        return layout(matrix.shape, role, recipe, tied=d.tied).room
 
     norm = 2 * room("float32", (d.hidden,))
     norms = [d.names.norm1, d.names.norm2, d.names.after_attention, d.names.after_mlp]
     normed = room("float32", (d.heads + d.kv_heads, 1, d.head)) if d.names.query_norm else 0
     turning = 2 * room("float32", (slots, d.head)) * sum(rotary is not None for rotary in (d.rotary, d.local_rotary))
     table = taken("embedding", embedding)
-    return Rooms(
+    return ShardSizes(
         always=HEADER + room("int32", (slots,)) + turning + _biases([m for m in layer.values() if m.bias is None]),
         embedding=table + (taken("positions", positions) if positions else 0),
         layer=sum(taken(role, matrix) for role, matrix in layer.items())

@@ -64,13 +64,13 @@ class Weights:
     def _restored(self, written: Written, name: str) -> Var:
         """Return the weight as float16, which Core ML restores when it loads the model or multiplies by it."""
         values = self._constant(f"{name}.values", written.values)
-        if written.beside is None:
+        if written.scales_or_lut is None:
             return values
-        beside = self._constant(f"{name}.{written.form.kind}", written.beside)
+        scales_or_lut = self._constant(f"{name}.{written.layout.kind}", written.scales_or_lut)
         name = label(f"{name}.weight")
-        if written.form.kind == "tables":
-            return mb.constexpr_lut_to_dense(indices=values, lut=beside, name=name)
-        return mb.constexpr_blockwise_shift_scale(data=values, scale=beside, name=name)
+        if written.layout.kind == "tables":
+            return mb.constexpr_lut_to_dense(indices=values, lut=scales_or_lut, name=name)
+        return mb.constexpr_blockwise_shift_scale(data=values, scale=scales_or_lut, name=name)
 
     def _constant(self, name: str, blob: Blob) -> Var:
         kind = types.nptype_from_builtin(types.string_to_builtin(_BUILTIN.get(blob.kind, blob.kind)))

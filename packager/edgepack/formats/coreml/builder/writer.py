@@ -9,7 +9,7 @@ import numpy as np
 
 from edgepack.arrays import Array
 from edgepack.decoders.checkpoint import Matrix
-from edgepack.formats.coreml.builder.forms import Form, form
+from edgepack.formats.coreml.builder.storage import StorageLayout, layout
 from edgepack.formats.coreml.builder.store import Blob, Store
 from edgepack.parallel import in_parts, rows_at_once
 from edgepack.quantization import gptq
@@ -26,14 +26,14 @@ _SIGN = {4: 0x88, 8: 0x80}  # what turns packed values around a middle into two'
 class Written:
     """A matrix in the file."""
 
-    form: Form
+    layout: StorageLayout
     values: Blob
-    beside: Blob | None
+    scales_or_lut: Blob | None
 
     @property
     def bytes(self) -> int:
         """Size as stored."""
-        return self.values.bytes + (self.beside.bytes if self.beside else 0)
+        return self.values.bytes + (self.scales_or_lut.bytes if self.scales_or_lut else 0)
 
 
 class Writer:
@@ -57,63 +57,67 @@ class Writer:
         """Return a weight, whose role is the end of ``name``: embedding, positions, qkv, out, inner, down or head."""
         if matrix.name not in self._matrices:
             role = name.rsplit(".", 1)[-1]
-            found = form(matrix.shape, role, self.recipe, tied=self.tied)
+            found = layout(matrix.shape, role, self.recipe, tied=self.tied)
             written = self._matrices[matrix.name] = self._written(found, matrix, name)
             parameters = matrix.shape[0] * matrix.shape[1]
-            self.tally.matrix(role, parameters, written.bytes, compressed=found.beside is not None)
+            self.tally.matrix(role, parameters, written.bytes, compressed=found.scales_or_lut is not None)
         return self._matrices[matrix.name]
 
-    def _written(self, form: Form, matrix: Matrix, name: str) -> Written:
-        besides: list[Array] = []
-        pieces = {"floats": self._floats, "scales": self._scaled, "tables": self._palettes}[form.kind]
-        values = self.store.add(*form.values, pieces(form, matrix, name, besides))
-        return Written(form, values, self.store.add(*form.beside, besides) if form.beside else None)
+    def _written(self, layout: StorageLayout, matrix: Matrix, name: str) -> Written:
+        stored_beside: list[Array] = []
+        pieces = {"floats": self._floats, "scales": self._scaled, "tables": self._palettes}[layout.kind]
+        values = self.store.add(*layout.values, pieces(layout, matrix, name, stored_beside))
+        return Written(
+            layout, values, self.store.add(*layout.scales_or_lut, stored_beside) if layout.scales_or_lut else None
+        )
 
-    def _floats(self, form: Form, matrix: Matrix, name: str, besides: list[Array]) -> Iterable[Array]:
+    def _floats(self, layout: StorageLayout, matrix: Matrix, name: str, stored_beside: list[Array]) -> Iterable[Array]:
         def made(start: int, stop: int) -> Array:
             return matrix.rows(start, stop).astype(np.float16)
 
         return in_parts(made, matrix.shape[0], rows_at_once(matrix.shape[1]))
 
-    def _scaled(self, form: Form, matrix: Matrix, name: str, besides: list[Array]) -> Iterator[Array]:
-        bits, size = form.bits, form.group
-        fits = gptq.STRETCH % size == 0
-        shares = self.calibration.feedback(name) if self.calibration and bits < FINER and fits else None
+    def _scaled(self, layout: StorageLayout, matrix: Matrix, name: str, stored_beside: list[Array]) -> Iterator[Array]:
+        bits, size = layout.bits, layout.group
+        fits = gptq.GROUP % size == 0
+        feedback = self.calibration.feedback(name) if self.calibration and bits < FINER and fits else None
 
         def made(start: int, stop: int) -> tuple[Array, Array]:
             rows = matrix.rows(start, stop)
-            rounded = blocks(rows, bits, size) if shares is None else gptq.rounded(rows, bits, size, shares)
+            rounded = blocks(rows, bits, size) if feedback is None else gptq.rounded(rows, bits, size, feedback)
             return rounded.packed() ^ np.uint8(_SIGN[bits]), rounded.scale.astype(np.float16)
 
         for packed, scale in in_parts(made, matrix.shape[0], rows_at_once(matrix.shape[1])):
-            besides.append(scale)
+            stored_beside.append(scale)
             yield packed
 
-    def _palettes(self, form: Form, matrix: Matrix, name: str, besides: list[Array]) -> Iterator[Array]:
-        bits, size = form.bits, form.group
+    def _palettes(
+        self, layout: StorageLayout, matrix: Matrix, name: str, stored_beside: list[Array]
+    ) -> Iterator[Array]:
+        bits, size = layout.bits, layout.group
         rows, width = matrix.shape
-        together = self.calibration.together(name) if self.calibration else None
-        shares = None if together is None else gptq.feedback(together)
-        importance = None if together is None else _importance(together)[:width]
+        covariance = self.calibration.covariance(name) if self.calibration else None
+        feedback = None if covariance is None else gptq.feedback(covariance)
+        importance = None if covariance is None else _importance(covariance)[:width]
 
         def made(start: int, stop: int) -> tuple[Array, Array]:
             whole = matrix.rows(start * size, stop * size)
             found = [palette(group, bits, importance) for group in whole.reshape(-1, size, width)]
             tables, places = (np.stack(part) for part in zip(*found, strict=True))
-            if shares is not None:
-                places = gptq.indexed(whole, tables, shares)
+            if feedback is not None:
+                places = gptq.indexed(whole, tables, feedback)
             return _packed(places, bits), tables
 
         for packed, some in in_parts(made, rows // size, rows_at_once(size * width)):
-            besides.append(some)
+            stored_beside.append(some)
             yield packed
 
 
-def _importance(together: Array) -> Array:
+def _importance(covariance: Array) -> Array:
     """Weigh each input: its mean square, and as much again for all alike, since calibration is short; float32
     [width].
     """
-    squares = np.diagonal(together, axis1=1, axis2=2).ravel()
+    squares = np.diagonal(covariance, axis1=1, axis2=2).ravel()
     return np.asarray(squares + squares.mean())
 
 

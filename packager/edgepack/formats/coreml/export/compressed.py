@@ -15,7 +15,7 @@ from edgepack.arrays import Array
 _HALF = 2  # bytes
 
 
-class Form(Protocol):
+class Encoding(Protocol):
     """A compressed weight."""
 
     @property
@@ -26,7 +26,7 @@ class Form(Protocol):
         """Return float32 of what float16 holds, the shape of the original weight."""
 
 
-class Whole(Form, Protocol):
+class DenseEncoding(Encoding, Protocol):
     """A form that has a value for every place; in a sparse one, those that are left out are not stored."""
 
     @property
@@ -123,7 +123,7 @@ class Sparse:
     """Those values of ``whole`` that ``mask`` keeps, and a bit for each place that says whether one is there."""
 
     mask: Array  # bool [rows, width]
-    whole: Whole
+    whole: DenseEncoding
 
     @property
     def bytes(self) -> int:

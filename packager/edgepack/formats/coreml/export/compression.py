@@ -1,4 +1,4 @@
-"""Compress the weights of a saved ML Program: found by the operator that reads them, each in a form of its own.
+"""Compress the weights of a saved ML Program: found by the operator that reads them, each in an encoding of its own.
 
 Only weights that linear layers, convolutions and table look-ups read are compressed. coremltools' global setting takes
 every constant: with positions that were folded into one tensor it costs MiniLM a cosine of 0.16.
@@ -18,7 +18,7 @@ from coremltools.converters.mil.mil.passes.graph_pass import AbstractGraphPass
 from coremltools.models.utils import _apply_graph_pass
 
 from edgepack.arrays import Array
-from edgepack.formats.coreml.export.compressed import Form
+from edgepack.formats.coreml.export.compressed import Encoding
 from edgepack.formats.coreml.export.constexpr import store
 from edgepack.formats.coreml.export.quiet import quiet
 
@@ -42,7 +42,7 @@ class Weight:
         return "gather" in self.readers
 
 
-Choice = Callable[[Weight], Form | None]  # None: it stays as it is
+Choice = Callable[[Weight], Encoding | None]  # None: it stays as it is
 
 
 def weights(package: Path) -> list[Weight]:
@@ -57,7 +57,7 @@ def weights(package: Path) -> list[Weight]:
 
 
 def compress(package: Path, choose: Choice, *, newest: bool) -> Any:
-    """Return a coremltools MLModel of the program at ``package``, each weight in the form that ``choose`` gives it."""
+    """Return a coremltools MLModel of the program at ``package``, each weight encoded as ``choose`` says."""
     return _walk(package, choose, newest=newest)
 
 
@@ -79,16 +79,16 @@ class _Pass(AbstractGraphPass):
             with function:
                 for op in list(function.operations):
                     weight = _weight(op)
-                    form = self._choose(weight) if weight else None
-                    if form is not None:
-                        self._replace(op, form)
+                    encoding = self._choose(weight) if weight else None
+                    if encoding is not None:
+                        self._replace(op, encoding)
 
-    def _replace(self, op: Any, form: Form) -> None:
+    def _replace(self, op: Any, encoding: Encoding) -> None:
         block = op.enclosing_block
         block.replace_uses_of_var_after_op(
             anchor_op=op,
             old_var=op.outputs[0],
-            new_var=store(form, op, newest=self._newest),
+            new_var=store(encoding, op, newest=self._newest),
             no_check_var_types=True,
         )
         block.remove_ops([op])

@@ -11,50 +11,50 @@ from coremltools.converters.mil.mil import types
 from coremltools.optimize._utils import pack_elements_into_bits
 
 from edgepack.arrays import Array
-from edgepack.formats.coreml.export.compressed import Affine, Floats, Form, Palette, Sparse
+from edgepack.formats.coreml.export.compressed import Affine, Encoding, Floats, Palette, Sparse
 
 _BYTE = 8  # bits
 
 
-def store(form: Form, before: Any, *, newest: bool) -> Any:
-    """Return the variable that restores ``form``, in front of the operation ``before``, whose name it takes.
+def store(encoding: Encoding, before: Any, *, newest: bool) -> Any:
+    """Return the variable that restores ``encoding``, in front of the operation ``before``, whose name it takes.
 
     ``newest`` writes iOS 18's operators, which know blocks, groups and integers of less than a byte; else iOS 16's.
     """
-    return _store(form, {"name": f"{before.name}_compressed", "before_op": before}, newest)
+    return _store(encoding, {"name": f"{before.name}_compressed", "before_op": before}, newest)
 
 
 @singledispatch
-def _store(form: Any, place: dict[str, Any], newest: bool) -> Any:
-    raise NotImplementedError(type(form).__name__)
+def _store(encoding: Any, place: dict[str, Any], newest: bool) -> Any:
+    raise NotImplementedError(type(encoding).__name__)
 
 
 @_store.register
-def _(form: Affine, place: dict[str, Any], newest: bool) -> Any:
-    values = form.values.reshape(form.shape)
+def _(encoding: Affine, place: dict[str, Any], newest: bool) -> Any:
+    values = encoding.values.reshape(encoding.shape)
     if not newest:
-        zero = np.int8(0) if len(form.scale) == 1 else np.zeros(len(form.scale), np.int8)
+        zero = np.int8(0) if len(encoding.scale) == 1 else np.zeros(len(encoding.scale), np.int8)
         return mb.constexpr_affine_dequantize(
-            quantized_data=values, zero_point=zero, scale=form.scale.ravel(), axis=np.int32(0), **place
+            quantized_data=values, zero_point=zero, scale=encoding.scale.ravel(), axis=np.int32(0), **place
         )
-    return mb.constexpr_blockwise_shift_scale(data=_integers(values, form.bits), scale=_scales(form), **place)
+    return mb.constexpr_blockwise_shift_scale(data=_integers(values, encoding.bits), scale=_scales(encoding), **place)
 
 
 @_store.register
-def _(form: Palette, place: dict[str, Any], newest: bool) -> Any:
+def _(encoding: Palette, place: dict[str, Any], newest: bool) -> Any:
     if not newest:
-        packed = pack_elements_into_bits(form.indices, form.bits)
-        return mb.constexpr_lut_to_dense(indices=packed, lut=form.tables[0], shape=_sides(form.shape), **place)
+        packed = pack_elements_into_bits(encoding.indices, encoding.bits)
+        return mb.constexpr_lut_to_dense(indices=packed, lut=encoding.tables[0], shape=_sides(encoding.shape), **place)
     return mb.constexpr_lut_to_dense(
-        indices=_indices(form.indices.reshape(form.shape), form.bits), lut=_tables(form, place), **place
+        indices=_indices(encoding.indices.reshape(encoding.shape), encoding.bits), lut=_tables(encoding, place), **place
     )
 
 
 @_store.register
-def _(form: Sparse, place: dict[str, Any], newest: bool) -> Any:
-    mask, values = _left(form.whole, form.mask, place)
+def _(encoding: Sparse, place: dict[str, Any], newest: bool) -> Any:
+    mask, values = _left(encoding.whole, encoding.mask, place)
     if not newest:
-        packed, shape = np.packbits(form.mask.ravel(), bitorder="little"), _sides(form.whole.shape)
+        packed, shape = np.packbits(encoding.mask.ravel(), bitorder="little"), _sides(encoding.whole.shape)
         return mb.constexpr_sparse_to_dense(nonzero_data=values, mask=packed, shape=shape, **place)
     return mb.constexpr_sparse_to_dense(nonzero_data=values, mask=mask, **place)
 
@@ -90,18 +90,18 @@ def _(whole: Palette, mask: Array, place: dict[str, Any]) -> tuple[Any, Any]:
     )
 
 
-def _tables(form: Palette, place: dict[str, Any]) -> Any:
+def _tables(encoding: Palette, place: dict[str, Any]) -> Any:
     """Return [groups, 1, …, 2 ** bits, 1]; of integers the variable that scales them."""
-    ones = (1,) * (len(form.shape) - 1)
-    tables = form.tables.reshape(len(form.tables), *ones, -1, 1)
-    if form.scale is None:
+    ones = (1,) * (len(encoding.shape) - 1)
+    tables = encoding.tables.reshape(len(encoding.tables), *ones, -1, 1)
+    if encoding.scale is None:
         return tables
-    scale = form.scale.reshape(-1, *ones, 1, 1)
+    scale = encoding.scale.reshape(-1, *ones, 1, 1)
     return mb.constexpr_blockwise_shift_scale(data=tables, scale=scale, **_named(place, "table"))
 
 
-def _scales(form: Affine) -> Array:
-    return form.scale.reshape(*form.scale.shape, *(1,) * (len(form.shape) - 2))
+def _scales(encoding: Affine) -> Array:
+    return encoding.scale.reshape(*encoding.scale.shape, *(1,) * (len(encoding.shape) - 2))
 
 
 def _integers(values: Array, bits: int) -> Array:

@@ -13,7 +13,7 @@ import coremltools as ct
 from coremltools.proto import MIL_pb2 as mil
 
 from edgepack.coreml import Package
-from edgepack.formats.coreml.export.compressed import Form
+from edgepack.formats.coreml.export.compressed import Encoding
 from edgepack.formats.coreml.export.compression import LEAST, TABLE
 from edgepack.quantization.components import component
 from edgepack.records import Artifact, Component, Coverage, Skipped
@@ -34,7 +34,7 @@ class _Constant:
 
 
 def describe(
-    out: Path, opset: int, before: Path, names: Mapping[str, str], stored: Mapping[str, Form] | None
+    out: Path, opset: int, before: Path, names: Mapping[str, str], stored: Mapping[str, Encoding] | None
 ) -> Artifact:
     """Return the Artifact at ``out``, whose weights ``stored`` holds by their names in the float program ``before``.
 
@@ -78,7 +78,7 @@ def _constants(block: Any) -> Iterator[_Constant]:
 
 
 def _components(
-    constants: list[_Constant], names: Mapping[str, str], stored: Mapping[str, Form]
+    constants: list[_Constant], names: Mapping[str, str], stored: Mapping[str, Encoding]
 ) -> tuple[Component, ...]:
     parameters: dict[str, int] = defaultdict(int)
     size: dict[str, int] = defaultdict(int)
@@ -90,7 +90,7 @@ def _components(
     return tuple(Component(name=part, parameters=parameters[part], bytes=size[part]) for part in sorted(size))
 
 
-def _coverage(constants: list[_Constant], names: Mapping[str, str], stored: Mapping[str, Form]) -> Coverage:
+def _coverage(constants: list[_Constant], names: Mapping[str, str], stored: Mapping[str, Encoding]) -> Coverage:
     """Count the coverage over all weights that are not vectors."""
     matrices = [c for c in constants if c.parameters >= LEAST and max(c.shape) < c.parameters]
     left = [constant for constant in matrices if constant.name not in stored]

@@ -1,7 +1,7 @@
 """Make each form of a weight: integers by channel or block, palettes, and what is left of them when values go.
 
 ``importance`` float32 [width]: the mean square of what meets each place of a row. ``moments`` float32
-[stretches, 128, 128]: how what enters the layer varies together. ``mask`` bool [rows, width]: the values that stay, of
+[groups, 128, 128]: how what enters the layer varies together. ``mask`` bool [rows, width]: the values that stay, of
 a form that will be Sparse.
 """
 
@@ -39,7 +39,7 @@ def blockwise(weight: Array, bits: int, size: int, importance: Array | None = No
 def compensated(weight: Array, bits: int, size: int, moments: Array) -> Affine:
     """Encode as ``blockwise`` does, each error made up for by what comes after it in its group of inputs (GPTQ)."""
     rows, size = matrix(weight), block(weight.shape, size)
-    if gptq.STRETCH % size:
+    if gptq.GROUP % size:
         return blockwise(weight, bits, size, np.diagonal(moments, axis1=1, axis2=2).ravel()[: rows.shape[1]])
     return _affine(weight, gptq.rounded(rows, bits, size, gptq.feedback(moments)))
 

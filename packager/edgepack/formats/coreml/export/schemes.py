@@ -13,16 +13,16 @@ from edgepack.errors import DoesNotFit
 from edgepack.formats.coreml._package import save
 from edgepack.formats.coreml._requirements import FLOATS
 from edgepack.formats.coreml.export import encoders, search
-from edgepack.formats.coreml.export.compressed import Form, Sparse, Whole
+from edgepack.formats.coreml.export.compressed import DenseEncoding, Encoding, Sparse
 from edgepack.formats.coreml.export.compression import Weight, weights
 from edgepack.formats.coreml.export.compression import compress as rewritten
 from edgepack.formats.coreml.export.sensitivity import Study, reference
-from edgepack.formats.coreml.export.weight import Given
+from edgepack.formats.coreml.export.weight import CalibratedWeight
 from edgepack.quantization.components import component
 from edgepack.records import FINER, Recipe
 from edgepack.units import size
 
-_BLOCK, _GROUP = 32, 16  # of the forms that a search may choose
+_BLOCK, _GROUP = 32, 16  # of the encodings that a search may choose
 _SMALL = 1024  # values; a smaller weight gains nothing by less than 8 bits per channel
 
 
@@ -34,9 +34,9 @@ class Compression:
     recipe: Recipe
     names: Mapping[str, str]
     study: Study
-    newest: bool  # whether iOS 18's forms may be used
+    newest: bool  # whether iOS 18's encodings may be used
 
-    def run(self, out: Path) -> dict[str, Form] | None:
+    def run(self, out: Path) -> dict[str, Encoding] | None:
         """Write the compressed package to ``out``; what its weights became, by name (None: floats).
 
         Raises DoesNotFit where a budget is too small.
@@ -44,10 +44,10 @@ class Compression:
         if self.recipe.scheme in FLOATS:
             shutil.copytree(self.package, out)
             return None
-        stored: dict[str, Form] = {}
-        choose = self._searched() if self.recipe.scheme == "mixed" else self._form
+        stored: dict[str, Encoding] = {}
+        choose = self._searched() if self.recipe.scheme == "mixed" else self._encoding
 
-        def note(weight: Weight) -> Form | None:
+        def note(weight: Weight) -> Encoding | None:
             made = choose(weight)
             if made is not None:
                 stored[weight.name] = made
@@ -56,7 +56,7 @@ class Compression:
         save(rewritten(self.package, note, newest=self.newest), out)
         return stored
 
-    def _form(self, weight: Weight) -> Form | None:
+    def _encoding(self, weight: Weight) -> Encoding | None:
         """Encode as the recipe says; what it keeps finer has 8 bits, and all of its values."""
         recipe, given = self.recipe, self._given(weight)
         bits = recipe.embedding_bits if weight.table else recipe.weight_bits
@@ -65,27 +65,27 @@ class Compression:
         if given.value.size < _SMALL:
             return encoders.per_channel(given.value)
         if component(given.name) in recipe.finer:
-            return given.best(given.eights())
+            return given.best(given.int8_candidates())
         if not recipe.sparsity:
             return self._whole(given, bits)
         mask = given.kept(recipe.sparsity)
         return Sparse(mask, self._whole(given.pruned(mask), bits))
 
-    def _whole(self, given: Given, bits: int) -> Whole:
+    def _whole(self, given: CalibratedWeight, bits: int) -> DenseEncoding:
         recipe = self.recipe
         if recipe.scheme == "sparse":
             return given.floats()
         if recipe.scheme == "channels":
-            return given.best(given.eights())
+            return given.best(given.int8_candidates())
         if recipe.scheme == "palette":
             return given.palette(bits, recipe.block_size, integers=recipe.table_bits == FINER)
         return given.blocks(bits, recipe.block_size)
 
-    def _given(self, weight: Weight) -> Given:
+    def _given(self, weight: Weight) -> CalibratedWeight:
         name, value = self.names.get(weight.name, weight.name), weight.value.astype(np.float32)
-        return Given(name, value, self.study)
+        return CalibratedWeight(name, value, self.study)
 
-    def _searched(self) -> Callable[[Weight], Form | None]:
+    def _searched(self) -> Callable[[Weight], Encoding | None]:
         found = weights(self.package)
         options = {weight.name: self._options(weight) for weight in found}
         fixed = sum(file.stat().st_size for file in self.package.rglob("*") if file.is_file())
@@ -93,7 +93,7 @@ class Compression:
         fixed += sum(_ROOM + (0 if self.newest else len(weight.value)) for weight in found)
         chosen = search.choose(options, self.recipe.max_bytes - fixed)
         if chosen is None:
-            least = fixed + sum(min(option.form.bytes for option in some) for some in options.values())
+            least = fixed + sum(min(option.encoding.bytes for option in some) for some in options.values())
             raise DoesNotFit(
                 f"the model takes {size(least)} at least, not {size(self.recipe.max_bytes)}",
                 hint="allow more, or take a smaller model",
@@ -104,13 +104,13 @@ class Compression:
         given = self._given(weight)
         if given.value.size < _SMALL:
             return [search.Option(encoders.per_channel(given.value), 0.0)]
-        forms: list[Form] = [*given.eights(), *(given.palette(bits) for bits in (6, 4))]
+        encodings: list[Encoding] = [*given.int8_candidates(), *(given.palette(bits) for bits in (6, 4))]
         if self.newest:
-            forms += [given.palette(bits, _GROUP) for bits in (6, 4, 3)]
-            forms += [given.blocks(bits, _BLOCK) for bits in (FINER, 4)]
+            encodings += [given.palette(bits, _GROUP) for bits in (6, 4, 3)]
+            encodings += [given.blocks(bits, _BLOCK) for bits in (FINER, 4)]
         coarse = given.error(reference(given.value))
         worth = self.study.losses.get(given.name, 1.0) / max(coarse, 1e-30)
-        return [search.Option(form, worth * given.error(form.restored())) for form in forms]
+        return [search.Option(encoding, worth * given.error(encoding.restored())) for encoding in encodings]
 
 
 # bytes that a weight takes beside its numbers: names, and where it begins; in iOS 16 zero points of its rows too

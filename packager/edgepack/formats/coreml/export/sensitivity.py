@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from edgepack.arrays import Array, Feeds
 from edgepack.formats.coreml.export.encoders import palettized
-from edgepack.quantization.gptq import STRETCH, covariance
+from edgepack.quantization.gptq import GROUP, covariance
 
 _LEAST = 1024  # values of a weight that is looked at
 _EVERY = 3  # of the batches, each of texts of like length, tells what coarse weights lose
@@ -26,7 +26,7 @@ _REFERENCE = 6  # bits that each weight is given in its turn
 class Study:
     """The study of a model, by the weights' names in PyTorch.
 
-    ``moments`` float32 [stretches, 128, 128]: the mean of x x^T of what enters a linear layer. ``losses``: the mean
+    ``moments`` float32 [groups, 128, 128]: the mean of x x^T of what enters a linear layer. ``losses``: the mean
     squared error of the model's output, relative to its size, with that weight alone at ``_REFERENCE`` bits.
     """
 
@@ -47,8 +47,8 @@ class Study:
         if name not in self.moments:
             return float(np.square(difference, dtype=np.float64).sum())
         moments = self.moments[name]
-        padded = np.pad(difference, ((0, 0), (0, len(moments) * STRETCH - difference.shape[1])))
-        split = padded.reshape(len(padded), len(moments), STRETCH).transpose(1, 0, 2)
+        padded = np.pad(difference, ((0, 0), (0, len(moments) * GROUP - difference.shape[1])))
+        split = padded.reshape(len(padded), len(moments), GROUP).transpose(1, 0, 2)
         return float(np.einsum("srk,srk->", split @ moments, split, dtype=np.float64))
 
     def save(self, file: Path) -> None:
@@ -92,7 +92,7 @@ def _watched(module: nn.Module) -> Iterator[dict[str, Array]]:
     def watch(name: str) -> Callable[..., None]:
         def hook(layer: nn.Module, given: tuple[Tensor, ...], made: Tensor) -> None:
             x = given[0].reshape(-1, given[0].shape[-1]).numpy()
-            sums[name] = sums.get(name, np.float32(0)) + covariance(x, STRETCH) * np.float32(len(x))
+            sums[name] = sums.get(name, np.float32(0)) + covariance(x, GROUP) * np.float32(len(x))
             rows[name] = rows.get(name, 0) + len(x)
 
         return hook

@@ -1,4 +1,4 @@
-"""A weight with what calibration tells of it, on its way into a form."""
+"""A weight with what calibration tells of it, on its way into an encoding."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import numpy as np
 
 from edgepack.arrays import Array
 from edgepack.formats.coreml.export import encoders
-from edgepack.formats.coreml.export.compressed import Affine, Floats, Form, Palette, Whole
+from edgepack.formats.coreml.export.compressed import Affine, DenseEncoding, Encoding, Floats, Palette
 from edgepack.formats.coreml.export.sensitivity import Study
 from edgepack.records import FINER
 
-F = TypeVar("F", bound=Form)
+E = TypeVar("E", bound=Encoding)
 
 
 @dataclass(frozen=True)
-class Given:
-    """The weight ``name``. Of what ``mask`` drops, forms may restore anything."""
+class CalibratedWeight:
+    """The weight ``name``. Of what ``mask`` drops, encodings may restore anything."""
 
     name: str
     value: Array  # float32 [rows, ...]
@@ -30,7 +30,7 @@ class Given:
         """Return the mask without the ``share`` (0..1) of values that counts least."""
         return encoders.kept(self.value, share, self._importance())
 
-    def pruned(self, mask: Array) -> Given:
+    def pruned(self, mask: Array) -> CalibratedWeight:
         """Return the weight without what ``mask`` drops; the others make up for it."""
         return replace(self, value=encoders.pruned(self.value, mask, self._moments), mask=mask)
 
@@ -38,8 +38,8 @@ class Given:
         """Return float16."""
         return Floats(encoders.matrix(self.value).astype(np.float16), self.value.shape)
 
-    def eights(self) -> list[Whole]:
-        """Return forms of 8 bits that every system has."""
+    def int8_candidates(self) -> list[DenseEncoding]:
+        """Return encodings of 8 bits that every system has."""
         return [encoders.per_channel(self.value), self.palette(FINER)]
 
     def blocks(self, bits: int, size: int) -> Affine:
@@ -58,9 +58,9 @@ class Given:
             return made
         return encoders.fed_back(made, self.value, self._moments, self.mask)
 
-    def best(self, forms: Sequence[F]) -> F:
+    def best(self, encodings: Sequence[E]) -> E:
         """Return the one with the least error."""
-        return min(forms, key=lambda form: self.error(form.restored()))
+        return min(encodings, key=lambda encoding: self.error(encoding.restored()))
 
     def error(self, restored: Array) -> float:
         """Return the energy that it adds to the outputs of the weight's layer."""

@@ -81,12 +81,12 @@ class Writer:
 
     def _rounded(self, matrix: Matrix, name: str, bits: int) -> Rounded:
         size = block_size(matrix.shape[1], self.recipe.block_size, bits)
-        shares = self.calibration.feedback(name) if self.calibration and bits < FINER else None
+        feedback = self.calibration.feedback(name) if self.calibration and bits < FINER else None
         scales: list[Array] = []
 
         def made(start: int, stop: int) -> tuple[Array, Array]:
             rows = matrix.rows(start, stop)
-            rounded = blocks(rows, bits, size) if shares is None else gptq.rounded(rows, bits, size, shares)
+            rounded = blocks(rows, bits, size) if feedback is None else gptq.rounded(rows, bits, size, feedback)
             return rounded.packed(), rounded.scale.astype(np.float16)
 
         def values() -> Iterator[Array]:

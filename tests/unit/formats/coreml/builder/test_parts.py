@@ -14,7 +14,7 @@ from tests.unit.decoders.conftest import FAMILIES, make
 from edgepack.coreml import Package
 from edgepack.coreml.chain import PART, Chain
 from edgepack.errors import DoesNotFit, PackageError
-from edgepack.formats.coreml.builder.parts import Rooms, deal, reckoned
+from edgepack.formats.coreml.builder.parts import ShardSizes, estimate_sizes, shard
 from edgepack.formats.coreml.builder.signature import slots
 from edgepack.records import Recipe
 from edgepack.runtime.engines.coreml import StateDecoding
@@ -31,9 +31,9 @@ SPLIT = ["llama", "llama:tied", "gpt2", "gemma2", "gemma3_text", "gpt_neox", "ph
 RECIPES = [FP16, INT8, INT4, *PALETTES]
 
 
-def rooms(folder: Path, recipe: Recipe = FP16) -> Rooms:
+def rooms(folder: Path, recipe: Recipe = FP16) -> ShardSizes:
     """What the pieces of a model take."""
-    return reckoned(described(folder).reference.checkpoint, recipe, slots(CONTEXT, recipe.lengths))
+    return estimate_sizes(described(folder).reference.checkpoint, recipe, slots(CONTEXT, recipe.lengths))
 
 
 def tight(folder: Path, layers: int = 1, recipe: Recipe = FP16) -> int:
@@ -124,7 +124,7 @@ def wordy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_as_few_parts_as_there_can_be(wordy: Path) -> None:
     checkpoint, whole = described(wordy).reference.checkpoint, rooms(wordy).whole(3)
-    dealt = {most: deal(checkpoint, FP16, CONTEXT, most) for most in (whole, whole - 1, tight(wordy, 0))}
+    dealt = {most: shard(checkpoint, FP16, CONTEXT, most) for most in (whole, whole - 1, tight(wordy, 0))}
     assert [[len(part.layers) for part in parts] for parts in dealt.values()] == [[3], [2, 1], [0, 1, 1, 1, 0]]
     assert [[*part.layers] for part in dealt[whole - 1]] == [[0, 1], [2]]
 
@@ -139,11 +139,11 @@ def test_parts_without_layers(wordy: Path, tmp_path: Path) -> None:
 def test_what_no_part_can_hold(wordy: Path, family: Any) -> None:
     checkpoint, found = described(wordy).reference.checkpoint, rooms(wordy)
     with pytest.raises(DoesNotFit, match="for the embedding alone"):
-        deal(checkpoint, FP16, CONTEXT, found.embedding)
+        shard(checkpoint, FP16, CONTEXT, found.embedding)
     positions = described(family("gpt2")[0]).reference.checkpoint
     most = tight(family("gpt2")[0], 1) - 1
     with pytest.raises(DoesNotFit, match="no place for a layer beside the embedding"):
-        deal(positions, FP16, CONTEXT, most)
+        shard(positions, FP16, CONTEXT, most)
 
 
 def test_little_memory(chains: Any) -> None:

@@ -103,10 +103,10 @@ def test_palettes_look_at_what_meets_the_weights(family: Any, tmp_path: Path) ->
         for part in ("qkv", "out", "inner", "down"):
             name = f"layers.{layer}.{'attention' if part in ('qkv', 'out') else 'mlp'}.{part}"
             rows = getattr(checkpoint, part)(layer).rows(0, getattr(checkpoint, part)(layer).shape[0])
-            (together,) = calibration.together(name)  # widths up to 128 are one stretch
+            (covariance,) = calibration.covariance(name)  # widths up to 128 are one group
             weights = [package.weight(f"{name.replace('.', '_')}_weight") for package in (plain, calibrated)]
             missed = [np.pad(found - rows, ((0, 0), (0, 128 - rows.shape[1]))) for found in weights]
-            before, after = (np.einsum("rk,kl,rl->", wrong, together, wrong) for wrong in missed)
+            before, after = (np.einsum("rk,kl,rl->", wrong, covariance, wrong) for wrong in missed)
             assert after < 0.95 * before
             assert len(np.unique(weights[1][:16])) <= 16
 

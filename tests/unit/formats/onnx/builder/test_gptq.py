@@ -52,11 +52,11 @@ def nearest(weight: np.ndarray, size: int) -> Blocks:
 @pytest.mark.parametrize("size", [16, 32, 128])
 def test_it_beats_rounding_to_the_nearest(width: int, size: int) -> None:
     weight, x = matrix(64, width), inputs(width)
-    shares = gptq.feedback(gptq.covariance(x[:2000], gptq.STRETCH))
-    made, unseen = gptq.rounded(weight, 4, size, shares), x[2000:]
+    feedback = gptq.feedback(gptq.covariance(x[:2000], gptq.GROUP))
+    made, unseen = gptq.rounded(weight, 4, size, feedback), x[2000:]
     assert made.values.shape == (64, -(-width // size), size)
     assert made.restored().shape == weight.shape
-    # 0.29 to 0.75 were measured; blocks of 128 gain least, for one scale serves the whole stretch
+    # 0.29 to 0.75 were measured; blocks of 128 gain least, for one scale serves the whole group
     assert loss(weight, made, unseen) < 0.85 * loss(weight, nearest(weight, size), unseen)
 
 
@@ -73,7 +73,7 @@ def test_inputs_that_do_not_vary_together_gain_nothing_and_lose_nothing() -> Non
 def test_values_and_scales_are_what_the_file_holds(size: int) -> None:
     weight = matrix(32, 200) * np.float32(3e-4)
     weight[3], weight[5, :40], weight[7] = 0, 0, weight[7] * 1e-5
-    made = gptq.rounded(weight, 4, size, gptq.feedback(gptq.covariance(inputs(200), gptq.STRETCH)))
+    made = gptq.rounded(weight, 4, size, gptq.feedback(gptq.covariance(inputs(200), gptq.GROUP)))
     assert made.values.dtype == np.uint8
     assert made.values.max() <= 15
     assert made.scale.dtype == np.float32
@@ -86,10 +86,10 @@ def test_values_and_scales_are_what_the_file_holds(size: int) -> None:
 def test_inputs_that_are_always_zero() -> None:
     x = inputs(160)
     x[:, [0, 5, 80]] = 0
-    shares = gptq.feedback(gptq.covariance(x, gptq.STRETCH))
-    assert all(np.isfinite(share).all() for share in shares)
-    assert np.isfinite(gptq.rounded(matrix(16, 160), 4, 32, shares).restored()).all()
-    nothing = gptq.feedback(gptq.covariance(np.zeros((8, 160), np.float32), gptq.STRETCH))
+    feedback = gptq.feedback(gptq.covariance(x, gptq.GROUP))
+    assert all(np.isfinite(share).all() for share in feedback)
+    assert np.isfinite(gptq.rounded(matrix(16, 160), 4, 32, feedback).restored()).all()
+    nothing = gptq.feedback(gptq.covariance(np.zeros((8, 160), np.float32), gptq.GROUP))
     assert all(np.isfinite(share).all() for share in nothing)
 
 
@@ -119,7 +119,7 @@ def test_calibration_sees_what_enters_each_product(tmp_path: Path) -> None:
         for name, path in PRODUCTS.items():
             found = calibration.feedback(f"layers.{layer}.{name}")
             assert found is not None
-            wanted = gptq.feedback(gptq.covariance(seen[f"model.layers.{layer}.{path}"], gptq.STRETCH))
+            wanted = gptq.feedback(gptq.covariance(seen[f"model.layers.{layer}.{path}"], gptq.GROUP))
             assert len(found) == len(wanted)
             for own, other in zip(found, wanted, strict=True):
                 assert np.abs(own - other).max() <= _CLOSE * np.abs(other).max()
@@ -157,10 +157,10 @@ def test_values_of_tables() -> None:
     random = np.random.default_rng(5)
     matrix, x = random.normal(size=(32, 200)).astype(np.float32), inputs(200)
     tables = np.sort(random.normal(size=(4, 16)), axis=1).astype(np.float16)
-    shares = gptq.feedback(gptq.covariance(x, gptq.STRETCH))
+    feedback = gptq.feedback(gptq.covariance(x, gptq.GROUP))
     own = np.repeat(tables.astype(np.float32), 8, axis=0)
     nearest = np.abs(matrix[..., None] - own[:, None]).argmin(axis=-1)
-    assert np.array_equal(gptq.indexed(matrix, tables, [share * 0 for share in shares]), nearest)
-    places = (nearest, gptq.indexed(matrix, tables, shares))
+    assert np.array_equal(gptq.indexed(matrix, tables, [share * 0 for share in feedback]), nearest)
+    places = (nearest, gptq.indexed(matrix, tables, feedback))
     plain, made = (np.square(x @ (matrix - np.take_along_axis(own, chosen, axis=1)).T).sum() for chosen in places)
     assert made < 0.7 * plain

@@ -1,4 +1,4 @@
-"""The form that a recipe gives to a weight, known from its shape alone: what is stored of it, and the room it takes."""
+"""How a recipe stores a weight, known from its shape alone: the tensors in the file, and the room that they take."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ Tensor = tuple[str, tuple[int, ...]]  # the file's type, and a shape
 
 
 @dataclass(frozen=True)
-class Form:
+class StorageLayout:
     """A matrix as floats, as integers with scales, or as indices with tables."""
 
     kind: str  # floats | scales | tables
     bits: int
     group: int  # weights of a row that share a scale; rows that share a table
     values: Tensor  # [rows, width], the width filled up to whole groups of a row
-    beside: Tensor | None = None  # scales float16 [rows, groups]; tables float16 [groups, 1, 2 ** bits, 1]
+    scales_or_lut: Tensor | None = None  # scales float16 [rows, groups]; tables float16 [groups, 1, 2 ** bits, 1]
 
     @property
     def room(self) -> int:
         """Bytes of the weight file."""
-        return store.room(*self.values) + (store.room(*self.beside) if self.beside else 0)
+        return store.room(*self.values) + (store.room(*self.scales_or_lut) if self.scales_or_lut else 0)
 
 
-def form(shape: tuple[int, int], role: str, recipe: Recipe, *, tied: bool) -> Form:
+def layout(shape: tuple[int, int], role: str, recipe: Recipe, *, tied: bool) -> StorageLayout:
     """Return the encoding of a matrix [rows, width] that is an embedding, positions, qkv, o_proj, gate_up, down or
     head.
 
@@ -36,24 +36,24 @@ def form(shape: tuple[int, int], role: str, recipe: Recipe, *, tied: bool) -> Fo
     """
     bits = recipe.bits("head" if role == "embedding" and tied else role)
     if bits > FINER:
-        return Form("floats", bits, 0, ("float16", shape))
+        return StorageLayout("floats", bits, 0, ("float16", shape))
     if recipe.scheme == "palette" and bits < FINER:
         return _tables(shape, bits, recipe)
     return _scales(shape, bits, recipe)
 
 
-def _scales(shape: tuple[int, int], bits: int, recipe: Recipe) -> Form:
+def _scales(shape: tuple[int, int], bits: int, recipe: Recipe) -> StorageLayout:
     rows, width = shape
     size = _block_size(width, bits, recipe)
     count = -(-width // size)
-    return Form("scales", bits, size, (f"int{bits}", (rows, count * size)), ("float16", (rows, count)))
+    return StorageLayout("scales", bits, size, (f"int{bits}", (rows, count * size)), ("float16", (rows, count)))
 
 
-def _tables(shape: tuple[int, int], bits: int, recipe: Recipe) -> Form:
+def _tables(shape: tuple[int, int], bits: int, recipe: Recipe) -> StorageLayout:
     rows, width = shape
     size = divisor(rows, recipe.block_size or rows)
     size = rows if size * width * bits % 8 else size  # groups that shared a byte could not be written apart
-    return Form("tables", bits, size, (f"uint{bits}", shape), ("float16", (rows // size, 1, 1 << bits, 1)))
+    return StorageLayout("tables", bits, size, (f"uint{bits}", shape), ("float16", (rows // size, 1, 1 << bits, 1)))
 
 
 def _block_size(width: int, bits: int, recipe: Recipe) -> int:
