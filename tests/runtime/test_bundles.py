@@ -102,6 +102,17 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], type[EdgepackError], str]] = {
     "broken manifest": (lambda f: (f / "edgepack.json").write_text("{"), BundleError, "not valid JSON"),
     "manifest of a list": (lambda f: (f / "edgepack.json").write_text("[]"), BundleError, "object"),
     "manifest without files": (lambda f: change(f, files=None), BundleError, "files is None"),
+    "processing of an unknown kind": (
+        lambda f: change(f, processing={"video": {}}),
+        BundleError,
+        "edgepack.json: processing has 'video', which this edgepack does not know",
+    ),
+    "processing of another task": (
+        lambda f: change(f, processing={"answer": {"kind": "mask", "mask_token": "x", "mask_id": 1}}),
+        BundleError,
+        "processing.answer.kind is 'mask', not embedding",
+    ),
+    "no processing": (lambda f: change(f, processing=None), BundleError, "processing is null, not an object"),
     "manifest without task": (lambda f: change(f, task=None), BundleError, "task is None"),
     "no submodels": (lambda f: change(f, models={}), BundleError, "models has the length 0"),
     "no list of submodels": (lambda f: change(f, models=None), BundleError, "models is None"),
@@ -171,10 +182,11 @@ def test_an_entry_that_is_not_listed(packed: Path, tmp_path: Path) -> None:
         archive.unpack(bad, tmp_path / "out")
 
 
-def test_a_zip_bomb(packed: Path, tmp_path: Path) -> None:
+def test_a_zip_bomb(packed: Path, minilm: Bundle, tmp_path: Path) -> None:
+    size = (minilm.path / "NOTICE").stat().st_size
     bad = rewritten(packed, lambda name, raw: (name, b"\0" * 50_000_000 if name == "NOTICE" else raw))
     assert bad.stat().st_size < packed.stat().st_size + 100_000
-    with pytest.raises(BundleUnsafe, match="unpacks to more than the 314 bytes"):
+    with pytest.raises(BundleUnsafe, match=f"unpacks to more than the {size} bytes"):
         archive.unpack(bad, tmp_path / "out")
     written = sum(file.stat().st_size for file in (tmp_path / "out").rglob("*") if file.is_file())
     assert written < 60_000_000

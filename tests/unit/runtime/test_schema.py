@@ -12,6 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgepack.errors import BundleError
+from edgepack.runtime import manifest as manifests
 from edgepack.runtime import schema, schema_1
 from edgepack.runtime.processing import Embedding, Image, Processing
 
@@ -205,6 +207,19 @@ def test_pictures_of_earlier_bundles(name: str) -> None:
     assert image.alpha == given.get("alpha", "drop")
     assert {"height": image.size.height, "width": image.size.width} == size
     assert read.section(Embedding) == Embedding(output="x")
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_step_that_nobody_knows_is_named(version: int) -> None:
+    """In either schema, with what an edgepack of that schema knows."""
+    table = manifest("image-embedding") if version == 2 else manifest_1("image-embedding")
+    image = table["processing"]["image"] if version == 2 else table["processing"]
+    image["steps"][1] = {"op": "rotate", "degrees": 90}
+    with pytest.raises(BundleError) as error:
+        manifests.checked(table, "edgepack.json")
+    said = "edgepack.json: processing.image.steps[1].op is 'rotate', which this edgepack does not know"
+    assert str(error.value) == said
+    assert "pip install -U edgepack" in error.value.hint
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
