@@ -116,12 +116,12 @@ def _decoder(decoder: Decoder, recipe: Recipe, context: int) -> Estimate:
     table = _held(d.vocabulary * d.hidden, recipe, "head" if d.tied else "embedding")
     head = table if d.tied else _held(d.vocabulary * d.hidden, recipe, "head")
     layer = (
-        _held(d.hidden * (d.query + 2 * d.key), recipe, "qkv")
-        + _held(d.query * d.hidden, recipe, "out")
-        + _held(d.hidden * d.inner * gated, recipe, "inner")
-        + _held(d.inner * d.hidden, recipe, "down")
+        _held(d.hidden * (d.q_dim + 2 * d.kv_dim), recipe, "qkv")
+        + _held(d.q_dim * d.hidden, recipe, "o_proj")
+        + _held(d.hidden * d.intermediate * gated, recipe, "gate_up")
+        + _held(d.intermediate * d.hidden, recipe, "down")
     )
-    wide = 4 * d.hidden + 2 * (d.query + 2 * d.key) + (gated + 1) * d.inner
+    wide = 4 * d.hidden + 2 * (d.q_dim + 2 * d.kv_dim) + (gated + 1) * d.intermediate
     scores = 2 * d.heads * tokens * context
     return Estimate(
         weights=layer * d.layers + head + (0 if d.tied else table),

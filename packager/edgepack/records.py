@@ -57,7 +57,7 @@ class TensorSpec:
 
 FINER = 8  # bits of the parts that a recipe keeps finer
 # The component that a role belongs to, where it has another name
-PARTS = {"qkv": "attention", "out": "attention", "inner": "mlp", "down": "mlp", "positions": "embedding"}
+PARTS = {"qkv": "attention", "o_proj": "attention", "gate_up": "mlp", "down": "mlp", "positions": "embedding"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,12 +77,12 @@ class Recipe:
     sparsity: float = 0.0  # the share of a weight's values that are left out, the smallest, 0..1
     lengths: tuple[int, ...] = ()  # numbers of tokens that the model takes, ascending; none: any
     smooth: bool = False  # move the outliers of activations into the weights (SmoothQuant)
-    finer: tuple[str, ...] = ()  # what keeps 8 bits: attention, mlp, embedding, head, other; qkv, out, inner, down
+    finer: tuple[str, ...] = ()  # what keeps 8 bits: attention, mlp, embedding, head, other; qkv, o_proj, gate_up, down
     max_bytes: int = 0  # of the model, where the form of each weight is searched; 0: no budget
     min_coverage: float = 0.0  # of the weights' parameters, 0..1
 
     def bits(self, role: str) -> int:
-        """Return the bits of a language model's weight by its role, one of ROLES."""
+        """Return the bits of a language model's weight by its role: embedding, positions, head or one of PARTS."""
         stated = self.embedding_bits if role == "embedding" else self.weight_bits
         finer = role == "positions" or role in self.finer or PARTS.get(role) in self.finer
         return max(stated, FINER) if finer else stated

@@ -57,8 +57,8 @@ class Names:
     norm1: str
     norm2: str
     qkv: tuple[str, ...]
-    out: str
-    inner: tuple[str, ...]  # gate and up, or the one product before the activation
+    o_proj: str
+    gate_up: tuple[str, ...]  # gate and up, or the one product before the activation
     down: str
     positions: str = ""
     query_norm: str = ""
@@ -78,8 +78,8 @@ class Decoder:
     hidden: int
     heads: int
     kv_heads: int  # grouped-query attention (Ainslie et al. 2023); the same as heads without it
-    head: int  # width of one head
-    inner: int  # width of the feed-forward layer
+    head_dim: int
+    intermediate: int  # width of the feed-forward layer
     vocabulary: int
     longest: int  # sequence that the model was made for
     norm: Norm
@@ -92,22 +92,22 @@ class Decoder:
     tied: bool = False  # the head is the embedding
     transposed: bool = False  # weights are stored [in, out] (Conv1D)
     interleaved: bool = False  # packed q, k, v change with every head
-    biases: frozenset[str] = frozenset()  # the roles that have biases: qkv, out, inner, down, norm
-    scale: float = 0.0  # of q k; 0: 1 / sqrt(head)
+    biases: frozenset[str] = frozenset()  # the roles that have biases: qkv, o_proj, gate_up, down, norm
+    scale: float = 0.0  # of q k; 0: 1 / sqrt(head_dim)
     layer_scaled: bool = False  # the scale is divided by the layer's number, from 1 on
     attention_cap: float = 0.0  # scores are cap * tanh(score / cap)
     logits_cap: float = 0.0
     embedding_scale: float = 1.0
 
     @property
-    def query(self) -> int:
+    def q_dim(self) -> int:
         """Width of all query heads."""
-        return self.heads * self.head
+        return self.heads * self.head_dim
 
     @property
-    def key(self) -> int:
+    def kv_dim(self) -> int:
         """Width of all key heads, and of all value heads."""
-        return self.kv_heads * self.head
+        return self.kv_heads * self.head_dim
 
     @property
     def context(self) -> int:
@@ -116,7 +116,7 @@ class Decoder:
 
     def scaling(self, layer: int) -> float:
         """Return the factor of q k in ``layer``."""
-        return (self.scale or self.head**-0.5) / (layer + 1 if self.layer_scaled else 1)
+        return (self.scale or self.head_dim**-0.5) / (layer + 1 if self.layer_scaled else 1)
 
     def window(self, layer: int) -> int:
         """Return how many tokens ``layer`` looks back at, its own included; 0: all."""
@@ -128,7 +128,7 @@ class Decoder:
 
     def cache_bytes(self, tokens: int) -> int:
         """Return bytes of float32 keys and values for ``tokens``."""
-        return 2 * 4 * self.layers * self.key * tokens
+        return 2 * 4 * self.layers * self.kv_dim * tokens
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,8 +175,8 @@ def model_types() -> list[str]:
 # What a size is called in most families' config.json.
 _SIZES = {
     "layers": "num_hidden_layers", "hidden": "hidden_size", "heads": "num_attention_heads",
-    "kv_heads": "num_key_value_heads", "head": "head_dim", "inner": "intermediate_size", "vocabulary": "vocab_size",
-    "longest": "max_position_embeddings", "context": "original_max_position_embeddings",
+    "kv_heads": "num_key_value_heads", "head_dim": "head_dim", "intermediate": "intermediate_size",
+    "vocabulary": "vocab_size", "longest": "max_position_embeddings", "context": "original_max_position_embeddings",
 }  # fmt: skip
 
 

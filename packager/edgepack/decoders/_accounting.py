@@ -68,7 +68,7 @@ def _paths(decoder: Decoder, lead: str) -> Iterator[str]:
     for path in (listed.embedding, listed.final, listed.positions):
         yield lead + path
     layer = (
-        listed.norm1, listed.norm2, *listed.qkv, listed.out, *listed.inner, listed.down, listed.query_norm,
+        listed.norm1, listed.norm2, *listed.qkv, listed.o_proj, *listed.gate_up, listed.down, listed.query_norm,
         listed.key_norm, listed.after_attention, listed.after_mlp,
     )  # fmt: skip
     for path in filter(None, layer):

@@ -30,7 +30,7 @@ def _paths(decoder: Decoder) -> Iterator[tuple[str, str]]:
     """Yield the role and the path of everything in a layer that could have a bias."""
     names = decoder.names
     roles = {
-        "qkv": names.qkv, "out": (names.out,), "inner": names.inner, "down": (names.down,),
+        "qkv": names.qkv, "o_proj": (names.o_proj,), "gate_up": names.gate_up, "down": (names.down,),
         "norm": (names.norm1, names.norm2, names.after_attention, names.after_mlp, names.query_norm, names.key_norm),
     }  # fmt: skip
     yield from ((role, path) for role, paths in roles.items() for path in paths if path)

@@ -132,7 +132,7 @@ class Checkpoint:
         self.embedding(), self.positions(), self.head(), self.norm(d.names.final)
         norms = (d.names.norm1, d.names.norm2, d.names.query_norm, d.names.key_norm, d.names.after_attention)
         for layer in range(d.layers):
-            self.qkv(layer), self.out(layer), self.inner(layer), self.down(layer)
+            self.qkv(layer), self.o_proj(layer), self.gate_up(layer), self.down(layer)
             for path in filter(None, (*norms, d.names.after_mlp)):
                 if not (d.parallel and path == d.names.norm2):
                     self.norm(path, layer)
@@ -157,31 +157,31 @@ class Checkpoint:
         raise DamagedWeights(f"the weights lack {self.decoder.names.heads[0]}.weight", hint=_AGAIN)
 
     def qkv(self, layer: int) -> Matrix:
-        """Return query, key and value below each other, [query + 2 key, hidden]."""
+        """Return query, key and value below each other, [q_dim + 2 kv_dim, hidden]."""
         d = self.decoder
         order = None
         if d.interleaved:
-            rows = np.arange(d.query + 2 * d.key).reshape(d.heads, 3, d.head)
+            rows = np.arange(d.q_dim + 2 * d.kv_dim).reshape(d.heads, 3, d.head_dim)
             order = rows.transpose(1, 0, 2).ravel()
-        return self._layer(layer, d.names.qkv, (d.query + 2 * d.key, d.hidden), order)
+        return self._layer(layer, d.names.qkv, (d.q_dim + 2 * d.kv_dim, d.hidden), order)
 
-    def out(self, layer: int) -> Matrix:
-        """Return [hidden, query]."""
-        return self._layer(layer, (self.decoder.names.out,), (self.decoder.hidden, self.decoder.query))
+    def o_proj(self, layer: int) -> Matrix:
+        """Return [hidden, q_dim]."""
+        return self._layer(layer, (self.decoder.names.o_proj,), (self.decoder.hidden, self.decoder.q_dim))
 
-    def inner(self, layer: int) -> Matrix:
-        """Return [2 inner, hidden], gate above up, or [inner, hidden]."""
-        rows = self.decoder.inner * (2 if self.decoder.gated else 1)
-        return self._layer(layer, self.decoder.names.inner, (rows, self.decoder.hidden))
+    def gate_up(self, layer: int) -> Matrix:
+        """Return [2 intermediate, hidden], gate above up, or [intermediate, hidden]."""
+        rows = self.decoder.intermediate * (2 if self.decoder.gated else 1)
+        return self._layer(layer, self.decoder.names.gate_up, (rows, self.decoder.hidden))
 
     def down(self, layer: int) -> Matrix:
-        """Return [hidden, inner]."""
-        return self._layer(layer, (self.decoder.names.down,), (self.decoder.hidden, self.decoder.inner))
+        """Return [hidden, intermediate]."""
+        return self._layer(layer, (self.decoder.names.down,), (self.decoder.hidden, self.decoder.intermediate))
 
     def norm(self, path: str, layer: int = 0) -> tuple[Array, Array | None]:
         """Weight (the description's offset added) and bias of the norm at ``path``, float32."""
         name, d = self._prefix + path.format(i=layer), self.decoder
-        width = d.head if path in (d.names.query_norm, d.names.key_norm) else d.hidden
+        width = d.head_dim if path in (d.names.query_norm, d.names.key_norm) else d.hidden
         weight = self._vector(f"{name}.weight", width) + np.float32(d.norm.offset)
         return weight, self._vector(f"{name}.bias", width) if f"{name}.bias" in self._stored else None
 

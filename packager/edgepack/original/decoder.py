@@ -103,7 +103,7 @@ class Reference:
         d = self.decoder
         batch, tokens, _ = x.shape
         watch(f"layers.{layer}.attention.qkv", x)
-        packed = _product(x, self.checkpoint.qkv(layer)).reshape(batch, tokens, -1, d.head).transpose(0, 2, 1, 3)
+        packed = _product(x, self.checkpoint.qkv(layer)).reshape(batch, tokens, -1, d.head_dim).transpose(0, 2, 1, 3)
         q, k, v = np.split(packed, [d.heads, d.heads + d.kv_heads], axis=1)
         q, k = self._turned(q, d.names.query_norm, layer), self._turned(k, d.names.key_norm, layer)
         back = np.arange(tokens)[:, None] - np.arange(tokens)
@@ -117,7 +117,7 @@ class Reference:
             mixed[:, head] = _softmax(np.where(unseen, _NEVER, scores)) @ v[:, shared]
         joined = mixed.transpose(0, 2, 1, 3).reshape(batch, tokens, -1)
         watch(f"layers.{layer}.attention.out", joined)
-        return _product(joined, self.checkpoint.out(layer))
+        return _product(joined, self.checkpoint.o_proj(layer))
 
     def _turned(self, x: Array, norm: str, layer: int) -> Array:
         """Queries or keys [batch, heads, tokens, head], normed and rotated as the description says."""
@@ -133,7 +133,7 @@ class Reference:
 
     def _feed_forward(self, x: Array, layer: int, watch: Watch) -> Array:
         watch(f"layers.{layer}.mlp.inner", x)
-        made = _product(x, self.checkpoint.inner(layer))
+        made = _product(x, self.checkpoint.gate_up(layer))
         act = _ACTIVATIONS[self.decoder.activation]
         if self.decoder.gated:
             gate, up = np.split(made, 2, axis=-1)

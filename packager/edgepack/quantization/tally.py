@@ -6,6 +6,15 @@ from collections import defaultdict
 
 from edgepack.records import PARTS, Component, Coverage
 
+# What tensors in a file end in, where the role has another name
+_ENDS = {"out": "o_proj", "inner": "gate_up"}
+
+
+def role_of(name: str) -> str:
+    """Return the role of the weight ``name`` of a file: embedding, positions, head or one of records.PARTS."""
+    end = name.rpartition(".")[2]
+    return _ENDS.get(end, end)
+
 
 class Tally:
     """``matrix`` and ``vector`` count; ``components`` and ``coverage`` tell."""

@@ -54,7 +54,7 @@ def processing(folder: Path, config: Mapping[str, Any]) -> Processing:
         rotary_reach=decoder.context if decoder.context < decoder.longest else None,
         layers=decoder.layers,
         kv_heads=decoder.kv_heads,
-        head_dim=decoder.head,
+        head_dim=decoder.head_dim,
         vocabulary=decoder.vocabulary,
         eos_ids=tuple(eos_ids(folder, config)),
         repetition_penalty=repetition_penalty(folder, config),

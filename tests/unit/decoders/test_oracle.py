@@ -111,7 +111,7 @@ def misread(**changes: Any) -> Callable[[Any], Decoder]:
         ("gemma3_text", {"activation": "gelu_tanh"}, {"hidden_activation": "silu"}, "with hidden_activation left out"),
         ("gemma3_text", {"local_rotary": None}, {"rope_local_base_freq": 50.0}, "."),
         ("gemma3_text", {"heads": 2, "kv_heads": 1}, {}, "num_attention_heads"),
-        ("gemma3_text", {"inner": 95}, {}, "feed-forward"),
+        ("gemma3_text", {"intermediate": 95}, {}, "feed-forward"),
         ("gpt2", {"layer_scaled": False}, {"scale_attn_by_inverse_layer_idx": True}, "with scale_attn_by_inverse"),
     ],
 )

@@ -23,8 +23,8 @@ LLAMA = Names(
     norm1="layers.{i}.input_layernorm",
     norm2="layers.{i}.post_attention_layernorm",
     qkv=tuple(f"layers.{{i}}.self_attn.{part}_proj" for part in "qkv"),
-    out="layers.{i}.self_attn.o_proj",
-    inner=("layers.{i}.mlp.gate_proj", "layers.{i}.mlp.up_proj"),
+    o_proj="layers.{i}.self_attn.o_proj",
+    gate_up=("layers.{i}.mlp.gate_proj", "layers.{i}.mlp.up_proj"),
     down="layers.{i}.mlp.down_proj",
     heads=("lm_head", "language_model.lm_head"),
 )
@@ -46,7 +46,7 @@ def biases(**stated: bool) -> frozenset[str]:
 def attention_biases(config: Config) -> frozenset[str]:
     """Return biases of q, k, v and the output, where attention_bias says so."""
     stated = config.flag("attention_bias")
-    return biases(qkv=stated, out=stated)
+    return biases(qkv=stated, o_proj=stated)
 
 
 def llama_like(config: Config, **changes: Any) -> Decoder:
@@ -61,8 +61,8 @@ def llama_like(config: Config, **changes: Any) -> Decoder:
         "hidden": hidden,
         "heads": heads,
         "kv_heads": heads if kv_heads is None else kv_heads,
-        "head": head,
-        "inner": config.integer("intermediate_size"),
+        "head_dim": head,
+        "intermediate": config.integer("intermediate_size"),
         "vocabulary": config.integer("vocab_size"),
         "longest": config.integer("max_position_embeddings"),
         "norm": Norm(kind="rms", epsilon=config.real("rms_norm_eps")),

@@ -27,7 +27,7 @@ def scaled(config: Config, **changes: Any) -> Decoder:
     refuse_bidirectional(config)
     return llama_like(
         config,
-        head=config.integer("head_dim"),
+        head_dim=config.integer("head_dim"),
         norm=Norm(kind="rms", epsilon=config.real("rms_norm_eps"), offset=1.0),
         biases=attention_biases(config),
         embedding_scale=float(config.integer("hidden_size")) ** 0.5,

@@ -27,8 +27,8 @@ _NAMES = Names(
     norm1="h.{i}.ln_1",
     norm2="h.{i}.ln_2",
     qkv=("h.{i}.attn.c_attn",),
-    out="h.{i}.attn.c_proj",
-    inner=("h.{i}.mlp.c_fc",),
+    o_proj="h.{i}.attn.c_proj",
+    gate_up=("h.{i}.mlp.c_fc",),
     down="h.{i}.mlp.c_proj",
 )
 
@@ -43,8 +43,8 @@ def describe(config: Config) -> Decoder:
         hidden=hidden,
         heads=heads,
         kv_heads=heads,
-        head=hidden // heads,
-        inner=4 * hidden if inner is None else inner,
+        head_dim=hidden // heads,
+        intermediate=4 * hidden if inner is None else inner,
         vocabulary=config.integer("vocab_size"),
         longest=config.integer("n_positions"),
         norm=Norm(kind="layer", epsilon=config.real("layer_norm_epsilon")),
@@ -52,7 +52,7 @@ def describe(config: Config) -> Decoder:
         gated=False,
         tied=config.flag("tie_word_embeddings"),
         transposed=True,
-        biases=biases(qkv=True, out=True, inner=True, down=True, norm=True),
+        biases=biases(qkv=True, o_proj=True, gate_up=True, down=True, norm=True),
         scale=0.0 if config.flag("scale_attn_weights") else 1.0,
         layer_scaled=config.flag("scale_attn_by_inverse_layer_idx"),
     )

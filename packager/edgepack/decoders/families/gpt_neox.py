@@ -19,8 +19,8 @@ _NAMES = Names(
     norm1="layers.{i}.input_layernorm",
     norm2="layers.{i}.post_attention_layernorm",
     qkv=("layers.{i}.attention.query_key_value",),
-    out="layers.{i}.attention.dense",
-    inner=("layers.{i}.mlp.dense_h_to_4h",),
+    o_proj="layers.{i}.attention.dense",
+    gate_up=("layers.{i}.mlp.dense_h_to_4h",),
     down="layers.{i}.mlp.dense_4h_to_h",
     heads=("embed_out", "lm_head"),
 )
@@ -37,8 +37,8 @@ def describe(config: Config) -> Decoder:
         hidden=hidden,
         heads=heads,
         kv_heads=heads,
-        head=hidden // heads,
-        inner=config.integer("intermediate_size"),
+        head_dim=hidden // heads,
+        intermediate=config.integer("intermediate_size"),
         vocabulary=config.integer("vocab_size"),
         longest=config.integer("max_position_embeddings"),
         norm=Norm(kind="layer", epsilon=config.real("layer_norm_eps")),
@@ -48,5 +48,5 @@ def describe(config: Config) -> Decoder:
         parallel=config.flag("use_parallel_residual"),
         tied=config.flag("tie_word_embeddings"),
         interleaved=True,
-        biases=biases(qkv=stated, out=stated, inner=True, down=True, norm=True),
+        biases=biases(qkv=stated, o_proj=stated, gate_up=True, down=True, norm=True),
     )

@@ -17,4 +17,4 @@ NEUTRAL = {"rope_interleaved": False}
 def describe(config: Config) -> Decoder:
     """Describe the model as the config says."""
     feed_forward = config.flag("mlp_bias")
-    return llama_like(config, biases=attention_biases(config) | biases(inner=feed_forward, down=feed_forward))
+    return llama_like(config, biases=attention_biases(config) | biases(gate_up=feed_forward, down=feed_forward))

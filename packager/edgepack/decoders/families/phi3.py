@@ -20,14 +20,14 @@ DEFAULTS = {
 NEUTRAL = {
     "attention_bias": False, "mlp_bias": False, "lm_head_bias": False, "full_attn_mod": 1, "interpolate_factor": 1,
 }  # fmt: skip
-_NAMES = replace(LLAMA, qkv=("layers.{i}.self_attn.qkv_proj",), inner=("layers.{i}.mlp.gate_up_proj",))
+_NAMES = replace(LLAMA, qkv=("layers.{i}.self_attn.qkv_proj",), gate_up=("layers.{i}.mlp.gate_up_proj",))
 _OLDER = {"su": "longrope", "yarn": "longrope"}  # names that Phi 3's first files have for it
 
 
 def describe(config: Config) -> Decoder:
     """Return every layer has the window, where there is one."""
     made = llama_like(config, names=_NAMES, rotary=None)
-    turning = rotary(config, made.head, part=("partial_rotary_factor", 1.0), renamed=_OLDER)
+    turning = rotary(config, made.head_dim, part=("partial_rotary_factor", 1.0), renamed=_OLDER)
     if turning.scaling["rope_type"] not in ("default", "longrope"):
         raise UnsupportedModel(
             f"Phi 3 has no rotary scaling {turning.scaling['rope_type']!r}, only longrope", hint=SUPPORTED

@@ -14,4 +14,4 @@ _NAMES = replace(LLAMA, query_norm="layers.{i}.self_attn.q_norm", key_norm="laye
 
 def describe(config: Config) -> Decoder:
     """Describe Qwen 3, whose heads are 128 wide where the config is silent."""
-    return qwen2.windowed(config, names=_NAMES, head=config.integer("head_dim"), biases=attention_biases(config))
+    return qwen2.windowed(config, names=_NAMES, head_dim=config.integer("head_dim"), biases=attention_biases(config))

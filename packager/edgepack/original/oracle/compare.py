@@ -35,9 +35,9 @@ def shapes(decoder: Decoder, full: Mapping[str, tuple[int, ...]]) -> str:
 
     wanted = {
         "embedding": ((d.vocabulary, d.hidden), (names.embedding,)),
-        "qkv": ((d.query + 2 * d.key, d.hidden), names.qkv),
-        "attention's output": ((d.hidden, d.query), (names.out,)),
-        "feed-forward layer": ((d.inner * (2 if d.gated else 1), d.hidden), names.inner),
+        "qkv": ((d.q_dim + 2 * d.kv_dim, d.hidden), names.qkv),
+        "attention's output": ((d.hidden, d.q_dim), (names.o_proj,)),
+        "feed-forward layer": ((d.intermediate * (2 if d.gated else 1), d.hidden), names.gate_up),
     }
     for what, (shape, paths) in wanted.items():
         if any(f"{prefix}{path.format(i=0)}.weight" not in full for path in paths):

@@ -39,8 +39,8 @@ class Cache:
             _joined(front, side, back)
             for front, side, back in (
                 ([layer, 0, 0], span.past, [0]),
-                ([layer + 1, 1, d.kv_heads], span.end, [d.head]),
-                ([layer + 1, 1, d.kv_heads], span.seen, [d.head]),
+                ([layer + 1, 1, d.kv_heads], span.end, [d.head_dim]),
+                ([layer + 1, 1, d.kv_heads], span.seen, [d.head_dim]),
             )
         )
         updated = mb.slice_update(x=self.now, update=mb.expand_dims(x=new, axes=[0]), begin=begin, end=end)
@@ -51,7 +51,7 @@ class Cache:
     def starts_empty(self) -> Var:
         """Return whether the first slot holds no key, bool [1]."""
         d = self._d
-        first = mb.slice_by_index(x=self.now, begin=[0] * 5, end=[1, 1, d.kv_heads, 1, d.head])
+        first = mb.slice_by_index(x=self.now, begin=[0] * 5, end=[1, 1, d.kv_heads, 1, d.head_dim])
         largest = mb.reduce_max(x=mb.abs(x=first), axes=[1, 2, 3, 4], keep_dims=False)
         return mb.equal(x=largest, y=np.float16(0))
 
@@ -160,18 +160,18 @@ def attend(q: Var, k: Var, v: Var, mask: Var, decoder: Decoder, scaling: float) 
     is copied.
     """
     d, group = decoder, decoder.heads // decoder.kv_heads
-    scale = scaling * (1 if d.attention_cap else d.head**0.5)  # the operator has 1 / sqrt(head)
+    scale = scaling * (1 if d.attention_cap else d.head_dim**0.5)  # the operator has 1 / sqrt(head)
     if abs(scale - 1) > _EXACT:
         q = mb.mul(x=q, y=np.float16(scale))
     if group > 1:
-        q = mb.reshape(x=q, shape=(1, d.kv_heads, -1, d.head))
+        q = mb.reshape(x=q, shape=(1, d.kv_heads, -1, d.head_dim))
         mask = mb.tile(x=mask, reps=[1, 1, group, 1])
     if d.attention_cap:
         mixed = _capped(q, k, v, mask, np.float16(d.attention_cap))
     else:
         mixed = mb.scaled_dot_product_attention(query=q, key=k, value=v, attn_mask=mask)
-    mixed = mb.transpose(x=mb.reshape(x=mixed, shape=(1, d.heads, -1, d.head)), perm=[0, 2, 1, 3])
-    return mb.reshape(x=mixed, shape=(1, -1, d.query))
+    mixed = mb.transpose(x=mb.reshape(x=mixed, shape=(1, d.heads, -1, d.head_dim)), perm=[0, 2, 1, 3])
+    return mb.reshape(x=mixed, shape=(1, -1, d.q_dim))
 
 
 def _capped(q: Var, k: Var, v: Var, mask: Var, cap: np.float16) -> Var:

@@ -76,7 +76,7 @@ class Emitter:
     def _attention(self, x: Var, layer: int) -> Var:
         d, places, name = self.d, self._places, f"layers.{layer}.attention"
         packed = self.weights.linear(x, self.checkpoint.qkv(layer), f"{name}.qkv")
-        heads = mb.reshape(x=packed, shape=(1, -1, d.heads + 2 * d.kv_heads, d.head))
+        heads = mb.reshape(x=packed, shape=(1, -1, d.heads + 2 * d.kv_heads, d.head_dim))
         heads = mb.transpose(x=heads, perm=[0, 2, 1, 3])
         turned, v = mb.split(x=heads, split_sizes=[d.heads + d.kv_heads, d.kv_heads], axis=1)
         if d.names.query_norm:
@@ -90,7 +90,7 @@ class Emitter:
             for cache, new in ((self._keys, k), (self._values, v))
         )
         mixed = attend(q, k, v, places.mask(d.window(layer)), d, d.scaling(layer))
-        return self.weights.linear(mixed, self.checkpoint.out(layer), f"{name}.out")
+        return self.weights.linear(mixed, self.checkpoint.o_proj(layer), f"{name}.out")
 
     def _normed_heads(self, x: Var, layer: int) -> Var:
         """Return each query's and key's head normed for itself, [1, heads + kv_heads, N, head]."""
@@ -102,7 +102,7 @@ class Emitter:
 
     def _feed_forward(self, x: Var, layer: int) -> Var:
         d, name = self.d, f"layers.{layer}.mlp"
-        made = self.weights.linear(x, self.checkpoint.inner(layer), f"{name}.inner")
+        made = self.weights.linear(x, self.checkpoint.gate_up(layer), f"{name}.inner")
         if d.gated:
             gate, up = mb.split(x=made, num_splits=2, axis=-1)
             made = mb.mul(x=self._activation(gate), y=up)

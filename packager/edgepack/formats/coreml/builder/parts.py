@@ -104,16 +104,21 @@ def estimate_sizes(checkpoint: Checkpoint, recipe: Recipe, slots: int) -> ShardS
     d = checkpoint.decoder
     embedding, positions, head = checkpoint.embedding(), checkpoint.positions(), checkpoint.head()
     layer = {
-        "qkv": checkpoint.qkv(0), "out": checkpoint.out(0), "inner": checkpoint.inner(0), "down": checkpoint.down(0)
-    }  # fmt: skip
+        "qkv": checkpoint.qkv(0),
+        "o_proj": checkpoint.o_proj(0),
+        "gate_up": checkpoint.gate_up(0),
+        "down": checkpoint.down(0),
+    }
 
     def taken(role: str, matrix: Matrix) -> int:
         return layout(matrix.shape, role, recipe, tied=d.tied).room
 
     norm = 2 * room("float32", (d.hidden,))
     norms = [d.names.norm1, d.names.norm2, d.names.after_attention, d.names.after_mlp]
-    normed = room("float32", (d.heads + d.kv_heads, 1, d.head)) if d.names.query_norm else 0
-    turning = 2 * room("float32", (slots, d.head)) * sum(rotary is not None for rotary in (d.rotary, d.local_rotary))
+    normed = room("float32", (d.heads + d.kv_heads, 1, d.head_dim)) if d.names.query_norm else 0
+    turning = (
+        2 * room("float32", (slots, d.head_dim)) * sum(rotary is not None for rotary in (d.rotary, d.local_rotary))
+    )
     table = taken("embedding", embedding)
     return ShardSizes(
         always=HEADER + room("int32", (slots,)) + turning + _biases([m for m in layer.values() if m.bias is None]),

@@ -51,7 +51,7 @@ def slots(context: int, lengths: Sequence[int]) -> int:
 
 def odd(decoder: Decoder) -> str:
     """Return what keeps the caches off the Neural Engine, where something does; else nothing."""
-    return f"the heads' width {decoder.head} is no multiple of {_WHOLE}" if decoder.head % _WHOLE else ""
+    return f"the heads' width {decoder.head_dim} is no multiple of {_WHOLE}" if decoder.head_dim % _WHOLE else ""
 
 
 def check(lengths: Sequence[int]) -> None:
@@ -101,7 +101,7 @@ def _signature(decoder: Decoder, part: Part, tokens: int | ct.RangeDim, size: in
     place = (_input(POSITION, (1,), np.int32),) if fixed else ()
     return Signature(
         (entry, mask, *place) if part.layers else (entry,),
-        (len(part.layers), 1, decoder.kv_heads, size, decoder.head),
+        (len(part.layers), 1, decoder.kv_heads, size, decoder.head_dim),
     )
 
 

@@ -16,7 +16,7 @@ from edgepack.quantization import gptq
 from edgepack.quantization.calibration import Calibration
 from edgepack.quantization.palettes import palette
 from edgepack.quantization.rounding import blocks
-from edgepack.quantization.tally import Tally
+from edgepack.quantization.tally import Tally, role_of
 from edgepack.records import FINER, Recipe
 
 _SIGN = {4: 0x88, 8: 0x80}  # what turns packed values around a middle into two's complement
@@ -54,9 +54,9 @@ class Writer:
         return self._vectors[name]
 
     def matrix(self, matrix: Matrix, name: str) -> Written:
-        """Return a weight, whose role is the end of ``name``: embedding, positions, qkv, out, inner, down or head."""
+        """Return a weight, whose role the end of ``name`` tells."""
         if matrix.name not in self._matrices:
-            role = name.rsplit(".", 1)[-1]
+            role = role_of(name)
             found = layout(matrix.shape, role, self.recipe, tied=self.tied)
             written = self._matrices[matrix.name] = self._written(found, matrix, name)
             parameters = matrix.shape[0] * matrix.shape[1]

@@ -44,7 +44,7 @@ class Emitter:
         self._logits(*self.sequences.wanted(normed))
 
     def _past(self, layer: int) -> tuple[ir.Value, ir.Value]:
-        shape = (BATCH, self.d.kv_heads, PAST, self.d.head)
+        shape = (BATCH, self.d.kv_heads, PAST, self.d.head_dim)
         key, value = (self.g.input(f"past_key_values.{layer}.{part}", FLOAT, shape) for part in ("key", "value"))
         return key, value
 
@@ -94,16 +94,16 @@ class Emitter:
             local_window_size=d.window(layer) or -1,
             softcap=d.attention_cap,
         )  # fmt: skip
-        shape = (BATCH, d.kv_heads, TOTAL, d.head)
+        shape = (BATCH, d.kv_heads, TOTAL, d.head_dim)
         g.output(key, f"present.{layer}.key", FLOAT, shape)
         g.output(value, f"present.{layer}.value", FLOAT, shape)
-        return self.weights.linear(mixed, self.checkpoint.out(layer), f"{name}.out")
+        return self.weights.linear(mixed, self.checkpoint.o_proj(layer), f"{name}.out")
 
     def _normed_heads(self, packed: ir.Value, layer: int) -> tuple[ir.Value, ir.Value, ir.Value]:
         """Return q, k and v apart, each query's and key's head normed for itself."""
         d, g = self.d, self.g
         q, k, v = self._split(packed, f"layers.{layer}.attention")
-        by_head = g.constant("by_head", np.array([0, 0, -1, d.head], np.int64))
+        by_head = g.constant("by_head", np.array([0, 0, -1, d.head_dim], np.int64))
         joined = g.constant("joined", np.array([0, 0, -1], np.int64))
 
         def normed(part: ir.Value, path: str) -> ir.Value:
@@ -114,7 +114,7 @@ class Emitter:
 
     def _split(self, packed: ir.Value, name: str) -> tuple[ir.Value, ir.Value, ir.Value]:
         d, g = self.d, self.g
-        sizes = g.constant("qkv_sizes", np.array([d.query, d.key, d.key], np.int64))
+        sizes = g.constant("qkv_sizes", np.array([d.q_dim, d.kv_dim, d.kv_dim], np.int64))
         q, k, v = g.ops("Split", packed, sizes, names=tuple(f"{name}.{part}" for part in "qkv"), axis=-1)
         return q, k, v
 
@@ -137,7 +137,7 @@ class Emitter:
         """Return the dimensions of a head that turn; 0 for all, as the operator wants it said."""
         assert angles[0].shape is not None
         width = 2 * int(angles[0].shape[1])
-        return 0 if width == self.d.head else width
+        return 0 if width == self.d.head_dim else width
 
     def _seen(self, angles: tuple[ir.Value, ...]) -> list[ir.Value | None]:
         """Return GroupQueryAttention's inputs after the cache; what is last and absent is left out."""
@@ -168,19 +168,19 @@ class Emitter:
         if half == heads.whole(half):
             return qkv
         turned = [*range(half)], [*range(half, 2 * half)]
-        rest = [*range(2 * half, d.head)]
+        rest = [*range(2 * half, d.head_dim)]
         more = heads.whole(half) - half
         order = np.array([*turned[0], *rest[:more], *turned[1], *rest[more:]])
-        rows = np.arange(d.query + 2 * d.key).reshape(-1, d.head)
+        rows = np.arange(d.q_dim + 2 * d.kv_dim).reshape(-1, d.head_dim)
         rows[: d.heads + d.kv_heads] = rows[: d.heads + d.kv_heads, order]
         return qkv.reordered(rows.ravel())
 
     def _feed_forward(self, x: ir.Value, layer: int) -> ir.Value:
         d, g, name = self.d, self.g, f"layers.{layer}.mlp"
-        made = self.weights.linear(x, self.checkpoint.inner(layer), f"{name}.inner")
+        made = self.weights.linear(x, self.checkpoint.gate_up(layer), f"{name}.inner")
         if not d.gated:
             return self.weights.linear(self._activation(made, name), self.checkpoint.down(layer), f"{name}.down")
-        sizes = g.constant("inner_sizes", np.array([d.inner, d.inner], np.int64))
+        sizes = g.constant("inner_sizes", np.array([d.intermediate, d.intermediate], np.int64))
         gate, up = g.ops("Split", made, sizes, names=(f"{name}.gate", f"{name}.up"), axis=-1)
         gated = g.op("Mul", self._activation(gate, name), up, name=f"{name}.gated")
         return self.weights.linear(gated, self.checkpoint.down(layer), f"{name}.down")

@@ -51,18 +51,18 @@ def _decoder(decoder: Decoder, file: str) -> dict[str, Any]:
     return {
         "session_options": {"provider_options": []},
         "filename": file,
-        "head_size": decoder.head,
+        "head_size": decoder.head_dim,
         "hidden_size": decoder.hidden,
         "inputs": {
             "input_ids": "input_ids",
             "attention_mask": "attention_mask",
             **places,
-            "past_key_names": "past_key_values.%d.key",
+            "past_key_names": "past_key_values.%d.kv_dim",
             "past_value_names": "past_key_values.%d.value",
         },
         "outputs": {
             "logits": "logits",
-            "present_key_names": "present.%d.key",
+            "present_key_names": "present.%d.kv_dim",
             "present_value_names": "present.%d.value",
         },
         "num_attention_heads": decoder.heads,

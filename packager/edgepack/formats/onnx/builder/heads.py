@@ -18,13 +18,13 @@ def check(decoder: Decoder, layer: int) -> None:
     """Raises UnsupportedModel where the kernel cannot turn the heads of ``layer``."""
     rotary = decoder.rotary_of(layer)
     half = rotary.width // 2 if rotary else 0
-    if half and decoder.head % (2 * PAIRS):
+    if half and decoder.head_dim % (2 * PAIRS):
         raise UnsupportedModel(
-            f"head_dim {decoder.head} is not a multiple of 16, which GroupQueryAttention's rotary needs", hint=_HINT
+            f"head_dim {decoder.head_dim} is not a multiple of 16, which GroupQueryAttention's rotary needs", hint=_HINT
         )
-    if half != whole(half) and (2 * whole(half) > decoder.head or decoder.names.query_norm):
+    if half != whole(half) and (2 * whole(half) > decoder.head_dim or decoder.names.query_norm):
         raise UnsupportedModel(
-            f"{2 * half} rotary dimensions in a head_dim of {decoder.head} leave no room for what "
+            f"{2 * half} rotary dimensions in a head_dim of {decoder.head_dim} leave no room for what "
             "GroupQueryAttention's rotary needs, a multiple of 16",
             hint=_HINT,
         )

@@ -15,7 +15,7 @@ from edgepack.parallel import in_parts, rows_at_once
 from edgepack.quantization import gptq
 from edgepack.quantization.calibration import Calibration
 from edgepack.quantization.rounding import block_size, blocks
-from edgepack.quantization.tally import Tally
+from edgepack.quantization.tally import Tally, role_of
 from edgepack.records import FINER, Recipe
 
 _FLOATS = {32: (ir.DataType.FLOAT, np.float32), 16: (ir.DataType.FLOAT16, np.float16)}
@@ -54,10 +54,10 @@ class Writer:
         return self._vectors[name]
 
     def matrix(self, matrix: Matrix, name: str) -> Rounded | ir.ExternalTensor:
-        """Return a weight, whose role is the end of ``name``: embedding, positions, qkv, out, inner, down or head."""
+        """Return a weight, whose role the end of ``name`` tells."""
         if matrix.name in self._matrices:
             return self._matrices[matrix.name]
-        role = name.rsplit(".", 1)[-1]
+        role = role_of(name)
         bits = self.recipe.bits("head" if role == "embedding" and self.tied else role)
         written = self._rounded(matrix, name, bits) if bits <= FINER else self._float(matrix, name, bits)
         self._matrices[matrix.name] = written

@@ -100,9 +100,10 @@ def test_palettes_look_at_what_meets_the_weights(family: Any, tmp_path: Path) ->
     checkpoint = model.reference.checkpoint
     calibration = Calibration(model.reference, [feeds["input_ids"] for feeds in TEXTS], 0)
     for layer in range(3):
-        for part in ("qkv", "out", "inner", "down"):
+        for part, role in (("qkv", "qkv"), ("out", "o_proj"), ("inner", "gate_up"), ("down", "down")):
             name = f"layers.{layer}.{'attention' if part in ('qkv', 'out') else 'mlp'}.{part}"
-            rows = getattr(checkpoint, part)(layer).rows(0, getattr(checkpoint, part)(layer).shape[0])
+            matrix = getattr(checkpoint, role)(layer)
+            rows = matrix.rows(0, matrix.shape[0])
             (covariance,) = calibration.covariance(name)  # widths up to 128 are one group
             weights = [package.weight(f"{name.replace('.', '_')}_weight") for package in (plain, calibrated)]
             missed = [np.pad(found - rows, ((0, 0), (0, 128 - rows.shape[1]))) for found in weights]
