@@ -31,7 +31,7 @@ def contained(
 ) -> Path:
     """Return the regular file ``folder/name``; links may lead into ``folder`` or into the folders ``within``.
 
-    Raises ``unsafe`` for a name or a link that leads out, and for what is no regular file; ``missing``.
+    Raises ``unsafe`` for a name or a link that leads out, and for what is not a regular file; ``missing``.
     """
     path = folder / checked_name(name, folder, unsafe, hint)
     check_file(path, folder, unsafe=unsafe, missing=missing, within=within, hint=hint)

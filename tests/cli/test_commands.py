@@ -236,7 +236,7 @@ def test_relative_to_the_original(
         (["build", "./nowhere", "-t", "rpi"], 11, "there is no folder ./nowhere"),
         (["build", "./nowhere", "-t", "rpy"], 3, "did you mean 'rpi'?"),
         (["build", "./nowhere", "-t", "rpi", "-r", "int7"], 3, "did you mean 'int8'?"),
-        (["run", ".", "text"], 30, "is no bundle"),
+        (["run", ".", "text"], 30, "is not a bundle"),
         (["inspect", "nowhere"], 30, "there is no bundle nowhere"),
         (["validate", "nowhere", "--suite", "x.toml"], 30, "there is no bundle"),
         (["compare", "nowhere", "nowhere"], 30, "there is no bundle"),

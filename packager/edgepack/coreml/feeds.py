@@ -39,7 +39,9 @@ def held(features: Mapping[str, Feature], state: Mapping[str, Value] | None) -> 
         if name not in state:
             raise InputMissing(f"the state {name!r} is not given", hint="package.state() makes a fresh one")
         if not isinstance(state[name], np.ndarray) or state[name].dtype.kind != "f":
-            raise InputTypeWrong(f"the state {name!r} is no array of floats", hint="package.state() makes a fresh one")
+            raise InputTypeWrong(
+                f"the state {name!r} is not an array of floats", hint="package.state() makes a fresh one"
+            )
         if state[name].shape != feature.shapes.default:
             raise ShapeNotAllowed(
                 f"the state {name!r} has the shape {list(state[name].shape)}", hint=f"it has {feature.spec.shape}"

@@ -185,4 +185,6 @@ def _immediate(tensor: Message, dtype: Dtype, shape: tuple[int, ...]) -> Array:
         array[:] = values
         return array.reshape(shape)
     except ValueError as error:
-        raise PackageDamaged(f"a {dtype.name} value of the program has not the shape {shape}", hint=_AGAIN) from error
+        raise PackageDamaged(
+            f"a {dtype.name} value of the program does not have the shape {shape}", hint=_AGAIN
+        ) from error

@@ -78,11 +78,11 @@ def read(spec: DataSpec, wanted: Iterable[str], pairs: Mapping[str, tuple[str, .
     if not spec.path.exists():
         raise DataError(f"there is no data set {spec.path}", hint="paths are relative to the file that names them")
     if not spec.path.is_dir() and not spec.path.is_file():
-        raise DataError(f"{spec.path} is no regular file", hint="save what it gives as a file first")
+        raise DataError(f"{spec.path} is not a regular file", hint="save what it gives as a file first")
     kind = "folder" if spec.path.is_dir() else _READERS.get(spec.path.suffix.lower())
     if kind is None:
         raise DataError(
-            f"{spec.path.name} is of no kind that edgepack reads",
+            f"{spec.path.name} has a format that edgepack does not read",
             hint=f"known: {', '.join(_READERS)} and folders of pictures",
         )
     headless = any(isinstance(column, int) for column in spec.columns.values())

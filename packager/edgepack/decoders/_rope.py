@@ -86,7 +86,7 @@ def turning(
             f"partial_rotary_factor {share} with the rotary scaling {kind!r} is not supported", hint=SUPPORTED
         )
     if width % 2:
-        raise UnsupportedModel(f"{width} of {head} dimensions turn, which is an odd number", hint="even ones can")
+        raise UnsupportedModel(f"{width} of {head} dimensions rotate, which is an odd number", hint="even ones can")
     longest = config.integer("max_position_embeddings")
     starts = kind in _SCALINGS and _SCALINGS[kind][1]
     within = table.maybe(_TRAINED)  # without effect on the others

@@ -140,10 +140,10 @@ def _reading(file: Path) -> Iterator[zipfile.ZipFile]:
     except OSError as error:
         if error.errno != errno.EINVAL:  # which is a place in the file that is none
             raise
-        raise BundleError(f"{file} is no bundle, or not all of one", hint="copy the file again") from error
+        raise BundleError(f"{file} is not a bundle, or not all of one", hint="copy the file again") from error
     except BROKEN as error:
         said = (str(error).splitlines() or [type(error).__name__])[0]
-        raise BundleError(f"{file} is no bundle, or not all of one: {said}", hint="copy the file again") from error
+        raise BundleError(f"{file} is not a bundle, or not all of one: {said}", hint="copy the file again") from error
 
 
 class _Limit:
@@ -161,7 +161,7 @@ def _entries(archive: zipfile.ZipFile, file: Path, *, trust: bool) -> list[tuple
     if len(infos) > _FILES or len(set(names)) != len(names):
         raise BundleUnsafe(f"{file} holds {len(infos)} files, or one of them twice", hint="do not use this bundle")
     if MANIFEST not in names:
-        raise BundleError(f"{file} is no bundle: it holds no {MANIFEST}", hint="edgepack pack --zip makes one")
+        raise BundleError(f"{file} is not a bundle: it holds no {MANIFEST}", hint="edgepack pack --zip makes one")
     table = _table(archive, file)
     limits = {name: _Limit(entry["bytes"], entry["sha256"]) for name, entry in table["files"].items()}
     limits |= {name: _Limit(LARGEST) for name in BESIDE}

@@ -89,7 +89,7 @@ def read(folder: Path) -> Manifest:
     if not folder.is_dir():
         raise BundleError(f"there is no bundle {folder}", hint="edgepack build makes one")
     if not os.path.lexists(folder / MANIFEST):
-        raise BundleError(f"{folder} is no bundle: it has no {MANIFEST}", hint="edgepack build makes one")
+        raise BundleError(f"{folder} is not a bundle: it has no {MANIFEST}", hint="edgepack build makes one")
     file = contained(folder, MANIFEST)
     text = read_bytes(file, hint=_REBUILD, largest=LARGEST)
     table = checked(parse_json(text, str(file), hint=_REBUILD), str(file))
@@ -156,7 +156,7 @@ def found(folder: Path) -> set[str]:
 
 def _version(version: Any, place: str) -> int:
     if isinstance(version, bool) or not isinstance(version, int) or version < 1:
-        raise BundleError(f"{place} has schema {version!r}, which is no version", hint=_REBUILD)
+        raise BundleError(f"{place} has schema {version!r}, which is not a version", hint=_REBUILD)
     if version > SCHEMA:
         raise BundleTooNew(
             f"{place} has schema {version}; this edgepack reads up to {SCHEMA}", hint="pip install -U edgepack"

@@ -50,7 +50,7 @@ def check_floors(bundle: Bundle, report: Path) -> None:
     for figure in bundle.accuracy:
         if figure.floor is not None and isinstance(figure.packed, NotMeasured):
             raise CheckFailed(
-                f"{bundle.path.name}: {figure.metric} is to keep {figure.floor}, and has no figure: "
+                f"{bundle.path.name}: {figure.metric} has the floor {figure.floor}, but no figure: "
                 f"{figure.packed.reason}",
                 hint="give an [evaluation] data set that it can be told from, or pass --allow-loss",
             )

@@ -110,15 +110,17 @@ def _recipes(request: Request, target: Target, source: Source) -> list[Recipe]:
     searched = [recipe for recipe in offered.values() if recipe.scheme == _SEARCHED]
     if request.max_size is not None:
         if request.recipes or not searched:
-            why = "beside --recipe" if request.recipes else f"for {target.name}, whose recipes have one form for all"
-            raise UsageError(
-                f"there is no --max-size {why}", hint="it searches a form for each weight: --target iphone"
+            why = (
+                "chooses the recipe itself: it cannot go with --recipe"
+                if request.recipes
+                else f"needs a Core ML target; {target.name} has no mixed-precision recipe"
             )
+            raise UsageError(f"--max-size {why}", hint="edgepack build MODEL --target iphone --max-size 25MB")
         return [replace(recipe, max_bytes=request.max_size) for recipe in searched]
     if request.recipes:
         named = [targets_.recipe(target, recipe, source.task) for recipe in dict.fromkeys(request.recipes)]
         if any(recipe.scheme == _SEARCHED for recipe in named):
-            raise UsageError("the recipe mixed is searched for a size", hint="--max-size 25MB in its place")
+            raise UsageError("the recipe mixed needs a size", hint="--max-size 25MB in its place")
         return named
     return [r for r in offered.values() if r not in searched] if request.fit else [target.recipe_for(source)]
 

@@ -202,7 +202,7 @@ def _config(folder: Path) -> dict[str, Any]:
     named = config["architectures"]
     if not isinstance(named, list) or not all(isinstance(name, str) and name for name in named):
         raise ModelError(
-            f"{file}: architectures is no list of names", hint='for example "architectures": ["BertModel"]'
+            f"{file}: architectures is not a list of names", hint='for example "architectures": ["BertModel"]'
         )
     if config.get("auto_map") and str(config.get("model_type")).replace("_", "-") not in plugins.names(
         "decoders.families"

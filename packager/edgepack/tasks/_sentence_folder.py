@@ -146,7 +146,7 @@ def modules(folder: Path) -> list[dict[str, Any]]:
         entries = [{**entry, "path": str(entry.get("path") or ""), "type": str(entry["type"])} for entry in listed]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(
-            f"{file} is no list of sentence-transformers modules",
+            f"{file} is not a list of sentence-transformers modules",
             hint="copy the file again, or save the model with sentence-transformers",
         ) from error
     for entry in entries:

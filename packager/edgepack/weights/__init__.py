@@ -75,7 +75,7 @@ def tensors(file: Path) -> list[Stored]:
             raise DamagedWeights(f"{file} is a Git LFS pointer, not the weights", hint="git lfs pull")
         length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
         if not 2 <= length <= min(size - 8, _LONGEST_HEADER):
-            raise DamagedWeights(f"{file} is cut short or no safetensors file", hint=_AGAIN)
+            raise DamagedWeights(f"{file} is cut short or not a safetensors file", hint=_AGAIN)
         header = _header(stream.read(length), file)
     end = _checked_end(header, file)
     if end != size - 8 - length:

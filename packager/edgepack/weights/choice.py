@@ -55,7 +55,7 @@ def _named(folder: Path) -> Path | None:
     file = folder / checked_name(name, folder / "config.json", ModelError)
     if not file.name.endswith((".safetensors", ".safetensors.index.json")) or not file.is_file():
         raise ModelError(
-            f"config.json names the weights {name!r}, which is no safetensors file of {folder}",
+            f"config.json names the weights {name!r}, which is not a safetensors file of {folder}",
             hint="correct transformers_weights in config.json, or take it out",
         )
     return file

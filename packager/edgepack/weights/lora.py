@@ -156,7 +156,9 @@ def is_adapter(folder: Path) -> bool:
 def _config(folder: Path) -> dict[str, Any]:
     file = folder / ADAPTER
     if not file.is_file():
-        raise ModelError(f"{folder} is no PEFT adapter: it has no {ADAPTER}", hint="--adapter names a folder that has")
+        raise ModelError(
+            f"{folder} is not a PEFT adapter: it has no {ADAPTER}", hint="--adapter names a folder that has"
+        )
     config = read_object(file, ModelError)
     kind = config.get("peft_type")
     if kind != "LORA":

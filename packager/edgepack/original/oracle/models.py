@@ -36,7 +36,7 @@ def configuration(stated: Mapping[str, Any]) -> Any:
         kind = stated.get(key)
         if kind is not None and not isinstance(getattr(torch, str(kind).removeprefix("torch."), None), torch.dtype):
             raise UnsupportedModel(
-                f"config.json: {key} is {kind!r}, which transformers {VERSION} refuses: it is no type of PyTorch",
+                f"config.json: {key} is {kind!r}, which transformers {VERSION} refuses: it is not a PyTorch dtype",
                 hint='write the type of the weights, for example "dtype": "bfloat16"',
             )
     try:

@@ -62,7 +62,7 @@ def verifier(public_key: Pem | None = None, root_certificates: Iterable[Pem] | N
     reading = cryptographic("certificates")
     roots = [root for file in root_certificates for root in reading.certificates(pem(file), _named(file))]
     if not roots:
-        raise UsageError("there are no root certificates", hint="give one at least, a PEM file")
+        raise UsageError("there are no root certificates", hint="give at least one, a PEM file")
     made = reading.CertificateVerifier(roots)
     return made
 

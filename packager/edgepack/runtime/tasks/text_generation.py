@@ -165,7 +165,9 @@ class Model:
 
     def _answering(self) -> ChatTemplate:
         if self._template is None:
-            raise InputError("the model is no chat model: it has no chat template", hint="generate(str) continues text")
+            raise InputError(
+                "the model is not a chat model: it has no chat template", hint="generate(str) continues text"
+            )
         return self._template
 
     def _plain(self, text: str) -> list[int]:

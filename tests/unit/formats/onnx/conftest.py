@@ -132,7 +132,7 @@ def _mobilenet() -> nn.Module:
 
 _MODELS: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "bert": (_bert, "text-embedding"),
-    "narrow": (lambda: _bert(40), "text-embedding"),  # 40 is no multiple of any block
+    "narrow": (lambda: _bert(40), "text-embedding"),  # 40 is not a multiple of any block
     "distilbert": (_distilbert, "text-classification"),
     "roberta": (_roberta, "fill-mask"),
     "tied": (_tied, "fill-mask"),

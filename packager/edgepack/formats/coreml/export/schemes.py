@@ -95,7 +95,7 @@ class Compression:
         if chosen is None:
             least = fixed + sum(min(option.encoding.bytes for option in some) for some in options.values())
             raise DoesNotFit(
-                f"the model takes {size(least)} at least, not {size(self.recipe.max_bytes)}",
+                f"the model takes at least {size(least)}, not {size(self.recipe.max_bytes)}",
                 hint="allow more, or take a smaller model",
             )
         return lambda weight: chosen.get(weight.name)
