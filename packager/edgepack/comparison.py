@@ -60,7 +60,7 @@ def agreement(
     data: str = "",
     shipped: Sequence[Feeds] = (),
 ) -> Agreement:
-    """Both models on the same inputs, a batch at a time: every measure of the task, by sample.
+    """Compare both models on the same inputs, a batch at a time, by every measure of the task.
 
     ``shipped`` is what the packed model is fed where it prepares the same pictures otherwise.
     """
@@ -81,7 +81,7 @@ def agreement(
 def trial(
     original: Original, model: Any, task: Task, feeds: Sequence[Feeds], *, name: str, where: Where, data: str
 ) -> Agreement:
-    """A measure for which the packed ``model`` does its work, and the original judges it."""
+    """Return a measure for which the packed ``model`` does its work, and the original judges it."""
     samples = {name: task.TRIALS[name](original, model, feeds)}
     return Agreement(_figures(samples, {}, where, data), samples)
 
@@ -111,7 +111,7 @@ def _defined(value: float, metric: str, samples: int) -> float | NotMeasured:
 
 
 def rows(task: Task, spec: DataSpec, columns: Sequence[str] = ()) -> list[Row]:
-    """The data set's rows, with ``columns`` (default: what the task's metrics need). Raises DataError."""
+    """Return the data set's rows, with ``columns`` (default: what the task's metrics need). Raises DataError."""
     return data.read(spec, columns or task.COLUMNS, task.PAIRS)
 
 
@@ -125,7 +125,7 @@ def metric(
     floors: Mapping[str, float],
     where: Where,
 ) -> Scores:
-    """The task's metrics for both models, with the 95 % interval of their difference.
+    """Return the task's metrics for both models, with the 95 % interval of their difference.
 
     ``original`` and ``packed`` are task objects of runtime/tasks; without an original there is no interval.
     """

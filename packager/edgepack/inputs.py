@@ -37,7 +37,7 @@ class Inputs:
     checks: Sequence[Check]
 
     def shipped(self, plan: Plan) -> Self:
-        """These with the feeds that ``plan``'s bundle makes, where its clients prepare pictures otherwise."""
+        """Return the examples with the feeds of ``plan``'s bundle, where its clients prepare pictures otherwise."""
         if plan.processing.image is None or not plan.processing.image.mix:
             return self
         model = task_model(plan.source.task, None, plan.source.path, plan.processing)
@@ -48,6 +48,6 @@ class Inputs:
         )
 
     def matched(self, original: Original) -> Any:
-        """The task's object around the original, fed by the authors' own pre-processing."""
+        """Return the task's object around the original, fed by the authors' own pre-processing."""
         model = task_model(original.source.task, original, original.source.path, self.processing)
         return original.attach(model, self.processing)

@@ -24,13 +24,13 @@ _QUICK_RUNS = 16  # of the speed check in a build; `edgepack bench` takes longer
 
 
 class Progress(Protocol):
-    """Where a build says what it does; the command line's draws it."""
+    """The listener to which a build says what it does; the command line's draws it."""
 
     def step(self, text: str) -> None:
-        """A new step has begun."""
+        """Show that a new step has begun."""
 
     def note(self, text: str) -> None:
-        """Something worth knowing."""
+        """Show something worth knowing."""
 
 
 def plan(request: Request) -> list[Plan]:

@@ -16,7 +16,7 @@ from edgepack.tasks import Task, load, table
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What to build."""
+    """A request to build."""
 
     model: str
     targets: tuple[str, ...]
@@ -80,5 +80,5 @@ class Plan:
 
     @property
     def fits(self) -> bool:
-        """Whether the target has the memory."""
+        """True if the target has the memory."""
         return self.need.total <= self.target.profile.memory

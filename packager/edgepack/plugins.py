@@ -25,12 +25,12 @@ _INSTALLED = "edgepack.installed"  # imported where something is missing alone: 
 
 
 def names(kind: str) -> list[str]:
-    """The plugins of ``kind`` that can be asked for, ours and third parties'; loads none."""
+    """Return the plugins of ``kind`` that can be asked for, ours and third parties'; loads none."""
     return sorted(_own(kind) | {entry.name for entry in _entries(kind)})
 
 
 def load(kind: str, name: str) -> ModuleType:
-    """The module of the plugin ``name``.
+    """Return the module of the plugin ``name``.
 
     Raises UnknownName when there is none, MissingExtra when a library that it needs is not installed.
     """
@@ -42,7 +42,7 @@ def load(kind: str, name: str) -> ModuleType:
 
 
 def distribution(kind: str, name: str) -> str:
-    """The distribution that brings the plugin ``name``. Raises UnknownName."""
+    """Return the distribution that brings the plugin ``name``. Raises UnknownName."""
     if name in _own(kind):
         return "edgepack"
     for entry in _entries(kind).select(name=name):
@@ -53,7 +53,7 @@ def distribution(kind: str, name: str) -> str:
 
 @functools.cache
 def _own(kind: str) -> frozenset[str]:
-    """The plugins of ``kind`` that edgepack brings."""
+    """Return the plugins of ``kind`` that edgepack brings."""
     package = importlib.util.find_spec(f"edgepack.{kind}")
     folders = list(package.submodule_search_locations or []) if package else []
     found = [module.name for module in pkgutil.iter_modules(folders) if module.name[0] != "_"]
@@ -61,19 +61,19 @@ def _own(kind: str) -> frozenset[str]:
 
 
 def _entries(kind: str) -> EntryPoints:
-    """Third parties' plugins of ``kind``."""
+    """Return third parties' plugins of ``kind``."""
     found: EntryPoints = _all_entries(tuple(sys.path)).select(group=f"edgepack.{kind}")
     return found
 
 
 @functools.lru_cache(maxsize=4)
 def _all_entries(path: tuple[str, ...]) -> Any:
-    """The entry points of all that is installed on ``path``, whose metadata takes milliseconds to be read."""
+    """Return the entry points of all that is installed on ``path``, whose metadata takes milliseconds to be read."""
     return importlib.metadata.entry_points()
 
 
 def versions(distributions: Iterable[str]) -> dict[str, str]:
-    """The installed versions. Raises MissingExtra for one that is not installed."""
+    """Return the installed versions. Raises MissingExtra for one that is not installed."""
     found = {}
     for name in distributions:
         try:

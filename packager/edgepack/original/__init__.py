@@ -43,7 +43,7 @@ class Original(Protocol):
         """Prepare to be asked for the outputs of all of ``feeds``."""
 
     def __call__(self, feeds: Mapping[str, Any], /) -> Outputs:
-        """The task's outputs for ``feeds`` (input name -> array)."""
+        """Return the task's outputs for ``feeds`` (input name -> array)."""
 
     def close(self) -> None:
         """Free the weights and keep what was learned for the next build."""
@@ -62,7 +62,7 @@ class Original(Protocol):
 
 
 class OriginalRoute(Protocol):
-    """What a module of original/routes offers."""
+    """The contract of original/routes' modules."""
 
     def open_original(self, subject: Subject, *, inputs: str, implementation: str) -> Original:
         """Open the original of ``subject``; see ``open_original`` here."""

@@ -50,7 +50,7 @@ def _add(weight: Tensor, update: Update, name: str, module: nn.Module, adapter: 
 
 
 def _alone(name: str, parameters: dict[str, nn.Parameter], adapter: Adapter) -> nn.Parameter:
-    """The parameter. Raises UnsupportedModel where it is another's too: which of the two is meant is unclear."""
+    """Return the parameter. Raises UnsupportedModel where it is another's too: which of the two is meant is unclear."""
     weight = parameters[name]
     other = next((n for n, p in parameters.items() if p is weight and n != name), None)
     if other:

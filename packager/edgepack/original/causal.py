@@ -37,13 +37,13 @@ class Implementation(Reference):
         self.model = model
 
     def logits(self, ids: Array, *, start: int = 0) -> Array:
-        """float32 [batch, tokens, vocabulary] for int64 ``ids`` [batch, tokens], from the token ``start`` on."""
+        """Return float32 [batch, tokens, vocabulary] for int64 ``ids`` [batch, tokens], from the token ``start`` on."""
         with torch.inference_mode():
             found = self.model(input_ids=torch.from_numpy(ids), use_cache=False).logits[:, start:]
         return np.asarray(found.float().numpy())
 
     def generate(self, ids: Sequence[int], tokens: int) -> list[int]:
-        """Greedy continuation by transformers' own generate, at most ``tokens`` ids, an end token too."""
+        """Continue greedily by transformers' own generate, at most ``tokens`` ids, an end token too."""
         with torch.inference_mode():
             made = self.model.generate(
                 torch.tensor([list(ids)]),
@@ -55,7 +55,7 @@ class Implementation(Reference):
         return [int(token) for token in made[0, len(ids) :]]
 
     def expect(self, texts: Iterable[Array]) -> None:
-        """Nothing: no text runs through the description."""
+        """Do nothing: no text runs through the description."""
 
 
 def open_reference(source: Source, task: Task) -> Implementation:

@@ -18,7 +18,7 @@ from edgepack.runtime import clock
 
 
 def opener(asked: dict[str, Any]) -> Any:
-    """A function that opens the model named in the request with so many threads."""
+    """Return a function that opens the model named in the request with so many threads."""
     task = tasks.load(asked["task"])
 
     def opened(threads: int) -> Run:

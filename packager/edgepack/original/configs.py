@@ -25,7 +25,7 @@ _SHOWN = 60  # characters of a value
 
 
 def opened(folder: Path, kind: Any = None) -> Any:
-    """The config object of ``folder``, as the class ``kind`` (None: as its model_type says).
+    """Return the config object of ``folder``, as the class ``kind`` (None: as its model_type says).
 
     Raises UnsupportedModel for a model_type that transformers does not know, ModelError for a setting that it refuses.
     """
@@ -49,7 +49,7 @@ def opened(folder: Path, kind: Any = None) -> Any:
 
 
 def refused(folder: Path, error: Exception, attempt: Callable[[Mapping[str, Any]], Any]) -> ModelError:
-    """The error for a config.json that ``attempt(content)`` fails over with ``error``: it names the key."""
+    """Return the error for a config.json that ``attempt(content)`` fails over with ``error``: it names the key."""
     stated = table(folder / _FILE)
     tried = () if _passes(attempt, stated) else [key for key in stated if key != "model_type"]
     key = next((key for key in tried if _passes(attempt, _without(stated, key))), None)
@@ -61,7 +61,7 @@ def refused(folder: Path, error: Exception, attempt: Callable[[Mapping[str, Any]
 
 
 def line(error: Exception) -> str:
-    """What an exception says, as one line: the last of a validation error's, which tells the reason."""
+    """Return what an exception says, as one line: the last of a validation error's, which tells the reason."""
     lines = [text.strip() for text in str(error).splitlines() if text.strip()] or [type(error).__name__]
     return lines[-1] if lines[0].startswith("Validation error") else lines[0]
 

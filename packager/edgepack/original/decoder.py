@@ -37,20 +37,20 @@ class Reference:
         self._expected: dict[tuple[int, ...], Array] = {}
 
     def logits(self, ids: Array, *, start: int = 0) -> Array:
-        """float32 [batch, tokens, vocabulary] for int64 ``ids`` [batch, tokens], from the token ``start`` on."""
+        """Return float32 [batch, tokens, vocabulary] for int64 ``ids`` [batch, tokens], from the token ``start`` on."""
         found = _product(self.hidden(ids)[:, start:], self.checkpoint.head())
         cap = self.decoder.logits_cap
         return np.asarray(np.tanh(found / cap) * cap if cap else found, np.float32)
 
     def hidden(self, ids: Array) -> Array:
-        """What the head reads, float32 [batch, tokens, hidden]."""
+        """Return what the head reads, float32 [batch, tokens, hidden]."""
         self.expect(ids)
         if any(self._recalled(row) is None for row in ids):
             deque(self.walk(), maxlen=0)
         return np.stack([row for row in map(self._recalled, ids) if row is not None])
 
     def expect(self, texts: Iterable[Array]) -> None:
-        """Texts, int64 [tokens] each, that will be asked for: the next walk takes along those that are not known."""
+        """Expect texts, int64 [tokens] each: the next walk takes along those that are not known."""
         self._expected |= {tuple(text): text for text in texts if self._recalled(text) is None}
 
     def walk(self, watched: Sequence[Array] = (), watch: Watch = lambda name, x: None) -> Iterator[int]:
@@ -72,7 +72,10 @@ class Reference:
             yield layer
 
     def _recalled(self, row: Array) -> Array | None:
-        """The states of one text. A state depends on earlier tokens alone: the beginning of a known text is known."""
+        """Return the states of one text.
+
+        A state depends on earlier tokens alone: the beginning of a known text is known.
+        """
         for ids, states in chain.from_iterable(self._known):
             same = [len(row) <= ids.shape[1] and np.array_equal(known[: len(row)], row) for known in ids]
             if any(same):
@@ -80,13 +83,13 @@ class Reference:
         return None
 
     def embedded(self, ids: Array) -> Array:
-        """What the first layer reads, float32 [batch, tokens, hidden]."""
+        """Return what the first layer reads, float32 [batch, tokens, hidden]."""
         x = _gather(self.checkpoint.embedding(), ids) * np.float32(self.decoder.embedding_scale)
         positions = self.checkpoint.positions()
         return x if positions is None else x + positions.rows(0, ids.shape[1])
 
     def layer(self, x: Array, layer: int, watch: Watch = lambda name, x: None) -> Array:
-        """``x`` [batch, tokens, hidden] after ``layer``."""
+        """Return ``x`` [batch, tokens, hidden] after ``layer``."""
         names = self.decoder.names
         with alone():  # a head's products are small
             attended = self._attention(self._norm(x, names.norm1, layer), layer, watch)
@@ -99,7 +102,7 @@ class Reference:
         return np.asarray(x + attended + fed)
 
     def _attention(self, x: Array, layer: int, watch: Watch) -> Array:
-        """Scores by the scaled product (Vaswani et al. 2017), causal, within the layer's window."""
+        """Return scores by the scaled product (Vaswani et al. 2017), causal, within the layer's window."""
         d = self.decoder
         batch, tokens, _ = x.shape
         watch(f"layers.{layer}.attention.qkv", x)
@@ -120,7 +123,7 @@ class Reference:
         return _product(joined, self.checkpoint.o_proj(layer))
 
     def _turned(self, x: Array, norm: str, layer: int) -> Array:
-        """Queries or keys [batch, heads, tokens, head], normed and rotated as the description says."""
+        """Return queries or keys [batch, heads, tokens, head], normed and rotated as the description says."""
         if norm:
             x = self._norm(x, norm, layer)
         rotary = self.decoder.rotary_of(layer)
@@ -153,7 +156,7 @@ class Reference:
 
 
 def _batches(watched: Sequence[Array], expected: Sequence[Array]) -> list[tuple[Array, int]]:
-    """Ids [texts, tokens] by length, and how many of them, which come first, are watched."""
+    """Return ids [texts, tokens] by length, and how many of them, which come first, are watched."""
     texts = [*watched, *expected]
     found = []
     for length in sorted({len(text) for text in texts}):
@@ -163,12 +166,12 @@ def _batches(watched: Sequence[Array], expected: Sequence[Array]) -> list[tuple[
 
 
 def _first(count: int, watch: Watch) -> Watch:
-    """``watch``, told of the first ``count`` texts of a batch."""
+    """Return ``watch``, told of the first ``count`` texts of a batch."""
     return (lambda name, x: watch(name, x[:count])) if count else (lambda name, x: None)
 
 
 def _product(x: Array, matrix: Matrix) -> Array:
-    """X W^T + b, the weight read in pieces."""
+    """Return x W^T + b, the weight read in pieces."""
     flat = x.reshape(-1, x.shape[-1])
     out = np.empty((len(flat), matrix.shape[0]), np.float32)
 
@@ -182,7 +185,7 @@ def _product(x: Array, matrix: Matrix) -> Array:
 
 
 def _gather(matrix: Matrix, ids: Array) -> Array:
-    """The rows of ``ids``, float32 [*ids.shape, width]."""
+    """Return the rows of ``ids``, float32 [*ids.shape, width]."""
     wanted, places = np.unique(ids, return_inverse=True)
     rows = np.concatenate([matrix.rows(int(row), int(row) + 1) for row in wanted])
     return np.asarray(rows[places].reshape(*ids.shape, -1))
@@ -198,7 +201,7 @@ def _silu(x: Array) -> Array:
 
 
 def _gelu(x: Array) -> Array:
-    """X Phi(x) (Hendrycks & Gimpel 2016), with erf by Abramowitz & Stegun 7.1.26 in float64 (error 1.5e-7)."""
+    """Return x Phi(x) (Hendrycks & Gimpel 2016), with erf by Abramowitz & Stegun 7.1.26 in float64 (error 1.5e-7)."""
     z = np.abs(x.astype(np.float64)) / np.sqrt(2)
     t = 1 / (1 + 0.3275911 * z)
     series = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))))

@@ -28,7 +28,7 @@ from edgepack.tasks import Task
 def match(
     source: Source, task: Task, processing: Processing, examples: Sequence[Any], ours: Feeds
 ) -> tuple[Feeds, float]:
-    """The authors' arrays for one batch, and how far from them ``ours`` are: 0 for ids; pixels in levels of 255.
+    """Return the authors' arrays for one batch, and how far from them ``ours`` are: 0 for ids; pixels in levels of 255.
 
     Raises PreprocessingDiffers where ids differ, or pixels by more than a level; ModelError.
     """
@@ -49,7 +49,7 @@ def _processor(folder: Path) -> Any:
 
 
 def _picture(example: Any, channels: int) -> Image.Image:
-    """As transformers' pipelines open pictures: in colour, unless the model takes one channel.
+    """Open a picture as transformers' pipelines do: in colour, unless the model takes one channel.
 
     What has an alpha channel as an array goes to the processor with it.
     """

@@ -38,7 +38,9 @@ def find(folder: Path, to: Path) -> None:
 
 
 def _plain(content: dict[str, Any]) -> dict[str, Any]:
-    """The content of a tokenizer.json as far as it counts: no truncation, no padding, no template that adds nothing."""
+    """Return the content of a tokenizer.json as far as it counts: no truncation, no padding, no template that adds
+    nothing.
+    """
     after = content.get("post_processor")
     empty = after is not None and after.get("type") == "TemplateProcessing" and not after.get("special_tokens")
     return {**content, "truncation": None, "padding": None, "post_processor": None if empty else after}

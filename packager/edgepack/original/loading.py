@@ -52,12 +52,18 @@ _STRANGERS = "the checkpoint and its config.json do not belong together, or the 
 
 
 def load(path: Path, name: str, task: Task, adapter: Path | None = None) -> Any:
-    """The model in float32. Raises UnsupportedModel, DamagedWeights, ModelError (an adapter of another model)."""
+    """Return the model in float32.
+
+    Raises UnsupportedModel, DamagedWeights, ModelError (an adapter of another model).
+    """
     return load_class(_class(task, table(path / "config.json")), path, name, task, adapter)
 
 
 def load_class(kind: Any, path: Path, name: str, task: Task, adapter: Path | None = None, **options: Any) -> Any:
-    """The model as an object of the class ``kind``; ``options`` are its from_pretrained's. Raises as ``load`` does."""
+    """Return the model as an object of the class ``kind``; ``options`` are its from_pretrained's.
+
+    Raises as ``load`` does.
+    """
     model, report = _opened(kind, path, name, **options)
     missing = _missing(report)
     if missing and task.NAME in _USES_POOLER and all(_POOLER.search(key) for key in missing):
@@ -76,7 +82,7 @@ def load_class(kind: Any, path: Path, name: str, task: Task, adapter: Path | Non
 
 
 def _finite(tensor: Tensor) -> bool:
-    """Whether every value is: their sum tells, at a tenth of the time, unless it is too large itself."""
+    """Return whether every value is: their sum tells, at a tenth of the time, unless it is too large itself."""
     return bool(tensor.sum().isfinite()) or bool(tensor.isfinite().all())
 
 
@@ -126,7 +132,7 @@ def _check_index(path: Path) -> None:
 
 @contextmanager
 def _without_adapter(path: Path) -> Iterator[Path]:
-    """The folder as if no adapter lay in it: transformers would put it into the model by itself."""
+    """Provide the folder as if no adapter lay in it: transformers would put it into the model by itself."""
     if not (path / ADAPTER).is_file():
         yield path
         return
@@ -171,7 +177,9 @@ def _check(model: Any, report: Mapping[str, Any], name: str, path: Path, task: T
 
 
 def _known(model: Any, missing: Sequence[str]) -> set[str]:
-    """The names that the weights could have, where transformers found next to none of them; it knows renamed ones."""
+    """Return the names that the weights could have, where transformers found next to none of them; it knows renamed
+    ones.
+    """
     own, lead = set(model.state_dict()), f"{model.base_model_prefix}."
     if 2 * len(missing) <= len(own):
         return set()
@@ -179,5 +187,5 @@ def _known(model: Any, missing: Sequence[str]) -> set[str]:
 
 
 def _head(model: Any) -> bool:
-    """Whether the model has a head over its encoder, which may read the pooler."""
+    """Return whether the model has a head over its encoder, which may read the pooler."""
     return model.base_model is not model

@@ -17,7 +17,7 @@ _INSTEAD: dict[str, Any] = {
 
 @contextmanager
 def broadcast() -> Iterator[None]:
-    """Masks of a model's own pattern (Gemma 3's windows) by broadcasting meanwhile, as all others are made.
+    """Make masks of a model's own pattern (Gemma 3's windows) by broadcasting meanwhile, as all others are made.
 
     transformers maps such a pattern over the positions by torch.vmap, and looks its rows up by an operator that goes
     with it; the tracer can record neither (``unordered_map::at``).

@@ -28,13 +28,19 @@ class Matched:
         return getattr(self._inner, name)
 
     def encode(self, texts: Sequence[Any], prompt: str = "") -> tuple[Feeds, Any]:
-        """The feeds and encodings of a batch of texts, with their default prompt. Raises PreprocessingDiffers."""
+        """Return the feeds and encodings of a batch of texts, with their default prompt.
+
+        Raises PreprocessingDiffers.
+        """
         made, encodings = self._inner.encode(texts, prompt)
         self._match(texts, made)
         return made, encodings
 
     def feeds(self, examples: Sequence[Any]) -> Feeds:
-        """The feeds of a batch of pictures, or of encodings that were made before. Raises PreprocessingDiffers."""
+        """Return the feeds of a batch of pictures, or of encodings that were made before.
+
+        Raises PreprocessingDiffers.
+        """
         made: Feeds = self._inner.feeds(examples)
         if "pixel_values" in made:
             self._match(examples, made)
@@ -42,7 +48,7 @@ class Matched:
 
 
 def pixels_apart(ours: Feeds, theirs: Feeds, image: Image, name: str) -> float:
-    """The largest difference of two batches of pictures, in levels of 255.
+    """Return the largest difference of two batches of pictures, in levels of 255.
 
     Raises PreprocessingDiffers where it is more than LEVELS, or the shapes are not the same.
     """

@@ -21,7 +21,7 @@ def take(file: Path, to: Path) -> None:
 
 
 def files(folder: Path) -> Iterator[Path]:
-    """The files beside the config, and those of sentence-transformers' modules."""
+    """Yield the files beside the config, and those of sentence-transformers' modules."""
     yield from (file for file in sorted(folder.iterdir()) if file.is_file())
     if (folder / "modules.json").is_file():
         for entry in _sentence_folder.modules(folder):

@@ -33,12 +33,13 @@ transformers.utils.logging.disable_progress_bar()
 
 
 def open_module(source: Source, task: Task) -> nn.Module:
-    """The module of ``source``; see open_path."""
+    """Return the module of ``source``; see open_path."""
     return open_path(source.path, source.model_type, source.name, task, source.adapter_path)
 
 
 def open_path(path: Path | str, model_type: str, name: str, task: Task, adapter: Path | str | None = None) -> nn.Module:
-    """The model in evaluation mode, float32, from safetensors, with no code of its own, ``adapter`` merged into it.
+    """Return the model in evaluation mode, float32, from safetensors, with no code of its own, ``adapter`` merged into
+    it.
 
     Raises UnsupportedModel, DamagedWeights (weights missing, left over or not finite), ModelError.
     """
@@ -57,7 +58,7 @@ def open_path(path: Path | str, model_type: str, name: str, task: Task, adapter:
 
 
 def run(module: nn.Module, feeds: Mapping[str, np.ndarray], names: tuple[str, ...]) -> Outputs:
-    """The outputs ``names`` of ``module`` for ``feeds`` (input name -> array), as float32 arrays.
+    """Return the outputs ``names`` of ``module`` for ``feeds`` (input name -> array), as float32 arrays.
 
     Raises UnsupportedModel where transformers' own code breaks down, as over a config that is not its weights'.
     """
@@ -97,7 +98,7 @@ class ImageEncoder(nn.Module):
         self._class_token = any(path.split(".")[-1] in _CLASS_TOKENS for path, _ in encoder.named_parameters())
 
     def forward(self, pixel_values: Tensor) -> dict[str, Tensor]:
-        """``last_hidden_state`` [batch, tokens, hidden] and ``image_embedding`` [batch, hidden].
+        """Return ``last_hidden_state`` [batch, tokens, hidden] and ``image_embedding`` [batch, hidden].
 
         Raises UnsupportedModel where the model has none of the three.
         """

@@ -73,7 +73,7 @@ class Reading:
             shutil.rmtree(self._result.parent, ignore_errors=True)
 
     def finish(self) -> tuple[Accuracy, ...]:
-        """The largest difference of logits, or why there is none, and the settings that were let pass.
+        """Return the largest difference of logits, or why there is none, and the settings that were let pass.
 
         Raises ReadingDiffers, UnreadSetting, and ModelError as transformers refuses the model.
         """
@@ -111,7 +111,7 @@ class Reading:
 
     @cached_property
     def _answer(self) -> dict[str, Any]:
-        """What the process found, now or once. Raises ModelError where it broke down."""
+        """The answer of the process, now or once. Raises ModelError where it broke down."""
         if _missing():
             return {"unmeasured": _missing()}
         if self._kept is not None:
@@ -135,7 +135,7 @@ def _write(file: Path, text: str) -> None:
 
 
 def _missing() -> str:
-    """Why nobody can check; "" where transformers and PyTorch are installed."""
+    """Say why nobody can check; "" where transformers and PyTorch are installed."""
     if importlib.util.find_spec("transformers") is None:
         return "the reading of config.json was not checked, and the tokenizer neither: transformers is not installed"
     if importlib.util.find_spec("torch") is None:

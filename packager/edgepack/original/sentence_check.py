@@ -97,7 +97,10 @@ class Check:
             self._ours = np.stack(predict(self._texts))
 
     def finish(self) -> tuple[Accuracy, ...]:
-        """The largest difference between edgepack's reading and sentence-transformers. Raises PreprocessingDiffers."""
+        """Return the largest difference between edgepack's reading and sentence-transformers.
+
+        Raises PreprocessingDiffers.
+        """
         if not self._kind:
             return ()
         unmeasured = isinstance(self._found, NotMeasured)
@@ -141,7 +144,7 @@ class Check:
         self._child = Child("edgepack.original.sentence_vectors", *arguments, environment=_QUIET, scratch=self._work)
 
     def _failure(self) -> str:
-        """Why there are no answers, "" where there are."""
+        """Say why there are no answers, "" where there are."""
         if self._child is None:
             return ""
         try:
@@ -165,7 +168,7 @@ class Check:
 
 
 def _pairs(examples: Sequence[Text]) -> list[Text]:
-    """Pairs for a CrossEncoder, each text with the next; the last is longer than most models take."""
+    """Return pairs for a CrossEncoder, each text with the next; the last is longer than most models take."""
     if not isinstance(examples[0], str):
         return list(examples)
     texts = [text for text in examples if isinstance(text, str)]
@@ -173,7 +176,7 @@ def _pairs(examples: Sequence[Text]) -> list[Text]:
 
 
 def _compare(texts: Sequence[Text], ours: Array, theirs: Array, what: str) -> float:
-    """The largest difference, relative to the largest number of its vector. Raises PreprocessingDiffers."""
+    """Return the largest difference, relative to the largest number of its vector. Raises PreprocessingDiffers."""
     if ours.shape != theirs.shape:
         raise PreprocessingDiffers(
             f"{_LIBRARY} makes {what}s of {theirs.shape[-1]:,} numbers of this model, edgepack of {ours.shape[-1]:,}",

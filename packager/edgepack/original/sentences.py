@@ -36,7 +36,7 @@ class SentenceEncoder(nn.Module):
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None
     ) -> dict[str, Tensor]:
-        """``last_hidden_state`` [batch, tokens, hidden] and ``sentence_embedding`` [batch, width]."""
+        """Return ``last_hidden_state`` [batch, tokens, hidden] and ``sentence_embedding`` [batch, width]."""
         types = {"token_type_ids": token_type_ids} if self.accepts_types else {}
         hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask, **types).last_hidden_state
         mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
@@ -56,7 +56,7 @@ def _mean_sqrt(hidden: Tensor, mask: Tensor) -> Tensor:
 
 
 def _weighted_mean(hidden: Tensor, mask: Tensor) -> Tensor:
-    """Later tokens weigh more, by their place in the batch (Muennighoff 2022)."""
+    """Average so that later tokens weigh more, by their place in the batch (Muennighoff 2022)."""
     weighted = mask * torch.ones_like(mask).cumsum(1)
     return (hidden * weighted).sum(1) / weighted.sum(1).clamp(min=1e-9)
 
@@ -124,7 +124,7 @@ _LAYERS: dict[str, Any] = {"normalize": _Normalize, "dense": _Dense, "layer_norm
 
 
 def _load(module: nn.Module, prefix: str, folder: Path) -> None:
-    """The weights of ``folder``, all of them and no others."""
+    """Load the weights of ``folder``, all of them and no others."""
     try:
         files = weights.files(folder)
     except UnsafeModel as error:

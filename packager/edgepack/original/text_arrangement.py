@@ -41,7 +41,7 @@ def arrange(folder: Path, task: Task, to: Path) -> None:
 
 
 def _stated(tokenizer: Any, root: Path, task: Task) -> dict[str, Any]:
-    """What tokenizer_config.json may leave to a class or a default."""
+    """Return what tokenizer_config.json may leave to a class or a default."""
     if tokenizer.pad_token is None:
         raise ModelError(
             f"the tokenizer of {root.name} has no padding token, so texts cannot share a batch",
@@ -77,7 +77,7 @@ def _stated(tokenizer: Any, root: Path, task: Task) -> dict[str, Any]:
 
 
 def _model(root: Path, task: Task) -> tuple[Any, Any]:
-    """The config and the class of the model. Raises UnsupportedModel."""
+    """Return the config and the class of the model. Raises UnsupportedModel."""
     config = configs.opened(root)
     classes = getattr(transformers, task.AUTO_CLASS)._model_mapping
     if type(config) not in classes:
@@ -90,7 +90,7 @@ def _model(root: Path, task: Task) -> tuple[Any, Any]:
 
 
 def _empty(root: Path, config: Any, kind: Any) -> Any:
-    """The model without memory for its weights. Raises ModelError for a config.json that none can be made of."""
+    """Return the model without memory for its weights. Raises ModelError for a config.json that none can be made of."""
 
     def make(config: Any) -> Any:
         with torch.device("meta"):
@@ -103,12 +103,15 @@ def _empty(root: Path, config: Any, kind: Any) -> Any:
 
 
 def _counts_padding(model: Any) -> bool:
-    """Whether a decoder's classifier looks for the last token that is no padding, by its id."""
+    """Return whether a decoder's classifier looks for the last token that is no padding, by its id."""
     return "pad_token_id is None" in inspect.getsource(type(model).forward)
 
 
 def _longest(tokenizer: Any, config: Any, model: Any, task: Task) -> int:
-    """The longest text in tokens: the tokenizer's, at most what the model has positions for. Raises ModelError."""
+    """Return the longest text in tokens: the tokenizer's, at most what the model has positions for.
+
+    Raises ModelError.
+    """
     said = tokenizer.model_max_length
     limits = [int(said)] if said is not None and said < tokenizers.UNBOUNDED else []
     learned = _learned_positions(model)
@@ -126,7 +129,7 @@ def _longest(tokenizer: Any, config: Any, model: Any, task: Task) -> int:
 
 
 def _learned_positions(model: Any) -> int | None:
-    """How many tokens the tables of learned positions are for; None without one.
+    """Return how many tokens the tables of learned positions are for; None without one.
 
     RoBERTa and its kin count from behind the padding token's id, which their embeddings hold as ``padding_idx``; BART
     and OPT have an ``offset``.
@@ -142,7 +145,7 @@ def _learned_positions(model: Any) -> int | None:
 
 
 def _name_root(to: Path, subfolder: str) -> None:
-    """The transformer of modules.json lies in the folder itself."""
+    """State that the transformer of modules.json lies in the folder itself."""
     shutil.rmtree(to / subfolder)
     listed = read_json(to / "modules.json", ModelError)
     for entry in listed:

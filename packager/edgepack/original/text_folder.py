@@ -28,7 +28,7 @@ _AGAIN = "save it again where it opens: AutoTokenizer.from_pretrained(FOLDER).sa
 
 
 def arranged(folder: Path, task: Task) -> Path:
-    """The folder in the cache, made on first use. Raises ModelError, UnsupportedModel."""
+    """Return the folder in the cache, made on first use. Raises ModelError, UnsupportedModel."""
     making = "edgepack.original.text_arrangement"
     made = _fetch(
         _FOLDERS, _facts(folder, task), lambda to: plugins.load_module(making).arrange(folder, task, to / folder.name)
@@ -37,12 +37,12 @@ def arranged(folder: Path, task: Task) -> Path:
 
 
 def is_arranged(folder: Path, task: Task) -> bool:
-    """Whether ``arranged`` finds it in the cache."""
+    """Return whether ``arranged`` finds it in the cache."""
     return cache.find(_FOLDERS, _with_tools(_facts(folder, task))) is not None
 
 
 def arranged_language_model(folder: Path) -> Path:
-    """The same for a language model; ``folder`` itself where its tokenizer.json says all that transformers does.
+    """Return the same for a language model; ``folder`` itself where its tokenizer.json says all that transformers does.
 
     transformers is asked in a process of its own. Where it is not installed, the folder is taken as it is, unless its
     files contradict each other. Raises ModelError, UnsupportedModel.
@@ -71,7 +71,7 @@ def _with_tools(facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def _ask(folder: Path, to: Path) -> None:
-    """What language_tokenizer.py finds. Raises what it raised."""
+    """Ask language_tokenizer.py. Raises what it raised."""
     asked = child.run("edgepack.original.language_tokenizer", folder, to)
     if asked.code:
         line = asked.trouble or f"exit code {asked.code}"
@@ -83,7 +83,7 @@ def _ask(folder: Path, to: Path) -> None:
 
 
 def _overlay(folder: Path, found: Path, to: Path) -> None:
-    """The model's files, with those of ``found`` in their place."""
+    """Link the model's files, with those of ``found`` in their place."""
     for file in files(folder):
         take(file, to / file.name)
     for name in ("tokenizer.json", "tokenizer_config.json"):
@@ -95,7 +95,7 @@ def _tokenizer_files(folder: Path) -> list[Path]:
 
 
 def _family(folder: Path) -> dict[str, Any]:
-    """What of config.json decides on the tokenizer's class."""
+    """Return what of config.json decides on the tokenizer's class."""
     config = table(folder / "config.json")
     return {name: config.get(name) for name in ("model_type", "model_name", "tokenizer_class", "_name_or_path")}
 
@@ -116,7 +116,7 @@ def _check_added_tokens(folder: Path) -> None:
 
 
 def _digest(chosen: Iterable[Path], folder: Path) -> str:
-    """SHA-256 of the files that are copied, and the names and sizes of those that are linked."""
+    """Return SHA-256 of the files that are copied, and the names and sizes of those that are linked."""
     total = hashlib.sha256()
     for file in chosen:
         total.update(f"{file.relative_to(folder)}\0{file.stat().st_size}\0".encode())

@@ -36,7 +36,8 @@ _SHOWN = 60  # characters of a text in a message
 
 
 def opened(folder: Path) -> Any:
-    """The transformers tokenizer of a model folder, with what sentence-transformers changes in it where it is one.
+    """Return the transformers tokenizer of a model folder, with what sentence-transformers changes in it where it is
+    one.
 
     Raises ModelError, UnsupportedModel.
     """
@@ -57,7 +58,7 @@ def opened(folder: Path) -> Any:
 
 
 def backend(tokenizer: Any) -> dict[str, Any]:
-    """The content of tokenizer.json for what ``tokenizer`` does, without truncation and padding."""
+    """Return the content of tokenizer.json for what ``tokenizer`` does, without truncation and padding."""
     content: dict[str, Any] = json.loads(tokenizer.backend_tokenizer.to_str())
     return {**content, "truncation": None, "padding": None}
 
@@ -105,7 +106,7 @@ def compare(texts: Texts, ours: Feeds, theirs: Feeds) -> None:
 
 
 def _reason(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
-    """The setting that two encodings of one text most likely differ in; "" for equal ones."""
+    """Return the setting that two encodings of one text most likely differ in; "" for equal ones."""
     a, b = (list(row["input_ids"][row["attention_mask"].astype(bool)]) for row in (ours, theirs))
     if a == b:
         named = [(name, what) for name, what in _PADDING.items() if name in theirs]
@@ -135,7 +136,7 @@ def _prompt(folder: Path) -> str:
 
 
 def save(tokenizer: Any, settings: dict[str, Any], to: Path) -> None:
-    """tokenizer.json and tokenizer_config.json, which transformers opens as what they were made from.
+    """Write tokenizer.json and tokenizer_config.json, which transformers opens as what they were made from.
 
     ``to`` holds the model's config.json. Raises ModelError.
     """
@@ -153,7 +154,7 @@ def save(tokenizer: Any, settings: dict[str, Any], to: Path) -> None:
 
 
 def _same(tokenizer: Any, to: Path) -> bool:
-    """Whether transformers opens ``to`` as the tokenizer that it was written from."""
+    """Return whether transformers opens ``to`` as the tokenizer that it was written from."""
     again = transformers.AutoTokenizer.from_pretrained(to, local_files_only=True, trust_remote_code=False)
     facts = ("padding_side", "truncation_side", "pad_token_id", "pad_token_type_id", "mask_token_id", "unk_token_id")
     same = all(getattr(again, name) == getattr(tokenizer, name) for name in facts)
@@ -202,7 +203,7 @@ def _check_length(tokenizer: Any, settings: str) -> None:
 
 
 def _lower(fast: Any) -> None:
-    """Lower-case first, unless the tokenizer does, as sentence-transformers' do_lower_case asks."""
+    """Put lower-casing first, unless the tokenizer does it, as sentence-transformers' do_lower_case asks."""
     own: Any = fast.normalizer
     steps = list(cast(Any, own)) if isinstance(own, normalizers.Sequence) else [own] if own is not None else []
     if not any(isinstance(step, normalizers.Lowercase) for step in steps):

@@ -31,7 +31,7 @@ def palette(rows: Array, bits: int, importance: Array | None = None) -> tuple[Ar
 
 
 def integers(rows: Array, bits: int, importance: Array | None = None) -> tuple[Array, np.float16, Array]:
-    """Palettize as ``palette`` does, with a table of int8 and a scale: (table, scale, indices).
+    """Return palettize as ``palette`` does, with a table of int8 and a scale: (table, scale, indices).
 
     Several scales are tried: the largest value is one of ``_TOPS`` steps. For each, the means of what is nearest to
     each value are rounded to whole steps once more, which moves values that rounding brought too near to each other.
@@ -140,7 +140,9 @@ def _moved(known: _Values, centres: Array) -> Array:
 
 
 def _start(values: Array, counts: Array, size: int) -> Array:
-    """Place centres as dense as the cube root of the values' density, best for many centres (Panter & Dite 1951)."""
+    """Return place centres as dense as the cube root of the values' density, best for many centres (Panter & Dite
+    1951).
+    """
     edges = np.linspace(values[0], values[-1], 512)
     density = np.histogram(values, edges, weights=counts)[0]
     reached = np.concatenate([[0], np.cumsum(np.cbrt(density) + 1e-12)])

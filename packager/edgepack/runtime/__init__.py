@@ -69,5 +69,5 @@ def _check_outputs(listed: Manifest, run: Session) -> None:
 
 
 def model(task: str, run: Any, folder: Path, processing: Processing) -> Any:
-    """The task's object around ``run``, which may be a session or the original model. Raises UnknownName."""
+    """Return the task's object around ``run``, which may be a session or the original model. Raises UnknownName."""
     return plugins.load("runtime.tasks", task).Model(run, folder, processing)

@@ -15,14 +15,14 @@ from edgepack.errors import BundleError, UsageError
 
 
 def whole(name: str, value: Any, least: int, range_: str = "") -> int:
-    """``value`` as an int, NumPy's too, of ``least`` or more. Raises UsageError."""
+    """Return ``value`` as an int, NumPy's too, of ``least`` or more. Raises UsageError."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
         raise _wrong(name, value, range_ or f"a whole number, {least} or more")
     return int(value)
 
 
 def number(name: str, value: Any, range_: str) -> float:
-    """``value`` as a float that is finite. Raises UsageError, which says that it must be ``range_``."""
+    """Return ``value`` as a float that is finite. Raises UsageError, which says that it must be ``range_``."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise _wrong(name, value, range_)
     try:
@@ -35,21 +35,21 @@ def number(name: str, value: Any, range_: str) -> float:
 
 
 def switch(name: str, value: Any) -> bool:
-    """``value``, a bool. Raises UsageError."""
+    """Return ``value``, a bool. Raises UsageError."""
     if not isinstance(value, bool):
         raise _wrong(name, value, "True or False")
     return value
 
 
 def text(name: str, value: Any) -> str:
-    """``value``, a str. Raises UsageError."""
+    """Return ``value``, a str. Raises UsageError."""
     if not isinstance(value, str):
         raise _wrong(name, value, "a text")
     return value
 
 
 def texts(name: str, value: Any) -> tuple[str, ...]:
-    """A str or a list of them, none of them empty. Raises UsageError."""
+    """Return a str or a list of them, none of them empty. Raises UsageError."""
     given = (value,) if isinstance(value, str) else value
     if not isinstance(given, list | tuple) or not all(isinstance(one, str) and one for one in given):
         raise _wrong(name, value, "a text that is not empty, or a list of such")
@@ -57,7 +57,7 @@ def texts(name: str, value: Any) -> tuple[str, ...]:
 
 
 def vector(name: str, value: Any) -> Array:
-    """``value`` as float64 [width]. Raises UsageError."""
+    """Return ``value`` as float64 [width]. Raises UsageError."""
     try:
         made = np.asarray(value)
     except Exception as error:  # whatever an object by others raises
@@ -68,7 +68,7 @@ def vector(name: str, value: Any) -> Array:
 
 
 def path(name: str, value: Any) -> Path:
-    """``value`` as a path that a system can have. Raises UsageError for another type, BundleError."""
+    """Return ``value`` as a path that a system can have. Raises UsageError for another type, BundleError."""
     if not isinstance(value, str | Path):
         raise _wrong(name, value, "a path")
     try:

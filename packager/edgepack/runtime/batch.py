@@ -19,7 +19,7 @@ def in_batches(
     step: Callable[[list[E]], Sequence[R]],
     length: Callable[[E], int] | None = None,
 ) -> list[R]:
-    """``step`` over batches of at most ``size``; with ``length``, alike ones share a batch and little is padded.
+    """Run ``step`` over batches of at most ``size``; with ``length``, alike ones share a batch and little is padded.
 
     Raises UsageError for another size than 1 or more.
     """
@@ -33,7 +33,7 @@ def in_batches(
 
 
 def text_length(text: Any) -> int:
-    """How long a text or a pair of texts is, in characters. Raises InputError for anything else."""
+    """Return how long a text or a pair of texts is, in characters. Raises InputError for anything else."""
     if isinstance(text, str):
         return len(text)
     if isinstance(text, tuple | list) and all(isinstance(part, str) for part in text):
@@ -42,7 +42,7 @@ def text_length(text: Any) -> int:
 
 
 def many(examples: Any) -> list[Any]:
-    """A list of examples. Raises InputError for None and other things that are no sequence."""
+    """Return a list of examples. Raises InputError for None and other things that are no sequence."""
     if isinstance(examples, list | tuple):
         return list(examples)
     raise InputError(f"expected one input or a list of inputs, not {type(examples).__name__}")

@@ -49,7 +49,10 @@ class ChatTemplate:
             raise BundleError(f"the chat template cannot be read: {_said(error)}") from error
 
     def render(self, messages: Messages) -> str:
-        """The text for ``messages``, each with a role and a content. Raises InputError, also in the template's name."""
+        """Return the text for ``messages``, each with a role and a content.
+
+        Raises InputError, also in the template's name.
+        """
         given = {**self._special, "messages": _checked(messages), "tools": None, "documents": None}
         try:
             with self._rendering, self._environment.limited():
@@ -64,7 +67,9 @@ class ChatTemplate:
 
 
 def template(folder: Path) -> ChatTemplate | None:
-    """The chat template in a bundle's folder: chat_template.jinja, else tokenizer_config.json's; None without one."""
+    """Return the chat template in a bundle's folder: chat_template.jinja, else tokenizer_config.json's; None
+    without one.
+    """
     config = _config(folder / "tokenizer_config.json")
     file = folder / "chat_template.jinja"
     text = (
@@ -76,7 +81,7 @@ def template(folder: Path) -> ChatTemplate | None:
 
 
 def special(config: Mapping[str, Any]) -> dict[str, str]:
-    """The special tokens' texts in tokenizer_config.json, such as bos_token."""
+    """Return the special tokens' texts in tokenizer_config.json, such as bos_token."""
     found = {name: config.get(name) for name in _SPECIAL}
     texts = {name: value.get("content") if isinstance(value, dict) else value for name, value in found.items()}
     return {name: text for name, text in texts.items() if isinstance(text, str)}
@@ -93,7 +98,7 @@ def _said(error: BaseException) -> str:
 
 
 def _default(stated: Any) -> str:
-    """One template, or the one of several that is named "default"."""
+    """Return one template, or the one of several that is named "default"."""
     if isinstance(stated, list):
         named = [entry for entry in stated if isinstance(entry, dict)]
         stated = next((entry.get("template") for entry in named if entry.get("name") == "default"), None)
@@ -117,7 +122,7 @@ class _Generation(Extension):
     tags = {"generation"}  # noqa: RUF012 (Jinja's own way)
 
     def parse(self, parser: Parser) -> list[nodes.Node]:
-        """What stands in the block."""
+        """Return what stands in the block."""
         next(parser.stream)
         return parser.parse_statements(("name:endgeneration",), drop_needle=True)
 
@@ -136,7 +141,7 @@ def _as_json(
     separators: tuple[str, str] | None = None,
     sort_keys: bool = False,
 ) -> str:
-    """Jinja's own filter would escape what means something in HTML."""
+    """Write JSON; Jinja's own filter would escape what means something in HTML."""
     if indent is not None and (not isinstance(indent, int) or not 0 <= indent <= _INDENT):
         raise TemplateError(f"tojson's indent is a whole number from 0 to {_INDENT}, or none")
     if separators is not None and sum(map(len, separators)) > _INDENT:

@@ -16,7 +16,7 @@ MAX_TOKENS = 256  # of an answer, where nothing is said about it
 
 @dataclass(frozen=True, kw_only=True)
 class Statistics:
-    """What one generation took, the time apart that its reader spent between pieces."""
+    """The cost of one generation, without the time that its reader spent between pieces."""
 
     prompt: int  # tokens
     known: int  # tokens of the prompt that were in the cache already
@@ -33,7 +33,7 @@ class Statistics:
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Where a generation ends."""
+    """The limits that end a generation."""
 
     tokens: int
     eos: frozenset[int]
@@ -63,7 +63,7 @@ class Generation:
         self._first = self._rest = 0.0
 
     def pieces(self, prompt: Sequence[int]) -> Iterator[str]:
-        """Pieces of text, none of them empty. Raises InputError."""
+        """Yield pieces of text, none of them empty. Raises InputError."""
         try:
             while not self._ended:
                 if piece := self._timed(prompt):
@@ -101,7 +101,7 @@ class Generation:
         return piece
 
     def _logits(self, prompt: Sequence[int]) -> Array:
-        """Of what comes next."""
+        """Return the logits of the next token, float32 [vocabulary]."""
         if self._mine is self._decoding.ids:
             return self._decoding.step(self._new[-1])
         logits = self._decoding.prefill([*prompt, *self._new])

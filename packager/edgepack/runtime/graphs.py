@@ -22,27 +22,27 @@ _LAST = "_last"
 
 
 def last(model: Path) -> Path:
-    """Where the graph that gives the last token's logits lies, if there is one."""
+    """Return where the graph that gives the last token's logits lies, if there is one."""
     return model.with_stem(f"{model.stem}{_LAST}")
 
 
 def generating(model: Path) -> Path:
-    """The graph that generates fastest: ``model`` itself where it is alone."""
+    """Return the graph that generates fastest: ``model`` itself where it is alone."""
     return last(model) if last(model).is_file() else model
 
 
 def scoring(model: Path) -> Path:
-    """The graph that gives every token's logits, from the path of either."""
+    """Return the graph that gives every token's logits, from the path of either."""
     return model.with_stem(model.stem.removesuffix(_LAST))
 
 
 def completed(feeds: Mapping[str, Array], inputs: Collection[str]) -> Mapping[str, Array]:
-    """``feeds`` with what FIRST says in the terms of a graph with these ``inputs``."""
+    """Return ``feeds`` with what FIRST says in the terms of a graph with these ``inputs``."""
     return {**feeds, NUM_LOGITS: np.array(_wanted(feeds), np.int64)} if NUM_LOGITS in inputs else feeds
 
 
 def cut(outputs: Outputs, feeds: Mapping[str, Array]) -> Outputs:
-    """The logits that ``feeds`` ask for, of a graph that may give all. Raises InputError where it gave fewer."""
+    """Return the logits that ``feeds`` ask for, of a graph that may give all. Raises InputError where it gave fewer."""
     if LOGITS not in outputs:
         return outputs
     wanted, given = _wanted(feeds), outputs[LOGITS].shape[1]
@@ -52,6 +52,6 @@ def cut(outputs: Outputs, feeds: Mapping[str, Array]) -> Outputs:
 
 
 def _wanted(feeds: Mapping[str, Array]) -> int:
-    """How many of the last tokens; the very last where nothing is said."""
+    """Return how many of the last tokens; the very last where nothing is said."""
     first = int(feeds[FIRST][0]) if FIRST in feeds else -1
     return -first if first < 0 else int(feeds["input_ids"].shape[1]) - first

@@ -40,12 +40,12 @@ class ImageInput:
         _check(image)
 
     def feeds(self, images: Sequence[Any]) -> Feeds:
-        """The array of one batch; see ``pixels`` for what an image may be. Raises InputError."""
+        """Return the array of one batch; see ``pixels`` for what an image may be. Raises InputError."""
         return {self._image.input: np.stack([self._one(pixels(image, self._image.alpha)) for image in images])}
 
     @property
     def fixed(self) -> bool:
-        """Whether pictures must come in the model's own size: nothing resizes or crops them."""
+        """True if pictures must come in the model's own size: nothing resizes or crops them."""
         return unsized(self._image.steps)
 
     def _one(self, image: Array) -> Array:
@@ -68,7 +68,7 @@ def _check(image: Image) -> None:
 
 
 class Affine(NamedTuple):
-    """What the steps do to a value: ``(value * scale + offset - mean) / std``, the last two per channel.
+    """The affine map that the steps make: ``(value * scale + offset - mean) / std``, the last two per channel.
 
     ``reverse``: the channels' order is turned around before.
     """
@@ -112,12 +112,12 @@ def level(image: Image) -> Array:
 
 
 def unsized(todo: Sequence[Step]) -> bool:
-    """Whether none of the steps changes a picture's size."""
+    """Return whether none of the steps changes a picture's size."""
     return not any(isinstance(step, Resizing | Cropping) for step in todo)
 
 
 def pixels(image: Any, alpha: str = "drop") -> Array:
-    """uint8 [h, w] or [h, w, c] of such an array, of a file's path, or of a file's bytes. Raises InputError.
+    """Return uint8 [h, w] or [h, w, c] of such an array, of a file's path, or of a file's bytes. Raises InputError.
 
     A file has a fourth channel where it names a transparent colour that ``alpha`` blends onto white.
     """
@@ -135,7 +135,7 @@ def pixels(image: Any, alpha: str = "drop") -> Array:
 
 
 def _channels(image: Array, wanted: int, alpha: str) -> Array:
-    """[h, w, wanted] of [h, w] or [h, w, 1, 3 or 4]; grey is repeated, colour becomes luma (ITU-R 601)."""
+    """Return [h, w, wanted] of [h, w] or [h, w, 1, 3 or 4]; grey is repeated, colour becomes luma (ITU-R 601)."""
     image = image[..., None] if image.ndim == 2 else image
     if image.shape[-1] not in (1, 3, 4):
         raise InputError(f"a picture has 1, 3 or 4 channels, last, not {image.shape[-1]}")
@@ -150,7 +150,7 @@ def _channels(image: Array, wanted: int, alpha: str) -> Array:
 
 
 def _opaque(image: Array, alpha: str) -> Array:
-    """[h, w, 3] of RGBA, as ``alpha`` says: blended onto white, refused, or (in earlier bundles) dropped."""
+    """Return [h, w, 3] of RGBA, as ``alpha`` says: blended onto white, refused, or (in earlier bundles) dropped."""
     if alpha == "refuse":
         raise InputError(
             "the picture has a fourth channel (transparency), and the model's image processor does not say what "
@@ -190,7 +190,7 @@ def _done(image: Array, step: Step) -> Array:
 
 
 def _resize_and_crop(image: Array, step: Resizing, cut: Cropping) -> Array:
-    """Both, without the pixels that the crop takes away: a panorama would be resized to millions."""
+    """Resize and crop, without the pixels that the crop takes away: a panorama would be resized to millions."""
     height, width = _resized(image, step)
     wanted = _cropped(height, width, cut)
     rows, columns = _inside(height, wanted[0]), _inside(width, wanted[1])
@@ -231,13 +231,15 @@ def _cropped(height: int, width: int, step: Cropping) -> tuple[int, int]:
 
 
 def _inside(size: int, wanted: int) -> Span:
-    """What a centre crop takes of a side that is not too short for it."""
+    """Return what a centre crop takes of a side that is not too short for it."""
     start = (size - wanted) // 2
     return (start, start + wanted) if size >= wanted else (0, size)
 
 
 def crop(image: Array, height: int, width: int) -> Array:
-    """The centre [height, width]; what lies outside the picture is black, the odd line of it above and at the left."""
+    """Return the centre [height, width]; what lies outside the picture is black, the odd line of it above and at
+    the left.
+    """
     rows, columns = _inside(image.shape[0], height), _inside(image.shape[1], width)
     image = image[slice(*rows), slice(*columns)]
     above, left = math.ceil((height - image.shape[0]) / 2), math.ceil((width - image.shape[1]) / 2)

@@ -18,7 +18,7 @@ _DAMAGED = (OSError, ValueError, SyntaxError, EOFError, IndexError, struct.error
 
 
 def read(file: str | Path | bytes | bytearray | memoryview, *, keyed: bool = False) -> Array:
-    """uint8 [height, width, 3] of a file's path or bytes, turned upright as its EXIF says. Raises InputError.
+    """Return uint8 [height, width, 3] of a file's path or bytes, turned upright as its EXIF says. Raises InputError.
 
     Palettes and other colour models are converted and an alpha channel is dropped: what transformers' ``load_image``
     does. It keeps a colour that the file names as the transparent one (a tRNS chunk of PNG, GIF's transparent index);

@@ -20,13 +20,13 @@ class Label:
 
 
 def softmax(logits: Array) -> Array:
-    """Probabilities along the last axis, float64, shifted by the maximum so that nothing overflows."""
+    """Return probabilities along the last axis, float64, shifted by the maximum so that nothing overflows."""
     shifted = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
     return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))
 
 
 def labels(logits: Array, names: list[str], problem: ProblemType) -> list[Label]:
-    """The labels of one row of logits, best first. ``problem`` is the config's problem_type.
+    """Return the labels of one row of logits, best first. ``problem`` is the config's problem_type.
 
     Raises BundleDamaged where there are more or fewer names than logits.
     """
@@ -38,7 +38,7 @@ def labels(logits: Array, names: list[str], problem: ProblemType) -> list[Label]
 
 
 def scores(logits: Array, problem: ProblemType) -> Array:
-    """What ``problem``, the config's problem_type, makes of logits, float64, along the last axis."""
+    """Return what ``problem``, the config's problem_type, makes of logits, float64, along the last axis."""
     if problem == "regression":
         return logits.astype(np.float64)
     if problem == "multi_label_classification":

@@ -32,7 +32,7 @@ def write(folder: Path, accuracy: tuple[Accuracy, ...], timings: Timings) -> Non
 
 
 def read(folder: Path) -> tuple[tuple[Accuracy, ...], Timings]:
-    """What was measured; nothing where the file is absent. Raises BundleError."""
+    """Return what was measured; nothing where the file is absent. Raises BundleError."""
     if not os.path.lexists(folder / MEASUREMENTS):
         return (), ()
     file = contained(folder, MEASUREMENTS)
@@ -50,7 +50,7 @@ def _published() -> dict[str, Any]:
 
 
 def _written(figure: Accuracy) -> dict[str, Any]:
-    """Its JSON form; JSON has no NaN, which a metric of equal predictions is."""
+    """Return its JSON form; JSON has no NaN, which a metric of equal predictions is."""
     table = asdict(figure)
     if isinstance(figure.packed, float) and not math.isfinite(figure.packed):
         table["packed"] = {"reason": f"it is {figure.packed}"}
@@ -70,7 +70,7 @@ def _timings(stored: Any) -> Timings:
 
 
 def accuracy(table: Mapping[str, Any]) -> Accuracy:
-    """An Accuracy from its JSON form."""
+    """Return an Accuracy from its JSON form."""
     known = {field.name: table[field.name] for field in fields(Accuracy) if field.name in table}
     packed = known["packed"]
     return Accuracy(

@@ -231,12 +231,12 @@ class Processing:
         return made
 
     def to_json(self) -> dict[str, Any]:
-        """The value that ``from_json`` reads, in JSON's types."""
+        """Return the value that ``from_json`` reads, in JSON's types."""
         made: dict[str, Any] = record_json.write(self)
         return made
 
     def section(self, kind: type[R]) -> R:
-        """The record of a ``kind``, such as Text or Embedding. Raises BundleError where there is none."""
+        """Return the record of a ``kind``, such as Text or Embedding. Raises BundleError where there is none."""
         for value in (self.text, self.image, self.generation, self.answer):
             if isinstance(value, kind):
                 return value

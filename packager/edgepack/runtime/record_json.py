@@ -31,7 +31,7 @@ class Rule:
 
 
 def write(record: Any) -> Any:
-    """JSON's form of a record, or of a value in one."""
+    """Return JSON's form of a record, or of a value in one."""
     if is_dataclass(record):
         named = ((each.name, getattr(record, each.name)) for each in fields(record))
         tag = dict([record.TAG]) if hasattr(record, "TAG") else {}
@@ -42,7 +42,7 @@ def write(record: Any) -> Any:
 
 
 def read(kind: Any, value: Any, place: str) -> Any:
-    """``value``, JSON that stands at ``place``, as a ``kind``. Raises BundleError, which names what is wrong."""
+    """Return ``value``, JSON that stands at ``place``, as a ``kind``. Raises BundleError, which names what is wrong."""
     kind = plain(kind)
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, UnionType):
@@ -65,19 +65,19 @@ def read(kind: Any, value: Any, place: str) -> Any:
 
 
 def plain(kind: Any) -> Any:
-    """A type without what ``Annotated`` says beside it."""
+    """Return a type without what ``Annotated`` says beside it."""
     return typing.get_args(kind)[0] if typing.get_origin(kind) is typing.Annotated else kind
 
 
 @cache
 def hints(record: type) -> dict[str, Any]:
-    """The types of a record's fields, with what ``Annotated`` says beside them."""
+    """Return the types of a record's fields, with what ``Annotated`` says beside them."""
     found = typing.get_type_hints(record, include_extras=True)
     return {each.name: found[each.name] for each in fields(record)}
 
 
 def required(record: Any) -> list[str]:
-    """The names of the fields that have no value by default."""
+    """Return the names of the fields that have no value by default."""
     return [each.name for each in fields(record) if each.default is MISSING and each.default_factory is MISSING]
 
 
@@ -93,7 +93,7 @@ def _record(kind: Any, value: Any, place: str) -> Any:
 
 
 def _alternative(kinds: list[Any], value: Any, place: str) -> Any:
-    """The one of several records that ``value`` names, or the only kind that there is."""
+    """Return the one of several records that ``value`` names, or the only kind that there is."""
     if len(kinds) == 1:
         return read(kinds[0], value, place)
     table, key = _held(dict, "an object", value, place), kinds[0].TAG[0]

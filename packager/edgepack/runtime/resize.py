@@ -119,7 +119,7 @@ def _hamming(x: Array) -> Array:
 
 
 def _cubic(x: Array) -> Array:
-    """Weigh by the cubic of Keys 1981 with a = -0.5."""
+    """Return weigh by the cubic of Keys 1981 with a = -0.5."""
     x, a = np.abs(x), -0.5
     near = ((a + 2) * x - (a + 3)) * x * x + 1
     far = (((x - 5) * x + 8) * x - 4) * a

@@ -17,7 +17,7 @@ GENERATION = "text-generation"
 
 
 def shapes(manifest: Manifest) -> list[str]:
-    """ "1x32" and "1x128" tokens, as far as the model takes them, or one picture.
+    """Return "1x32" and "1x128" tokens, as far as the model takes them, or one picture.
 
     For language models "prefill 32", "prefill 128" and "decode 128": one token after so many.
     """
@@ -31,7 +31,10 @@ def shapes(manifest: Manifest) -> list[str]:
 
 
 def feeds(manifest: Manifest, shape: str) -> Feeds:
-    """Inputs of that shape, "batch x tokens" or "1 picture"; for language models see _text. Raises InputError."""
+    """Return inputs of that shape, "batch x tokens" or "1 picture"; for language models see _text.
+
+    Raises InputError.
+    """
     if manifest.processing.generation:
         return _text(manifest.processing.generation, shape)
     if manifest.processing.text is None:
@@ -43,7 +46,7 @@ def feeds(manifest: Manifest, shape: str) -> Feeds:
 
 
 def _text(generation: Generation, shape: str) -> Feeds:
-    """``input_ids`` that are timed, and ``past_ids`` that are in the cache before, int64 [1, tokens]."""
+    """Return ``input_ids`` that are timed, and ``past_ids`` that are in the cache before, int64 [1, tokens]."""
     longest = generation.max_length
     match = re.fullmatch(r"(prefill|decode) (\d+)", shape)
     length = int(match[2]) if match else 0

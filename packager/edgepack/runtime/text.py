@@ -38,7 +38,7 @@ class TextInput:
             self.tokenizer.enable_padding(**self._pad)
 
     def encode(self, texts: Sequence[str | tuple[str, str]], prompt: str = "") -> tuple[Feeds, list[Encoding]]:
-        """The feeds of one batch, each text behind the ``prompt``, and the encodings with their offsets.
+        """Return the feeds of one batch, each text behind the ``prompt``, and the encodings with their offsets.
 
         Raises InputError.
         """
@@ -48,7 +48,7 @@ class TextInput:
         return self.feeds(encodings), encodings
 
     def feeds(self, encodings: Sequence[Encoding]) -> Feeds:
-        """The arrays that the model takes, of encodings of one length."""
+        """Return the arrays that the model takes, of encodings of one length."""
         arrays = {
             "input_ids": [encoding.ids for encoding in encodings],
             "attention_mask": [encoding.attention_mask for encoding in encodings],
@@ -57,7 +57,7 @@ class TextInput:
         return {name: np.array(arrays[name], np.int64).reshape(len(encodings), -1) for name in self.names}
 
     def windows(self, question: str, context: str, stride: int) -> list[Encoding]:
-        """A question with each overlapping window of a long context (only the context is cut).
+        """Return a question with each overlapping window of a long context (only the context is cut).
 
         Windows have ``stride`` tokens in common, or as many as the question leaves. Raises InputError where it leaves
         hardly any.
@@ -81,7 +81,7 @@ class TextInput:
             return [first, *first.overflowing]
 
     def padded(self, encodings: Sequence[Encoding]) -> Feeds:
-        """The arrays of encodings that may differ in length."""
+        """Return the arrays of encodings that may differ in length."""
         longest = max(len(encoding.ids) for encoding in encodings)
         for encoding in encodings:
             encoding.pad(longest, **self._pad)
@@ -89,7 +89,7 @@ class TextInput:
 
 
 def tokenizer(folder: Path) -> Tokenizer:
-    """The tokenizer of a bundle. Raises BundleFileMissing."""
+    """Return the tokenizer of a bundle. Raises BundleFileMissing."""
     file = folder / "tokenizer.json"
     if not file.is_file():
         raise BundleFileMissing(f"{folder} lacks tokenizer.json")
@@ -112,25 +112,28 @@ def telling(what: str, failure: type[EdgepackError] = InputError) -> Iterator[No
 
 
 def encoded(words: Tokenizer, text: str, *, special: bool = True) -> Encoding:
-    """``text`` as ``words`` encodes it, with or without the special tokens that it adds. Raises InputError."""
+    """Return ``text`` as ``words`` encodes it, with or without the special tokens that it adds. Raises InputError."""
     with telling(_REFUSED):
         return words.encode(text, add_special_tokens=special)
 
 
 def checked(text: Any) -> str:
-    """``text`` with lone surrogates replaced, which have no UTF-8 form. Raises InputError for anything but a str."""
+    """Return ``text`` with lone surrogates replaced, which have no UTF-8 form.
+
+    Raises InputError for anything but a str.
+    """
     if isinstance(text, str):
         return text.encode("utf-8", "replace").decode("utf-8")
     raise InputError(f"a text must be a str, not {type(text).__name__}")
 
 
 def _behind(prompt: str, text: Any) -> Any:
-    """The text, or a pair whose first text it is, with ``prompt`` in front."""
+    """Return the text, or a pair whose first text it is, with ``prompt`` in front."""
     return prompt + text if isinstance(text, str) else (prompt + text[0], text[1])
 
 
 def _each(text: Any) -> Any:
-    """A text, or a pair of texts, checked."""
+    """Return a text, or a pair of texts, checked."""
     if isinstance(text, tuple | list) and len(text) == 2:
         return tuple(checked(part) for part in text)
     return checked(text)

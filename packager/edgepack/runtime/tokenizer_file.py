@@ -63,7 +63,9 @@ def check(file: Path) -> None:
 
 
 def _sections(raw: bytes, file: Path) -> dict[str, Any]:
-    """The sections and the added tokens; the vocabulary, nearly all of the file, is left unread where it comes last."""
+    """Return the sections and the added tokens; the vocabulary, nearly all of the file, is left unread where it
+    comes last.
+    """
     stated = [list(_places(raw, name)) for name in _READ]
     if max(map(len, stated)) <= 1 and not (_ESCAPE in raw and any(letter in raw for letter in _LETTERS)):
         last = max((place for places in stated for place in places), default=0)
@@ -76,7 +78,7 @@ def _sections(raw: bytes, file: Path) -> dict[str, Any]:
 
 
 def _places(raw: bytes, name: str) -> Iterator[int]:
-    """Where ``name`` is a key of something else than a number, as which vocabularies have it too."""
+    """Yield where ``name`` is a key of something else than a number, as which vocabularies have it too."""
     key = b'"%s"' % name.encode()
     place = raw.find(key)
     while place >= 0:
@@ -87,7 +89,7 @@ def _places(raw: bytes, name: str) -> Iterator[int]:
 
 
 def _head(text: str, stated: int) -> dict[str, Any]:
-    """The keys up to the last of the sections, of which so many are stated. Raises ValueError, IndexError."""
+    """Return the keys up to the last of the sections, of which so many are stated. Raises ValueError, IndexError."""
     decoder, found = json.JSONDecoder(), dict[str, Any]()
     place = _skip(text, 0, "{")
     while sum(name in found for name in _READ) < stated:
@@ -98,7 +100,7 @@ def _head(text: str, stated: int) -> dict[str, Any]:
 
 
 def _skip(text: str, place: int, mark: str) -> int:
-    """Behind ``mark`` and the space around it. Raises ValueError."""
+    """Return the place behind ``mark`` and the space around it. Raises ValueError."""
     found = re.compile(rf"[ \t\r\n]*{re.escape(mark)}[ \t\r\n]*").match(text, place)
     if found is None:
         raise ValueError(f"no {mark} at {place}")
@@ -112,7 +114,7 @@ def _object(value: Any, file: Path) -> dict[str, Any]:
 
 
 def _steps(section: Any) -> Iterator[dict[str, Any]]:
-    """The section's steps, those inside sequences too; at most a few more than are allowed."""
+    """Yield the section's steps, those inside sequences too; at most a few more than are allowed."""
     todo, count = [section], 0
     while todo and count <= _STEPS:
         one = todo.pop()
@@ -123,7 +125,7 @@ def _steps(section: Any) -> Iterator[dict[str, Any]]:
 
 
 def _times(steps: Iterable[dict[str, Any]]) -> float:
-    """How many times as many bytes a text may have after all steps."""
+    """Return how many times as many bytes a text may have after all steps."""
     times = form = 1.0
     for step in steps:
         growth = _growth(step)
@@ -137,7 +139,7 @@ def _times(steps: Iterable[dict[str, Any]]) -> float:
 
 
 def _growth(step: dict[str, Any]) -> float:
-    """How many times as many bytes as before a text may have after this step."""
+    """Return how many times as many bytes as before a text may have after this step."""
     kind = step.get("type")
     if kind == "Prepend":
         return 1.0 + _bytes(step.get("prepend"))
@@ -160,7 +162,9 @@ def _bytes(text: Any) -> int:
 
 
 def _longest_mapped(charsmap: Any) -> float:
-    """The bytes of the longest text in a SentencePiece map: its trie's size, the trie, texts that end with a zero."""
+    """Return the bytes of the longest text in a SentencePiece map: its trie's size, the trie, texts that end with a
+    zero.
+    """
     try:
         raw = base64.b64decode(charsmap)
     except (TypeError, ValueError):
@@ -173,7 +177,7 @@ _MANY = 16  # repetitions that count as repeating
 
 
 def _explodes(pattern: str) -> bool:
-    """Whether a group that repeats, without end or many times, has something in it that does: (a+)+."""
+    """Return whether a group that repeats, without end or many times, has something in it that does: (a+)+."""
     inside = [False]  # of each open group: whether something in it repeats
     closed = False  # whether the item before is a group in which something repeats
     place = 0
@@ -202,7 +206,7 @@ def _many(item: re.Match[str]) -> bool:
 
 
 def _behind_class(pattern: str, place: int) -> int:
-    """Behind the character class that begins at ``place``; classes may hold classes."""
+    """Return the place behind the character class that begins at ``place``; classes may hold classes."""
     depth = 0
     while place < len(pattern):
         if pattern[place] == "\\":

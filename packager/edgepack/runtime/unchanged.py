@@ -14,7 +14,7 @@ from edgepack.runtime.manifest import Manifest
 
 
 def watched(manifest: Manifest) -> Manifest:
-    """The manifest with the present states of its files, to be taken before they are hashed."""
+    """Return the manifest with the present states of its files, to be taken before they are hashed."""
     states = {name: _state(manifest.folder, name) for name in manifest.table["files"]}
     return replace(manifest, states=states)
 

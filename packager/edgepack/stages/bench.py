@@ -16,7 +16,10 @@ def bench(
     seconds: float = 2.0,
     inputs: tuple[str, ...] = (),
 ) -> Timings:
-    """One Timing per input shape (default: the stated ones), or why there is none. Raises InputError, BundleError."""
+    """Return one Timing per input shape (default: the stated ones), or why there is none.
+
+    Raises InputError, BundleError.
+    """
     if untimed := clock.untimed(manifest.model.format):
         return untimed
     asked = [(shape, feeds(manifest, shape)) for shape in inputs or shapes(manifest)]

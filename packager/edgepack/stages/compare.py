@@ -21,7 +21,7 @@ from edgepack.runtime import model as task_model
 def compare(
     original: Original, packed: Runs, plan: Plan, inputs: Inputs
 ) -> tuple[tuple[Accuracy, ...], Mapping[str, Array]]:
-    """Every figure of accuracy, and agreement by sample for plots.
+    """Return every figure of accuracy, and agreement by sample for plots.
 
     Raises ConversionError for a model that does not run on what the original took, or computes NaN.
     """
@@ -74,7 +74,7 @@ def _check_numbers(plan: Plan, samples: Mapping[str, Array]) -> None:
 
 
 def _input_accuracy(original: Original, feeds: Sequence[Feeds]) -> tuple[Accuracy, ...]:
-    """What the bundle's pre-processing makes beside the authors' own; of language models the oracle tells."""
+    """Return what the bundle's pre-processing makes beside the authors' own; of language models the oracle tells."""
     if original.task.ROUTE == "builder":
         return ()
     pictures = "image" in original.task.INPUTS

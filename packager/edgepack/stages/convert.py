@@ -17,7 +17,7 @@ from edgepack.units import size
 
 
 def prepare(original: Original, plan: Plan, calibration: Sequence[Feeds]) -> Prepared:
-    """The model in the target's format, as the recipe takes it, uncompressed; shared by targets and builds."""
+    """Return the model in the target's format, as the recipe takes it, uncompressed; shared by targets and builds."""
     return formats.route(plan.target, plan.task).prepare(original, plan, calibration)
 
 
@@ -61,7 +61,7 @@ def _check_operators(artifact: Artifact, target: Target) -> None:
 
 
 def _check_store(artifact: Artifact, target: Target) -> None:
-    """Quantized weights hardly deflate, so the file's size stands for the download's."""
+    """Check the download's size, for which the file's stands: quantized weights hardly deflate."""
     if target.store_limit is not None and artifact.bytes > target.store_limit:
         raise DoesNotFit(
             f"the model takes {artifact.bytes / 1e6:.0f} MB; {target.name} allows a download of "
@@ -71,7 +71,7 @@ def _check_store(artifact: Artifact, target: Target) -> None:
 
 
 def _check_files(artifact: Artifact, target: Target) -> None:
-    """Of a model in one file or in several beside each other, or of a folder with them."""
+    """Check the files of a model: one, several beside each other, or a folder with them."""
     beside = artifact.path.rglob("*") if artifact.path.is_dir() else artifact.path.parent.glob(f"{artifact.path.name}*")
     sizes = {file: file.stat().st_size for file in beside if file.is_file()}
     largest = max(sizes, key=lambda file: sizes[file])

@@ -24,7 +24,7 @@ _LEAST_COSINE = 0.9  # of a golden vector where the target has no floor: a bundl
 
 
 def model_file(plan: Plan) -> str:
-    """Where the model lies in the bundle, as the target's usual clients look for it."""
+    """Return where the model lies in the bundle, as the target's usual clients look for it."""
     suffix = formats.find(plan.target.format).SUFFIX
     if plan.target.layout == "transformers.js":
         return f"onnx/model{_TRANSFORMERS_JS.get(plan.recipe.name, '_quantized')}{suffix}"
@@ -66,7 +66,7 @@ def _tell_transformers_js(config: Path, source: Source, recipe: Recipe) -> None:
 def write_golden(
     folder: Path, vectors: Sequence[tuple[Any, Mapping[str, np.ndarray]]], outputs: Sequence[np.ndarray], name: str
 ) -> str:
-    """golden.safetensors: examples as they are before pre-processing, what it makes of them, the original's ``name``.
+    """Write golden.safetensors: examples before and after pre-processing, and the original's output ``name``.
 
     An example is a picture, uint8 [h, w] or [h, w, 3], or a text (two of a pair) as JSON. Returns the file's name.
     """
@@ -129,7 +129,7 @@ def _check_schema(table: Mapping[str, Any]) -> None:
 
 
 def _plain(table: Mapping[str, Any]) -> Any:
-    """The values of JSON: tuples are lists."""
+    """Return the values of JSON: tuples are lists."""
     return json.loads(json.dumps(table))
 
 
@@ -159,7 +159,7 @@ def _submodel(artifact: Artifact, golden: Golden, folder: Path) -> dict[str, Any
 
 
 def _files(model: Path) -> list[Path]:
-    """The files of a package or of packages; of a graph itself, its weights and the graph for the last token."""
+    """Return the files of a package or of packages; of a graph itself, its weights and the graph for the last token."""
     if model.is_dir():
         return [file for file in model.rglob("*") if file.is_file()]
     return [*model.parent.glob(f"{model.name}*"), *model.parent.glob(graphs.last(model).name)]

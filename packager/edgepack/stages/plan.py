@@ -53,7 +53,7 @@ def check_fit(plan: Plan) -> None:
 
 
 def bundle_name(source: Source, target: Target, recipe: Recipe) -> str:
-    """model-target, with the profile and the recipe where they are not the target's defaults."""
+    """Return model-target, with the profile and the recipe where they are not the target's defaults."""
     parts = [source.name, target.name]
     if target.profile.name != target.profiles[0]:
         parts.append(target.profile.name)
@@ -83,7 +83,8 @@ def _processing(target: Target, processing: Processing) -> Processing:
 
 
 def _given(target: Target, task: Task, recipes: Sequence[Recipe], *, strict: bool) -> list[Recipe]:
-    """Those of ``recipes`` that models of the task can be given; where ``strict``, UsageError for one that cannot.
+    """Return those of ``recipes`` that models of the task can be given; where ``strict``, UsageError for one that
+    cannot.
 
     Raises UsageError for lengths where the target's models take any.
     """
@@ -102,7 +103,7 @@ def _given(target: Target, task: Task, recipes: Sequence[Recipe], *, strict: boo
 
 
 def _recipes(request: Request, target: Target, source: Source) -> list[Recipe]:
-    """Those that are asked for; with a size, the one that is searched; else the target's, or with --fit all.
+    """Return those that are asked for; with a size, the one that is searched; else the target's, or with --fit all.
 
     Raises UsageError where a search lacks its size, or the size a search.
     """
@@ -137,7 +138,7 @@ def _plan(subject: Subject, target: Target, recipe: Recipe, processing: Processi
 
 
 def _finest(candidates: Sequence[Plan]) -> Plan:
-    """The finest recipe that fits with a context that is of use, then the longest context that fits with it."""
+    """Return the finest recipe that fits with a context that is of use, then the longest context that fits with it."""
 
     def fineness(plan: Plan) -> tuple[bool, int, int, int, int]:
         recipe, longest = plan.recipe, plan.processing.max_length
@@ -151,7 +152,7 @@ def _finest(candidates: Sequence[Plan]) -> Plan:
 
 
 def _numbered(recipe: Recipe, request: Request) -> Recipe:
-    """With the project's numbers, and the lengths that are asked for."""
+    """Return the recipe with the project's numbers, and the lengths that are asked for."""
     values = request.overrides.get(recipe.name, {})
     unknown = set(values) - set(asdict(recipe))
     if unknown:

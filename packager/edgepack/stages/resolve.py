@@ -33,14 +33,16 @@ def _say_nothing(line: str) -> None:
 
 
 def resolve(reference: str, *, task: str | None = None, adapter: str | None = None) -> Source:
-    """The model that ``reference`` names, fetched, looked through and ready to be read: ``find``, then ``arrange``."""
+    """Return the model that ``reference`` names, fetched, looked through and ready to be read: ``find``, then
+    ``arrange``.
+    """
     return arrange(find(reference, task=task, adapter=adapter))
 
 
 def find(
     reference: str, *, task: str | None = None, adapter: str | None = None, say: Callable[[str], None] = _say_nothing
 ) -> Source:
-    """The model that ``reference`` names, fetched and looked through; to be arranged before it is read.
+    """Return the model that ``reference`` names, fetched and looked through; to be arranged before it is read.
 
     ``reference`` is a folder, ``python:package/folder`` or a hub id, and so is ``adapter``, a LoRA to merge into it;
     ``task`` overrides what the files tell. Raises ModelError and its subclasses, UnknownName.
@@ -87,7 +89,8 @@ def _check_files(folder: Path, merged: Path | None) -> None:
 
 
 def arrange(source: Source) -> Source:
-    """The source, of a model of texts in a folder with its tokenizer as transformers runs it (see text_folder.py).
+    """Return the source, of a model of texts in a folder with its tokenizer as transformers runs it (see
+    text_folder.py).
 
     Raises ModelError, UnsupportedModel.
     """
@@ -102,13 +105,13 @@ def arrange(source: Source) -> Source:
 
 
 def is_new(source: Source) -> bool:
-    """Whether arranging ``source`` has to ask transformers."""
+    """Return whether arranging ``source`` has to ask transformers."""
     task = tasks.load(source.task)
     return task.ROUTE == "export" and task.TOKENIZES and not text_folder.is_arranged(source.origin, task)
 
 
 def references(named: Mapping[str, Any]) -> tuple[str, str | None]:
-    """What leads to the model and to the adapter that a manifest's "source" names. Raises ModelNotFound.
+    """Return what leads to the model and to the adapter that a manifest's "source" names. Raises ModelNotFound.
 
     Of a folder a bundle holds the name alone, so as not to tell where it lay; this machine's cache knows the place.
     """
@@ -146,12 +149,14 @@ def _place(reference: str) -> str:
 
 
 def _root(folder: Path) -> Path:
-    """Where config.json and the weights lie: in the folder, or in a subfolder that sentence-transformers names."""
+    """Return where config.json and the weights lie: in the folder, or in a subfolder that sentence-transformers
+    names.
+    """
     return folder / _sentence_folder.transformer(folder) if _sentence_folder.is_one(folder) else folder
 
 
 def _shaping(folder: Path, root: Path) -> list[Path]:
-    """The files that shape a conversion, those of sentence-transformers' modules included."""
+    """Return the files that shape a conversion, those of sentence-transformers' modules included."""
     modules = _sentence_folder.modules(folder) if _sentence_folder.is_one(folder) else []
     places = {folder, root, *(folder / entry["path"] for entry in modules)}
     found = {file for place in places for pattern in _SHAPING for file in place.glob(pattern)}
@@ -225,7 +230,7 @@ def _task(folder: Path, config: dict[str, Any], asked: str | None) -> str:
 
 
 def _licence(folder: Path) -> str | None:
-    """What the model card's front matter says. Raises ModelError."""
+    """Return what the model card's front matter says. Raises ModelError."""
     card = folder / "README.md"
     if not card.is_file():
         return None
@@ -234,13 +239,13 @@ def _licence(folder: Path) -> str | None:
 
 
 def _kernels(stored: list[weights.Stored]) -> float:
-    """The share of the parameters that lie in convolutions' kernels, which have four dimensions."""
+    """Return the share of the parameters that lie in convolutions' kernels, which have four dimensions."""
     total = sum(tensor.parameters for tensor in stored)
     return sum(tensor.parameters for tensor in stored if len(tensor.shape) == 4) / max(total, 1)
 
 
 def _digest(files: list[Path], root: Path) -> str:
-    """SHA-256 over the names, the sizes and the parts' digests of ``files``; absent ones count as absent.
+    """Return SHA-256 over the names, the sizes and the parts' digests of ``files``; absent ones count as absent.
 
     Parts are read side by side: the weights of a large model take as long as one thread needs for all of them.
     """

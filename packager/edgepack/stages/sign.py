@@ -24,14 +24,17 @@ class Signer:
 
     @property
     def hint(self) -> str:
-        """What names the key in a signature: SHA-256 of the public key's PEM, in hexadecimal."""
+        """Name of the key in a signature: SHA-256 of the public key's PEM, in hexadecimal."""
         return str(signing.cryptographic("keys").hint(self.key.public_key()))
 
 
 def signer(
     key: Path, *, password: str | None = None, certificate: Path | None = None, chain: Sequence[Path] = ()
 ) -> Signer:
-    """The signer of these PEM files. Raises KeyUnusable, CertificateExpired, CertificateUntrusted, MissingExtra."""
+    """Return the signer of these PEM files.
+
+    Raises KeyUnusable, CertificateExpired, CertificateUntrusted, MissingExtra.
+    """
     keys = signing.cryptographic("keys")
     private = keys.private_key(signing.pem(key), str(key), password)
     if certificate is None:

@@ -27,7 +27,7 @@ _RUNS_P99 = 700
 
 @dataclass
 class _Bench:
-    """What the checks of one run share, so that nothing is measured twice."""
+    """The measurements that the checks of one run share, so that nothing is measured twice."""
 
     manifest: Manifest
     original: Original | None
@@ -51,7 +51,7 @@ class _Bench:
 
     @cached_property
     def scorer(self) -> Session:
-        """What gives a language model's logits of every token; ``session`` gives the last one's."""
+        """The session that gives a language model's logits of every token; ``session`` gives the last one's."""
         file = self.manifest.model.path
         if graphs.generating(file) == graphs.scoring(file):
             return self.session
@@ -59,12 +59,12 @@ class _Bench:
 
     @property
     def mixes(self) -> bool:
-        """Whether the bundle's graph does a part of the pre-processing."""
+        """True if the bundle's graph does a part of the pre-processing."""
         image = self.manifest.processing.image
         return image is not None and bool(image.mix)
 
     def matched(self, run: Any) -> Any:
-        """The task's object around a Run, whose inputs are compared with what the original's authors make."""
+        """Return the task's object around a Run, whose inputs are compared with what the original's authors make."""
         assert self.original is not None
         folder, made = self.original.source.path, self.manifest.processing
         if self.mixes:
@@ -72,18 +72,20 @@ class _Bench:
         return self.original.attach(task_model(self.manifest.task, run, self.manifest.folder, made), made)
 
     def model(self, run: Any) -> Any:
-        """The task's object around a Run."""
+        """Return the task's object around a Run."""
         return task_model(self.manifest.task, run, self.manifest.folder, self.manifest.processing)
 
     def reference(self) -> Any:
-        """The task's object around the original, fed by its authors' pre-processing; None where it is not here."""
+        """Return the task's object around the original, fed by its authors' pre-processing; None where it is not
+        here.
+        """
         if self.original is None:
             return None
         return self.matched(self.original)
 
 
 def task_of(manifest: Manifest) -> Task:
-    """The module of a bundle's task."""
+    """Return the module of a bundle's task."""
     return tasks.load(manifest.task)
 
 
@@ -95,7 +97,7 @@ def validate(
     threads: int | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> SuiteResult:
-    """Every check of ``suite``. Without the ``original`` (on a device), what needs it is not measured.
+    """Return every check of ``suite``. Without the ``original`` (on a device), what needs it is not measured.
 
     Raises DataError, UsageError (a metric that the task does not have).
     """
@@ -231,7 +233,7 @@ _KINDS: dict[str, Callable[[_Bench, Check], CheckResult]] = {
 
 
 def _timed(bench: _Bench, check: Check, timing: Timing, value: float | NotMeasured, against: str) -> CheckResult:
-    """A figure of a Timing, where it can be trusted and comes from the target's kind of machine."""
+    """Return a figure of a Timing, where it can be trusted and comes from the target's kind of machine."""
     if isinstance(value, NotMeasured):
         return CheckResult(check=check, value=value, reason=value.reason)
     relative = any(limit.endswith("_share") for limit in check.limits)
@@ -265,7 +267,7 @@ def _timing(bench: _Bench, check: Check, runs: int) -> Timing:
 
 
 def _reference(bench: _Bench, shape: str) -> Timing:
-    """The original's Timing for the same input, in PyTorch on this machine."""
+    """Return the original's Timing for the same input, in PyTorch on this machine."""
     if shape not in bench.references and bench.original is not None:
         source = bench.original.source
         made = feeds(bench.manifest, shape)
@@ -285,7 +287,7 @@ def _reference(bench: _Bench, shape: str) -> Timing:
 
 
 def _numbers(scores: comparison.Scores) -> list[tuple[float, float]]:
-    """(original, packed) predictions where they are numbers, for the scatter plot."""
+    """Return (original, packed) predictions where they are numbers, for the scatter plot."""
     if scores.original is None or not isinstance(scores.packed[0], float):
         return []
     return list(zip(scores.original, scores.packed, strict=True))

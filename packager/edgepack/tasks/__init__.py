@@ -17,7 +17,7 @@ from edgepack.runtime.processing import Processing
 
 
 class Task(Protocol):
-    """What a module of this package offers; third parties' through the entry points ``edgepack.tasks``.
+    """The contract of this package's modules, and of third parties' tasks (entry points ``edgepack.tasks``).
 
     A ``model`` is an object of the task's class in runtime/tasks, which differ from each other.
     """
@@ -32,7 +32,7 @@ class Task(Protocol):
 
     @property
     def ROUTE(self) -> str:
-        """How models come into a format: export (traced in PyTorch) or builder (written from a description)."""
+        """Route into a format: export (traced in PyTorch) or builder (written from a description)."""
 
     @property
     def AUTO_CLASS(self) -> str:
@@ -40,7 +40,7 @@ class Task(Protocol):
 
     @property
     def TOKENIZES(self) -> bool:
-        """Whether a model takes texts, so that its folder holds a tokenizer."""
+        """True if a model takes texts, so that its folder holds a tokenizer."""
 
     @property
     def ARCHITECTURES(self) -> tuple[str, ...]:
@@ -78,40 +78,42 @@ class Task(Protocol):
         """Read pre- and post-processing from a model's files, for the manifest."""
 
     def sized(self, processing: Processing, context: int | None) -> Processing:
-        """``processing`` for at most ``context`` tokens (None: as is usual). Raises UsageError for too many."""
+        """Return ``processing`` for at most ``context`` tokens (None: as is usual). Raises UsageError for too many."""
 
     def limited(self, processing: Processing, lengths: Sequence[int]) -> Processing:
-        """``processing`` for a model that takes ``lengths`` of tokens at once, ascending (none: any).
+        """Return ``processing`` for a model that takes ``lengths`` of tokens at once, ascending (none: any).
 
         Raises UsageError for lengths that it cannot take.
         """
 
     def contexts(self, processing: Processing) -> list[int | None]:
-        """What ``sized`` can be asked for, the longest first."""
+        """Return what ``sized`` can be asked for, the longest first."""
 
     def examples(self, processing: Processing) -> list[Any]:
-        """Inputs that edgepack brings: even ones calibrate, odd ones measure agreement."""
+        """Return inputs that edgepack brings: even ones calibrate, odd ones measure agreement."""
 
     def inputs(self, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
-        """A data set's inputs, for calibration and agreement."""
+        """Return a data set's inputs, for calibration and agreement."""
 
     def batches(self, model: Any, examples: Sequence[Any], *, use: str = "") -> list[Feeds]:
-        """The feeds of ``examples``, made by the shipping pre-processing.
+        """Return the feeds of ``examples``, made by the shipping pre-processing.
 
         Of edgepack's own examples a task may take as many as do for the ``use``: "calibration" or "agreement".
         """
 
     def golden(self, model: Any, examples: Sequence[Any]) -> list[tuple[Any, Feeds]]:
-        """The examples of the bundle's golden vectors, each with its feeds, made by the shipping pre-processing."""
+        """Return the examples of the bundle's golden vectors, each with its feeds, made by the shipping
+        pre-processing.
+        """
 
     def rows(self, feeds: Feeds, outputs: Outputs) -> list[Array]:
-        """The vectors to compare, one or more per sample, padding left out."""
+        """Return the vectors to compare, one or more per sample, padding left out."""
 
     def predict(self, model: Any, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
-        """A prediction per row of a data set, in the form that METRICS take."""
+        """Return a prediction per row of a data set, in the form that METRICS take."""
 
     def references(self, rows: Sequence[Mapping[str, Any]], model: Any) -> list[Any]:
-        """The truth per row, in the words of ``model``. Raises DataError for what it does not know."""
+        """Return the truth per row, in the words of ``model``. Raises DataError for what it does not know."""
 
 
 def load(name: str) -> Task:
@@ -120,7 +122,7 @@ def load(name: str) -> Task:
 
 
 def table(file: Path) -> dict[str, Any]:
-    """A JSON object of a model folder, empty where there is no such file. Raises ModelError."""
+    """Return a JSON object of a model folder, empty where there is no such file. Raises ModelError."""
     if not file.is_file():
         return {}
     return read_object(file, ModelError)

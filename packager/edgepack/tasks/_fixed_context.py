@@ -53,12 +53,12 @@ def limited(processing: Processing, lengths: Sequence[int]) -> Processing:
 
 
 def contexts(processing: Processing) -> list[int | None]:
-    """None to choose from."""
+    """Return a single choice: the context is fixed."""
     return [None]
 
 
 def batches(model: Any, examples: Sequence[Any], *, use: str = "") -> list[Feeds]:
-    """The feeds of ``examples`` in batches, made by the shipping pre-processing; texts of like length together.
+    """Return the feeds of ``examples`` in batches, made by the shipping pre-processing; texts of like length together.
 
     For "agreement" batches of one, two and three come first, short texts beside long ones: a graph may hold the size of
     the batch that it was traced with, or take padding for text.
@@ -72,7 +72,7 @@ def batches(model: Any, examples: Sequence[Any], *, use: str = "") -> list[Feeds
 
 
 def golden(model: Any, examples: Sequence[Any]) -> list[tuple[Any, Feeds]]:
-    """A few of ``examples``, each with its feeds: short texts and long ones, or small parts of pictures."""
+    """Return a few of ``examples``, each with its feeds: short texts and long ones, or small parts of pictures."""
     if isinstance(examples[0], np.ndarray):
         side = None if model.image.fixed else _SIDE
         chosen = [np.ascontiguousarray(picture[:side, :side]) for picture in examples[:_VECTORS]]

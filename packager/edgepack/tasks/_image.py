@@ -38,7 +38,7 @@ def pictures(image: Image) -> list[Any]:
 
 
 def example(value: Any) -> Any:
-    """A data set's picture: a path, or rows of numbers 0..255."""
+    """Return a data set's picture: a path, or rows of numbers 0..255."""
     return np.asarray(value, np.uint8) if isinstance(value, list) else value
 
 

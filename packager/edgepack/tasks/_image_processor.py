@@ -70,7 +70,7 @@ def read(folder: Path, config: Mapping[str, Any]) -> Image:
 
 
 def _check(settings: Settings) -> None:
-    """What no class here can follow, and sizes that are none, used or not. Raises ModelError."""
+    """Refuse what no class here can follow, and sizes that are none, used or not. Raises ModelError."""
     for key in ("size", "crop_size", "pad_size"):
         if settings.has(key):
             settings.size(key)
@@ -100,7 +100,7 @@ def _channels(settings: Settings, config: Mapping[str, Any]) -> Literal[1, 3]:
 
 
 def _geometry(settings: Settings) -> list[Step]:
-    """The resize and the crop, in the class's order."""
+    """Return the resize and the crop, in the class's order."""
     resize = _resize(settings) if settings.on("do_resize") else []
     if not settings.on("do_center_crop"):
         return resize
@@ -185,7 +185,7 @@ _RESIZES: Mapping[str, Callable[[Settings, Mapping[str, int], Resampling], list[
 
 
 def _values(settings: Settings, channels: int) -> list[Step]:
-    """What happens to each value: the channels' order, the scale, mean and standard deviation."""
+    """Return what happens to each value: the channels' order, the scale, mean and standard deviation."""
     steps: list[Step] = []
     mobilevit, efficient = (settings.name == f"{name}ImageProcessor" for name in ("MobileViT", "EfficientNet"))
     if mobilevit and settings.on("do_flip_channel_order"):
@@ -235,7 +235,9 @@ def _size(settings: Settings, config: Mapping[str, Any], steps: list[Step]) -> S
 
 
 def _padded(settings: Settings, made: tuple[int, int] | None) -> bool:
-    """Whether pictures have the size that they would be padded to; without a pad_size that is the batch's largest."""
+    """Return whether pictures have the size that they would be padded to; without a pad_size that is the batch's
+    largest.
+    """
     return made is not None and (not settings.has("pad_size") or settings.box("pad_size") == made)
 
 
@@ -248,7 +250,7 @@ def _made(steps: list[Step]) -> tuple[int, int] | None:
 
 
 def _takes(config: Mapping[str, Any]) -> tuple[int, int] | None:
-    """Height and width of the pictures that the model was made for, where config.json says so."""
+    """Return height and width of the pictures that the model was made for, where config.json says so."""
     vision = config.get("vision_config")
     size = config.get("image_size", vision.get("image_size") if isinstance(vision, dict) else None)
     if isinstance(size, list | tuple) and len(size) == 2:

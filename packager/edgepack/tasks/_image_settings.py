@@ -42,7 +42,7 @@ _TORCHVISION = {"DINOv3ViTImageProcessor", "PPLCNetImageProcessor", "CHMv2ImageP
 
 
 class Settings:
-    """What an image processor's file and class say; each value is checked when it is asked for.
+    """The settings of an image processor's file and class; each value is checked when it is asked for.
 
     ``wrong`` makes the error that names a key, its value and the file.
     """
@@ -60,37 +60,37 @@ class Settings:
         self._values = {"rescale_factor": 1 / 255, **CLASSES[name], **given}
 
     def wrong(self, key: str, why: str, hint: str = "") -> ModelError:
-        """The error for a value that cannot be followed."""
+        """Return the error for a value that cannot be followed."""
         return ModelError(f'{self.file}: "{key}" is {_short(self._values.get(key))}: {why}', hint=hint)
 
     def has(self, key: str) -> bool:
-        """Whether the key has a value, from the file or the class."""
+        """Return whether the key has a value, from the file or the class."""
         return self._values.get(key) is not None
 
     def text(self, key: str) -> Any:
-        """The value as it is."""
+        """Return the value as it is."""
         return self._values.get(key)
 
     def on(self, key: str) -> bool:
-        """Whether a step is done; null means no. Raises ModelError for what is not true, false or null."""
+        """Return whether a step is done; null means no. Raises ModelError for what is not true, false or null."""
         value = self._values.get(key)
         if value is not None and not isinstance(value, bool):
             raise self.wrong(key, "not true, false or null")
         return bool(value)
 
     def number(self, key: str) -> float:
-        """A finite number that is not zero. Raises ModelError."""
+        """Return a finite number that is not zero. Raises ModelError."""
         value = self._values.get(key)
         if not _is_number(value) or value == 0:
             raise self.wrong(key, "not a number, or zero")
         return float(value)
 
     def whole(self, key: str) -> int:
-        """A whole number of pixels. Raises ModelError."""
+        """Return a whole number of pixels. Raises ModelError."""
         return self._side(key, self._values.get(key))
 
     def per_channel(self, key: str, channels: int) -> list[float]:
-        """A number per channel; one number is for all. Raises ModelError."""
+        """Return a number per channel; one number is for all. Raises ModelError."""
         value = self._values.get(key)
         if _is_number(value):
             return [float(value)] * channels
@@ -102,7 +102,7 @@ class Settings:
         return [float(each) for each in value]
 
     def size(self, key: str, *, square: bool = True) -> dict[str, int]:
-        """The sides that a size names; one number is both (``square``) or the shorter one. Raises ModelError."""
+        """Return the sides that a size names; one number is both (``square``) or the shorter one. Raises ModelError."""
         value = self._values.get(key)
         if isinstance(value, list) and len(value) == 2:
             value = dict(zip(("height", "width"), value, strict=True))
@@ -114,7 +114,7 @@ class Settings:
         return {side: self._side(key, pixels) for side, pixels in value.items() if pixels is not None}
 
     def box(self, key: str) -> tuple[int, int]:
-        """Height and width. Raises ModelError for another kind of size."""
+        """Return height and width. Raises ModelError for another kind of size."""
         size = self.size(key)
         if set(size) != {"height", "width"}:
             raise self.wrong(key, "it needs a height and a width")
@@ -127,7 +127,7 @@ class Settings:
 
 
 def find(folder: Path, config: Mapping[str, Any]) -> Settings:
-    """The settings of the model in ``folder``, found where transformers' AutoImageProcessor looks.
+    """Return the settings of the model in ``folder``, found where transformers' AutoImageProcessor looks.
 
     Raises ModelError where there are none or one is wrong, UnsupportedModel for a class or a key that is not known.
     """
@@ -140,7 +140,7 @@ def find(folder: Path, config: Mapping[str, Any]) -> Settings:
 
 
 def _given(folder: Path) -> tuple[Path, Mapping[str, Any]]:
-    """The file and its settings: those nested in processor_config.json go before preprocessor_config.json."""
+    """Return the file and its settings: those nested in processor_config.json go before preprocessor_config.json."""
     nested = table(folder / NESTED).get("image_processor")
     if nested is not None:
         if not isinstance(nested, dict):
@@ -159,7 +159,7 @@ def _given(folder: Path) -> tuple[Path, Mapping[str, Any]]:
 
 
 def _named(file: Path, given: Mapping[str, Any], config: Mapping[str, Any]) -> str:
-    """The class's name: the file's, its older form, the model's configuration's, or by the kind of model."""
+    """Return the class's name: the file's, its older form, the model's configuration's, or by the kind of model."""
     code = given.get("auto_map") or {}
     name = given.get("image_processor_type")
     if name is None and "AutoImageProcessor" not in code and given.get("feature_extractor_type") is not None:

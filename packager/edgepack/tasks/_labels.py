@@ -33,7 +33,7 @@ def classes(config: Mapping[str, Any], folder: Path | None = None) -> Classes:
 
 
 def numbered(config: Mapping[str, Any]) -> tuple[dict[int, str], int]:
-    """config.json's names of labels by their numbers, and how many labels there are. Raises ModelError."""
+    """Return config.json's names of labels by their numbers, and how many labels there are. Raises ModelError."""
     stated, count = config.get("id2label") or {}, config.get("num_labels")
     if not isinstance(stated, Mapping) or any(_number(str(number)) is None for number in stated):
         raise ModelError(f"config.json: id2label is {json.dumps(stated)[:60]}", hint=_NUMBERED)
@@ -46,7 +46,7 @@ def numbered(config: Mapping[str, Any]) -> tuple[dict[int, str], int]:
 
 
 def named(references: Sequence[Any], names: Sequence[str], data: str) -> list[str]:
-    """A data set's labels as the model names them.
+    """Return a data set's labels as the model names them.
 
     Numbers that are no names of the model stand for its labels by their number, where all of the data set's are such.
     Raises DataError for a label that the model does not have.
@@ -93,7 +93,7 @@ def _activation(config: Mapping[str, Any], folder: Path) -> ProblemType | None:
 
 
 def _number(label: str) -> int | None:
-    """0 for "0" and for "0.0", as tables write whole numbers; None for other texts."""
+    """Return 0 for "0" and for "0.0", as tables write whole numbers; None for other texts."""
     whole = label.removesuffix(".0")
     return int(whole) if whole.isascii() and whole.isdigit() else None
 

@@ -18,7 +18,7 @@ _ORIENTATION, _QUARTER = 0x0112, 6  # the EXIF tag, and its value for a picture 
 
 
 def files(drawn: Array) -> dict[str, bytes]:
-    """The picture ``drawn``, uint8 [h, w, 3], as a file of each kind; upright, all have its height and width."""
+    """Return the picture ``drawn``, uint8 [h, w, 3], as a file of each kind; upright, all have its height and width."""
     colour = Image.fromarray(drawn)
     grey, few = colour.convert("L"), colour.quantize(16)
     fading = Image.fromarray(np.broadcast_to(np.linspace(0, 255, drawn.shape[1]).astype(np.uint8), drawn.shape[:2]))

@@ -11,7 +11,7 @@ from edgepack.tasks import _refusals, _sentence_folder, _supported, load
 
 
 def find(folder: Path, config: Mapping[str, Any]) -> str:
-    """The task that the files of a model tell. Raises UnsupportedModel."""
+    """Return the task that the files of a model tell. Raises UnsupportedModel."""
     own = _sentence_folder.task(folder)
     architecture, model_type = str(config["architectures"][0]), str(config.get("model_type", ""))
     for task in [load(name) for name in plugins.names("tasks")]:

@@ -60,7 +60,7 @@ _TRIED = {
 
 
 def refusal(architecture: str, model_type: str, task: str = "") -> UnsupportedModel:
-    """The error for an architecture that no task takes (or not ``task``): what it is, and the way on."""
+    """Return the error for an architecture that no task takes (or not ``task``): what it is, and the way on."""
     what = kind(architecture, model_type)
     message = f"edgepack does not support the architecture {architecture}"
     if task:
@@ -71,7 +71,9 @@ def refusal(architecture: str, model_type: str, task: str = "") -> UnsupportedMo
 
 
 def no_vector(architecture: str) -> UnsupportedModel:
-    """The error for a picture encoder without anything that its authors or a library take for a picture's vector."""
+    """Return the error for a picture encoder without anything that its authors or a library take for a picture's
+    vector.
+    """
     return UnsupportedModel(
         f"{architecture} gives no vector for a picture: this one has no projection, no pooled output and no class "
         "token",
@@ -96,14 +98,14 @@ def _way_on(architecture: str, model_type: str, what: str) -> str:
 
 
 def kind(architecture: str, model_type: str) -> str:
-    """What a model is, such as "an audio model"; "" where that is not known."""
+    """Return what a model is, such as "an audio model"; "" where that is not known."""
     by_type = next((what for what, types in _TYPES.items() if model_type in types.split()), "")
     by_name = next((what for pattern, what in _NAMES if re.search(pattern, architecture)), "")
     return by_name if by_name and not by_type.startswith(("an audio", "a video", "a time", "a model")) else by_type
 
 
 def unnamed(folder: Path, config: Mapping[str, Any]) -> ModelError:
-    """The error for a config.json without ``architectures``: another library's, or an incomplete one."""
+    """Return the error for a config.json without ``architectures``: another library's, or an incomplete one."""
     file = folder / "config.json"
     if "pretrained_cfg" in config or ("architecture" in config and "num_features" in config):
         return UnsupportedModel(

@@ -30,7 +30,7 @@ _PROMPTS = {"query": "", "document": ""}  # that every SentenceTransformer has
 
 @dataclass(frozen=True, kw_only=True)
 class SentenceFolder:
-    """What a sentence-transformers folder says beyond its transformer's own files."""
+    """The settings of a sentence-transformers folder beyond its transformer's own files."""
 
     transformer: str = ""  # the subfolder with config.json, weights and tokenizer; "" for the folder itself
     layers: tuple[Layer, ...] = ()  # what makes a vector of the token vectors, in order; none of a CrossEncoder
@@ -44,17 +44,17 @@ class SentenceFolder:
 
 
 def is_one(folder: Path) -> bool:
-    """Whether sentence-transformers saved it."""
+    """Return whether sentence-transformers saved it."""
     return (folder / "modules.json").is_file()
 
 
 def kind(folder: Path) -> str:
-    """What it is for sentence-transformers: "SentenceTransformer", "CrossEncoder", …; "" for other folders."""
+    """Return what it is for sentence-transformers: "SentenceTransformer", "CrossEncoder", …; "" for other folders."""
     return str(table(folder / _CONFIG).get("model_type", ENCODER)) if is_one(folder) else ""
 
 
 def task(folder: Path) -> str:
-    """The task that honours what it says, "" for a folder of others. Raises UnsupportedModel for other kinds."""
+    """Return the task that honours what it says, "" for a folder of others. Raises UnsupportedModel for other kinds."""
     what = kind(folder)
     if what and what not in _TASKS:
         raise UnsupportedModel(
@@ -77,7 +77,7 @@ def check(folder: Path, asked: str) -> None:
 
 
 def read(folder: Path) -> SentenceFolder:
-    """All of it. Raises ModelError, UnsupportedModel and UnsafeModel, naming the setting."""
+    """Return all of it. Raises ModelError, UnsupportedModel and UnsafeModel, naming the setting."""
     task(folder)
     what, stated, first = kind(folder), table(folder / _CONFIG), transformer(folder)
     behind = [entry for entry in modules(folder) if entry["path"] != first or _kind(entry) != "Transformer"]
@@ -116,7 +116,7 @@ def _prompts(folder: Path, stated: Mapping[str, Any]) -> dict[str, str]:
 
 
 def transformer(folder: Path) -> str:
-    """The subfolder of the transformer: "", or for example "0_Transformer". Raises as ``read`` does."""
+    """Return the subfolder of the transformer: "", or for example "0_Transformer". Raises as ``read`` does."""
     listed = modules(folder)
     if not listed or _kind(listed[0]) != "Transformer":
         kind = _kind(listed[0]) if listed else "nothing"
@@ -139,7 +139,7 @@ _BEGINNINGS = {
 
 
 def modules(folder: Path) -> list[dict[str, Any]]:
-    """The entries of modules.json, each with a ``type`` and a ``path``. Raises ModelError, UnsafeModel."""
+    """Return the entries of modules.json, each with a ``type`` and a ``path``. Raises ModelError, UnsafeModel."""
     file = folder / "modules.json"
     try:
         listed = read_json(file, ModelError)

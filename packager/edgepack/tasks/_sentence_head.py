@@ -28,7 +28,7 @@ ACTIVATIONS = ("Identity", "Tanh", "ReLU", "GELU", "Sigmoid", "SiLU", "Mish", "L
 
 
 def head(folder: Path, entries: Sequence[Mapping[str, Any]]) -> tuple[Layer, ...]:
-    """The layers that ``entries`` of modules.json describe. Raises ModelError, UnsupportedModel."""
+    """Return the layers that ``entries`` of modules.json describe. Raises ModelError, UnsupportedModel."""
     layers = tuple(layer for entry in entries for layer in _read(folder, entry))
     kinds = [layer["kind"] for layer in layers]
     if "pooling" in kinds and kinds[0] != "pooling":

@@ -32,7 +32,7 @@ _READ = {
 
 
 def read(folder: Path, kind: str) -> dict[str, Any]:
-    """The settings in ``folder``, of a ``kind`` of sentence-transformers.
+    """Return the settings in ``folder``, of a ``kind`` of sentence-transformers.
 
     Raises ModelError for values that are none, UnsupportedModel for what would change the answers and is not read.
     """
@@ -50,13 +50,13 @@ def read(folder: Path, kind: str) -> dict[str, Any]:
 
 
 def tokenizer_arguments(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments that a tokenizer is opened with."""
+    """Return the arguments that a tokenizer is opened with."""
     stated = {key: value for name in _ARGUMENTS for key, value in (settings.get(name) or {}).items()}
     return {key: value for key, value in stated.items() if key not in _HUB and key != "use_fast"}
 
 
 def count(file: Path, key: str, value: Any) -> int | None:
-    """``value`` of ``key``, a whole number from 1, or None. Raises ModelError for anything else."""
+    """Return ``value`` of ``key``, a whole number from 1, or None. Raises ModelError for anything else."""
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
         raise ModelError(f"{file} sets {key} to {json.dumps(value)}", hint="give a whole number from 1")
     return value

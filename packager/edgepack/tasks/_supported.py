@@ -59,29 +59,29 @@ class Entry:
 
 
 def entries() -> Iterator[Entry]:
-    """Every architecture that edgepack itself brings, by task and model type."""
+    """Yield every architecture that edgepack itself brings, by task and model type."""
     for task, families in TABLE.items():
         for model_type, names in families.items():
             yield from (Entry(task, model_type, name) for name in names)
 
 
 def architectures(task: str) -> tuple[str, ...]:
-    """The architectures of ``task``."""
+    """Return the architectures of ``task``."""
     return tuple(entry.architecture for entry in entries() if entry.task == task)
 
 
 def of(model_type: str) -> list[str]:
-    """The architectures of one model type."""
+    """Return the architectures of one model type."""
     return list(dict.fromkeys(entry.architecture for entry in entries() if entry.model_type == model_type))
 
 
 def like(architecture: str) -> str:
-    """The supported architecture whose name is nearest, or ""."""
+    """Return the supported architecture whose name is nearest, or ""."""
     return nearest(architecture, (entry.architecture for entry in entries()), least=0.5) or ""
 
 
 def takes(task: str, model_type: str) -> bool:
-    """Whether ``task`` has an architecture of ``model_type``."""
+    """Return whether ``task`` has an architecture of ``model_type``."""
     return model_type in TABLE.get(task, {})
 
 
@@ -90,7 +90,7 @@ def _heads(suffix: str, families: Mapping[str, str]) -> dict[str, tuple[str, ...
 
 
 def _language() -> dict[str, tuple[str, ...]]:
-    """Those whose description is there: decoders/ has a file for each."""
+    """Return those whose description is there: decoders/ has a file for each."""
     described = {name.replace("-", "_") for name in plugins.names("decoders.families")}
     named = {model_type: (f"{stem}ForCausalLM",) for model_type, stem in _LANGUAGE.items()} | _OTHER_HEADS
     return {model_type: names for model_type, names in sorted(named.items()) if model_type in described}

@@ -36,7 +36,7 @@ def text(folder: Path) -> Text:
 
 
 def token_id(folder: Path, text: str | None) -> int:
-    """The id of a special token in tokenizer.json. Raises ModelError."""
+    """Return the id of a special token in tokenizer.json. Raises ModelError."""
     for entry in table(folder / "tokenizer.json").get("added_tokens", []):
         if entry["content"] == text:
             return int(entry["id"])
@@ -47,12 +47,12 @@ def token_id(folder: Path, text: str | None) -> int:
 
 
 def token(tokens: Mapping[str, Any], name: str) -> str | None:
-    """A special token of tokenizer_config.json, which holds a str or an object."""
+    """Return a special token of tokenizer_config.json, which holds a str or an object."""
     value = tokens.get(name)
     return str(value["content"]) if isinstance(value, dict) else value
 
 
 def sentences() -> list[str]:
-    """The sentences that edgepack brings, one per line of sentences.txt."""
+    """Return the sentences that edgepack brings, one per line of sentences.txt."""
     lines = (importlib.resources.files("edgepack.tasks") / "sentences.txt").read_text("utf-8").splitlines()
     return [line for line in lines if line]

@@ -45,28 +45,28 @@ def processing(folder: Path, config: Mapping[str, Any]) -> Processing:
 
 
 def examples(processing: Processing) -> list[str]:
-    """Our sentences, the middle word masked."""
+    """Return our sentences, the middle word masked."""
     mask = processing.section(Mask).mask_token
     return [_masked(sentence.split(), mask) for sentence in _text.sentences()]
 
 
 def inputs(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A data set's inputs, for calibration and agreement."""
+    """Return a data set's inputs, for calibration and agreement."""
     return [str(row["text"]) for row in rows]
 
 
 def rows(feeds: Feeds, outputs: Outputs) -> list[Array]:
-    """The logits of each token that is no padding."""
+    """Return the logits of each token that is no padding."""
     return list(outputs["logits"][feeds["attention_mask"].astype(bool)])
 
 
 def predict(model: Any, rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    """The five best tokens for the first mask."""
+    """Return the five best tokens for the first mask."""
     return [[filled.token.strip() for filled in best] for best in model.predict(inputs(rows), top=5)]
 
 
 def references(rows: Sequence[Mapping[str, Any]], model: Any) -> list[str]:
-    """The masked word."""
+    """Return the masked word."""
     return [str(row["answer"]) for row in rows]
 
 

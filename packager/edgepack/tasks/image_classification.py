@@ -37,25 +37,25 @@ def processing(folder: Path, config: Mapping[str, Any]) -> Processing:
 
 
 def examples(processing: Processing) -> list[Array]:
-    """Pictures that edgepack draws."""
+    """Return pictures that edgepack draws."""
     return _image.pictures(processing.section(Image))
 
 
 def inputs(rows: Sequence[Mapping[str, Any]]) -> list[Any]:
-    """A data set's inputs, for calibration and agreement."""
+    """Return a data set's inputs, for calibration and agreement."""
     return [_image.example(row["image"]) for row in rows]
 
 
 def rows(feeds: Feeds, outputs: Outputs) -> list[Array]:
-    """The logits of each picture."""
+    """Return the logits of each picture."""
     return list(outputs["logits"])
 
 
 def predict(model: Any, rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    """The five best labels' names."""
+    """Return the five best labels' names."""
     return [[label.name for label in best[:5]] for best in model.predict(inputs(rows))]
 
 
 def references(rows: Sequence[Mapping[str, Any]], model: Any) -> list[str]:
-    """The label's name. Raises DataError for one that the model does not have."""
+    """Return the label's name. Raises DataError for one that the model does not have."""
     return _labels.named([row["label"] for row in rows], model.labels, "the data set")

@@ -57,26 +57,26 @@ def _width(config: Mapping[str, Any]) -> int | None:
 
 
 def examples(processing: Processing) -> list[Array]:
-    """Pictures that edgepack draws."""
+    """Return pictures that edgepack draws."""
     return _image.pictures(processing.section(Image))
 
 
 def inputs(rows: Sequence[Mapping[str, Any]]) -> list[Any]:
-    """A data set's inputs, for calibration and agreement."""
+    """Return a data set's inputs, for calibration and agreement."""
     return [_image.example(row["image"]) for row in rows]
 
 
 def rows(feeds: Feeds, outputs: Outputs) -> list[Array]:
-    """One vector per picture."""
+    """Return one vector per picture."""
     return list(outputs["image_embedding"])
 
 
 def predict(model: Any, rows: Sequence[Mapping[str, Any]]) -> list[Array]:
-    """A vector per picture."""
+    """Return a vector per picture."""
     vectors: list[Array] = model.predict(inputs(rows))
     return vectors
 
 
 def references(rows: Sequence[Mapping[str, Any]], model: Any) -> list[str]:
-    """The label's name."""
+    """Return the label's name."""
     return [str(row["label"]) for row in rows]

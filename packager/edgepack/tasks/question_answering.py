@@ -54,12 +54,12 @@ def processing(folder: Path, config: Mapping[str, Any]) -> Processing:
 
 
 def examples(processing: Processing) -> list[tuple[str, str]]:
-    """Our sentences as contexts, each with a question about it."""
+    """Return our sentences as contexts, each with a question about it."""
     return [("What is said here, and who says it?", sentence) for sentence in _text.sentences()]
 
 
 def inputs(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
-    """A data set's inputs, for calibration and agreement."""
+    """Return a data set's inputs, for calibration and agreement."""
     return [(str(row["question"]), str(row["context"])) for row in rows]
 
 
@@ -70,12 +70,12 @@ def rows(feeds: Feeds, outputs: Outputs) -> list[Array]:
 
 
 def predict(model: Any, rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The text of each answer."""
+    """Return the text of each answer."""
     return [answer.text for answer in model.predict(inputs(rows))]
 
 
 def references(rows: Sequence[Mapping[str, Any]], model: Any) -> list[list[str]]:
-    """The accepted answers of each question."""
+    """Return the accepted answers of each question."""
     return [_answers(row["answers"]) for row in rows]
 
 

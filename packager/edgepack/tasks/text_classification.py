@@ -39,35 +39,35 @@ def processing(folder: Path, config: Mapping[str, Any]) -> Processing:
 
 
 def examples(processing: Processing) -> list[str]:
-    """Our sentences."""
+    """Return our sentences."""
     return _text.sentences()
 
 
 def inputs(rows: Sequence[Mapping[str, Any]]) -> list[Any]:
-    """A data set's inputs, for calibration and agreement."""
+    """Return a data set's inputs, for calibration and agreement."""
     return [_example(row) for row in rows]
 
 
 def rows(feeds: Feeds, outputs: Outputs) -> list[Array]:
-    """The logits of each text."""
+    """Return the logits of each text."""
     return list(outputs["logits"])
 
 
 def predict(model: Any, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
-    """The best label's name; the score of a model with one label."""
+    """Return the best label's name; the score of a model with one label."""
     best = [labels[0] for labels in model.predict(inputs(rows))]
     return [label.score if len(model.labels) == 1 else label.name for label in best]
 
 
 def references(rows: Sequence[Mapping[str, Any]], model: Any) -> list[Any]:
-    """The label's name, or the number that the score of one label is held against. Raises DataError."""
+    """Return the label's name, or the number that the score of one label is held against. Raises DataError."""
     if len(model.labels) == 1:
         return [metrics.number(row, "label") for row in rows]
     return _labels.named([row["label"] for row in rows], model.labels, "the data set")
 
 
 def _example(row: Mapping[str, Any]) -> Any:
-    """A text, or a pair where the data set holds pairs."""
+    """Return a text, or a pair where the data set holds pairs."""
     if "text1" in row:
         return str(row["text1"]), str(row["text2"])
     text = row["text"]

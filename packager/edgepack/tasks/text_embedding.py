@@ -62,7 +62,10 @@ def modules(folder: Path, config: Mapping[str, Any]) -> SentenceFolder:
 
 
 def _plain(folder: Path, config: Mapping[str, Any]) -> SentenceFolder:
-    """What sentence-transformers makes of a folder without modules.json. Raises UnsupportedModel for a chat model."""
+    """Return what sentence-transformers makes of a folder without modules.json.
+
+    Raises UnsupportedModel for a chat model.
+    """
     stated = table(folder / "tokenizer_config.json")
     if stated.get("chat_template") or any(folder.glob("chat_template*")):
         raise UnsupportedModel(
@@ -85,26 +88,26 @@ def _hidden(config: Mapping[str, Any]) -> int:
 
 
 def examples(processing: Processing) -> list[str]:
-    """Our sentences."""
+    """Return our sentences."""
     return _text.sentences()
 
 
 def inputs(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A data set's inputs, for calibration and agreement."""
+    """Return a data set's inputs, for calibration and agreement."""
     return [str(row["text"]) for row in rows]
 
 
 def rows(feeds: Feeds, outputs: Outputs) -> list[Array]:
-    """One vector per sentence."""
+    """Return one vector per sentence."""
     return list(outputs["sentence_embedding"])
 
 
 def predict(model: Any, rows: Sequence[Mapping[str, Any]]) -> list[float]:
-    """How alike each pair of sentences is, as the model's similarity measures it."""
+    """Return how alike each pair of sentences is, as the model's similarity measures it."""
     vectors = model.predict([str(row[name]) for name in ("sentence1", "sentence2") for row in rows])
     return [model.similarity(a, b) for a, b in zip(vectors[: len(rows)], vectors[len(rows) :], strict=True)]
 
 
 def references(rows: Sequence[Mapping[str, Any]], model: Any) -> list[float]:
-    """The score of each pair."""
+    """Return the score of each pair."""
     return [metrics.number(row, "score") for row in rows]

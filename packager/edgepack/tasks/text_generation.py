@@ -99,7 +99,7 @@ def limited(processing: Processing, lengths: Sequence[int]) -> Processing:
 
 
 def contexts(processing: Processing) -> list[int | None]:
-    """The longest length that one bundle can have, and halves of it."""
+    """Return the longest length that one bundle can have, and halves of it."""
     longest = _reach(processing.section(Generation))
     return [longest >> step for step in range(longest.bit_length()) if longest >> step >= min(_SHORT, longest)]
 
@@ -169,18 +169,18 @@ def generation_settings(folder: Path, config: Mapping[str, Any]) -> tuple[str, d
 
 
 def examples(processing: Processing) -> list[str]:
-    """Two texts of our sentences: one calibrates, the other measures."""
+    """Return two texts of our sentences: one calibrates, the other measures."""
     sentences = _text.sentences()
     return ["\n".join(sentences[0::2]), "\n".join(sentences[1::2])]
 
 
 def inputs(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A data set's texts, for calibration and agreement."""
+    """Return a data set's texts, for calibration and agreement."""
     return [str(row["text"]) for row in rows]
 
 
 def batches(model: Any, examples: Sequence[str], *, use: str = "") -> list[Feeds]:
-    """Windows of the texts, one at a time: their logits are large. A few of edgepack's own do for a ``use``."""
+    """Return windows of the texts, one at a time: their logits are large. A few of edgepack's own do for a ``use``."""
     feeds = model.feeds(examples)
     count = len(feeds["input_ids"])
     return [
@@ -190,18 +190,18 @@ def batches(model: Any, examples: Sequence[str], *, use: str = "") -> list[Feeds
 
 
 def golden(model: Any, examples: Sequence[str]) -> list[tuple[str, Feeds]]:
-    """One sentence, asking for the last token's logits alone, as a device will."""
+    """Return one sentence, asking for the last token's logits alone, as a device will."""
     sentence = examples[0].partition("\n")[0]
     return [(sentence, {name: array for name, array in model.feeds([sentence]).items() if name != graphs.FIRST})]
 
 
 def rows(feeds: Feeds, outputs: Outputs) -> list[Array]:
-    """The logits of each token."""
+    """Return the logits of each token."""
     return list(outputs["logits"].reshape(-1, outputs["logits"].shape[-1]))
 
 
 def greedy(original: Run, model: Any, feeds: Sequence[Feeds]) -> Array:
-    """How many tokens of the model's greedy continuation are the original's too, float64 [prompts], at most 32.
+    """Return how many tokens of the model's greedy continuation are the original's too, float64 [prompts], at most 32.
 
     The first half of each window is the prompt. Until the two part, the original's own continuation is the same
     text, so one look at it tells where they do.
@@ -222,19 +222,19 @@ TRIALS = {"greedy": greedy}
 
 
 def predict(model: Any, rows: Sequence[Mapping[str, Any]]) -> list[float]:
-    """The negative log likelihood of every token but the first ones, nats."""
+    """Return the negative log likelihood of every token but the first ones, nats."""
     length = min(_WINDOW, model.max_length)
     found = [model.surprise(text, length=length, stride=max(length // 2, 1)) for text in inputs(rows)]
     return [float(value) for value in np.concatenate(found)]
 
 
 def references(rows: Sequence[Mapping[str, Any]], model: Any) -> list[None]:
-    """None: the text is its own truth."""
+    """Return None for each: the text is its own truth."""
     return []
 
 
 def _check_tokenizer(folder: Path, vocabulary: int) -> None:
-    """The tokenizer's own ids lie within the model's; tokens that were added to it may lie beyond.
+    """Check that the tokenizer's own ids lie within the model's; tokens that were added to it may lie beyond.
 
     Those are placeholders, such as gemma 3's for a picture, that no text but one with their name in it leads to; the
     runtime refuses such a text, where transformers ends in an IndexError. Raises ModelError.

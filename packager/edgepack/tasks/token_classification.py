@@ -39,28 +39,28 @@ def processing(folder: Path, config: Mapping[str, Any]) -> Processing:
 
 
 def examples(processing: Processing) -> list[str]:
-    """Our sentences."""
+    """Return our sentences."""
     return _text.sentences()
 
 
 def inputs(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A data set's inputs, for calibration and agreement."""
+    """Return a data set's inputs, for calibration and agreement."""
     return [str(row["text"]) for row in rows]
 
 
 def rows(feeds: Feeds, outputs: Outputs) -> list[Array]:
-    """The logits of each token that is no padding."""
+    """Return the logits of each token that is no padding."""
     return list(outputs["logits"][feeds["attention_mask"].astype(bool)])
 
 
 def predict(model: Any, rows: Sequence[Mapping[str, Any]]) -> list[list[tuple[str, int, int]]]:
-    """The spans of each text."""
+    """Return the spans of each text."""
     found = model.predict(inputs(rows))
     return [[(entity.label, entity.start, entity.end) for entity in entities] for entities in found]
 
 
 def references(rows: Sequence[Mapping[str, Any]], model: Any) -> list[list[tuple[str, int, int]]]:
-    """The true spans. Raises DataError, also for a label that the model does not have."""
+    """Return the true spans. Raises DataError, also for a label that the model does not have."""
     try:
         listed = [_listed(r["entities"]) for r in rows]
         spans = [[(str(span["label"]), int(span["start"]), int(span["end"])) for span in found] for found in listed]
@@ -75,5 +75,5 @@ def references(rows: Sequence[Mapping[str, Any]], model: Any) -> list[list[tuple
 
 
 def _listed(entities: Any) -> Any:
-    """A row's entities, which in a table are JSON in a text."""
+    """Return a row's entities, which in a table are JSON in a text."""
     return parse_json(entities, "a list of entities", DataError) if isinstance(entities, str) else entities

@@ -47,7 +47,7 @@ def layer_norm(
     beta: Tensor | None = None,
     epsilon: float = 1e-5,
 ) -> Tensor:
-    """Normalise over ``axes`` (Ba et al. 2016); gamma and beta have the shape of those."""
+    """Return normalise over ``axes`` (Ba et al. 2016); gamma and beta have the shape of those."""
     where = sorted(axis % x.dim() for axis in (axes or range(x.dim())))
     shape = [x.shape[axis] for axis in where]
     if where == list(range(x.dim() - len(where), x.dim())):

@@ -82,7 +82,7 @@ def sliding_windows(x: Tensor, axis: int, size: int, stride: int = 1) -> Tensor:
 
 @op("reverse", exact=True)
 def reverse(x: Tensor, axes: Ints | None = None) -> Tensor:
-    """Reverse along ``axes``, or all of them."""
+    """Return reverse along ``axes``, or all of them."""
     return x.flip(axes if axes is not None else tuple(range(x.dim())))
 
 

@@ -81,7 +81,7 @@ def _conversations(origin: Path, folder: Path) -> None:
 
 
 def _theirs(tokenizer: Any, messages: Sequence[dict[str, str]]) -> str | None:
-    """The text; None where the template refuses the conversation."""
+    """Return the text; None where the template refuses the conversation."""
     try:
         return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
     except (jinja2.TemplateError, TypeError, ValueError, LookupError, ArithmeticError):
@@ -96,7 +96,7 @@ def _ours(template: chat.ChatTemplate, messages: Sequence[dict[str, str]]) -> st
 
 
 def _near(text: str | None, other: str | None) -> str:
-    """``text`` around the first place where it is not ``other``."""
+    """Return ``text`` around the first place where it is not ``other``."""
     if text is None:
         return "an error"
     place = next((i for i, (a, b) in enumerate(zip(text, other or "", strict=False)) if a != b), len(other or ""))

@@ -20,7 +20,7 @@ _REPORT = "this is a fault of edgepack: please report it with the config.json"
 
 
 def check(origin: Path, folder: Path) -> dict[str, Any]:
-    """What was measured: ``difference`` of the logits, ``seconds``. Raises ReadingDiffers, UnsupportedModel.
+    """Return what was measured: ``difference`` of the logits, ``seconds``. Raises ReadingDiffers, UnsupportedModel.
 
     ``origin`` is the model as transformers opens it, ``folder`` what is converted.
 
@@ -37,7 +37,7 @@ def check(origin: Path, folder: Path) -> dict[str, Any]:
 
 
 def reading(stated: Mapping[str, Any]) -> float:
-    """The largest difference of logits by the reading of config.json's content. Raises ReadingDiffers."""
+    """Return the largest difference of logits by the reading of config.json's content. Raises ReadingDiffers."""
     decoder, config = describe(stated), models.configuration(stated)
     text = config.get_text_config()
     small = shrink(stated, text)
@@ -62,7 +62,7 @@ def reading(stated: Mapping[str, Any]) -> float:
 
 
 def _low(config: Any) -> Any:
-    """The same config with few layers: every layer has the same shapes."""
+    """Return the same config with few layers: every layer has the same shapes."""
     config = copy.deepcopy(config)
     text = config.get_text_config()
     few = min(int(text.num_hidden_layers), 2)
@@ -80,7 +80,7 @@ def _difference(small: Mapping[str, Any], model: Any) -> float:
 
 
 def _culprit(small: Mapping[str, Any]) -> str:
-    """The key of config.json, the dotted one of a table in it, without which the two agree; "" for none."""
+    """Return the key of config.json, the dotted one of a table in it, without which the two agree; "" for none."""
     for path in _paths(small):
         try:
             without = _without(small, path)

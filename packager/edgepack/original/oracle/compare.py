@@ -24,7 +24,7 @@ _PAST = 9  # tokens beyond a window's or a length's end
 
 
 def shapes(decoder: Decoder, full: Mapping[str, tuple[int, ...]]) -> str:
-    """The first size in which the description and the model differ; "" for none."""
+    """Return the first size in which the description and the model differ; "" for none."""
     d, names = decoder, decoder.names
     prefix = next((p for p in names.prefixes if f"{p}{names.embedding}.weight" in full), names.prefixes[0])
 
@@ -48,7 +48,9 @@ def shapes(decoder: Decoder, full: Mapping[str, tuple[int, ...]]) -> str:
 
 
 def numbers(decoder: Decoder, config: Any) -> str:
-    """The first number of the whole model in which the description and transformers' config differ; "" for none."""
+    """Return the first number of the whole model in which the description and transformers' config differ; "" for
+    none.
+    """
     window = _own(config, "sliding_window", None) or 0
     kinds = _own(config, "layer_types", None)
     places = [window if kind == "sliding_attention" else 0 for kind in kinds] if kinds else None
@@ -66,12 +68,14 @@ def numbers(decoder: Decoder, config: Any) -> str:
 
 
 def _own(config: Any, key: str, otherwise: Any) -> Any:
-    """What transformers reads; a key that its class does not have is kept there, but nobody reads it."""
+    """Return what transformers reads; a key that its class does not have is kept there, but nobody reads it."""
     return getattr(config, key) if key in type(config).__dataclass_fields__ else otherwise
 
 
 def angles(decoder: Decoder, model: nn.Module, config: Any) -> str:
-    """The first rotary table in which the two differ at any length of the model in its full size; "" for none."""
+    """Return the first rotary table in which the two differ at any length of the model in its full size; "" for
+    none.
+    """
     kind = next((type(m) for m in model.modules() if type(m).__name__.endswith("RotaryEmbedding")), None)
     if (kind is None) != (decoder.rotary is None):
         return "only one of transformers and edgepack's reading has rotary positions"
@@ -91,7 +95,7 @@ def angles(decoder: Decoder, model: nn.Module, config: Any) -> str:
 
 
 def _tables(decoder: Decoder) -> Iterator[tuple[int, Rotary]]:
-    """The first layer of each rotary embedding."""
+    """Yield the first layer of each rotary embedding."""
     seen: list[Rotary] = []
     for layer in range(decoder.layers):
         found = decoder.rotary_of(layer)
@@ -101,7 +105,7 @@ def _tables(decoder: Decoder) -> Iterator[tuple[int, Rotary]]:
 
 
 def _places(length: int) -> Array:
-    """Positions below ``length``, all of the first and ever fewer, with the last."""
+    """Return positions below ``length``, all of the first and ever fewer, with the last."""
     spread = np.geomspace(1, max(length - 1, 1), 64).astype(np.int64)
     return np.unique(np.concatenate([np.arange(min(length, 16)), spread, [length - 1]]))
 
@@ -118,7 +122,7 @@ def _close(rotary: Rotary, places: Array, cos: Array, sin: Array) -> bool:
 
 
 def logits(decoder: Decoder, model: nn.Module, folder: Path) -> float:
-    """The largest difference of any token's logits, as a share of the largest logit."""
+    """Return the largest difference of any token's logits, as a share of the largest logit."""
     reference = Reference(Checkpoint(folder, decoder))
     generator = np.random.default_rng(5)
     worst = 0.0
@@ -131,7 +135,7 @@ def logits(decoder: Decoder, model: nn.Module, folder: Path) -> float:
 
 
 def _lengths(decoder: Decoder) -> list[int]:
-    """Of texts: beyond every window, and on both sides of the length that longrope starts from."""
+    """Choose the lengths of texts: beyond every window, and on both sides of the length that longrope starts from."""
     beyond = max([_TOKENS, *(width + _PAST for width in decoder.windows)])
     longrope = decoder.rotary is not None and decoder.rotary.scaling.get("rope_type") == "longrope"
     trained = decoder.rotary.trained if longrope and decoder.rotary else beyond
@@ -140,7 +144,9 @@ def _lengths(decoder: Decoder) -> list[int]:
 
 
 def _one_table(decoder: Decoder, length: int) -> bool:
-    """Whether keys that were cached keep their angles; transformers' own cache does not mend those of longrope."""
+    """Return whether keys that were cached keep their angles; transformers' own cache does not mend those of
+    longrope.
+    """
     return length <= decoder.context
 
 
@@ -149,7 +155,7 @@ def _whole(model: nn.Module, ids: Array) -> Array:
 
 
 def _parts(model: nn.Module, ids: Array) -> Array:
-    """With a cache: some tokens, some one by one, the rest at once but for the last, which come one by one."""
+    """Run with a cache: some tokens, some one by one, the rest at once but for the last, which come one by one."""
     total = ids.shape[1]
     single = min(8, total // 4)
     sizes = [total // 4, *[1] * single, total - total // 4 - 2 * single, *[1] * single]

@@ -120,7 +120,7 @@ class _Silent(Detokenizer):
 
 
 def _generate(model: Any, settings: GenerationConfig, loop: _Loop, ends: Iterable[int] = ()) -> Any:
-    """Transformers' answer by ``settings``, with other end tokens."""
+    """Return transformers' answer by ``settings``, with other end tokens."""
     model.generation_config = copy.deepcopy(settings)
     model.generation_config.eos_token_id = list(ends) or None
     return models.generate(model, np.array([loop.prompt]), loop.new)
@@ -131,7 +131,7 @@ def _new(answer: Any, loop: _Loop) -> list[int]:
 
 
 def _processed_alike(answer: Any, loop: _Loop) -> bool:
-    """Whether a bundle makes the same scores, but for one number added to all, of the logits of ``answer``."""
+    """Return whether a bundle makes the same scores, but for one number added to all, of the logits of ``answer``."""
     seen = set(loop.prompt)
     for logits, scores, token in zip(answer.logits, answer.scores, _new(answer, loop), strict=True):
         raw, wanted = logits[0].numpy(), scores[0].numpy()
@@ -143,7 +143,7 @@ def _processed_alike(answer: Any, loop: _Loop) -> bool:
 
 
 def _culprit(model: Any, settings: GenerationConfig, loop: _Loop) -> str:
-    """The setting without which the two agree; "" for none."""
+    """Return the setting without which the two agree; "" for none."""
     for key in settings.to_diff_dict():
         without = copy.deepcopy(settings)
         setattr(without, key, None)

@@ -26,12 +26,12 @@ VERSION = str(transformers.__version__)
 
 
 def knows(model_type: str) -> bool:
-    """Whether transformers has the family."""
+    """Return whether transformers has the family."""
     return model_type in CONFIG_MAPPING
 
 
 def configuration(stated: Mapping[str, Any]) -> Any:
-    """Transformers' reading of config.json's content. Raises UnsupportedModel where it refuses it."""
+    """Return transformers' reading of config.json's content. Raises UnsupportedModel where it refuses it."""
     for key in ("dtype", "torch_dtype"):
         kind = stated.get(key)
         if kind is not None and not isinstance(getattr(torch, str(kind).removeprefix("torch."), None), torch.dtype):
@@ -53,7 +53,7 @@ def shapes(config: Any, stated: Mapping[str, Any]) -> dict[str, tuple[int, ...]]
 
 
 def random(stated: Mapping[str, Any]) -> Any:
-    """The model of config.json's content with random weights, each loud enough to be heard in the logits."""
+    """Return the model of config.json's content with random weights, each loud enough to be heard in the logits."""
     torch.manual_seed(_SEED)
     model = _made(configuration(stated), stated).float().eval()
     with torch.no_grad():
@@ -68,12 +68,15 @@ def random(stated: Mapping[str, Any]) -> Any:
 
 
 def save(model: Any, folder: Path) -> None:
-    """A checkpoint as transformers writes it."""
+    """Save a checkpoint as transformers writes it."""
     model.save_pretrained(folder)
 
 
 def run(model: Any, ids: Array, **options: Any) -> Any:
-    """The outputs of ``model`` for int64 ``ids`` [batch, tokens]. Raises UnsupportedModel where it breaks down."""
+    """Return the outputs of ``model`` for int64 ``ids`` [batch, tokens].
+
+    Raises UnsupportedModel where it breaks down.
+    """
     try:
         with torch.no_grad():
             return model(input_ids=torch.from_numpy(ids), **options)
@@ -101,7 +104,7 @@ def generate(model: Any, ids: Array, tokens: int) -> Any:
 
 
 def _in_float32(stated: Mapping[str, Any]) -> dict[str, Any]:
-    """Without the type that the weights are stored in: constants would be rounded to it."""
+    """Drop the type that the weights are stored in: constants would be rounded to it."""
     kept = {key: value for key, value in stated.items() if key not in ("dtype", "torch_dtype")}
     text = kept.get("text_config")
     return {**kept, "text_config": _in_float32(text)} if isinstance(text, Mapping) else kept

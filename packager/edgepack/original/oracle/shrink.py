@@ -21,7 +21,9 @@ _VISION = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "
 
 
 def shrink(stated: Mapping[str, Any], full: Any) -> dict[str, Any]:
-    """``stated`` (config.json's content) with small sizes; ``full`` is transformers' own reading of its text part."""
+    """Return ``stated`` (config.json's content) with small sizes; ``full`` is transformers' own reading of its text
+    part.
+    """
     if not isinstance(stated.get("text_config"), Mapping) and "vision_config" not in stated:
         return _text(stated, full)
     vision = {**stated.get("vision_config", {}), **_VISION}
@@ -84,7 +86,7 @@ def _inner(full: Any) -> int:
 
 
 def _layers(small: dict[str, Any], full: Any) -> None:
-    """The first layers that have every kind among them, two at least; a long list of kinds is thinned out."""
+    """Keep the first layers that have every kind among them, two at least; a long list of kinds is thinned out."""
     total = int(full.num_hidden_layers)
     kinds = list(getattr(full, "layer_types", None) or ["same"] * total)
     first_seen = [kinds.index(kind) + 1 for kind in dict.fromkeys(kinds)]

@@ -52,12 +52,14 @@ class DecoderOriginal(Original):
         self.module.expect(row for feed in feeds for row in feed["input_ids"])
 
     def __call__(self, feeds: Mapping[str, Array], /) -> Outputs:
-        """Logits for ``input_ids``, whole sequences without padding: the last token's, or from logits_from on."""
+        """Return logits for ``input_ids``, whole sequences without padding: the last token's, or from logits_from
+        on.
+        """
         start = int(feeds[graphs.FIRST][0]) if graphs.FIRST in feeds else -1
         return {graphs.LOGITS: self.module.logits(feeds["input_ids"], start=start)}
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: nothing is held."""
 
 
 def open_original(subject: Subject, *, inputs: str, implementation: str) -> DecoderOriginal:

@@ -65,7 +65,7 @@ class TorchOriginal(Original):
             self(feeds)
 
     def __call__(self, feeds: Mapping[str, Array], /) -> Outputs:
-        """The task's outputs for ``feeds`` (input name -> array), without the bulky hidden states."""
+        """Return the task's outputs for ``feeds`` (input name -> array), without the bulky hidden states."""
         key = _digest(feeds)
         if f"{key}.{self._names[0]}" not in self._memory:
             run = plugins.load_module("edgepack.original.pytorch").run

@@ -29,17 +29,17 @@ class Session(Protocol):
     decodes: bool  # whether it has a cache of keys and values
 
     def __call__(self, feeds: Mapping[str, Array], names: Sequence[str] | None = None, /) -> Outputs:
-        """The outputs for ``feeds`` (input name -> array). Raises InputError."""
+        """Return the outputs for ``feeds`` (input name -> array). Raises InputError."""
 
     def each(self, feeds: Sequence[Mapping[str, Array]], /) -> Iterator[Outputs]:
-        """The outputs for each of ``feeds``, in order."""
+        """Return the outputs for each of ``feeds``, in order."""
 
     def decoding(self, longest: int) -> Decoding:
-        """A language model's tokens, one by one, at most ``longest`` of them."""
+        """Return a language model's tokens, one by one, at most ``longest`` of them."""
 
 
 class Engine(Protocol):
-    """What a module of this package offers."""
+    """The contract of this package's modules."""
 
     @property
     def EXTRA(self) -> str:
@@ -49,7 +49,7 @@ class Engine(Protocol):
         """Open the model at ``path``. Raises BundleError, MissingExtra."""
 
     def untimed(self) -> NotMeasured | None:
-        """The reason why this machine cannot time models of the format; None where it can."""
+        """Return the reason why this machine cannot time models of the format; None where it can."""
 
 
 def find(format: str) -> Engine:

@@ -44,7 +44,7 @@ class Session:
         self._padding = padding.read(said[padding.PADDING]) if padding.PADDING in said else None
 
     def __call__(self, feeds: Mapping[str, Array], names: Sequence[str] | None = None) -> Outputs:
-        """The outputs (all, or ``names``), float32. Raises InputError."""
+        """Return the outputs (all, or ``names``), float32. Raises InputError."""
         if self.decodes:
             start = int(feeds.get("logits_from", [-1])[0])
             return {LOGITS: np.stack([self._text(ids, 0, self._package.state())[start:] for ids in feeds["input_ids"]])}
@@ -53,11 +53,11 @@ class Session:
         return {name: np.concatenate([np.asarray(row[name], np.float32) for row in rows]) for name in wanted}
 
     def decoding(self, longest: int) -> Decoding:
-        """A language model's tokens, one by one."""
+        """Return a language model's tokens, one by one."""
         return StateDecoding(self._package, longest)
 
     def each(self, feeds: Sequence[Mapping[str, Array]]) -> Iterator[Outputs]:
-        """The outputs for each of ``feeds``."""
+        """Return the outputs for each of ``feeds``."""
         return map(self, feeds)
 
     def _computed(self, row: Mapping[str, Array]) -> Outputs:
@@ -68,7 +68,7 @@ class Session:
         return self._padding.cut(self._package(self._padding.fitted(row)), tokens)
 
     def _rows(self, feeds: Mapping[str, Array]) -> Iterator[dict[str, Array]]:
-        """The inputs of one row after the other."""
+        """Yield the inputs of one row after the other."""
         if self._image is not None and _PIXELS in feeds:
             yield from ({self.inputs[0].name: _picture(pixels, self._image)} for pixels in feeds[_PIXELS])
             return
@@ -101,14 +101,14 @@ def open_session(path: Path, threads: int) -> Session:
 
 
 def untimed() -> NotMeasured | None:
-    """The reason why this machine cannot time packages; None on a Mac."""
+    """Return the reason why this machine cannot time packages; None on a Mac."""
     if sys.platform == "darwin":
         return None
     return NotMeasured(reason="only Apple's systems run Core ML; on a Mac: edgepack bench BUNDLE")
 
 
 def _image(told: str) -> dict[str, Any]:
-    """How pictures are prepared inside, as the package's metadata say it. Raises PackageDamaged."""
+    """Return how pictures are prepared inside, as the package's metadata say it. Raises PackageDamaged."""
     facts = parse_json(told, f"the metadata {IMAGE}", PackageDamaged)
     known = isinstance(facts, dict) and {"mean", "std", "scale", "offset"} <= facts.keys()
     if not known or not all(_numbers(facts[part]) for part in ("mean", "std", "scale", "offset")) or not facts["scale"]:
@@ -122,7 +122,7 @@ def _numbers(value: Any) -> bool:
 
 
 def _picture(pixels: Array, facts: Mapping[str, Any]) -> Array:
-    """uint8 [height, width, channels] of normalised float32 [channels, height, width]."""
+    """Return uint8 [height, width, channels] of normalised float32 [channels, height, width]."""
     mean, std = (np.array(facts[part], np.float32)[:, None, None] for part in ("mean", "std"))
     values = (pixels * std + mean - np.float32(facts["offset"])) / np.float32(facts["scale"])
     values = values[::-1] if facts.get("reverse") else values

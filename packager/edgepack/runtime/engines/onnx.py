@@ -65,7 +65,10 @@ class Session:
         self._speaks = graph is None and self.decodes and any(spec.name == graphs.LOGITS for spec in self.outputs)
 
     def __call__(self, feeds: Mapping[str, Array], names: Sequence[str] | None = None) -> Outputs:
-        """The outputs (all, or ``names``). Raises InputError where an input is missing or has the wrong shape."""
+        """Return the outputs (all, or ``names``).
+
+        Raises InputError where an input is missing or has the wrong shape.
+        """
         if self._speaks:
             feeds = graphs.completed(feeds, [spec.name for spec in self.inputs])
         missing = [spec.name for spec in self.inputs if spec.name not in feeds]
@@ -84,15 +87,15 @@ class Session:
         return graphs.cut(outputs, feeds) if self._speaks else outputs
 
     def each(self, feeds: Sequence[Mapping[str, Array]]) -> Iterator[Outputs]:
-        """The outputs for each of ``feeds``."""
+        """Return the outputs for each of ``feeds``."""
         return map(self, feeds)
 
     def decoding(self, longest: int) -> Decoding:
-        """A language model's tokens, one by one. Raises BundleDamaged where the graph states no sizes."""
+        """Return a language model's tokens, one by one. Raises BundleDamaged where the graph states no sizes."""
         return BoundDecoding(self, longest)
 
     def binding(self) -> Any:
-        """A new onnxruntime.IOBinding: inputs and outputs at places in memory that the caller owns."""
+        """Return a new onnxruntime.IOBinding: inputs and outputs at places in memory that the caller owns."""
         return self._session.io_binding()
 
     def run_bound(self, binding: Any) -> None:
@@ -152,7 +155,7 @@ class BoundDecoding(Decoding):
         return self._logits
 
     def _bind_input(self, name: str, array: Array, shape: tuple[int, ...]) -> None:
-        """The first elements of ``array``, which must outlive the binding, as an input of this shape."""
+        """Bind the first elements of ``array``, which must outlive the binding, as an input of this shape."""
         self._binding.bind_input(name, "cpu", 0, array.dtype, shape, array.ctypes.data)
 
     def _bind_output(self, name: str, array: Array, shape: tuple[int, ...]) -> None:
@@ -165,7 +168,7 @@ def open_session(path: Path, threads: int) -> Session:
 
 
 def untimed() -> NotMeasured | None:
-    """Nothing keeps ONNX Runtime from being timed."""
+    """Return None: nothing keeps ONNX Runtime from being timed."""
     return None
 
 
@@ -180,7 +183,9 @@ def _vocabulary(session: Session) -> int:
 
 
 def _empty(spec: TensorSpec, room: int) -> Array:
-    """Keys or values [1, heads, room, head]; zeros that the system gives out page by page as they are written."""
+    """Return keys or values [1, heads, room, head]; zeros that the system gives out page by page as they are
+    written.
+    """
     _, heads, _, head = spec.shape
     return np.zeros((1, int(heads), room, int(head)), spec.dtype)
 

@@ -37,18 +37,21 @@ class Model:
         self.text = TextInput(folder, text)
 
     def fill(self, texts: str | Sequence[str], *, top: int = 5) -> Any:
-        """A list of Filled per text, best first; a single str gives one list. Raises InputError without a mask."""
+        """Return a list of Filled per text, best first; a single str gives one list.
+
+        Raises InputError without a mask.
+        """
         top = arguments.whole("top", top, 1)
         if isinstance(texts, str):
             return self.predict([texts], top=top)[0]
         return self.predict(many(texts), top=top)
 
     def feeds(self, examples: Sequence[str]) -> Feeds:
-        """One batch's input arrays."""
+        """Return one batch's input arrays."""
         return self.text.encode(examples)[0]
 
     def predict(self, examples: Sequence[str], *, batch_size: int = BATCH, top: int = 5) -> list[list[Filled]]:
-        """The ``top`` tokens for the first mask of each text."""
+        """Return the ``top`` tokens for the first mask of each text."""
         return in_batches(examples, batch_size, lambda batch: self._step(batch, top), text_length)
 
     def _step(self, batch: list[str], top: int) -> list[list[Filled]]:
@@ -75,7 +78,9 @@ class Model:
         ]
 
     def _text(self, ids: Array, token: int) -> str:
-        """The text with ``token`` for the first mask; of several masks the others stay, with the marks at the ends."""
+        """Return the text with ``token`` for the first mask; of several masks the others stay, with the marks at
+        the ends.
+        """
         places = np.flatnonzero(ids == self._mask_id)
         filled = ids.copy()
         filled[places[0]] = token

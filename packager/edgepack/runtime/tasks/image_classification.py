@@ -23,17 +23,19 @@ class Model:
         self.image = ImageInput(processing.section(Image))
 
     def classify(self, images: Any, *, batch_size: int = BATCH) -> Any:
-        """A list of Label per picture (uint8 array [h, w, 3] or [h, w], or a file's path); one gives one list."""
+        """Return a list of Label per picture (uint8 array [h, w, 3] or [h, w], or a file's path); one gives one
+        list.
+        """
         if isinstance(images, list | tuple):
             return self.predict(images, batch_size=batch_size)
         return self.predict([images])[0]
 
     def feeds(self, examples: Sequence[Any]) -> Feeds:
-        """One batch's input arrays."""
+        """Return one batch's input arrays."""
         return self.image.feeds(examples)
 
     def predict(self, examples: Sequence[Any], *, batch_size: int = BATCH) -> list[list[Label]]:
-        """The labels of each picture, best first."""
+        """Return the labels of each picture, best first."""
         return in_batches(
             examples,
             batch_size,

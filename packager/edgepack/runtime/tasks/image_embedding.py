@@ -24,16 +24,16 @@ class Model:
         self.image = ImageInput(processing.section(Image))
 
     def embed(self, images: Any, *, batch_size: int = BATCH) -> Array:
-        """float32 [images, width]; a single picture (array or path) gives [width]. Raises InputError."""
+        """Return float32 [images, width]; a single picture (array or path) gives [width]. Raises InputError."""
         if not isinstance(images, list | tuple):
             return self.predict([images])[0]
         vectors = self.predict(images, batch_size=batch_size)
         return np.stack(vectors) if vectors else np.zeros((0, self._width), np.float32)
 
     def feeds(self, examples: Sequence[Any]) -> Feeds:
-        """One batch's input arrays."""
+        """Return one batch's input arrays."""
         return self.image.feeds(examples)
 
     def predict(self, examples: Sequence[Any], *, batch_size: int = BATCH) -> list[Array]:
-        """A vector per picture."""
+        """Return a vector per picture."""
         return in_batches(examples, batch_size, lambda batch: list(self._run(self.feeds(batch))[self._output]))

@@ -39,17 +39,17 @@ class Model:
         self._stride = min(text.stride, text.max_length // 2)
 
     def answer(self, question: str, context: str) -> Answer:
-        """The span of ``context`` with the largest probability. Raises InputError."""
+        """Return the span of ``context`` with the largest probability. Raises InputError."""
         windows = self.text.windows(question, context, self._stride)
         candidates = [self._best(window, context) for window in windows]
         return max(candidates, key=lambda answer: answer.score)
 
     def feeds(self, examples: Sequence[tuple[str, str]]) -> Feeds:
-        """The first window of each (question, context), as one batch."""
+        """Return the first window of each (question, context), as one batch."""
         return self.text.padded([self.text.windows(*example, self._stride)[0] for example in examples])
 
     def predict(self, examples: Sequence[tuple[str, str]], *, batch_size: int = BATCH) -> list[Answer]:
-        """The answer to each (question, context)."""
+        """Return the answer to each (question, context)."""
         return [self.answer(question, context) for question, context in examples]
 
     def _best(self, window: Encoding, context: str) -> Answer:
@@ -67,7 +67,7 @@ class Model:
 
 
 def _probabilities(logits: Array, inside: Array) -> Array:
-    """Softmax over the context's tokens and the first, [CLS], which stands for "no answer" and is none here."""
+    """Return softmax over the context's tokens and the first, [CLS], which stands for "no answer" and is none here."""
     allowed = inside.copy()
     allowed[0] = True
     return np.asarray(softmax(np.where(allowed, logits, -10000.0)) * inside)

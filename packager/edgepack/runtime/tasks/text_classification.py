@@ -25,21 +25,21 @@ class Model:
         self.text = TextInput(folder, processing.section(Text))
 
     def classify(self, texts: Example | Sequence[Example], *, batch_size: int = BATCH) -> Any:
-        """A list of Label per text; one text (or one pair, as a tuple) gives one list. Raises InputError."""
+        """Return a list of Label per text; one text (or one pair, as a tuple) gives one list. Raises InputError."""
         if isinstance(texts, str | tuple):
             return self.predict([texts])[0]
         return self.predict(many(texts), batch_size=batch_size)
 
     def feeds(self, examples: Sequence[Example]) -> Feeds:
-        """One batch's input arrays."""
+        """Return one batch's input arrays."""
         return self.text.encode(examples)[0]
 
     def predict(self, examples: Sequence[Example], *, batch_size: int = BATCH) -> list[list[Label]]:
-        """The labels of each text, best first."""
+        """Return the labels of each text, best first."""
         return [labels(row, self.labels, self._problem) for row in self._logits(examples, batch_size)]
 
     def scores(self, examples: Sequence[Example], *, batch_size: int = BATCH) -> list[Array]:
-        """The scores of each text, in the order of ``labels``."""
+        """Return the scores of each text, in the order of ``labels``."""
         return [scores(row, self._problem) for row in self._logits(examples, batch_size)]
 
     def _logits(self, examples: Sequence[Example], batch_size: int) -> list[Array]:

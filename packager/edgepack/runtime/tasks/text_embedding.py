@@ -41,7 +41,7 @@ class Model:
         prompt: str | None = None,
         batch_size: int = BATCH,
     ) -> Array:
-        """float32 [texts, width]; a single str gives [width].
+        """Return float32 [texts, width]; a single str gives [width].
 
         ``prompt_name`` is one of ``prompts``; ``prompt`` is a text of your own, "" for none. Raises InputError,
         UnknownName for another prompt, UsageError where both are given.
@@ -53,15 +53,15 @@ class Model:
         return np.stack(vectors) if vectors else np.zeros((0, self._width), np.float32)
 
     def feeds(self, examples: Sequence[str]) -> Feeds:
-        """One batch's input arrays, the default prompt before each text."""
+        """Return one batch's input arrays, the default prompt before each text."""
         return self._feeds(examples, self._prompt(None, None))
 
     def predict(self, examples: Sequence[str], *, batch_size: int = BATCH) -> list[Array]:
-        """A vector per text, with the default prompt."""
+        """Return a vector per text, with the default prompt."""
         return self._vectors(examples, self._prompt(None, None), batch_size)
 
     def similarity(self, a: Array, b: Array) -> float:
-        """How alike two vectors are, larger for more alike, as the model's authors measure it."""
+        """Return how alike two vectors are, larger for more alike, as the model's authors measure it."""
         one, other = arguments.vector("a", a), arguments.vector("b", b)
         if one.shape != other.shape:
             raise UsageError(f"vectors of {len(one)} and {len(other)} numbers", hint="both must have the same width")

@@ -61,7 +61,7 @@ class Model:
         stop: str | Sequence[str] = (),
         seed: int | None = None,
     ) -> Iterator[str]:
-        """Pieces of the text that follows ``prompt``: a str is continued, messages are answered.
+        """Return pieces of the text that follows ``prompt``: a str is continued, messages are answered.
 
         Ends at the model's end token, before a ``stop`` string, after ``max_tokens`` or where the context is full.
         Raises InputError (a prompt that is empty or too long), UsageError (an option out of its range), both at once.
@@ -82,7 +82,7 @@ class Model:
         return Generation(self._decoding, Detokenizer(self.tokenizer, ids), sampler, limits, self._report).pieces(ids)
 
     def tokens(self, prompt: Prompt) -> list[int]:
-        """The ids that ``generate`` begins with: a text's with what its tokenizer adds, or a conversation's.
+        """Return the ids that ``generate`` begins with: a text's with what its tokenizer adds, or a conversation's.
 
         Raises InputError.
         """
@@ -91,7 +91,7 @@ class Model:
         return self._plain(self._answering().render(prompt))
 
     def continued(self, ids: Sequence[int], tokens: int) -> list[int]:
-        """The ``tokens`` ids that greedily follow ``ids``, end tokens too."""
+        """Return the ``tokens`` ids that greedily follow ``ids``, end tokens too."""
         made: list[int] = []
         with self._decoding.lock:
             logits = self._decoding.prefill(ids)
@@ -102,11 +102,12 @@ class Model:
 
     @property
     def chats(self) -> bool:
-        """Whether the model has a chat template."""
+        """True if the model has a chat template."""
         return self._template is not None
 
     def feeds(self, examples: Sequence[str]) -> Feeds:
-        """The texts, joined, in windows of up to 128 tokens: every input of the graph, and logits of every token.
+        """Return the texts, joined, in windows of up to 128 tokens: every input of the graph, and logits of every
+        token.
 
         What does not fill a window is left out, unless it is all there is. Raises InputError for no tokens.
         """
@@ -121,7 +122,7 @@ class Model:
         return self._feeds(ids)
 
     def surprise(self, text: str, *, length: int, stride: int) -> Array:
-        """Negative log likelihoods in nats, float64 [tokens scored], of the tokens of ``text``.
+        """Return negative log likelihoods in nats, float64 [tokens scored], of the tokens of ``text``.
 
         Windows of ``length`` tokens, what the tokenizer puts before a text included, move by ``stride``; each token
         is scored once, in the first window that holds it. Nothing comes before the first token of a text whose
@@ -133,7 +134,7 @@ class Model:
         return surprises(self._logits, windows, self._settings.vocabulary)
 
     def predict(self, examples: Sequence[Prompt]) -> list[str]:
-        """What follows each prompt, with the options that ``generate`` has by default."""
+        """Return what follows each prompt, with the options that ``generate`` has by default."""
         return ["".join(self.generate(prompt)) for prompt in examples]
 
     @property
@@ -171,11 +172,11 @@ class Model:
         return self._template
 
     def _plain(self, text: str) -> list[int]:
-        """Ids without what the tokenizer adds."""
+        """Return ids without what the tokenizer adds."""
         return self._known(encoded(self.tokenizer, text, special=False).ids)
 
     def _known(self, ids: Sequence[int]) -> list[int]:
-        """``ids``, where the model has an embedding for each. Raises InputError."""
+        """Return ``ids``, where the model has an embedding for each. Raises InputError."""
         strange = next((token for token in ids if token >= self._settings.vocabulary), None)
         if strange is not None:
             raise InputError(
@@ -195,7 +196,7 @@ class Model:
         return ids
 
     def _feeds(self, ids: Array, start: int = 0) -> Feeds:
-        """Whole sequences int64 [batch, tokens], nothing cached; logits from the token ``start`` on."""
+        """Return whole sequences int64 [batch, tokens], nothing cached; logits from the token ``start`` on."""
         batch, length = ids.shape
         settings = self._settings
         past = np.zeros((batch, settings.kv_heads, 0, settings.head_dim), np.float32)
@@ -209,7 +210,7 @@ class Model:
         }
 
     def _logits(self, ids: Array, start: int) -> Array:
-        """float32 [batch, wanted, vocabulary]; the original gives every token's whatever ``start`` says."""
+        """Return float32 [batch, wanted, vocabulary]; the original gives every token's whatever ``start`` says."""
         feeds = self._feeds(ids, start)
         scorer = self._scorer
         outputs = scorer(feeds, [graphs.LOGITS]) if isinstance(scorer, Session) else scorer(feeds)
@@ -220,7 +221,7 @@ class Model:
 
 
 def _beside(run: Run, graph: Callable[[Path], Path]) -> Run:
-    """``run``, or where its file is not the one that ``graph`` wants of the bundle's, that one opened."""
+    """Return ``run``, or where its file is not the one that ``graph`` wants of the bundle's, that one opened."""
     if not isinstance(run, onnx.Session) or graph(run.path) == run.path:
         return run
     return onnx.open_session(graph(run.path), run.threads)

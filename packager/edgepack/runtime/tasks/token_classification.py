@@ -39,17 +39,17 @@ class Model:
         self.text = TextInput(folder, processing.section(Text))
 
     def tag(self, texts: str | Sequence[str], *, batch_size: int = BATCH) -> Any:
-        """A list of Entity per text; a single str gives one list. Raises InputError."""
+        """Return a list of Entity per text; a single str gives one list. Raises InputError."""
         if isinstance(texts, str):
             return self.predict([texts])[0]
         return self.predict(many(texts), batch_size=batch_size)
 
     def feeds(self, examples: Sequence[str]) -> Feeds:
-        """One batch's input arrays."""
+        """Return one batch's input arrays."""
         return self.text.encode(examples)[0]
 
     def predict(self, examples: Sequence[str], *, batch_size: int = BATCH) -> list[list[Entity]]:
-        """The entities of each text."""
+        """Return the entities of each text."""
         return in_batches(examples, batch_size, self._step, text_length)
 
     def _step(self, batch: list[str]) -> list[list[Entity]]:
@@ -58,7 +58,7 @@ class Model:
         return [self._entities(*item) for item in zip(batch, encodings, scores, strict=True)]
 
     def _entities(self, text: str, encoding: Encoding, scores: Array) -> list[Entity]:
-        """Neighbouring tokens of one label are one entity; B- starts a new one (transformers' "simple")."""
+        """Join neighbouring tokens of one label into one entity; B- starts a new one (transformers' "simple")."""
         groups: list[tuple[str, str, list[int]]] = []  # the name without B- or I-, the label, the tokens
         for index in range(len(encoding.ids)):
             if encoding.special_tokens_mask[index] or not encoding.attention_mask[index]:
@@ -73,7 +73,7 @@ class Model:
 
 
 def _title(name: str) -> str:
-    """The label that an entity of this name has: what follows the first dash."""
+    """Return the label that an entity of this name has: what follows the first dash."""
     return name.split("-", 1)[-1]
 
 

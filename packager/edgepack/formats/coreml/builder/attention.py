@@ -175,7 +175,7 @@ def attend(q: Var, k: Var, v: Var, mask: Var, decoder: Decoder, scaling: float) 
 
 
 def _capped(q: Var, k: Var, v: Var, mask: Var, cap: np.float16) -> Var:
-    """Cap the scores: cap * tanh(score / cap)."""
+    """Return cap the scores: cap * tanh(score / cap)."""
     scores = mb.real_div(x=mb.matmul(x=q, y=k, transpose_y=True), y=cap)
     scores = mb.mul(x=mb.tanh(x=scores), y=cap)
     return mb.matmul(x=mb.softmax(x=mb.add(x=scores, y=mask), axis=-1), y=v)

@@ -114,7 +114,7 @@ class Writer:
 
 
 def _importance(covariance: Array) -> Array:
-    """Weigh each input: its mean square, and as much again for all alike, since calibration is short; float32
+    """Return weigh each input: its mean square, and as much again for all alike, since calibration is short; float32
     [width].
     """
     squares = np.diagonal(covariance, axis1=1, axis2=2).ravel()
