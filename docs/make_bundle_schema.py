@@ -68,6 +68,8 @@ def _schema(kind: Any, found: dict[str, Any]) -> dict[str, Any]:
     rules = kind.__metadata__[0].keywords if hasattr(kind, "__metadata__") else {}
     kind = record_json.plain(kind)
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if kind is Any:
+        return {}
     if origin in (typing.Union, UnionType):
         return _alternatives([one for one in inner if one is not NoneType], found)
     if origin is typing.Literal:

@@ -87,7 +87,7 @@ def kept(name: str, files: Sequence[Path], also: str, make: Callable[[Path], Non
     return folder
 
 
-def run(command: Sequence[str | Path]) -> None:
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
+def run(command: Sequence[str | Path], cwd: Path | None = None) -> None:
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False, cwd=cwd)
     if done.returncode:
         raise ClientFailed(done.stdout + done.stderr)

@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from tests import plug_in
 
 from edgepack.records import Bundle
 
@@ -23,6 +24,7 @@ PAGES = [
     "docs/bundle-format.md",
     "docs/release-suites.md",
     "docs/adding-a-target.md",
+    "docs/adding-a-task-or-a-format.md",
     "docs/language-models.md",
     "docs/texts.md",
     "docs/signing.md",
@@ -32,11 +34,14 @@ PAGES = [
     "samples/sentence-search/README.md",
     "samples/digits/README.md",
     "samples/storyteller/README.md",
+    "samples/plug-in/README.md",
 ]
 # a page whose commands run in a sample's folder
-SAMPLES = {"docs/language-models.md": "samples/storyteller"}
+SAMPLES = {"docs/language-models.md": "samples/storyteller", "docs/adding-a-task-or-a-format.md": "samples/plug-in"}
 # a page's files, told by what is in them
 FILES = {"[[check]]": "release.toml", "[profiles.": "my-board/target.toml", "sentence1,": "pairs.csv"}
+SITE = "site"  # of the packages that a page installs, in its folder
+PLUG_INS = "[project.entry-points"  # a part of the sample's pyproject.toml
 
 
 def blocks(page: str) -> list[tuple[str, str]]:
@@ -71,9 +76,12 @@ def test_a_page(page: str, folder: Path, serve: Callable[[dict[str, Path]], str]
     hub = serve({"sentence-transformers/all-MiniLM-L6-v2": minilm, "HuggingFaceTB/SmolLM2-135M": small})
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "HF_ENDPOINT": hub, "HF_HOME": str(folder / "hf")}
+    environment["PYTHONPATH"] = os.pathsep.join([str(folder / SITE), os.environ.get("PYTHONPATH", "")])
     for language, text in blocks(page):
         name = next((name for sign, name in FILES.items() if sign in text), None)
-        if language in ("toml", "csv"):
+        if text.startswith(PLUG_INS):
+            assert text in (folder / "pyproject.toml").read_text("utf-8")
+        elif language in ("toml", "csv"):
             assert name is not None
             (folder / name).parent.mkdir(exist_ok=True)
             (folder / name).write_text(text, "utf-8")
@@ -90,6 +98,9 @@ def test_a_page(page: str, folder: Path, serve: Callable[[dict[str, Path]], str]
 def run(line: str, folder: Path, environment: dict[str, str]) -> None:
     if line.startswith("make "):
         subprocess.run(["make", "--dry-run", line.split()[1]], cwd=ROOT, check=True, capture_output=True)
+        return
+    if line == "pip install .":
+        plug_in.install(folder, folder / SITE)
         return
     if line.startswith("pip install"):
         project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

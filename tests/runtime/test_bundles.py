@@ -22,7 +22,6 @@ from edgepack.errors import (
     BundleUnsafe,
     EdgepackError,
     InputError,
-    UnknownName,
 )
 from edgepack.records import Bundle
 from edgepack.runtime import archive, manifest, measurements
@@ -123,7 +122,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], type[EdgepackError], str]] = {
         BundleError,
         "model.onnx_data",
     ),
-    "engine that is not known": (lambda f: change_model(f, format="tflite"), UnknownName, "tflite"),
+    "engine that is not known": (lambda f: change_model(f, format="tflite"), BundleError, "tflite"),
 }
 
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file
+from tests import plug_in
+from tests.conftest import check_schemas
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -90,3 +95,78 @@ def test_a_sample_builds_for_every_target(name: str, edgepack: Command, sample: 
         config = (folder / "search.py").read_text().replace("-rpi", "-iphone")
         (folder / "search.py").write_text(config)
         assert "bicycle tube" in python(folder, "search.py", "how do I fix a flat tyre?").splitlines()[0]
+
+
+def test_plug_in(
+    edgepack: Command, sample: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another package's task, format and engine, from the build to all that is done with a bundle."""
+    folder = sample("plug-in")
+    plug_in.install(folder, tmp_path / "site")
+    before = os.environ.get("PYTHONPATH", "")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "site"), before]))
+    shutil.rmtree(folder / "lang_id")  # only what is installed is found
+    done = edgepack("build", "model", "--target", "./board", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    bundle = folder / "dist" / "plug-in-board"
+    check_schemas(bundle)
+    done = edgepack("run", bundle, "où est le jardin", "where is my house", "--json")
+    assert [found["result"][0]["name"] for found in json.loads(done.stdout)] == ["fr", "en"]
+    (folder / "data.csv").write_text("text,label\nwhere is the garden,en\nwo ist der Garten,de\n", "utf-8")
+    (folder / "suite.toml").write_text(_SUITE)
+    for command in (
+        ["validate", bundle],
+        ["validate", bundle, "--suite", "suite.toml"],
+        ["inspect", bundle],
+        ["pack", bundle, "--zip"],
+    ):
+        done = edgepack(*command, cwd=folder)
+        assert done.returncode == 0, done.stderr
+    told = json.loads(edgepack("inspect", bundle, "--json").stdout)
+    assert (told["task"], told["models"]["model"]["format"]) == ("language-identification", "npz")
+    assert json.loads(edgepack("doctor", "--json").stdout)["ready"]["build for NPZ targets"]
+    refused = edgepack("build", "model", "--target", "rpi", cwd=folder)
+    assert (refused.returncode, "models of language-identification take the route linear" in refused.stderr) == (
+        15,
+        True,
+    )
+
+    monkeypatch.setenv("PYTHONPATH", before)  # without the package
+    for command, said in {
+        "run": "language-identification", "validate": "'npz'", "bench": "'npz'"
+    }.items():  # fmt: skip
+        done = edgepack(command, bundle, *(["x"] if command == "run" else []))
+        assert done.returncode == 30, done.stdout + done.stderr
+        assert said in done.stderr or "'npz'" in done.stderr
+        assert "pip install the package" in done.stderr
+        assert "Traceback" not in done.stderr
+    assert edgepack("inspect", bundle).returncode == 0  # which computes nothing
+
+
+def test_the_model_of_the_plug_in_is_what_its_script_makes(
+    sample: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = sample("plug-in")
+    shipped = load_file(folder / "model" / "model.safetensors")
+    shutil.rmtree(folder / "model")
+    python(folder, "train.py")
+    made = load_file(folder / "model" / "model.safetensors")
+    assert np.allclose(made["weight"], shipped["weight"], atol=1e-5)
+
+
+_SUITE = """
+[[check]]
+kind = "agreement"
+metric = "cosine"
+at_least = 0.99
+
+[[check]]
+kind = "metric"
+metric = "accuracy"
+data = { path = "data.csv" }
+at_least = 0.9
+
+[[check]]
+kind = "size"
+at_most_share = 0.5
+"""

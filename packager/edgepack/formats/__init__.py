@@ -109,9 +109,9 @@ def check_installed(target: Target, task: Task) -> None:
 def _check_route(found: Format, target: Target, task: Task) -> None:
     if task.ROUTE not in found.ROUTES:
         raise UnsupportedModel(
-            f"{found.TITLE} files are made of models of {' and '.join(found.ROUTES)} tasks; {task.NAME} is of another "
-            f"kind, {task.ROUTE}",
-            hint=f"a target other than {target.name}, whose format the task's own package brings",
+            f"{target.name} takes {found.TITLE} files, which have the routes {' and '.join(found.ROUTES)}; models of "
+            f"{task.NAME} take the route {task.ROUTE}",
+            hint=f"choose a target whose format has the route {task.ROUTE}",
         )
 
 

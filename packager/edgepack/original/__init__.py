@@ -26,7 +26,8 @@ class Original(Protocol):
 
     source: Source
     task: Task
-    input_difference: float  # between the bundle's inputs and the authors' own, the largest so far
+    # between the bundle's inputs and the authors' own, the largest so far; None where nothing is held against theirs
+    input_difference: float | None
     frees: bool  # whether ``close`` makes it cheaper to have asked for everything before
 
     @property

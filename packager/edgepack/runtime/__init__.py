@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edgepack import plugins
-from edgepack.errors import BundleDamaged, UsageError
+from edgepack.errors import BundleDamaged, BundleError, UnknownName, UsageError
 from edgepack.runtime import arguments, graphs, signing
 from edgepack.runtime.engines import Session, open_session
 from edgepack.runtime.manifest import Manifest
@@ -61,6 +61,7 @@ def _check_outputs(listed: Manifest, run: Session) -> None:
     """Raises BundleDamaged where the model lacks an output that its task reads."""
     answer = listed.processing.answer
     usual = _SPANS if isinstance(answer, Span) else ("logits",)
+    usual = (listed.model.golden.output,) if listed.processing.own is not None else usual  # of a third party's task
     read = (answer.output,) if isinstance(answer, Embedding) else usual
     given = {spec.name for spec in run.outputs}
     for name in read:
@@ -69,5 +70,15 @@ def _check_outputs(listed: Manifest, run: Session) -> None:
 
 
 def model(task: str, run: Any, folder: Path, processing: Processing) -> Any:
-    """Return the task's object around ``run``, which may be a session or the original model. Raises UnknownName."""
-    return plugins.load("runtime.tasks", task).Model(run, folder, processing)
+    """Return the task's object around ``run``, which may be a session or the original model.
+
+    Raises BundleError for a task that nothing here brings, MissingExtra.
+    """
+    try:
+        found = plugins.load("runtime.tasks", task)
+    except UnknownName as unknown:
+        raise BundleError(
+            f"{folder.name} is for the task {task!r}, which neither edgepack nor another package here brings",
+            hint="pip install the package that it was built with, or a newer edgepack",
+        ) from unknown
+    return found.Model(run, folder, processing)

@@ -223,6 +223,7 @@ class Processing:
     image: Image | None = None
     generation: Generation | None = None
     answer: Answer | None = None
+    own: Mapping[str, Any] | None = None  # of a third party's task, in JSON's types, which that task alone understands
 
     @classmethod
     def from_json(cls, value: Any, place: str = "processing") -> Processing:

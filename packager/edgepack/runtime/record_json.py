@@ -1,7 +1,8 @@
 """Frozen records to JSON's types and back, by their annotations: nothing is lost, nothing unknown is let in.
 
-A field holds a text, a number, a truth value, a record, a Literal, ``tuple[X, ...]`` (a list) or ``Mapping[str, X]``; a
-field that is None is left out. A union is of records with a ``TAG``: the key and the value that tell them apart.
+A field holds a text, a number, a truth value, a record, a Literal, ``tuple[X, ...]`` (a list), ``Mapping[str, X]``
+or Any (JSON as it stands); a field that is None is left out. A union is of records with a ``TAG``: the key and the
+value that tell them apart.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ def read(kind: Any, value: Any, place: str) -> Any:
     """Return ``value``, JSON that stands at ``place``, as a ``kind``. Raises BundleError, which names what is wrong."""
     kind = plain(kind)
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if kind is Any:
+        return value
     if origin in (typing.Union, UnionType):
         return _alternative([one for one in inner if one is not NoneType], value, place)
     if origin is Literal:

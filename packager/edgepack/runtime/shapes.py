@@ -8,22 +8,23 @@ import numpy as np
 
 from edgepack.arrays import Array, Feeds
 from edgepack.errors import InputError
+from edgepack.records import TensorSpec
 from edgepack.runtime.manifest import Manifest
 from edgepack.runtime.processing import Generation, Image
 
 LENGTHS = (32, 128)  # tokens
-PICTURE = "1 picture"
+PICTURE, INPUT = "1 picture", "1 input"
 GENERATION = "text-generation"
 
 
 def shapes(manifest: Manifest) -> list[str]:
-    """Return "1x32" and "1x128" tokens, as far as the model takes them, or one picture.
+    """Return "1x32" and "1x128" tokens, as far as the model takes them, or one picture, or one input of another kind.
 
     For language models "prefill 32", "prefill 128" and "decode 128": one token after so many.
     """
     longest = manifest.processing.max_length
     if longest is None:
-        return [PICTURE]
+        return [PICTURE if manifest.processing.image else INPUT]
     if manifest.processing.generation:
         lengths = [length for length in LENGTHS if length <= longest] or [longest]
         return [*(f"prefill {length}" for length in lengths), f"decode {min(LENGTHS[-1], longest - 1)}"]
@@ -37,8 +38,10 @@ def feeds(manifest: Manifest, shape: str) -> Feeds:
     """
     if manifest.processing.generation:
         return _text(manifest.processing.generation, shape)
-    if manifest.processing.text is None:
+    if manifest.processing.image and manifest.processing.text is None:
         return _picture(manifest)
+    if manifest.processing.text is None:
+        return {spec.name: _ones(spec) for spec in manifest.model.inputs}
     longest, match = manifest.processing.text.max_length, re.fullmatch(r"(\d+)x(\d+)", shape)
     if not match or int(match[2]) > longest or not int(match[1]) * int(match[2]):
         raise InputError(f"no input {shape!r}", hint=f"write batch x tokens, for example 1x{longest} at most")
@@ -64,6 +67,11 @@ def _tokens(name: str, batch: int, length: int) -> Array:
         # ids that every vocabulary has; which ones makes no difference to the time
         return 1 + np.arange(batch * length, dtype=np.int64).reshape(batch, length) * 7 % 97
     return np.full((batch, length), 1 if name == "attention_mask" else 0, np.int64)
+
+
+def _ones(spec: TensorSpec) -> Array:
+    """An input of a third party's task, 1 along every side that has no size."""
+    return np.ones([side if isinstance(side, int) else 1 for side in spec.shape], spec.dtype)
 
 
 def _picture(manifest: Manifest) -> Feeds:

@@ -75,7 +75,7 @@ def _check_numbers(plan: Plan, samples: Mapping[str, Array]) -> None:
 
 def _input_accuracy(original: Original, feeds: Sequence[Feeds]) -> tuple[Accuracy, ...]:
     """Return what the bundle's pre-processing makes beside the authors' own; of language models the oracle tells."""
-    if original.task.ROUTE == "builder":
+    if original.input_difference is None:
         return ()
     pictures = "image" in original.task.INPUTS
     return (

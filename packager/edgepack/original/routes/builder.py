@@ -25,7 +25,7 @@ class DecoderOriginal(Original):
 
     def __init__(self, subject: Subject, implementation: str) -> None:
         self.source, self.task = subject.source, subject.task
-        self.input_difference = 0.0
+        self.input_difference = None
         self._theirs = implementation == TRANSFORMERS
 
     @cached_property

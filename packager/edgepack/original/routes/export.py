@@ -32,7 +32,7 @@ class TorchOriginal(Original):
 
     def __init__(self, subject: Subject, inputs: str) -> None:
         self.source, self.task = subject.source, subject.task
-        self.input_difference = 0.0
+        self.input_difference: float = 0.0
         self._module: Any = None  # torch.nn.Module, which is not imported here
         self._facts: dict[str, Any] = {}
         self._memory: dict[str, Array] = {}

@@ -12,6 +12,7 @@ from typing import Protocol, cast, runtime_checkable
 
 from edgepack import plugins
 from edgepack.arrays import Array, Outputs
+from edgepack.errors import BundleError, UnknownName
 from edgepack.records import NotMeasured, TensorSpec
 from edgepack.runtime.decoding import Decoding
 
@@ -53,14 +54,20 @@ class Engine(Protocol):
 
 
 def find(format: str) -> Engine:
-    """Find the engine for models of ``format``. Raises UnknownName, MissingExtra."""
-    return cast(Engine, plugins.load("runtime.engines", format))
+    """Find the engine for models of ``format``. Raises BundleError where there is none here, MissingExtra."""
+    try:
+        return cast(Engine, plugins.load("runtime.engines", format))
+    except UnknownName as unknown:
+        raise BundleError(
+            f"nothing here computes models of the format {format!r}; there is {', '.join(unknown.known)}",
+            hint="pip install the package that brings the format, or a newer edgepack",
+        ) from unknown
 
 
 def open_session(path: Path, format: str, threads: int | None = None) -> Session:
     """Open the model at ``path`` with ``threads`` threads (default: as many as the machine has, which is the most).
 
-    Raises BundleError, UnknownName, MissingExtra.
+    Raises BundleError, MissingExtra.
     """
     available = os.cpu_count() or 1
     return find(format).open_session(path, min(threads, available) if threads else available)

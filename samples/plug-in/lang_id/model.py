@@ -1,0 +1,33 @@
+"""The task on the device: what edgepack.load gives, and edgepack run asks."""
+
+import zlib
+
+import numpy as np
+
+from edgepack.runtime.labels import labels
+from edgepack.runtime.processing import Classes
+
+
+class Model:
+    """``identify(text)``: the languages of a text, the likeliest first."""
+
+    def __init__(self, run, folder, processing):
+        self._run = run
+        self._labels = processing.section(Classes).labels
+        self._buckets = processing.own["buckets"]
+
+    def identify(self, text):
+        return self.predict([text])[0]
+
+    def feeds(self, examples):
+        """One batch's input: how often each bucket's trigrams stand in a text, float32 [texts, buckets]."""
+        counts = np.zeros((len(examples), self._buckets), np.float32)
+        for row, text in zip(counts, examples, strict=True):
+            padded = f" {text.lower()} "
+            for start in range(len(padded) - 2):
+                row[zlib.crc32(padded[start : start + 3].encode()) % self._buckets] += 1
+        return {"counts": counts / np.maximum(np.linalg.norm(counts, axis=1, keepdims=True), 1)}
+
+    def predict(self, examples):
+        logits = self._run(self.feeds(examples))["logits"]
+        return [labels(row, self._labels, "single_label_classification") for row in logits]
