@@ -14,7 +14,7 @@ from typing import Any
 
 from edgepack import decoders, targets
 from edgepack.decoders import Decoder
-from edgepack.errors import DoesNotFit
+from edgepack.errors import DoesNotFit, UnsupportedModel
 from edgepack.records import FINER, Recipe, Source, Target
 from edgepack.runtime.processing import Processing, Size
 from edgepack.units import size
@@ -53,7 +53,11 @@ def estimate(source: Source, recipe: Recipe, config: Mapping[str, Any], processi
     """Return the memory of one inference at the longest input that the model takes."""
     if processing.generation:
         return _decoder(decoders.describe(config), recipe, processing.generation.max_length)
-    activations, shape = _activations(source.parameters, config, processing)
+    if processing.own is not None and not processing.text and not processing.image:
+        # of a third party's inputs nothing is known; a layer gives at most as many outputs for one as it has weights
+        activations, shape = _FLOAT * source.parameters, "1 input"
+    else:
+        activations, shape = _activations(config, processing)
     return Estimate(weights=_weights(source, recipe, config), activations=activations, shape=shape)
 
 
@@ -150,14 +154,15 @@ def _weights(source: Source, recipe: Recipe, config: Mapping[str, Any]) -> int:
 _HEADS = ("num_attention_heads", "n_heads", "num_heads")  # a config without any is of a network without attention
 
 
-def _activations(parameters: int, config: Mapping[str, Any], processing: Processing) -> tuple[int, str]:
+def _activations(config: Mapping[str, Any], processing: Processing) -> tuple[int, str]:
     """Estimate the bytes for one text or one picture, the larger of both, and name its shape."""
     needs = [_picture(config, processing.image.size)] if processing.image else []
     if processing.text:
         length = processing.text.max_length
         needs.append((_transformer(config, length), f"1 x {length} tokens"))
-    # of a third party's task nothing else is known: a layer's outputs for one input are at most as many as its weights
-    return max(needs, default=(_FLOAT * parameters, "1 input"))
+    if not needs:
+        raise UnsupportedModel("the memory of a model can be estimated that takes texts or pictures, which this is not")
+    return max(needs)
 
 
 def _picture(config: Mapping[str, Any], size: Size) -> tuple[int, str]:

@@ -63,6 +63,7 @@ _VALUES = {
     int: st.integers(-5, 2**40),
     float: st.floats(allow_nan=False, allow_infinity=False),
     bool: st.booleans(),
+    Any: st.recursive(st.none() | st.booleans() | st.text(max_size=5), lambda inner: st.lists(inner, max_size=2)),
 }
 
 
