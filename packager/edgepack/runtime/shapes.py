@@ -70,7 +70,7 @@ def _tokens(name: str, batch: int, length: int) -> Array:
 
 
 def _ones(spec: TensorSpec) -> Array:
-    """An input of a third party's task, 1 along every side that has no size."""
+    """Return ones for an input of a third party's task, 1 along every side that has no size."""
     return np.ones([side if isinstance(side, int) else 1 for side in spec.shape], spec.dtype)
 
 
