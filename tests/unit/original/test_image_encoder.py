@@ -23,7 +23,7 @@ PIXELS = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 
 def _encoder(name: str, options: dict[str, Any], **more: Any) -> ImageEncoder:
     kind = getattr(transformers, f"{name}Model")
-    return ImageEncoder(kind(kind.config_class(**options), **more).eval(), {}, Path()).eval()
+    return ImageEncoder(kind(kind.config_class(**options), **more).eval()).eval()
 
 
 @pytest.mark.parametrize(

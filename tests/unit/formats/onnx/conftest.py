@@ -19,6 +19,8 @@ from edgepack.formats.onnx.export.trace import export
 from edgepack.original import pytorch
 from edgepack.original.sentences import SentenceEncoder
 from edgepack.runtime.engines import open_session
+from edgepack.runtime.processing import Text
+from edgepack.tasks._sentence_folder import SentenceFolder
 
 OPSET, IR_VERSION = 17, 9
 HIDDEN, HEADS, VOCABULARY = 64, 4, 300
@@ -56,17 +58,21 @@ def _layers(hidden: int = HIDDEN) -> dict[str, int | float]:
     }
 
 
-_MEAN = {
-    "layers": [{"kind": "pooling", "modes": ["mean"]}, {"kind": "normalize"}],
-    "inputs": ["input_ids", "attention_mask", "token_type_ids"],
-    "padding_side": "right",
-    "truncate": None,
-}
+_TEXT = Text(
+    inputs=("input_ids", "attention_mask", "token_type_ids"),
+    max_length=64,
+    pad_id=0,
+    pad_token="[PAD]",
+    pad_type_id=0,
+    padding_side="right",
+    truncation_side="right",
+)
+_MEAN = SentenceFolder(layers=({"kind": "pooling", "modes": ["mean"]}, {"kind": "normalize"}))
 
 
 def _bert(hidden: int = HIDDEN) -> nn.Module:
     config = transformers.BertConfig(vocab_size=VOCABULARY, **_layers(hidden))
-    return SentenceEncoder(transformers.BertModel(config, add_pooling_layer=False), _MEAN, Path())
+    return SentenceEncoder(transformers.BertModel(config, add_pooling_layer=False), _TEXT, _MEAN, Path())
 
 
 def _distilbert() -> nn.Module:
@@ -95,7 +101,7 @@ def _tied() -> nn.Module:
 def _shared() -> nn.Module:
     """All layers have the same weights."""
     config = transformers.AlbertConfig(vocab_size=VOCABULARY, embedding_size=32, **_layers())
-    return SentenceEncoder(transformers.AlbertModel(config, add_pooling_layer=False), _MEAN, Path())
+    return SentenceEncoder(transformers.AlbertModel(config, add_pooling_layer=False), _TEXT, _MEAN, Path())
 
 
 def _vit() -> nn.Module:

@@ -15,8 +15,10 @@ from torch import Tensor, nn
 from edgepack.errors import ConversionError, UnsupportedModel
 from edgepack.formats.onnx import export
 from edgepack.formats.onnx.export import fuse, trace
+from edgepack.runtime.processing import Image, Processing, Size
 
 PIXELS = np.zeros((1, 3, 8, 8), np.float32)
+IMAGE = Image(input="pixel_values", channels=3, size=Size(height=8, width=8), alpha="refuse", steps=())
 
 
 class Smooth(nn.Module):
@@ -72,7 +74,7 @@ def test_the_next_way_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     plan: Any = SimpleNamespace(
         target=SimpleNamespace(opset=17, ir_version=9, denied_operators=()),
         config=config,
-        processing={"inputs": ["pixel_values"]},
+        processing=Processing(image=IMAGE),
     )
     with pytest.raises(UnsupportedModel, match=r"x cannot be exported .*longrope.*does not open the graph"):
         export.prepare(original, plan, [{"pixel_values": PIXELS}])
