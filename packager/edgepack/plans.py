@@ -13,6 +13,9 @@ from edgepack.records import Recipe, Source, Target
 from edgepack.runtime.processing import Processing
 from edgepack.tasks import Task, load, table
 
+# What float32 keeps beside PyTorch: below, the graph computes something else
+_UNROUNDED = {"cosine_mean": 0.9999, "cosine_min": 0.9999, "kl_mean": 1e-4}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
@@ -77,6 +80,12 @@ class Plan:
     def config(self) -> Mapping[str, Any]:
         """The model's config.json."""
         return self.subject.config
+
+    @property
+    def floors(self) -> Mapping[str, float]:
+        """The figures that the bundle must keep: the target's, and of unrounded weights close agreement."""
+        stated = self.target.floors.of(self.source.task)
+        return {**stated, **_UNROUNDED} if self.recipe.scheme == "fp32" else stated
 
     @property
     def fits(self) -> bool:

@@ -34,6 +34,7 @@ from edgepack.pipeline import Request, plan
 from edgepack.plans import Subject
 from edgepack.records import Bundle
 from edgepack.runtime.engines import open_session
+from edgepack.runtime.processing import Generation
 
 Build = Callable[..., tuple[Bundle, ...]]
 _CLOSE = 1e-4  # float32 sums in another order, relative to the largest logit
@@ -230,6 +231,16 @@ def test_contexts_out_of_range(context: int, llama: Path, build: Build) -> None:
     assert raised.value.hint == "--context 64"
 
 
+def test_longrope_s_usual_context_is_the_one_it_was_trained_with(llama: Path) -> None:
+    config = json.loads((llama / "config.json").read_text())
+    width = config["hidden_size"] // config["num_attention_heads"] // 2
+    rope = {"rope_type": "longrope", "short_factor": [1.0] * width, "long_factor": [2.0] * width}
+    long = {"max_position_embeddings": 64, "rope_parameters": {"rope_theta": 1e4, **rope}}
+    config |= long | {"original_max_position_embeddings": 32}
+    sized = text_generation.sized(text_generation.processing(llama, config), None)
+    assert sized.section(Generation).max_length == 32
+
+
 def test_contexts(llama: Path, build: Build, minilm: Bundle) -> None:
     with pytest.raises(UsageError, match="texts of 8 to 256"):
         build(minilm.source.model, "rpi", context=257)
@@ -276,6 +287,8 @@ def test_no_pytorch(llama: Path, tmp_path: Path) -> None:
 import sys
 from pathlib import Path
 from edgepack import pipeline
+from edgepack.tasks import text_generation
+from edgepack.tasks import text_generation
 class Silent:
     def step(self, text): pass
     note = step

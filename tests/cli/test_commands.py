@@ -154,6 +154,10 @@ def test_validate(edgepack: Command, minilm: Bundle, tmp_path: Path) -> None:
     assert done.returncode == 1
     assert [check["passed"] for check in json.loads(done.stdout)["checks"]] == [True, False, True]
     assert done.stderr.splitlines()[0] == "error: 1 of 3 checks did not pass: size"
+    done = edgepack("validate", minilm.path, "--suite", suite, "--out", ".", cwd=minilm.path)
+    assert done.returncode == 2
+    assert "lies in the bundle" in done.stderr
+    assert not (minilm.path / "report.html").exists()
 
 
 UNDEFINED = """

@@ -52,8 +52,9 @@ def test_threads_that_share_a_language_model(speaker: Callable[[str], Any]) -> N
     assert [made[prompt] for prompt in prompts] == true
 
 
-def test_pictures_of_too_many_pixels(tmp_path: Path) -> None:
-    head = struct.pack(">II5B", 100_000, 100_000, 8, 2, 0, 0, 0)
+@pytest.mark.parametrize("side", [9_500, 100_000])
+def test_pictures_of_too_many_pixels(side: int, tmp_path: Path) -> None:
+    head = struct.pack(">II5B", side, side, 8, 2, 0, 0, 0)
     chunk = b"IHDR" + head
     start = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13)
     (tmp_path / "bomb.png").write_bytes(

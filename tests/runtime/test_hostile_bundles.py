@@ -95,6 +95,16 @@ def test_an_archive_of_gigabytes_of_zeros(copied: Path, tmp_path: Path) -> None:
     assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
 
 
+@pytest.mark.parametrize("name", ["\0bc", "\0\0\0", "a\0b"])
+def test_names_with_nul(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "nul.edgepack"
+    with zipfile.ZipFile(file, "w") as made:
+        made.writestr("Qbc", "x")
+    file.write_bytes(file.read_bytes().replace(b"Qbc", name.encode()))
+    with pytest.raises(BundleError):
+        edgepack.load(file)
+
+
 def test_a_directory_of_a_million_files_is_not_read(tmp_path: Path) -> None:
     size = 1 << 30
     for end in (

@@ -47,6 +47,13 @@ def test_resize(name: Resampling, size: tuple[int, int], wanted: tuple[int, int]
     np.testing.assert_array_equal(part, np.asarray(theirs)[2:11, 1:3])
 
 
+def test_large_pictures_are_filtered_a_part_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = np.random.default_rng(0).integers(0, 256, (90, 70, 3), dtype=np.uint8)
+    whole = resize(source, 31, 22, "bicubic")
+    monkeypatch.setattr("edgepack.runtime.resize._AT_ONCE", 1000)
+    np.testing.assert_array_equal(resize(source, 31, 22, "bicubic"), whole)
+
+
 IMAGE = Image(
     input="pixel_values",
     channels=3,

@@ -20,7 +20,7 @@ def cache(
     """List or clear the build cache."""
     if clear:
         freed = store.clear()
-        show.as_json({"freed": freed}) if json else show.line(f"freed {size(freed)}")
+        show.as_json({"freed": freed}) if json else show.line(f"freed {size(freed)} in {store.root()}")
         return
     entries = store.entries()
     if json:

@@ -17,7 +17,7 @@ from edgepack.plans import Subject
 from edgepack.records import Source
 from edgepack.reports import MARK, data, junit, of_suite
 from edgepack.reports.results import checks_table
-from edgepack.runtime import signing
+from edgepack.runtime import archive, signing
 from edgepack.runtime.manifest import SIGNATURE, Manifest
 from edgepack.runtime.opening import opened
 from edgepack.runtime.unchanged import check_unchanged
@@ -72,7 +72,7 @@ def validate(
     verifier = signing.verifier(public_key, root_certificate or None)
     listed = opened(bundle, trust=trust, verifier=verifier)
     chosen = _suite(suite)
-    _check_places(out, force=force)
+    _check_places(out, listed, force=force)
     with show.Steps(total=len(chosen.checks)) as steps:
         result = stage.validate(
             listed,
@@ -156,8 +156,9 @@ def _write(result: SuiteResult, listed: Manifest, out: Path | None, *, force: bo
     return [out / name for name in texts]
 
 
-def _check_places(out: Path | None, *, force: bool) -> None:
-    """Raises FileTrouble before the work where a file of the user's has one of the names."""
+def _check_places(out: Path | None, listed: Manifest, *, force: bool) -> None:
+    """Raises FileTrouble before the work where a file of the user's has one of the names, UsageError in the bundle."""
     if out is not None:
+        archive.check_outside(listed.folder, out)
         for name, mark in _MARKS.items():
             outfolder.check_file(out / name, mark=mark, force=force)

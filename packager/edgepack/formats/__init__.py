@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 from edgepack import installed, plugins
 from edgepack.arrays import Feeds, Runs
@@ -34,8 +34,8 @@ class Route(Protocol):
     def TOOLS(self) -> tuple[str, ...]:
         """The distributions whose versions decide what the route gives."""
 
-    def check(self, config: Mapping[str, Any]) -> None:
-        """Raises UnsupportedModel for a model that the format's runtime cannot run, so far as config.json tells."""
+    def check(self, plan: Plan) -> None:
+        """Raises UnsupportedModel for a model that a file of the format cannot compute, so far as config.json tells."""
 
     def unsupported(self, recipe: Recipe) -> str:
         """Say in a clause what ``recipe`` asks for that the route cannot give; "" where it can give all of it."""

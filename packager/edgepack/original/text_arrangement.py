@@ -55,9 +55,11 @@ def _stated(tokenizer: Any, root: Path, task: Task) -> dict[str, Any]:
             hint='name another in tokenizer_config.json, for example "pad_token": "</s>"',
         )
     model = _empty(root, config, kind)
-    if _counts_padding(model) and config.get_text_config().pad_token_id is None:
+    padding = config.get_text_config().pad_token_id
+    if _counts_padding(model) and padding != tokenizer.pad_token_id:
+        says = "has no pad_token_id" if padding is None else f"has the pad_token_id {padding:,}, not the tokenizer's"
         raise ModelError(
-            f"{root.name}/config.json has no pad_token_id, so {kind.__name__} cannot find where a text of a batch ends",
+            f"{root.name}/config.json {says}, so {kind.__name__} cannot find where a text of a batch ends",
             hint=f'write the tokenizer\'s into config.json: "pad_token_id": {tokenizer.pad_token_id}',
         )
     taken = inspect.signature(kind.forward).parameters

@@ -12,7 +12,7 @@ import numpy as np
 
 from edgepack.arrays import Array
 from edgepack.parallel import in_parts
-from edgepack.quantization.rounding import Blocks
+from edgepack.quantization.rounding import Blocks, float16
 
 GROUP = 128  # inputs whose errors make up for each other
 _DAMPING = 0.2  # of the mean variance, added to each: calibration is short, and texts differ
@@ -196,5 +196,5 @@ def _scale(block: Array, half: int, spare: Array) -> Array:
         gain = along * along / norm
         better = gain > most
         most, best = np.where(better, gain, most), np.where(better, along / norm, best)
-    held = best.astype(np.float16).astype(np.float32)
+    held = float16(best).astype(np.float32)
     return np.where(held == 0, np.float32(np.finfo(np.float16).smallest_subnormal), held)

@@ -7,11 +7,24 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgepack.arrays import Array
+from edgepack.errors import ConversionError
 
 _TINY = 1e-12  # keeps the scale of an all-zero channel from dividing by zero
 # How far below and above the plain scale is searched, in steps that resolve the error's minimum at 4 bits.
 _SEARCH = np.linspace(0.78, 1.1, 9, dtype=np.float32)
 _SMALLEST = 16  # block of a language model's weight
+
+
+def float16(values: Array) -> Array:
+    """Return ``values`` as float16. Raises ConversionError for what it cannot hold."""
+    with np.errstate(over="ignore"):
+        half = values.astype(np.float16)
+    if not np.isfinite(half).all():
+        raise ConversionError(
+            f"a weight or scale of {np.abs(values).max():.3g} is more than float16 holds, 65,504",
+            hint="the recipe fp32 stores weights as they are; or look whether these are trained weights",
+        )
+    return half
 
 
 @dataclass(frozen=True)

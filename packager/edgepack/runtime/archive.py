@@ -32,7 +32,9 @@ _CHUNK = 1 << 20
 _WORK = ".new-"  # what is being unpacked
 _UNSAFE = "this is how a zip bomb looks; do not use this bundle, or --trust it"
 # what zipfile raises for broken files, beside BadZipFile
-BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, OverflowError)
+BROKEN = (
+    zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, OverflowError, IndexError,
+)  # fmt: skip
 
 
 def zip_folder(folder: Path, file: Path) -> Path:
@@ -62,7 +64,7 @@ def zip_folder(folder: Path, file: Path) -> Path:
 def check_outside(folder: Path, file: Path) -> None:
     """Raises UsageError for a place in the bundle itself."""
     if file.resolve().is_relative_to(folder.resolve()):
-        raise UsageError(f"{file} lies in the bundle that it would hold", hint="--out names a place beside it")
+        raise UsageError(f"{file} lies in the bundle {folder}", hint="--out names a place beside it")
 
 
 def opened(file: Path, *, trust: bool = False) -> Path:

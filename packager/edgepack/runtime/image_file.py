@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import io
+import math
 import struct
+import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +30,9 @@ def read(file: str | Path | bytes | bytearray | memoryview, *, keyed: bool = Fal
     """
     source = file if isinstance(file, str | Path) else io.BytesIO(file)
     try:
-        with Image.open(source) as picture:
+        with _quiet(), Image.open(source) as picture:
+            if picture.width * picture.height > _most():
+                raise Image.DecompressionBombError
             upright = ImageOps.exif_transpose(picture)
             if isinstance(upright.info.get("transparency"), bytes):
                 del upright.info["transparency"]  # an alpha per colour of the palette; convert drops it, and warns
@@ -35,11 +41,24 @@ def read(file: str | Path | bytes | bytearray | memoryview, *, keyed: bool = Fal
             return np.asarray(coloured if key is None else coloured.convert("RGBA"))
     except Image.DecompressionBombError as error:
         raise InputError(
-            f"{_named(file)} has more pixels than Pillow opens, {2 * (Image.MAX_IMAGE_PIXELS or 0):,}",
+            f"{_named(file)} has more pixels than Pillow thinks safe, {_most():,.0f}",
             hint="make it smaller first, or raise PIL.Image.MAX_IMAGE_PIXELS where you trust it",
         ) from error
     except _DAMAGED as error:
         raise InputError(f"{_named(file)} is not a picture that can be read") from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence Pillow's warning of large pictures, which are refused here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        yield
+
+
+def _most() -> float:
+    """Return Pillow's limit in pixels, which it warns of and refuses at twice as many."""
+    return math.inf if Image.MAX_IMAGE_PIXELS is None else Image.MAX_IMAGE_PIXELS
 
 
 def _named(file: str | Path | bytes | bytearray | memoryview) -> str:

@@ -17,6 +17,7 @@ from edgepack.runtime.processing import Resampling
 
 Span = tuple[int, int]  # from, up to
 _BITS = 22  # of Pillow's fixed point
+_AT_ONCE = 1 << 24  # bytes of a picture that are filtered at once
 
 
 def resize(
@@ -83,14 +84,24 @@ class _Pass:
         """Return uint8 [span, n, channels] of uint8 [size, n, channels], which may start at pixel ``offset``."""
         if self._same:
             return np.asarray(image[self._span[0] - offset : self._span[1] - offset])
-        lines = np.ascontiguousarray(image).reshape(len(image), -1)
+        made = np.empty((len(self._centres), *image.shape[1:]), np.uint8)
+        weights = self._weights()
+        step = max(_AT_ONCE // max(len(image) * image.shape[2], 1), 1)
+        for start in range(0, image.shape[1], step):
+            part = slice(start, start + step)
+            made[:, part] = self._filtered(np.ascontiguousarray(image[:, part]), weights, offset)
+        return made
+
+    def _filtered(self, image: Array, weights: Array, offset: int) -> Array:
+        """Return the weighted sums of lines, rounded, uint8 [span, n, channels]."""
+        lines = image.reshape(len(image), -1)
         totals = np.empty((len(self._centres), lines.shape[1]))
-        bounds = zip(self._first - offset, self._last - offset, self._weights(), totals, strict=True)
-        for first, last, weights, total in bounds:
+        bounds = zip(self._first - offset, self._last - offset, weights, totals, strict=True)
+        for first, last, weight, total in bounds:
             # products and sums are whole numbers below 2^53: float64 is exact, and BLAS is fast
-            np.matmul(weights[: last - first], lines[first:last].astype(np.float64), out=total)
-        made = np.clip(np.floor(totals / (1 << _BITS) + 0.5), 0, 255).astype(np.uint8)
-        return made.reshape(len(made), *image.shape[1:])
+            np.matmul(weight[: last - first], lines[first:last].astype(np.float64), out=total)
+        rounded = np.clip(np.floor(totals / (1 << _BITS) + 0.5), 0, 255).astype(np.uint8)
+        return rounded.reshape(len(rounded), *image.shape[1:])
 
     def _weights(self) -> Array:
         """Return whole numbers, as float64 [span, taps]: how much each source pixel from the first on counts, in

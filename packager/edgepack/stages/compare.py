@@ -25,7 +25,7 @@ def compare(
 
     Raises ConversionError for a model that does not run on what the original took, or computes NaN.
     """
-    floors = plan.target.floors.of(plan.source.task)
+    floors = plan.floors
     where = machine.where(packed.threads, plan.target.profile.isa, packed.runtime)
     shipped = inputs.shipped(plan).agreement
     try:

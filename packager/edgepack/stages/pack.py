@@ -88,7 +88,7 @@ def write_manifest(folder: Path, plan: Plan, artifact: Artifact, *, golden: str,
     manifest breaks the schema, which is a fault of edgepack.
     """
     source, target, recipe = plan.source, plan.target, plan.recipe
-    least = target.floors.of(source.task).get("cosine_min", _LEAST_COSINE)
+    least = plan.floors.get("cosine_min", _LEAST_COSINE)
     vectors = Golden(file=golden, output=plan.task.OUTPUTS[-1], least_cosine=least)
     tools = formats.tools(target, plan.task)
     table = _plain(

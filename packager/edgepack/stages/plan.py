@@ -64,7 +64,6 @@ def bundle_name(source: Source, target: Target, recipe: Recipe) -> str:
 
 def _for_target(request: Request, subject: Subject, name: str, whole: Processing) -> list[Plan]:
     task, target = subject.task, targets_.load(name)
-    formats.route(target, task).check(subject.config)
     recipes = [_numbered(recipe, request) for recipe in _recipes(request, target, subject.source)]
     sizes = [request.context] if request.context or not request.fit else task.contexts(whole)
     candidates = [
@@ -72,7 +71,10 @@ def _for_target(request: Request, subject: Subject, name: str, whole: Processing
         for recipe in _given(target, task, recipes, strict=not request.fit)
         for size in sizes
     ]
-    return [_finest(candidates)] if request.fit else candidates
+    chosen = [_finest(candidates)] if request.fit else candidates
+    for plan in chosen:
+        formats.route(target, task).check(plan)
+    return chosen
 
 
 def _processing(target: Target, processing: Processing) -> Processing:

@@ -52,7 +52,7 @@ class Settings:
         known = READ | IRRELEVANT | {key for defaults in CLASSES.values() for key in defaults}
         for key, value in given.items():
             if key not in known and value is not None:
-                close = nearest(key, known)
+                close = nearest(key, known, least=0.85)  # do_grayscale is no misspelling of do_rescale
                 raise UnsupportedModel(
                     f"{file}: edgepack does not know what the key {key!r} ({_short(value)}) does to pictures",
                     hint=f"did you mean {close!r}?" if close else "take it out if it does nothing",

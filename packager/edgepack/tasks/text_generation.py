@@ -70,7 +70,7 @@ def sized(processing: Processing, context: int | None) -> Processing:
     """
     whole = processing.section(Generation)
     longest, reach = whole.max_length, _reach(whole)
-    asked = min(_USUAL, longest) if context is None else context
+    asked = min(_USUAL, reach) if context is None else context
     if reach < asked <= longest:
         raise UsageError(
             f"a context of {asked:,} tokens: this model's longrope turns texts of more than {reach:,} tokens by other "

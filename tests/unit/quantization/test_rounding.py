@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgepack.quantization.rounding import blocks, per_channel
+from edgepack.errors import ConversionError
+from edgepack.quantization.rounding import blocks, float16, per_channel
 
 
 @pytest.fixture
@@ -72,3 +73,9 @@ def test_importance_moves_the_error_to_where_it_matters_less(weight):
     importance = np.where(np.arange(96) % 2, 100.0, 1.0).astype(np.float32)
     weighted = ((blocks(matrix, 4, 32, importance).restored() - matrix) ** 2 * importance).sum()
     assert weighted < ((blocks(matrix, 4, 32).restored() - matrix) ** 2 * importance).sum()
+
+
+def test_what_float16_cannot_hold_is_told() -> None:
+    assert float16(np.array([65504.0, -1e-9], np.float32)).dtype == np.float16
+    with pytest.raises(ConversionError, match="7e\\+04 is more than float16 holds"):
+        float16(np.array([1.0, 7e4], np.float32))

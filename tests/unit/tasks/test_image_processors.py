@@ -340,7 +340,11 @@ def test_keys_that_change_no_pixel(tmp_path: Path) -> None:
 
 
 def test_a_hint_names_a_key_that_is_near_or_none(tmp_path: Path) -> None:
-    for key, hint in (("do_flip", "take it out"), ("do_centre_crop", "'do_center_crop'")):
+    for key, hint in (
+        ("do_flip", "take it out"),
+        ("do_grayscale", "take it out"),
+        ("do_centre_crop", "'do_center_crop'"),
+    ):
         with pytest.raises(UnsupportedModel, match=key) as raised:
             read(_write(tmp_path, **ViT, **{key: True}), RESNET)
         assert hint in raised.value.hint

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from coremltools.converters.mil.mil import Program
 
@@ -107,7 +106,7 @@ class Described:
         return replace(self.about, told=told)
 
 
-def check(config: Mapping[str, Any]) -> None:
+def check(plan: Plan) -> None:
     """Do nothing: Core ML's graphs rotate heads of any size."""
 
 

@@ -15,7 +15,7 @@ from edgepack.parallel import in_parts, rows_at_once
 from edgepack.quantization import gptq
 from edgepack.quantization.calibration import Calibration
 from edgepack.quantization.palettes import palette
-from edgepack.quantization.rounding import blocks
+from edgepack.quantization.rounding import blocks, float16
 from edgepack.quantization.tally import Tally, role_of
 from edgepack.records import FINER, Recipe
 
@@ -73,7 +73,7 @@ class Writer:
 
     def _floats(self, layout: StorageLayout, matrix: Matrix, name: str, stored_beside: list[Array]) -> Iterable[Array]:
         def made(start: int, stop: int) -> Array:
-            return matrix.rows(start, stop).astype(np.float16)
+            return float16(matrix.rows(start, stop))
 
         return in_parts(made, matrix.shape[0], rows_at_once(matrix.shape[1]))
 
@@ -85,7 +85,7 @@ class Writer:
         def made(start: int, stop: int) -> tuple[Array, Array]:
             rows = matrix.rows(start, stop)
             rounded = blocks(rows, bits, size) if feedback is None else gptq.rounded(rows, bits, size, feedback)
-            return rounded.packed() ^ np.uint8(_SIGN[bits]), rounded.scale.astype(np.float16)
+            return rounded.packed() ^ np.uint8(_SIGN[bits]), float16(rounded.scale)
 
         for packed, scale in in_parts(made, matrix.shape[0], rows_at_once(matrix.shape[1])):
             stored_beside.append(scale)

@@ -12,6 +12,7 @@ from typing import Any
 from edgepack import cache, memory, plugins
 from edgepack.arrays import Feeds, Runs
 from edgepack.documents import read_json
+from edgepack.formats import _positions
 from edgepack.formats.coreml import _requirements as requirements
 from edgepack.original import Original
 from edgepack.plans import Plan
@@ -48,8 +49,9 @@ class Traced:
         return artifact
 
 
-def check(config: Mapping[str, Any]) -> None:
-    """Do nothing: what cannot be traced shows in the trace."""
+def check(plan: Plan) -> None:
+    """Raises UnsupportedModel for positions that change with a text's length; what else cannot be traced shows then."""
+    _positions.check(plan)
 
 
 def unsupported(recipe: Recipe) -> str:

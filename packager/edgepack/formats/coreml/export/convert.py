@@ -97,6 +97,8 @@ def _converted(traceable: TracedText | TracedImage, name: str, **options: Any) -
     try:
         traced = torch.jit.trace(traceable, traceable.example(), check_trace=False)
         return ct.convert(traced, **options)
+    except OSError:  # a full disk
+        raise
     except Exception as error:  # torch and coremltools raise whatever their passes meet
         line = (str(error).splitlines() or [type(error).__name__])[0]
         hint = _OTHERWISE

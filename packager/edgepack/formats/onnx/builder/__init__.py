@@ -9,7 +9,6 @@ import importlib.metadata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import onnx_ir as ir
 
@@ -95,9 +94,9 @@ class Described:
         return builder
 
 
-def check(config: Mapping[str, Any]) -> None:
+def check(plan: Plan) -> None:
     """Raises UnsupportedModel for heads that ONNX Runtime cannot turn."""
-    decoder = describe(config)
+    decoder = describe(plan.config)
     for layer in range(decoder.layers):
         heads.check(decoder, layer)
 

@@ -14,7 +14,7 @@ from edgepack.formats.onnx.builder.store import Store
 from edgepack.parallel import in_parts, rows_at_once
 from edgepack.quantization import gptq
 from edgepack.quantization.calibration import Calibration
-from edgepack.quantization.rounding import block_size, blocks
+from edgepack.quantization.rounding import block_size, blocks, float16
 from edgepack.quantization.tally import Tally, role_of
 from edgepack.records import FINER, Recipe
 
@@ -74,7 +74,8 @@ class Writer:
         kind, dtype = _FLOATS[bits]
 
         def made(start: int, stop: int) -> Array:
-            return matrix.rows(start, stop).astype(dtype, copy=False)
+            rows = matrix.rows(start, stop)
+            return float16(rows) if dtype == np.float16 else rows.astype(dtype, copy=False)
 
         pieces = in_parts(made, matrix.shape[0], rows_at_once(matrix.shape[1]))
         return self.store.add(f"{name}.weight", matrix.shape, kind, pieces)
@@ -87,7 +88,7 @@ class Writer:
         def made(start: int, stop: int) -> tuple[Array, Array]:
             rows = matrix.rows(start, stop)
             rounded = blocks(rows, bits, size) if feedback is None else gptq.rounded(rows, bits, size, feedback)
-            return rounded.packed(), rounded.scale.astype(np.float16)
+            return rounded.packed(), float16(rounded.scale)
 
         def values() -> Iterator[Array]:
             for packed, scale in in_parts(made, matrix.shape[0], rows_at_once(matrix.shape[1])):

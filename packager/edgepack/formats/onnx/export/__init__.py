@@ -15,6 +15,7 @@ import numpy as np
 from edgepack import cache, memory, plugins
 from edgepack.arrays import Feeds, Outputs, Runs
 from edgepack.errors import BundleError, ConversionError, UnsupportedModel
+from edgepack.formats import _positions
 from edgepack.formats.onnx._recipes import uncommon
 from edgepack.formats.onnx.export import trial
 from edgepack.original import Original
@@ -52,8 +53,9 @@ class Traced:
         return artifact
 
 
-def check(config: Mapping[str, Any]) -> None:
-    """Do nothing: what cannot be traced shows in the trace."""
+def check(plan: Plan) -> None:
+    """Raises UnsupportedModel for positions that change with a text's length; what else cannot be traced shows then."""
+    _positions.check(plan)
 
 
 def unsupported(recipe: Recipe) -> str:
@@ -103,7 +105,7 @@ def prepare(original: Original, plan: Plan, calibration: Sequence[Feeds]) -> Tra
                 return
             problems.append(difference)
         raise UnsupportedModel(
-            f"{source.name} cannot be exported to ONNX{_positions(config)}: {problems[-1]}", hint=_ELSEWHERE
+            f"{source.name} cannot be exported to ONNX{_positions.kinds(config)}: {problems[-1]}", hint=_ELSEWHERE
         )
 
     mix = processing.image.mix if processing.image else ()
@@ -168,16 +170,6 @@ def _outputs(original: Original, feeds: Feeds) -> Outputs:
         original.module, feeds, original.task.OUTPUTS
     )
     return outputs
-
-
-def _positions(config: Mapping[str, Any]) -> str:
-    """Return what kind of rotary positions the model has, in a clause, where they are not plain: traces often fail
-    at them.
-    """
-    said = config.get("rope_parameters") or config.get("rope_scaling") or {}
-    tables = [said, *said.values()] if isinstance(said, dict) else []  # one for all layers, or one per kind of layer
-    kinds = {str(table.get("rope_type", table.get("type", ""))) for table in tables if isinstance(table, dict)}
-    return "".join(f" (its rope_type is {kind!r})" for kind in sorted(kinds - {"", "default"}))
 
 
 def _first(config: Mapping[str, Any], names: Sequence[str]) -> int:

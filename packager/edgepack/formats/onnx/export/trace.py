@@ -54,6 +54,8 @@ def export(
                     opset_version=opset,
                     dynamo=False,
                 )
+            except OSError:  # a full disk
+                raise
             except Exception as error:  # whatever the model's code or the tracer's passes raise
                 line = (str(error).splitlines() or [""])[0]
                 raise ConversionError(f"PyTorch cannot trace it ({type(error).__name__}: {line})") from error

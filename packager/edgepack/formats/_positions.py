@@ -1,0 +1,53 @@
+"""Rotary positions whose angles depend on the length of a text, of which a traced graph has one table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from edgepack.errors import UnsupportedModel
+from edgepack.plans import Plan
+
+# transformers' rope types that turn texts beyond the trained length by other angles, from their first token on
+_BY_LENGTH = ("dynamic", "longrope", "su")
+_TRAINED = "original_max_position_embeddings"
+
+
+def check(plan: Plan) -> None:
+    """Raises UnsupportedModel for a model whose positions change within the length that the bundle takes."""
+    if plan.processing.text is None:
+        return
+    longest = plan.processing.text.max_length
+    for kind, trained in _changing(plan.config):
+        if longest > trained:
+            raise UnsupportedModel(
+                f"{plan.source.name}: its rope_type {kind!r} turns texts of more than {trained:,} tokens by other "
+                f"angles, and an exported graph has one table of angles; the bundle would take {longest:,} tokens",
+                hint=f"--context {trained}",
+            )
+
+
+def kinds(config: Mapping[str, Any]) -> str:
+    """Name in a clause the model's kinds of rotary positions that are not plain: traces often fail at them."""
+    found = {str(table.get("rope_type", table.get("type", ""))) for table in _tables(config)}
+    return "".join(f" (its rope_type is {kind!r})" for kind in sorted(found - {"", "default"}))
+
+
+def _changing(config: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    """Each rope type that changes with the length, and the length up to which it does not."""
+    nested = config.get("text_config")
+    for part in (config, nested if isinstance(nested, Mapping) else {}):
+        for table in _tables(part):
+            kind = str(table.get("rope_type", table.get("type", "default")))
+            limits = (part.get("max_position_embeddings"), part.get(_TRAINED), table.get(_TRAINED))
+            known = [limit for limit in limits if isinstance(limit, int)]
+            if kind in _BY_LENGTH and known:
+                yield kind, min(known)
+
+
+def _tables(config: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The table of rotary settings, or one for each kind of layer."""
+    for key in ("rope_parameters", "rope_scaling"):
+        said = config.get(key)
+        if isinstance(said, Mapping):
+            yield from (table for table in (said, *said.values()) if isinstance(table, Mapping))
