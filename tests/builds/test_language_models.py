@@ -35,6 +35,7 @@ from edgepack.plans import Subject
 from edgepack.records import Bundle
 from edgepack.runtime.engines import open_session
 from edgepack.runtime.processing import Generation
+from edgepack.tasks import text_generation
 
 Build = Callable[..., tuple[Bundle, ...]]
 _CLOSE = 1e-4  # float32 sums in another order, relative to the largest logit
@@ -287,8 +288,6 @@ def test_no_pytorch(llama: Path, tmp_path: Path) -> None:
 import sys
 from pathlib import Path
 from edgepack import pipeline
-from edgepack.tasks import text_generation
-from edgepack.tasks import text_generation
 class Silent:
     def step(self, text): pass
     note = step
