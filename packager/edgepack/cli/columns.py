@@ -12,7 +12,7 @@ GAP = 2  # spaces between columns
 
 def fitted(table: Readable, width: int) -> list[int] | None:
     """Return each column's width in cells; None where not even the longest words fit side by side in ``width``."""
-    room = width - GAP * len(table.columns)
+    room = width - GAP * (len(table.columns) - 1)
     widths, least = [_widest(column) for column in table.columns], [_narrowest(column) for column in table.columns]
     while sum(widths) > room:
         # the widest column gives way first

@@ -77,8 +77,8 @@ def _stack(out: Console, content: Readable) -> None:
 
 
 def line(text: str, style: str = "") -> None:
-    """Print one line of text."""
-    console().print(Text(printable(text), style=style), soft_wrap=True)
+    """Print one line of text; a terminal that is too narrow breaks it between words."""
+    console().print(Text(printable(text), style=style), soft_wrap=not sys.stdout.isatty())
 
 
 def as_json(value: Any) -> None:
@@ -89,7 +89,7 @@ def as_json(value: Any) -> None:
 
 def fail(error: EdgepackError) -> None:
     """Print an error: one line, and one with what to do."""
-    out = Console(stderr=True, highlight=False, soft_wrap=True)
+    out = Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
     out.print(Text(_one_line(f"error: {error}"), style="red"))
     if error.hint:
         out.print(Text(_one_line(f" hint: {error.hint}")))

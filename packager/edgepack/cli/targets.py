@@ -16,19 +16,23 @@ def targets(json: Json = False) -> None:
     if json:
         show.as_json(found)
         return
-    head = ["target", "device", "memory for a model", "isa", "runtime", "default recipe"]
-    show.table("targets", Table(head, [_row(target) for target in found]))
-    for form, recipes in {target.format: target.recipes for target in found}.items():
-        show.line(f"recipes of {form} targets: {', '.join(recipes)}")
+    defaults = [known.load(name) for name in known.names()]
+    rows = [[target.name, target.title, _runtime(target), _recipes(target)] for target in defaults]
+    show.table("targets", Table(["target", "for", "runtime", "default recipe"], rows))
+    profiles = [[f"{t.name}:{t.profile.name}", t.profile.title, t.profile.isa, size(t.profile.memory)] for t in found]
+    head = ["target:profile", "device", "processor", "memory for a model"]
+    show.table("profiles, the first of each target by default", Table(head, profiles, figures=head[3:]))
+    show.line("")
+    for form, recipes in {target.format: target.recipes for target in defaults}.items():
+        show.line(f"recipes for {form}: {', '.join(recipes)}")
 
 
-def _row(target: Target) -> list[str]:
-    chosen = ", ".join(f"{name} ({kind})" if kind != "*" else name for kind, name in target.default_recipes.items())
-    return [
-        f"{target.name}:{target.profile.name}",
-        target.profile.title,
-        size(target.profile.memory),
-        target.profile.isa,
-        f"{target.runtime} {target.runtime_version}",
-        chosen,
-    ]
+def _runtime(target: Target) -> str:
+    return f"{target.runtime} {target.runtime_version}"
+
+
+def _recipes(target: Target) -> str:
+    """Name the default recipe, and those of the tasks that have another."""
+    kinds = {"convolutional": "convolutional models"}
+    chosen = {kinds.get(kind, kind): name for kind, name in target.default_recipes.items() if kind != "*"}
+    return ", ".join([target.default_recipes["*"], *(f"{name} for {kind}" for kind, name in chosen.items())])

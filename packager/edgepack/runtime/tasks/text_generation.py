@@ -210,7 +210,7 @@ class Model:
         }
 
     def _logits(self, ids: Array, start: int) -> Array:
-        """Return float32 [batch, wanted, vocabulary]; the original gives every token's whatever ``start`` says."""
+        """Return logits of the tokens from ``start`` on, float32 [batch, tokens, vocabulary]."""
         feeds = self._feeds(ids, start)
         scorer = self._scorer
         outputs = scorer(feeds, [graphs.LOGITS]) if isinstance(scorer, Session) else scorer(feeds)
