@@ -109,7 +109,7 @@ def test_no_word_is_cut_at_any_width(rows: list[list[str]], width: int) -> None:
     widths = columns.fitted(shown, width)
     if widths is None:
         return  # drawn as a block for each row
-    assert sum(widths) + columns.GAP * len(widths) <= width
+    assert sum(widths) + columns.GAP * (len(widths) - 1) <= width
     for column, room in zip(shown.columns, widths, strict=True):
         for cell in column.cells:
             assert all(cell_len(part) <= room for part in ([cell] if column.figures else cell.split()))
