@@ -34,7 +34,7 @@ def kinds(config: Mapping[str, Any]) -> str:
 
 
 def _changing(config: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
-    """Each rope type that changes with the length, and the length up to which it does not."""
+    """Yield each rope type that changes with the length, and the length up to which it does not."""
     nested = config.get("text_config")
     for part in (config, nested if isinstance(nested, Mapping) else {}):
         for table in _tables(part):
@@ -46,7 +46,7 @@ def _changing(config: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
 
 
 def _tables(config: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """The table of rotary settings, or one for each kind of layer."""
+    """Yield the table of rotary settings, or one for each kind of layer."""
     for key in ("rope_parameters", "rope_scaling"):
         said = config.get(key)
         if isinstance(said, Mapping):
