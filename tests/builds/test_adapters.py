@@ -118,7 +118,7 @@ def test_a_dry_run_says_what_a_build_would(llama: Path, tmp_path: Path) -> None:
     planned(llama, adapter=str(lora))
     with pytest.raises(ModelError, match="adapter alone"):
         planned(lora)
-    with pytest.raises(ModelError, match="no PEFT adapter"):
+    with pytest.raises(ModelError, match="not a PEFT adapter"):
         planned(llama, adapter=str(llama))
     other_tokenizer(lora)
     with pytest.raises(ModelError, match=r"another tokenizer\.json"):
@@ -147,7 +147,7 @@ def test_a_head_that_is_the_embedding_too(kind: dict[str, Any], llama: Path, tmp
         ("text-classification", {"num_hidden_layers": 3}, "the weights lack"),
         ("text-classification", {"num_hidden_layers": 1}, "has no place for"),
         ("text-classification", {"model_type": "wav2vec2"}, "audio model"),
-        ("text-classification", {"architectures": "BertModel"}, "is no list"),
+        ("text-classification", {"architectures": "BertModel"}, "is not a list"),
         ("text-classification", {"model_type": "roberta"}, "begin with 'bert.', as a bert has them"),
         ("question-answering", {"id2label": {"0": "a", "1": "b", "2": "c"}}, "names 3 labels"),
         ("image-classification", {"patch_size": 4}, r"config\.json says"),
