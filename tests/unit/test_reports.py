@@ -13,8 +13,8 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from edgepack import reports
-from edgepack.cli import columns, show
-from edgepack.records import Accuracy, Bundle, Component, Coverage, NotMeasured, Timing, Where
+from edgepack.cli import columns, inspect, show
+from edgepack.records import Accuracy, Bundle, Component, Coverage, NotMeasured, TensorSpec, Timing, Where
 from edgepack.reports import data, junit, plots, results
 from edgepack.reports.table import Table, readable
 from edgepack.suites import Check, CheckResult, SuiteResult
@@ -153,3 +153,21 @@ def test_what_is_not_the_target_says_so(result: SuiteResult) -> None:
     other = Timing(**{**vars(TIMING), "where": Where(**{**vars(WHERE), "target": False})})
     assert "not the target" in str(results.speed_table([other]).notes)
     assert "not the target" not in str(results.speed_table([TIMING]).notes)
+
+
+def test_tensors_of_all_layers_share_a_row() -> None:
+    layers = [TensorSpec(name=f"past.{layer}.key", dtype="float32", shape=("batch", 2)) for layer in range(12)]
+    ids = TensorSpec(name="ids", dtype="int64", shape=("batch", "tokens"))
+    hidden = TensorSpec(name="hidden", dtype="float32", shape=("batch", "LayerNorm_dim_2"))
+    rows = inspect._interface({"input": [ids, *layers], "output": [hidden]}).rows
+    assert rows == [
+        ["input", "ids", "int64", "batch × tokens"],
+        ["input", "past.0–11.key", "float32", "batch × 2"],
+        ["output", "hidden", "float32", "batch × …"],
+    ]
+
+
+def test_side_by_side_leaves_out_what_no_bundle_has() -> None:
+    table = results.side_by_side(["a-rpi", "a-rpi-int4"], [{"recipe": "int8", "f1": "–"}, {"recipe": "int4"}])
+    assert list(table.head) == ["", "…-rpi", "…-rpi-int4"]
+    assert table.rows == [["recipe", "int8", "int4"]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from edgepack.runtime.opening import opened
 from edgepack.runtime.submodel import Submodel
 from edgepack.units import size
 
+_NUMBER = re.compile(r"\d+")
 _SHORT = 12  # digits of a hash that are shown; --json has all of them
 
 
@@ -94,14 +96,26 @@ def _signed(listed: Manifest) -> bool:
 
 
 def _interface(parts: Mapping[str, Sequence[TensorSpec]]) -> Table:
-    """Tabulate tensors. A size that only the exporter has a name for, as of an inner node, is shown as "…"."""
+    """Tabulate tensors; those of all layers, alike but for a number in the name, share a row.
+
+    A size that only the exporter has a name for, as of an inner node, is shown as "…".
+    """
     named = {side for spec in parts.get("input", ()) for side in spec.shape}
-    rows = [
-        [part, spec.name, spec.dtype, " × ".join(_side(side, named) for side in spec.shape)]
-        for part, specs in parts.items()
-        for spec in specs
-    ]
-    return Table(["", "name", "type", "shape"], rows)
+    rows: dict[tuple[str, ...], list[str]] = {}
+    for part, specs in parts.items():
+        for spec in specs:
+            shape = " × ".join(_side(side, named) for side in spec.shape)
+            rows.setdefault((part, _NUMBER.sub("#", spec.name), spec.dtype, shape), []).append(spec.name)
+    return Table(["", "name", "type", "shape"], [[key[0], _range(names), *key[2:]] for key, names in rows.items()])
+
+
+def _range(names: Sequence[str]) -> str:
+    """Write names that differ in a number as one: past_key_values.0–3.key."""
+    if len(names) == 1:
+        return names[0]
+    first, last = (_NUMBER.findall(name) for name in (names[0], names[-1]))
+    ends = iter(low if low == high else f"{low}–{high}" for low, high in zip(first, last, strict=True))
+    return _NUMBER.sub(lambda _: next(ends), names[0])
 
 
 def _side(side: int | str, named: Collection[int | str]) -> str:
@@ -142,7 +156,7 @@ def _package(path: Path, json: bool) -> None:
     needs = f"{package.minimum_deployment} (specification {package.specification_version})"
     show.table("facts", Table(["", ""], [["needs", needs], *told]))
     for name, parts in functions.items():
-        show.table(f"{name} takes and gives", _interface(parts))
+        show.table(f"inputs and outputs of {name}", _interface(parts))
     stored_ = [[how, size(count)] for how, count in stored.most_common()]
     show.table("weights", Table(["stored", "bytes"], stored_, figures=["bytes"]))
     show.table("operators", Table([], [], notes=[_counts(package.operators)]))

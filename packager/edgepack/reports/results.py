@@ -126,7 +126,8 @@ def compressed(coverage: Coverage) -> str:
 def side_by_side(names: Sequence[str], facts: Sequence[Mapping[str, str]]) -> Table:
     """Tabulate the facts of bundles, a column for each; what all their names begin with is left out of the headings."""
     keys = dict.fromkeys(key for each in facts for key in each)
-    rows = [[_words(key), *(each.get(key) for each in facts)] for key in keys]
+    figures = {key: [each.get(key, DASH) for each in facts] for key in keys}
+    rows = [[_words(key), *cells] for key, cells in figures.items() if set(cells) != {DASH}]
     shared = _shared(names)
     short = [f"…{name.removeprefix(shared)}" if shared else name for name in names]
     return Table(["", *short], rows, figures=short)
