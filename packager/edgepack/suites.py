@@ -45,7 +45,7 @@ from edgepack.metrics.agreement import REDUCE
 from edgepack.metrics.tasks import LESS_IS_BETTER
 from edgepack.records import Accuracy, NotMeasured, Timing
 from edgepack.runtime.schema import Schema
-from edgepack.toml_file import check_types, read_toml
+from edgepack.toml_file import check_keys, check_table, read_toml
 from edgepack.units import parse_size
 
 LIMITS = ("at_least", "at_most", "at_least_share", "at_most_share", "at_most_loss")
@@ -144,8 +144,7 @@ def read(file: Path) -> Suite:
     if not file.exists():
         raise ProjectError(f"there is no suite {file}", hint="see docs/release-suites.md for one to start from")
     table = read_toml(file, ProjectError)
-    _known(table, {"name", "original", "check"}, str(file))
-    check_types(table, _TYPES, file, ProjectError)
+    check_table(table, _TYPES, file, ProjectError)
     original = table.get("original", "")
     if original not in _ORIGINALS:
         raise ProjectError(f"{file}: original = {original!r}", hint='original = "transformers", or leave it out')
@@ -203,7 +202,7 @@ def _check(entry: Mapping[str, Any], place: str, root: Path) -> Check:
             f"{place}: no kind {kind!r}",
             hint=f"did you mean {close!r}?" if close else f"known: {', '.join(_OPTIONS)}",
         )
-    _known(entry, {"kind", "name", *LIMITS, *_OPTIONS[kind]}, place)
+    check_keys(entry, {"kind", "name", *LIMITS, *_OPTIONS[kind]}, place, ProjectError)
     limits = {limit: _limit(kind, limit, entry[limit], place) for limit in LIMITS if limit in entry}
     if not limits and kind != "golden":
         raise ProjectError(f"{place} has no limit", hint=f"give one of {', '.join(LIMITS)}")
@@ -259,11 +258,3 @@ def _seconds(text: str) -> float:
     if not match:
         raise ValueError(text)
     return float(match[1]) * (0.001 if match[2] == "ms" else 1.0)
-
-
-def _known(table: Mapping[str, Any], known: set[str], place: str) -> None:
-    for key in table:
-        if key not in known:
-            close = nearest(key, known)
-            hint = f"did you mean {close!r}?" if close else f"known: {', '.join(sorted(known))}"
-            raise ProjectError(f"{place}: unknown key {key!r}", hint=hint)

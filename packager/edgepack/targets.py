@@ -7,15 +7,15 @@ edgepack/_targets in an installed wheel; ``--target ./my-board`` takes any folde
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, fields
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from edgepack.errors import TargetError, UnknownName, nearest
+from edgepack.errors import TargetError, UnknownName
 from edgepack.records import Floors, Profile, Recipe, Target
 from edgepack.runtime.schema import Schema
-from edgepack.toml_file import check_types, read_toml
+from edgepack.toml_file import check_table, read_toml
 from edgepack.units import parse_size
 
 # What people call a target, when they do not know its name.
@@ -32,15 +32,23 @@ ALIASES = {
 _PACKAGED = Path(__file__).parent / "_targets"
 ROOT = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parents[2] / "targets"
 
-_KEYS = {
-    "title", "format", "layout", "runtime", "runtime_version", "opset", "ir_version", "default_profile",
-    "profiles", "denied_operators", "store_limit", "file_limit", "default_recipes", "recipes", "floors",
-}  # fmt: skip
-_PROFILE_KEYS = {"title", "isa", "memory", "threads", "bandwidth", "opset"}
+_REQUIRED = ("title", "format", "runtime", "runtime_version", "opset", "profiles", "default_recipes")
+_PAGE = "see docs/adding-a-target.md"
 _LAYOUTS = ("flat", "transformers.js")
 _STRING, _COUNT = {"type": "string", "maxLength": 1000}, {"type": "integer", "minimum": 0, "maximum": 1 << 50}
 _SIZE = {"type": ["string", "integer"]}
 _FIGURE = {"type": "number", "minimum": -1e15, "maximum": 1e15}  # neither NaN nor infinite: those keep or miss anything
+_PROFILE: Schema = {
+    "type": "object",
+    "properties": {
+        "title": _STRING,
+        "isa": _STRING,
+        "memory": _SIZE,
+        "bandwidth": _SIZE,
+        "threads": {"type": "integer", "minimum": 1, "maximum": 1024},
+        "opset": _COUNT,
+    },
+}
 RECIPE_TYPES: Schema = {
     "type": "object",
     "properties": {
@@ -68,17 +76,7 @@ _TYPES: Schema = {
         "floors": {"type": "object", "additionalProperties": {"type": "object", "additionalProperties": _FIGURE}},
         "profiles": {
             "type": "object",
-            "additionalProperties": {
-                "type": "object",
-                "properties": {
-                    "title": _STRING,
-                    "isa": _STRING,
-                    "memory": _SIZE,
-                    "bandwidth": _SIZE,
-                    "threads": {"type": "integer", "minimum": 1, "maximum": 1024},
-                    "opset": _COUNT,
-                },
-            },
+            "additionalProperties": _PROFILE,
         },
     }
 }
@@ -125,13 +123,9 @@ def _read(file: Path) -> dict[str, Any]:
 
 def _target(folder: Path, table: dict[str, Any], profile: str) -> Target:
     file = folder / "target.toml"
-    _check_keys(table, _KEYS, file)
-    for key in ("title", "format", "runtime", "runtime_version", "opset", "profiles", "default_recipes"):
-        if key not in table:
-            raise TargetError(f"{file} lacks {key!r}", hint="see docs/adding-a-target.md")
+    check_table(table, _TYPES, file, TargetError, required=_REQUIRED, hint=_PAGE)
     if table.get("layout", "flat") not in _LAYOUTS:
         raise TargetError(f"{file}: no layout {table['layout']!r}", hint=f"known: {', '.join(_LAYOUTS)}")
-    check_types(table, _TYPES, file, TargetError)
     recipes, variants = built_in_recipes(table["format"])
     own, varied = _recipes(table.get("recipes", {}), file, recipes)
     recipes |= own
@@ -170,10 +164,8 @@ def _target(folder: Path, table: dict[str, Any], profile: str) -> Target:
 
 
 def _profile(name: str, table: Mapping[str, Any], file: Path) -> Profile:
-    _check_keys(table, _PROFILE_KEYS, file)
-    for key in ("isa", "memory", "threads"):
-        if key not in table:
-            raise TargetError(f"{file}: profile {name!r} lacks {key!r}", hint="see docs/adding-a-target.md")
+    place = f"{file}: profile {name!r}"
+    check_table(table, _PROFILE, place, TargetError, required=("isa", "memory", "threads"), hint=_PAGE)
     return Profile(
         name=name,
         title=table.get("title", name),
@@ -201,11 +193,9 @@ def _recipes(
 
 
 def _recipe(name: str, table: Mapping[str, Any], file: Path) -> Recipe:
-    _check_keys(table, {field.name for field in fields(Recipe)} - {"name"}, file)
     listed = {key: list(value) if isinstance(value, tuple) else value for key, value in table.items()}
-    check_types(listed, RECIPE_TYPES, f"{file}: recipe {name}", TargetError)
-    if "scheme" not in table:
-        raise TargetError(f"{file}: recipe {name!r} lacks 'scheme'", hint="see docs/adding-a-target.md")
+    place = f"{file}: recipe {name!r}"
+    check_table(listed, RECIPE_TYPES, place, TargetError, required=("scheme",), hint=_PAGE)
     values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in table.items()}
     return Recipe(name=name, **values)
 
@@ -215,11 +205,3 @@ def _size(text: str | int, file: Path) -> int:
         return parse_size(text)
     except (ValueError, OverflowError) as error:
         raise TargetError(f"{file}: {error}") from error
-
-
-def _check_keys(table: Iterable[str], known: set[str], file: Path) -> None:
-    for key in table:
-        if key not in known:
-            close = nearest(key, known)
-            hint = f"did you mean {close!r}?" if close else f"known: {', '.join(sorted(known))}"
-            raise TargetError(f"{file}: unknown key {key!r}", hint=hint)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from edgepack.documents import read_text
-from edgepack.errors import EdgepackError
+from edgepack.errors import EdgepackError, nearest
 from edgepack.runtime.schema import Mismatch, Schema, check
 
 _LARGEST = 1_000_000  # bytes
@@ -21,6 +22,36 @@ def read_toml(file: Path, failure: type[EdgepackError]) -> dict[str, Any]:
         raise failure(f"{file} is not valid TOML: nested too deep") from error
     except ValueError as error:  # TOMLDecodeError, and dates and numbers that Python cannot hold
         raise failure(f"{file} is not valid TOML: {str(error).splitlines()[0][:200]}") from error
+
+
+def check_table(
+    table: Any,
+    schema: Schema,
+    place: object,
+    failure: type[EdgepackError],
+    *,
+    required: Iterable[str] = (),
+    hint: str = "",
+) -> None:
+    """Raises ``failure``, which names ``place``, for a key that ``schema`` does not name, one that is missing, a type.
+
+    ``hint`` says where to read about those that are missing.
+    """
+    check_keys(table, schema["properties"], place, failure)
+    for key in required:
+        if key not in table:
+            raise failure(f"{place} lacks {key!r}", hint=hint)
+    check_types(table, schema, place, failure)
+
+
+def check_keys(table: Iterable[str], known: Iterable[str], place: object, failure: type[EdgepackError]) -> None:
+    """Raises ``failure`` for a key that is not ``known``, with the nearest that is."""
+    names = sorted(known)
+    for key in table:
+        if key not in names:
+            close = nearest(key, names)
+            hint = f"did you mean {close!r}?" if close else f"known: {', '.join(names)}"
+            raise failure(f"{place}: unknown key {key!r}", hint=hint)
 
 
 def check_types(table: Any, schema: Schema, place: object, failure: type[EdgepackError]) -> None:

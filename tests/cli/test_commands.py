@@ -49,7 +49,7 @@ def test_targets(edgepack: Command) -> None:
 
 def test_doctor(edgepack: Command) -> None:
     found = json.loads(edgepack("doctor", "--json").stdout)
-    assert found["ready"]["use bundles"]
+    assert found["ready"]["run and check bundles"]
     assert "onnxruntime" in edgepack("doctor").stdout
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 
 from edgepack import targets
 from edgepack.errors import TargetError, UnknownName
+from edgepack.records import Recipe
 
 RPI = (targets.ROOT / "rpi" / "target.toml").read_text("utf-8")
 
@@ -133,3 +134,8 @@ def test_targets_have_the_names_that_people_try(alias: str, name: str) -> None:
     assert targets.load(alias).name == name
     assert set(targets.ALIASES.values()) <= set(targets.names())
     assert not set(targets.ALIASES) & set(targets.names())
+
+
+def test_a_table_may_name_every_field_of_a_recipe() -> None:
+    names = {field.name for field in fields(Recipe)} - {"name"}
+    assert set(targets.RECIPE_TYPES["properties"]) == names

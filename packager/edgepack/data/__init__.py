@@ -17,9 +17,8 @@ from edgepack import plugins
 from edgepack.data.row import Row
 from edgepack.errors import DataError, ProjectError, nearest
 from edgepack.runtime.schema import Schema
-from edgepack.toml_file import check_types
+from edgepack.toml_file import check_table
 
-_KEYS = {"path", "columns", "limit", "name"}
 _TYPES: Schema = {
     "properties": {
         "path": {"type": "string", "minLength": 1, "maxLength": 4000, "pattern": r"^[^\x00]+$"},
@@ -52,14 +51,7 @@ class DataSpec:
         """Read it from a TOML table; the path is relative to ``root``. Raises ProjectError."""
         if not isinstance(table, dict) or not isinstance(table.get("path"), str):
             raise ProjectError("a data set needs a path", hint='for example data = { path = "pairs.csv" }')
-        for key in table:
-            if key not in _KEYS:
-                close = nearest(key, _KEYS)
-                raise ProjectError(
-                    f"unknown key {key!r} of a data set",
-                    hint=f"did you mean {close!r}?" if close else f"known: {', '.join(sorted(_KEYS))}",
-                )
-        check_types(table, _TYPES, "a data set", ProjectError)
+        check_table(table, _TYPES, "a data set", ProjectError)
         path = root / table["path"]
         return cls(
             path=path,
