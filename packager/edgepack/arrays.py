@@ -31,3 +31,10 @@ class Runs(Protocol):
         """Return the outputs for each of ``feeds``, in order: what is large may pass over all of them a part at a
         time.
         """
+
+
+def cosine(a: Array, b: Array) -> float:
+    """Return the cosine of the angle between two arrays of one size, in float64; 1 for two of zeros."""
+    x, y = a.astype(np.float64).ravel(), b.astype(np.float64).ravel()
+    norm = float(np.linalg.norm(x) * np.linalg.norm(y))
+    return float(x @ y) / norm if norm else float(np.array_equal(x, y))

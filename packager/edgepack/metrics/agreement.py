@@ -8,15 +8,9 @@ from typing import Any
 
 import numpy as np
 
-Array = np.ndarray[Any, Any]
+from edgepack.arrays import Array, cosine
+
 _SILENT = 1e-300  # keeps the logarithm of a noise of nothing finite: 3000 dB
-
-
-def cosine(original: Array, packed: Array) -> float:
-    """Return the cosine of the angle between the two; 1 for two zero vectors."""
-    a, b = original.astype(np.float64), packed.astype(np.float64)
-    norm = float(np.linalg.norm(a) * np.linalg.norm(b))
-    return float(a @ b) / norm if norm else float(np.array_equal(a, b))
 
 
 def sqnr(original: Array, packed: Array) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from edgepack.arrays import Array, Feeds, Outputs, Run
+from edgepack.arrays import Array, Feeds, Outputs, Run, cosine
 from edgepack.containment import contained
 from edgepack.documents import parse_json, read_bytes
 from edgepack.errors import BundleDamaged
@@ -123,7 +123,5 @@ def read(file: Path) -> dict[str, Array]:
 def _cosine(a: Array, b: Array) -> float:
     if a.shape != b.shape:
         raise BundleDamaged(f"the model gives {list(a.shape)}; its golden vectors hold {list(b.shape)}", hint=_AGAIN)
-    x, y = a.astype(np.float64).ravel(), b.astype(np.float64).ravel()
     with np.errstate(over="ignore", invalid="ignore"):  # a cosine of what is not finite is NaN, which does not pass
-        norm = float(np.linalg.norm(x) * np.linalg.norm(y))
-        return float(x @ y) / norm if norm else float(np.array_equal(x, y))
+        return cosine(a, b)

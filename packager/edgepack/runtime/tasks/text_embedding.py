@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from edgepack.arrays import Array, Feeds, Run
+from edgepack.arrays import Array, Feeds, Run, cosine
 from edgepack.errors import BundleDamaged, InputError, UnknownName, UsageError
 from edgepack.runtime import arguments
 from edgepack.runtime.batch import BATCH, in_batches, many, text_length
@@ -98,13 +98,8 @@ def _single(text: str) -> str:
     raise InputError(f"a text must be a str, not {type(text).__name__}")
 
 
-def _cosine(a: Array, b: Array) -> float:
-    norm = float(np.linalg.norm(a) * np.linalg.norm(b))
-    return float(a @ b) / norm if norm else float(np.array_equal(a, b))
-
-
 _SIMILARITIES: dict[str, Callable[[Array, Array], Any]] = {
-    "cosine": _cosine,
+    "cosine": cosine,
     "dot": lambda a, b: a @ b,
     "euclidean": lambda a, b: -np.linalg.norm(a - b),
     "manhattan": lambda a, b: -np.abs(a - b).sum(),
