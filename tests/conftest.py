@@ -192,6 +192,37 @@ def _image_model(folder: Path, task: str, seed: int) -> None:
     transformers.ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
 
 
+def _clip_tokenizer(folder: Path) -> int:
+    """CLIP's kind of tokenizer over letters and a few merges; the id of its end token."""
+    letters = [chr(code) for code in range(33, 127)]
+    merges = [("c", "a"), ("ca", "t</w>"), ("d", "o"), ("do", "g</w>"), ("p", "h"), ("t", "h"), ("th", "e</w>")]
+    pieces = [*letters, *(f"{letter}</w>" for letter in letters), *(a + b for a, b in merges)]
+    pieces += ["<|startoftext|>", "<|endoftext|>"]
+    vocabulary = {piece: number for number, piece in enumerate(pieces)}
+    transformers.CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=40).save_pretrained(folder)
+    return vocabulary["<|endoftext|>"]
+
+
+def _clip_model(folder: Path, seed: int) -> None:
+    end = _clip_tokenizer(folder)
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    special = {"bos_token_id": end - 1, "eos_token_id": end, "pad_token_id": end}
+    config = transformers.CLIPConfig(
+        text_config={**sizes, **special, "vocab_size": end + 1, "max_position_embeddings": 40, "projection_dim": 24},
+        vision_config={**sizes, "image_size": 32, "patch_size": 8, "projection_dim": 24},
+        projection_dim=24,
+    )
+    torch.manual_seed(seed)
+    model = transformers.CLIPModel(config)
+    with torch.no_grad():
+        for weight in model.parameters():  # large, so that mistakes show
+            if weight.ndim > 1:
+                weight.normal_(0, 0.15)
+    model.save_pretrained(folder)
+    side = {"height": 32, "width": 32}
+    transformers.CLIPImageProcessor(size={"shortest_edge": 32}, crop_size=side).save_pretrained(folder)
+
+
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """``tiny(task)``: the folder of a tiny random model, as transformers saves it. Not to be changed."""
@@ -201,7 +232,10 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         if task not in made:
             made[task] = tmp_path_factory.mktemp("models") / f"tiny-{task}"
             made[task].mkdir()
-            (_image_model if task.startswith("image") else _text_model)(made[task], task, seed=5)
+            if task == "zero-shot-image-classification":
+                _clip_model(made[task], seed=5)
+            else:
+                (_image_model if task.startswith("image") else _text_model)(made[task], task, seed=5)
         return made[task]
 
     return get

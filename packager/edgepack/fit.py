@@ -8,8 +8,8 @@ runtime      what the inference runtime itself takes
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from edgepack import decoders, targets
@@ -61,19 +61,31 @@ def estimate(source: Source, recipe: Recipe, config: Mapping[str, Any], processi
     return Estimate(weights=_weights(source, recipe, config), activations=activations, shape=shape)
 
 
+def together(needs: Iterable[Estimate]) -> Estimate:
+    """Add up the submodels of a bundle: all weights and caches, and the activations of the one that needs most."""
+    listed = list(needs)
+    widest = max(listed, key=lambda need: need.activations)
+    return replace(
+        widest,
+        weights=sum(need.weights for need in listed),
+        cache=sum(need.cache for need in listed),
+        read=sum(need.read for need in listed),
+    )
+
+
 def check(
     source: Source,
     target: Target,
     recipe: Recipe,
-    config: Mapping[str, Any],
     processing: Processing,
     offered: Iterable[Recipe],
+    estimated: Callable[[Recipe], Estimate],
 ) -> Estimate:
-    """Return the estimate, where it fits the target's memory.
+    """Return the ``estimated`` memory of ``recipe``, where it fits the target's.
 
     Raises DoesNotFit with the arithmetic, and the finest of the ``offered`` recipes that fits.
     """
-    need = estimate(source, recipe, config, processing)
+    need = estimated(recipe)
     limit = target.profile.memory
     if need.total > limit:
         cache = f"{size(need.cache)} key-value cache + " if need.cache else ""
@@ -82,21 +94,12 @@ def check(
             f"({source.parameters:,} at {recipe.weight_bits} bits) + {cache}{size(need.activations)} activations "
             f"at {need.shape} + {size(need.runtime)} runtime; {target.name}:{target.profile.name} "
             f"gives a model {size(limit)}",
-            hint=_way_out(source, target, config, processing, offered),
+            hint=_way_out(target, processing, [one for one in offered if estimated(one).total <= limit]),
         )
     return need
 
 
-def _way_out(
-    source: Source,
-    target: Target,
-    config: Mapping[str, Any],
-    processing: Processing,
-    offered: Iterable[Recipe],
-) -> str:
-    fitting = [
-        recipe for recipe in offered if estimate(source, recipe, config, processing).total <= target.profile.memory
-    ]
+def _way_out(target: Target, processing: Processing, fitting: Sequence[Recipe]) -> str:
     if fitting:
         return f"--recipe {max(fitting, key=lambda recipe: recipe.weight_bits).name} would fit"
     if processing.generation:

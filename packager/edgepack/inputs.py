@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self
 
-from edgepack.arrays import Feeds
+from edgepack.arrays import Feeds, Run
 from edgepack.data import DataSpec
 from edgepack.original import Original
-from edgepack.plans import Plan
+from edgepack.plans import Plan, Subject
 from edgepack.records import Accuracy
 from edgepack.runtime import model as task_model
+from edgepack.runtime import submodel
 from edgepack.runtime.processing import Processing
 
 
@@ -23,31 +24,53 @@ class Check(Protocol):
 
 
 @dataclass(frozen=True)
-class Inputs:
-    """Every input of a build."""
+class SubmodelInputs:
+    """The inputs of one submodel of a build."""
 
-    processing: Processing
     calibration: Sequence[Feeds]
     agreement: Sequence[Feeds]
     examples: Sequence[Any]  # that agreement is measured on, before pre-processing
     golden: Sequence[tuple[Any, Feeds]]  # the example and its feeds
-    rows: Sequence[Mapping[str, Any]]
-    evaluation: DataSpec | None
-    digest: str
-    checks: Sequence[Check]
 
     def shipped(self, plan: Plan) -> Self:
-        """Return the examples with the feeds of ``plan``'s bundle, where its clients prepare pictures otherwise."""
+        """These with the feeds that ``plan``'s submodel makes, where its clients prepare pictures otherwise."""
         if plan.processing.image is None or not plan.processing.image.mix:
             return self
-        model = task_model(plan.source.task, None, plan.source.path, plan.processing)
+        model = task_model(plan.source.task, {}, plan.source.path, plan.processing)
         return replace(
             self,
             agreement=plan.task.batches(model, self.examples, use="agreement"),
             golden=[(example, model.feeds([example])) for example, _ in self.golden],
         )
 
-    def matched(self, original: Original) -> Any:
-        """Return the task's object around the original, fed by the authors' own pre-processing."""
-        model = task_model(original.source.task, original, original.source.path, self.processing)
-        return original.attach(model, self.processing)
+
+@dataclass(frozen=True)
+class Inputs:
+    """Every input of a build."""
+
+    subject: Subject
+    processing: Processing
+    submodels: Mapping[str, SubmodelInputs]
+    rows: Sequence[Mapping[str, Any]]
+    evaluation: DataSpec | None
+    digest: str
+    checks: Sequence[Check]
+
+    @property
+    def calibration(self) -> Mapping[str, Sequence[Feeds]]:
+        """The calibration of each submodel."""
+        return {name: own.calibration for name, own in self.submodels.items()}
+
+    def matched(self, originals: Mapping[str, Original]) -> Any:
+        """Return the task's object around the originals, fed by the authors' own pre-processing."""
+        return matched(self.subject, self.processing, originals, originals)
+
+
+def matched(
+    subject: Subject, processing: Processing, originals: Mapping[str, Original], runs: Mapping[str, Run]
+) -> Any:
+    """Make the task's object around ``runs``, whose inputs the originals compare with what their authors make."""
+    model = task_model(subject.source.task, runs, subject.source.path, processing)
+    for name, original in originals.items():
+        original.attach(submodel(model, name), subject.processing_of(name, processing))
+    return model

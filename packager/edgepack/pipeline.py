@@ -10,12 +10,12 @@ from typing import Protocol
 from edgepack import outfolder, reports
 from edgepack.arrays import Array
 from edgepack.inputs import Inputs
-from edgepack.original import Original, open_original, sentence_check
+from edgepack.original import Original, open_originals, sentence_check
 from edgepack.original.reading import Reading
 from edgepack.plans import Plan as Plan
 from edgepack.plans import Request as Request
 from edgepack.plans import Subject
-from edgepack.records import Artifact, Bundle
+from edgepack.records import Bundle
 from edgepack.runtime import manifest, measurements
 from edgepack.stages import bench, compare, convert, examples, pack, resolve
 from edgepack.stages import plan as planning
@@ -41,9 +41,10 @@ def plan(request: Request) -> list[Plan]:
     subject = Subject.of(resolve.arrange(found))
     with Reading(subject, allow_unread=request.allow_unread) as reading:
         plans = planning.plans(request, subject)
-        with open_original(subject) as original:
-            processing = subject.task.processing(subject.source.path, subject.config)
-            original.check(subject.task.sized(processing, request.context))
+        with open_originals(subject) as originals:
+            whole = subject.task.sized(subject.task.processing(subject.source.path, subject.config), request.context)
+            for name, original in originals.items():
+                original.check(subject.processing_of(name, whole))
         reading.finish()
     return plans
 
@@ -68,37 +69,37 @@ def _build(request: Request, subject: Subject, vectors: sentence_check.Check, pr
             planning.check_fit(each)
             _check_place(request, each.name)
         given = examples.gather(request, subject, plans)
-        vectors.ask(given.processing, given.agreement)
-        with open_original(subject, inputs=given.digest, implementation=request.original) as original:
+        vectors.ask(given.processing, next(iter(given.agreement.values())))
+        with open_originals(subject, inputs=given.digest, implementation=request.original) as originals:
             progress.step("running the original")
-            inputs = examples.prepare(request, original, given, (reading, vectors))
-            examples.learn(original, inputs)
-            vectors.hold(inputs.matched(original))
-            return tuple(_one(request, original, each, inputs, progress) for each in plans)
+            inputs = examples.prepare(request, subject, originals, given, (reading, vectors))
+            examples.learn(originals, inputs)
+            vectors.hold(inputs.matched(originals))
+            return tuple(_one(request, originals, each, inputs, progress) for each in plans)
 
 
-def _one(request: Request, original: Original, plan: Plan, inputs: Inputs, progress: Progress) -> Bundle:
+def _one(request: Request, originals: Mapping[str, Original], plan: Plan, inputs: Inputs, progress: Progress) -> Bundle:
     name, place = plan.name, request.out / plan.name
     with outfolder.workspace(request.out, name, force=request.force) as folder:
-        progress.step(f"{name}: exporting")
-        prepared = convert.prepare(original, plan, inputs.calibration)
-        original.close()
-        progress.step(f"{name}: compressing to {plan.recipe.name}")
-        artifact = convert.compress(prepared, plan, folder / pack.model_file(plan), inputs.calibration)
+        outs = pack.model_files(plan, folder)
+        artifacts = convert.convert(
+            originals, plan, inputs.calibration, outs, lambda step: progress.step(f"{name}: {step}")
+        )
         progress.step(f"{name}: comparing with the original")
-        accuracy, samples = compare.compare(original, convert.open_artifact(artifact, plan), plan, inputs)
-        _fill(folder, original, plan, artifact, inputs)
+        accuracy, samples = compare.compare(originals, convert.open_artifacts(artifacts, plan), plan, inputs)
+        pack.copy_files(plan, folder)
+        golden = pack.write_golden(folder, originals, plan, inputs.submodels)
+        pack.write_manifest(folder, plan, artifacts, golden, inputs=inputs.digest)
         progress.step(f"{name}: measuring speed")
         timings = bench.bench(manifest.read(folder), runs=_QUICK_RUNS, seconds=0.0) if request.measure_speed else ()
         accuracy = (*accuracy, *(figure for check in inputs.checks for figure in check.finish()))
         measurements.write(folder, accuracy, timings)
-        final = replace(artifact, path=place / artifact.path.relative_to(folder))
         bundle = Bundle(
             path=place,
             source=plan.source,
             target=plan.target,
             recipe=plan.recipe,
-            artifact=final,
+            artifacts={key: replace(one, path=place / one.path.relative_to(folder)) for key, one in artifacts.items()},
             accuracy=accuracy,
             timings=timings,
         )
@@ -106,15 +107,6 @@ def _one(request: Request, original: Original, plan: Plan, inputs: Inputs, progr
         if not request.allow_loss:
             compare.check_floors(bundle, _report(request, name))
     return bundle
-
-
-def _fill(folder: Path, original: Original, plan: Plan, artifact: Artifact, inputs: Inputs) -> None:
-    """Write what lies beside the model: clients' files, golden vectors, the manifest."""
-    pack.copy_files(plan, folder)
-    key = plan.task.OUTPUTS[-1]
-    outputs = [original(feeds)[key] for _, feeds in inputs.golden]
-    golden = pack.write_golden(folder, inputs.shipped(plan).golden, outputs, key)
-    pack.write_manifest(folder, plan, artifact, golden=golden, inputs=inputs.digest)
 
 
 def _check_place(request: Request, name: str) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from edgepack import fit
+from edgepack import fit, weights
 from edgepack.data import DataSpec
 from edgepack.records import Recipe, Source, Target
 from edgepack.runtime.processing import Processing
-from edgepack.tasks import Task, load, table
+from edgepack.runtime.submodel import MODEL
+from edgepack.tasks import SubmodelTask, Task, load, submodel_processing, submodels, table
 
 # What float32 keeps beside PyTorch: below, the graph computes something else
 _UNROUNDED = {"cosine_mean": 0.9999, "cosine_min": 0.9999, "kl_mean": 1e-4}
@@ -54,6 +56,34 @@ class Subject:
         """Read the config.json of ``source``. Raises ModelError, UnknownName."""
         return cls(source=source, task=load(source.task), config=table(source.path / "config.json"))
 
+    @cached_property
+    def submodels(self) -> Mapping[str, Subject]:
+        """Each submodel by name, as a model of its own; the model itself where it is one."""
+        return {name: self._submodel(part) for name, part in submodels(self.task).items()} or {MODEL: self}
+
+    def processing_of(self, name: str, processing: Processing) -> Processing:
+        """Return the part of ``processing`` that is about the submodel ``name``."""
+        return submodel_processing(self.task, processing, name)
+
+    def estimate(self, recipe: Recipe, processing: Processing) -> fit.Estimate:
+        """Estimate the memory of a bundle."""
+        return fit.together(
+            fit.estimate(each.source, recipe, each.config, self.processing_of(name, processing))
+            for name, each in self.submodels.items()
+        )
+
+    def _submodel(self, part: SubmodelTask) -> Subject:
+        stored = [tensor for file in weights.files(self.source.path) for tensor in weights.tensors(file)]
+        config = self.config[part.config]
+        source = replace(
+            self.source,
+            task=part.runtime,
+            architecture=part.task.AUTO_CLASS,
+            model_type=str(config["model_type"]),
+            parameters=sum(tensor.parameters for tensor in stored if tensor.name.startswith(part.weights)),
+        )
+        return Subject(source=source, task=part.task, config=config)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
@@ -80,6 +110,21 @@ class Plan:
     def config(self) -> Mapping[str, Any]:
         """The model's config.json."""
         return self.subject.config
+
+    @cached_property
+    def submodels(self) -> Mapping[str, Plan]:
+        """Each submodel's plan by name; a budget of bytes is shared by their numbers of parameters."""
+        parts = self.subject.submodels
+        total = sum(part.source.parameters for part in parts.values())
+        return {
+            name: replace(
+                self,
+                subject=part,
+                recipe=replace(self.recipe, max_bytes=self.recipe.max_bytes * part.source.parameters // max(total, 1)),
+                processing=self.subject.processing_of(name, self.processing),
+            )
+            for name, part in parts.items()
+        }
 
     @property
     def floors(self) -> Mapping[str, float]:

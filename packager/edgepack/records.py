@@ -226,6 +226,12 @@ class Accuracy:
     data: str = ""  # which inputs
     higher_is_better: bool = True
     where: Where | None = None
+    submodel: str = ""  # that it is about, of a bundle with several; "": the whole
+
+    @property
+    def label(self) -> str:
+        """The metric, behind the submodel that it is about where there are several."""
+        return f"{self.submodel} {self.metric}".strip()
 
     @property
     def passed(self) -> bool | None:
@@ -252,6 +258,12 @@ class Timing:
     where: Where
     verdict: str = "valid"  # or why the figure is not to be trusted
     tokens: int = 0  # that a language model processes in one run; 0 for other models
+    submodel: str = ""  # that was timed, of a bundle with several
+
+    @property
+    def label(self) -> str:
+        """The input, behind the submodel that was timed where there are several."""
+        return f"{self.submodel} {self.what}".strip()
 
 
 Timings = tuple[Timing, ...] | NotMeasured  # of all inputs, or why this machine can time none
@@ -265,6 +277,12 @@ class Bundle:
     source: Source
     target: Target
     recipe: Recipe
-    artifact: Artifact
+    artifacts: Mapping[str, Artifact]  # by submodel
     accuracy: tuple[Accuracy, ...] = ()
     timings: Timings = ()
+
+    @property
+    def artifact(self) -> Artifact:
+        """The artifact of a bundle with one submodel; ValueError for others."""
+        (only,) = self.artifacts.values()
+        return only

@@ -50,13 +50,13 @@ from edgepack.units import parse_size
 
 LIMITS = ("at_least", "at_most", "at_least_share", "at_most_share", "at_most_loss")
 _OPTIONS = {
-    "agreement": {"metric", "statistic", "data"},
+    "agreement": {"metric", "statistic", "data", "submodel"},
     "metric": {"metric", "data", "sure"},
-    "size": set[str](),
-    "memory": {"input"},
-    "load": set[str](),
-    "latency": {"input", "percentile"},
-    "golden": set[str](),
+    "size": {"submodel"},
+    "memory": {"input", "submodel"},
+    "load": {"submodel"},
+    "latency": {"input", "percentile", "submodel"},
+    "golden": {"submodel"},
 }
 _ORIGINALS = ("", "transformers")
 _STRING = {"type": "string", "maxLength": 1000}
@@ -69,7 +69,7 @@ _TYPES: Schema = {
             "items": {
                 "type": "object",
                 "properties": {
-                    **dict.fromkeys(("kind", "name", "metric", "statistic", "input"), _STRING),
+                    **dict.fromkeys(("kind", "name", "metric", "statistic", "input", "submodel"), _STRING),
                     "sure": {"type": "boolean"},
                     "percentile": {"type": "integer", "enum": [50, 90, 99]},
                     "data": {"type": "object"},
@@ -95,6 +95,7 @@ class Check:
     sure: bool = False
     input: str = ""  # batch x tokens; the longest stated one where nothing is said
     percentile: int = 50
+    submodel: str = ""  # that it is about; "": all of them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,11 +223,12 @@ def _check(entry: Mapping[str, Any], place: str, root: Path) -> Check:
         sure=bool(entry.get("sure", False)),
         input=entry.get("input", ""),
         percentile=int(entry.get("percentile", 50)),
+        submodel=entry.get("submodel", ""),
     )
 
 
 def _title(kind: str, entry: Mapping[str, Any]) -> str:
-    details = [str(entry[key]) for key in ("metric", "statistic", "input") if key in entry]
+    details = [str(entry[key]) for key in ("submodel", "metric", "statistic", "input") if key in entry]
     if kind == "latency":
         details.append(f"p{entry.get('percentile', 50)}")
     return " ".join([kind, *details])

@@ -86,7 +86,7 @@ def test_rows_of_mixed_lengths(
     original = transformers.AutoModelForSequenceClassification.from_pretrained(tiny("text-classification")).eval()
     with torch.no_grad():
         true = original(**{name: torch.from_numpy(array) for name, array in feeds.items()}).logits
-    made = opened._run(feeds)["logits"]
+    made = opened._runs["model"](feeds)["logits"]
     np.testing.assert_allclose(made, true, atol=FAR * float(true.abs().max()))
     alone = [label.score for text in TEXTS[:rows] for label in opened.classify(text)]
     together = [label.score for labels in opened.classify(TEXTS[:rows]) for label in labels]

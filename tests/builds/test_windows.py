@@ -39,6 +39,6 @@ def test_windows_that_look_both_ways(
         states = model(input_ids=encoded["input_ids"], attention_mask=mask).last_hidden_state
     wanted = ((states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)).numpy()
     loaded = edgepack.load(bundle.path)
-    found = loaded._run(loaded.feeds(TEXTS))["sentence_embedding"]
+    found = loaded._runs["model"](loaded.feeds(TEXTS))["sentence_embedding"]
     wanted, found = (value / np.linalg.norm(value, axis=1, keepdims=True) for value in (wanted, found))
     np.testing.assert_allclose(found, wanted, atol=1e-5)

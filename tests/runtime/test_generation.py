@@ -20,6 +20,7 @@ from edgepack.runtime import manifest
 from edgepack.runtime.decoding import Decoding
 from edgepack.runtime.engines import onnx as engine
 from edgepack.runtime.processing import Generation, Processing
+from edgepack.runtime.submodel import MODEL
 from edgepack.runtime.tasks.text_generation import Model
 from edgepack.stages import resolve
 
@@ -34,7 +35,7 @@ LONG = STORY * 4
 
 def fresh(speaker: Speaker) -> Decoding:
     """A cache of its own."""
-    return speaker.model._run.decoding(CONTEXT)
+    return speaker.model._runs[MODEL].decoding(CONTEXT)
 
 
 def wanted(speaker: Speaker, ids: list[int]) -> np.ndarray:
@@ -156,7 +157,7 @@ def test_where_it_ends(speaker: Speakers) -> None:
     assert "".join(pieces) == whole[: whole.index(stop)]
     assert model.last.ended == "stop"
     ids = model.tokens(whole)
-    ending = Model(model._run, it.bundle.path, processing(it, eos_ids=(2, ids[-1])))
+    ending = Model(model._runs, it.bundle.path, processing(it, eos_ids=(2, ids[-1])))
     assert len("".join(ending.generate("She went", max_tokens=20))) < len(whole)
     assert ending.last is not None
     assert ending.last.ended == "eos"
@@ -172,7 +173,7 @@ def processing(speaker: Speaker, **changes: Any) -> Processing:
 
 def test_the_whole_context_is_used(speaker: Speakers) -> None:
     it = speaker("gpt2")
-    short = Model(it.model._run, it.bundle.path, processing(it, max_length=11, eos_ids=()))
+    short = Model(it.model._runs, it.bundle.path, processing(it, max_length=11, eos_ids=()))
     list(short.generate("She went", max_tokens=1000))
     assert short.last is not None
     assert short.last.ended == "context"
@@ -275,7 +276,7 @@ def test_surprise_is_torch_s(speaker: Speakers, kind: str, length: int, stride: 
 def test_surprise_needs_no_session(speaker: Speakers) -> None:
     it = speaker("llama")
     run = DecoderOriginal(Subject.of(resolve.resolve(str(it.folder))), "")
-    original = Model(run, it.bundle.path, processing(it))
+    original = Model({MODEL: run}, it.bundle.path, processing(it))
     made, true = (model.surprise(STORY, length=32, stride=16) for model in (it.model, original))
     assert np.abs(made - true).max() < _CLOSE
     with pytest.raises(UsageError, match="bundle"):

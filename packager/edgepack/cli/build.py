@@ -15,11 +15,14 @@ from edgepack.cli import show
 from edgepack.cli.options import Json, output_path
 from edgepack.errors import UsageError
 from edgepack.original import TRANSFORMERS
-from edgepack.records import Bundle
+from edgepack.records import Bundle, Coverage
 from edgepack.reports.results import (
     accuracy_table,
+    components,
     compressed,
+    coverage,
     figure,
+    needs,
     parameters,
     side_by_side,
     sizes_table,
@@ -212,13 +215,14 @@ def _request(
 
 def _show(bundle: Bundle) -> None:
     show.line("")
-    artifact = bundle.artifact
-    show.line(f"{bundle.path}  {size(artifact.bytes)}  {bundle.recipe.name}  for {artifact.needs}", "bold")
+    models = bundle.artifacts
+    parts, covered = components(models), coverage(models)
+    show.line(f"{bundle.path}  {size(_bytes_of(bundle))}  {bundle.recipe.name}  for {needs(models)}", "bold")
     show.table("accuracy, against the original on the same inputs", accuracy_table(bundle.accuracy))
     show.table("speed on this machine", speed_table(bundle.timings))
-    show.table("size", sizes_table(artifact.components))
-    show.line(f"parameters: {parameters(bundle.source.parameters, artifact.components)}")
-    show.line(f"compressed: {compressed(artifact.coverage)}{_left(bundle)}")
+    show.table("size", sizes_table(parts))
+    show.line(f"parameters: {parameters(bundle.source.parameters, parts)}")
+    show.line(f"compressed: {compressed(covered)}{_left(covered)}")
     show.line(f"report: {bundle.path}.html")
 
 
@@ -227,16 +231,20 @@ def _side_by_side(bundles: Sequence[Bundle]) -> Table:
     facts = [
         {
             "recipe": bundle.recipe.name,
-            "model file": size(bundle.artifact.bytes),
-            **{a.metric: figure(a.packed, a.metric) for a in bundle.accuracy},
+            "model file": size(_bytes_of(bundle)),
+            **{a.label: figure(a.packed, a.metric) for a in bundle.accuracy},
         }
         for bundle in bundles
     ]
     return side_by_side([bundle.path.name for bundle in bundles], facts)
 
 
-def _left(bundle: Bundle) -> str:
-    names = [f"{skipped.tensor} ({skipped.reason})" for skipped in bundle.artifact.coverage.skipped[:3]]
+def _bytes_of(bundle: Bundle) -> int:
+    return sum(artifact.bytes for artifact in bundle.artifacts.values())
+
+
+def _left(covered: Coverage) -> str:
+    names = [f"{skipped.tensor} ({skipped.reason})" for skipped in covered.skipped[:3]]
     return f"; left: {', '.join(names)}" if names else ""
 
 

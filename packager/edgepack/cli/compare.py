@@ -11,7 +11,7 @@ from edgepack.cli import show
 from edgepack.cli.options import Json, Trust
 from edgepack.errors import UsageError
 from edgepack.records import NotMeasured, Timing
-from edgepack.reports.results import figure, side_by_side
+from edgepack.reports.results import components, figure, side_by_side
 from edgepack.reports.table import DASH
 from edgepack.runtime import measurements
 from edgepack.runtime.opening import opened
@@ -36,9 +36,8 @@ def compare(
 def _facts(bundle: Path, trust: bool) -> dict[str, Any]:
     listed = opened(bundle, trust=trust)
     accuracy, timings = measurements.read(listed.folder)
-    components = [component for submodel in listed.models.values() for component in submodel.components]
-    stored = sum(component.bytes for component in components)
-    weights = sum(component.parameters for component in components)
+    parts = components(listed.models)
+    stored, weights = (sum(getattr(part, key) for part in parts) for key in ("bytes", "parameters"))
     return {
         "name": listed.name,
         "model": listed.table["source"]["model"],
@@ -46,13 +45,13 @@ def _facts(bundle: Path, trust: bool) -> dict[str, Any]:
         "recipe": listed.table["recipe"]["name"],
         "model file": size(listed.model_bytes),
         "bits per weight": f"{8 * stored / weights:.2f}" if weights else DASH,
-        **{a.metric: figure(a.packed, a.metric) for a in accuracy},
+        **{a.label: figure(a.packed, a.metric) for a in accuracy},
         **({"speed": str(timings)} if isinstance(timings, NotMeasured) else _speeds(timings)),
     }
 
 
 def _speeds(timings: tuple[Timing, ...]) -> dict[str, str]:
     return {
-        **{f"p50 {t.what}": duration(t.p50) for t in timings},
-        **{f"peak memory {t.what}": size(t.peak_memory) for t in timings},
+        **{f"p50 {t.label}": duration(t.p50) for t in timings},
+        **{f"peak memory {t.label}": size(t.peak_memory) for t in timings},
     }

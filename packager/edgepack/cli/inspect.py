@@ -12,8 +12,17 @@ from edgepack import plugins
 from edgepack.cli import show
 from edgepack.cli.options import Bundle, Json, Trust
 from edgepack.coreml.folder import PACKAGE
-from edgepack.records import Coverage, TensorSpec
-from edgepack.reports.results import accuracy_table, compressed, parameters, sizes_table, speed_table
+from edgepack.records import TensorSpec
+from edgepack.reports.results import (
+    accuracy_table,
+    components,
+    compressed,
+    coverage,
+    needs,
+    parameters,
+    sizes_table,
+    speed_table,
+)
 from edgepack.reports.table import Table
 from edgepack.runtime import manifest, measurements
 from edgepack.runtime.manifest import SIGNATURE, Manifest
@@ -68,10 +77,6 @@ def _submodel(submodel: Submodel, whose: str) -> None:
 
 def _facts(listed: Manifest) -> list[list[str]]:
     source, target, recipe = (listed.table[key] for key in ("source", "target", "recipe"))
-    models = listed.models.values()
-    components = [component for submodel in models for component in submodel.components]
-    compressed_, total = (sum(getattr(one.coverage, key) for one in models) for key in ("compressed", "total"))
-    needs = "; ".join(dict.fromkeys(submodel.needs for submodel in models))
     longest = listed.processing.max_length
     bits = f"{recipe['weight_bits']}-bit weights, {recipe['embedding_bits']}-bit embedding"
     facts = [
@@ -80,11 +85,11 @@ def _facts(listed: Manifest) -> list[list[str]]:
         ["licence", str(source["licence"] or "not stated")],
         ["task", listed.task],
         ["target", f"{target['name']}:{target['profile']} ({target['isa']})"],
-        ["runtime", f"{target['runtime']} {target['runtime_version']}; needs {needs}"],
+        ["runtime", f"{target['runtime']} {target['runtime_version']}; needs {needs(listed.models)}"],
         ["longest text", f"{longest:,} tokens" if longest is not None else None],
         ["recipe", f"{recipe['name']}: {bits}"],
-        ["parameters", parameters(source["parameters"], components)],
-        ["compressed", compressed(Coverage(compressed=compressed_, total=total))],
+        ["parameters", parameters(source["parameters"], components(listed.models))],
+        ["compressed", compressed(coverage(listed.models))],
         ["signed", "yes; by whom, edgepack validate --public-key tells" if _signed(listed) else "no"],
     ]
     return [[name, value] for name, value in facts if value is not None]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from edgepack.runtime.generation import Statistics
 from edgepack.runtime.opening import opened
 from edgepack.runtime.shapes import GENERATION
 
+ZERO_SHOT = "zero-shot-image-classification"
 _NUMBERS = 6  # of a vector that are shown
 
 
@@ -35,6 +38,18 @@ def run(
             metavar="<text>",
             show_default=False,
         ),
+    ] = None,
+    labels: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Labels that an image is to be given one of, for zero-shot models: 'a cat,a dog'. Repeatable.",
+            metavar="<labels>",
+            show_default=False,
+        ),
+    ] = None,
+    template: Annotated[
+        str | None,
+        typer.Option(help="Text around a label, with {} in its place [the model's own].", metavar="<text>"),
     ] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Maximum new tokens [256].", metavar="<n>")] = None,
     temperature: Annotated[
@@ -79,6 +94,7 @@ def run(
     if pair and task != "text-classification":
         raise UsageError(f"--pair is for text-classification; this bundle's task is {task}")
     _check(task, inputs or [], [*options, *(["system"] if system is not None else [])], json)
+    named = _labels(task, labels, template)
     model = runtime.load(
         listed.folder,
         threads=threads,
@@ -87,8 +103,10 @@ def run(
         public_key=public_key,
         root_certificates=root_certificate or None,
     )
-    if task != GENERATION:
-        _predict(model, _paired(inputs or [], pair) if pair else _examples(task, inputs or []), json)
+    if task == ZERO_SHOT:
+        _predict(partial(model.classify, labels=named, template=template), list(inputs or []), json)
+    elif task != GENERATION:
+        _predict(model.predict, _paired(inputs or [], pair) if pair else _examples(task, inputs or []), json)
     elif inputs:
         _complete(model, [_prompt(text, system) for text in inputs], inputs, options, json)
     else:
@@ -107,6 +125,19 @@ def _check(task: str, inputs: list[str], options: list[str], json: bool) -> None
         raise UsageError(f"a model for {task} needs an input", hint='edgepack run BUNDLE "…"')
     if options:
         raise UsageError(f"--{options[0].replace('_', '-')} is for language models; this bundle's task is {task}")
+
+
+def _labels(task: str, given: list[str] | None, template: str | None) -> list[str]:
+    """Return the labels that the options name. Raises UsageError where the task needs some, or has no use for them."""
+    if task != ZERO_SHOT and (given or template is not None):
+        raise UsageError(
+            f"--{'labels' if given else 'template'} is for {ZERO_SHOT}; this bundle's task is {task}",
+            hint="edgepack inspect BUNDLE shows what it takes",
+        )
+    found = [label.strip() for text in given or () for label in text.split(",") if label.strip()]
+    if task == ZERO_SHOT and not found:
+        raise UsageError("no labels given", hint='edgepack run BUNDLE picture.png --labels "a cat,a dog"')
+    return found
 
 
 def _prompt(text: str, system: str | None) -> Any:
@@ -135,9 +166,9 @@ def _figures(last: Statistics) -> dict[str, float]:
     return {"tokens": last.new, "tokens_per_second": last.speed, "seconds_to_first_token": last.first}
 
 
-def _predict(model: Any, examples: list[Any], json: bool) -> None:
+def _predict(predict: Callable[[list[Any]], Any], examples: list[Any], json: bool) -> None:
     """Print the task's result for each example."""
-    results = model.predict(examples)
+    results = predict(examples)
     if json:
         show.as_json([{"input": example, "result": result} for example, result in zip(examples, results, strict=True)])
         return

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json as json_
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -12,11 +14,11 @@ from edgepack import outfolder, project, suites
 from edgepack.cli import show
 from edgepack.cli.options import Bundle, Json, PublicKey, RootCertificate, Threads, Trust, output_path
 from edgepack.errors import CheckFailed, EdgepackError, ModelError
-from edgepack.original import TRANSFORMERS, Original, open_original
+from edgepack.original import TRANSFORMERS, Original, open_originals
 from edgepack.plans import Subject
 from edgepack.records import Source
 from edgepack.reports import MARK, data, junit, of_suite
-from edgepack.reports.results import checks_table
+from edgepack.reports.results import checks_table, components
 from edgepack.runtime import archive, signing
 from edgepack.runtime.manifest import SIGNATURE, Manifest
 from edgepack.runtime.opening import opened
@@ -73,11 +75,11 @@ def validate(
     listed = opened(bundle, trust=trust, verifier=verifier)
     chosen = _suite(suite)
     _check_places(out, listed, force=force)
-    with show.Steps(total=len(chosen.checks)) as steps:
+    with show.Steps(total=len(chosen.checks)) as steps, ExitStack() as stack:
         result = stage.validate(
             listed,
             chosen,
-            original=_original(listed, chosen, original, steps),
+            originals=_originals(listed, chosen, original, steps, stack),
             threads=threads,
             say=steps.step,
         )
@@ -103,22 +105,27 @@ def _suite(file: Path | None) -> Suite:
     return suites.read(file) if file is not None else _GOLDEN
 
 
-def _original(listed: Manifest, suite: Suite, model: str | None, steps: show.Steps) -> Original | None:
-    """Return the original, where a check needs it and it can be had; checks without it say so themselves."""
+def _originals(
+    listed: Manifest, suite: Suite, model: str | None, steps: show.Steps, stack: ExitStack
+) -> Mapping[str, Original]:
+    """Open the originals of the submodels, where a check needs them and they can be had; ``stack`` closes them.
+
+    Checks without them say so themselves.
+    """
     if not any(_compares(check) for check in suite.checks):
-        return None
+        return {}
     implementation = TRANSFORMERS if model == TRANSFORMERS else suite.original
     model = None if model == TRANSFORMERS else model
     try:
         own, adapter = (model, None) if model else resolve.references(listed.table["source"])
         source = resolve.resolve(own, task=listed.task, adapter=adapter)
         _check_same(source, listed)
-        return open_original(Subject.of(source), implementation=implementation)
+        return stack.enter_context(open_originals(Subject.of(source), implementation=implementation))
     except EdgepackError as error:
         if model is not None:
             raise
         steps.note(f"without the original: {error}")
-        return None
+        return {}
 
 
 def _check_same(source: Source, listed: Manifest) -> None:
@@ -139,7 +146,6 @@ def _write(result: SuiteResult, listed: Manifest, out: Path | None, *, force: bo
     if out is None:
         return []
     out.mkdir(parents=True, exist_ok=True)
-    components = [component for submodel in listed.models.values() for component in submodel.components]
     facts = {
         "bundle": str(listed.folder),
         "model": str(listed.table["source"]["model"]),
@@ -147,7 +153,7 @@ def _write(result: SuiteResult, listed: Manifest, out: Path | None, *, force: bo
         "recipe": str(listed.table["recipe"]["name"]),
     }
     texts = {
-        "report.html": of_suite(result, components, facts),
+        "report.html": of_suite(result, components(listed.models), facts),
         "junit.xml": junit.render(result),
         "report.json": json_.dumps(data.of_suite(result), indent=1) + "\n",
     }

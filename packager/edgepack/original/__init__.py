@@ -7,7 +7,8 @@ description, or in transformers itself where that is asked for (builder.py).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Any, Protocol, Self, cast
 
@@ -67,6 +68,16 @@ class OriginalRoute(Protocol):
 
     def open_original(self, subject: Subject, *, inputs: str, implementation: str) -> Original:
         """Open the original of ``subject``; see ``open_original`` here."""
+
+
+@contextmanager
+def open_originals(subject: Subject, *, inputs: str = "", implementation: str = "") -> Iterator[Mapping[str, Original]]:
+    """Open the original of each submodel of ``subject``, by name; see ``open_original``. They are closed at the end."""
+    with ExitStack() as opened:
+        yield {
+            name: opened.enter_context(open_original(part, inputs=inputs, implementation=implementation))
+            for name, part in subject.submodels.items()
+        }
 
 
 def open_original(subject: Subject, *, inputs: str = "", implementation: str = "") -> Original:

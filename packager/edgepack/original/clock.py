@@ -19,7 +19,7 @@ from edgepack.runtime import clock
 
 def opener(asked: dict[str, Any]) -> Any:
     """Return a function that opens the model named in the request with so many threads."""
-    task = tasks.load(asked["task"])
+    task = tasks.submodel_task(tasks.load(asked["task"]), asked["submodel"])
 
     def opened(threads: int) -> Run:
         torch.set_num_threads(clock.threads_of(asked))

@@ -45,6 +45,11 @@ _COMPUTED = re.compile(
 _POOLER = re.compile(r"(?:^|\.)pooler\.")
 # Classes beside the automatic ones: their outputs are what the task is about.
 _OWN = {"image-embedding": ("CLIPVisionModelWithProjection",)}
+# Weights of the same checkpoint that belong to its other submodel, or to none.
+_SIBLINGS = {
+    "clip-text": re.compile(r"^(?:vision_model\.|visual_projection\.|logit_scale$)"),
+    "clip-vision": re.compile(r"^(?:text_model\.|text_projection\.|logit_scale$)"),
+}
 _OPTIMUMS = {"text-embedding": "feature-extraction", "image-embedding": "feature-extraction"}  # its words for ours
 _USES_POOLER = {"image-embedding"}
 _FAMILIES = [name.replace("-", "_") for name in CONFIG_MAPPING_NAMES]  # what most classes call their encoder
@@ -152,10 +157,12 @@ def _check(model: Any, report: Mapping[str, Any], name: str, path: Path, task: T
     unused = _POOLER if task.NAME not in _USES_POOLER and not _head(model) else None
     missing = [key for key in _missing(report) if not (unused and unused.search(key))]
     own = {child for child, _ in model.named_children()}
+    sibling = _SIBLINGS.get(task.NAME)
     strange = sorted(
         key
         for key in report["unexpected_keys"]
-        if not names.BUFFERS.search(key)
+        if not (sibling and sibling.search(key))
+        and not names.BUFFERS.search(key)
         and not _COMPUTED.search(key)
         and not _BESIDE.search(key)
         and not (_HEADS.search(key) and key.split(".")[0] not in own - {model.base_model_prefix})

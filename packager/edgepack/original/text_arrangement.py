@@ -19,7 +19,7 @@ from edgepack.documents import read_json
 from edgepack.errors import ModelError, UnsupportedModel
 from edgepack.original import configs, imports, tokenizers
 from edgepack.original.model_files import files, take
-from edgepack.tasks import Task, _sentence_folder, table
+from edgepack.tasks import Task, _sentence_folder, submodels, table
 
 imports.import_transformers()  # at once, not when a model is asked for: load_module keeps the collector out of imports
 
@@ -79,7 +79,14 @@ def _stated(tokenizer: Any, root: Path, task: Task) -> dict[str, Any]:
 
 
 def _model(root: Path, task: Task) -> tuple[Any, Any]:
-    """Return the config and the class of the model. Raises UnsupportedModel."""
+    """Return the config and the class of the model; of several submodels, of the one that reads texts.
+
+    Raises UnsupportedModel.
+    """
+    for part in submodels(task).values():
+        if part.task.TOKENIZES:
+            kind = getattr(transformers, part.task.AUTO_CLASS)
+            return configs.opened(root, kind.config_class), kind
     config = configs.opened(root)
     classes = getattr(transformers, task.AUTO_CLASS)._model_mapping
     if type(config) not in classes:

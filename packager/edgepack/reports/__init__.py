@@ -18,23 +18,24 @@ __all__ = ["MARK", "of_bundle", "of_suite"]
 def of_bundle(bundle: Bundle, samples: Mapping[str, Any]) -> str:
     """Render the HTML report of a build."""
     failed = any(a.floor is not None and not a.passed for a in bundle.accuracy)
-    artifact, source = bundle.artifact, bundle.source
+    models, source = bundle.artifacts, bundle.source
+    parts, covered = results.components(models), results.coverage(models)
     facts = {
         "model": source.model,
         "task": source.task,
         "licence": source.licence or "not stated",
         "target": f"{bundle.target.title} ({bundle.target.profile.title})",
-        "needs": artifact.needs,
+        "needs": results.needs(models),
         "recipe": bundle.recipe.name,
-        "size": size(artifact.bytes),
-        "parameters": results.parameters(source.parameters, artifact.components),
-        "compressed": results.compressed(artifact.coverage),
+        "size": size(sum(model.bytes for model in models.values())),
+        "parameters": results.parameters(source.parameters, parts),
+        "compressed": results.compressed(covered),
     }
-    left = [[skipped.tensor, skipped.reason] for skipped in artifact.coverage.skipped]
+    left = [[skipped.tensor, skipped.reason] for skipped in covered.skipped]
     sections = [
         Section("Accuracy", results.accuracy_table(bundle.accuracy), _sample_plots(samples)),
         Section("Speed", results.speed_table(bundle.timings), _latency_plot(bundle.timings)),
-        Section("Size", results.sizes_table(artifact.components), _size_plot(artifact.components)),
+        Section("Size", results.sizes_table(parts), _size_plot(parts)),
         Section("Left uncompressed", Table(["weight", "why"], left)),
     ]
     verdict = ("below a floor", False) if failed else ("keeps its floors", True)
@@ -48,7 +49,7 @@ def of_suite(result: SuiteResult, components: Sequence[Component], facts: Mappin
     figures = _sample_plots(result.samples)
     if result.pairs:
         figures.append(plots.scatter(result.pairs, "original", "bundle"))
-    intervals = [(a.metric, a.interval) for a in result.accuracy if a.interval is not None]
+    intervals = [(a.label, a.interval) for a in result.accuracy if a.interval is not None]
     if intervals:
         figures.append(plots.intervals(intervals))
     sections = [
@@ -61,15 +62,14 @@ def of_suite(result: SuiteResult, components: Sequence[Component], facts: Mappin
 
 
 def _sample_plots(samples: Mapping[str, Any]) -> list[str]:
-    return [
-        plots.histogram([float(v) for v in samples[name]], name) for name in ("cosine", "sqnr_db") if name in samples
-    ]
+    shown = [name for name in samples if name.rpartition(" ")[2] in ("cosine", "sqnr_db")]
+    return [plots.histogram([float(value) for value in samples[name]], name) for name in shown]
 
 
 def _latency_plot(timings: Timings) -> list[str]:
     if isinstance(timings, NotMeasured) or len(timings) < 2:
         return []
-    return [plots.bars([(t.what, t.p50 * 1e3, duration(t.p50)) for t in timings], "median time of one run")]
+    return [plots.bars([(t.label, t.p50 * 1e3, duration(t.p50)) for t in timings], "median time of one run")]
 
 
 def _size_plot(components: Sequence[Component]) -> list[str]:

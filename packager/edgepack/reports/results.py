@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import takewhile
+from typing import Protocol
 
 from edgepack.records import Accuracy, Component, Coverage, NotMeasured, Timing, Timings
 from edgepack.reports.table import DASH, Cell, Table
@@ -26,12 +28,57 @@ def figure(value: float | NotMeasured | None, metric: str = "") -> str:
     return "0" if value == 0 else f"{value:.5f}" if abs(value) >= _SMALL else f"{value:.1e}"
 
 
+class Packed(Protocol):
+    """A submodel as people are told of it: an Artifact of a build, or a Submodel of a bundle."""
+
+    @property
+    def components(self) -> tuple[Component, ...]:
+        """Bytes by component."""
+
+    @property
+    def coverage(self) -> Coverage:
+        """The share of the weights that was compressed."""
+
+    @property
+    def needs(self) -> str:
+        """The demands on a device, in words."""
+
+
+def components(models: Mapping[str, Packed]) -> list[Component]:
+    """List the components of all submodels, of several behind the submodel's name."""
+    if len(models) == 1:
+        return [component for model in models.values() for component in model.components]
+    return [
+        replace(component, name=f"{name} {component.name}")
+        for name, model in models.items()
+        for component in model.components
+    ]
+
+
+def coverage(models: Mapping[str, Packed]) -> Coverage:
+    """Add up how much of all submodels was compressed; what was left is told behind the submodel's name."""
+    return Coverage(
+        compressed=sum(model.coverage.compressed for model in models.values()),
+        total=sum(model.coverage.total for model in models.values()),
+        skipped=tuple(
+            skipped if len(models) == 1 else replace(skipped, tensor=f"{name} {skipped.tensor}")
+            for name, model in models.items()
+            for skipped in model.coverage.skipped
+        ),
+    )
+
+
+def needs(models: Mapping[str, Packed]) -> str:
+    """Say what a device must have to run all submodels."""
+    return "; ".join(dict.fromkeys(model.needs for model in models.values()))
+
+
 def accuracy_table(accuracy: Sequence[Accuracy]) -> Table:
     """Tabulate each metric: original, bundle, the interval of their difference, floor and samples."""
     head = ["metric", "original", "bundle", "95 % interval of the difference", "floor", "samples"]
     rows: list[list[Cell]] = [
         [
-            _words(a.metric),
+            f"{a.submodel} {_words(a.metric)}".strip(),
             _cell(a.original, a.metric),
             _cell(a.packed, a.metric),
             f"{a.interval[0]:+.4f} to {a.interval[1]:+.4f}" if a.interval else None,
@@ -54,7 +101,7 @@ def speed_table(timings: Timings) -> Table:
     head = ["input", "tokens/s", "p50", "p90", "p99", "load", "peak memory", "runs"]
     rows: list[list[Cell]] = [
         [
-            t.what,
+            t.label,
             f"{t.tokens / t.p50:,.1f}" if t.tokens else None,
             duration(t.p50),
             *(_percentile(getattr(t, name), name, timings) for name in ("p90", "p99")),
@@ -80,7 +127,7 @@ def _remarks(timings: Sequence[Timing]) -> list[str]:
         + ("" if t.where.target else "; it is not the target")
         for t in timings
     )
-    return [*places, *(f"{t.what} is not to be trusted: {t.verdict}" for t in timings if t.verdict != "valid")]
+    return [*places, *(f"{t.label} is not to be trusted: {t.verdict}" for t in timings if t.verdict != "valid")]
 
 
 def sizes_table(components: Sequence[Component]) -> Table:
@@ -95,7 +142,7 @@ def sizes_table(components: Sequence[Component]) -> Table:
             f"{c.parameters:,}",
             size(c.bytes),
             f"{c.bytes / whole.bytes:.1%}" if whole.bytes else None,
-            f"{c.bits_per_weight:.2f}" if c.parameters and c.name not in _REST else None,
+            f"{c.bits_per_weight:.2f}" if c.parameters and c.name.rpartition(" ")[2] not in _REST else None,
         ]
         for c in (*components, whole)
     ]
@@ -104,7 +151,8 @@ def sizes_table(components: Sequence[Component]) -> Table:
 
 def component_name(component: Component) -> str:
     """Name a component for people: what belongs to no part of the network is the graph's own and its norms."""
-    return _REST.get(component.name, component.name)
+    whose, _, name = component.name.rpartition(" ")
+    return f"{whose} {_REST.get(name, name)}".strip()
 
 
 def parameters(count: int, components: Sequence[Component]) -> str:

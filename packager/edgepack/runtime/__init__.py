@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from edgepack import plugins
+from edgepack.arrays import Run
 from edgepack.errors import BundleDamaged, BundleError, UnknownName, UsageError
 from edgepack.runtime import arguments, graphs, signing
 from edgepack.runtime.engines import Session, open_session
@@ -14,6 +15,7 @@ from edgepack.runtime.manifest import Manifest
 from edgepack.runtime.opening import opened
 from edgepack.runtime.processing import Embedding, Processing, Span
 from edgepack.runtime.rereading import steady
+from edgepack.runtime.submodel import MODEL, Submodel
 from edgepack.runtime.unchanged import check_unchanged
 
 __all__ = ["load"]
@@ -46,9 +48,8 @@ def load(
 
     def read() -> Any:
         listed = opened(path, verify=verify, trust=trust, verifier=verifier)
-        run = open_session(graphs.generating(listed.model.path), listed.model.format, threads or listed.threads)
-        _check_outputs(listed, run)
-        made = model(listed.task, run, listed.folder, listed.processing)
+        runs = open_submodels(listed, threads)
+        made = model(listed.task, runs, listed.folder, listed.processing)
         if verifier is not None:
             getattr(made, "chats", None)  # reads the chat template now, not at the first conversation
         check_unchanged(listed)
@@ -57,22 +58,37 @@ def load(
     return steady(path, read)
 
 
-def _check_outputs(listed: Manifest, run: Session) -> None:
-    """Raises BundleDamaged where the model lacks an output that its task reads."""
+def _check_outputs(listed: Manifest, submodel: Submodel, run: Session) -> None:
+    """Raises BundleDamaged where a submodel lacks an output that its task reads."""
     answer = listed.processing.answer
-    usual = _SPANS if isinstance(answer, Span) else ("logits",)
-    usual = (listed.model.golden.output,) if listed.processing.own is not None else usual  # of a third party's task
-    read = (answer.output,) if isinstance(answer, Embedding) else usual
-    given = {spec.name for spec in run.outputs}
-    for name in read:
-        if name not in given:
-            raise BundleDamaged(f"the graph of {listed.folder} does not give {name!r}, which its task needs")
+    read = {submodel.golden.output, *(_SPANS if isinstance(answer, Span) else ())}
+    if isinstance(answer, Embedding):
+        read.add(answer.output)
+    missing = read - {spec.name for spec in run.outputs}
+    if missing:
+        raise BundleDamaged(
+            f"{submodel.path.name} in {listed.folder} does not give {min(missing)!r}, which its task needs"
+        )
 
 
-def model(task: str, run: Any, folder: Path, processing: Processing) -> Any:
-    """Return the task's object around ``run``, which may be a session or the original model.
+def open_submodels(listed: Manifest, threads: int | None = None) -> dict[str, Session]:
+    """Open each submodel of a bundle, by its name, with ``threads`` threads (default: the target's).
 
-    Raises BundleError for a task that nothing here brings, MissingExtra.
+    Raises BundleError, BundleDamaged (a submodel lacks an output that its task reads), UnknownName, MissingExtra.
+    """
+    runs = {}
+    for name, submodel in listed.models.items():
+        path = graphs.generating(submodel.path)
+        runs[name] = open_session(path, submodel.format, threads or listed.threads)
+        _check_outputs(listed, submodel, runs[name])
+    return runs
+
+
+def model(task: str, runs: Mapping[str, Run], folder: Path, processing: Processing) -> Any:
+    """Make the task's object around ``runs``, sessions or originals by the names of their submodels.
+
+    Without runs the object makes inputs and computes nothing. Raises BundleError for a task that nothing here brings,
+    MissingExtra.
     """
     try:
         found = plugins.load("runtime.tasks", task)
@@ -81,4 +97,9 @@ def model(task: str, run: Any, folder: Path, processing: Processing) -> Any:
             f"{folder.name} is for the task {task!r}, which neither edgepack nor another package here brings",
             hint="pip install the package that it was built with, or a newer edgepack",
         ) from unknown
-    return found.Model(run, folder, processing)
+    return found.Model(runs, folder, processing)
+
+
+def submodel(made: Any, name: str) -> Any:
+    """Return the part of a task's object that makes the inputs of the submodel ``name``: the object itself of MODEL."""
+    return made if name == MODEL else made.submodels[name]

@@ -16,6 +16,7 @@ from edgepack.errors import BundleDamaged
 from edgepack.runtime.image import LEVELS, levels_apart
 from edgepack.runtime.manifest import Manifest
 from edgepack.runtime.processing import Image
+from edgepack.runtime.submodel import MODEL
 
 _AGAIN = "copy the bundle again, or build it again"
 _DTYPES = {"F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "U8": "|u1", "BOOL": "|b1"}
@@ -43,15 +44,15 @@ class GoldenResult:
         return float(np.min(self.cosines)) if self.cosines else float("nan")
 
 
-def check(run: Run, manifest: Manifest, make: Make | None = None) -> GoldenResult:
-    """Run the bundle's golden vectors through ``run``; with ``make``, from their texts and pictures on.
+def check(run: Run, manifest: Manifest, make: Make | None = None, *, name: str = MODEL) -> GoldenResult:
+    """Run the golden vectors of the submodel ``name`` through ``run``; with ``make``, from texts and pictures on.
 
     Without ``make``, the inputs are taken as stored. Raises BundleDamaged.
     """
-    facts = manifest.model.golden
-    tensors, name = read(contained(manifest.folder, facts.file)), facts.output
-    count = sum(key.endswith(f".output.{name}") for key in tensors)
-    if not all(f"{index}.output.{name}" in tensors for index in range(count)):
+    facts = manifest.models[name].golden
+    tensors, output = read(contained(manifest.folder, facts.file)), facts.output
+    count = sum(key.endswith(f".output.{output}") for key in tensors)
+    if not all(f"{index}.output.{output}" in tensors for index in range(count)):
         raise BundleDamaged(f"{facts.file} lacks some of its {count} golden vectors", hint=_AGAIN)
     cosines, wrong = [], []
     for index in range(count):
@@ -62,7 +63,7 @@ def check(run: Run, manifest: Manifest, make: Make | None = None) -> GoldenResul
             made = make([_example(tensors, index, pictures=image is not None and image.input in feeds)])
             wrong += _differences(made, feeds, image)
             feeds = {key: made.get(key, value) for key, value in feeds.items()}
-        cosines.append(_cosine(_output(run(feeds), name), tensors[f"{index}.output.{name}"]))
+        cosines.append(_cosine(_output(run(feeds), output), tensors[f"{index}.output.{output}"]))
     return GoldenResult(tuple(cosines), facts.least_cosine, tuple(wrong))
 
 

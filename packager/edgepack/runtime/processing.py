@@ -212,7 +212,19 @@ class Mask:
     mask_id: Id
 
 
-Answer = Embedding | Classes | Entities | Span | Mask
+@dataclass(frozen=True, kw_only=True)
+class Match:
+    """A score per label of the caller's: the softmax of ``scale`` times the cosines of its vector and the picture's."""
+
+    TAG: ClassVar = ("kind", "match")
+    text_output: Words  # float32 [labels, width], of the text encoder
+    image_output: Words  # float32 [pictures, width], of the picture encoder
+    width: Tokens
+    scale: Annotated[float, Rule(exclusiveMinimum=0)]
+    template: Words  # the text that a label becomes, with {} in its place
+
+
+Answer = Embedding | Classes | Entities | Span | Mask | Match
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,19 +11,20 @@ from edgepack.errors import InputError
 from edgepack.records import TensorSpec
 from edgepack.runtime.manifest import Manifest
 from edgepack.runtime.processing import Generation, Image
+from edgepack.runtime.submodel import MODEL, Submodel
 
 LENGTHS = (32, 128)  # tokens
 PICTURE, INPUT = "1 picture", "1 input"
 GENERATION = "text-generation"
 
 
-def shapes(manifest: Manifest) -> list[str]:
-    """Return "1x32" and "1x128" tokens, as far as the model takes them, or one picture, or one input of another kind.
+def shapes(manifest: Manifest, name: str = MODEL) -> list[str]:
+    """ "1x32" and "1x128" tokens, as far as the submodel ``name`` takes them, or one picture.
 
     For language models "prefill 32", "prefill 128" and "decode 128": one token after so many.
     """
     longest = manifest.processing.max_length
-    if longest is None:
+    if longest is None or _takes_pictures(manifest, name):
         return [PICTURE if manifest.processing.image else INPUT]
     if manifest.processing.generation:
         lengths = [length for length in LENGTHS if length <= longest] or [longest]
@@ -31,21 +32,32 @@ def shapes(manifest: Manifest) -> list[str]:
     return [f"1x{length}" for length in LENGTHS if length <= longest] or [f"1x{longest}"]
 
 
-def feeds(manifest: Manifest, shape: str) -> Feeds:
-    """Return inputs of that shape, "batch x tokens" or "1 picture"; for language models see _text.
+def takes(manifest: Manifest, shape: str, name: str) -> bool:
+    """Return whether the submodel ``name`` takes inputs of that shape."""
+    try:
+        feeds(manifest, shape, name)
+    except InputError:
+        return False
+    return True
+
+
+def feeds(manifest: Manifest, shape: str, name: str = MODEL) -> Feeds:
+    """Make inputs for the submodel ``name``, shaped "batch x tokens" or "1 picture"; of language models see _text.
 
     Raises InputError.
     """
     if manifest.processing.generation:
         return _text(manifest.processing.generation, shape)
-    if manifest.processing.image and manifest.processing.text is None:
-        return _picture(manifest)
+    if _takes_pictures(manifest, name):
+        if shape != PICTURE:
+            raise InputError(f"no input {shape!r}", hint=f'it is timed with "{PICTURE}"')
+        return _picture(manifest.processing.section(Image), manifest.models[name])
     if manifest.processing.text is None:
-        return {spec.name: _ones(spec) for spec in manifest.model.inputs}
+        return {spec.name: _ones(spec) for spec in manifest.models[name].inputs}
     longest, match = manifest.processing.text.max_length, re.fullmatch(r"(\d+)x(\d+)", shape)
     if not match or int(match[2]) > longest or not int(match[1]) * int(match[2]):
         raise InputError(f"no input {shape!r}", hint=f"write batch x tokens, for example 1x{longest} at most")
-    return {spec.name: _tokens(spec.name, int(match[1]), int(match[2])) for spec in manifest.model.inputs}
+    return {spec.name: _tokens(spec.name, int(match[1]), int(match[2])) for spec in manifest.models[name].inputs}
 
 
 def _text(generation: Generation, shape: str) -> Feeds:
@@ -74,8 +86,14 @@ def _ones(spec: TensorSpec) -> Array:
     return np.ones([side if isinstance(side, int) else 1 for side in spec.shape], spec.dtype)
 
 
-def _picture(manifest: Manifest) -> Feeds:
-    image = manifest.processing.section(Image)
+def _takes_pictures(manifest: Manifest, name: str) -> bool:
+    """Return whether a submodel is fed pictures, of a model that may take texts too."""
+    text = manifest.processing.text
+    own = {spec.name for spec in manifest.models[name].inputs}
+    return manifest.processing.image is not None and (text is None or not own & set(text.inputs))
+
+
+def _picture(image: Image, submodel: Submodel) -> Feeds:
     shape = (1, image.channels, image.size.height, image.size.width)
     ramp = np.linspace(-1, 1, int(np.prod(shape)), dtype=np.float32)
-    return {manifest.model.inputs[0].name: ramp.reshape(shape)}
+    return {submodel.inputs[0].name: ramp.reshape(shape)}

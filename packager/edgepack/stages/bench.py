@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from edgepack.records import Timings
+from dataclasses import replace
+
+from edgepack.records import Timing, Timings
 from edgepack.runtime import clock
 from edgepack.runtime.manifest import Manifest
-from edgepack.runtime.shapes import feeds, shapes
+from edgepack.runtime.shapes import feeds, shapes, takes
 
 
 def bench(
@@ -16,19 +18,27 @@ def bench(
     seconds: float = 2.0,
     inputs: tuple[str, ...] = (),
 ) -> Timings:
-    """Return one Timing per input shape (default: the stated ones), or why there is none.
+    """Return one Timing per submodel and input shape (default: the stated ones), or why there is none.
 
-    Raises InputError, BundleError.
+    Of several submodels each is timed with those of ``inputs`` that it takes. Raises InputError, BundleError.
     """
-    if untimed := clock.untimed(manifest.model.format):
-        return untimed
-    asked = [(shape, feeds(manifest, shape)) for shape in inputs or shapes(manifest)]
-    return clock.measure(
-        manifest.model.path,
-        manifest.model.format,
-        asked,
-        threads=threads or manifest.threads,
-        target_isa=manifest.isa,
-        runs=runs,
-        seconds=seconds,
-    )
+    timings: list[Timing] = []
+    several = len(manifest.models) > 1
+    for shape in inputs:
+        if not any(takes(manifest, shape, name) for name in manifest.models):
+            feeds(manifest, shape, next(iter(manifest.models)))  # raises
+    for name, submodel in manifest.models.items():
+        if untimed := clock.untimed(submodel.format):
+            return untimed
+        own = [shape for shape in inputs if takes(manifest, shape, name)] if inputs else shapes(manifest, name)
+        made = clock.measure(
+            submodel.path,
+            submodel.format,
+            [(shape, feeds(manifest, shape, name)) for shape in own],
+            threads=threads or manifest.threads,
+            target_isa=manifest.isa,
+            runs=runs,
+            seconds=seconds,
+        )
+        timings += (replace(timing, submodel=name if several else "") for timing in made)
+    return tuple(timings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,23 +11,38 @@ import numpy as np
 from edgepack import comparison
 from edgepack.arrays import Array, Feeds, Runs
 from edgepack.errors import CheckFailed, ConversionError, InputError
-from edgepack.inputs import Inputs
+from edgepack.inputs import Inputs, SubmodelInputs
 from edgepack.original import Original
 from edgepack.plans import Plan
-from edgepack.records import Accuracy, Bundle, NotMeasured
+from edgepack.records import Accuracy, Bundle, NotMeasured, Where
 from edgepack.runtime import image, machine
 from edgepack.runtime import model as task_model
+from edgepack.runtime.submodel import MODEL
 
 
 def compare(
-    original: Original, packed: Runs, plan: Plan, inputs: Inputs
+    originals: Mapping[str, Original], runs: Mapping[str, Runs], plan: Plan, inputs: Inputs
 ) -> tuple[tuple[Accuracy, ...], Mapping[str, Array]]:
-    """Return every figure of accuracy, and agreement by sample for plots.
+    """Return every figure of accuracy, of each submodel and of the whole, and agreement by sample for plots.
 
-    Raises ConversionError for a model that does not run on what the original took, or computes NaN.
+    Raises ConversionError for a submodel that does not run on what the original took, or computes NaN.
     """
+    figures: list[Accuracy] = []
+    samples: dict[str, Array] = {}
+    for name, part in plan.submodels.items():
+        whose = "" if name == MODEL else name
+        found, values = _submodel(originals[name], runs[name], part, inputs.submodels[name])
+        figures += (replace(figure, submodel=whose) for figure in found)
+        samples |= {f"{whose} {measure}".strip(): own for measure, own in values.items()}
+    return (*figures, *_metrics(originals, runs, plan, inputs)), samples
+
+
+def _submodel(
+    original: Original, packed: Runs, plan: Plan, inputs: SubmodelInputs
+) -> tuple[tuple[Accuracy, ...], Mapping[str, Array]]:
+    """Measure how far a submodel's inputs and outputs are from the original's."""
     floors = plan.floors
-    where = machine.where(packed.threads, plan.target.profile.isa, packed.runtime)
+    where = _where(packed, plan)
     shipped = inputs.shipped(plan).agreement
     try:
         agreed = comparison.agreement(
@@ -35,14 +51,30 @@ def compare(
     except InputError as error:  # on inputs that the original took
         raise ConversionError(f"{plan.name} does not run: {error}") from error
     _check_numbers(plan, agreed.samples)
-    known = (*_input_accuracy(original, inputs.agreement), *agreed.accuracy)
+    return (*_input_accuracy(original, inputs.agreement), *agreed.accuracy), agreed.samples
+
+
+def _metrics(
+    originals: Mapping[str, Original], runs: Mapping[str, Runs], plan: Plan, inputs: Inputs
+) -> tuple[Accuracy, ...]:
+    """Measure the task's metrics on the evaluation's data set."""
     if not inputs.rows or inputs.evaluation is None:
-        unknown = Accuracy(metric=next(iter(plan.task.METRICS)), packed=NotMeasured(reason="no [evaluation] data set"))
-        return (*known, unknown), agreed.samples
-    model = task_model(plan.source.task, packed, plan.source.path, plan.processing)
-    before, name = inputs.matched(original), inputs.evaluation.name
-    scores = comparison.metric(before, model, plan.task, inputs.rows, name=name, floors=floors, where=where)
-    return (*known, *scores.accuracy), agreed.samples
+        return (Accuracy(metric=next(iter(plan.task.METRICS)), packed=NotMeasured(reason="no [evaluation] data set")),)
+    model = task_model(plan.source.task, runs, plan.source.path, plan.processing)
+    scores = comparison.metric(
+        inputs.matched(originals),
+        model,
+        plan.task,
+        inputs.rows,
+        name=inputs.evaluation.name,
+        floors=plan.floors,
+        where=_where(next(iter(runs.values())), plan),
+    )
+    return scores.accuracy
+
+
+def _where(run: Runs, plan: Plan) -> Where:
+    return machine.where(run.threads, plan.target.profile.isa, run.runtime)
 
 
 def check_floors(bundle: Bundle, report: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,29 +16,45 @@ from edgepack.records import Artifact, Recipe, Target
 from edgepack.units import size
 
 
-def prepare(original: Original, plan: Plan, calibration: Sequence[Feeds]) -> Prepared:
-    """Return the model in the target's format, as the recipe takes it, uncompressed; shared by targets and builds."""
-    return formats.route(plan.target, plan.task).prepare(original, plan, calibration)
+def convert(
+    originals: Mapping[str, Original],
+    plan: Plan,
+    calibration: Mapping[str, Sequence[Feeds]],
+    outs: Mapping[str, Path],
+    say: Callable[[str], None],
+) -> dict[str, Artifact]:
+    """Convert each submodel of ``plan`` to its place in ``outs``, compressed as the recipe says.
 
-
-def compress(prepared: Prepared, plan: Plan, out: Path, calibration: Sequence[Feeds]) -> Artifact:
-    """Compress ``prepared`` as the plan's recipe says, to ``out``.
-
-    Raises ConversionError, CoverageTooLow, DoesNotFit where it breaks what the target or the recipe demands.
+    Raises ConversionError, CoverageTooLow, DoesNotFit where one breaks what the target or the recipe demands.
     """
+    made = {}
+    for name, part in plan.submodels.items():
+        whose = f" {name}" if len(outs) > 1 else ""
+        say(f"exporting{whose}")
+        prepared = formats.route(part.target, part.task).prepare(originals[name], part, calibration[name])
+        originals[name].close()
+        say(f"compressing{whose} to {part.recipe.name}")
+        made[name] = _compress(prepared, part, outs[name], calibration[name])
+    _check_store(made.values(), plan.target)
+    return made
+
+
+def open_artifacts(artifacts: Mapping[str, Artifact], plan: Plan) -> dict[str, Runs]:
+    """Open each submodel's artifact to hold it against the original."""
+    memory.release()  # what the conversion held, before the runtime allocates
+    return {
+        name: formats.route(part.target, part.task).open(artifacts[name].path, part.target.profile.threads)
+        for name, part in plan.submodels.items()
+    }
+
+
+def _compress(prepared: Prepared, plan: Plan, out: Path, calibration: Sequence[Feeds]) -> Artifact:
     out.parent.mkdir(parents=True, exist_ok=True)
     artifact = prepared.compress(out, plan.recipe, calibration)
     _check_coverage(artifact, plan.recipe)
     _check_operators(artifact, plan.target)
-    _check_store(artifact, plan.target)
     _check_files(artifact, plan.target)
     return replace(artifact, needs=formats.find(plan.target.format).needs(artifact, plan.target))
-
-
-def open_artifact(artifact: Artifact, plan: Plan) -> Runs:
-    """Open the artifact to hold it against the original."""
-    memory.release()  # what the conversion held, before the runtime allocates
-    return formats.route(plan.target, plan.task).open(artifact.path, plan.target.profile.threads)
 
 
 def _check_coverage(artifact: Artifact, recipe: Recipe) -> None:
@@ -60,11 +76,12 @@ def _check_operators(artifact: Artifact, target: Target) -> None:
         )
 
 
-def _check_store(artifact: Artifact, target: Target) -> None:
-    """Check the download's size, for which the file's stands: quantized weights hardly deflate."""
-    if target.store_limit is not None and artifact.bytes > target.store_limit:
+def _check_store(artifacts: Iterable[Artifact], target: Target) -> None:
+    """Quantized weights hardly deflate, so the files' size stands for the download's."""
+    total = sum(artifact.bytes for artifact in artifacts)
+    if target.store_limit is not None and total > target.store_limit:
         raise DoesNotFit(
-            f"the model takes {artifact.bytes / 1e6:.0f} MB; {target.name} allows a download of "
+            f"the model takes {total / 1e6:.0f} MB; {target.name} allows a download of "
             f"{target.store_limit / 1e6:.0f} MB",
             hint="choose a smaller recipe, or deliver the model beside the app",
         )

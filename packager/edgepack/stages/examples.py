@@ -8,20 +8,22 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from edgepack import comparison
-from edgepack.inputs import Check, Inputs
+from edgepack.inputs import Check, Inputs, SubmodelInputs, matched
 from edgepack.original import Original
 from edgepack.plans import Plan, Request, Subject
 from edgepack.runtime import model as task_model
+from edgepack.runtime import submodel
 from edgepack.runtime.processing import Processing, Text
+from edgepack.tasks import Task
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Every input of a build as it is before pre-processing."""
+    """Every input of a build as it is before pre-processing; those of agreement and calibration by submodel."""
 
     processing: Processing
-    calibration: Sequence[Any]
-    agreement: Sequence[Any]
+    calibration: Mapping[str, Sequence[Any]]
+    agreement: Mapping[str, Sequence[Any]]
     rows: Sequence[Mapping[str, Any]]
 
     @property
@@ -38,29 +40,48 @@ def gather(request: Request, subject: Subject, plans: Sequence[Plan]) -> Example
     if processing.text:  # texts that every bundle can take
         shortest = min(plan.processing.section(Text).max_length for plan in plans)
         processing = replace(processing, text=replace(processing.text, max_length=shortest))
-    own = task.examples(processing)
-    calibration = own[0::2]
-    if request.calibration is not None:
-        calibration = task.inputs(comparison.rows(task, request.calibration, task.INPUTS))
+    own = {
+        name: part.task.examples(subject.processing_of(name, processing)) for name, part in subject.submodels.items()
+    }
     return Examples(
         processing=processing,
-        calibration=calibration,
-        agreement=own[1::2],
+        calibration={name: _calibration(request, subject.submodels[name].task, own[name]) for name in own},
+        agreement={name: listed[1::2] for name, listed in own.items()},
         rows=comparison.rows(task, request.evaluation) if request.evaluation else [],
     )
 
 
-def prepare(request: Request, original: Original, examples: Examples, checks: Sequence[Check]) -> Inputs:
+def _calibration(request: Request, task: Task, own: Sequence[Any]) -> Sequence[Any]:
+    if request.calibration is None:
+        return own[0::2]
+    return task.inputs(comparison.rows(task, request.calibration, task.INPUTS))
+
+
+def prepare(
+    request: Request,
+    subject: Subject,
+    originals: Mapping[str, Original],
+    examples: Examples,
+    checks: Sequence[Check],
+) -> Inputs:
     """Make all feeds by the shipping pre-processing; what is compared is held against the authors' own."""
-    source, task = original.source, original.task
-    plain = task_model(source.task, None, source.path, examples.processing)
-    matched = original.attach(task_model(source.task, None, source.path, examples.processing), examples.processing)
+    plain = task_model(subject.source.task, {}, subject.source.path, examples.processing)
+    compared = matched(subject, examples.processing, originals, {})
+    use = "" if request.calibration else "calibration"
+
+    def made(name: str, task: Task) -> SubmodelInputs:
+        given, own = examples.agreement[name], submodel(compared, name)
+        return SubmodelInputs(
+            calibration=task.batches(submodel(plain, name), examples.calibration[name], use=use),
+            agreement=task.batches(own, given, use="agreement"),
+            examples=given,
+            golden=task.golden(own, given),
+        )
+
     return Inputs(
+        subject=subject,
         processing=examples.processing,
-        calibration=task.batches(plain, examples.calibration, use="" if request.calibration else "calibration"),
-        agreement=task.batches(matched, examples.agreement, use="agreement"),
-        examples=examples.agreement,
-        golden=task.golden(matched, examples.agreement),
+        submodels={name: made(name, part.task) for name, part in subject.submodels.items()},
         rows=examples.rows,
         evaluation=request.evaluation,
         digest=examples.digest,
@@ -68,8 +89,10 @@ def prepare(request: Request, original: Original, examples: Examples, checks: Se
     )
 
 
-def learn(original: Original, inputs: Inputs) -> None:
-    """Ask the original for all outputs that will be compared, so that its weights can be freed."""
-    original.learn([*inputs.agreement, *(feeds for _, feeds in inputs.golden)])
-    if inputs.rows and original.frees:
-        original.task.predict(inputs.matched(original), inputs.rows)
+def learn(originals: Mapping[str, Original], inputs: Inputs) -> None:
+    """Ask the originals for all outputs that will be compared, so that their weights can be freed."""
+    for name, original in originals.items():
+        own = inputs.submodels[name]
+        original.learn([*own.agreement, *(feeds for _, feeds in own.golden)])
+    if inputs.rows and all(original.frees for original in originals.values()):
+        inputs.subject.task.predict(inputs.matched(originals), inputs.rows)

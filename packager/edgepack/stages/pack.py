@@ -14,6 +14,8 @@ import numpy as np
 from edgepack import client_files, client_pictures, client_tokenizers, formats, licences, local_paths, weights
 from edgepack.documents import read_object
 from edgepack.errors import BundleError, Unexpected
+from edgepack.inputs import SubmodelInputs
+from edgepack.original import Original
 from edgepack.plans import Plan
 from edgepack.records import Artifact, Recipe, Source
 from edgepack.runtime import graphs
@@ -23,12 +25,13 @@ from edgepack.runtime.submodel import MODEL, Golden
 _LEAST_COSINE = 0.9  # of a golden vector where the target has no floor: a bundle below computes something else
 
 
-def model_file(plan: Plan) -> str:
-    """Return where the model lies in the bundle, as the target's usual clients look for it."""
+def model_files(plan: Plan, folder: Path) -> dict[str, Path]:
+    """Return where each submodel lies in the bundle's ``folder``, as the target's usual clients look for it."""
     suffix = formats.find(plan.target.format).SUFFIX
     if plan.target.layout == "transformers.js":
-        return f"onnx/model{_TRANSFORMERS_JS.get(plan.recipe.name, '_quantized')}{suffix}"
-    return f"model{suffix}"
+        dtype = _TRANSFORMERS_JS.get(plan.recipe.name, "_quantized")
+        return {name: folder / "onnx" / f"{name}{dtype}{suffix}" for name in plan.submodels}
+    return {name: folder / f"{name}{suffix}" for name in plan.submodels}
 
 
 # transformers.js finds a file by the suffix of its dtype; "_quantized" is q8, its default for wasm
@@ -64,12 +67,27 @@ def _tell_transformers_js(config: Path, source: Source, recipe: Recipe) -> None:
 
 
 def write_golden(
-    folder: Path, vectors: Sequence[tuple[Any, Mapping[str, np.ndarray]]], outputs: Sequence[np.ndarray], name: str
-) -> str:
-    """Write golden.safetensors: examples before and after pre-processing, and the original's output ``name``.
+    folder: Path, originals: Mapping[str, Original], plan: Plan, inputs: Mapping[str, SubmodelInputs]
+) -> dict[str, Golden]:
+    """Write each submodel's golden vectors: golden.safetensors, or golden_NAME.safetensors of each of several.
 
-    An example is a picture, uint8 [h, w] or [h, w, 3], or a text (two of a pair) as JSON. Returns the file's name.
+    They hold examples as they are before pre-processing, what it makes of them, and the original's last output.
     """
+    made = {}
+    for name, part in plan.submodels.items():
+        output, own = part.task.OUTPUTS[-1], inputs[name]
+        file = "golden.safetensors" if name == MODEL else f"golden_{name}.safetensors"
+        answers = [originals[name](feeds)[output] for _, feeds in own.golden]
+        (folder / file).write_bytes(weights.encode(_vectors(own.shipped(part).golden, answers, output)))
+        least = part.floors.get("cosine_min", _LEAST_COSINE)
+        made[name] = Golden(file=file, output=output, least_cosine=least)
+    return made
+
+
+def _vectors(
+    vectors: Sequence[tuple[Any, Mapping[str, np.ndarray]]], outputs: Sequence[np.ndarray], name: str
+) -> dict[str, np.ndarray]:
+    """Return the tensors: an example is a picture, uint8 [h, w] or [h, w, 3], or a text (two of a pair) as JSON."""
     tensors: dict[str, np.ndarray] = {}
     for index, ((example, feed), output) in enumerate(zip(vectors, outputs, strict=True)):
         kind = "picture" if isinstance(example, np.ndarray) else "text"
@@ -77,19 +95,18 @@ def write_golden(
         tensors[f"{index}.{kind}"] = np.ascontiguousarray(text)
         tensors |= {f"{index}.input.{key}": np.ascontiguousarray(value) for key, value in feed.items()}
         tensors[f"{index}.output.{name}"] = np.ascontiguousarray(output)
-    (folder / "golden.safetensors").write_bytes(weights.encode(tensors))
-    return "golden.safetensors"
+    return tensors
 
 
-def write_manifest(folder: Path, plan: Plan, artifact: Artifact, *, golden: str, inputs: str) -> None:
+def write_manifest(
+    folder: Path, plan: Plan, artifacts: Mapping[str, Artifact], golden: Mapping[str, Golden], *, inputs: str
+) -> None:
     """Write edgepack.json: what is in the folder, with a hash of every file.
 
-    ``golden`` is the file of golden vectors, ``inputs`` the hash of what calibrated. Raises Unexpected where the
-    manifest breaks the schema, which is a fault of edgepack.
+    ``inputs`` is the hash of what calibrated. Raises Unexpected where the manifest breaks the schema, which is a fault
+    of edgepack.
     """
     source, target, recipe = plan.source, plan.target, plan.recipe
-    least = plan.floors.get("cosine_min", _LEAST_COSINE)
-    vectors = Golden(file=golden, output=plan.task.OUTPUTS[-1], least_cosine=least)
     tools = formats.tools(target, plan.task)
     table = _plain(
         {
@@ -107,7 +124,7 @@ def write_manifest(folder: Path, plan: Plan, artifact: Artifact, *, golden: str,
                 "threads": target.profile.threads,
             },
             "recipe": asdict(recipe),
-            "models": {MODEL: _submodel(artifact, vectors, folder)},
+            "models": {name: _submodel(artifacts[name], golden[name], folder) for name in artifacts},
             "processing": plan.processing.to_json(),
             "reproduce": {"tools": tools, "calibration_sha256": inputs, "seed": 0},
             "files": _hashes(folder),

@@ -49,7 +49,11 @@ def plans(request: Request, subject: Subject) -> list[Plan]:
 def check_fit(plan: Plan) -> None:
     """Raises DoesNotFit where the target lacks the memory, with the recipe that would fit."""
     offered = _given(plan.target, plan.task, list(plan.target.recipes_of(plan.source.task).values()), strict=False)
-    fit.check(plan.source, plan.target, plan.recipe, plan.config, plan.processing, offered)
+
+    def estimated(recipe: Recipe) -> fit.Estimate:
+        return plan.subject.estimate(recipe, plan.processing)
+
+    fit.check(plan.source, plan.target, plan.recipe, plan.processing, offered, estimated)
 
 
 def bundle_name(source: Source, target: Target, recipe: Recipe) -> str:
@@ -135,7 +139,7 @@ def _plan(subject: Subject, target: Target, recipe: Recipe, processing: Processi
         target=target,
         recipe=recipe,
         processing=processing,
-        need=fit.estimate(subject.source, recipe, subject.config, processing),
+        need=subject.estimate(recipe, processing),
     )
 
 

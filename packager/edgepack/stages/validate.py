@@ -2,106 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
-from edgepack import comparison, suites, tasks
+import numpy as np
+
+from edgepack import suites
 from edgepack.errors import UsageError
+from edgepack.measured import RUNS, Measured
 from edgepack.metrics.agreement import REDUCE
 from edgepack.original import Original
-from edgepack.records import Accuracy, NotMeasured, Timing, Where
-from edgepack.runtime import clock, golden, graphs, machine
-from edgepack.runtime import model as task_model
-from edgepack.runtime.engines import Session, open_session
+from edgepack.records import NotMeasured, Timing
+from edgepack.runtime import clock
 from edgepack.runtime.manifest import Manifest
-from edgepack.runtime.shapes import feeds, shapes
+from edgepack.runtime.shapes import shapes
 from edgepack.suites import Check, CheckResult, Suite, SuiteResult
-from edgepack.tasks import Task, table
 
 _ON_THE_CLOCK = ("latency", "memory", "load")
-_RUNS, _SECONDS = 64, 1.0  # of a speed check: enough for a p90
 _RUNS_P99 = 700
-
-
-@dataclass
-class _Bench:
-    """The measurements that the checks of one run share, so that nothing is measured twice."""
-
-    manifest: Manifest
-    original: Original | None
-    threads: int
-    session: Session = field(init=False)
-    where: Where = field(init=False)
-    task: Any = field(init=False)
-    accuracy: list[Accuracy] = field(default_factory=list)
-    timings: dict[tuple[str, int], Timing] = field(default_factory=dict)
-    references: dict[str, Timing] = field(default_factory=dict)
-    samples: dict[str, list[float]] = field(default_factory=dict)
-    pairs: list[tuple[float, float]] = field(default_factory=list)
-    agreed: dict[str, comparison.Agreement] = field(default_factory=dict)
-    scored: dict[str, comparison.Scores] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        model = self.manifest.model
-        self.session = open_session(graphs.generating(model.path), model.format, self.threads)
-        self.where = machine.where(self.session.threads, self.manifest.isa, self.session.runtime)
-        self.task = task_of(self.manifest)
-
-    @cached_property
-    def scorer(self) -> Session:
-        """The session that gives a language model's logits of every token; ``session`` gives the last one's."""
-        file = self.manifest.model.path
-        if graphs.generating(file) == graphs.scoring(file):
-            return self.session
-        return open_session(graphs.scoring(file), self.manifest.model.format, self.threads)
-
-    @property
-    def mixes(self) -> bool:
-        """True if the bundle's graph does a part of the pre-processing."""
-        image = self.manifest.processing.image
-        return image is not None and bool(image.mix)
-
-    def matched(self, run: Any) -> Any:
-        """Return the task's object around a Run, whose inputs are compared with what the original's authors make."""
-        assert self.original is not None
-        folder, made = self.original.source.path, self.manifest.processing
-        if self.mixes:
-            made = self.task.processing(folder, table(folder / "config.json"))
-        return self.original.attach(task_model(self.manifest.task, run, self.manifest.folder, made), made)
-
-    def model(self, run: Any) -> Any:
-        """Return the task's object around a Run."""
-        return task_model(self.manifest.task, run, self.manifest.folder, self.manifest.processing)
-
-    def reference(self) -> Any:
-        """Return the task's object around the original, fed by its authors' pre-processing; None where it is not
-        here.
-        """
-        if self.original is None:
-            return None
-        return self.matched(self.original)
-
-
-def task_of(manifest: Manifest) -> Task:
-    """Return the module of a bundle's task."""
-    return tasks.load(manifest.task)
 
 
 def validate(
     manifest: Manifest,
     suite: Suite,
     *,
-    original: Original | None = None,
+    originals: Mapping[str, Original] | None = None,
     threads: int | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> SuiteResult:
-    """Return every check of ``suite``. Without the ``original`` (on a device), what needs it is not measured.
+    """Run every check of ``suite``. Without the submodels' ``originals``, as on a device, some are not measured.
 
-    Raises DataError, UsageError (a metric that the task does not have).
+    Raises DataError, UsageError (a metric that the task does not have, a submodel that the bundle does not have).
     """
-    bench = _Bench(manifest, original, threads or manifest.threads)
+    bench = Measured(manifest, originals or {}, threads or manifest.threads)
     results = []
     for check in suite.checks:
         say(check.name)
@@ -117,71 +50,58 @@ def validate(
     )
 
 
-def _checked(bench: _Bench, check: Check) -> CheckResult:
-    untimed = clock.untimed(bench.manifest.model.format) if check.kind in _ON_THE_CLOCK else None
-    return _unmeasured(check, untimed.reason) if untimed else _KINDS[check.kind](bench, check)
+def _checked(bench: Measured, check: Check) -> CheckResult:
+    if check.kind in _ON_THE_CLOCK:
+        untimed = clock.untimed(bench.manifest.models[_one(bench, check)].format)
+        if untimed:
+            return _unmeasured(check, untimed.reason)
+    return _KINDS[check.kind](bench, check)
 
 
-def _agreement(bench: _Bench, check: Check) -> CheckResult:
-    known = (*bench.task.MEASURES, *bench.task.TRIALS)
-    if check.metric not in known:
-        raise UsageError(f"{bench.task.NAME} has no measure {check.metric!r}", hint=f"it has {', '.join(known)}")
-    if bench.original is None:
-        return _unmeasured(check, "the original model is not here")
-    kind = check.metric if check.metric in bench.task.TRIALS else ""
-    key = f"{kind} {check.data!r}"
-    if key not in bench.agreed:
-        model = bench.matched(bench.session)
-        examples = bench.task.examples(bench.manifest.processing)[1::2]
-        if check.data is not None:
-            examples = bench.task.inputs(comparison.rows(bench.task, check.data, bench.task.INPUTS))
-        use = "" if check.data else "agreement"
-        feeds = bench.task.batches(model, examples, use=use)
-        data = check.data.name if check.data else ""
-        if kind:
-            agreed = comparison.trial(bench.original, model, bench.task, feeds, name=kind, where=bench.where, data=data)
-        else:
-            shipped = bench.task.batches(bench.model(bench.session), examples, use=use) if bench.mixes else ()
-            agreed = comparison.agreement(
-                bench.original,
-                bench.scorer,
-                bench.task,
-                feeds,
-                floors={},
-                where=bench.where,
-                data=data,
-                shipped=shipped,
-            )
-        bench.agreed[key] = agreed
-        bench.accuracy += agreed.accuracy
-        bench.samples |= {name: [float(v) for v in values] for name, values in agreed.samples.items()}
-    values = bench.agreed[key].samples[check.metric]
-    return suites.judge(check, float(REDUCE[check.statistic](values)), None)
+def _chosen(bench: Measured, check: Check) -> list[str]:
+    """Return the submodels that a check is about. Raises UsageError for one that the bundle does not have."""
+    if check.submodel and check.submodel not in bench.manifest.models:
+        raise UsageError(
+            f"{check.name}: {bench.manifest.name} has no submodel {check.submodel!r}",
+            hint=f"it has {', '.join(bench.manifest.models)}",
+        )
+    return [check.submodel] if check.submodel else list(bench.manifest.models)
 
 
-def _metric(bench: _Bench, check: Check) -> CheckResult:
+def _one(bench: Measured, check: Check) -> str:
+    """Return the submodel that a check is about. Raises UsageError where it names none of several."""
+    found = _chosen(bench, check)
+    if len(found) > 1:
+        raise UsageError(
+            f"{check.name}: submodels are timed one by one; {bench.manifest.name} has {', '.join(found)}",
+            hint=f'submodel = "{found[0]}"',
+        )
+    return found[0]
+
+
+def _agreement(bench: Measured, check: Check) -> CheckResult:
+    """Judge the samples of the submodels that the check is about, all together."""
+    values = []
+    for name in _chosen(bench, check):
+        task = bench.task_of(name)
+        known = (*task.MEASURES, *task.TRIALS)
+        if check.metric not in known:
+            raise UsageError(f"{task.NAME} has no measure {check.metric!r}", hint=f"it has {', '.join(known)}")
+        if not bench.originals:
+            return _unmeasured(check, "the original model is not here")
+        trial = check.metric if check.metric in task.TRIALS else ""
+        values.append(bench.agreement(name, trial, check.data).samples[check.metric])
+    return suites.judge(check, float(REDUCE[check.statistic](np.concatenate(values))), None)
+
+
+def _metric(bench: Measured, check: Check) -> CheckResult:
     if check.metric not in bench.task.METRICS:
         raise UsageError(
             f"{bench.task.NAME} has no metric {check.metric!r}",
             hint=f"it has {', '.join(bench.task.METRICS)}",
         )
     assert check.data is not None  # suites.py has seen to it
-    key = repr(check.data)
-    if key not in bench.scored:
-        rows = comparison.rows(bench.task, check.data)
-        scores = comparison.metric(
-            bench.reference(),
-            bench.model(bench.scorer),
-            bench.task,
-            rows,
-            name=check.data.name,
-            floors={},
-            where=bench.where,
-        )
-        bench.scored[key] = scores
-        bench.accuracy += scores.accuracy
-        bench.pairs += _numbers(scores)
-    measured = {a.metric: a for a in bench.scored[key].accuracy}
+    measured = {a.metric: a for a in bench.scores(check.data).accuracy}
     if check.metric not in measured:
         raise UsageError(f"{bench.manifest.name} has no {check.metric}", hint=f"it has {', '.join(measured)}")
     found = measured[check.metric]
@@ -190,38 +110,42 @@ def _metric(bench: _Bench, check: Check) -> CheckResult:
     return suites.judge(check, found.packed, found.original, found.interval)
 
 
-def _size(bench: _Bench, check: Check) -> CheckResult:
-    size = bench.manifest.model_bytes
-    original = 4 * int(bench.manifest.table["source"]["parameters"])
-    return suites.judge(check, size, original)
+def _size(bench: Measured, check: Check) -> CheckResult:
+    """Judge the files of a submodel, or of all, beside the original's float32 weights."""
+    if check.submodel:
+        own = bench.manifest.models[_one(bench, check)]
+        return suites.judge(check, own.bytes, 4 * sum(component.parameters for component in own.components))
+    return suites.judge(check, bench.manifest.model_bytes, 4 * int(bench.manifest.table["source"]["parameters"]))
 
 
-def _latency(bench: _Bench, check: Check) -> CheckResult:
-    timing = _timing(bench, check, _RUNS_P99 if check.percentile == 99 else _RUNS)
+def _latency(bench: Measured, check: Check) -> CheckResult:
+    timing = _timing(bench, check, _RUNS_P99 if check.percentile == 99 else RUNS)
     value = getattr(timing, f"p{check.percentile}", NotMeasured(reason=f"no percentile {check.percentile}"))
     return _timed(bench, check, timing, value, "p50")
 
 
-def _memory(bench: _Bench, check: Check) -> CheckResult:
-    timing = _timing(bench, check, _RUNS)
+def _memory(bench: Measured, check: Check) -> CheckResult:
+    timing = _timing(bench, check, RUNS)
     return _timed(bench, check, timing, float(timing.peak_memory), "peak_memory")
 
 
-def _load(bench: _Bench, check: Check) -> CheckResult:
-    timing = _timing(bench, check, _RUNS)
+def _load(bench: Measured, check: Check) -> CheckResult:
+    timing = _timing(bench, check, RUNS)
     return _timed(bench, check, timing, timing.load, "load")
 
 
-def _golden(bench: _Bench, check: Check) -> CheckResult:
-    found = golden.check(bench.session, bench.manifest, bench.model(bench.session).feeds)
-    judged = replace(check, limits={"at_least": found.least})
-    reason = "" if found.passed else f"a golden vector is off: cosine {found.worst:.4f}, not {found.least}"
-    if found.inputs:
-        reason = f"a golden example leads to other inputs: {found.inputs[0]}"
-    return CheckResult(check=judged, value=found.worst, passed=found.passed, reason=reason)
+def _golden(bench: Measured, check: Check) -> CheckResult:
+    """Judge the vectors of each submodel by its own least cosine; the first that fails is told, else the worst."""
+    found = [bench.golden(name) for name in _chosen(bench, check)]
+    told = next((one for one in found if not one.passed), min(found, key=lambda one: one.worst))
+    reason = "" if told.passed else f"a golden vector is off: cosine {told.worst:.4f}, not {told.least}"
+    if told.inputs:
+        reason = f"a golden example leads to other inputs: {told.inputs[0]}"
+    judged = replace(check, limits={"at_least": told.least})
+    return CheckResult(check=judged, value=told.worst, passed=told.passed, reason=reason)
 
 
-_KINDS: dict[str, Callable[[_Bench, Check], CheckResult]] = {
+_KINDS: dict[str, Callable[[Measured, Check], CheckResult]] = {
     "agreement": _agreement,
     "metric": _metric,
     "size": _size,
@@ -232,12 +156,14 @@ _KINDS: dict[str, Callable[[_Bench, Check], CheckResult]] = {
 }
 
 
-def _timed(bench: _Bench, check: Check, timing: Timing, value: float | NotMeasured, against: str) -> CheckResult:
+def _timed(bench: Measured, check: Check, timing: Timing, value: float | NotMeasured, against: str) -> CheckResult:
     """Return a figure of a Timing, where it can be trusted and comes from the target's kind of machine."""
     if isinstance(value, NotMeasured):
         return CheckResult(check=check, value=value, reason=value.reason)
     relative = any(limit.endswith("_share") for limit in check.limits)
-    reference = float(getattr(_reference(bench, timing.what), against)) if relative and bench.original else None
+    reference = None
+    if relative and bench.originals:
+        reference = float(getattr(bench.reference(_one(bench, check), timing.what), against))
     result = suites.judge(check, value, reference)
     notes = [] if timing.verdict == "valid" else [timing.verdict]
     if not timing.where.target:
@@ -251,46 +177,9 @@ def _timed(bench: _Bench, check: Check, timing: Timing, value: float | NotMeasur
     )
 
 
-def _timing(bench: _Bench, check: Check, runs: int) -> Timing:
-    shape = check.input or shapes(bench.manifest)[-1]
-    if (shape, runs) not in bench.timings:
-        (bench.timings[shape, runs],) = clock.measure(
-            bench.manifest.model.path,
-            bench.manifest.model.format,
-            [(shape, feeds(bench.manifest, shape))],
-            threads=bench.threads,
-            target_isa=bench.manifest.isa,
-            runs=runs,
-            seconds=_SECONDS,
-        )
-    return bench.timings[shape, runs]
-
-
-def _reference(bench: _Bench, shape: str) -> Timing:
-    """Return the original's Timing for the same input, in PyTorch on this machine."""
-    if shape not in bench.references and bench.original is not None:
-        source = bench.original.source
-        made = feeds(bench.manifest, shape)
-        image = bench.manifest.processing.image
-        if image is not None and image.mix:  # the original takes its own channels
-            made = {name: value[:, : len(image.mix)] for name, value in made.items()}
-        asked = clock.request([(shape, made)], bench.threads, bench.manifest.isa, _RUNS, _SECONDS)
-        asked |= {
-            "task": source.task,
-            "path": str(source.path),
-            "model_type": source.model_type,
-            "name": source.name,
-            "adapter": str(source.adapter_path) if source.adapter_path else None,
-        }
-        (bench.references[shape],) = clock.ask("edgepack.original.clock", source.name, asked)
-    return bench.references[shape]
-
-
-def _numbers(scores: comparison.Scores) -> list[tuple[float, float]]:
-    """Return (original, packed) predictions where they are numbers, for the scatter plot."""
-    if scores.original is None or not isinstance(scores.packed[0], float):
-        return []
-    return list(zip(scores.original, scores.packed, strict=True))
+def _timing(bench: Measured, check: Check, runs: int) -> Timing:
+    name = _one(bench, check)
+    return bench.timing(name, check.input or shapes(bench.manifest, name)[-1], runs)
 
 
 def _unmeasured(check: Check, reason: str) -> CheckResult:

@@ -6,6 +6,7 @@ _recognition.py tells the task of a model from its files.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -14,6 +15,7 @@ from edgepack.arrays import Array, Feeds, Outputs, Run
 from edgepack.documents import read_object
 from edgepack.errors import ModelError
 from edgepack.runtime.processing import Processing
+from edgepack.runtime.submodel import MODEL
 
 
 class Task(Protocol):
@@ -116,9 +118,36 @@ class Task(Protocol):
         """Return the truth per row, in the words of ``model``. Raises DataError for what it does not know."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class SubmodelTask:
+    """One submodel of a task that has several, as a model with a task of its own."""
+
+    task: Task  # its examples, outputs and measures; its AUTO_CLASS opens it from the whole's folder
+    runtime: str  # the task whose object in runtime/tasks runs it
+    processing: Callable[[Processing], Processing]  # its own part of the whole's
+    config: str  # the key of config.json that holds its own settings
+    weights: tuple[str, ...]  # what its weights' names begin with
+
+
 def load(name: str) -> Task:
     """Load the task ``name``. Raises UnknownName, MissingExtra."""
     return cast(Task, plugins.load("tasks", name))
+
+
+def submodels(task: Task) -> Mapping[str, SubmodelTask]:
+    """Return the submodels that ``task`` names in SUBMODELS; none where a model of it is one submodel."""
+    named: Mapping[str, SubmodelTask] = getattr(task, "SUBMODELS", {})
+    return named
+
+
+def submodel_task(task: Task, name: str) -> Task:
+    """Return the task of the submodel ``name`` as a model of its own: ``task`` itself where there is one."""
+    return task if name == MODEL else submodels(task)[name].task
+
+
+def submodel_processing(task: Task, processing: Processing, name: str) -> Processing:
+    """Return the part of ``processing`` that is about the submodel ``name``."""
+    return processing if name == MODEL else submodels(task)[name].processing(processing)
 
 
 def table(file: Path) -> dict[str, Any]:

@@ -114,4 +114,5 @@ TABLE: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         for name, stem in _PICTURES.items()
     },
     "image-embedding": _PICTURE_ENCODERS,
+    "zero-shot-image-classification": {"clip": ("CLIPModel",)},
 }

@@ -11,8 +11,8 @@ from edgepack.runtime.processing import Classes
 class Model:
     """``identify(text)``: the languages of a text, the likeliest first."""
 
-    def __init__(self, run, folder, processing):
-        self._run = run
+    def __init__(self, runs, folder, processing):
+        self._runs = runs  # by submodel: this task has one
         self._labels = processing.section(Classes).labels
         self._buckets = processing.own["buckets"]
 
@@ -29,5 +29,5 @@ class Model:
         return {"counts": counts / np.maximum(np.linalg.norm(counts, axis=1, keepdims=True), 1)}
 
     def predict(self, examples):
-        logits = self._run(self.feeds(examples))["logits"]
+        logits = self._runs["model"](self.feeds(examples))["logits"]
         return [labels(row, self._labels, "single_label_classification") for row in logits]

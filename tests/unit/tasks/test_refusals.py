@@ -39,7 +39,7 @@ def test_what_is_listed_is_found(entry: _supported.Entry, tmp_path: Path) -> Non
         ("SegformerForSemanticSegmentation", "segformer", "is a segmentation model", "SegformerForImageClassification"),
         ("T5ForConditionalGeneration", "t5", "is an encoder-decoder", ""),
         ("MarianMTModel", "marian", "is an encoder-decoder", ""),
-        ("CLIPModel", "clip", "pictures and texts together", "CLIPForImageClassification"),
+        ("SiglipModel", "siglip", "pictures and texts together", "SiglipForImageClassification"),
         ("LayoutLMv3ForTokenClassification", "layoutlmv3", "is a model of documents", ""),
         ("TapasForQuestionAnswering", "tapas", "is a model of documents", ""),
         ("ViltForQuestionAnswering", "vilt", "pictures and texts together", ""),

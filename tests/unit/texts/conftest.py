@@ -59,7 +59,7 @@ def read(folder: Path, task: str | None = None) -> Ours:
     def run(feeds: Feeds) -> dict[str, np.ndarray]:
         return pytorch.run(opened(), feeds, tuple(module.OUTPUTS))
 
-    return Ours(source, processing, task_model(source.task, run, source.path, processing))
+    return Ours(source, processing, task_model(source.task, {"model": run}, source.path, processing))
 
 
 def edit(file: Path, **changes: object) -> None:

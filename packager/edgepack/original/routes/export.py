@@ -60,7 +60,7 @@ class TorchOriginal(Original):
     def check(self, processing: Processing) -> None:
         """Open the model, which checks every weight's name and shape, and run it on two inputs. Raises ModelError."""
         self.module  # noqa: B018 - opened
-        model = self.attach(task_model(self.source.task, None, self.source.path, processing), processing)
+        model = self.attach(task_model(self.source.task, {}, self.source.path, processing), processing)
         for feeds in self.task.batches(model, self.task.examples(processing)[:_FEW]):
             self(feeds)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from edgepack.runtime import arguments
 from edgepack.runtime.batch import BATCH, in_batches, many, text_length
 from edgepack.runtime.labels import softmax
 from edgepack.runtime.processing import Mask, Processing, Text
+from edgepack.runtime.submodel import MODEL
 from edgepack.runtime.text import TextInput
 
 
@@ -30,9 +31,9 @@ class Filled:
 class Model:
     """``fill(text)``: the best tokens for the first mask of each text."""
 
-    def __init__(self, run: Run, folder: Path, processing: Processing) -> None:
+    def __init__(self, runs: Mapping[str, Run], folder: Path, processing: Processing) -> None:
         text, mask = processing.section(Text), processing.section(Mask)
-        self._run, self._pad_id = run, text.pad_id
+        self._runs, self._pad_id = runs, text.pad_id
         self._mask, self._mask_id = mask.mask_token, mask.mask_id
         self.text = TextInput(folder, text)
 
@@ -56,7 +57,7 @@ class Model:
 
     def _step(self, batch: list[str], top: int) -> list[list[Filled]]:
         feeds = self.feeds(batch)
-        logits = self._run(feeds)["logits"]
+        logits = self._runs[MODEL](feeds)["logits"]
         return [
             self._best(ids[mask.astype(bool)], row[mask.astype(bool)], top)
             for ids, mask, row in zip(feeds["input_ids"], feeds["attention_mask"], logits, strict=True)

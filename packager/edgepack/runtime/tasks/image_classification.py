@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +11,15 @@ from edgepack.runtime.batch import BATCH, in_batches
 from edgepack.runtime.image import ImageInput
 from edgepack.runtime.labels import Label, labels
 from edgepack.runtime.processing import Classes, Image, Processing
+from edgepack.runtime.submodel import MODEL
 
 
 class Model:
     """``classify(image)``: the labels of each picture, best first."""
 
-    def __init__(self, run: Run, folder: Path, processing: Processing) -> None:
+    def __init__(self, runs: Mapping[str, Run], folder: Path, processing: Processing) -> None:
         classes = processing.section(Classes)
-        self._run = run
+        self._runs = runs
         self.labels, self._problem = list(classes.labels), classes.problem_type
         self.image = ImageInput(processing.section(Image))
 
@@ -39,5 +40,7 @@ class Model:
         return in_batches(
             examples,
             batch_size,
-            lambda batch: [labels(row, self.labels, self._problem) for row in self._run(self.feeds(batch))["logits"]],
+            lambda batch: [
+                labels(row, self.labels, self._problem) for row in self._runs[MODEL](self.feeds(batch))["logits"]
+            ],
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,15 @@ from edgepack.arrays import Array, Feeds, Run
 from edgepack.runtime.batch import BATCH, in_batches
 from edgepack.runtime.image import ImageInput
 from edgepack.runtime.processing import Embedding, Image, Processing
+from edgepack.runtime.submodel import MODEL
 
 
 class Model:
     """``embed(images)``: one float32 vector per picture."""
 
-    def __init__(self, run: Run, folder: Path, processing: Processing) -> None:
+    def __init__(self, runs: Mapping[str, Run], folder: Path, processing: Processing) -> None:
         embedding = processing.section(Embedding)
-        self._run, self._output = run, embedding.output
+        self._runs, self._output = runs, embedding.output
         self._width = 0 if embedding.width is None else embedding.width
         self.image = ImageInput(processing.section(Image))
 
@@ -36,4 +37,4 @@ class Model:
 
     def predict(self, examples: Sequence[Any], *, batch_size: int = BATCH) -> list[Array]:
         """Return a vector per picture."""
-        return in_batches(examples, batch_size, lambda batch: list(self._run(self.feeds(batch))[self._output]))
+        return in_batches(examples, batch_size, lambda batch: list(self._runs[MODEL](self.feeds(batch))[self._output]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from edgepack.errors import BundleDamaged
 from edgepack.runtime.batch import BATCH
 from edgepack.runtime.labels import softmax
 from edgepack.runtime.processing import Processing, Span, Text
+from edgepack.runtime.submodel import MODEL
 from edgepack.runtime.text import TextInput
 
 
@@ -30,9 +31,9 @@ class Answer:
 class Model:
     """``answer(question, context)``: the best span; long contexts are read in overlapping windows."""
 
-    def __init__(self, run: Run, folder: Path, processing: Processing) -> None:
+    def __init__(self, runs: Mapping[str, Run], folder: Path, processing: Processing) -> None:
         text = processing.section(Text)
-        self._run, self._longest = run, processing.section(Span).max_answer_length
+        self._runs, self._longest = runs, processing.section(Span).max_answer_length
         self.text = TextInput(folder, text)
         if text.stride is None:
             raise BundleDamaged("processing.text lacks 'stride', by which contexts are read in windows")
@@ -54,7 +55,7 @@ class Model:
 
     def _best(self, window: Encoding, context: str) -> Answer:
         """Start and end probabilities multiplied over allowed spans, as BERT's authors do (Devlin et al. 2019)."""
-        outputs = self._run(self.text.feeds([window]))
+        outputs = self._runs[MODEL](self.text.feeds([window]))
         inside = np.array([part == 1 for part in window.sequence_ids])
         if not inside.any():
             return Answer("", 0, 0, 0.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from edgepack.arrays import Array, Feeds, Run
 from edgepack.runtime.batch import BATCH, in_batches, many, text_length
 from edgepack.runtime.labels import Label, labels, scores
 from edgepack.runtime.processing import Classes, Processing, Text
+from edgepack.runtime.submodel import MODEL
 from edgepack.runtime.text import TextInput
 
 Example = str | tuple[str, str]
@@ -18,9 +19,9 @@ Example = str | tuple[str, str]
 class Model:
     """``classify(texts)``: the labels of each text or pair of texts (a tuple), best first; ``labels``: all names."""
 
-    def __init__(self, run: Run, folder: Path, processing: Processing) -> None:
+    def __init__(self, runs: Mapping[str, Run], folder: Path, processing: Processing) -> None:
         classes = processing.section(Classes)
-        self._run = run
+        self._runs = runs
         self.labels, self._problem = list(classes.labels), classes.problem_type
         self.text = TextInput(folder, processing.section(Text))
 
@@ -43,4 +44,6 @@ class Model:
         return [scores(row, self._problem) for row in self._logits(examples, batch_size)]
 
     def _logits(self, examples: Sequence[Example], batch_size: int) -> list[Array]:
-        return in_batches(examples, batch_size, lambda batch: list(self._run(self.feeds(batch))["logits"]), text_length)
+        return in_batches(
+            examples, batch_size, lambda batch: list(self._runs[MODEL](self.feeds(batch))["logits"]), text_length
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from edgepack.errors import BundleDamaged, InputError, UnknownName, UsageError
 from edgepack.runtime import arguments
 from edgepack.runtime.batch import BATCH, in_batches, many, text_length
 from edgepack.runtime.processing import Embedding, Processing, Text
+from edgepack.runtime.submodel import MODEL
 from edgepack.runtime.text import TextInput, checked
 
 
@@ -23,11 +24,11 @@ class Model:
     names as its default is put there unless another is asked for.
     """
 
-    def __init__(self, run: Run, folder: Path, processing: Processing) -> None:
+    def __init__(self, runs: Mapping[str, Run], folder: Path, processing: Processing) -> None:
         text, embedding = processing.section(Text), processing.section(Embedding)
         if embedding.width is None or embedding.similarity is None:
             raise BundleDamaged("processing.answer lacks 'width' or 'similarity'")
-        self._run, self._output, self._width = run, embedding.output, embedding.width
+        self._runs, self._output, self._width = runs, embedding.output, embedding.width
         self._similarity = embedding.similarity
         self._pools_prompts = text.include_prompt
         self.prompts, self.default_prompt = dict(text.prompts), text.default_prompt
@@ -85,7 +86,10 @@ class Model:
 
     def _vectors(self, texts: Sequence[str], prompt: str, batch_size: int) -> list[Array]:
         return in_batches(
-            texts, batch_size, lambda batch: list(self._run(self._feeds(batch, prompt))[self._output]), text_length
+            texts,
+            batch_size,
+            lambda batch: list(self._runs[MODEL](self._feeds(batch, prompt))[self._output]),
+            text_length,
         )
 
     def _feeds(self, texts: Sequence[str], prompt: str) -> Feeds:

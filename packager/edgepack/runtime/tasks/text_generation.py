@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import takewhile
 from pathlib import Path
@@ -22,6 +22,7 @@ from edgepack.runtime.perplexity import Windows, surprises
 from edgepack.runtime.processing import Generation as GenerationSettings
 from edgepack.runtime.processing import Processing
 from edgepack.runtime.sampling import Sampler, Sampling
+from edgepack.runtime.submodel import MODEL
 from edgepack.runtime.text import checked, encoded, tokenizer
 
 Prompt = str | Messages
@@ -38,8 +39,8 @@ class Model:
     of it only processes what is new.
     """
 
-    def __init__(self, run: Run, folder: Path, processing: Processing) -> None:
-        self._run, self._folder = run, folder
+    def __init__(self, runs: Mapping[str, Run], folder: Path, processing: Processing) -> None:
+        self._runs, self._folder = runs, folder
         self._settings = processing.section(GenerationSettings)
         self.max_length = self._settings.max_length
         self._opening_once = threading.Lock()
@@ -144,14 +145,14 @@ class Model:
 
     @cached_property
     def _opened(self) -> Decoding:
-        run = _beside(self._run, graphs.generating)
+        run = _beside(self._runs[MODEL], graphs.generating)
         if not isinstance(run, Session) or not run.decodes:
             raise UsageError("only an opened bundle generates text", hint="edgepack.load(bundle).generate(prompt)")
         return run.decoding(self.max_length)
 
     @cached_property
     def _scorer(self) -> Run:
-        return _beside(self._run, graphs.scoring)
+        return _beside(self._runs[MODEL], graphs.scoring)
 
     @cached_property
     def _template(self) -> ChatTemplate | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from edgepack.arrays import Array, Feeds, Run
 from edgepack.runtime.batch import BATCH, in_batches, many, text_length
 from edgepack.runtime.labels import softmax
 from edgepack.runtime.processing import Entities, Processing, Text
+from edgepack.runtime.submodel import MODEL
 from edgepack.runtime.text import TextInput
 
 _OUTSIDE = "O"
@@ -33,8 +34,8 @@ class Entity:
 class Model:
     """``tag(texts)``: the entities of each text, in order."""
 
-    def __init__(self, run: Run, folder: Path, processing: Processing) -> None:
-        self._run, self._names = run, list(processing.section(Entities).labels)
+    def __init__(self, runs: Mapping[str, Run], folder: Path, processing: Processing) -> None:
+        self._runs, self._names = runs, list(processing.section(Entities).labels)
         self.spans = [label for label in dict.fromkeys(map(_title, self._names)) if label != _OUTSIDE]
         self.text = TextInput(folder, processing.section(Text))
 
@@ -54,7 +55,7 @@ class Model:
 
     def _step(self, batch: list[str]) -> list[list[Entity]]:
         feeds, encodings = self.text.encode(batch)
-        scores = softmax(self._run(feeds)["logits"])
+        scores = softmax(self._runs[MODEL](feeds)["logits"])
         return [self._entities(*item) for item in zip(batch, encodings, scores, strict=True)]
 
     def _entities(self, text: str, encoding: Encoding, scores: Array) -> list[Entity]:

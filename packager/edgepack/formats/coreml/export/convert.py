@@ -135,6 +135,8 @@ _WORDS = {
     "image": "a picture of this size, 0 to 255",
     "sentence_embedding": "a vector; the cosine of two tells how alike the texts are",
     "image_embedding": "a vector; the cosine of two tells how alike the pictures are",
+    "text_embeds": "a vector, to be compared with pictures' by its cosine",
+    "image_embeds": "a vector, to be compared with texts' by its cosine",
     "logits": "a score for each class or token, before softmax",
     "start_logits": "how well the answer begins at each token",
     "end_logits": "how well the answer ends at each token",

@@ -1,0 +1,45 @@
+"""CLIP's picture encoder with its projection, as a model of its own: pictures to vectors that texts' compare with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from edgepack.arrays import Array, Feeds, Outputs
+from edgepack.runtime.processing import Embedding, Processing
+from edgepack.tasks import _image_processor
+from edgepack.tasks._fixed_context import PAIRS as PAIRS
+from edgepack.tasks._fixed_context import TRIALS as TRIALS
+from edgepack.tasks._fixed_context import batches as batches
+from edgepack.tasks._fixed_context import contexts as contexts
+from edgepack.tasks._fixed_context import golden as golden
+from edgepack.tasks._fixed_context import limited as limited
+from edgepack.tasks._fixed_context import sized as sized
+from edgepack.tasks.image_embedding import COLUMNS as COLUMNS
+from edgepack.tasks.image_embedding import INPUTS as INPUTS
+from edgepack.tasks.image_embedding import MEASURES as MEASURES
+from edgepack.tasks.image_embedding import METRICS as METRICS
+from edgepack.tasks.image_embedding import examples as examples
+from edgepack.tasks.image_embedding import inputs as inputs
+from edgepack.tasks.image_embedding import predict as predict
+from edgepack.tasks.image_embedding import references as references
+
+NAME = "clip-vision"
+TITLE = "pictures to vectors that texts' are compared with"
+ROUTE = "export"
+AUTO_CLASS = "CLIPVisionModelWithProjection"
+TOKENIZES = False
+ARCHITECTURES: tuple[str, ...] = ()
+OUTPUTS = ("image_embeds",)
+
+
+def processing(folder: Path, config: Mapping[str, Any]) -> Processing:
+    """Read the image processor's settings; ``config`` is the encoder's own."""
+    answer = Embedding(output=OUTPUTS[0], width=int(config["projection_dim"]), similarity="cosine")
+    return Processing(image=_image_processor.read(folder, config), answer=answer)
+
+
+def rows(feeds: Feeds, outputs: Outputs) -> list[Array]:
+    """Return one vector per picture."""
+    return list(outputs[OUTPUTS[0]])

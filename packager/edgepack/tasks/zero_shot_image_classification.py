@@ -1,0 +1,124 @@
+"""Pictures to labels that are named when the model is used: CLIP, in two submodels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from edgepack import weights
+from edgepack.arrays import Array, Feeds, Outputs
+from edgepack.errors import DamagedWeights, ModelError
+from edgepack.metrics import tasks as metrics
+from edgepack.runtime.processing import Match, Processing
+from edgepack.runtime.tasks.zero_shot_image_classification import TEXT, VISION, part
+from edgepack.tasks import SubmodelTask, _clip_text, _clip_vision, _image, _supported
+from edgepack.tasks._fixed_context import PAIRS as PAIRS
+from edgepack.tasks._fixed_context import TRIALS as TRIALS
+from edgepack.tasks._fixed_context import contexts as contexts
+from edgepack.tasks._fixed_context import limited as limited
+from edgepack.tasks._fixed_context import sized as sized
+
+NAME = "zero-shot-image-classification"
+TITLE = "pictures to labels of your own"
+ROUTE = "export"
+AUTO_CLASS = "AutoModelForZeroShotImageClassification"
+TOKENIZES = True
+ARCHITECTURES = _supported.architectures(NAME)
+OUTPUTS: tuple[str, ...] = ()  # the submodels have them
+MEASURES: tuple[str, ...] = ()
+INPUTS = ("image", "text")
+COLUMNS = ("image", "label")
+METRICS = {"accuracy": metrics.first}
+SUBMODELS: Mapping[str, SubmodelTask] = {
+    TEXT: SubmodelTask(
+        task=_clip_text,
+        runtime="text-embedding",
+        processing=lambda whole: part(whole, TEXT),
+        config="text_config",
+        weights=("text_model.", "text_projection."),
+    ),
+    VISION: SubmodelTask(
+        task=_clip_vision,
+        runtime="image-embedding",
+        processing=lambda whole: part(whole, VISION),
+        config="vision_config",
+        weights=("vision_model.", "visual_projection."),
+    ),
+}
+
+_TEMPLATE = "This is a photo of {}."  # of transformers' pipeline
+_SCALE = "logit_scale"  # of the safetensors: the logarithm of what cosines are multiplied by
+
+
+def processing(folder: Path, config: Mapping[str, Any]) -> Processing:
+    """Read the tokenizer's and the image processor's settings, and the scale of the cosines. Raises ModelError."""
+    text = _clip_text.processing(folder, _own(config, "text_config"))
+    image = _clip_vision.processing(folder, _own(config, "vision_config"))
+    answer = Match(
+        text_output=_clip_text.OUTPUTS[0],
+        image_output=_clip_vision.OUTPUTS[0],
+        width=int(config["projection_dim"]),
+        scale=_scale(folder),
+        template=_TEMPLATE,
+    )
+    return Processing(text=text.text, image=image.image, answer=answer)
+
+
+def _own(config: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """Return the config of one encoder, with the width that both share. Raises ModelError."""
+    own, width = config.get(key), config.get("projection_dim")
+    if not isinstance(own, Mapping) or not isinstance(width, int):
+        raise ModelError(
+            f"config.json of a CLIP model lacks {key if isinstance(width, int) else 'projection_dim'}",
+            hint="save the model again with transformers: CLIPModel.from_pretrained(FOLDER).save_pretrained(FOLDER)",
+        )
+    return {**own, "projection_dim": width}
+
+
+def _scale(folder: Path) -> float:
+    """Raises DamagedWeights where the weights hold none that is finite."""
+    stored = [tensor for file in weights.files(folder) for tensor in weights.tensors(file) if tensor.name == _SCALE]
+    value = float(weights.read(stored[0], ()).item()) if stored else math.nan
+    if not math.isfinite(value) or value > math.log(1e6):
+        raise DamagedWeights(
+            f"{folder.name}: the weights hold no {_SCALE} that can be used", hint="download or copy the file again"
+        )
+    return math.exp(value)
+
+
+def examples(processing: Processing) -> list[Any]:
+    """Return none: the submodels have theirs."""
+    return []
+
+
+def inputs(rows: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """Return a data set's pictures."""
+    return [_image.example(row["image"]) for row in rows]
+
+
+def batches(model: Any, examples: Sequence[Any], *, use: str = "") -> list[Feeds]:
+    """Return none: the submodels have theirs."""
+    return []
+
+
+def golden(model: Any, examples: Sequence[Any]) -> list[tuple[Any, Feeds]]:
+    """Return none: the submodels have theirs."""
+    return []
+
+
+def rows(feeds: Feeds, outputs: Outputs) -> list[Array]:
+    """Return none: the submodels have theirs."""
+    return []
+
+
+def predict(model: Any, rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """Return the five best of the data set's labels, by name."""
+    names = sorted({str(row["label"]) for row in rows})
+    return [[label.name for label in best[:5]] for best in model.classify(inputs(rows), names)]
+
+
+def references(rows: Sequence[Mapping[str, Any]], model: Any) -> list[str]:
+    """Return the label's name."""
+    return [str(row["label"]) for row in rows]
