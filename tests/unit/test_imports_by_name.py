@@ -174,6 +174,12 @@ def test_the_kinds_of_plug_ins_are_listed() -> None:
     assert set(kinds()) == set(KINDS)
 
 
+def test_the_page_for_other_packages_lists_their_entry_points() -> None:
+    page = (ROOT / "docs" / "adding-a-task-or-a-format.md").read_text("utf-8")
+    groups = set(re.findall(r"^\| `edgepack\.([\w.]+)` \|", page, re.MULTILINE))
+    assert groups == set(KINDS) - {"formats.onnx", "formats.coreml"}  # whose routes are their own
+
+
 def test_no_circle() -> None:
     """Imports and modules by name; a plug-in, which fits the Protocol of the package that loads it, is no part."""
     graph = grimp.build_graph("edgepack", cache_dir=None)
