@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 import edgepack
 from edgepack import coreml, pipeline
 from edgepack.cli.app import app
+from edgepack.coreml import folder, proto
 from edgepack.decoders import describe
 from edgepack.decoders.checkpoint import Checkpoint
 from edgepack.errors import CheckFailed, DoesNotFit, UsageError
@@ -339,3 +340,10 @@ def test_a_plan_for_a_phone(tiny: Callable[[str], Path]) -> None:
     request = pipeline.Request(model=str(tiny("text-embedding")), targets=("iphone",), fit=True)
     (plan,) = pipeline.plan(request)
     assert plan.recipe.name == "fp32"
+
+
+def test_the_same_model_gives_the_same_bytes(build: Build, tiny: Callable[[str], Path]) -> None:
+    """Maps of a message lie in the order of their keys: protobuf's own order differs from process to process."""
+    for task in ("text-embedding", "text-classification"):
+        file = folder.model_file(build(tiny(task), "iphone", recipes=("fp16",), allow_loss=True)[0].artifact.path)
+        assert file.read_bytes() == proto.model(file).SerializeToString(deterministic=True)

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from edgepack.coreml import proto
+from edgepack.coreml.folder import model_file
 from edgepack.documents import read_object
 
 _MANIFEST = "Manifest.json"
@@ -24,6 +26,8 @@ def save(model: Any, out: Path) -> None:
     model.save(str(out))
     shutil.rmtree(model.package_path)  # coremltools' own copy, which it would leave to the end of the process
     _settle(out)
+    file = model_file(out)
+    file.write_bytes(proto.model(file).SerializeToString(deterministic=True))  # maps in the order of their keys
 
 
 def _settle(out: Path) -> None:
