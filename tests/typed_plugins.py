@@ -24,6 +24,7 @@ from edgepack.tasks import (
     text_embedding,
     text_generation,
     token_classification,
+    zero_shot_image_classification,
 )
 
 TASKS: tuple[Task, ...] = (
@@ -35,6 +36,7 @@ TASKS: tuple[Task, ...] = (
     text_embedding,
     text_generation,
     token_classification,
+    zero_shot_image_classification,
 )
 FORMATS: tuple[Format, ...] = (coreml, onnx)
 ROUTES: tuple[Route, ...] = (coreml_builder, coreml_export, onnx_builder, onnx_export)
