@@ -7,6 +7,7 @@ from edgepack.formats.coreml import builder as coreml_builder
 from edgepack.formats.coreml import export as coreml_export
 from edgepack.formats.onnx import builder as onnx_builder
 from edgepack.formats.onnx import export as onnx_export
+from edgepack.formats.onnx.export.schemes import Scheme, blocks, fp16, fp32, int8_dynamic, int8_static
 from edgepack.original import OriginalRoute
 from edgepack.original.routes import builder as builder_original
 from edgepack.original.routes import export as export_original
@@ -40,6 +41,7 @@ TASKS: tuple[Task, ...] = (
 )
 FORMATS: tuple[Format, ...] = (coreml, onnx)
 ROUTES: tuple[Route, ...] = (coreml_builder, coreml_export, onnx_builder, onnx_export)
+SCHEMES: tuple[Scheme, ...] = (blocks, fp16, fp32, int8_dynamic, int8_static)
 ORIGINALS: tuple[OriginalRoute, ...] = (builder_original, export_original)
 ENGINES: tuple[Engine, ...] = (coreml_engine, onnx_engine)
 SOURCES: tuple[Place, ...] = (folder, hub, python)

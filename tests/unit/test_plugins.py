@@ -107,6 +107,7 @@ def test_mypy_checks_every_plugin() -> None:
         "original.routes": typed_plugins.ORIGINALS,
         "runtime.engines": typed_plugins.ENGINES,
         "sources": typed_plugins.SOURCES,
+        "formats.onnx.export.schemes": typed_plugins.SCHEMES,
     }
     for kind, modules in checked.items():
         assert [plugins.load(kind, name) for name in plugins.names(kind)] == list(modules)

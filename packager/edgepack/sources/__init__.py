@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
+
+from edgepack import plugins
 
 Say = Callable[[str], None]
 
@@ -26,6 +28,11 @@ class Fetched:
 def named(path: Path, otherwise: str) -> str:
     """Return the folder's own name, or ``otherwise`` where that is a word that says nothing, such as "model"."""
     return otherwise if path.name in {"model", "models", "checkpoint"} else path.name
+
+
+def find(kind: str) -> Place:
+    """Find the kind of place ``kind``: folder, hub or python. Raises UnknownName, MissingExtra."""
+    return cast(Place, plugins.load("sources", kind))
 
 
 class Place(Protocol):

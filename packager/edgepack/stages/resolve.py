@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edgepack import cache, plugins, tasks, weights
+from edgepack import cache, plugins, sources, tasks, weights
 from edgepack.documents import parse_json, read_bytes, read_object
 from edgepack.errors import ModelError, ModelNotFound, UnknownName, UnsafeModel
 from edgepack.original import text_folder
@@ -47,8 +47,8 @@ def find(
     ``reference`` is a folder, ``python:package/folder`` or a hub id, and so is ``adapter``, a LoRA to merge into it;
     ``task`` overrides what the files tell. Raises ModelError and its subclasses, UnknownName.
     """
-    fetched = plugins.load("sources", _place(reference)).fetch(reference, say)
-    merged = plugins.load("sources", _place(adapter)).fetch(adapter, say).path if adapter else None
+    fetched = sources.find(_place(reference)).fetch(reference, say)
+    merged = sources.find(_place(adapter)).fetch(adapter, say).path if adapter else None
     _check_files(fetched.path, merged)
     root = _root(fetched.path)
     _check_adapter(root, merged)

@@ -10,14 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from edgepack import cache, memory, plugins
 from edgepack.arrays import Feeds, Outputs, Runs
 from edgepack.errors import BundleError, ConversionError, UnsupportedModel
 from edgepack.formats import _positions
 from edgepack.formats.onnx._recipes import uncommon
-from edgepack.formats.onnx.export import trial
+from edgepack.formats.onnx.export import schemes, trial
 from edgepack.original import Original
 from edgepack.plans import Plan
 from edgepack.records import Artifact, Recipe, Target
@@ -41,9 +39,9 @@ class Traced:
     denied: tuple[str, ...] = ()  # operators that the target lacks
     mix: Sequence[Sequence[float]] = ()  # of the channels that the graph is fed, where it is to begin with that
 
-    def compress(self, out: Path, recipe: Recipe, calibration: Sequence[Mapping[str, np.ndarray]]) -> Artifact:
+    def compress(self, out: Path, recipe: Recipe, calibration: Sequence[Feeds]) -> Artifact:
         """Compress as ``recipe`` says, and describe the result."""
-        scheme = plugins.load("formats.onnx.export.schemes", recipe.scheme)
+        scheme = schemes.find(recipe.scheme)
         contents = plugins.load_module("edgepack.formats.onnx.export.contents")
         coverage = scheme.quantize(self.path, out, recipe, calibration)
         plugins.load_module("edgepack.formats.onnx.export.plain").write_out(out, self.denied)
@@ -60,7 +58,7 @@ def check(plan: Plan) -> None:
 
 def unsupported(recipe: Recipe) -> str:
     """Say in a clause what ``recipe`` asks for that ONNX Runtime has not; "" where it has all of it."""
-    known = plugins.names("formats.onnx.export.schemes")
+    known = schemes.names()
     if recipe.scheme not in known:
         return f"there are the schemes {', '.join(known)}"
     return uncommon(recipe)

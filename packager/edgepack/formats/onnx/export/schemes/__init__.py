@@ -1,1 +1,30 @@
-"""One module per way to compress, each with ``quantize(model, out, recipe, calibration) -> Coverage``."""
+"""Ways to compress an exported graph, one module each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol, cast
+
+from edgepack import plugins
+from edgepack.arrays import Feeds
+from edgepack.records import Coverage, Recipe
+
+_KIND = "formats.onnx.export.schemes"
+
+
+class Scheme(Protocol):
+    """The contract of this package's modules."""
+
+    def quantize(self, model: Path, out: Path, recipe: Recipe, calibration: Sequence[Feeds]) -> Coverage:
+        """Write the compressed ``model`` and its weights to the one file ``out``. Raises DataError, ConversionError."""
+
+
+def names() -> list[str]:
+    """Return the schemes that there are."""
+    return plugins.names(_KIND)
+
+
+def find(name: str) -> Scheme:
+    """Find the scheme ``name``. Raises UnknownName, MissingExtra."""
+    return cast(Scheme, plugins.load(_KIND, name))
