@@ -10,8 +10,6 @@ from edgepack import plugins
 from edgepack.arrays import Feeds
 from edgepack.records import Coverage, Recipe
 
-_KIND = "formats.onnx.export.schemes"
-
 
 class Scheme(Protocol):
     """The contract of this package's modules."""
@@ -22,9 +20,9 @@ class Scheme(Protocol):
 
 def names() -> list[str]:
     """Return the schemes that there are."""
-    return plugins.names(_KIND)
+    return plugins.names("formats.onnx.export.schemes")
 
 
 def find(name: str) -> Scheme:
     """Find the scheme ``name``. Raises UnknownName, MissingExtra."""
-    return cast(Scheme, plugins.load(_KIND, name))
+    return cast(Scheme, plugins.load("formats.onnx.export.schemes", name))
