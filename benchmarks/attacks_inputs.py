@@ -377,7 +377,7 @@ class Attack:
     def configs(self) -> object:
         """A model's config.json, read."""
         file = self.given(text(self.rng, json.loads((self.folder / "config.json").read_text())), ".json")
-        return tasks.table(file)
+        return tasks.read_config(file)
 
 
 def _graph() -> bytes:

@@ -64,7 +64,7 @@ def show(model: Path, label: str, options: Sequence[str]) -> None:
         weights = sum(taken for file, taken in sizes.items() if file.endswith("weight.bin"))
         called = next(measured for measured in measurements.read(listed.folder)[0] if measured.metric == "kl_mean")
         chain.opened(listed.model.path)  # it is whole
-    kl = called.packed if isinstance(called.packed, NotMeasured) else f"{called.packed:.5f}"
+    kl = called.compressed if isinstance(called.compressed, NotMeasured) else f"{called.compressed:.5f}"
     line = f"{cost.seconds:9.1f}{cost.peak / 1e6:9.0f}{sum(sizes.values()) / 1e6:10.3f}{weights / 1e6:10.3f}"
     where = model.name if model != STORYTELLER else "storyteller"
     print(f"{where:14}{label:22}{line}{(sum(sizes.values()) - weights) / 1e6:9.3f}{kl:>10}", flush=True)

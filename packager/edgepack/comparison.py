@@ -46,12 +46,12 @@ class Scores:
 
     accuracy: tuple[Accuracy, ...]
     original: Sequence[Any] | None
-    packed: Sequence[Any]
+    compressed: Sequence[Any]
 
 
 def agreement(
     original: Original,
-    packed: Runs,
+    compressed: Runs,
     task: Task,
     feeds: Sequence[Feeds],
     *,
@@ -62,9 +62,9 @@ def agreement(
 ) -> Agreement:
     """Compare both models on the same inputs, a batch at a time, by every measure of the task.
 
-    ``shipped`` is what the packed model is fed where it prepares the same pictures otherwise.
+    ``shipped`` is what the compressed model is fed where it prepares the same pictures otherwise.
     """
-    packed_feeds = shipped or feeds
+    compressed_feeds = shipped or feeds
     parts = []
     for start in range(0, len(feeds), _LEARNT):
         part = slice(start, start + _LEARNT)
@@ -72,7 +72,7 @@ def agreement(
         original.learn(group)
         parts += [
             measures.per_sample(task.MEASURES, task.rows(feed, original(feed)), task.rows(feed, outputs))
-            for feed, outputs in zip(group, packed.each(packed_feeds[part]), strict=True)
+            for feed, outputs in zip(group, compressed.each(compressed_feeds[part]), strict=True)
         ]
     samples = {name: np.concatenate([part[name] for part in parts]) for name in task.MEASURES}
     return Agreement(_figures(samples, floors, where, data), samples)
@@ -81,7 +81,7 @@ def agreement(
 def trial(
     original: Original, model: Any, task: Task, feeds: Sequence[Feeds], *, name: str, where: Where, data: str
 ) -> Agreement:
-    """Return a measure for which the packed ``model`` does its work, and the original judges it."""
+    """Return a measure for which the compressed ``model`` does its work, and the original judges it."""
     samples = {name: task.TRIALS[name](original, model, feeds)}
     return Agreement(_figures(samples, {}, where, data), samples)
 
@@ -92,7 +92,7 @@ def _figures(
     return tuple(
         Accuracy(
             metric=f"{name}_{statistic}",
-            packed=float(measures.REDUCE[statistic](values)),
+            compressed=float(measures.REDUCE[statistic](values)),
             floor=floors.get(f"{name}_{statistic}"),
             samples=len(values),
             data=data or "edgepack's own inputs",
@@ -117,7 +117,7 @@ def rows(task: Task, spec: DataSpec, columns: Sequence[str] = ()) -> list[Row]:
 
 def metric(
     original: Any | None,
-    packed: Any,
+    compressed: Any,
     task: Task,
     table: Sequence[Mapping[str, Any]],
     *,
@@ -127,15 +127,15 @@ def metric(
 ) -> Scores:
     """Return the task's metrics for both models, with the 95 % interval of their difference.
 
-    ``original`` and ``packed`` are task objects of runtime/tasks; without an original there is no interval.
+    ``original`` and ``compressed`` are task objects of runtime/tasks; without an original there is no interval.
     """
-    made = task.predict(packed, table)
-    truth = task.references(table, packed) or [None] * len(made)
+    made = task.predict(compressed, table)
+    truth = task.references(table, compressed) or [None] * len(made)
     true = task.predict(original, table) if original is not None else None
     accuracy = [
         Accuracy(
             metric=key,
-            packed=_defined(score(made, truth), key, len(made)),
+            compressed=_defined(score(made, truth), key, len(made)),
             original=score(true, truth) if true is not None else None,
             interval=bootstrap.difference(score, true, made, truth) if true is not None else None,
             floor=floors.get(key),

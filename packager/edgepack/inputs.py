@@ -33,7 +33,7 @@ class SubmodelInputs:
     golden: Sequence[tuple[Any, Feeds]]  # the example and its feeds
 
     def shipped(self, plan: Plan) -> Self:
-        """These with the feeds that ``plan``'s submodel makes, where its clients prepare pictures otherwise."""
+        """Return these with the feeds that ``plan``'s submodel makes, where its clients prepare pictures otherwise."""
         if plan.processing.image is None or not plan.processing.image.mix:
             return self
         model = task_model(plan.source.task, {}, plan.source.path, plan.processing)

@@ -19,7 +19,7 @@ from edgepack.runtime.golden import GoldenResult
 from edgepack.runtime.manifest import Manifest
 from edgepack.runtime.processing import Processing
 from edgepack.runtime.shapes import feeds
-from edgepack.tasks import Task, submodel_processing, submodel_task, table
+from edgepack.tasks import Task, read_config, submodel_processing, submodel_task
 
 RUNS, _SECONDS = 64, 1.0  # of a speed check: enough for a p90
 
@@ -153,7 +153,7 @@ class Measured:
         if not self.mixes:
             return self.manifest.processing
         folder = next(iter(self.originals.values())).source.path
-        return self.task.processing(folder, table(folder / "config.json"))
+        return self.task.processing(folder, read_config(folder / "config.json"))
 
     def _agreement(self, name: str, trial: str, data: DataSpec | None) -> comparison.Agreement:
         task, original, where = self.task_of(name), self.originals[name], self._where(name)
@@ -182,7 +182,7 @@ class Measured:
 
 
 def _numbers(scores: comparison.Scores) -> list[tuple[float, float]]:
-    """(original, bundle) predictions where they are numbers, for the scatter plot."""
-    if scores.original is None or not isinstance(scores.packed[0], float):
+    """Return (original, bundle) predictions where they are numbers, for the scatter plot."""
+    if scores.original is None or not isinstance(scores.compressed[0], float):
         return []
-    return list(zip(scores.original, scores.packed, strict=True))
+    return list(zip(scores.original, scores.compressed, strict=True))

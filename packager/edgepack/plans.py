@@ -13,7 +13,7 @@ from edgepack.data import DataSpec
 from edgepack.records import Recipe, Source, Target
 from edgepack.runtime.processing import Processing
 from edgepack.runtime.submodel import MODEL
-from edgepack.tasks import SubmodelTask, Task, load, submodel_processing, submodels, table
+from edgepack.tasks import SubmodelTask, Task, load, read_config, submodel_processing, submodels
 
 # What float32 keeps beside PyTorch: below, the graph computes something else
 _UNROUNDED = {"cosine_mean": 0.9999, "cosine_min": 0.9999, "kl_mean": 1e-4}
@@ -54,7 +54,7 @@ class Subject:
     @classmethod
     def of(cls, source: Source) -> Subject:
         """Read the config.json of ``source``. Raises ModelError, UnknownName."""
-        return cls(source=source, task=load(source.task), config=table(source.path / "config.json"))
+        return cls(source=source, task=load(source.task), config=read_config(source.path / "config.json"))
 
     @cached_property
     def submodels(self) -> Mapping[str, Subject]:

@@ -214,11 +214,11 @@ class Accuracy:
     """One metric: the original's value, the bundle's, and how sure the difference is.
 
     ``original`` is None for measures of agreement, which compare with the original by nature.
-    ``interval`` is the 95 % interval of packed - original (paired bootstrap).
+    ``interval`` is the 95 % interval of compressed - original (paired bootstrap).
     """
 
     metric: str
-    packed: float | NotMeasured
+    compressed: float | NotMeasured
     original: float | None = None
     interval: tuple[float, float] | None = None
     floor: float | None = None
@@ -236,9 +236,9 @@ class Accuracy:
     @property
     def passed(self) -> bool | None:
         """True if the floor is kept; None where there is no floor or no figure."""
-        if self.floor is None or isinstance(self.packed, NotMeasured):
+        if self.floor is None or isinstance(self.compressed, NotMeasured):
             return None
-        return self.packed >= self.floor if self.higher_is_better else self.packed <= self.floor
+        return self.compressed >= self.floor if self.higher_is_better else self.compressed <= self.floor
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,7 +42,7 @@ FAR = 1e-5  # relative, of float32 arithmetic in another order
 
 
 def figures(bundle: Bundle) -> dict[str, float]:
-    return {a.metric: a.packed for a in bundle.accuracy if not isinstance(a.packed, NotMeasured)}
+    return {a.metric: a.compressed for a in bundle.accuracy if not isinstance(a.compressed, NotMeasured)}
 
 
 def farthest(bundle: Bundle) -> float:

@@ -112,7 +112,7 @@ def test_onnxruntime_genai_opens_it(name: str, model: Callable[[str], tuple[Path
 def test_recipes_stay_near(recipe: str, most: float, model: Callable[[str], tuple[Path, Any]], build: Build) -> None:
     bundle = packed(build, model("llama")[0], recipe)
     divergence = next(a for a in bundle.accuracy if a.metric == "kl_mean")
-    assert divergence.packed <= most  # of a loud random model, whose logits are far apart
+    assert divergence.compressed <= most  # of a loud random model, whose logits are far apart
 
 
 def test_the_same_twice_and_from_shards(model: Callable[[str], tuple[Path, Any]], build: Build, tmp_path: Path) -> None:
@@ -312,7 +312,7 @@ def test_the_original_can_be_transformers_itself(
 ) -> None:
     folder, implementation = model("llama")
     bundle = packed(build, folder, "fp32", original="transformers")
-    agreement = {a.metric: a.packed for a in bundle.accuracy}
+    agreement = {a.metric: a.compressed for a in bundle.accuracy}
     assert agreement["kl_mean"] < 1e-6
     assert agreement["reading"] < 1e-5
     ids = np.random.default_rng(3).integers(3, 160, (1, 12))

@@ -29,7 +29,7 @@ SENTENCES = ["A cat sleeps on the sofa.", "Ein kurzer Satz.", "Interest rates ro
 
 
 def figures(bundle: Bundle) -> dict[str, float]:
-    return {a.metric: a.packed for a in bundle.accuracy}
+    return {a.metric: a.compressed for a in bundle.accuracy}
 
 
 def test_the_default_is_small_and_close(minilm: Bundle) -> None:
@@ -59,13 +59,13 @@ def test_on_the_sts_benchmark(build: Build, data: Path) -> None:
     found = {a.metric: a for a in bundle.accuracy}["spearman"]
     assert found.samples == 1500
     assert found.original == pytest.approx(0.8672, abs=1e-4)
-    assert found.original - found.packed < 0.001
+    assert found.original - found.compressed < 0.001
     low, high = found.interval
-    assert low <= found.packed - found.original <= high
+    assert low <= found.compressed - found.original <= high
     rows = list(csv.reader((data / "stsb" / "stsb-en-dev.csv").read_text("utf-8").splitlines()))
     model = edgepack.load(bundle.path)
     a, b = model.embed([row[0] for row in rows]), model.embed([row[1] for row in rows])
-    assert spearman((a * b).sum(1), [float(row[2]) for row in rows]) == pytest.approx(found.packed, abs=1e-3)
+    assert spearman((a * b).sum(1), [float(row[2]) for row in rows]) == pytest.approx(found.compressed, abs=1e-3)
 
 
 def test_plain_onnxruntime_loads_it(minilm: Bundle) -> None:

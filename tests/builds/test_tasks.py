@@ -58,7 +58,7 @@ def test_the_files_tell_the_task(task: str, exact: Callable[[str], Bundle]) -> N
 @pytest.mark.parametrize("task", TASKS)
 def test_int8_keeps_every_task(task: str, build: Build, tiny: Callable[[str], Path]) -> None:
     bundle = build(tiny(task), "rpi", recipes=("int8",), allow_loss=True)[0]
-    figures = {a.metric: a.packed for a in bundle.accuracy}
+    figures = {a.metric: a.compressed for a in bundle.accuracy}
     assert figures["cosine_mean"] > 0.99
     assert bundle.artifact.coverage.share > 0.95
 

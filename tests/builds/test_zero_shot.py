@@ -99,13 +99,13 @@ def test_each_submodel_is_told_apart(plain: Bundle) -> None:
     assert listed.models["text_model"].files == ("text_model.onnx",)
     assert listed.model_bytes == sum(submodel.bytes for submodel in listed.models.values())
     accuracy, _ = measurements.read(plain.path)
-    cosines = {figure.submodel: figure.packed for figure in accuracy if figure.metric == "cosine_min"}
+    cosines = {figure.submodel: figure.compressed for figure in accuracy if figure.metric == "cosine_min"}
     assert cosines == {"text_model": pytest.approx(1, abs=1e-6), "vision_model": pytest.approx(1, abs=1e-6)}
-    inputs = {figure.label: figure.packed for figure in accuracy if figure.metric.endswith("s_max_error")}
+    inputs = {figure.label: figure.compressed for figure in accuracy if figure.metric.endswith("s_max_error")}
     assert inputs == {"text_model token_ids_max_error": 0, "vision_model pixels_max_error": 0}
     (whole,) = [figure for figure in accuracy if not figure.submodel]
     assert whole.metric == "accuracy"
-    assert isinstance(whole.packed, NotMeasured)
+    assert isinstance(whole.compressed, NotMeasured)
 
 
 def test_accuracy_is_measured_on_pictures_with_labels(
@@ -124,7 +124,7 @@ def test_accuracy_is_measured_on_pictures_with_labels(
     (found,) = [figure for figure in made.accuracy if figure.metric == "accuracy"]
     assert found.samples == len(pictures) + 2
     assert found.original == pytest.approx((len(pictures) + 1) / found.samples)
-    assert isinstance(found.packed, float)
+    assert isinstance(found.compressed, float)
 
 
 def test_core_ml(apple: Bundle, plain: Bundle, pictures: list[np.ndarray]) -> None:
@@ -250,7 +250,7 @@ def test_the_real_tokenizer(build: Build, folder: Path, data: Path, tmp_path: Pa
     made = build(copy, "rpi", recipes=("fp32",))[0]
     found = {figure.metric: figure for figure in made.accuracy if figure.submodel == "text_model"}
     assert found["token_ids_max_error"].passed
-    assert found["cosine_min"].packed == pytest.approx(1, abs=1e-5)
+    assert found["cosine_min"].compressed == pytest.approx(1, abs=1e-5)
     ids = edgepack.load(made.path).submodels["text_model"].feeds(["A photo of  a café, don't you think?"])["input_ids"]
     assert (
         ids.tolist()

@@ -64,7 +64,7 @@ def test_names_in_a_bundle_are_shown_escaped(copied: Path, edgepack: Run) -> Non
 
 
 def test_reports_escape_what_html_would_obey(minilm: Bundle) -> None:
-    figure = records.Accuracy(metric="<script>a</script>", packed=1.0, data="<img src=x>")
+    figure = records.Accuracy(metric="<script>a</script>", compressed=1.0, data="<img src=x>")
     page = reports.of_bundle(records.Bundle(**{**vars(minilm), "accuracy": (figure,)}), {"<b>cosine": [0.5, 0.6]})
     assert "<script>a" not in page
     assert "<b>cosine" not in page

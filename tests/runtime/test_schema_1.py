@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 import edgepack
 from edgepack.cli.app import app
 from edgepack.errors import BundleError
-from edgepack.runtime import archive, manifest
+from edgepack.runtime import archive, manifest, measurements
 from edgepack.runtime.submodel import MODEL
 
 BUNDLES = ROOT / "tests" / "data" / "schema-1"
@@ -118,3 +118,17 @@ def test_a_model_that_is_not_listed(tmp_path: Path) -> None:
     (folder / "edgepack.json").write_text(json.dumps(table), "utf-8")
     with pytest.raises(BundleError, match=r"does not list 'other.onnx'"):
         manifest.read(folder)
+
+
+def test_figures_of_an_earlier_schema_are_read_by_their_names_of_today(tmp_path: Path) -> None:
+    stored = BUNDLES / "tiny-text-embedding-rpi" / "measurements.json"
+    accuracy, _ = measurements.read(stored.parent)
+    table = json.loads(stored.read_text("utf-8"))
+    assert table["schema"] == 1
+    assert accuracy[1].compressed == table["accuracy"][1]["packed"]
+    measurements.write(tmp_path, accuracy, ())
+    assert measurements.read(tmp_path) == (accuracy, ())
+    for wrong in (3, True, "1", None, [1]):
+        (tmp_path / "measurements.json").write_text(json.dumps({**table, "schema": wrong}))
+        with pytest.raises(BundleError, match="schema"):
+            measurements.read(tmp_path)

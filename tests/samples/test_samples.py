@@ -54,7 +54,7 @@ def test_digits(edgepack: Command, sample: Callable[[str], Path]) -> None:
     assert built.returncode == 0, built.stderr
     accuracy = {a["metric"]: a for a in json.loads(built.stdout)[0]["accuracy"]}["accuracy"]
     assert accuracy["original"] > 0.96
-    assert accuracy["packed"] > accuracy["original"] - 0.01
+    assert accuracy["compressed"] > accuracy["original"] - 0.01
     assert python(folder, "classify.py").split()[0] == "7"
     done = edgepack("validate", "dist/digits-rpi", "--out", "report", cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -69,7 +69,7 @@ def test_storyteller(edgepack: Command, sample: Callable[[str], Path]) -> None:
     assert built.returncode == 0, built.stderr
     accuracy = {a["metric"]: a for a in json.loads(built.stdout)[0]["accuracy"]}["perplexity"]
     assert 20 < accuracy["original"] < 60, "what train.py reports, within what Python's versions change in the topics"
-    assert accuracy["packed"] > accuracy["original"], "4 bits cost something, and the figure shows it"
+    assert accuracy["compressed"] > accuracy["original"], "4 bits cost something, and the figure shows it"
     told = python(folder, "tell.py", "The following")
     assert told.startswith("The following")
     assert told == python(folder, "tell.py", "The following"), "the seed fixes the text"

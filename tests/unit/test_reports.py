@@ -38,7 +38,7 @@ def result() -> SuiteResult:
             CheckResult(check=size, value=25e6, passed=False, reason="misses at_most 24e6"),
             CheckResult(check=load, value=NotMeasured(reason="no original"), reason="no original"),
         ),
-        accuracy=(Accuracy(metric="spearman", packed=0.86, original=0.87, interval=(-0.02, 0.001), samples=10),),
+        accuracy=(Accuracy(metric="spearman", compressed=0.86, original=0.87, interval=(-0.02, 0.001), samples=10),),
         timings=(TIMING,),
         samples={"cosine": [0.99, 0.98, 1.0]},
         pairs=[(0.1, 0.11), (0.9, 0.88)],

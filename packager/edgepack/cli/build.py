@@ -232,7 +232,7 @@ def _side_by_side(bundles: Sequence[Bundle]) -> Table:
         {
             "recipe": bundle.recipe.name,
             "model file": size(_bytes_of(bundle)),
-            **{a.label: figure(a.packed, a.metric) for a in bundle.accuracy},
+            **{a.label: figure(a.compressed, a.metric) for a in bundle.accuracy},
         }
         for bundle in bundles
     ]

@@ -45,7 +45,7 @@ def _facts(bundle: Path, trust: bool) -> dict[str, Any]:
         "recipe": listed.table["recipe"]["name"],
         "model file": size(listed.model_bytes),
         "bits per weight": f"{8 * stored / weights:.2f}" if weights else DASH,
-        **{a.label: figure(a.packed, a.metric) for a in accuracy},
+        **{a.label: figure(a.compressed, a.metric) for a in accuracy},
         **({"speed": str(timings)} if isinstance(timings, NotMeasured) else _speeds(timings)),
     }
 

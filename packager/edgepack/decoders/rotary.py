@@ -10,7 +10,7 @@ from edgepack.arrays import Array
 from edgepack.decoders import Rotary
 
 
-def tables(rotary: Rotary, context: int) -> tuple[Array, Array]:
+def cos_sin_cache(rotary: Rotary, context: int) -> tuple[Array, Array]:
     """Return cos and sin, float32 [context, width / 2]."""
     angles = np.arange(context, dtype=np.float64)[:, None] * frequencies(rotary, context)
     factor = rotary.scaling.get("attention_factor", 1.0)

@@ -13,26 +13,26 @@ from edgepack.arrays import Array, cosine
 _SILENT = 1e-300  # keeps the logarithm of a noise of nothing finite: 3000 dB
 
 
-def sqnr(original: Array, packed: Array) -> float:
+def sqnr(original: Array, compressed: Array) -> float:
     """Return signal to quantization noise, 10 log10(|x|^2 / |x - y|^2), dB."""
-    a, b = original.astype(np.float64), packed.astype(np.float64)
+    a, b = original.astype(np.float64), compressed.astype(np.float64)
     noise = float(((a - b) ** 2).sum())
     return float(10 * np.log10(max(float((a**2).sum()), _SILENT) / max(noise, _SILENT)))
 
 
-def max_error(original: Array, packed: Array) -> float:
+def max_error(original: Array, compressed: Array) -> float:
     """Return the largest absolute difference."""
-    return float(np.abs(original.astype(np.float64) - packed.astype(np.float64)).max())
+    return float(np.abs(original.astype(np.float64) - compressed.astype(np.float64)).max())
 
 
-def top1(original: Array, packed: Array) -> float:
+def top1(original: Array, compressed: Array) -> float:
     """Return 1 where the largest value is at the same place, else 0."""
-    return float(int(original.argmax()) == int(packed.argmax()))
+    return float(int(original.argmax()) == int(compressed.argmax()))
 
 
-def kl(original: Array, packed: Array) -> float:
-    """Return Kullback-Leibler divergence of the packed model's distribution from the original's, of logits, nats."""
-    p, q = _log_softmax(original), _log_softmax(packed)
+def kl(original: Array, compressed: Array) -> float:
+    """Return the Kullback-Leibler divergence of the compressed model's distribution from the original's, in nats."""
+    p, q = _log_softmax(original), _log_softmax(compressed)
     return float(np.exp(p) @ (p - q))
 
 
@@ -58,7 +58,7 @@ REDUCE: dict[str, Callable[[Array], Any]] = {
 }
 
 
-def per_sample(names: Sequence[str], original: Sequence[Array], packed: Sequence[Array]) -> dict[str, Array]:
+def per_sample(names: Sequence[str], original: Sequence[Array], compressed: Sequence[Array]) -> dict[str, Array]:
     """Return each of ``names`` for each pair of vectors, float64 [samples]."""
-    pairs = list(zip(original, packed, strict=True))
+    pairs = list(zip(original, compressed, strict=True))
     return {name: np.array([MEASURES[name](a, b) for a, b in pairs]) for name in names}

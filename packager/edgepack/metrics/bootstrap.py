@@ -13,13 +13,13 @@ RESAMPLES = 1000
 def difference(
     metric: Callable[[Any, Any], float],
     original: Sequence[Any],
-    packed: Sequence[Any],
+    compressed: Sequence[Any],
     references: Sequence[Any],
     *,
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> tuple[float, float] | None:
-    """Return the 95 % percentile interval of metric(packed) - metric(original); None where a resample has no such
+    """Return the 95 % percentile interval of metric(compressed) - metric(original); None where a resample has no such
     figure.
 
     Each resample draws the same samples for both models, so what the data set owes to luck cancels.
@@ -30,7 +30,7 @@ def difference(
     for _ in range(resamples):
         chosen = rng.integers(0, size, size)
         truth = [references[i] for i in chosen]
-        changes.append(metric([packed[i] for i in chosen], truth) - metric([original[i] for i in chosen], truth))
+        changes.append(metric([compressed[i] for i in chosen], truth) - metric([original[i] for i in chosen], truth))
     if not np.isfinite(changes).all():
         return None
     low, high = np.percentile(changes, [2.5, 97.5])

@@ -20,7 +20,7 @@ from edgepack.errors import DoesNotFit
 from edgepack.original import decoder, loading
 from edgepack.original.decoder import Reference
 from edgepack.records import Source
-from edgepack.tasks import Task, table
+from edgepack.tasks import Task, read_config
 from edgepack.units import size
 
 logging.getLogger("transformers").setLevel(logging.ERROR)
@@ -67,7 +67,7 @@ def open_reference(source: Source, task: Task) -> Implementation:
             hint="without --original transformers the original is computed a layer at a time",
         )
     checkpoint = decoder.open_reference(source).checkpoint
-    architecture = str(table(source.path / "config.json")["architectures"][0])
+    architecture = str(read_config(source.path / "config.json")["architectures"][0])
     kind = getattr(transformers, architecture, transformers.AutoModelForCausalLM)
     # eager: the other attentions leave out caps
     model = loading.load_class(kind, source.path, source.name, task, source.adapter_path, attn_implementation="eager")

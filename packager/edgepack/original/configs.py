@@ -15,7 +15,7 @@ import transformers
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from edgepack.errors import ModelError, UnsupportedModel
-from edgepack.tasks import table
+from edgepack.tasks import read_config
 
 _FILE = "config.json"
 # Feed-forward layers in chunks give the same numbers, and fail at lengths that are no multiple; a tuple is the same
@@ -29,7 +29,7 @@ def opened(folder: Path, kind: Any = None) -> Any:
 
     Raises UnsupportedModel for a model_type that transformers does not know, ModelError for a setting that it refuses.
     """
-    stated = table(folder / _FILE)
+    stated = read_config(folder / _FILE)
     family = stated.get("model_type")
     if kind is None and family not in CONFIG_MAPPING:
         raise UnsupportedModel(
@@ -50,7 +50,7 @@ def opened(folder: Path, kind: Any = None) -> Any:
 
 def refused(folder: Path, error: Exception, attempt: Callable[[Mapping[str, Any]], Any]) -> ModelError:
     """Return the error for a config.json that ``attempt(content)`` fails over with ``error``: it names the key."""
-    stated = table(folder / _FILE)
+    stated = read_config(folder / _FILE)
     tried = () if _passes(attempt, stated) else [key for key in stated if key != "model_type"]
     key = next((key for key in tried if _passes(attempt, _without(stated, key))), None)
     what = f"{key} is {json.dumps(stated[key])[:_SHOWN]}, which" if key else "a model that"

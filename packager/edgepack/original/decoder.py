@@ -17,10 +17,10 @@ from edgepack import memory
 from edgepack.arrays import Array
 from edgepack.decoders import Decoder, describe
 from edgepack.decoders.checkpoint import Checkpoint, Matrix
-from edgepack.decoders.rotary import tables
+from edgepack.decoders.rotary import cos_sin_cache
 from edgepack.parallel import alone, in_parts
 from edgepack.records import Source
-from edgepack.tasks import table
+from edgepack.tasks import read_config
 
 Watch = Callable[[str, Array], None]  # told the name of a product and what enters it, [batch, tokens, width]
 _VALUES = 1 << 20  # of a weight that are held at once
@@ -129,7 +129,7 @@ class Reference:
         rotary = self.decoder.rotary_of(layer)
         if rotary is None:
             return x
-        cos, sin = tables(rotary, x.shape[2])
+        cos, sin = cos_sin_cache(rotary, x.shape[2])
         half = rotary.width // 2
         a, b, rest = x[..., :half], x[..., half : 2 * half], x[..., 2 * half :]
         return np.concatenate([a * cos - b * sin, b * cos + a * sin, rest], axis=-1)
@@ -221,5 +221,5 @@ _ACTIVATIONS: dict[str, Any] = {
 def open_reference(source: Source) -> Reference:
     """Open the reference of ``source``. Raises UnsupportedModel, DamagedWeights."""
     memory.keep()
-    decoder: Decoder = describe(table(source.path / "config.json"))
+    decoder: Decoder = describe(read_config(source.path / "config.json"))
     return Reference(Checkpoint(source.path, decoder, source.adapter_path))

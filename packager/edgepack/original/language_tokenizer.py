@@ -19,7 +19,7 @@ if __name__ == "__main__":
 
 from edgepack.errors import EdgepackError
 from edgepack.original import tokenizers
-from edgepack.tasks import table
+from edgepack.tasks import read_config
 
 ERROR = "error.json"
 
@@ -27,13 +27,13 @@ ERROR = "error.json"
 def find(folder: Path, to: Path) -> None:
     """Fill ``to``. Raises ModelError, UnsupportedModel."""
     tokenizer = tokenizers.opened(folder)
-    if _plain(table(folder / "tokenizer.json")) == _plain(tokenizers.backend(tokenizer)):
+    if _plain(read_config(folder / "tokenizer.json")) == _plain(tokenizers.backend(tokenizer)):
         return
     beside = [folder / name for name in ("config.json", "tokenizer_config.json", "special_tokens_map.json")]
     for file in beside:
         if file.is_file():
             shutil.copyfile(file, to / file.name)
-    tokenizers.save(tokenizer, table(folder / "tokenizer_config.json"), to)
+    tokenizers.save(tokenizer, read_config(folder / "tokenizer_config.json"), to)
     (to / "config.json").unlink()
 
 

@@ -24,7 +24,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 from edgepack import weights
 from edgepack.errors import DamagedWeights, UnsupportedModel
 from edgepack.original import adapters, configs
-from edgepack.tasks import Task, table
+from edgepack.tasks import Task, read_config
 from edgepack.weights import names
 from edgepack.weights.choice import ADAPTER, INDEX, WHOLE
 from edgepack.weights.lora import Adapter
@@ -61,7 +61,7 @@ def load(path: Path, name: str, task: Task, adapter: Path | None = None) -> Any:
 
     Raises UnsupportedModel, DamagedWeights, ModelError (an adapter of another model).
     """
-    return load_class(_class(task, table(path / "config.json")), path, name, task, adapter)
+    return load_class(_class(task, read_config(path / "config.json")), path, name, task, adapter)
 
 
 def load_class(kind: Any, path: Path, name: str, task: Task, adapter: Path | None = None, **options: Any) -> Any:
@@ -128,7 +128,7 @@ def _opened(kind: Any, path: Path, name: str, **options: Any) -> tuple[Any, Mapp
 def _check_index(path: Path) -> None:
     """Raises DamagedWeights for an index that transformers does not open."""
     whole, index = path / WHOLE, path / INDEX
-    if index.is_file() and not whole.is_file() and not isinstance(table(index).get("metadata"), dict):
+    if index.is_file() and not whole.is_file() and not isinstance(read_config(index).get("metadata"), dict):
         raise DamagedWeights(
             f"{path.name}/{INDEX} has no metadata, without which transformers does not open it",
             hint='add an empty one: "metadata": {}',

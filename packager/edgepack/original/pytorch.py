@@ -47,7 +47,7 @@ def open_path(path: Path | str, model_type: str, name: str, task: Task, adapter:
         raise UnsupportedModel(f"{name}: config.json has no model_type", hint="copy it from the model's repository")
     model = loading.load(Path(path), name, task, Path(adapter) if adapter else None)
     config = model.config.to_dict()
-    processing = task.processing(Path(path), config)  # raises for what cannot be packed
+    processing = task.processing(Path(path), config)  # raises for what is not supported
     module: nn.Module = model
     if task.NAME == text_embedding.NAME:
         modules = text_embedding.modules(Path(path), config)

@@ -88,7 +88,7 @@ class Reading:
             _refuse(self._unread)
         figure = Accuracy(
             metric=METRIC,
-            packed=NotMeasured(reason=unmeasured) if unmeasured else found["difference"],
+            compressed=NotMeasured(reason=unmeasured) if unmeasured else found["difference"],
             floor=None if unmeasured else CLOSE,
             data=_DATA,
             higher_is_better=False,
@@ -96,7 +96,7 @@ class Reading:
         if not self._unread or not self._allowed:
             return (figure,)
         passed = NotMeasured(reason=f"let pass, though nobody knows what it means: {_listed(self._unread)}")
-        return figure, Accuracy(metric=SETTINGS, packed=passed)
+        return figure, Accuracy(metric=SETTINGS, compressed=passed)
 
     @property
     def _facts(self) -> dict[str, Any]:

@@ -106,7 +106,7 @@ class Check:
         unmeasured = isinstance(self._found, NotMeasured)
         figure = Accuracy(
             metric=METRIC,
-            packed=self._found,
+            compressed=self._found,
             floor=None if unmeasured else TOLERANCE,
             samples=len(self._texts),
             data=f"the original, beside {_LIBRARY}'s own {self._answers}s",

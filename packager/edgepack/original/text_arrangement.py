@@ -19,7 +19,7 @@ from edgepack.documents import read_json
 from edgepack.errors import ModelError, UnsupportedModel
 from edgepack.original import configs, imports, tokenizers
 from edgepack.original.model_files import files, take
-from edgepack.tasks import Task, _sentence_folder, submodels, table
+from edgepack.tasks import Task, _sentence_folder, read_config, submodels
 
 imports.import_transformers()  # at once, not when a model is asked for: load_module keeps the collector out of imports
 
@@ -37,7 +37,7 @@ def arrange(folder: Path, task: Task, to: Path) -> None:
             take(file, to / file.relative_to(root))
         _name_root(to, root.relative_to(folder).as_posix())
     tokenizer = tokenizers.opened(folder)
-    tokenizers.save(tokenizer, {**table(to / "tokenizer_config.json"), **_stated(tokenizer, root, task)}, to)
+    tokenizers.save(tokenizer, {**read_config(to / "tokenizer_config.json"), **_stated(tokenizer, root, task)}, to)
 
 
 def _stated(tokenizer: Any, root: Path, task: Task) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from edgepack.documents import read_object
 from edgepack.errors import ModelError
 from edgepack.original.model_files import WEIGHTS, files, take
 from edgepack.runtime.text import tokenizer
-from edgepack.tasks import Task, table
+from edgepack.tasks import Task, read_config
 
 _FOLDERS = "text-folders"  # of the cache
 _AGAIN = "save it again where it opens: AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)"
@@ -96,13 +96,13 @@ def _tokenizer_files(folder: Path) -> list[Path]:
 
 def _family(folder: Path) -> dict[str, Any]:
     """Return what of config.json decides on the tokenizer's class."""
-    config = table(folder / "config.json")
+    config = read_config(folder / "config.json")
     return {name: config.get(name) for name in ("model_type", "model_name", "tokenizer_class", "_name_or_path")}
 
 
 def _check_added_tokens(folder: Path) -> None:
     """Raises ModelError where tokenizer_config.json asks for other tokens around a text than tokenizer.json adds."""
-    stated = table(folder / "tokenizer_config.json")
+    stated = read_config(folder / "tokenizer_config.json")
     if not (folder / "tokenizer.json").is_file() or not {"add_bos_token", "add_eos_token"} & set(stated):
         return
     encoding = tokenizer(folder).encode("a")

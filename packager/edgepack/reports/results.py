@@ -80,7 +80,7 @@ def accuracy_table(accuracy: Sequence[Accuracy]) -> Table:
         [
             f"{a.submodel} {_words(a.metric)}".strip(),
             _cell(a.original, a.metric),
-            _cell(a.packed, a.metric),
+            _cell(a.compressed, a.metric),
             f"{a.interval[0]:+.4f} to {a.interval[1]:+.4f}" if a.interval else None,
             None if a.floor is None else f"{'≥' if a.higher_is_better else '≤'} {a.floor:g}",
             f"{a.samples:,}" if a.samples else None,

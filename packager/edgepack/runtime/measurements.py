@@ -22,12 +22,14 @@ from edgepack.runtime.clock import timing
 from edgepack.runtime.manifest import LARGEST, MEASUREMENTS
 from edgepack.runtime.schema import Mismatch, check
 
+SCHEMA = 2
+_EARLIER = {1: {"packed": "compressed"}}  # the names of an earlier schema's figures, by those of today
 _AGAIN = "delete it; edgepack validate and bench measure again"
 
 
 def write(folder: Path, accuracy: tuple[Accuracy, ...], timings: Timings) -> None:
     """Write measurements.json into a bundle's folder."""
-    table = {"schema": 1, "accuracy": [_written(a) for a in accuracy], "timings": _plain(timings)}
+    table = {"schema": SCHEMA, "accuracy": [_written(a) for a in accuracy], "timings": _plain(timings)}
     (folder / MEASUREMENTS).write_text(json.dumps(table, indent=1) + "\n", "utf-8")
 
 
@@ -37,23 +39,31 @@ def read(folder: Path) -> tuple[tuple[Accuracy, ...], Timings]:
         return (), ()
     file = contained(folder, MEASUREMENTS)
     table = read_object(file, hint=_AGAIN, largest=LARGEST)
+    version = table.get("schema")
+    if type(version) is not int or version not in (*_EARLIER, SCHEMA):
+        raise BundleError(f"{file} has the schema {version!r}; this edgepack reads up to {SCHEMA}", hint=_AGAIN)
     try:
-        check(table, _published())
-        return tuple(map(accuracy, table["accuracy"])), _timings(table["timings"])
+        check(table, _published(version))
+        figures = [_renamed(figure, _EARLIER.get(version, {})) for figure in table["accuracy"]]
+        return tuple(map(accuracy, figures)), _timings(table["timings"])
     except (Mismatch, KeyError, TypeError) as error:
         raise BundleError(f"{file} cannot be read: {error}", hint=_AGAIN) from error
 
 
 @cache
-def _published() -> dict[str, Any]:
-    return read_object(Path(__file__).parents[1] / "schemas" / "measurements-1.json")
+def _published(version: int) -> dict[str, Any]:
+    return read_object(Path(__file__).parents[1] / "schemas" / f"measurements-{version}.json")
+
+
+def _renamed(figure: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    return {names.get(key, key): value for key, value in figure.items()}
 
 
 def _written(figure: Accuracy) -> dict[str, Any]:
     """Return its JSON form; JSON has no NaN, which a metric of equal predictions is."""
     table = asdict(figure)
-    if isinstance(figure.packed, float) and not math.isfinite(figure.packed):
-        table["packed"] = {"reason": f"it is {figure.packed}"}
+    if isinstance(figure.compressed, float) and not math.isfinite(figure.compressed):
+        table["compressed"] = {"reason": f"it is {figure.compressed}"}
     if figure.original is not None and not math.isfinite(figure.original):
         table["original"] = None
     if figure.interval is not None and not all(map(math.isfinite, figure.interval)):
@@ -72,11 +82,11 @@ def _timings(stored: Any) -> Timings:
 def accuracy(table: Mapping[str, Any]) -> Accuracy:
     """Return an Accuracy from its JSON form."""
     known = {field.name: table[field.name] for field in fields(Accuracy) if field.name in table}
-    packed = known["packed"]
+    value = known["compressed"]
     return Accuracy(
         **{
             **known,
-            "packed": NotMeasured(reason=packed["reason"]) if isinstance(packed, dict) else packed,
+            "compressed": NotMeasured(reason=value["reason"]) if isinstance(value, dict) else value,
             "interval": tuple(known["interval"]) if known.get("interval") else None,
             "where": Where(**known["where"]) if known.get("where") else None,
         }

@@ -19,7 +19,7 @@ GENERATION = "text-generation"
 
 
 def shapes(manifest: Manifest, name: str = MODEL) -> list[str]:
-    """ "1x32" and "1x128" tokens, as far as the submodel ``name`` takes them, or one picture.
+    """Return "1x32" and "1x128" tokens, as far as the submodel ``name`` takes them, or one picture.
 
     For language models "prefill 32", "prefill 128" and "decode 128": one token after so many.
     """

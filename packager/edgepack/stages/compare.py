@@ -38,15 +38,15 @@ def compare(
 
 
 def _submodel(
-    original: Original, packed: Runs, plan: Plan, inputs: SubmodelInputs
+    original: Original, compressed: Runs, plan: Plan, inputs: SubmodelInputs
 ) -> tuple[tuple[Accuracy, ...], Mapping[str, Array]]:
     """Measure how far a submodel's inputs and outputs are from the original's."""
     floors = plan.floors
-    where = _where(packed, plan)
+    where = _where(compressed, plan)
     shipped = inputs.shipped(plan).agreement
     try:
         agreed = comparison.agreement(
-            original, packed, plan.task, inputs.agreement, floors=floors, where=where, shipped=shipped
+            original, compressed, plan.task, inputs.agreement, floors=floors, where=where, shipped=shipped
         )
     except InputError as error:  # on inputs that the original took
         raise ConversionError(f"{plan.name} does not run: {error}") from error
@@ -59,7 +59,9 @@ def _metrics(
 ) -> tuple[Accuracy, ...]:
     """Measure the task's metrics on the evaluation's data set."""
     if not inputs.rows or inputs.evaluation is None:
-        return (Accuracy(metric=next(iter(plan.task.METRICS)), packed=NotMeasured(reason="no [evaluation] data set")),)
+        return (
+            Accuracy(metric=next(iter(plan.task.METRICS)), compressed=NotMeasured(reason="no [evaluation] data set")),
+        )
     model = task_model(plan.source.task, runs, plan.source.path, plan.processing)
     scores = comparison.metric(
         inputs.matched(originals),
@@ -80,17 +82,17 @@ def _where(run: Runs, plan: Plan) -> Where:
 def check_floors(bundle: Bundle, report: Path) -> None:
     """Raises CheckFailed where a floor is missed, or has no figure; it points to the ``report``."""
     for figure in bundle.accuracy:
-        if figure.floor is not None and isinstance(figure.packed, NotMeasured):
+        if figure.floor is not None and isinstance(figure.compressed, NotMeasured):
             raise CheckFailed(
                 f"{bundle.path.name}: {figure.metric} has the floor {figure.floor}, but no figure: "
-                f"{figure.packed.reason}",
+                f"{figure.compressed.reason}",
                 hint="give an [evaluation] data set that it can be told from, or pass --allow-loss",
             )
     missed = [a for a in bundle.accuracy if a.passed is False]
     if missed:
         worst = missed[0]
         raise CheckFailed(
-            f"{bundle.path.name}: {worst.metric} is {worst.packed:.4f}, and {bundle.target.name} asks for "
+            f"{bundle.path.name}: {worst.metric} is {worst.compressed:.4f}, and {bundle.target.name} asks for "
             f"{worst.floor} at {'least' if worst.higher_is_better else 'most'}",
             hint=f"see {report}; choose a finer recipe, or pass --allow-loss",
         )
@@ -113,7 +115,7 @@ def _input_accuracy(original: Original, feeds: Sequence[Feeds]) -> tuple[Accurac
     return (
         Accuracy(
             metric="pixels_max_error" if pictures else "token_ids_max_error",
-            packed=original.input_difference,
+            compressed=original.input_difference,
             floor=image.LEVELS if pictures else 0.0,
             samples=sum(len(next(iter(batch.values()))) for batch in feeds),
             data="edgepack's own inputs, in levels of 255" if pictures else "edgepack's own inputs",

@@ -77,7 +77,7 @@ def _check_operators(artifact: Artifact, target: Target) -> None:
 
 
 def _check_store(artifacts: Iterable[Artifact], target: Target) -> None:
-    """Quantized weights hardly deflate, so the files' size stands for the download's."""
+    """Check the download's size, for which the files' stands: quantized weights hardly deflate."""
     total = sum(artifact.bytes for artifact in artifacts)
     if target.store_limit is not None and total > target.store_limit:
         raise DoesNotFit(

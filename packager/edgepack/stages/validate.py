@@ -105,9 +105,9 @@ def _metric(bench: Measured, check: Check) -> CheckResult:
     if check.metric not in measured:
         raise UsageError(f"{bench.manifest.name} has no {check.metric}", hint=f"it has {', '.join(measured)}")
     found = measured[check.metric]
-    if isinstance(found.packed, NotMeasured):
-        return _unmeasured(check, found.packed.reason)
-    return suites.judge(check, found.packed, found.original, found.interval)
+    if isinstance(found.compressed, NotMeasured):
+        return _unmeasured(check, found.compressed.reason)
+    return suites.judge(check, found.compressed, found.original, found.interval)
 
 
 def _size(bench: Measured, check: Check) -> CheckResult:

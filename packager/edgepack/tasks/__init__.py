@@ -150,7 +150,7 @@ def submodel_processing(task: Task, processing: Processing, name: str) -> Proces
     return processing if name == MODEL else submodels(task)[name].processing(processing)
 
 
-def table(file: Path) -> dict[str, Any]:
+def read_config(file: Path) -> dict[str, Any]:
     """Return a JSON object of a model folder, empty where there is no such file. Raises ModelError."""
     if not file.is_file():
         return {}

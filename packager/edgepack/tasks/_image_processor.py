@@ -220,7 +220,7 @@ def _size(settings: Settings, config: Mapping[str, Any], steps: list[Step]) -> S
         )  # fmt: skip
         raise settings.wrong(
             key,
-            f"{why}, and a packed model takes one",
+            f"{why}, and a bundle takes one",
             hint='set "do_center_crop": true and "crop_size", or "do_resize": true and "size" as height and width',
         )
     if settings.on("do_pad") and settings.name in PADDING and not _padded(settings, made):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from edgepack.errors import ModelError, UnsupportedModel, nearest
-from edgepack.tasks import table
+from edgepack.tasks import read_config
 
 FILE, NESTED = "preprocessor_config.json", "processor_config.json"
 _TABLE = tomllib.loads(Path(__file__).with_name("image_processors.toml").read_text("utf-8"))
@@ -141,7 +141,7 @@ def find(folder: Path, config: Mapping[str, Any]) -> Settings:
 
 def _given(folder: Path) -> tuple[Path, Mapping[str, Any]]:
     """Return the file and its settings: those nested in processor_config.json go before preprocessor_config.json."""
-    nested = table(folder / NESTED).get("image_processor")
+    nested = read_config(folder / NESTED).get("image_processor")
     if nested is not None:
         if not isinstance(nested, dict):
             raise ModelError(
@@ -149,7 +149,7 @@ def _given(folder: Path) -> tuple[Path, Mapping[str, Any]]:
                 hint="copy the file again from the model's repository",
             )
         return folder / NESTED, nested
-    given = table(folder / FILE)
+    given = read_config(folder / FILE)
     if not given:
         raise ModelError(
             f"{folder} has no {FILE}, so it is unclear how pictures are prepared",

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from edgepack.errors import DataError, ModelError, UnsupportedModel, nearest
 from edgepack.runtime.processing import Classes, ProblemType
-from edgepack.tasks import table
+from edgepack.tasks import read_config
 
 REGRESSION: Final = "regression"
 MULTIPLE: Final = "multi_label_classification"
@@ -78,7 +78,7 @@ def _problem(config: Mapping[str, Any], count: int, folder: Path | None) -> Prob
 
 def _activation(config: Mapping[str, Any], folder: Path) -> ProblemType | None:
     """Read what sentence-transformers (the newest release's place first) says makes scores of logits, if anything."""
-    newest = table(folder / "config_sentence_transformers.json")
+    newest = read_config(folder / "config_sentence_transformers.json")
     name = newest.get("activation_fn") if newest.get("model_type") == "CrossEncoder" else None
     name = name or (config.get("sentence_transformers") or {}).get("activation_fn")
     name = name or config.get("sbert_ce_default_activation_function")

@@ -17,7 +17,7 @@ from edgepack.containment import checked_name
 from edgepack.documents import read_json
 from edgepack.errors import ModelError, UnsafeModel, UnsupportedModel
 from edgepack.runtime.processing import Similarity
-from edgepack.tasks import _sentence_settings, _supported, table
+from edgepack.tasks import _sentence_settings, _supported, read_config
 from edgepack.tasks._sentence_head import Layer, head
 from edgepack.tasks._sentence_settings import CROSS_ENCODER, ENCODER
 
@@ -50,7 +50,7 @@ def is_one(folder: Path) -> bool:
 
 def kind(folder: Path) -> str:
     """Return what it is for sentence-transformers: "SentenceTransformer", "CrossEncoder", …; "" for other folders."""
-    return str(table(folder / _CONFIG).get("model_type", ENCODER)) if is_one(folder) else ""
+    return str(read_config(folder / _CONFIG).get("model_type", ENCODER)) if is_one(folder) else ""
 
 
 def task(folder: Path) -> str:
@@ -79,7 +79,7 @@ def check(folder: Path, asked: str) -> None:
 def read(folder: Path) -> SentenceFolder:
     """Return all of it. Raises ModelError, UnsupportedModel and UnsafeModel, naming the setting."""
     task(folder)
-    what, stated, first = kind(folder), table(folder / _CONFIG), transformer(folder)
+    what, stated, first = kind(folder), read_config(folder / _CONFIG), transformer(folder)
     behind = [entry for entry in modules(folder) if entry["path"] != first or _kind(entry) != "Transformer"]
     if what == CROSS_ENCODER and behind:
         names = ", ".join(_kind(entry) for entry in behind)
@@ -121,8 +121,8 @@ def transformer(folder: Path) -> str:
     if not listed or _kind(listed[0]) != "Transformer":
         kind = _kind(listed[0]) if listed else "nothing"
         raise UnsupportedModel(
-            f"{folder.name} begins with the sentence-transformers module {kind}; edgepack packs those that begin with "
-            "a Transformer",
+            f"{folder.name} begins with the sentence-transformers module {kind}; edgepack supports folders that begin "
+            "with a Transformer",
             hint=_BEGINNINGS.get(kind, "choose a model whose modules.json begins with a Transformer"),
         )
     return str(listed[0]["path"])
@@ -185,7 +185,7 @@ def _check_prompts(folder: Path, prompts: Mapping[str, str], default: Any, layer
     if leaves_out and any(prompts.values()):
         raise UnsupportedModel(
             f"{folder.name} leaves its prompts out of the pooling (include_prompt: false), which a bundle cannot do",
-            hint="a model with include_prompt: true, or without prompts, can be packed",
+            hint="take a model with include_prompt: true, or without prompts",
         )
 
 

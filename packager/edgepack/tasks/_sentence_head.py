@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edgepack.errors import ModelError, UnsupportedModel
-from edgepack.tasks import table
+from edgepack.tasks import read_config
 
 Layer = dict[str, Any]  # {"kind": "pooling", "modes": ["mean"], …}, {"kind": "normalize"}, {"kind": "dense", …}, …
 
@@ -47,13 +47,13 @@ def head(folder: Path, entries: Sequence[Mapping[str, Any]]) -> tuple[Layer, ...
 def _read(folder: Path, entry: Mapping[str, Any]) -> list[Layer]:
     kind, where = str(entry["type"]).rsplit(".", 1)[-1], folder / entry["path"]
     if kind == "Pooling":
-        return [_pooling(table(where / "config.json"), where)]
+        return [_pooling(read_config(where / "config.json"), where)]
     if kind == "Normalize":
         return [{"kind": "normalize"}]
     if kind == "Dropout":  # trains only
         return []
     if kind == "Dense":
-        return [_dense(table(where / "config.json"), entry["path"], where)]
+        return [_dense(read_config(where / "config.json"), entry["path"], where)]
     if kind == "LayerNorm":
         return [{"kind": "layer_norm", "folder": entry["path"], "width": _number(where, "dimension")}]
     raise UnsupportedModel(
@@ -108,7 +108,7 @@ def _dense(config: Mapping[str, Any], path: str, where: Path) -> Layer:
 
 
 def _number(where: Path, key: str) -> int:
-    value = table(where / "config.json").get(key)
+    value = read_config(where / "config.json").get(key)
     if not isinstance(value, int):
         raise ModelError(f"{where}/config.json has no {key}", hint=_AGAIN)
     return value

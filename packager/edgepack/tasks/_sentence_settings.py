@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from edgepack.errors import ModelError, UnsupportedModel
-from edgepack.tasks import table
+from edgepack.tasks import read_config
 
 ENCODER, CROSS_ENCODER = "SentenceTransformer", "CrossEncoder"
 # where sentence-transformers looks, in this order
@@ -36,7 +36,9 @@ def read(folder: Path, kind: str) -> dict[str, Any]:
 
     Raises ModelError for values that are none, UnsupportedModel for what would change the answers and is not read.
     """
-    file, found = next(((folder / name, content) for name in _FILES if (content := table(folder / name))), (folder, {}))
+    file, found = next(
+        ((folder / name, content) for name in _FILES if (content := read_config(folder / name))), (folder, {})
+    )
     if kind == CROSS_ENCODER and found.get("transformer_task") is None:
         raise ModelError(
             f"{file} names no transformer_task, without which CrossEncoder does not run",

@@ -9,7 +9,7 @@ from typing import Any
 
 from edgepack.errors import ModelError
 from edgepack.runtime.processing import Text
-from edgepack.tasks import table
+from edgepack.tasks import read_config
 
 WRITE_TOKENIZER = (
     'write one: python -c "from transformers import AutoTokenizer as T; '
@@ -22,7 +22,7 @@ def text(folder: Path) -> Text:
 
     Raises ModelError.
     """
-    stated = table(folder / "tokenizer_config.json")
+    stated = read_config(folder / "tokenizer_config.json")
     pad = token(stated, "pad_token")
     return Text(
         max_length=int(stated["model_max_length"]),
@@ -37,7 +37,7 @@ def text(folder: Path) -> Text:
 
 def token_id(folder: Path, text: str | None) -> int:
     """Return the id of a special token in tokenizer.json. Raises ModelError."""
-    for entry in table(folder / "tokenizer.json").get("added_tokens", []):
+    for entry in read_config(folder / "tokenizer.json").get("added_tokens", []):
         if entry["content"] == text:
             return int(entry["id"])
     raise ModelError(

@@ -10,7 +10,7 @@ from edgepack.arrays import Array, Feeds, Outputs
 from edgepack.errors import ModelError
 from edgepack.metrics import tasks as metrics
 from edgepack.runtime.processing import Mask, Processing
-from edgepack.tasks import _supported, _text, table
+from edgepack.tasks import _supported, _text, read_config
 from edgepack.tasks._fixed_context import PAIRS as PAIRS
 from edgepack.tasks._fixed_context import TRIALS as TRIALS
 from edgepack.tasks._fixed_context import batches as batches
@@ -34,7 +34,7 @@ METRICS = {"accuracy": metrics.first, "top5": metrics.top5}
 
 def processing(folder: Path, config: Mapping[str, Any]) -> Processing:
     """Read the tokenizer's settings and its mask token. Raises ModelError where it has none."""
-    name = _text.token(table(folder / "tokenizer_config.json"), "mask_token")
+    name = _text.token(read_config(folder / "tokenizer_config.json"), "mask_token")
     if name is None:
         raise ModelError(
             f"the tokenizer of {folder.name} has no mask token",

@@ -11,7 +11,7 @@ from edgepack.arrays import Array, Feeds, Outputs
 from edgepack.errors import ModelError, UnsupportedModel
 from edgepack.metrics import tasks as metrics
 from edgepack.runtime.processing import Embedding, Processing
-from edgepack.tasks import _sentence_folder, _supported, _text, table
+from edgepack.tasks import _sentence_folder, _supported, _text, read_config
 from edgepack.tasks._fixed_context import PAIRS as PAIRS
 from edgepack.tasks._fixed_context import TRIALS as TRIALS
 from edgepack.tasks._fixed_context import batches as batches
@@ -66,7 +66,7 @@ def _plain(folder: Path, config: Mapping[str, Any]) -> SentenceFolder:
 
     Raises UnsupportedModel for a chat model.
     """
-    stated = table(folder / "tokenizer_config.json")
+    stated = read_config(folder / "tokenizer_config.json")
     if stated.get("chat_template") or any(folder.glob("chat_template*")):
         raise UnsupportedModel(
             f"{folder.name} has a chat template, into which sentence-transformers puts every text: a bundle does not",

@@ -18,7 +18,7 @@ from edgepack.errors import ModelError, UnsupportedModel, UsageError
 from edgepack.metrics import tasks as metrics
 from edgepack.runtime import graphs
 from edgepack.runtime.processing import Generation, Processing
-from edgepack.tasks import _supported, _text, table
+from edgepack.tasks import _supported, _text, read_config
 
 NAME = "text-generation"
 TITLE = "a text to its continuation"
@@ -163,7 +163,7 @@ def generation_settings(folder: Path, config: Mapping[str, Any]) -> tuple[str, d
     """
     file = folder / "generation_config.json"
     if file.is_file():
-        return file.name, table(file)
+        return file.name, read_config(file)
     stated = {key: value for key, value in config.items() if value is not None}
     return "config.json", {**(config.get("text_config") or {}), **stated}
 

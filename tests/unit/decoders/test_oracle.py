@@ -169,7 +169,7 @@ def run(folder: Path, **options: Any) -> Any:
 def test_the_process_answers_once(llama: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("EDGEPACK_CACHE", str(tmp_path / "cache"))
     (figure,) = run(llama)
-    assert figure.packed < 1e-5
+    assert figure.compressed < 1e-5
     assert figure.passed
     monkeypatch.setattr(subprocess, "Popen", lambda *args, **kwargs: pytest.fail("asked twice"))
     assert run(llama) == (figure,)
@@ -274,8 +274,8 @@ def test_an_unknown_setting_stops(llama: Path) -> None:
     with Reading(source_of(llama), text_generation, config, allow_unread=True) as checked:
         figure, passed = checked.finish()
     assert figure.passed
-    assert isinstance(passed.packed, NotMeasured)
-    assert "residual_multiplier = 0.22" in passed.packed.reason
+    assert isinstance(passed.compressed, NotMeasured)
+    assert "residual_multiplier = 0.22" in passed.compressed.reason
 
 
 @pytest.mark.usefixtures("agreed")
@@ -300,7 +300,7 @@ def test_without_transformers_the_report_says_so(
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == missing else find(name))
     (figure,) = run(llama)
-    assert figure.packed == NotMeasured(reason=f"{unchecked} installed")
+    assert figure.compressed == NotMeasured(reason=f"{unchecked} installed")
 
 
 def test_other_tasks_have_no_reading(tmp_path: Path) -> None:

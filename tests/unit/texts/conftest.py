@@ -22,7 +22,7 @@ from edgepack.records import Source
 from edgepack.runtime import model as task_model
 from edgepack.runtime.processing import Processing, Text
 from edgepack.stages import resolve
-from edgepack.tasks import _text, table
+from edgepack.tasks import _text, read_config
 
 TEXTS = [
     "A cat sleeps.",
@@ -52,7 +52,7 @@ class Ours:
 def read(folder: Path, task: str | None = None) -> Ours:
     source = resolve.resolve(str(folder), task=task)
     module = plugins.load("tasks", source.task)
-    processing = module.processing(source.path, table(source.path / "config.json"))
+    processing = module.processing(source.path, read_config(source.path / "config.json"))
 
     opened = functools.cache(lambda: pytorch.open_module(source, module))
 

@@ -92,8 +92,8 @@ def test_scores_are_held_against_the_library(tmp_path: Path, labels: int) -> Non
         asked.ask(ours.processing, TEXTS)
         asked.hold(ours.model)
         (figure,) = asked.finish()
-    assert not isinstance(figure.packed, NotMeasured)
-    assert figure.packed <= sentence_check.TOLERANCE
+    assert not isinstance(figure.compressed, NotMeasured)
+    assert figure.compressed <= sentence_check.TOLERANCE
     assert figure.samples == len(TEXTS) + 1  # and a long one
     with sentence_check.Check(ours.source) as asked:
         asked.ask(ours.processing, TEXTS)

@@ -53,7 +53,7 @@ def difference(source: Source, processing: Processing, texts: list[str], vectors
         check.ask(processing, texts)
         check.hold(Answers(vectors))
         (figure,) = check.finish()
-    return figure.packed
+    return figure.compressed
 
 
 def test_the_real_minilm() -> None:
@@ -78,7 +78,7 @@ def test_the_second_time_asks_nobody(sentences: Path, monkeypatch: pytest.Monkey
         check.ask(ours.processing, TEXTS)
         assert check._work is not None
         check.hold(ours.model)
-        assert check.finish()[0].packed <= sentence_check.TOLERANCE
+        assert check.finish()[0].compressed <= sentence_check.TOLERANCE
     assert {entry.kind for entry in cache.entries()} >= {"sentence-transformers"}
     monkeypatch.setattr(sentence_check.Check, "_begin", lambda check: pytest.fail("asked again"))
     assert difference(ours.source, ours.processing, TEXTS, vectors[:: -(-len(TEXTS) // 8)]) <= sentence_check.TOLERANCE

@@ -13,7 +13,7 @@ from edgepack.errors import EdgepackError, ReadingDiffers
 from edgepack.original import tokenizers
 from edgepack.runtime import chat
 from edgepack.runtime.text import tokenizer
-from edgepack.tasks import table
+from edgepack.tasks import read_config
 from edgepack.tasks.text_generation import eos_ids
 
 _USER, _ANSWER = {"role": "user", "content": "What is 2+2?\nSay  why."}, {"role": "assistant", "content": "4"}
@@ -34,7 +34,7 @@ def check(origin: Path, folder: Path) -> None:
 
 
 def _ends(origin: Path, folder: Path) -> None:
-    theirs, ours = ends(settings(origin)), eos_ids(folder, table(folder / "config.json"))
+    theirs, ours = ends(settings(origin)), eos_ids(folder, read_config(folder / "config.json"))
     if sorted(set(theirs)) != sorted(set(ours)):
         raise ReadingDiffers(
             f"transformers' generate ends a text at the tokens {theirs}, the bundle at {ours}",

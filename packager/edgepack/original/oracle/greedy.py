@@ -27,7 +27,7 @@ from edgepack.runtime.decoding import Decoding
 from edgepack.runtime.detokenizer import Detokenizer
 from edgepack.runtime.generation import Generation, Limits
 from edgepack.runtime.sampling import Sampler, Sampling, penalized
-from edgepack.tasks import table
+from edgepack.tasks import read_config
 from edgepack.tasks.text_generation import eos_ids, repetition_penalty
 
 _CLOSE = 1e-4  # of the largest logit: what is as near to the likeliest may be taken in its place
@@ -41,7 +41,7 @@ def check(origin: Path, folder: Path) -> None:
 
     Raises ReadingDiffers, and UnsupportedModel for generation settings that transformers or a bundle refuses.
     """
-    config = table(folder / "config.json")
+    config = read_config(folder / "config.json")
     small = shrink(config, models.configuration(config).get_text_config())
     model, settings = models.random(small), answers.settings(origin)
     with tempfile.TemporaryDirectory() as kept:

@@ -84,7 +84,7 @@ def _own(runs: Mapping[str, Run], name: str) -> dict[str, Run]:
 
 
 def _unit(vectors: Array) -> Array:
-    """float64 [n, width] of length 1; zeros stay zeros."""
+    """Return float64 [n, width] of length 1; zeros stay zeros."""
     wide = vectors.astype(np.float64)
     length = np.linalg.norm(wide, axis=1, keepdims=True)
     return np.asarray(np.divide(wide, length, out=np.zeros_like(wide), where=length > 0))

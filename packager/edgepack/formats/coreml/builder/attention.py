@@ -18,7 +18,7 @@ import numpy as np
 from coremltools.converters.mil.mil import Builder as mb  # noqa: N813  (as everybody calls it)
 
 from edgepack.decoders import Decoder, Rotary
-from edgepack.decoders.rotary import tables
+from edgepack.decoders.rotary import cos_sin_cache
 from edgepack.formats.coreml.builder.weights import Var, Weights
 
 _HIDDEN = np.float16(-3e4)  # added to scores; twice that is still a float16, and -inf would make NaN of a hidden row
@@ -125,7 +125,7 @@ class Places:
         float32.
         """
         if local not in self._turns:
-            self._turns[local] = self._tables(rotary, x.shape[3], "local" if local else "rotary")
+            self._turns[local] = self._cos_sin(rotary, x.shape[3], "local" if local else "rotary")
         cos, sin = self._turns[local]
         x = mb.cast(x=x, dtype="fp32")
         half, head = rotary.width // 2, x.shape[3]
@@ -134,10 +134,10 @@ class Places:
         swapped = mb.concat(values=[second, first, *rest], axis=-1)
         return mb.cast(x=mb.add(x=mb.mul(x=x, y=cos), y=mb.mul(x=swapped, y=sin)), dtype="fp16")
 
-    def _tables(self, rotary: Rotary, head: int, name: str) -> tuple[Var, Var]:
+    def _cos_sin(self, rotary: Rotary, head: int, name: str) -> tuple[Var, Var]:
         """Return factors of x and of x with its halves swapped, float32 [N, head]; what does not turn keeps 1 and 0."""
         beyond = ((0, self._size - self._context), (0, 0))
-        cos, sin = (np.pad(table, beyond, mode="edge") for table in tables(rotary, self._context))
+        cos, sin = (np.pad(table, beyond, mode="edge") for table in cos_sin_cache(rotary, self._context))
         still = np.ones((self._size, head - 2 * cos.shape[1]), np.float32)
         whole = {"cos": np.concatenate([cos, cos, still], 1), "sin": np.concatenate([-sin, sin, still * 0], 1)}
         stored = [self._weights.plain(f"{name}.{k}", v, made=True) for k, v in whole.items()]

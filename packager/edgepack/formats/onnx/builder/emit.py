@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from edgepack.decoders import Decoder, Rotary
 from edgepack.decoders.checkpoint import Checkpoint, Matrix
-from edgepack.decoders.rotary import tables
+from edgepack.decoders.rotary import cos_sin_cache
 from edgepack.formats.onnx._graph import CONTRIB
 from edgepack.formats.onnx.builder import heads
 from edgepack.formats.onnx.builder.sequences import BATCH, FLOAT, PAST, TOTAL, Sequences
@@ -151,7 +151,7 @@ class Emitter:
         """Return cos and sin caches, float32 [context, width / 2]; layers with the same rotary embedding share them."""
         kind = "local" if rotary is self.d.local_rotary else "rotary"
         if kind not in self._turns:
-            cos, sin = tables(rotary, self.context)
+            cos, sin = cos_sin_cache(rotary, self.context)
             more = ((0, 0), (0, heads.whole(cos.shape[1]) - cos.shape[1]))  # dimensions that do not turn
             made = {"cos": np.pad(cos, more, constant_values=1.0), "sin": np.pad(sin, more)}
             self._turns[kind] = tuple(self.weights.plain(f"{kind}.{part}", made[part], made=True) for part in made)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from edgepack.decoders import Decoder
-from edgepack.tasks import table
+from edgepack.tasks import read_config
 from edgepack.tasks.text_generation import eos_ids, generation_settings
 
 _SEARCH = ("do_sample", "temperature", "top_k", "top_p", "repetition_penalty")
@@ -19,7 +19,7 @@ _SEARCH = ("do_sample", "temperature", "top_k", "top_p", "repetition_penalty")
 
 def write(decoder: Decoder, model: Path, out: Path, context: int) -> None:
     """Write genai_config.json beside the graph ``out`` of the model folder ``model``."""
-    config = table(model / "config.json")
+    config = read_config(model / "config.json")
     wishes = generation_settings(model, config)[1]
     ends = eos_ids(model, config)
     first = wishes.get("bos_token_id", config.get("bos_token_id"))
