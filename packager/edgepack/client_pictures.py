@@ -1,4 +1,4 @@
-"""What other libraries make of a bundle's image processing: a file that they read alike, and where one differs.
+"""Image processing as other libraries do it: a file that they read alike, and where one differs.
 
 transformers.js knows some of transformers' classes (the others fall back to its plain one), lets the browser's canvas
 resize, and in Node.js lets sharp do it. Read in its releases 3.8.1 and 4.3.2, whose image processors do the same.

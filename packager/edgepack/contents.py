@@ -1,4 +1,4 @@
-"""What a folder holds, by name, size and SHA-256: written down when it is made, and compared when it is used."""
+"""The contents of a folder, by name, size and SHA-256: written down when it is made, and compared when it is used."""
 
 from __future__ import annotations
 

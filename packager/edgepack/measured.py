@@ -1,4 +1,4 @@
-"""What the checks of one suite measure about a bundle, each thing once."""
+"""Measurements of a bundle for the checks of one suite, each made once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What edgepack made, as it lies in a user's folder: a bundle, an archive, a signature, a report. All else is theirs.
+"""Recognising what edgepack made in a user's folder: a bundle, an archive, a signature, a report. All else is theirs.
 
 Whatever lies there is read with care: it may be of any size and kind.
 """

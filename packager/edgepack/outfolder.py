@@ -1,4 +1,4 @@
-"""What is written into a user's folder: a bundle whole or not at all, and nothing of the user's replaced.
+"""Writing into a user's folder: a bundle whole or not at all, and nothing of the user's replaced.
 
 A bundle is filled in a hidden folder beside its place (workfolder.py) and changes places with an earlier one in a
 single step (exchange.py), so that whoever reads it finds the old one or the new one. Where the file system cannot do

@@ -1,4 +1,4 @@
-"""What a package takes and gives: its features as TensorSpecs, and the shapes that each input may have."""
+"""Inputs and outputs of a package: its features as TensorSpecs, and the shapes that each input may have."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a caller hands over and gets: checked, and as the program takes and gives it."""
+"""Values that a caller passes and gets: checked, and as the program takes and gives them."""
 
 from __future__ import annotations
 

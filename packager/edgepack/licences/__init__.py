@@ -1,4 +1,4 @@
-"""What a bundle owes to others: the licence text, a card that says what was changed, and notices."""
+"""Notices that a bundle owes to others: the licence text, a card that says what was changed, and notices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the authors' own pre-processing makes of a text or a picture: the inputs that the original is fed.
+"""Inputs of the original, made of a text or a picture by the authors' own pre-processing.
 
 transformers' tokenizer (with what a sentence-transformers folder says) and its image processor; nothing of edgepack's
 runtime takes part, so that a setting that is read wrongly shows as a difference.

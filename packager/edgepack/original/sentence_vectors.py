@@ -1,4 +1,4 @@
-"""What sentence-transformers itself makes of texts or pairs: ``python -m edgepack.original.sentence_vectors``.
+"""Vectors and scores of texts by sentence-transformers itself: ``python -m edgepack.original.sentence_vectors``.
 
 A process of its own, so that its imports and its copy of the model take nothing from the build. It shares no code with
 the readers of edgepack: it is given the model's folder, reads the request (JSON) from its input, and writes the vectors

@@ -1,1 +1,1 @@
-"""What every format's compression shares: rounding to few bits, GPTQ, its calibration, the parts of a model."""
+"""Compression that the formats share: rounding to few bits, GPTQ, its calibration, the parts of a model."""

@@ -1,4 +1,4 @@
-"""What enters each product of a language model on calibration texts, one layer at a time as the layers are written."""
+"""Inputs of each product of a language model on calibration texts, one layer at a time as the layers are written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was written of a model's weights, counted by component over all of its files."""
+"""A tally of the weights that were written, by component over all files of a model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What runs on the device: numpy, onnxruntime and tokenizers; jinja2 for language models, Pillow for picture files."""
+"""The runtime on the device: numpy, onnxruntime and tokenizers; jinja2 for language models, Pillow for image files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a caller gives, looked at before it is used: an error names the argument, in one line."""
+"""Checks of a caller's arguments before they are used: an error names the argument, in one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the machine is that figures are measured on, and whether they can be trusted."""
+"""The machine that figures are measured on, and whether they can be trusted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model is for: one light module per task (no PyTorch), found by its name.
+"""Tasks, what a model is for: one light module each (no PyTorch), found by its name.
 
 _recognition.py tells the task of a model from its files.
 """

@@ -1,4 +1,4 @@
-"""What the tasks share whose inputs are short: batches, golden vectors, no choice of a context."""
+"""Parts of the tasks whose inputs are short: batches, golden vectors, no choice of a context."""
 
 from __future__ import annotations
 

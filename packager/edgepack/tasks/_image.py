@@ -1,4 +1,4 @@
-"""What image tasks share: how pictures become inputs, and pictures that edgepack draws."""
+"""Parts of the image tasks: how pictures become inputs, and pictures that edgepack draws."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model is that edgepack does not support, in the field's own words, and the way on."""
+"""Refusals of models that edgepack does not support: what they are, in the field's own words, and the way on."""
 
 from __future__ import annotations
 

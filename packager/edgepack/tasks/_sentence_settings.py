@@ -1,4 +1,4 @@
-"""What sentence-transformers tells its transformer: ``sentence_bert_config.json`` and its older names.
+"""Settings that sentence-transformers hands to its transformer: ``sentence_bert_config.json`` and its older names.
 
 A setting that changes the answers is read, or refused with its name.
 """

@@ -1,4 +1,4 @@
-"""What is supported: for each task the architectures of config.json, by model type. docs/supported-models.md shows it.
+"""The supported models: for each task the architectures of config.json by model type; see docs/supported-models.md.
 
 Every entry is built and compared with transformers in the tests; one that is not is not listed.
 """

@@ -1,4 +1,4 @@
-"""What text tasks share: the tokenizer's numbers, and the sentences that edgepack brings."""
+"""Parts of the text tasks: the tokenizer's settings, and the sentences that edgepack brings."""
 
 from __future__ import annotations
 

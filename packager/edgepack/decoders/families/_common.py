@@ -1,4 +1,4 @@
-"""What the descriptions share: the reading of config.json's usual words, and LLaMA's names."""
+"""Parts that the descriptions share: the reading of config.json's usual words, and LLaMA's names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a recipe asks of Core ML: whether there is such a form of a weight, and the oldest system that restores it.
+"""A recipe's requirements of Core ML: whether it can store such weights, and the oldest system that restores them.
 
 Systems are called by their opset, the number of the iOS that brought it; macOS 13 to 15 have the same. Ref.:
 coremltools' definitions of the constexpr operators, iOS16/constexpr_ops and iOS18/compression.

@@ -1,4 +1,4 @@
-"""What no recipe can ask of ONNX Runtime, whatever the route."""
+"""Limits of ONNX Runtime that no recipe can pass, whatever the route."""
 
 from __future__ import annotations
 

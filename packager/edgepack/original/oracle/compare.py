@@ -1,4 +1,4 @@
-"""What edgepack makes of a description beside what transformers makes of the same config: shapes, angles, logits."""
+"""Comparison of a description with transformers' reading of the same config: shapes, angles, logits."""
 
 from __future__ import annotations
 

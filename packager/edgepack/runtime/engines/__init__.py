@@ -1,4 +1,4 @@
-"""What computes models on the device: one engine for each format of model files, found by the manifest's ``format``.
+"""Engines that compute models on the device: one for each format of model files, found by the manifest's ``format``.
 
 An engine is a module of this package, or a third party's entry point ``edgepack.runtime.engines``.
 """

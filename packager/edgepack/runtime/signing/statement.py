@@ -1,4 +1,4 @@
-"""What a signature says: the SHA-256 of each file of a model, as an in-toto statement of OpenSSF Model Signing 1.0."""
+"""The statement of a signature: each file's SHA-256, as an in-toto statement of OpenSSF Model Signing 1.0."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the functions of a language model's package take and give.
+"""Inputs and outputs of the functions of a language model's package.
 
 Core ML takes ranges and fixed shapes side by side badly where there are states: within a function all shapes are of one
 kind.

@@ -1,4 +1,4 @@
-"""What each recipe does to the weights."""
+"""Compression of the weights, as each recipe asks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What calibration inputs tell of weights: how the inputs of each layer vary together, and what errors cost."""
+"""Statistics of calibration inputs: how the inputs of each layer vary together, and what errors cost."""
 
 from __future__ import annotations
 

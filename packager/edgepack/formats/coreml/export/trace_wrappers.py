@@ -1,4 +1,4 @@
-"""What is traced: a PyTorch model with the inputs and the outputs that its package will have."""
+"""Models to be traced: a PyTorch model with the inputs and the outputs that its package will have."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a graph is told of its sequences: their ids, which of them count and where they stand, whose logits are wanted.
+"""A graph's inputs about its sequences: their ids, which of them count and where they stand, whose logits are wanted.
 
 The dimensions have the names that optimum gives them; transformers.js looks for ``batch_size`` among them.
 """

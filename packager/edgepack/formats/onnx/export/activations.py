@@ -1,4 +1,4 @@
-"""What flows through a graph on calibration inputs: the rows that enter each linear layer."""
+"""Activations of a graph on calibration inputs: the rows that enter each linear layer."""
 
 from __future__ import annotations
 

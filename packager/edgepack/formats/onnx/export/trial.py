@@ -1,4 +1,4 @@
-"""Whether an exported graph computes what the module does, before anything is compressed.
+"""A trial of an exported graph: does it compute what the module does, before anything is compressed?
 
 Batches of one, two and three rows of different lengths are tried: a trace can hold a number of the batch that it was
 made with, and a fusion can take padding for text.
