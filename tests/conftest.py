@@ -205,7 +205,7 @@ def _clip_tokenizer(folder: Path) -> int:
 
 def _clip_model(folder: Path, seed: int) -> None:
     end = _clip_tokenizer(folder)
-    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    sizes = {"hidden_size": 32, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4}
     special = {"bos_token_id": end - 1, "eos_token_id": end, "pad_token_id": end}
     config = transformers.CLIPConfig(
         text_config={**sizes, **special, "vocab_size": end + 1, "max_position_embeddings": 40, "projection_dim": 24},

@@ -25,7 +25,8 @@ from edgepack.runtime.processing import (
 )
 from edgepack.runtime.resize import RESAMPLINGS
 
-_PLAIN, _REVERSED = "ViTImageProcessor", "MobileViTImageProcessor"
+# Classes of transformers: ViT's takes a height and a width alone in version 4, CLIP's a shortest edge and a crop too.
+_PLAIN, _CROPPING, _REVERSED = "ViTImageProcessor", "CLIPImageProcessor", "MobileViTImageProcessor"
 _LUMA = (19595 / 65536, 38470 / 65536, 7471 / 65536)  # Pillow's grey of red, green and blue
 
 
@@ -55,7 +56,7 @@ def preprocessor_config(image: Image) -> dict[str, Any] | None:
     if facts.reverse and normalize:
         return None
     written: dict[str, Any] = {
-        "image_processor_type": _REVERSED if facts.reverse else _PLAIN,
+        "image_processor_type": _class(resize, crop, reverse=facts.reverse),
         "do_convert_rgb": True if image.alpha == "white" or image.mix else None,
         "do_resize": resize is not None,
         "size": _size(resize) if resize else asdict(image.size),
@@ -73,6 +74,12 @@ def preprocessor_config(image: Image) -> dict[str, Any] | None:
     if image.channels == 1:
         written["do_convert_rgb"] = False
     return {key: value for key, value in written.items() if value is not None}
+
+
+def _class(resize: Resizing | None, crop: CenterCrop | None, *, reverse: bool) -> str:
+    if reverse:
+        return _REVERSED
+    return _CROPPING if crop is not None or isinstance(resize, ResizeShortestEdge) else _PLAIN
 
 
 def for_transformers_js(image: Image) -> Image:

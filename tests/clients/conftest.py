@@ -83,6 +83,7 @@ def packed(build: Build, tiny: Callable[[str], Path], pictures: list[str]) -> Ca
             inputs = {
                 **{"text-embedding": SENTENCES, "text-generation": PROMPTS, "fill-mask": MASKED},
                 **{"question-answering": QUESTIONS, "image-classification": pictures, "image-embedding": pictures},
+                "zero-shot-image-classification": pictures,
             }
             bundles = build(model.get(task) or tiny(task), "rpi", "web", recipes=(recipe,), allow_loss=True)
             for name, bundle in zip(("rpi", "web"), bundles, strict=True):

@@ -14,7 +14,7 @@ CLOSE = 1e-5  # float32 of one graph and one runtime, averaged and normalised el
 NEAR = 1e-4  # of batches of other sizes
 TASKS = [
     "text-embedding", "text-classification", "token-classification", "question-answering", "fill-mask",
-    "image-classification", "image-embedding",
+    "image-classification", "image-embedding", "zero-shot-image-classification",
 ]  # fmt: skip
 RECIPES = ["fp32", "int4"]
 
@@ -35,6 +35,13 @@ def answers(packed: Callable[..., Packed]) -> dict[str, tuple[Packed, Any]]:
 def test_vectors(task: str, answers: dict[str, tuple[Packed, Any]]) -> None:
     bundle, found = answers[task]
     np.testing.assert_allclose(found, bundle.vectors, atol=CLOSE)
+
+
+def test_two_encoders(answers: dict[str, tuple[Packed, Any]]) -> None:
+    bundle, found = answers["zero-shot-image-classification"]
+    wanted = bundle.runtime.embed_text(["a cat", "the phone of the dog"])
+    np.testing.assert_allclose(found["texts"], wanted, atol=NEAR)
+    np.testing.assert_allclose(found["images"], bundle.runtime.embed_image(bundle.inputs), atol=NEAR)
 
 
 @pytest.mark.parametrize("task", ["text-classification", "image-classification"])

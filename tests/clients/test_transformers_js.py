@@ -53,6 +53,20 @@ def test_vectors(client: str, asking: Callable[[str], Ask], packed: Callable[...
 
 
 @pytest.mark.parametrize("client", CLOSE)
+def test_vectors_of_two_encoders(client: str, asking: Callable[[str], Ask], packed: Callable[..., Packed]) -> None:
+    bundle, texts = packed("zero-shot-image-classification", "web"), ["a cat", "the phone of the dog"]
+    found = asking(client)(bundle, texts=texts)
+    made = [entry["data"] for entry in (*found["texts"], *found["images"])]
+    wanted = [*map(bundle.runtime.embed_text, texts), *map(bundle.runtime.embed_image, bundle.inputs)]
+    cosines = [cosine(*pair) for pair in zip(made, wanted, strict=True)]
+    assert min(cosines) >= SAME
+
+
+def cosine(a: Any, b: Any) -> float:
+    return float(np.dot(a, b) / np.linalg.norm(a) / np.linalg.norm(b))
+
+
+@pytest.mark.parametrize("client", CLOSE)
 @pytest.mark.parametrize("task", ["text-classification", "image-classification"])
 def test_labels(task: str, client: str, asking: Callable[[str], Ask], packed: Callable[..., Packed]) -> None:
     bundle = packed(task, "web")

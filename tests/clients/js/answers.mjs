@@ -14,6 +14,7 @@ const TASKS = {
 // `request`: {task, inputs, options, call}. `inputs` go to the pipeline one by one, so that none changes another's answer;
 // with `batch` all at once. A picture's input is a path or an address.
 export default async function answers(t, model, request) {
+  if (request.task === "zero-shot-image-classification") return await vectors(t, model, request);
   const pipe = await t.pipeline(TASKS[request.task], model, request.options ?? {});
   if (request.padding_side) pipe.tokenizer.padding_side = request.padding_side;
   const inputs = request.batch ? [request.inputs] : request.inputs;
@@ -24,6 +25,20 @@ export default async function answers(t, model, request) {
   const ids = request.ids ? request.inputs.map((text) => plain(pipe.tokenizer(text).input_ids)) : undefined;
   const pixels = request.pixels ? await seen(t, pipe, request.inputs) : undefined;
   return { version: t.env.version, answers: found, ids, pixels };
+}
+
+// The vectors of CLIP's two encoders: of `texts`, and of the pictures in `inputs`.
+async function vectors(t, model, request) {
+  const tokenizer = await t.AutoTokenizer.from_pretrained(model);
+  const processor = await t.AutoProcessor.from_pretrained(model);
+  const text = await t.CLIPTextModelWithProjection.from_pretrained(model, request.options ?? {});
+  const vision = await t.CLIPVisionModelWithProjection.from_pretrained(model, request.options ?? {});
+  const [texts, images] = [[], []];
+  for (const one of request.texts) texts.push(plain((await text(tokenizer([one], { truncation: true }))).text_embeds));
+  for (const input of request.inputs) {
+    images.push(plain((await vision(await processor(await t.RawImage.read(input)))).image_embeds));
+  }
+  return { version: t.env.version, texts, images };
 }
 
 // What the processor makes of pictures.

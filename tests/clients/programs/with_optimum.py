@@ -63,6 +63,18 @@ def see_vectors(folder: str, pictures: list[str]) -> list[Any]:
     return [model(**pixels)["image_embedding"][0].tolist() for pixels in opened]
 
 
+def compare(folder: str, pictures: list[str]) -> dict[str, Any]:
+    """The vectors of two texts and of each picture, from the two files of a bundle."""
+    opened = [ORTModelForCustomTasks.from_pretrained(folder, file_name=f"{n}_model.onnx") for n in ("text", "vision")]
+    tokens = AutoTokenizer.from_pretrained(folder)(["a cat", "the phone of the dog"], padding=True, return_tensors="pt")
+    processor = AutoImageProcessor.from_pretrained(folder)
+    pixels = processor([Image.open(picture) for picture in pictures], return_tensors="pt")
+    return {
+        "texts": opened[0](**tokens)["text_embeds"].tolist(),
+        "images": opened[1](**pixels)["image_embeds"].tolist(),
+    }
+
+
 def fill(folder: str, texts: list[str]) -> list[Any]:
     """The five likeliest tokens for each text's mask."""
     model, tokenizer = ORTModelForMaskedLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
@@ -111,5 +123,6 @@ ASKED: dict[str, Callable[[str, list[str]], Any]] = {
     "image-classification": see,
     "image-embedding": see_vectors,
     "text-generation": generate,
+    "zero-shot-image-classification": compare,
 }
 print(json.dumps([ASKED[task](folder, inputs) for task, folder, inputs in json.load(sys.stdin)]))
