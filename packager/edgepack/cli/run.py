@@ -42,14 +42,14 @@ def run(
     labels: Annotated[
         list[str] | None,
         typer.Option(
-            help="Labels that an image is to be given one of, for zero-shot models: 'a cat,a dog'. Repeatable.",
+            help="Candidate labels for zero-shot models, e.g. 'a cat,a dog'. Repeatable.",
             metavar="<labels>",
             show_default=False,
         ),
     ] = None,
     template: Annotated[
         str | None,
-        typer.Option(help="Text around a label, with {} in its place [the model's own].", metavar="<text>"),
+        typer.Option(help="Prompt around a label, e.g. 'a photo of {}' [the model's own].", metavar="<text>"),
     ] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Maximum new tokens [256].", metavar="<n>")] = None,
     temperature: Annotated[
