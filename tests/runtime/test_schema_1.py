@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -109,6 +111,23 @@ def test_it_can_be_signed(tmp_path: Path) -> None:
     pair = key()
     invoke("sign", folder, "--key", written(tmp_path, "key.pem", private_pem(pair)))
     invoke("validate", folder, "--public-key", written(tmp_path, "key.pub", public_pem(pair)))
+
+
+def test_an_engine_that_is_not_installed() -> None:
+    """On a device without coremltools a bundle for Core ML says which extra brings it."""
+    program = f"""
+import sys
+sys.modules["coremltools"] = None
+import edgepack
+from edgepack.errors import MissingExtra
+try:
+    edgepack.load({str(BUNDLES / "tiny-image-classification-iphone")!r})
+except MissingExtra as error:
+    print(error, error.hint)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "coremltools" in done.stdout
+    assert "edgepack[coreml]" in done.stdout
 
 
 def test_a_model_that_is_not_listed(tmp_path: Path) -> None:
