@@ -28,7 +28,7 @@ _PACKED_BITS = 64  # of a block's scale and sum, as MatMulNBits holds them in me
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """Bytes by cause, and the shape that they were reckoned for."""
+    """Bytes by cause, and the shape that they were estimated for."""
 
     weights: int
     activations: int

@@ -87,7 +87,7 @@ class Subject:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """One bundle that a request leads to, and the memory that it is reckoned to need."""
+    """One bundle that a request leads to, and the memory that it is estimated to need."""
 
     name: str
     subject: Subject

@@ -152,7 +152,7 @@ def _outputs(model: Any, task: str, folder: Path) -> np.ndarray:
 
 
 def _pixels(folder: Path, task: str) -> np.ndarray:
-    """The pictures as the bundle prepares them, which other tests hold against transformers' processors."""
+    """The pictures as the bundle prepares them, which other tests compare with transformers' processors."""
     facts = plugins.load("tasks", task).processing(folder, json.loads((folder / "config.json").read_text()))
     return ImageInput(facts.section(Image)).feeds(_pictures())["pixel_values"]
 

@@ -4,7 +4,7 @@ The wheel is built from the sources and unpacked by pip. The packages beside it 
 alone is a gigabyte: each environment has links to this one's, to exactly those that the metadata of the wheel and of
 the packages themselves ask for. It is shown, then, that what an extra names is enough and the rest is not needed; not,
 that pip finds versions which go together: those are this environment's (constraints.txt).
-``test_the_plain_install_has_what_pip_installs`` holds the links against pip itself.
+``test_the_plain_install_has_what_pip_installs`` compares the links with pip itself.
 """
 
 from __future__ import annotations

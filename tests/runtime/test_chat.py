@@ -1,4 +1,4 @@
-"""Chat templates, held against transformers' apply_chat_template."""
+"""Chat templates, compared with transformers' apply_chat_template."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Language models through the runtime, held against transformers."""
+"""Language models through the runtime, compared with transformers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sampling, held against transformers' logits processors."""
+"""Sampling, compared with transformers' logits processors."""
 
 from __future__ import annotations
 

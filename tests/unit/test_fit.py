@@ -1,4 +1,4 @@
-"""The memory that a language model is reckoned to need, and what --fit makes of it."""
+"""The memory that a language model is estimated to need, and what --fit makes of it."""
 
 from __future__ import annotations
 

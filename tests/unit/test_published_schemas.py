@@ -1,4 +1,4 @@
-"""What the tests build is held against the published schemas; here, that this can fail."""
+"""What the tests build is checked against the published schemas; here, that this can fail."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class Route(Protocol):
         """Return the model uncompressed: an exported graph from the cache, or a description and its weights."""
 
     def open(self, path: Path, threads: int) -> Runs:
-        """Open the model at ``path`` to hold it against the original, in little memory where it may be large."""
+        """Open the model at ``path`` to compare it with the original, in little memory where it may be large."""
 
 
 class Format(Protocol):

@@ -1,4 +1,4 @@
-"""The original model as a Run: what a bundle is held against.
+"""The original model as a Run: what a bundle is compared with.
 
 A task's route tells how it is computed, by a module of original/routes or a third party's entry point
 ``edgepack.original.routes``: models that are exported in PyTorch (export.py), language models in numpy from their
@@ -27,7 +27,7 @@ class Original(Protocol):
 
     source: Source
     task: Task
-    # between the bundle's inputs and the authors' own, the largest so far; None where nothing is held against theirs
+    # between the bundle's inputs and the authors' own, the largest so far; None where nothing is compared with theirs
     input_difference: float | None
     frees: bool  # whether ``close`` makes it cheaper to have asked for everything before
 

@@ -1,6 +1,6 @@
 """The original language model in numpy, a layer at a time from its safetensors: any size, in little memory.
 
-The arithmetic is float32 and follows the description of decoders/; the tests hold it against transformers. All
+The arithmetic is float32 and follows the description of decoders/; the tests compare it with transformers. All
 sequences pass through one layer before the next is read.
 """
 

@@ -1,4 +1,4 @@
-"""The bundle's pre-processing held against the authors' own, wherever inputs are made.
+"""The bundle's pre-processing compared with the authors' own, wherever inputs are made.
 
 ``Matched`` stands in the place of a task object's ``text`` or ``image``: it makes the shipping inputs, and has the
 original compare them with its own.

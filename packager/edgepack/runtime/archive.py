@@ -40,7 +40,7 @@ BROKEN = (
 def zip_folder(folder: Path, file: Path) -> Path:
     """Write what the manifest of the bundle in ``folder`` lists to ``file``: the same bytes for the same content.
 
-    The archive is read again and held against the manifest before it takes its name. Raises UsageError for a file
+    The archive is read again and checked against the manifest before it takes its name. Raises UsageError for a file
     in the folder itself, and BundleError as manifest.read does.
     """
     listed = manifest.read(folder)
@@ -70,7 +70,7 @@ def check_outside(folder: Path, file: Path) -> None:
 def opened(file: Path, *, trust: bool = False) -> Path:
     """Return the folder that ``file`` unpacks to, in the cache, by the file's hash; safe for two processes at once.
 
-    What was unpacked before is held against its manifest, and unpacked again where it is damaged.
+    What was unpacked before is checked against its manifest, and unpacked again where it is damaged.
     """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgepack" / "bundles"
     folder = cache / digest(file)[:32]

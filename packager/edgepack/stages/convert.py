@@ -40,7 +40,7 @@ def convert(
 
 
 def open_artifacts(artifacts: Mapping[str, Artifact], plan: Plan) -> dict[str, Runs]:
-    """Open each submodel's artifact to hold it against the original."""
+    """Open each submodel's artifact to compare it with the original."""
     memory.release()  # what the conversion held, before the runtime allocates
     return {
         name: formats.route(part.target, part.task).open(artifacts[name].path, part.target.profile.threads)

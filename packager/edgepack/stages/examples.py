@@ -64,7 +64,7 @@ def prepare(
     examples: Examples,
     checks: Sequence[Check],
 ) -> Inputs:
-    """Make all feeds by the shipping pre-processing; what is compared is held against the authors' own."""
+    """Make all feeds by the shipping pre-processing; what is compared is checked against the authors' own."""
     plain = task_model(subject.source.task, {}, subject.source.path, examples.processing)
     compared = matched(subject, examples.processing, originals, {})
     use = "" if request.calibration else "calibration"

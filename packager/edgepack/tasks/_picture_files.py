@@ -1,7 +1,7 @@
 """Pictures as files of every kind that a camera, a browser or a drawing program writes. Needs Pillow.
 
 Colours, transparency and the way up are said otherwise in each, and image processors treat them otherwise: the bundle
-and the original are held against each other from the file's bytes on.
+and the original are compared from the file's bytes on.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ def predict(model: Any, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
 
 
 def references(rows: Sequence[Mapping[str, Any]], model: Any) -> list[Any]:
-    """Return the label's name, or the number that the score of one label is held against. Raises DataError."""
+    """Return the label's name, or the number that the score of one label is compared with. Raises DataError."""
     if len(model.labels) == 1:
         return [metrics.number(row, "label") for row in rows]
     return _labels.named([row["label"] for row in rows], model.labels, "the data set")

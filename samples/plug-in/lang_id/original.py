@@ -6,7 +6,7 @@ from edgepack.original import Original
 
 
 class Linear(Original):
-    input_difference = None  # its authors have no pre-processing that ours could be held against
+    input_difference = None  # its authors have no pre-processing that ours could be compared with
     frees = False
 
     def __init__(self, subject):

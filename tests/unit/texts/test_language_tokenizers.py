@@ -51,7 +51,7 @@ def save(folder: Path, tokenizer: Tokenizer, model_type: str, *, begins: bool = 
 
 
 def check(folder: Path) -> Path:
-    """The folder that a build reads, held against transformers and opened by transformers again."""
+    """The folder that a build reads, compared with transformers and opened by transformers again."""
     found = text_folder.arranged_language_model(folder)
     ours, theirs = opened(found), transformers.AutoTokenizer.from_pretrained(folder)
     again = transformers.AutoTokenizer.from_pretrained(found)

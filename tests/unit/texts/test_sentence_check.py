@@ -1,4 +1,4 @@
-"""A sentence encoder's vectors are held against sentence-transformers, asked in a process of its own."""
+"""A sentence encoder's vectors are compared with sentence-transformers, asked in a process of its own."""
 
 from __future__ import annotations
 
