@@ -138,6 +138,8 @@ def test_shares_are_rounded_down_and_parameters_say_what_they_count() -> None:
 def test_limits_say_what_was_judged_by() -> None:
     check = Check(kind="metric", name="m", limits={"at_least": 0.8, "at_most_loss": 0.01}, metric="f1", sure=True)
     assert results.limits(CheckResult(check=check, value=0.9)) == "≥ 0.8, loss ≤ 0.01 by the 95 % interval"
+    golden = Check(kind="golden", name="g", limits={"at_least": 0.93})
+    assert results.limits(CheckResult(check=golden, value=0.99)) == "cosine ≥ 0.93"
     size = Check(kind="size", name="s", limits={"at_most": 24e6, "at_most_share": 0.3})
     assert results.limits(CheckResult(check=size, value=1.0)) == "≤ 24.0 MB, ≤ 0.3 × the original's"
 

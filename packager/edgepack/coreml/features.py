@@ -76,7 +76,7 @@ class Interface:
     inputs: Mapping[str, Feature]
     outputs: Mapping[str, Feature]
     states: Mapping[str, Feature]
-    label: str = ""  # of a classifier: the output with the likeliest class
+    label: str = ""  # of a classifier: the output with the most likely class
 
 
 def interfaces(description: Message) -> tuple[dict[str, Interface], str]:

@@ -234,5 +234,5 @@ def _unclear(name: str) -> UnsupportedModel:
 
 def _finite(values: Array, name: str) -> Array:
     if not np.isfinite(values).all():
-        raise DamagedWeights(f"the weight {name!r} holds NaN or infinity", hint="no recipe can mend it")
+        raise DamagedWeights(f"the weight {name!r} holds NaN or infinity", hint="no recipe can repair it")
     return values

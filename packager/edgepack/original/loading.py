@@ -81,7 +81,7 @@ def load_class(kind: Any, path: Path, name: str, task: Task, adapter: Path | Non
         if not _finite(tensor):
             raise DamagedWeights(
                 f"{name}: the weight {weight!r} holds NaN or infinity",
-                hint="no recipe can mend it: take an earlier save of the model",
+                hint="no recipe can repair it: take an earlier save of the model",
             )
     return model
 

@@ -211,7 +211,9 @@ def _limit(result: CheckResult, name: str, bound: float) -> str:
         return f"{sign} {bound:.4g} × the original's"
     if result.check.kind in ("size", "memory"):
         return f"{sign} {size(bound)}"
-    return f"{sign} {duration(bound) if result.check.kind in ('latency', 'load') else f'{bound:g}'}"
+    if result.check.kind in ("latency", "load"):
+        return f"{sign} {duration(bound)}"
+    return f"{'cosine ' if result.check.kind == 'golden' else ''}{sign} {bound:g}"
 
 
 def shown(result: CheckResult) -> str:

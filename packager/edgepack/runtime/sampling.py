@@ -22,7 +22,7 @@ _ROWS = 64  # the logits are looked at in columns of so many before any is sorte
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """The choices; the defaults leave every token, and a temperature of 0 takes the likeliest.
+    """The choices; the defaults leave every token, and a temperature of 0 takes the most likely.
 
     Raises UsageError where a number is out of its range.
     """
@@ -30,7 +30,7 @@ class Sampling:
     temperature: float = 0.0
     top_k: int = 0  # 0: all
     top_p: float = 1.0
-    min_p: float = 0.0  # of the likeliest token's probability
+    min_p: float = 0.0  # of the most likely token's probability
     repetition_penalty: float = 1.0
 
     def __post_init__(self) -> None:
@@ -85,7 +85,7 @@ def distribution(logits: Array, sampling: Sampling) -> tuple[Array, Array]:
     """
     tokens = _top_k(logits, sampling.top_k)
     scores = logits[tokens]
-    weights = np.exp((scores - scores.max()) / np.float32(sampling.temperature))  # the likeliest weighs 1
+    weights = np.exp((scores - scores.max()) / np.float32(sampling.temperature))  # the most likely weighs 1
     mass = sampling.top_p * float(weights.sum(dtype=np.float64))
     if sampling.min_p:  # both filters cut at a weight, so their order does not matter; this one is quicker
         kept = weights >= sampling.min_p

@@ -70,7 +70,7 @@ def list_scatter(ls: list[Value], indices: Ints, value: Tensor) -> tuple[list[Va
 
 @op("classify", exact=True)
 def classify(probabilities: Tensor, classes: list[str] | Tensor) -> tuple[Value, dict[Value, float]]:
-    """Return (the likeliest class, class -> probability)."""
+    """Return (the most likely class, class -> probability)."""
     names: list[Value] = classes.tolist() if isinstance(classes, Tensor) else classes
     shares = probabilities.reshape(-1).tolist()
     return names[shares.index(max(shares))], dict(zip(names, shares, strict=True))

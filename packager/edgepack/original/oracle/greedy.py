@@ -30,7 +30,7 @@ from edgepack.runtime.sampling import Sampler, Sampling, penalized
 from edgepack.tasks import read_config
 from edgepack.tasks.text_generation import eos_ids, repetition_penalty
 
-_CLOSE = 1e-4  # of the largest logit: what is as near to the likeliest may be taken in its place
+_CLOSE = 1e-4  # of the largest logit: what is as near to the most likely may be taken in its place
 _PROMPT, _NEW, _END = 12, 8, 3  # tokens of text and answer, and before the end; within longrope's first length
 _SEED = 3
 _REPORT = "this is a fault of edgepack: please report it with config.json and generation_config.json"
