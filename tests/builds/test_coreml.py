@@ -307,7 +307,7 @@ def test_a_size(build: Build, tiny: Callable[[str], Path]) -> None:
     for targets, recipes in ((("rpi",), ()), (("iphone",), ("int8",))):
         with pytest.raises(UsageError, match="--max-size"):
             build(model, *targets, recipes=recipes, max_size=10_000_000)
-    with pytest.raises(UsageError, match="searched for a size"):
+    with pytest.raises(UsageError, match="needs a size"):
         build(model, "iphone", recipes=("mixed",))
 
 

@@ -97,7 +97,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], type[EdgepackError], str]] = {
     "schema of another kind": (lambda f: change(f, schema="x"), BundleError, "schema 'x'"),
     "schema that is true": (lambda f: change(f, schema=True), BundleError, "schema True"),
     "schema from before the first": (lambda f: change(f, schema=0), BundleError, "schema 0"),
-    "no manifest": (lambda f: (f / "edgepack.json").unlink(), BundleError, "no bundle"),
+    "no manifest": (lambda f: (f / "edgepack.json").unlink(), BundleError, "not a bundle"),
     "broken manifest": (lambda f: (f / "edgepack.json").write_text("{"), BundleError, "not valid JSON"),
     "manifest of a list": (lambda f: (f / "edgepack.json").write_text("[]"), BundleError, "object"),
     "manifest without files": (lambda f: change(f, files=None), BundleError, "files is None"),

@@ -143,6 +143,6 @@ def test_a_conversation_s_ids(speaker: Any) -> None:
 def test_a_model_that_does_not_chat(speaker: Any) -> None:
     model = speaker("gpt2").model
     assert not model.chats
-    with pytest.raises(InputError, match="no chat model") as caught:
+    with pytest.raises(InputError, match="not a chat model") as caught:
         model.generate(TALK)
     assert "generate(str)" in caught.value.hint

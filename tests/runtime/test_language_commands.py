@@ -67,7 +67,7 @@ def test_run_says_what_is_wrong(edgepack: Command, speaker: Speakers, minilm: Bu
         ((path, "a", "--temperature", -1), 2, "temperature is -1"),
         ((path, "a", "--max-tokens", 0), 2, "max_tokens is 0"),
         ((path, "many words " * 99), 40, f"the bundle takes {CONTEXT}"),
-        ((path, "a", "--system", "Be brief."), 40, "no chat model"),
+        ((path, "a", "--system", "Be brief."), 40, "not a chat model"),
     ]
     for arguments, code, said in cases:
         done = edgepack("run", *arguments)

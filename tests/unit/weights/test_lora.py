@@ -157,7 +157,7 @@ def test_an_embedding_that_is_the_head_too(bases: dict[str, Path], tmp_path: Pat
 
 
 def test_folders_without_an_adapter(adapter: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="no PEFT adapter"):
+    with pytest.raises(ModelError, match="not a PEFT adapter"):
         Adapter.read(tmp_path / "other")
     (adapter / "adapter_model.safetensors").rename(adapter / "adapter_model.bin")
     with pytest.raises(UnsafeModel):
