@@ -21,6 +21,7 @@ from edgepack.errors import ModelError, ReadingDiffers, UnreadSetting, Unsupport
 from edgepack.original.oracle import answers, check, greedy, models
 from edgepack.original.oracle.shrink import shrink
 from edgepack.original.reading import Reading
+from edgepack.plans import Subject
 from edgepack.records import NotMeasured
 from edgepack.runtime import chat
 from edgepack.runtime.sampling import Sampler
@@ -162,7 +163,9 @@ def config_of(folder: Path, **changes: Any) -> dict[str, Any]:
 
 def run(folder: Path, **options: Any) -> Any:
     config = json.loads((folder / "config.json").read_text())
-    with Reading(source_of(folder), text_generation, config, allow_unread=False, **options) as checked:
+    with Reading(
+        Subject(source=source_of(folder), task=text_generation, config=config), allow_unread=False, **options
+    ) as checked:
         return checked.finish()
 
 
@@ -271,7 +274,7 @@ def test_an_unknown_setting_stops(llama: Path) -> None:
     config = config_of(llama, residual_multiplier=0.22)
     with pytest.raises(UnreadSetting, match=re.escape("residual_multiplier = 0.22")):
         run(llama)
-    with Reading(source_of(llama), text_generation, config, allow_unread=True) as checked:
+    with Reading(Subject(source=source_of(llama), task=text_generation, config=config), allow_unread=True) as checked:
         figure, passed = checked.finish()
     assert figure.passed
     assert isinstance(passed.compressed, NotMeasured)
@@ -304,14 +307,14 @@ def test_without_transformers_the_report_says_so(
 
 
 def test_other_tasks_have_no_reading(tmp_path: Path) -> None:
-    with Reading(source_of(tmp_path), text_embedding, {}, allow_unread=False) as checked:
+    with Reading(Subject(source=source_of(tmp_path), task=text_embedding, config={}), allow_unread=False) as checked:
         assert checked.finish() == ()
 
 
 def test_a_process_that_breaks_down_is_told(llama: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("EDGEPACK_CACHE", str(tmp_path / "cache"))
     config = config_of(llama)
-    with Reading(source_of(llama), text_generation, config, allow_unread=False) as checked:
+    with Reading(Subject(source=source_of(llama), task=text_generation, config=config), allow_unread=False) as checked:
         (llama / "config.json").write_text("{}")
         with pytest.raises(ModelError, match="broke down"):
             checked.finish()
