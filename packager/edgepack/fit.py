@@ -164,7 +164,10 @@ def _activations(config: Mapping[str, Any], processing: Processing) -> tuple[int
         length = processing.text.max_length
         needs.append((_transformer(config, length), f"1 x {length} tokens"))
     if not needs:
-        raise UnsupportedModel("the memory of a model can be estimated that takes texts or pictures, which this is not")
+        raise UnsupportedModel(
+            "the memory of this model cannot be estimated: it takes neither texts nor pictures",
+            hint="its task has to name a text or an image in the processing",
+        )
     return max(needs)
 
 
