@@ -33,6 +33,7 @@ from edgepack.data import DataSpec
 from edgepack.errors import EdgepackError
 from edgepack.runtime import archive, manifest, measurements, onnx_file, signing, tokenizer_file
 from edgepack.runtime.chat import ChatTemplate
+from edgepack.runtime.engines import open_session
 from edgepack.runtime.manifest import SIGNATURE
 from edgepack.runtime.signing import envelope, statement
 from edgepack.runtime.signing.envelope import Envelope
@@ -244,12 +245,10 @@ class Attack:
         """An ONNX file, opened."""
         file = self.given(broken(self.rng, self.graph), ".onnx")
         onnx_file.check(file, set(self.table["files"]))
-        return runtime.open_session(file, "onnx", 1)
+        return open_session(file, "onnx", 1)
 
     def packages(self) -> object:
         """A Core ML package, opened."""
-        from edgepack.runtime.engines import open_session
-
         copy = self.work / "x.mlpackage"
         files = sorted(file for file in copy.rglob("*") if file.is_file() and not file.is_symlink())
         file = self.rng.choice(files)
@@ -257,7 +256,7 @@ class Attack:
         facts = json.loads((copy / "Manifest.json").read_text())
         file.write_bytes(text(self.rng, facts) if file.name == "Manifest.json" else broken(self.rng, raw))
         try:
-            return open_session(copy, "onnx", 1)
+            return open_session(copy, "coreml", 1)
         finally:
             file.write_bytes(raw)
 

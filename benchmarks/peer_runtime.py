@@ -8,7 +8,6 @@ import numpy as np
 from contestant import serve
 from tokenizers import Tokenizer
 
-from edgepack.runtime.decoding import Decoding
 from edgepack.runtime.detokenizer import Detokenizer
 from edgepack.runtime.engines import open_session
 from edgepack.runtime.sampling import Sampler, Sampling
@@ -21,7 +20,7 @@ class Runtime:
 
     def __init__(self, model: Path, threads: int) -> None:
         session = open_session(model / "model_last.onnx", "onnx", threads)
-        self._decoding = Decoding(session, _LONGEST)
+        self._decoding = session.decoding(_LONGEST)
         self._tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
         self.vocabulary = next(spec.shape[-1] for spec in session.outputs if spec.name == "logits")
 
