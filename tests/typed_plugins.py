@@ -16,7 +16,10 @@ from edgepack.runtime.engines import coreml as coreml_engine
 from edgepack.runtime.engines import onnx as onnx_engine
 from edgepack.sources import Place, folder, hub, python
 from edgepack.tasks import (
+    AnyTask,
     Task,
+    _clip_text,
+    _clip_vision,
     fill_mask,
     image_classification,
     image_embedding,
@@ -37,8 +40,9 @@ TASKS: tuple[Task, ...] = (
     text_embedding,
     text_generation,
     token_classification,
-    zero_shot_image_classification,
 )
+OF_SUBMODELS: tuple[AnyTask, ...] = (zero_shot_image_classification,)
+SUBMODELS: tuple[Task, ...] = (_clip_text, _clip_vision)
 FORMATS: tuple[Format, ...] = (coreml, onnx)
 ROUTES: tuple[Route, ...] = (coreml_builder, coreml_export, onnx_builder, onnx_export)
 SCHEMES: tuple[Scheme, ...] = (blocks, fp16, fp32, int8_dynamic, int8_static)

@@ -102,7 +102,7 @@ def test_versions_of_what_no_extra_brings() -> None:
 
 def test_mypy_checks_every_plugin() -> None:
     checked = {
-        "tasks": typed_plugins.TASKS,
+        "tasks": (*typed_plugins.TASKS, *typed_plugins.OF_SUBMODELS),
         "formats": typed_plugins.FORMATS,
         "original.routes": typed_plugins.ORIGINALS,
         "runtime.engines": typed_plugins.ENGINES,

@@ -18,10 +18,11 @@ from edgepack.runtime.processing import Processing
 from edgepack.runtime.submodel import MODEL
 
 
-class Task(Protocol):
+class AnyTask(Protocol):
     """The contract of this package's modules, and of third parties' tasks (entry points ``edgepack.tasks``).
 
-    A ``model`` is an object of the task's class in runtime/tasks, which differ from each other.
+    A ``model`` is an object of the task's class in runtime/tasks, which differ from each other. A task of several
+    submodels names them in SUBMODELS; any other is a Task.
     """
 
     @property
@@ -49,14 +50,6 @@ class Task(Protocol):
         """Values of config.json's architectures[0]."""
 
     @property
-    def OUTPUTS(self) -> tuple[str, ...]:
-        """Outputs of a bundle's graph; the last is the task's."""
-
-    @property
-    def MEASURES(self) -> tuple[str, ...]:
-        """Measures of agreement, names of metrics/agreement.py."""
-
-    @property
     def INPUTS(self) -> tuple[str, ...]:
         """Columns of a data set that is only run, without truth."""
 
@@ -71,10 +64,6 @@ class Task(Protocol):
     @property
     def METRICS(self) -> Mapping[str, Callable[[Any, Any], float]]:
         """Metrics of (predictions, references) by name; the first is the main one."""
-
-    @property
-    def TRIALS(self) -> Mapping[str, Callable[[Run, Any, Sequence[Feeds]], Array]]:
-        """Measures for which the bundle's model works and the original judges."""
 
     def processing(self, folder: Path, config: Mapping[str, Any]) -> Processing:
         """Read pre- and post-processing from a model's files, for the manifest."""
@@ -91,11 +80,33 @@ class Task(Protocol):
     def contexts(self, processing: Processing) -> list[int | None]:
         """Return what ``sized`` can be asked for, the longest first."""
 
-    def examples(self, processing: Processing) -> list[Any]:
-        """Return inputs that edgepack brings: even ones calibrate, odd ones measure agreement."""
-
     def inputs(self, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
         """Return a data set's inputs, for calibration and agreement."""
+
+    def predict(self, model: Any, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
+        """Return a prediction per row of a data set, in the form that METRICS take."""
+
+    def references(self, rows: Sequence[Mapping[str, Any]], model: Any) -> list[Any]:
+        """Return the truth per row, in the words of ``model``. Raises DataError for what it does not know."""
+
+
+class Task(AnyTask, Protocol):
+    """The contract of a task of one submodel, or of a submodel of several: what is compared with an original too."""
+
+    @property
+    def OUTPUTS(self) -> tuple[str, ...]:
+        """Outputs of a bundle's graph; the last is the task's."""
+
+    @property
+    def MEASURES(self) -> tuple[str, ...]:
+        """Measures of agreement, names of metrics/agreement.py."""
+
+    @property
+    def TRIALS(self) -> Mapping[str, Callable[[Run, Any, Sequence[Feeds]], Array]]:
+        """Measures for which the bundle's model works and the original judges."""
+
+    def examples(self, processing: Processing) -> list[Any]:
+        """Return inputs that edgepack brings: even ones calibrate, odd ones measure agreement."""
 
     def batches(self, model: Any, examples: Sequence[Any], *, use: str = "") -> list[Feeds]:
         """Return the feeds of ``examples``, made by the shipping pre-processing.
@@ -110,12 +121,6 @@ class Task(Protocol):
 
     def rows(self, feeds: Feeds, outputs: Outputs) -> list[Array]:
         """Return the vectors to compare, one or more per sample, padding left out."""
-
-    def predict(self, model: Any, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
-        """Return a prediction per row of a data set, in the form that METRICS take."""
-
-    def references(self, rows: Sequence[Mapping[str, Any]], model: Any) -> list[Any]:
-        """Return the truth per row, in the words of ``model``. Raises DataError for what it does not know."""
 
 
 @dataclass(frozen=True, kw_only=True)

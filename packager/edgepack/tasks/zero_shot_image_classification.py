@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from edgepack import weights
-from edgepack.arrays import Array, Feeds, Outputs
 from edgepack.errors import DamagedWeights, ModelError
 from edgepack.metrics import tasks as metrics
 from edgepack.runtime.processing import Match, Processing
 from edgepack.runtime.tasks.zero_shot_image_classification import TEXT, VISION, part
 from edgepack.tasks import SubmodelTask, _clip_text, _clip_vision, _image, _supported
 from edgepack.tasks._fixed_context import PAIRS as PAIRS
-from edgepack.tasks._fixed_context import TRIALS as TRIALS
 from edgepack.tasks._fixed_context import contexts as contexts
 from edgepack.tasks._fixed_context import limited as limited
 from edgepack.tasks._fixed_context import sized as sized
@@ -26,8 +24,6 @@ ROUTE = "export"
 AUTO_CLASS = "AutoModelForZeroShotImageClassification"
 TOKENIZES = True
 ARCHITECTURES = _supported.architectures(NAME)
-OUTPUTS: tuple[str, ...] = ()  # the submodels have them
-MEASURES: tuple[str, ...] = ()
 INPUTS = ("image", "text")
 COLUMNS = ("image", "label")
 METRICS = {"accuracy": metrics.first}
@@ -88,29 +84,9 @@ def _scale(folder: Path) -> float:
     return math.exp(value)
 
 
-def examples(processing: Processing) -> list[Any]:
-    """Return none: the submodels have theirs."""
-    return []
-
-
 def inputs(rows: Sequence[Mapping[str, Any]]) -> list[Any]:
     """Return a data set's pictures."""
     return [_image.example(row["image"]) for row in rows]
-
-
-def batches(model: Any, examples: Sequence[Any], *, use: str = "") -> list[Feeds]:
-    """Return none: the submodels have theirs."""
-    return []
-
-
-def golden(model: Any, examples: Sequence[Any]) -> list[tuple[Any, Feeds]]:
-    """Return none: the submodels have theirs."""
-    return []
-
-
-def rows(feeds: Feeds, outputs: Outputs) -> list[Array]:
-    """Return none: the submodels have theirs."""
-    return []
 
 
 def predict(model: Any, rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
