@@ -250,5 +250,5 @@ def test_inputs_are_told_apart_by_what_they_are() -> None:
     )  # fmt: skip
     assert fit._activations(config, Processing(text=long, image=image))[1] == "1 x 512 tokens"
     assert fit._activations(config, Processing(text=short, image=image))[1] == "1 x 224 x 224 pixels"
-    with pytest.raises(UnsupportedModel, match="takes texts or pictures"):
+    with pytest.raises(UnsupportedModel, match="neither texts nor pictures"):
         fit._activations(config, Processing())
