@@ -56,6 +56,7 @@ class TensorSpec:
 
 
 FINER = 8  # bits of the parts that a recipe keeps finer
+COMPONENTS = ("attention", "conv", "embedding", "head", "mlp", "other")
 # The component that a role belongs to, where it has another name
 PARTS = {"qkv": "attention", "o_proj": "attention", "gate_up": "mlp", "down": "mlp", "positions": "embedding"}
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from edgepack.errors import TargetError, UnknownName
-from edgepack.records import Floors, Profile, Recipe, Target
+from edgepack.records import COMPONENTS, PARTS, Floors, Profile, Recipe, Target
 from edgepack.runtime.schema import Schema
 from edgepack.toml_file import check_table, read_toml
 from edgepack.units import parse_size
@@ -58,7 +58,7 @@ RECIPE_TYPES: Schema = {
         "sparsity": {"type": "number", "minimum": 0, "exclusiveMaximum": 1},
         "lengths": {"type": "array", "items": {"type": "integer", "minimum": 1}},
         "smooth": {"type": "boolean"},
-        "finer": {"type": "array", "items": _STRING},
+        "finer": {"type": "array", "items": {"enum": sorted({*COMPONENTS, *PARTS})}},
         "min_coverage": {"type": "number", "minimum": 0, "maximum": 1},
     },
 }

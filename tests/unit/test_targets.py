@@ -139,3 +139,9 @@ def test_targets_have_the_names_that_people_try(alias: str, name: str) -> None:
 def test_a_table_may_name_every_field_of_a_recipe() -> None:
     names = {field.name for field in fields(Recipe)} - {"name"}
     assert set(targets.RECIPE_TYPES["properties"]) == names
+
+
+def test_a_part_that_no_model_has_is_told(tmp_path: Path) -> None:
+    extra = '[recipes.mine]\nscheme = "blocks"\nweight_bits = 4\nfiner = ["out"]\n\n[floors."*"]'
+    with pytest.raises(TargetError, match=r"finer.*'out'.*o_proj"):
+        targets.load(board(tmp_path, '[floors."*"]', extra))
