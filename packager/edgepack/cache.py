@@ -15,14 +15,14 @@ import logging
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from edgepack import documents
 from edgepack.contents import Contents, Signature, contents, signature
+from edgepack.documents import JsonDict, JsonObject
 from edgepack.durable import sync, sync_folder
 from edgepack.errors import BundleError
 from edgepack.exchange import replace
@@ -53,13 +53,13 @@ class Entry:
     what: str
 
 
-def key_of(facts: Mapping[str, Any]) -> str:
+def key_of(facts: JsonObject) -> str:
     """Return the name of the entry that ``facts`` (JSON values) lead to in this version of edgepack."""
     shaped = {**facts, "edgepack": importlib.metadata.version("edgepack")}
     return hashlib.sha256(json.dumps(shaped, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def fetch(kind: str, facts: Mapping[str, Any], make: Callable[[Path], None]) -> Path:
+def fetch(kind: str, facts: JsonObject, make: Callable[[Path], None]) -> Path:
     """Return the folder of the entry; ``make(folder)`` fills it first when there is none that is whole.
 
     Whatever ``make`` raises passes through and leaves no entry.
@@ -67,7 +67,7 @@ def fetch(kind: str, facts: Mapping[str, Any], make: Callable[[Path], None]) -> 
     return find(kind, facts) or _made(kind, facts, make, keep=True)
 
 
-def find(kind: str, facts: Mapping[str, Any]) -> Path | None:
+def find(kind: str, facts: JsonObject) -> Path | None:
     """Return the folder of the entry; None where there is none, or none that is as it was written, which is noted."""
     folder = _place(kind, facts)
     sweep(folder.parent, _PREFIX)
@@ -82,7 +82,7 @@ def find(kind: str, facts: Mapping[str, Any]) -> Path | None:
     return folder
 
 
-def store(kind: str, facts: Mapping[str, Any], make: Callable[[Path], None]) -> Path:
+def store(kind: str, facts: JsonObject, make: Callable[[Path], None]) -> Path:
     """Return the folder of the entry, filled by ``make(folder)`` in place of an earlier one."""
     sweep(root() / kind, _PREFIX)
     return _made(kind, facts, make, keep=False)
@@ -118,11 +118,11 @@ def clear() -> int:
     return freed
 
 
-def _place(kind: str, facts: Mapping[str, Any]) -> Path:
+def _place(kind: str, facts: JsonObject) -> Path:
     return root() / kind / key_of(facts)
 
 
-def _made(kind: str, facts: Mapping[str, Any], make: Callable[[Path], None], *, keep: bool) -> Path:
+def _made(kind: str, facts: JsonObject, make: Callable[[Path], None], *, keep: bool) -> Path:
     """Return the entry, made; with ``keep``, another build's that was quicker stays."""
     folder = _place(kind, facts)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -142,7 +142,7 @@ def _made(kind: str, facts: Mapping[str, Any], make: Callable[[Path], None], *, 
     return folder
 
 
-def _problem(folder: Path, facts: Mapping[str, Any]) -> str:
+def _problem(folder: Path, facts: JsonObject) -> str:
     """Say why the entry is not what was written, in a clause; "" where it is."""
     record = _record(folder)
     if record is None:
@@ -156,11 +156,11 @@ def _problem(folder: Path, facts: Mapping[str, Any]) -> str:
     return next((f"{name} differs" for name in sorted({*there, *record["files"]}) if _differs(name, there, record)), "")
 
 
-def _differs(name: str, there: Contents, record: Mapping[str, Any]) -> bool:
+def _differs(name: str, there: Contents, record: JsonObject) -> bool:
     return bool(there.get(name) != record["files"].get(name))
 
 
-def _record(folder: Path) -> dict[str, Any] | None:
+def _record(folder: Path) -> JsonDict | None:
     """Return what the entry says of itself; None where that cannot be read."""
     try:
         table = documents.read_object(folder / _RECORD)

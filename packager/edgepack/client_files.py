@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from edgepack import client_pictures
 from edgepack.containment import checked_name
-from edgepack.documents import read_json, read_object
+from edgepack.documents import JsonDict, JsonObject, read_json, read_object
 from edgepack.errors import ModelError, UnsafeModel
 from edgepack.runtime.processing import Image, Processing, Text
 from edgepack.runtime.text import tokenizer
@@ -117,7 +116,7 @@ def _write_sections(file: Path, text: Text | None) -> None:
         file.write_text(json.dumps({**content, **sections}, ensure_ascii=False), "utf-8")  # large: on one line
 
 
-def _truncation(text: Text) -> dict[str, Any]:
+def _truncation(text: Text) -> JsonDict:
     return {
         "direction": text.truncation_side.capitalize(),
         "max_length": text.max_length,
@@ -126,7 +125,7 @@ def _truncation(text: Text) -> dict[str, Any]:
     }
 
 
-def _padding(text: Text) -> dict[str, Any]:
+def _padding(text: Text) -> JsonDict:
     return {
         "strategy": "BatchLongest",
         "direction": text.padding_side.capitalize(),
@@ -154,9 +153,9 @@ def _state_added_tokens(folder: Path) -> None:
     _write(folder / "tokenizer_config.json", {**stated, **added})
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _read(file: Path) -> JsonDict:
     return read_object(file, ModelError) if file.is_file() else {}
 
 
-def _write(file: Path, content: Mapping[str, Any]) -> None:
+def _write(file: Path, content: JsonObject) -> None:
     file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")

@@ -7,8 +7,9 @@ resize, and in Node.js lets sharp do it. Read in its releases 3.8.1 and 4.3.2, w
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from edgepack.documents import JsonDict
 from edgepack.errors import UnsupportedModel
 from edgepack.runtime.image import affine
 from edgepack.runtime.processing import (
@@ -38,7 +39,7 @@ class Difference(NamedTuple):
     in_graph: bool  # whether the graph can do it instead: it comes after the resize and the crop
 
 
-def preprocessor_config(image: Image) -> dict[str, Any] | None:
+def preprocessor_config(image: Image) -> JsonDict | None:
     """Write preprocessor_config.json, in settings that clients read alike; None where there are none that say the same.
 
     Every class's own rules (crop_pct, include_top, LeViT's 256/224, …) are worked into plain sizes, means and
@@ -55,7 +56,7 @@ def preprocessor_config(image: Image) -> dict[str, Any] | None:
     normalize = any(mean) or any(value != 1.0 for value in facts.std)
     if facts.reverse and normalize:
         return None
-    written: dict[str, Any] = {
+    written: JsonDict = {
         "image_processor_type": _class(resize, crop, reverse=facts.reverse),
         "do_convert_rgb": True if image.alpha == "white" or image.mix else None,
         "do_resize": resize is not None,

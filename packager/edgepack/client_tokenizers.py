@@ -6,13 +6,12 @@ Read in its releases 3.8.1 and 4.3.2. What it makes them of is the template in t
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from tokenizers import Tokenizer
 
-from edgepack.documents import read_object
+from edgepack.documents import Json, JsonObject, read_object
 from edgepack.errors import ModelError
 from edgepack.runtime.text import tokenizer
 
@@ -58,7 +57,7 @@ def write(folder: Path, inputs: Sequence[str]) -> tuple[str, ...]:
     return ()
 
 
-def _has_template_of_bert(opened: Tokenizer, stated: Mapping[str, Any]) -> bool:
+def _has_template_of_bert(opened: Tokenizer, stated: JsonObject) -> bool:
     """Return whether a text stands between the CLS and SEP of tokenizer_config.json, and a second one before SEP,
     type 1.
     """
@@ -73,6 +72,6 @@ def _has_template_of_bert(opened: Tokenizer, stated: Mapping[str, Any]) -> bool:
     )
 
 
-def _id(opened: Tokenizer, stated: Any) -> int | None:
+def _id(opened: Tokenizer, stated: Json) -> int | None:
     content = stated.get("content") if isinstance(stated, dict) else stated
     return opened.token_to_id(content) if isinstance(content, str) else None

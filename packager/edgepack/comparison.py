@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from edgepack import data
-from edgepack.arrays import Array, Feeds, Runs
+from edgepack.arrays import Array, Example, Feeds, Rows, Runs, TaskModel
 from edgepack.data import DataSpec
 from edgepack.data.row import Row
 from edgepack.metrics import agreement as measures
@@ -45,8 +45,8 @@ class Scores:
     """A task's metrics on a data set, and each model's predictions for plots."""
 
     accuracy: tuple[Accuracy, ...]
-    original: Sequence[Any] | None
-    compressed: Sequence[Any]
+    original: Sequence[Example] | None
+    compressed: Sequence[Example]
 
 
 def agreement(
@@ -79,7 +79,7 @@ def agreement(
 
 
 def trial(
-    original: Original, model: Any, task: Task, feeds: Sequence[Feeds], *, name: str, where: Where, data: str
+    original: Original, model: TaskModel, task: Task, feeds: Sequence[Feeds], *, name: str, where: Where, data: str
 ) -> Agreement:
     """Return a measure for which the compressed ``model`` does its work, and the original judges it."""
     samples = {name: task.TRIALS[name](original, model, feeds)}
@@ -119,7 +119,7 @@ def metric(
     original: Any | None,
     compressed: Any,
     task: Task,
-    table: Sequence[Mapping[str, Any]],
+    table: Rows,
     *,
     name: str,
     floors: Mapping[str, float],

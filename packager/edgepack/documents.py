@@ -11,11 +11,15 @@ import math
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from edgepack.errors import BundleError, EdgepackError
+
+Json = Any  # a parsed JSON value: null, a number, a string, a list or an object
+JsonObject = Mapping[str, Any]
+JsonDict = dict[str, Any]  # an object that is being made
 
 LARGEST = 512_000_000  # bytes of a file: tokenizers reach tens of millions
 LONGEST_LINE = 10_000_000  # bytes of a line of JSON Lines
@@ -25,14 +29,12 @@ _DIGITS = 308  # of a whole number that is a float64 whatever they are
 Failure = type[EdgepackError]
 
 
-def read_json(file: Path, failure: Failure = BundleError, *, hint: str = AGAIN, largest: int = LARGEST) -> Any:
+def read_json(file: Path, failure: Failure = BundleError, *, hint: str = AGAIN, largest: int = LARGEST) -> Json:
     """Return the JSON value in ``file``. Raises ``failure`` with the file's name."""
     return parse_json(read_text(file, failure, hint=hint, largest=largest), str(file), failure, hint=hint)
 
 
-def read_object(
-    file: Path, failure: Failure = BundleError, *, hint: str = AGAIN, largest: int = LARGEST
-) -> dict[str, Any]:
+def read_object(file: Path, failure: Failure = BundleError, *, hint: str = AGAIN, largest: int = LARGEST) -> JsonDict:
     """Return the JSON object in ``file``. Raises ``failure`` with the file's name."""
     value = read_json(file, failure, hint=hint, largest=largest)
     if not isinstance(value, dict):
@@ -68,7 +70,7 @@ def read_bytes(file: Path, failure: Failure = BundleError, *, hint: str = AGAIN,
         os.close(descriptor)
 
 
-def parse_json(text: str | bytes, name: str, failure: Failure = BundleError, *, hint: str = AGAIN) -> Any:
+def parse_json(text: str | bytes, name: str, failure: Failure = BundleError, *, hint: str = AGAIN) -> Json:
     """Return the JSON value of ``text``, which ``name`` names in errors. Raises ``failure``."""
     try:
         value = json.loads(
@@ -87,7 +89,7 @@ def parse_json(text: str | bytes, name: str, failure: Failure = BundleError, *, 
     return value
 
 
-def read_json_lines(file: Path, failure: Failure = BundleError) -> Iterator[tuple[int, Any]]:
+def read_json_lines(file: Path, failure: Failure = BundleError) -> Iterator[tuple[int, Json]]:
     """Yield the number and the value of each line that is not empty. Raises ``failure`` with the line's number."""
     with file.open("rb") as stream:
         number = 0
@@ -123,7 +125,7 @@ def _refused(name: str) -> float:
     raise ValueError(f"{name} is no number in JSON")
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _once(pairs: list[tuple[str, Json]]) -> JsonDict:
     made = dict(pairs)
     if len(made) != len(pairs):
         twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
@@ -131,7 +133,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return made
 
 
-def _check_depth(value: Any) -> None:
+def _check_depth(value: Json) -> None:
     level = [value]
     for _ in range(DEEPEST + 1):
         level = [child for one in level for child in _children(one) if isinstance(child, list | dict)]
@@ -140,11 +142,11 @@ def _check_depth(value: Any) -> None:
     raise ValueError(f"more than {DEEPEST} objects and lists inside each other")
 
 
-def _children(value: Any) -> Any:
+def _children(value: Json) -> Json:
     return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
-def _check_unicode(value: Any, text: str | bytes) -> None:
+def _check_unicode(value: Json, text: str | bytes) -> None:
     """Refuse halves of surrogate pairs, which only escapes can bring in and nothing can write out again."""
     escape = "\\ud" if isinstance(text, str) else b"\\ud"
     if escape in text.lower():  # type: ignore[operator]

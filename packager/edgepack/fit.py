@@ -8,12 +8,12 @@ runtime      what the inference runtime itself takes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from edgepack import decoders, targets
 from edgepack.decoders import Decoder
+from edgepack.documents import JsonObject
 from edgepack.errors import DoesNotFit, UnsupportedModel
 from edgepack.records import FINER, Recipe, Source, Target
 from edgepack.runtime.processing import Processing, Size
@@ -49,7 +49,7 @@ class Estimate:
         return bandwidth / (self.read + self.cache / 2) if self.read else 0.0
 
 
-def estimate(source: Source, recipe: Recipe, config: Mapping[str, Any], processing: Processing) -> Estimate:
+def estimate(source: Source, recipe: Recipe, config: JsonObject, processing: Processing) -> Estimate:
     """Return the memory of one inference at the longest input that the model takes."""
     if processing.generation:
         return _decoder(decoders.describe(config), recipe, processing.generation.max_length)
@@ -147,7 +147,7 @@ def _held(parameters: int, recipe: Recipe, role: str) -> int:
     return int(parameters * (bits + _PACKED_BITS / (recipe.block_size or 32)) / 8)
 
 
-def _weights(source: Source, recipe: Recipe, config: Mapping[str, Any]) -> int:
+def _weights(source: Source, recipe: Recipe, config: JsonObject) -> int:
     table = min(int(config.get("vocab_size") or 0) * _hidden(config), source.parameters)
     scales = _SCALE_BITS / recipe.block_size if recipe.block_size else 0.0
     rest = source.parameters - table
@@ -157,7 +157,7 @@ def _weights(source: Source, recipe: Recipe, config: Mapping[str, Any]) -> int:
 _HEADS = ("num_attention_heads", "n_heads", "num_heads")  # a config without any is of a network without attention
 
 
-def _activations(config: Mapping[str, Any], processing: Processing) -> tuple[int, str]:
+def _activations(config: JsonObject, processing: Processing) -> tuple[int, str]:
     """Estimate the bytes for one text or one picture, the larger of both, and name its shape."""
     needs = [_picture(config, processing.image.size)] if processing.image else []
     if processing.text:
@@ -171,7 +171,7 @@ def _activations(config: Mapping[str, Any], processing: Processing) -> tuple[int
     return max(needs)
 
 
-def _picture(config: Mapping[str, Any], size: Size) -> tuple[int, str]:
+def _picture(config: JsonObject, size: Size) -> tuple[int, str]:
     height, width = size.height, size.width
     shape = f"1 x {height} x {width} pixels"
     # convolutional: input and output of the first layers, 32 channels each at half the resolution
@@ -184,7 +184,7 @@ def _picture(config: Mapping[str, Any], size: Size) -> tuple[int, str]:
     return maps, shape
 
 
-def _transformer(config: Mapping[str, Any], length: int) -> int:
+def _transformer(config: JsonObject, length: int) -> int:
     """Return hidden states, q, k, v, the feed-forward product and the attention scores of one layer."""
     hidden = _hidden(config)
     inner = int(config.get("intermediate_size") or config.get("hidden_dim") or 4 * hidden)
@@ -195,5 +195,5 @@ def _transformer(config: Mapping[str, Any], length: int) -> int:
     return _FLOAT * (length * (6 * hidden + 2 * inner) + 2 * heads * length * seen)
 
 
-def _hidden(config: Mapping[str, Any]) -> int:
+def _hidden(config: JsonObject) -> int:
     return int(config.get("hidden_size") or config.get("dim") or config.get("n_embd") or 768)

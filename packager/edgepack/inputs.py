@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self
 
-from edgepack.arrays import Feeds, Run
+from edgepack.arrays import Example, Feeds, Rows, Run
 from edgepack.data import DataSpec
 from edgepack.original import Original
 from edgepack.plans import Plan, Subject
@@ -29,8 +29,8 @@ class SubmodelInputs:
 
     calibration: Sequence[Feeds]
     agreement: Sequence[Feeds]
-    examples: Sequence[Any]  # that agreement is measured on, before pre-processing
-    golden: Sequence[tuple[Any, Feeds]]  # the example and its feeds
+    examples: Sequence[Example]  # that agreement is measured on, before pre-processing
+    golden: Sequence[tuple[Example, Feeds]]  # the example and its feeds
 
     def shipped(self, plan: Plan) -> Self:
         """Return these with the feeds that ``plan``'s submodel makes, where its clients prepare pictures otherwise."""
@@ -51,7 +51,7 @@ class Inputs:
     subject: Subject
     processing: Processing
     submodels: Mapping[str, SubmodelInputs]
-    rows: Sequence[Mapping[str, Any]]
+    rows: Rows
     evaluation: DataSpec | None
     digest: str
     checks: Sequence[Check]

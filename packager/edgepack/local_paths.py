@@ -11,7 +11,7 @@ import re
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-from edgepack.documents import read_json
+from edgepack.documents import Json, read_json
 
 _NAMES, _PLACES = "name_or_path", ("_file", "_path", "_dir")  # endings of the keys
 
@@ -43,7 +43,7 @@ def remove(configs: list[Path], name: str) -> None:
             file.write_text(json.dumps(cleaned, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
-def _cleaned(value: Any, name: str) -> Any:
+def _cleaned(value: Json, name: str) -> Any:
     if isinstance(value, list):
         return [_cleaned(one, name) for one in value]
     if isinstance(value, dict):
@@ -57,7 +57,7 @@ def _named(key: str, place: str, name: str) -> str:
     return PureWindowsPath(place).name if key.endswith(_PLACES) else place
 
 
-def _local(value: Any) -> bool:
+def _local(value: Json) -> bool:
     """Return whether it is an absolute path, of any system."""
     if not isinstance(value, str):
         return False

@@ -8,11 +8,11 @@ from __future__ import annotations
 import os
 import stat
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from edgepack import documents
+from edgepack.documents import JsonObject
 from edgepack.errors import BundleError, SignatureError
 from edgepack.runtime.archive import BROKEN
 from edgepack.runtime.manifest import BESIDE, LARGEST, MANIFEST, MEASUREMENTS, SIGNATURE
@@ -70,7 +70,7 @@ def has_mark(file: Path, mark: str) -> bool:
         return mark.encode() in stream.read(_HEAD)
 
 
-def _holds(names: Iterable[str], table: Mapping[str, Any], foreign: Iterable[str]) -> str:
+def _holds(names: Iterable[str], table: JsonObject, foreign: Iterable[str]) -> str:
     """Return what the manifest ``table`` does not account for, in a clause; "" for nothing."""
     others = set(names) - {*table["files"], *BESIDE}
     theirs = sorted({name for name in others if Path(name).name not in _BY_SYSTEMS}.union(foreign))
@@ -91,7 +91,7 @@ def _fits(name: str, text: bytes | None) -> bool:
     return table is not None and (_MEASUREMENTS_KEYS if name == MEASUREMENTS else _MANIFEST_KEYS) <= set(table)
 
 
-def _manifest(text: bytes | None) -> Mapping[str, Any] | None:
+def _manifest(text: bytes | None) -> JsonObject | None:
     """Return what a manifest says, where it is one; a damaged bundle's is good enough."""
     table = _object(text) if text is not None else None
     if table is None or not set(table) >= _MANIFEST_KEYS or not isinstance(table["files"], dict):
@@ -99,7 +99,7 @@ def _manifest(text: bytes | None) -> Mapping[str, Any] | None:
     return table
 
 
-def _object(text: bytes) -> Mapping[str, Any] | None:
+def _object(text: bytes) -> JsonObject | None:
     try:
         value = documents.parse_json(text, "")
     except BundleError:

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from edgepack import fit, weights
 from edgepack.data import DataSpec
+from edgepack.documents import JsonObject
 from edgepack.records import Recipe, Source, Target
 from edgepack.runtime.processing import Processing
 from edgepack.runtime.submodel import MODEL
@@ -29,7 +29,7 @@ class Request:
     task: str | None = None
     adapter: str | None = None  # a LoRA to merge into the model
     out: Path = Path("dist")
-    overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    overrides: Mapping[str, JsonObject] = field(default_factory=dict)
     calibration: DataSpec | None = None
     evaluation: DataSpec | None = None
     context: int | None = None  # tokens of a language model's bundle; None: as is usual
@@ -49,7 +49,7 @@ class Subject:
 
     source: Source
     task: Task
-    config: Mapping[str, Any]
+    config: JsonObject
 
     @classmethod
     def of(cls, source: Source) -> Subject:
@@ -107,7 +107,7 @@ class Plan:
         return self.subject.task
 
     @property
-    def config(self) -> Mapping[str, Any]:
+    def config(self) -> JsonObject:
         """The model's config.json."""
         return self.subject.config
 

@@ -23,9 +23,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from edgepack.data import DataSpec
+from edgepack.documents import JsonObject
 from edgepack.errors import ProjectError
 from edgepack.runtime.schema import Schema
 from edgepack.toml_file import check_table, read_toml
@@ -53,7 +53,7 @@ class Project:
     task: str | None = None
     targets: tuple[str, ...] = ()
     recipes: tuple[str, ...] = ()
-    overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # recipe -> field -> value
+    overrides: Mapping[str, JsonObject] = field(default_factory=dict)  # recipe -> field -> value
     calibration: DataSpec | None = None
     evaluation: DataSpec | None = None
     suite: Path | None = None
@@ -103,12 +103,12 @@ def _below(root: Path, model: str) -> str:
     return str(root / model) if model.startswith(".") else model
 
 
-def _names(table: Mapping[str, Any], key: str, file: Path) -> list[str]:
+def _names(table: JsonObject, key: str, file: Path) -> list[str]:
     names = table.get(key, [])
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ProjectError(f"{file}: {key} must be a list of names", hint=f'for example {key} = ["rpi"]')
     return names
 
 
-def _data(table: Mapping[str, Any], key: str, file: Path) -> DataSpec | None:
+def _data(table: JsonObject, key: str, file: Path) -> DataSpec | None:
     return DataSpec.parse(table[key], root=file.parent) if key in table else None

@@ -37,9 +37,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from edgepack.data import DataSpec
+from edgepack.documents import Json, JsonObject
 from edgepack.errors import ProjectError, nearest
 from edgepack.metrics.agreement import REDUCE
 from edgepack.metrics.tasks import LESS_IS_BETTER
@@ -195,7 +195,7 @@ def _loss(check: Check, value: float, original: float, interval: tuple[float, fl
     return -interval[0] if check.sure and interval else original - value
 
 
-def _check(entry: Mapping[str, Any], place: str, root: Path) -> Check:
+def _check(entry: JsonObject, place: str, root: Path) -> Check:
     kind = entry.get("kind")
     if kind not in _OPTIONS:
         close = nearest(str(kind), _OPTIONS)
@@ -227,14 +227,14 @@ def _check(entry: Mapping[str, Any], place: str, root: Path) -> Check:
     )
 
 
-def _title(kind: str, entry: Mapping[str, Any]) -> str:
+def _title(kind: str, entry: JsonObject) -> str:
     details = [str(entry[key]) for key in ("submodel", "metric", "statistic", "input") if key in entry]
     if kind == "latency":
         details.append(f"p{entry.get('percentile', 50)}")
     return " ".join([kind, *details])
 
 
-def _limit(kind: str, limit: str, value: Any, place: str) -> float:
+def _limit(kind: str, limit: str, value: Json, place: str) -> float:
     """Return a bound in bytes, seconds or as it is."""
     try:
         if limit in ("at_least", "at_most") and kind in _BYTES:
@@ -248,7 +248,7 @@ def _limit(kind: str, limit: str, value: Any, place: str) -> float:
         ) from error
 
 
-def _finite(value: Any) -> float:
+def _finite(value: Json) -> float:
     """Return a bound that something can keep and miss. Raises ValueError for NaN, infinity, truth values and texts."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError(value)

@@ -10,8 +10,8 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
+from edgepack.documents import JsonDict, JsonObject
 from edgepack.errors import TargetError, UnknownName
 from edgepack.records import COMPONENTS, PARTS, Floors, Profile, Recipe, Target
 from edgepack.runtime.schema import Schema
@@ -117,11 +117,11 @@ def recipe(target: Target, name: str, task: str = "") -> Recipe:
     return recipes[name]
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _read(file: Path) -> JsonDict:
     return read_toml(file, TargetError)
 
 
-def _target(folder: Path, table: dict[str, Any], profile: str) -> Target:
+def _target(folder: Path, table: JsonDict, profile: str) -> Target:
     file = folder / "target.toml"
     check_table(table, _TYPES, file, TargetError, required=_REQUIRED, hint=_PAGE)
     if table.get("layout", "flat") not in _LAYOUTS:
@@ -163,7 +163,7 @@ def _target(folder: Path, table: dict[str, Any], profile: str) -> Target:
     )
 
 
-def _profile(name: str, table: Mapping[str, Any], file: Path) -> Profile:
+def _profile(name: str, table: JsonObject, file: Path) -> Profile:
     place = f"{file}: profile {name!r}"
     check_table(table, _PROFILE, place, TargetError, required=("isa", "memory", "threads"), hint=_PAGE)
     return Profile(
@@ -178,7 +178,7 @@ def _profile(name: str, table: Mapping[str, Any], file: Path) -> Profile:
 
 
 def _recipes(
-    table: Mapping[str, Any], file: Path, known: Mapping[str, Recipe]
+    table: JsonObject, file: Path, known: Mapping[str, Recipe]
 ) -> tuple[dict[str, Recipe], dict[str, dict[str, Recipe]]]:
     """Return the recipes of a table, and by task the variants: tables in a recipe's own that are named after a task."""
     plain, variants = {}, defaultdict[str, dict[str, Recipe]](dict)
@@ -192,11 +192,11 @@ def _recipes(
     return plain, variants
 
 
-def _recipe(name: str, table: Mapping[str, Any], file: Path) -> Recipe:
+def _recipe(name: str, table: JsonObject, file: Path) -> Recipe:
     listed = {key: list(value) if isinstance(value, tuple) else value for key, value in table.items()}
     place = f"{file}: recipe {name!r}"
     check_table(listed, RECIPE_TYPES, place, TargetError, required=("scheme",), hint=_PAGE)
-    values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in table.items()}
+    values: JsonDict = {key: tuple(v) if isinstance(v, list) else v for key, v in table.items()}
     return Recipe(name=name, **values)
 
 

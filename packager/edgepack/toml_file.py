@@ -5,16 +5,15 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-from edgepack.documents import read_text
+from edgepack.documents import Json, JsonDict, read_text
 from edgepack.errors import EdgepackError, nearest
 from edgepack.runtime.schema import Mismatch, Schema, check
 
 _LARGEST = 1_000_000  # bytes
 
 
-def read_toml(file: Path, failure: type[EdgepackError]) -> dict[str, Any]:
+def read_toml(file: Path, failure: type[EdgepackError]) -> JsonDict:
     """Return the table in ``file``. Raises ``failure`` with the file's name."""
     try:
         return tomllib.loads(read_text(file, failure, largest=_LARGEST))
@@ -25,7 +24,7 @@ def read_toml(file: Path, failure: type[EdgepackError]) -> dict[str, Any]:
 
 
 def check_table(
-    table: Any,
+    table: Json,
     schema: Schema,
     place: object,
     failure: type[EdgepackError],
@@ -54,7 +53,7 @@ def check_keys(table: Iterable[str], known: Iterable[str], place: object, failur
             raise failure(f"{place}: unknown key {key!r}", hint=hint)
 
 
-def check_types(table: Any, schema: Schema, place: object, failure: type[EdgepackError]) -> None:
+def check_types(table: Json, schema: Schema, place: object, failure: type[EdgepackError]) -> None:
     """Raises ``failure``, which names ``place`` and the key, for values of another type than ``schema`` says."""
     try:
         check(table, schema)

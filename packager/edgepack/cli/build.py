@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -13,6 +13,7 @@ from edgepack import pipeline, project
 from edgepack import targets as known_targets
 from edgepack.cli import show
 from edgepack.cli.options import Json, output_path
+from edgepack.documents import JsonDict
 from edgepack.errors import UsageError
 from edgepack.original import TRANSFORMERS
 from edgepack.records import Bundle, Coverage
@@ -294,7 +295,7 @@ def _pace(plan: pipeline.Plan) -> float | None:
     return plan.need.tokens_per_second(plan.target.profile.bandwidth) or None
 
 
-def _facts(bundle: Bundle) -> dict[str, Any]:
+def _facts(bundle: Bundle) -> JsonDict:
     return {
         "path": bundle.path,
         "target": bundle.target.name,

@@ -7,9 +7,10 @@ import sys
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from itertools import chain
-from typing import Any
 
+from edgepack.arrays import TaskModel
 from edgepack.cli import show
+from edgepack.documents import JsonDict
 from edgepack.errors import InputError, UsageError
 from edgepack.printable import printable
 from edgepack.runtime.generation import MAX_TOKENS
@@ -17,7 +18,7 @@ from edgepack.runtime.generation import MAX_TOKENS
 _ANSWER = 4  # at least a context's fourth stays free for the answer, or max_tokens if that is less
 
 
-def chat(model: Any, options: dict[str, Any], system: str | None) -> None:
+def chat(model: TaskModel, options: JsonDict, system: str | None) -> None:
     """Answer line after line until /quit or the end of the input; Ctrl-C stops an answer.
 
     A model without a chat template continues each line instead. Raises UsageError for a system message to such.
@@ -38,7 +39,7 @@ def chat(model: Any, options: dict[str, Any], system: str | None) -> None:
 class Conversation:
     """A conversation so far; ``answer`` adds to it."""
 
-    def __init__(self, model: Any, options: dict[str, Any], system: str | None) -> None:
+    def __init__(self, model: TaskModel, options: JsonDict, system: str | None) -> None:
         self.model, self._options = model, options
         self._first = [{"role": "system", "content": system}] if system is not None else []
         self._room = model.max_length - min(options.get("max_tokens", MAX_TOKENS), model.max_length // _ANSWER)

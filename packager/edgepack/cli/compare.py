@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from edgepack.cli import show
 from edgepack.cli.options import Json, Trust
+from edgepack.documents import JsonDict
 from edgepack.errors import UsageError
 from edgepack.records import NotMeasured, Timing
 from edgepack.reports.results import components, figure, side_by_side
@@ -33,7 +34,7 @@ def compare(
     show.table("side by side", side_by_side([facts.pop("name") for facts in found], found))
 
 
-def _facts(bundle: Path, trust: bool) -> dict[str, Any]:
+def _facts(bundle: Path, trust: bool) -> JsonDict:
     listed = opened(bundle, trust=trust)
     accuracy, timings = measurements.read(listed.folder)
     parts = components(listed.models)

@@ -10,8 +10,10 @@ import numpy as np
 import typer
 
 from edgepack import runtime
+from edgepack.arrays import Example, TaskModel
 from edgepack.cli import chat, show
 from edgepack.cli.options import Bundle, Json, PublicKey, RootCertificate, Threads, Trust
+from edgepack.documents import JsonDict
 from edgepack.errors import UsageError
 from edgepack.reports.table import Table
 from edgepack.runtime.generation import Statistics
@@ -147,7 +149,7 @@ def _prompt(text: str, system: str | None) -> Any:
     return [{"role": "system", "content": system}, {"role": "user", "content": text}]
 
 
-def _complete(model: Any, prompts: list[Any], inputs: list[str], options: dict[str, Any], json: bool) -> None:
+def _complete(model: TaskModel, prompts: list[Example], inputs: list[str], options: JsonDict, json: bool) -> None:
     """Print what follows each prompt, as it is made; or all of it as JSON."""
     results = []
     for prompt, text in zip(prompts, inputs, strict=True):
@@ -166,7 +168,7 @@ def _figures(last: Statistics) -> dict[str, float]:
     return {"tokens": last.new, "tokens_per_second": last.speed, "seconds_to_first_token": last.first}
 
 
-def _predict(predict: Callable[[list[Any]], Any], examples: list[Any], json: bool) -> None:
+def _predict(predict: Callable[[list[Example]], Any], examples: list[Example], json: bool) -> None:
     """Print the task's result for each example."""
     results = predict(examples)
     if json:
@@ -179,7 +181,7 @@ def _predict(predict: Callable[[list[Any]], Any], examples: list[Any], json: boo
         _likeness(examples, results)
 
 
-def _examples(task: str, inputs: list[str]) -> list[Any]:
+def _examples(task: str, inputs: list[str]) -> list[Example]:
     if task != "question-answering":
         return list(inputs)
     if len(inputs) != 2:
@@ -189,7 +191,7 @@ def _examples(task: str, inputs: list[str]) -> list[Any]:
     return [(inputs[0], inputs[1])]
 
 
-def _paired(inputs: list[str], pair: list[str]) -> list[Any]:
+def _paired(inputs: list[str], pair: list[str]) -> list[Example]:
     """Return each input with its second text; one input with each of several, as a query with its passages."""
     firsts = inputs * len(pair) if len(inputs) == 1 else inputs
     if len(firsts) != len(pair):
@@ -215,7 +217,7 @@ def _entry(entry: Any) -> str:
     return "  ".join(f"{v:.4f}" if isinstance(v, float) else str(v) for v in vars(entry).values())
 
 
-def _likeness(examples: list[Any], vectors: list[np.ndarray]) -> None:
+def _likeness(examples: list[Example], vectors: list[np.ndarray]) -> None:
     """Print how alike the inputs are: the cosine of each pair."""
     unit = np.stack(vectors) / np.linalg.norm(np.stack(vectors), axis=1, keepdims=True)
     rows = [

@@ -11,10 +11,11 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from edgepack import plugins
 from edgepack.data.row import Row
+from edgepack.documents import Json
 from edgepack.errors import DataError, ProjectError, nearest
 from edgepack.runtime.schema import Schema
 from edgepack.toml_file import check_table
@@ -47,7 +48,7 @@ class DataSpec:
     name: str = ""
 
     @classmethod
-    def parse(cls, table: Any, *, root: Path) -> Self:
+    def parse(cls, table: Json, *, root: Path) -> Self:
         """Read it from a TOML table; the path is relative to ``root``. Raises ProjectError."""
         if not isinstance(table, dict) or not isinstance(table.get("path"), str):
             raise ProjectError("a data set needs a path", hint='for example data = { path = "pairs.csv" }')

@@ -8,12 +8,11 @@ same description, and none of them knows a family by name.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from edgepack import plugins
 from edgepack.decoders.settings import CORRECT, Settings
+from edgepack.documents import JsonObject
 from edgepack.errors import ModelError, UnsupportedModel
 
 
@@ -32,7 +31,7 @@ class Rotary:
 
     base: float
     width: int
-    scaling: Mapping[str, Any] = field(default_factory=dict)  # every number of its kind, by transformers' names
+    scaling: JsonObject = field(default_factory=dict)  # every number of its kind, by transformers' names
     trained: int = 0  # the length that a scaling starts from
     longest: int = 0  # the length that it reaches
 
@@ -136,15 +135,15 @@ class Reading:
     """A config.json as it was read, and the settings in it that nobody understood."""
 
     decoder: Decoder
-    unread: Mapping[str, Any]  # dotted key -> value
+    unread: JsonObject  # dotted key -> value
 
 
-def describe(config: Mapping[str, Any]) -> Decoder:
+def describe(config: JsonObject) -> Decoder:
     """Return the description of a model by its config.json. Raises as ``read`` does."""
     return read(config).decoder
 
 
-def read(config: Mapping[str, Any]) -> Reading:
+def read(config: JsonObject) -> Reading:
     """Return the description of a model by its config.json, and the keys that it neither used nor knows to change
     nothing.
 

@@ -14,6 +14,7 @@ from typing import Any
 from edgepack.decoders import Rotary
 from edgepack.decoders.rotary import check
 from edgepack.decoders.settings import CORRECT, SUPPORTED, Settings
+from edgepack.documents import Json, JsonDict
 from edgepack.errors import ModelError, UnsupportedModel
 
 THETA = 10_000.0  # transformers' own base, where a config states none
@@ -116,21 +117,21 @@ def _kind(table: Settings, renamed: Mapping[str, str]) -> str:
     return kind
 
 
-def _linear(table: Settings, trained: int, longest: int) -> dict[str, Any]:
+def _linear(table: Settings, trained: int, longest: int) -> JsonDict:
     return {"factor": table.real("factor")}
 
 
-def _dynamic(table: Settings, trained: int, longest: int) -> dict[str, Any]:
+def _dynamic(table: Settings, trained: int, longest: int) -> JsonDict:
     """Return plain angles: the factor changes them beyond max_position_embeddings alone, which no bundle passes."""
     table.real("factor")
     return {"rope_type": "default"}
 
 
-def _llama3(table: Settings, trained: int, longest: int) -> dict[str, Any]:
+def _llama3(table: Settings, trained: int, longest: int) -> JsonDict:
     return {key: table.real(key) for key in ("factor", "low_freq_factor", "high_freq_factor")}
 
 
-def _yarn(table: Settings, trained: int, longest: int) -> dict[str, Any]:
+def _yarn(table: Settings, trained: int, longest: int) -> JsonDict:
     factor = longest / trained if table["factor"] is None else table.real("factor")
     scale, all_scale, attention = (_maybe(table, key) for key in ("mscale", "mscale_all_dim", "attention_factor"))
     if attention is None:
@@ -152,7 +153,7 @@ def _magnitude(factor: float, scale: float) -> float:
     return 0.1 * scale * math.log(factor) + 1.0 if factor > 1 else 1.0
 
 
-def _longrope(table: Settings, trained: int, longest: int) -> dict[str, Any]:
+def _longrope(table: Settings, trained: int, longest: int) -> JsonDict:
     stated, attention = _maybe(table, "factor"), _maybe(table, "attention_factor")
     factor = longest / trained if stated is None else stated
     if attention is None:
@@ -182,14 +183,14 @@ def _numbers(table: Settings, key: str) -> list[float]:
         raise ModelError(f"config.json: rope_parameters has no list of numbers {key}", hint=CORRECT) from error
 
 
-def _share(value: Any) -> float:
+def _share(value: Json) -> float:
     share = _positive("partial_rotary_factor", value)
     if share > 1:
         raise ModelError(f"config.json: partial_rotary_factor is {share}; 1.0 turns all of a head", hint=CORRECT)
     return share
 
 
-def _positive(key: str, value: Any) -> float:
+def _positive(key: str, value: Json) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
         raise ModelError(f"config.json: {key} is {value!r}, which is not a number above 0", hint=CORRECT)
     return float(value)

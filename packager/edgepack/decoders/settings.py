@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from edgepack.documents import JsonDict, JsonObject
 from edgepack.errors import ModelError
 
 CORRECT = "correct config.json in a copy of the folder: take what the model's authors published"
@@ -35,7 +36,7 @@ _GENERATION = """
 _BASE = "output_hidden_states output_attentions output_past return_dict chunk_size_feed_forward is_decoder torchscript tf_legacy_loss use_bfloat16 tie_last_hidden_states"  # noqa: E501
 _KNOWN = frozenset(" ".join((_METADATA, _TRAINING, _GENERATION, _BASE)).split())
 # Keys of transformers' base class that change nothing with these values, and the model with any other.
-_NEUTRAL: dict[str, Any] = {
+_NEUTRAL: JsonDict = {
     "add_cross_attention": False, "is_encoder_decoder": False, "tie_encoder_decoder": False, "pruned_heads": {},
     "cross_attention_hidden_size": None, "per_layer_config": None,
 }  # fmt: skip
@@ -47,7 +48,7 @@ _LARGEST = {
 }
 
 
-class Settings(Mapping[str, Any]):
+class Settings(JsonObject):
     """The values of ``stated`` over those of ``defaults``; ``aliases`` are other names that keys are stated by.
 
     ``settings[key]`` notes that the key was read; ``key in settings`` and iteration look at what is stated and note
@@ -56,8 +57,8 @@ class Settings(Mapping[str, Any]):
 
     def __init__(
         self,
-        stated: Mapping[str, Any],
-        defaults: Mapping[str, Any] | None = None,
+        stated: JsonObject,
+        defaults: JsonObject | None = None,
         *,
         aliases: Mapping[str, str] | None = None,
         path: str = "",
@@ -87,7 +88,7 @@ class Settings(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self._stated)
 
-    def part(self, key: str, defaults: Mapping[str, Any]) -> Settings:
+    def part(self, key: str, defaults: JsonObject) -> Settings:
         """Return the table at ``key`` over ``defaults``; empty where there is none. Raises ModelError for no table."""
         value = self._stated.get(key)
         if value is not None and not isinstance(value, Mapping):
@@ -134,13 +135,13 @@ class Settings(Mapping[str, Any]):
             raise ModelError(f"config.json: {self._path}{key} is {value!r}, which is not {wanted}", hint=CORRECT)
         return value
 
-    def unread(self, irrelevant: Iterable[str] = (), neutral: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def unread(self, irrelevant: Iterable[str] = (), neutral: JsonObject | None = None) -> JsonDict:
         """Return dotted keys that were not read and are not known to change nothing, with their values.
 
         ``irrelevant`` are keys that change nothing, ``neutral`` values that do not.
         """
         known, harmless = _KNOWN | set(irrelevant), {**_NEUTRAL, **(neutral or {})}
-        found: dict[str, Any] = {}
+        found: JsonDict = {}
         for key, value in self._stated.items():
             if key in self._inner:
                 found |= self._inner[key].unread(irrelevant, neutral)

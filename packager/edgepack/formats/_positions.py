@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
+from edgepack.documents import JsonObject
 from edgepack.errors import UnsupportedModel
 from edgepack.plans import Plan
 
@@ -27,13 +27,13 @@ def check(plan: Plan) -> None:
             )
 
 
-def kinds(config: Mapping[str, Any]) -> str:
+def kinds(config: JsonObject) -> str:
     """Name in a clause the model's kinds of rotary positions that are not plain: traces often fail at them."""
     found = {str(table.get("rope_type", table.get("type", ""))) for table in _tables(config)}
     return "".join(f" (its rope_type is {kind!r})" for kind in sorted(found - {"", "default"}))
 
 
-def _changing(config: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+def _changing(config: JsonObject) -> Iterator[tuple[str, int]]:
     """Yield each rope type that changes with the length, and the length up to which it does not."""
     nested = config.get("text_config")
     for part in (config, nested if isinstance(nested, Mapping) else {}):
@@ -45,7 +45,7 @@ def _changing(config: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
                 yield kind, min(known)
 
 
-def _tables(config: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+def _tables(config: JsonObject) -> Iterator[JsonObject]:
     """Yield the table of rotary settings, or one for each kind of layer."""
     for key in ("rope_parameters", "rope_scaling"):
         said = config.get(key)

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from edgepack.arrays import Array
 from edgepack.errors import DataError
 
-Array = np.ndarray[Any, Any]
 LESS_IS_BETTER = {"perplexity"}
 OF_NUMBERS = {"spearman", "pearson", "perplexity"}  # of predictions that are numbers; the others are of names
 

@@ -13,7 +13,8 @@ from types import TracebackType
 from typing import Any, Protocol, Self, cast
 
 from edgepack import memory, plugins, weights
-from edgepack.arrays import Feeds, Outputs
+from edgepack.arrays import Feeds, Outputs, TaskModel
+from edgepack.documents import JsonObject
 from edgepack.plans import Subject
 from edgepack.records import Source
 from edgepack.runtime.processing import Processing
@@ -38,13 +39,13 @@ class Original(Protocol):
     def check(self, processing: Processing) -> None:
         """Open the model and check what can be checked without a conversion. Raises ModelError, as a build would."""
 
-    def attach(self, model: Any, processing: Processing) -> Any:
+    def attach(self, model: TaskModel, processing: Processing) -> TaskModel:
         """Make ``model``, a task object, compare what its pre-processing makes with what the original's makes."""
 
     def learn(self, feeds: Sequence[Feeds]) -> None:
         """Prepare to be asked for the outputs of all of ``feeds``."""
 
-    def __call__(self, feeds: Mapping[str, Any], /) -> Outputs:
+    def __call__(self, feeds: JsonObject, /) -> Outputs:
         """Return the task's outputs for ``feeds`` (input name -> array)."""
 
     def close(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,11 +10,12 @@ from transformers.pytorch_utils import Conv1D
 
 from edgepack import weights
 from edgepack.errors import UnsupportedModel
+from edgepack.original.library import PretrainedModel
 from edgepack.weights import Stored
 from edgepack.weights.lora import Adapter, Update
 
 
-def merge(model: Any, adapter: Adapter) -> None:
+def merge(model: PretrainedModel, adapter: Adapter) -> None:
     """Add the adapter's updates to ``model`` and put its whole tensors into it.
 
     Raises ModelError for a weight that the model does not have or that is of another shape, UnsupportedModel for one

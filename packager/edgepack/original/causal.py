@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from edgepack.decoders.checkpoint import Checkpoint
 from edgepack.errors import DoesNotFit
 from edgepack.original import decoder, loading
 from edgepack.original.decoder import Reference
+from edgepack.original.library import PretrainedModel
 from edgepack.records import Source
 from edgepack.tasks import Task, read_config
 from edgepack.units import size
@@ -32,7 +32,7 @@ _ROOM = 1.25  # times the weights: activations, and the file's pages while they 
 class Implementation(Reference):
     """The checkpoint with ``logits`` and ``generate`` of ``model``, a causal model of transformers."""
 
-    def __init__(self, checkpoint: Checkpoint, model: Any) -> None:
+    def __init__(self, checkpoint: Checkpoint, model: PretrainedModel) -> None:
         super().__init__(checkpoint)
         self.model = model
 

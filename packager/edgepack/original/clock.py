@@ -13,11 +13,12 @@ import torch
 
 from edgepack import tasks
 from edgepack.arrays import Run
+from edgepack.documents import JsonDict
 from edgepack.original import pytorch
 from edgepack.runtime import clock
 
 
-def opener(asked: dict[str, Any]) -> Any:
+def opener(asked: JsonDict) -> Any:
     """Return a function that opens the model named in the request with so many threads."""
     task = tasks.submodel_task(tasks.load(asked["task"]), asked["submodel"])
 

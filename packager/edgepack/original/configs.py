@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import transformers
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
+from edgepack.documents import JsonDict, JsonObject
 from edgepack.errors import ModelError, UnsupportedModel
+from edgepack.original.library import PretrainedConfig
 from edgepack.tasks import read_config
 
 _FILE = "config.json"
@@ -24,7 +26,7 @@ _PLAIN = {"chunk_size_feed_forward": 0, "return_dict": True, "output_hidden_stat
 _SHOWN = 60  # characters of a value
 
 
-def opened(folder: Path, kind: Any = None) -> Any:
+def opened(folder: Path, kind: PretrainedConfig = None) -> PretrainedConfig:
     """Return the config object of ``folder``, as the class ``kind`` (None: as its model_type says).
 
     Raises UnsupportedModel for a model_type that transformers does not know, ModelError for a setting that it refuses.
@@ -48,7 +50,7 @@ def opened(folder: Path, kind: Any = None) -> Any:
     return config
 
 
-def refused(folder: Path, error: Exception, attempt: Callable[[Mapping[str, Any]], Any]) -> ModelError:
+def refused(folder: Path, error: Exception, attempt: Callable[[JsonObject], Any]) -> ModelError:
     """Return the error for a config.json that ``attempt(content)`` fails over with ``error``: it names the key."""
     stated = read_config(folder / _FILE)
     tried = () if _passes(attempt, stated) else [key for key in stated if key != "model_type"]
@@ -66,7 +68,7 @@ def line(error: Exception) -> str:
     return lines[-1] if lines[0].startswith("Validation error") else lines[0]
 
 
-def _passes(attempt: Callable[[Mapping[str, Any]], Any], stated: Mapping[str, Any]) -> bool:
+def _passes(attempt: Callable[[JsonObject], Any], stated: JsonObject) -> bool:
     try:
         attempt(copy.deepcopy(stated))  # which transformers changes
     except Exception:  # as above
@@ -74,5 +76,5 @@ def _passes(attempt: Callable[[Mapping[str, Any]], Any], stated: Mapping[str, An
     return True
 
 
-def _without(stated: Mapping[str, Any], key: str) -> dict[str, Any]:
+def _without(stated: JsonObject, key: str) -> JsonDict:
     return {name: value for name, value in stated.items() if name != key}

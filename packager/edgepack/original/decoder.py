@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
-from typing import Any
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from edgepack.arrays import Array
 from edgepack.decoders import Decoder, describe
 from edgepack.decoders.checkpoint import Checkpoint, Matrix
 from edgepack.decoders.rotary import cos_sin_cache
+from edgepack.documents import JsonDict
 from edgepack.parallel import alone, in_parts
 from edgepack.records import Source
 from edgepack.tasks import read_config
@@ -213,7 +213,7 @@ def _gelu_tanh(x: Array) -> Array:
     return np.asarray(0.5 * x * (1 + np.tanh(np.float32(np.sqrt(2 / np.pi)) * (x + np.float32(0.044715) * x**3))))
 
 
-_ACTIVATIONS: dict[str, Any] = {
+_ACTIVATIONS: JsonDict = {
     "silu": _silu, "gelu": _gelu, "gelu_tanh": _gelu_tanh, "relu": lambda x: np.maximum(x, 0),
 }  # fmt: skip
 

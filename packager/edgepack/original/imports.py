@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
+from edgepack.documents import JsonDict
+
 
 def import_transformers() -> None:
     """Import what every model of transformers needs."""
@@ -43,7 +45,7 @@ def _import(name: str, instead: Mapping[str, ModuleType | None]) -> Any:
 @contextmanager
 def _standing_in(modules: Mapping[str, ModuleType | None]) -> Iterator[None]:
     """Let imports find ``modules``, and nothing where one is None, in place of those not yet imported."""
-    loaded: dict[str, Any] = sys.modules
+    loaded: JsonDict = sys.modules
     absent = {name: module for name, module in modules.items() if name not in loaded}
     loaded.update(absent)
     try:

@@ -17,7 +17,7 @@ import numpy as np
 import transformers
 from PIL import Image
 
-from edgepack.arrays import Feeds
+from edgepack.arrays import Example, Feeds
 from edgepack.original import matching, tokenizers
 from edgepack.records import Source
 from edgepack.runtime.processing import Image as ImageRecord
@@ -26,7 +26,7 @@ from edgepack.tasks import Task
 
 
 def match(
-    source: Source, task: Task, processing: Processing, examples: Sequence[Any], ours: Feeds
+    source: Source, task: Task, processing: Processing, examples: Sequence[Example], ours: Feeds
 ) -> tuple[Feeds, float]:
     """Return the authors' arrays for one batch, and how far from them ``ours`` are: 0 for ids; pixels in levels of 255.
 
@@ -48,7 +48,7 @@ def _processor(folder: Path) -> Any:
     return transformers.AutoImageProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
-def _picture(example: Any, channels: int) -> Image.Image:
+def _picture(example: Example, channels: int) -> Image.Image:
     """Open a picture as transformers' pipelines do: in colour, unless the model takes one channel.
 
     What has an alpha channel as an array goes to the processor with it.

@@ -11,12 +11,12 @@ import json
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
 
 if __name__ == "__main__":
-    hidden: dict[str, Any] = sys.modules
+    hidden: JsonDict = sys.modules
     hidden["torch"] = None  # transformers would import it, in twice the time of all the rest, and tokenizers need none
 
+from edgepack.documents import JsonDict
 from edgepack.errors import EdgepackError
 from edgepack.original import tokenizers
 from edgepack.tasks import read_config
@@ -37,7 +37,7 @@ def find(folder: Path, to: Path) -> None:
     (to / "config.json").unlink()
 
 
-def _plain(content: dict[str, Any]) -> dict[str, Any]:
+def _plain(content: JsonDict) -> JsonDict:
     """Return the content of a tokenizer.json as far as it counts: no truncation, no padding, no template that adds
     nothing.
     """

@@ -10,7 +10,7 @@ from __future__ import annotations
 import gc
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,10 @@ from torch import Tensor
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
 from edgepack import weights
+from edgepack.documents import JsonObject
 from edgepack.errors import DamagedWeights, UnsupportedModel
 from edgepack.original import adapters, configs
+from edgepack.original.library import PretrainedModel
 from edgepack.tasks import Task, read_config
 from edgepack.weights import names
 from edgepack.weights.choice import ADAPTER, INDEX, WHOLE
@@ -56,7 +58,7 @@ _FAMILIES = [name.replace("-", "_") for name in CONFIG_MAPPING_NAMES]  # what mo
 _STRANGERS = "the checkpoint and its config.json do not belong together, or the task is another"
 
 
-def load(path: Path, name: str, task: Task, adapter: Path | None = None) -> Any:
+def load(path: Path, name: str, task: Task, adapter: Path | None = None) -> PretrainedModel:
     """Return the model in float32.
 
     Raises UnsupportedModel, DamagedWeights, ModelError (an adapter of another model).
@@ -64,7 +66,9 @@ def load(path: Path, name: str, task: Task, adapter: Path | None = None) -> Any:
     return load_class(_class(task, read_config(path / "config.json")), path, name, task, adapter)
 
 
-def load_class(kind: Any, path: Path, name: str, task: Task, adapter: Path | None = None, **options: Any) -> Any:
+def load_class(
+    kind: PretrainedModel, path: Path, name: str, task: Task, adapter: Path | None = None, **options: Any
+) -> PretrainedModel:
     """Return the model as an object of the class ``kind``; ``options`` are its from_pretrained's.
 
     Raises as ``load`` does.
@@ -91,7 +95,7 @@ def _finite(tensor: Tensor) -> bool:
     return bool(tensor.sum().isfinite()) or bool(tensor.isfinite().all())
 
 
-def _class(task: Task, config: Mapping[str, Any]) -> Any:
+def _class(task: Task, config: JsonObject) -> PretrainedModel:
     named = str((config.get("architectures") or [""])[0])
     if named in _OWN.get(task.NAME, ()):
         return getattr(transformers, named)
@@ -101,7 +105,7 @@ def _class(task: Task, config: Mapping[str, Any]) -> Any:
     return TasksManager.get_model_class_for_task(asked, framework="pt", library="transformers")
 
 
-def _opened(kind: Any, path: Path, name: str, **options: Any) -> tuple[Any, Mapping[str, Any]]:
+def _opened(kind: PretrainedModel, path: Path, name: str, **options: Any) -> tuple[PretrainedModel, JsonObject]:
     _check_index(path)
     config = configs.opened(path, getattr(kind, "config_class", None))
     gc.freeze()  # what the imports made stays: later collections need not look at it again
@@ -148,11 +152,11 @@ def _without_adapter(path: Path) -> Iterator[Path]:
         yield Path(bare)
 
 
-def _missing(report: Mapping[str, Any]) -> list[str]:
+def _missing(report: JsonObject) -> list[str]:
     return sorted(key for key in report["missing_keys"] if not _COMPUTED.search(key))
 
 
-def _check(model: Any, report: Mapping[str, Any], name: str, path: Path, task: Task) -> None:
+def _check(model: PretrainedModel, report: JsonObject, name: str, path: Path, task: Task) -> None:
     """Raises where a weight is missing, of another shape, or one that the class has no place for."""
     unused = _POOLER if task.NAME not in _USES_POOLER and not _head(model) else None
     missing = [key for key in _missing(report) if not (unused and unused.search(key))]
@@ -183,7 +187,7 @@ def _check(model: Any, report: Mapping[str, Any], name: str, path: Path, task: T
         raise names.unexpected(strange[0], f"{name}, a {type(model).__name__},")
 
 
-def _known(model: Any, missing: Sequence[str]) -> set[str]:
+def _known(model: PretrainedModel, missing: Sequence[str]) -> set[str]:
     """Return the names that the weights could have, where transformers found next to none of them; it knows renamed
     ones.
     """
@@ -193,6 +197,6 @@ def _known(model: Any, missing: Sequence[str]) -> set[str]:
     return own | {key.removeprefix(lead) for key in own} | {lead + key for key in own}
 
 
-def _head(model: Any) -> bool:
+def _head(model: PretrainedModel) -> bool:
     """Return whether the model has a head over its encoder, which may read the pooler."""
     return model.base_model is not model

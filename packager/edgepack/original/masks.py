@@ -9,7 +9,9 @@ from typing import Any
 from torch import Tensor
 from transformers import masking_utils
 
-_INSTEAD: dict[str, Any] = {
+from edgepack.documents import JsonDict
+
+_INSTEAD: JsonDict = {
     "_vmap_expansion_sdpa": lambda pattern: _expansion(pattern),
     "TransformGetItemToIndex": nullcontext,
 }

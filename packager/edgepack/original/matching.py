@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from edgepack.arrays import Feeds
+from edgepack.arrays import Example, Feeds
 from edgepack.errors import PreprocessingDiffers
 from edgepack.runtime.image import LEVELS, levels_apart
 from edgepack.runtime.processing import Image
 
 _HINT = "a setting of preprocessor_config.json is read otherwise than transformers reads it: please report the model"
-Match = Callable[[Sequence[Any], Feeds], None]
+Match = Callable[[Sequence[Example], Feeds], None]
 
 
 class Matched:
@@ -27,7 +27,7 @@ class Matched:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
-    def encode(self, texts: Sequence[Any], prompt: str = "") -> tuple[Feeds, Any]:
+    def encode(self, texts: Sequence[Example], prompt: str = "") -> tuple[Feeds, Any]:
         """Return the feeds and encodings of a batch of texts, with their default prompt.
 
         Raises PreprocessingDiffers.
@@ -36,7 +36,7 @@ class Matched:
         self._match(texts, made)
         return made, encodings
 
-    def feeds(self, examples: Sequence[Any]) -> Feeds:
+    def feeds(self, examples: Sequence[Example]) -> Feeds:
         """Return the feeds of a batch of pictures, or of encodings that were made before.
 
         Raises PreprocessingDiffers.

@@ -11,14 +11,13 @@ import importlib.util
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from edgepack import cache, child, decoders, errors, plugins
-from edgepack.documents import read_object
+from edgepack.documents import JsonDict, JsonObject, read_object
 from edgepack.errors import ModelError, ReadingDiffers, UnreadSetting
 from edgepack.plans import Subject
 from edgepack.records import Accuracy, NotMeasured
@@ -51,7 +50,7 @@ class Reading:
         self._described = self.task.ROUTE == "builder"
         self._unread = decoders.read(subject.config).unread if self._described else {}
         self._child: child.Child | None = None
-        self._kept: dict[str, Any] | None = None  # what an earlier process found
+        self._kept: JsonDict | None = None  # what an earlier process found
 
     def __enter__(self) -> Self:
         if self._described and not _missing():
@@ -99,7 +98,7 @@ class Reading:
         return figure, Accuracy(metric=SETTINGS, compressed=passed)
 
     @property
-    def _facts(self) -> dict[str, Any]:
+    def _facts(self) -> JsonDict:
         """All that shapes the answer."""
         files = [file for folder in self._folders for name in _FILES if (file := Path(folder) / name).is_file()]
         hashed = [[file.name, _digest(file)] for file in files]
@@ -110,7 +109,7 @@ class Reading:
         return str(self._source.origin), str(self._source.path)
 
     @cached_property
-    def _answer(self) -> dict[str, Any]:
+    def _answer(self) -> JsonDict:
         """The answer of the process, now or once. Raises ModelError where it broke down."""
         if _missing():
             return {"unmeasured": _missing()}
@@ -147,7 +146,7 @@ def _digest(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-def _refuse(unread: Mapping[str, Any]) -> None:
+def _refuse(unread: JsonObject) -> None:
     """Raises UnreadSetting for the first of them."""
     if unread:
         raise UnreadSetting(
@@ -156,5 +155,5 @@ def _refuse(unread: Mapping[str, Any]) -> None:
         )
 
 
-def _listed(unread: Mapping[str, Any]) -> str:
+def _listed(unread: JsonObject) -> str:
     return ", ".join(f"{key} = {json.dumps(value)[:60]}" for key, value in unread.items())

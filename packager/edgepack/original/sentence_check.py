@@ -15,13 +15,14 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
 from edgepack import cache, plugins
-from edgepack.arrays import Array
+from edgepack.arrays import Array, Example, TaskModel
 from edgepack.child import Child
+from edgepack.documents import JsonDict
 from edgepack.errors import PreprocessingDiffers
 from edgepack.records import Accuracy, NotMeasured, Source
 from edgepack.runtime.processing import Classes, Processing
@@ -54,7 +55,7 @@ class Check:
         self._source, self._early = source, early
         self._kind = _sentence_folder.kind(source.origin)
         self._texts: tuple[Text, ...] = ()
-        self._facts: dict[str, Any] = {}
+        self._facts: JsonDict = {}
         self._ours: Array | None = None
         self._work: Path | None = None  # the process's folder
         self._child: Child | None = None
@@ -70,7 +71,7 @@ class Check:
     ) -> None:
         self._stop()
 
-    def ask(self, processing: Processing, examples: Sequence[Any]) -> None:
+    def ask(self, processing: Processing, examples: Sequence[Example]) -> None:
         """Let the library compute the answers to some of ``examples``, unless they are in the cache."""
         if not self._kind or self._obstacle:
             return
@@ -90,7 +91,7 @@ class Check:
         assert self._child is not None
         self._child.send(json.dumps(asked))
 
-    def hold(self, model: Any) -> None:
+    def hold(self, model: TaskModel) -> None:
         """Take the answers of ``model``, a task object around the original, while the original is open."""
         if self._texts:
             predict = model.scores if self._kind == CROSS_ENCODER else model.predict

@@ -12,7 +12,9 @@ import json
 import sys
 from typing import Any
 
+from edgepack.documents import JsonDict
 from edgepack.original import imports
+from edgepack.original.library import PretrainedModel
 
 
 def main(folder: str, result: str, kind: str) -> None:
@@ -38,11 +40,11 @@ def main(folder: str, result: str, kind: str) -> None:
     np.save(result, np.asarray(answer(model, asked), np.float32))
 
 
-def _encode(model: Any, asked: dict[str, Any]) -> Any:
+def _encode(model: PretrainedModel, asked: JsonDict) -> Any:
     return model.encode(asked["texts"], show_progress_bar=False)
 
 
-def _predict(model: Any, asked: dict[str, Any]) -> Any:
+def _predict(model: PretrainedModel, asked: JsonDict) -> Any:
     from torch import nn
 
     activation = model.activation_fn

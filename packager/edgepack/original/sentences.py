@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from edgepack import weights
+from edgepack.documents import JsonDict, JsonObject
 from edgepack.errors import DamagedWeights, UnsafeModel
 from edgepack.runtime.processing import Text
 from edgepack.tasks._sentence_folder import SentenceFolder
@@ -90,7 +89,7 @@ _ENDS = {
 
 
 class _Normalize(nn.Module):
-    def __init__(self, layer: Mapping[str, Any], folder: Path) -> None:
+    def __init__(self, layer: JsonObject, folder: Path) -> None:
         super().__init__()
 
     def forward(self, vector: Tensor) -> Tensor:
@@ -98,7 +97,7 @@ class _Normalize(nn.Module):
 
 
 class _Dense(nn.Module):
-    def __init__(self, layer: Mapping[str, Any], folder: Path) -> None:
+    def __init__(self, layer: JsonObject, folder: Path) -> None:
         super().__init__()
         self.linear = nn.Linear(layer["in"], layer["width"], bias=layer["bias"])
         self.activation = getattr(nn, layer["activation"])()
@@ -110,7 +109,7 @@ class _Dense(nn.Module):
 
 
 class _LayerNorm(nn.Module):
-    def __init__(self, layer: Mapping[str, Any], folder: Path) -> None:
+    def __init__(self, layer: JsonObject, folder: Path) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(layer["width"])
         _load(self.norm, "norm", folder / layer["folder"])
@@ -120,7 +119,7 @@ class _LayerNorm(nn.Module):
         return normed
 
 
-_LAYERS: dict[str, Any] = {"normalize": _Normalize, "dense": _Dense, "layer_norm": _LayerNorm}
+_LAYERS: JsonDict = {"normalize": _Normalize, "dense": _Dense, "layer_norm": _LayerNorm}
 
 
 def _load(module: nn.Module, prefix: str, folder: Path) -> None:

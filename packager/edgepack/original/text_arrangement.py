@@ -10,14 +10,14 @@ import json
 import re
 import shutil
 from pathlib import Path
-from typing import Any
 
 import torch
 import transformers
 
-from edgepack.documents import read_json
+from edgepack.documents import JsonDict, read_json
 from edgepack.errors import ModelError, UnsupportedModel
 from edgepack.original import configs, imports, tokenizers
+from edgepack.original.library import PretrainedConfig, PretrainedModel, PretrainedTokenizer
 from edgepack.original.model_files import files, take
 from edgepack.tasks import Task, _sentence_folder, read_config, submodels
 
@@ -40,7 +40,7 @@ def arrange(folder: Path, task: Task, to: Path) -> None:
     tokenizers.save(tokenizer, {**read_config(to / "tokenizer_config.json"), **_stated(tokenizer, root, task)}, to)
 
 
-def _stated(tokenizer: Any, root: Path, task: Task) -> dict[str, Any]:
+def _stated(tokenizer: PretrainedTokenizer, root: Path, task: Task) -> JsonDict:
     """Return what tokenizer_config.json may leave to a class or a default."""
     if tokenizer.pad_token is None:
         raise ModelError(
@@ -78,7 +78,7 @@ def _stated(tokenizer: Any, root: Path, task: Task) -> dict[str, Any]:
     }
 
 
-def _model(root: Path, task: Task) -> tuple[Any, Any]:
+def _model(root: Path, task: Task) -> tuple[PretrainedConfig, PretrainedModel]:
     """Return the config and the class of the model; of several submodels, of the one that reads texts.
 
     Raises UnsupportedModel.
@@ -98,10 +98,10 @@ def _model(root: Path, task: Task) -> tuple[Any, Any]:
     return config, found[0] if isinstance(found, tuple) else found
 
 
-def _empty(root: Path, config: Any, kind: Any) -> Any:
+def _empty(root: Path, config: PretrainedConfig, kind: PretrainedModel) -> PretrainedModel:
     """Return the model without memory for its weights. Raises ModelError for a config.json that none can be made of."""
 
-    def make(config: Any) -> Any:
+    def make(config: PretrainedConfig) -> PretrainedModel:
         with torch.device("meta"):
             return kind(config)
 
@@ -111,12 +111,12 @@ def _empty(root: Path, config: Any, kind: Any) -> Any:
         raise configs.refused(root, error, lambda stated: make(type(config).from_dict(dict(stated)))) from error
 
 
-def _counts_padding(model: Any) -> bool:
+def _counts_padding(model: PretrainedModel) -> bool:
     """Return whether a decoder's classifier looks for the last token that is no padding, by its id."""
     return "pad_token_id is None" in inspect.getsource(type(model).forward)
 
 
-def _longest(tokenizer: Any, config: Any, model: Any, task: Task) -> int:
+def _longest(tokenizer: PretrainedTokenizer, config: PretrainedConfig, model: PretrainedModel, task: Task) -> int:
     """Return the longest text in tokens: the tokenizer's, at most what the model has positions for.
 
     Raises ModelError.
@@ -137,7 +137,7 @@ def _longest(tokenizer: Any, config: Any, model: Any, task: Task) -> int:
     return min(limits)
 
 
-def _learned_positions(model: Any) -> int | None:
+def _learned_positions(model: PretrainedModel) -> int | None:
     """Return how many tokens the tables of learned positions are for; None without one.
 
     RoBERTa and its kin count from behind the padding token's id, which their embeddings hold as ``padding_idx``; BART

@@ -14,10 +14,9 @@ import json
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 from edgepack import cache, child, errors, plugins
-from edgepack.documents import read_object
+from edgepack.documents import JsonDict, read_object
 from edgepack.errors import ModelError
 from edgepack.original.model_files import WEIGHTS, files, take
 from edgepack.runtime.text import tokenizer
@@ -58,15 +57,15 @@ def arranged_language_model(folder: Path) -> Path:
     return _fetch(_FOLDERS, facts, lambda fresh: _overlay(folder, found, fresh / folder.name)) / folder.name
 
 
-def _facts(folder: Path, task: Task) -> dict[str, Any]:
+def _facts(folder: Path, task: Task) -> JsonDict:
     return {"model": folder.name, "folder": str(folder), "task": task.NAME, "files": _digest(files(folder), folder)}
 
 
-def _fetch(kind: str, facts: dict[str, Any], make: Callable[[Path], None]) -> Path:
+def _fetch(kind: str, facts: JsonDict, make: Callable[[Path], None]) -> Path:
     return cache.fetch(kind, _with_tools(facts), make)
 
 
-def _with_tools(facts: dict[str, Any]) -> dict[str, Any]:
+def _with_tools(facts: JsonDict) -> JsonDict:
     return {**facts, "tools": plugins.versions(("transformers", "tokenizers"))}
 
 
@@ -94,7 +93,7 @@ def _tokenizer_files(folder: Path) -> list[Path]:
     return [file for file in files(folder) if file.suffix not in WEIGHTS and file.name != "config.json"]
 
 
-def _family(folder: Path) -> dict[str, Any]:
+def _family(folder: Path) -> JsonDict:
     """Return what of config.json decides on the tokenizer's class."""
     config = read_config(folder / "config.json")
     return {name: config.get(name) for name in ("model_type", "model_name", "tokenizer_class", "_name_or_path")}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,8 +18,10 @@ import transformers
 from tokenizers import normalizers
 
 from edgepack.arrays import Feeds
+from edgepack.documents import JsonDict, JsonObject
 from edgepack.errors import ModelError, PreprocessingDiffers, UnsupportedModel
 from edgepack.original import configs
+from edgepack.original.library import PretrainedTokenizer
 from edgepack.records import Source
 from edgepack.runtime.processing import Text
 from edgepack.tasks import _sentence_folder, _text
@@ -35,7 +37,7 @@ _AS_IT_IS = "PreTrainedTokenizerFast"  # the class that runs tokenizer.json and 
 _SHOWN = 60  # characters of a text in a message
 
 
-def opened(folder: Path) -> Any:
+def opened(folder: Path) -> PretrainedTokenizer:
     """Return the transformers tokenizer of a model folder, with what sentence-transformers changes in it where it is
     one.
 
@@ -57,9 +59,9 @@ def opened(folder: Path) -> Any:
     return tokenizer
 
 
-def backend(tokenizer: Any) -> dict[str, Any]:
+def backend(tokenizer: PretrainedTokenizer) -> JsonDict:
     """Return the content of tokenizer.json for what ``tokenizer`` does, without truncation and padding."""
-    content: dict[str, Any] = json.loads(tokenizer.backend_tokenizer.to_str())
+    content: JsonDict = json.loads(tokenizer.backend_tokenizer.to_str())
     return {**content, "truncation": None, "padding": None}
 
 
@@ -84,7 +86,7 @@ def encode(source: Source, text: Text, texts: Texts) -> Feeds:
 
 
 @functools.lru_cache(maxsize=1)  # the batches of one model come one after another
-def _reference(folder: Path, sha256: str) -> Any:
+def _reference(folder: Path, sha256: str) -> PretrainedTokenizer:
     return opened(folder)
 
 
@@ -105,7 +107,7 @@ def compare(texts: Texts, ours: Feeds, theirs: Feeds) -> None:
     )
 
 
-def _reason(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
+def _reason(ours: JsonObject, theirs: JsonObject) -> str:
     """Return the setting that two encodings of one text most likely differ in; "" for equal ones."""
     a, b = (list(row["input_ids"][row["attention_mask"].astype(bool)]) for row in (ours, theirs))
     if a == b:
@@ -135,7 +137,7 @@ def _prompt(folder: Path) -> str:
     return said.prompts[said.default_prompt] if said.default_prompt is not None else ""
 
 
-def save(tokenizer: Any, settings: dict[str, Any], to: Path) -> None:
+def save(tokenizer: PretrainedTokenizer, settings: JsonDict, to: Path) -> None:
     """Write tokenizer.json and tokenizer_config.json, which transformers opens as what they were made from.
 
     ``to`` holds the model's config.json. Raises ModelError.
@@ -153,7 +155,7 @@ def save(tokenizer: Any, settings: dict[str, Any], to: Path) -> None:
     )
 
 
-def _same(tokenizer: Any, to: Path) -> bool:
+def _same(tokenizer: PretrainedTokenizer, to: Path) -> bool:
     """Return whether transformers opens ``to`` as the tokenizer that it was written from."""
     again = transformers.AutoTokenizer.from_pretrained(to, local_files_only=True, trust_remote_code=False)
     facts = ("padding_side", "truncation_side", "pad_token_id", "pad_token_type_id", "mask_token_id", "unk_token_id")
@@ -161,7 +163,7 @@ def _same(tokenizer: Any, to: Path) -> bool:
     return same and backend(again) == backend(tokenizer)
 
 
-def _opened(folder: Path, arguments: Mapping[str, Any]) -> Any:
+def _opened(folder: Path, arguments: JsonObject) -> PretrainedTokenizer:
     if not any(match for pattern in _VOCABULARIES for match in folder.glob(pattern)):
         raise ModelError(
             f"{folder} has no tokenizer.json and no other vocabulary",
@@ -191,7 +193,7 @@ def _opened(folder: Path, arguments: Mapping[str, Any]) -> Any:
     return tokenizer
 
 
-def _check_length(tokenizer: Any, settings: str) -> None:
+def _check_length(tokenizer: PretrainedTokenizer, settings: str) -> None:
     """Raises ModelError for a longest text that is no number of tokens, or leaves none beside the special ones."""
     said, special = tokenizer.model_max_length, tokenizer.num_special_tokens_to_add()
     whole = isinstance(said, int) and not isinstance(said, bool) and said > special
@@ -202,7 +204,7 @@ def _check_length(tokenizer: Any, settings: str) -> None:
         )
 
 
-def _lower(fast: Any) -> None:
+def _lower(fast: PretrainedTokenizer) -> None:
     """Put lower-casing first, unless the tokenizer does it, as sentence-transformers' do_lower_case asks."""
     own: Any = fast.normalizer
     steps = list(cast(Any, own)) if isinstance(own, normalizers.Sequence) else [own] if own is not None else []
@@ -210,5 +212,5 @@ def _lower(fast: Any) -> None:
         fast.normalizer = normalizers.Sequence([normalizers.Lowercase(), *steps])
 
 
-def _write(file: Path, content: dict[str, Any]) -> None:
+def _write(file: Path, content: JsonDict) -> None:
     file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+from edgepack.documents import JsonObject
 from edgepack.records import Bundle, Component, NotMeasured, Timings
 from edgepack.reports import page, plots, results
 from edgepack.reports.page import MARK, Section
@@ -15,7 +15,7 @@ from edgepack.units import duration, size
 __all__ = ["MARK", "of_bundle", "of_suite"]
 
 
-def of_bundle(bundle: Bundle, samples: Mapping[str, Any]) -> str:
+def of_bundle(bundle: Bundle, samples: JsonObject) -> str:
     """Render the HTML report of a build."""
     failed = any(a.floor is not None and not a.passed for a in bundle.accuracy)
     models, source = bundle.artifacts, bundle.source
@@ -61,7 +61,7 @@ def of_suite(result: SuiteResult, components: Sequence[Component], facts: Mappin
     return page.render(f"{result.bundle}: {result.suite}", verdict, facts, sections)
 
 
-def _sample_plots(samples: Mapping[str, Any]) -> list[str]:
+def _sample_plots(samples: JsonObject) -> list[str]:
     shown = [name for name in samples if name.rpartition(" ")[2] in ("cosine", "sqnr_db")]
     return [plots.histogram([float(value) for value in samples[name]], name) for name in shown]
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
 
+from edgepack.documents import JsonDict
 from edgepack.suites import CheckResult, SuiteResult
 
 
-def of_suite(result: SuiteResult) -> dict[str, Any]:
+def of_suite(result: SuiteResult) -> JsonDict:
     """Return a suite's result, for ``--json`` and the file beside the HTML report."""
     return {
         "suite": result.suite,
@@ -20,7 +20,7 @@ def of_suite(result: SuiteResult) -> dict[str, Any]:
     }
 
 
-def _check(result: CheckResult) -> dict[str, Any]:
+def _check(result: CheckResult) -> JsonDict:
     value = result.value if isinstance(result.value, float | int) else {"reason": result.value.reason}
     return {
         "name": result.check.name,

@@ -11,6 +11,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
+from edgepack.documents import Json
 from edgepack.printable import printable
 from edgepack.reports.table import DASH, Readable, Table, readable
 
@@ -59,6 +60,6 @@ def _template() -> Template:
     return environment.from_string(_FILES.joinpath("page.html").read_text("utf-8"))
 
 
-def _shown(value: Any) -> Any:
+def _shown(value: Json) -> Any:
     """Escape in a text what a browser would obey; markup of our own stays."""
     return value if isinstance(value, Markup) else printable(str(value))

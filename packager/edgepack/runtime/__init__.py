@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from edgepack import plugins
-from edgepack.arrays import Run
+from edgepack.arrays import Run, TaskModel
 from edgepack.errors import BundleDamaged, BundleError, UnknownName, UsageError
 from edgepack.runtime import arguments, graphs, signing
 from edgepack.runtime.engines import Session, open_session
@@ -31,7 +30,7 @@ def load(
     trust: bool = False,
     public_key: signing.Pem | None = None,
     root_certificates: Iterable[signing.Pem] | None = None,
-) -> Any:
+) -> TaskModel:
     """Open a bundle (folder or ``.edgepack`` file): an object with its task's natural call, such as ``embed``.
 
     ``threads`` defaults to the target's, at most what this machine has; ``verify=False`` skips the hashing of every
@@ -46,7 +45,7 @@ def load(
     if verifier is not None and not verify:
         raise UsageError("a signature cannot be checked with verify=False", hint="it is over the files' hashes")
 
-    def read() -> Any:
+    def read() -> TaskModel:
         listed = opened(path, verify=verify, trust=trust, verifier=verifier)
         runs = open_submodels(listed, threads)
         made = model(listed.task, runs, listed.folder, listed.processing)
@@ -84,7 +83,7 @@ def open_submodels(listed: Manifest, threads: int | None = None) -> dict[str, Se
     return runs
 
 
-def model(task: str, runs: Mapping[str, Run], folder: Path, processing: Processing) -> Any:
+def model(task: str, runs: Mapping[str, Run], folder: Path, processing: Processing) -> TaskModel:
     """Make the task's object around ``runs``, sessions or originals by the names of their submodels.
 
     Without runs the object makes inputs and computes nothing. Raises BundleError for a task that nothing here brings,
@@ -100,6 +99,6 @@ def model(task: str, runs: Mapping[str, Run], folder: Path, processing: Processi
     return found.Model(runs, folder, processing)
 
 
-def submodel(made: Any, name: str) -> Any:
+def submodel(made: TaskModel, name: str) -> TaskModel:
     """Return the part of a task's object that makes the inputs of the submodel ``name``: the object itself of MODEL."""
     return made if name == MODEL else made.submodels[name]

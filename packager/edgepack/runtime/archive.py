@@ -10,13 +10,13 @@ import stat
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from edgepack.containment import check_distinct, checked_name, contained
-from edgepack.documents import parse_json
+from edgepack.documents import JsonObject, parse_json
 from edgepack.errors import BundleDamaged, BundleError, BundleUnsafe, UsageError
 from edgepack.exchange import replace
 from edgepack.runtime import central_directory, manifest
@@ -176,7 +176,7 @@ def _entries(archive: zipfile.ZipFile, file: Path, *, trust: bool) -> list[tuple
     return [(info, limits[info.filename]) for info in infos]
 
 
-def _table(archive: zipfile.ZipFile, file: Path) -> Mapping[str, Any]:
+def _table(archive: zipfile.ZipFile, file: Path) -> JsonObject:
     with archive.open(MANIFEST) as stream:
         text = stream.read(LARGEST + 1)
     if len(text) > LARGEST:

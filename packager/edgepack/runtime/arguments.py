@@ -6,22 +6,22 @@ import math
 import numbers
 import os
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from edgepack.arrays import Array
+from edgepack.documents import Json
 from edgepack.errors import BundleError, UsageError
 
 
-def whole(name: str, value: Any, least: int, range_: str = "") -> int:
+def whole(name: str, value: Json, least: int, range_: str = "") -> int:
     """Return ``value`` as an int, NumPy's too, of ``least`` or more. Raises UsageError."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
         raise _wrong(name, value, range_ or f"a whole number, {least} or more")
     return int(value)
 
 
-def number(name: str, value: Any, range_: str) -> float:
+def number(name: str, value: Json, range_: str) -> float:
     """Return ``value`` as a float that is finite. Raises UsageError, which says that it must be ``range_``."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise _wrong(name, value, range_)
@@ -34,21 +34,21 @@ def number(name: str, value: Any, range_: str) -> float:
     return made
 
 
-def switch(name: str, value: Any) -> bool:
+def switch(name: str, value: Json) -> bool:
     """Return ``value``, a bool. Raises UsageError."""
     if not isinstance(value, bool):
         raise _wrong(name, value, "True or False")
     return value
 
 
-def text(name: str, value: Any) -> str:
+def text(name: str, value: Json) -> str:
     """Return ``value``, a str. Raises UsageError."""
     if not isinstance(value, str):
         raise _wrong(name, value, "a text")
     return value
 
 
-def texts(name: str, value: Any) -> tuple[str, ...]:
+def texts(name: str, value: Json) -> tuple[str, ...]:
     """Return a str or a list of them, none of them empty. Raises UsageError."""
     given = (value,) if isinstance(value, str) else value
     if not isinstance(given, list | tuple) or not all(isinstance(one, str) and one for one in given):
@@ -56,7 +56,7 @@ def texts(name: str, value: Any) -> tuple[str, ...]:
     return tuple(given)
 
 
-def vector(name: str, value: Any) -> Array:
+def vector(name: str, value: Json) -> Array:
     """Return ``value`` as float64 [width]. Raises UsageError."""
     try:
         made = np.asarray(value)
@@ -67,7 +67,7 @@ def vector(name: str, value: Any) -> Array:
     return made.astype(np.float64)
 
 
-def path(name: str, value: Any) -> Path:
+def path(name: str, value: Json) -> Path:
     """Return ``value`` as a path that a system can have. Raises UsageError for another type, BundleError."""
     if not isinstance(value, str | Path):
         raise _wrong(name, value, "a path")
@@ -82,7 +82,7 @@ def path(name: str, value: Any) -> Path:
     return made
 
 
-def _wrong(name: str, value: Any, range_: str) -> UsageError:
+def _wrong(name: str, value: Json, range_: str) -> UsageError:
     plain = isinstance(value, str | bytes | int | float | type(None))
     said = f"{value!r:.60}" if plain and not (isinstance(value, int) and value.bit_length() > 200) else ""
     return UsageError(f"{name} is {said or f'a {type(value).__name__}'}", hint=f"it must be {range_}")

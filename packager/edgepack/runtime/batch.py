@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
+from edgepack.arrays import Example
 from edgepack.errors import InputError
 from edgepack.runtime import arguments
 
@@ -32,7 +33,7 @@ def in_batches(
     return [results[i] for i in range(len(examples))]
 
 
-def text_length(text: Any) -> int:
+def text_length(text: Example) -> int:
     """Return how long a text or a pair of texts is, in characters. Raises InputError for anything else."""
     if isinstance(text, str):
         return len(text)
@@ -41,7 +42,7 @@ def text_length(text: Any) -> int:
     raise InputError(f"a text must be a str, not {type(text).__name__}")
 
 
-def many(examples: Any) -> list[Any]:
+def many(examples: Example) -> list[Example]:
     """Return a list of examples. Raises InputError for None and other things that are no sequence."""
     if isinstance(examples, list | tuple):
         return list(examples)

@@ -23,6 +23,8 @@ from jinja2.compiler import CodeGenerator, Frame, operators
 from jinja2.runtime import Context, Macro
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+Value = Any  # of a template: what it is given and computes
+
 SECONDS = 5.0  # of one rendering
 _LONGEST = 4_000_000  # characters of a text, or entries of a list
 _ALTOGETHER = 64_000_000  # characters of all that one rendering makes; an entry of a list counts as _ENTRY
@@ -45,16 +47,16 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
     intercepted_binops = frozenset(("+", "*", "**", "%", "//", "/", "-"))
     code_generator_class: type[CodeGenerator]
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, **options: Value) -> None:
         super().__init__(
             optimized=False, finalize=self.plain, **options
         )  # constants are computed while rendering, not while compiling
         self._made = 0
         self.concat = self.joined  # type: ignore[method-assign]
         self.filters = {name: self._bounded(name, each) for name, each in self.filters.items()}
-        self.tests = {name: self._bounded(name, cast(Callable[..., Any], each)) for name, each in self.tests.items()}
+        self.tests = {name: self._bounded(name, cast(Callable[..., Value], each)) for name, each in self.tests.items()}
 
-    def add_filter(self, name: str, each: Callable[..., Any]) -> None:
+    def add_filter(self, name: str, each: Callable[..., Value]) -> None:
         """Add a filter of our own, within the limits like all others."""
         self.filters[name] = self._bounded(name, each)
 
@@ -75,7 +77,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         """Raises LimitReached in what runs inside as soon as it takes too much."""
         self._made, end = 0, time.monotonic() + SECONDS
 
-        def watch(frame: FrameType, event: str, argument: Any) -> Any:
+        def watch(frame: FrameType, event: str, argument: Value) -> Value:
             if time.monotonic() > end:
                 raise LimitReached(f"it takes more than {SECONDS:g} seconds")
             return watch
@@ -87,7 +89,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         finally:
             sys.settrace(before)
 
-    def joined(self, parts: Iterable[Any]) -> str:
+    def joined(self, parts: Iterable[Value]) -> str:
         """Return parts of a text in one. Raises LimitReached."""
         texts, length = [], 0
         for part in parts:
@@ -97,16 +99,16 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
                 raise LimitReached(f"it makes texts of more than {_LONGEST:,} characters")
         return str(self.counted("".join(texts)))
 
-    def plain(self, value: Any) -> Any:
+    def plain(self, value: Value) -> Value:
         """Return ``value``, where a walk through all that it names ends soon. Raises LimitReached."""
         _walked(value)
         return value
 
-    def getitem(self, owner: Any, key: Any) -> Any:
+    def getitem(self, owner: Value, key: Value) -> Value:
         """Return ``owner[key]``, whose key is hashed."""
         return super().getitem(owner, self.plain(key))
 
-    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+    def call_binop(self, context: Context, operator: str, left: Value, right: Value) -> Value:
         """Return an operator's result. Raises LimitReached."""
         self.plain(left)
         self.plain(right)
@@ -121,30 +123,30 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
                 raise LimitReached(f"it makes texts of more than {_LONGEST:,} characters")
         return self.counted(super().call_binop(context, operator, left, right))
 
-    def call(self, context: Context, callable_: Any, /, *arguments: Any, **named: Any) -> Any:
+    def call(self, context: Context, callable_: Value, /, *arguments: Value, **named: Value) -> Value:
         """Return a call's result. Raises LimitReached."""
         # the sandbox has a limit for range; what a macro does is looked at where it does it
         if callable_ is not self.globals["range"] and not isinstance(callable_, Macro):
             self._check_work(getattr(callable_, "__self__", None), *arguments, *named.values())
         return self.counted(super().call(context, callable_, *arguments, **named))
 
-    def wrap_str_format(self, value: Any) -> Any:
+    def wrap_str_format(self, value: Value) -> Value:
         """Return a text's ``format``, in the sandbox and with the form looked at."""
         inside = super().wrap_str_format(value)
         if inside is None:
             return None
 
         @wraps(inside)
-        def formatted(*arguments: Any, **named: Any) -> Any:
+        def formatted(*arguments: Value, **named: Value) -> Value:
             self._check_format(value.__self__)
             self._check_work(value.__self__, *arguments, *named.values())
             return inside(*arguments, **named)
 
         return formatted
 
-    def _bounded(self, name: str, each: Callable[..., Any]) -> Callable[..., Any]:
+    def _bounded(self, name: str, each: Callable[..., Value]) -> Callable[..., Value]:
         @wraps(each)
-        def bounded(*arguments: Any, **named: Any) -> Any:
+        def bounded(*arguments: Value, **named: Value) -> Value:
             if name == "format":
                 self._check_format(str(arguments[0]))
             self._check_work(*arguments, *named.values())
@@ -152,7 +154,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
 
         return bounded
 
-    def _check_work(self, *arguments: Any) -> None:
+    def _check_work(self, *arguments: Value) -> None:
         """Raises LimitReached where two of the arguments together make too much, or one names too much."""
         sizes = sorted((_weight(argument) for argument in arguments), reverse=True)
         if len(sizes) > 1 and sizes[0] * max(sizes[1], 1) > _WORK:
@@ -163,7 +165,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         if _WIDTH.search(plain) or sum(map(int, _NUMBER.findall(plain))) > _LONGEST:
             raise LimitReached("it pads texts to too many characters")
 
-    def counted(self, value: Any) -> Any:
+    def counted(self, value: Value) -> Value:
         """Return ``value``, which was made. Raises LimitReached."""
         size = 0 if isinstance(value, range) else _size(value)
         self._made += size if isinstance(value, str) else size * _ENTRY
@@ -223,11 +225,11 @@ class _Generator(CodeGenerator):
 BoundedEnvironment.code_generator_class = _Generator
 
 
-def _size(value: Any) -> int:
+def _size(value: Value) -> int:
     return len(value) if isinstance(value, str | bytes | list | tuple | dict | set | range) else 0
 
 
-def _walked(value: Any) -> int:
+def _walked(value: Value) -> int:
     """Return the entries and characters of all that ``value`` names. Raises LimitReached."""
     todo, length = [value], 0
     while todo:
@@ -242,7 +244,7 @@ def _walked(value: Any) -> int:
     return length
 
 
-def _weight(value: Any) -> int:
+def _weight(value: Value) -> int:
     """Return what an argument can make of another: its length, that of all in it, or the number that it is."""
     walked = _walked(value)
     if isinstance(value, bool | Context):

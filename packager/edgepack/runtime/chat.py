@@ -12,13 +12,12 @@ import threading
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from jinja2 import TemplateError, TemplateSyntaxError, nodes
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 
-from edgepack.documents import read_object, read_text
+from edgepack.documents import Json, JsonDict, JsonObject, read_object, read_text
 from edgepack.errors import BundleDamaged, BundleError, BundleUnsafe, InputError
 from edgepack.runtime.bounded_jinja import BoundedEnvironment, LimitReached
 from edgepack.runtime.text import checked
@@ -80,14 +79,14 @@ def template(folder: Path) -> ChatTemplate | None:
     return ChatTemplate(text, special(config)) if text else None
 
 
-def special(config: Mapping[str, Any]) -> dict[str, str]:
+def special(config: JsonObject) -> dict[str, str]:
     """Return the special tokens' texts in tokenizer_config.json, such as bos_token."""
     found = {name: config.get(name) for name in _SPECIAL}
     texts = {name: value.get("content") if isinstance(value, dict) else value for name, value in found.items()}
     return {name: text for name, text in texts.items() if isinstance(text, str)}
 
 
-def _config(file: Path) -> dict[str, Any]:
+def _config(file: Path) -> JsonDict:
     if not file.is_file():
         return {}
     return read_object(file, BundleDamaged, hint="copy the bundle again")
@@ -97,7 +96,7 @@ def _said(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:300]
 
 
-def _default(stated: Any) -> str:
+def _default(stated: Json) -> str:
     """Return one template, or the one of several that is named "default"."""
     if isinstance(stated, list):
         named = [entry for entry in stated if isinstance(entry, dict)]
@@ -135,7 +134,7 @@ def _environment() -> BoundedEnvironment:
 
 
 def _as_json(
-    value: Any,
+    value: Json,
     ensure_ascii: bool = False,
     indent: int | None = None,
     separators: tuple[str, str] | None = None,

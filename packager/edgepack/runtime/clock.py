@@ -19,13 +19,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from edgepack import child
 from edgepack.arrays import Array, Run
-from edgepack.documents import parse_json
+from edgepack.documents import Json, JsonDict, JsonObject, parse_json
 from edgepack.errors import BundleError
 from edgepack.records import NotMeasured, Timing, Where
 from edgepack.runtime import engines, graphs, machine
@@ -69,7 +68,7 @@ def request(
     target_isa: str,
     runs: int,
     seconds: float,
-) -> dict[str, Any]:
+) -> JsonDict:
     """Return what is asked of a measuring process, in JSON's types."""
     return {
         "threads": threads,
@@ -83,7 +82,7 @@ def request(
     }
 
 
-def ask(module: str, argument: str, request: Mapping[str, Any]) -> tuple[Timing, ...]:
+def ask(module: str, argument: str, request: JsonObject) -> tuple[Timing, ...]:
     """Let ``module`` measure in a process of its own. Raises BundleError with its last word when it cannot."""
     done = child.run(module, argument, request=json.dumps(request))
     if done.code != 0:
@@ -91,7 +90,7 @@ def ask(module: str, argument: str, request: Mapping[str, Any]) -> tuple[Timing,
     return tuple(timing(entry) for entry in parse_json(done.output, "the timing process's answer"))
 
 
-def timing(table: Mapping[str, Any]) -> Timing:
+def timing(table: JsonObject) -> Timing:
     """Return a Timing from its JSON form."""
     percentiles = {key: _figure(table[key]) for key in ("p90", "p99")}
     return Timing(**{**table, **percentiles, "where": Where(**table["where"])})
@@ -116,11 +115,11 @@ def _log_binomial(count: int, total: int, chance: float) -> float:
     return ways + count * math.log(chance) + (total - count) * math.log1p(-chance)
 
 
-def _figure(value: Any) -> float | NotMeasured:
+def _figure(value: Json) -> float | NotMeasured:
     return NotMeasured(reason=value["reason"]) if isinstance(value, dict) else float(value)
 
 
-def serve(opened: Callable[[int], Run | Decoding], asked: Mapping[str, Any]) -> list[dict[str, Any]]:
+def serve(opened: Callable[[int], Run | Decoding], asked: JsonObject) -> list[JsonDict]:
     """Answer a request: ``opened(threads)`` loads the model, which is timed too."""
     started = time.perf_counter()
     run = opened(asked["threads"])
@@ -128,7 +127,7 @@ def serve(opened: Callable[[int], Run | Decoding], asked: Mapping[str, Any]) -> 
     return [asdict(_one(run, name, _arrays(feeds), load, asked)) for name, feeds in asked["inputs"]]
 
 
-def opener(path: Path, asked: Mapping[str, Any]) -> Callable[[int], Run | Decoding]:
+def opener(path: Path, asked: JsonObject) -> Callable[[int], Run | Decoding]:
     """Return a function that opens the model at ``path``: a language model with a cache for the longest input asked."""
 
     def opened(threads: int) -> Run | Decoding:
@@ -167,13 +166,13 @@ def _work(run: Run | Decoding, feeds: Mapping[str, Array]) -> tuple[Callable[[],
     return (step, 1) if past else (prefill, len(new))
 
 
-def _arrays(feeds: Mapping[str, Any]) -> dict[str, Array]:
+def _arrays(feeds: JsonObject) -> dict[str, Array]:
     return {
         key: np.frombuffer(bytes.fromhex(data), dtype).reshape(shape) for key, (dtype, shape, data) in feeds.items()
     }
 
 
-def _one(run: Run | Decoding, name: str, feeds: Mapping[str, Array], load: float, asked: Mapping[str, Any]) -> Timing:
+def _one(run: Run | Decoding, name: str, feeds: Mapping[str, Array], load: float, asked: JsonObject) -> Timing:
     work, tokens = _work(run, feeds)
     first = _timed(work)
     warmup = _warm_up(work)
@@ -200,7 +199,7 @@ def _one(run: Run | Decoding, name: str, feeds: Mapping[str, Array], load: float
     )
 
 
-def threads_of(asked: Mapping[str, Any]) -> int:
+def threads_of(asked: JsonObject) -> int:
     """Return the threads that a request gets: at most what the machine has."""
     return min(int(asked["threads"]), os.cpu_count() or 1)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from edgepack.arrays import Array, Feeds, Outputs, Run, cosine
+from edgepack.arrays import Array, Example, Feeds, Outputs, Run, cosine
 from edgepack.containment import contained
 from edgepack.documents import parse_json, read_bytes
 from edgepack.errors import BundleDamaged
@@ -22,7 +22,7 @@ _AGAIN = "copy the bundle again, or build it again"
 _DTYPES = {"F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "U8": "|u1", "BOOL": "|b1"}
 
 
-Make = Callable[[Sequence[Any]], Feeds]  # a batch of examples to the model's inputs
+Make = Callable[[Sequence[Example]], Feeds]  # a batch of examples to the model's inputs
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from edgepack import plugins
-from edgepack.arrays import Array, Feeds
+from edgepack.arrays import Array, Example, Feeds
 from edgepack.errors import BundleDamaged, InputError
 from edgepack.runtime.processing import (
     CenterCrop,
@@ -39,7 +39,7 @@ class ImageInput:
         self._image = image
         _check(image)
 
-    def feeds(self, images: Sequence[Any]) -> Feeds:
+    def feeds(self, images: Sequence[Example]) -> Feeds:
         """Return the array of one batch; see ``pixels`` for what an image may be. Raises InputError."""
         return {self._image.input: np.stack([self._one(pixels(image, self._image.alpha)) for image in images])}
 
@@ -116,7 +116,7 @@ def unsized(todo: Sequence[Step]) -> bool:
     return not any(isinstance(step, Resizing | Cropping) for step in todo)
 
 
-def pixels(image: Any, alpha: str = "drop") -> Array:
+def pixels(image: Example, alpha: str = "drop") -> Array:
     """Return uint8 [h, w] or [h, w, c] of such an array, of a file's path, or of a file's bytes. Raises InputError.
 
     A file has a fourth channel where it names a transparent colour that ``alpha`` blends onto white.

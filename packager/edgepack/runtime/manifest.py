@@ -8,10 +8,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
 
 from edgepack.containment import check_distinct, checked_name, contained
-from edgepack.documents import parse_json, read_bytes, read_object
+from edgepack.documents import Json, JsonDict, JsonObject, parse_json, read_bytes, read_object
 from edgepack.errors import BundleDamaged, BundleError, BundleTooNew, BundleUnsafe
 from edgepack.runtime import graphs, schema, schema_1, submodel
 from edgepack.runtime.processing import Processing
@@ -33,7 +32,7 @@ class Manifest:
     """edgepack.json in the form of schema 2, with short ways to what is used often."""
 
     folder: Path
-    table: Mapping[str, Any]
+    table: JsonObject
     sha256: str = ""  # of the bytes that were read
     states: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # of files that are watched (unchanged.py)
 
@@ -100,7 +99,7 @@ def read(folder: Path) -> Manifest:
     return manifest
 
 
-def checked(table: Any, place: str) -> dict[str, Any]:
+def checked(table: Json, place: str) -> JsonDict:
     """Return ``table`` in the form of schema 2, a manifest that keeps its schema and does not contradict itself.
 
     Raises BundleError, BundleTooNew and BundleUnsafe, which name ``place`` and what is wrong there.
@@ -112,7 +111,7 @@ def checked(table: Any, place: str) -> dict[str, Any]:
         checked_name(name, place)
     if version == schema_1.VERSION:
         _check_schema(table, version, place)
-    made: dict[str, Any] = schema_1.upgraded(table) if version == schema_1.VERSION else table
+    made: JsonDict = schema_1.upgraded(table) if version == schema_1.VERSION else table
     if "processing" in made:  # says more about what is unknown there than the schema
         Processing.from_json(made["processing"], f"{place}: processing")
     _check_schema(made, SCHEMA, place)
@@ -154,7 +153,7 @@ def found(folder: Path) -> set[str]:
     return inside
 
 
-def _version(version: Any, place: str) -> int:
+def _version(version: Json, place: str) -> int:
     if isinstance(version, bool) or not isinstance(version, int) or version < 1:
         raise BundleError(f"{place} has schema {version!r}, which is not a version", hint=_REBUILD)
     if version > SCHEMA:
@@ -164,14 +163,14 @@ def _version(version: Any, place: str) -> int:
     return version
 
 
-def _check_schema(table: Mapping[str, Any], version: int, place: str) -> None:
+def _check_schema(table: JsonObject, version: int, place: str) -> None:
     try:
         schema.check(table, _published(version))
     except schema.Mismatch as wrong:
         raise BundleError(f"{place}: {wrong}", hint=_REBUILD) from wrong
 
 
-def _names(table: Mapping[str, Any]) -> Iterator[str]:
+def _names(table: JsonObject) -> Iterator[str]:
     """Yield the paths in a manifest that nobody has checked yet."""
     files = table.get("files")
     yield from files if isinstance(files, dict) else ()
@@ -184,7 +183,7 @@ def _names(table: Mapping[str, Any]) -> Iterator[str]:
         yield from (name for name in told if isinstance(name, str))
 
 
-def _check_listed(table: Mapping[str, Any], place: str) -> None:
+def _check_listed(table: JsonObject, place: str) -> None:
     files = table["files"]
     for name, entry in table["models"].items():
         model, golden, own = entry["file"], entry["golden"]["file"], entry["files"]
@@ -212,5 +211,5 @@ def _check_unlisted(manifest: Manifest) -> None:
 
 
 @cache
-def _published(version: int) -> dict[str, Any]:
+def _published(version: int) -> JsonDict:
     return read_object(Path(__file__).parents[1] / "schemas" / f"bundle-{version}.json")

@@ -12,10 +12,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from edgepack.containment import contained
-from edgepack.documents import read_object
+from edgepack.documents import Json, JsonDict, JsonObject, read_object
 from edgepack.errors import BundleError
 from edgepack.records import Accuracy, NotMeasured, Timings, Where
 from edgepack.runtime.clock import timing
@@ -51,15 +50,15 @@ def read(folder: Path) -> tuple[tuple[Accuracy, ...], Timings]:
 
 
 @cache
-def _published(version: int) -> dict[str, Any]:
+def _published(version: int) -> JsonDict:
     return read_object(Path(__file__).parents[1] / "schemas" / f"measurements-{version}.json")
 
 
-def _renamed(figure: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+def _renamed(figure: JsonObject, names: Mapping[str, str]) -> JsonDict:
     return {names.get(key, key): value for key, value in figure.items()}
 
 
-def _written(figure: Accuracy) -> dict[str, Any]:
+def _written(figure: Accuracy) -> JsonDict:
     """Return its JSON form; JSON has no NaN, which a metric of equal predictions is."""
     table = asdict(figure)
     if isinstance(figure.compressed, float) and not math.isfinite(figure.compressed):
@@ -71,15 +70,15 @@ def _written(figure: Accuracy) -> dict[str, Any]:
     return table
 
 
-def _plain(timings: Timings) -> Any:
+def _plain(timings: Timings) -> Json:
     return asdict(timings) if isinstance(timings, NotMeasured) else [asdict(t) for t in timings]
 
 
-def _timings(stored: Any) -> Timings:
+def _timings(stored: Json) -> Timings:
     return NotMeasured(reason=stored["reason"]) if isinstance(stored, dict) else tuple(map(timing, stored))
 
 
-def accuracy(table: Mapping[str, Any]) -> Accuracy:
+def accuracy(table: JsonObject) -> Accuracy:
     """Return an Accuracy from its JSON form."""
     known = {field.name: table[field.name] for field in fields(Accuracy) if field.name in table}
     value = known["compressed"]

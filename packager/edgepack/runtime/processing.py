@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, ClassVar, Literal, TypeVar
 
+from edgepack.documents import Json, JsonDict, JsonObject
 from edgepack.errors import BundleError
 from edgepack.runtime import record_json
 from edgepack.runtime.record_json import Rule
@@ -235,17 +236,17 @@ class Processing:
     image: Image | None = None
     generation: Generation | None = None
     answer: Answer | None = None
-    own: Mapping[str, Any] | None = None  # of a third party's task, in JSON's types, which that task alone understands
+    own: JsonObject | None = None  # of a third party's task, in JSON's types, which that task alone understands
 
     @classmethod
-    def from_json(cls, value: Any, place: str = "processing") -> Processing:
+    def from_json(cls, value: Json, place: str = "processing") -> Processing:
         """Read ``processing`` of a manifest. Raises BundleError, which names an unknown kind or key and its place."""
         made: Processing = record_json.read(cls, value, place)
         return made
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonDict:
         """Return the value that ``from_json`` reads, in JSON's types."""
-        made: dict[str, Any] = record_json.write(self)
+        made: JsonDict = record_json.write(self)
         return made
 
     def section(self, kind: type[R]) -> R:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+
+from edgepack.documents import JsonDict, JsonObject
 
 _TEXT = (
     "inputs", "max_length", "pad_id", "pad_token", "pad_type_id", "padding_side", "truncation_side", "stride",
@@ -25,7 +26,7 @@ _ANSWERS = {
 _USUAL = 224  # pixels of a side, of the earliest bundles, where nothing says the size
 
 
-def upgraded(task: str, flat: Mapping[str, Any]) -> dict[str, Any]:
+def upgraded(task: str, flat: JsonObject) -> JsonDict:
     """Return what schema 2 has for ``flat``, the ``processing`` of a ``task`` that keeps schema 1.
 
     Schema 1 lets other keys stand beside the known ones; they are left out.
@@ -44,7 +45,7 @@ def upgraded(task: str, flat: Mapping[str, Any]) -> dict[str, Any]:
     return {"text": {name: flat[name] for name in _TEXT if flat.get(name) is not None}, "answer": answer}
 
 
-def _image(flat: Mapping[str, Any]) -> dict[str, Any]:
+def _image(flat: JsonObject) -> JsonDict:
     steps = flat["steps"] if "steps" in flat else _steps(flat)
     return {
         "input": flat["inputs"][0],
@@ -56,9 +57,9 @@ def _image(flat: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _steps(flat: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _steps(flat: JsonObject) -> list[JsonDict]:
     """Return the steps of a bundle from before there was a list of them."""
-    found: list[dict[str, Any]] = []
+    found: list[JsonDict] = []
     if flat.get("resize"):
         found.append({"op": "resize", "resample": flat["resample"], **flat["resize"]})
     if flat.get("crop"):
@@ -67,15 +68,15 @@ def _steps(flat: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [*found, {"op": "normalize", "mean": flat["mean"], "std": flat["std"]}]
 
 
-def _size(steps: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+def _size(steps: Sequence[JsonObject]) -> dict[str, int]:
     """Return the size of the pictures that the last resize or crop makes; square where it keeps their proportions."""
     boxes = (step for step in reversed(steps) if step["op"] in ("center_crop", "resize"))
-    box: Mapping[str, Any] = next(boxes, {})
+    box: JsonObject = next(boxes, {})
     edge = box.get("shortest_edge", _USUAL)
     return {"height": box.get("height", edge), "width": box.get("width", edge)}
 
 
-def _op(step: Mapping[str, Any]) -> str:
+def _op(step: JsonObject) -> str:
     """Return the step's name in schema 2: schema 1 has one for all kinds of sizes."""
     if step["op"] == "resize" and "height" not in step:
         return "resize_within" if "max_height" in step else "resize_shortest_edge"

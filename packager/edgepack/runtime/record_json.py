@@ -14,6 +14,7 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Literal
 
+from edgepack.documents import Json, JsonDict
 from edgepack.errors import BundleError, nearest
 
 _SCALARS: dict[type, tuple[type, ...]] = {str: (str,), int: (int,), float: (float, int), bool: (bool,)}
@@ -31,7 +32,7 @@ class Rule:
         self.keywords = keywords
 
 
-def write(record: Any) -> Any:
+def write(record: Json) -> Json:
     """Return JSON's form of a record, or of a value in one."""
     if is_dataclass(record):
         named = ((each.name, getattr(record, each.name)) for each in fields(record))
@@ -42,7 +43,7 @@ def write(record: Any) -> Any:
     return {key: write(value) for key, value in record.items()} if isinstance(record, Mapping) else record
 
 
-def read(kind: Any, value: Any, place: str) -> Any:
+def read(kind: Any, value: Json, place: str) -> Json:
     """Return ``value``, JSON that stands at ``place``, as a ``kind``. Raises BundleError, which names what is wrong."""
     kind = plain(kind)
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
@@ -67,24 +68,24 @@ def read(kind: Any, value: Any, place: str) -> Any:
         raise BundleError(f"{place} is too large a number", hint=_AGAIN) from error
 
 
-def plain(kind: Any) -> Any:
+def plain(kind: Any) -> Json:
     """Return a type without what ``Annotated`` says beside it."""
     return typing.get_args(kind)[0] if typing.get_origin(kind) is typing.Annotated else kind
 
 
 @cache
-def hints(record: type) -> dict[str, Any]:
+def hints(record: type) -> JsonDict:
     """Return the types of a record's fields, with what ``Annotated`` says beside them."""
     found = typing.get_type_hints(record, include_extras=True)
     return {each.name: found[each.name] for each in fields(record)}
 
 
-def required(record: Any) -> list[str]:
+def required(record: Json) -> list[str]:
     """Return the names of the fields that have no value by default."""
     return [each.name for each in fields(record) if each.default is MISSING and each.default_factory is MISSING]
 
 
-def _record(kind: Any, value: Any, place: str) -> Any:
+def _record(kind: Any, value: Json, place: str) -> Json:
     table, known = _held(dict, "an object", value, place), hints(kind)
     given = {key: one for key, one in table.items() if not hasattr(kind, "TAG") or key != kind.TAG[0]}
     for key in given.keys() - known.keys():
@@ -95,7 +96,7 @@ def _record(kind: Any, value: Any, place: str) -> Any:
     return kind(**{key: read(known[key], one, f"{place}.{key}") for key, one in given.items()})
 
 
-def _alternative(kinds: list[Any], value: Any, place: str) -> Any:
+def _alternative(kinds: list[Any], value: Json, place: str) -> Json:
     """Return the one of several records that ``value`` names, or the only kind that there is."""
     if len(kinds) == 1:
         return read(kinds[0], value, place)
@@ -107,13 +108,13 @@ def _alternative(kinds: list[Any], value: Any, place: str) -> Any:
     return _record(known[name], value, place)
 
 
-def _literal(allowed: tuple[Any, ...], value: Any, place: str) -> Any:
+def _literal(allowed: tuple[Any, ...], value: Json, place: str) -> Json:
     if not any(type(value) is type(one) and value == one for one in allowed):
         raise _unknown(f"{place} is {_shown(value)}", str(value), map(str, allowed))
     return value
 
 
-def _held(kind: type, name: str, value: Any, place: str) -> Any:
+def _held(kind: type, name: str, value: Json, place: str) -> Json:
     if not isinstance(value, kind):
         raise BundleError(f"{place} is {_shown(value)}, not {name}", hint=_AGAIN)
     return value
@@ -126,7 +127,7 @@ def _unknown(said: str, name: str, known: typing.Iterable[str]) -> BundleError:
     return BundleError(f"{said}, which this edgepack does not know", hint=f"{hint}; {_NEWER}")
 
 
-def _shown(value: Any) -> str:
+def _shown(value: Json) -> str:
     """Return ``value`` in an error, on one line and not too long."""
     if value is None or isinstance(value, dict | list):
         return "null" if value is None else "an object" if isinstance(value, dict) else "a list"

@@ -7,10 +7,11 @@ the schema, never ignored. In one point it is stricter: 1.0 is no integer.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
-Schema = Mapping[str, Any]
+from edgepack.documents import Json, JsonObject
+
+Schema = JsonObject
 _NOTES = {"$schema", "$id", "$defs", "title", "description", "then", "else"}
 _TYPES: dict[str, tuple[type, ...]] = {
     "object": (dict,), "array": (list,), "string": (str,), "integer": (int,), "number": (int, float),
@@ -23,7 +24,7 @@ class Mismatch(ValueError):
     """A value that is not as its schema says: ``str`` names its place and what is wrong."""
 
 
-def check(value: Any, schema: Schema) -> None:
+def check(value: Json, schema: Schema) -> None:
     """Raises Mismatch for the first thing in ``value`` that ``schema`` does not allow."""
     _Checker(schema).check(value, schema, "")
 
@@ -31,7 +32,7 @@ def check(value: Any, schema: Schema) -> None:
 class _Checker:
     def __init__(self, root: Schema) -> None:
         self._root = root
-        self._keywords: dict[str, Callable[[Any, Any, Schema, str], None]] = {
+        self._keywords: dict[str, Callable[[Json, Json, Schema, str], None]] = {
             "type": self._type, "const": self._const, "enum": self._enum, "properties": self._properties,
             "required": self._required, "additionalProperties": self._additional, "propertyNames": self._names,
             "items": self._items, "pattern": self._pattern, "minimum": self._bound, "maximum": self._bound,
@@ -41,52 +42,52 @@ class _Checker:
             "allOf": self._all, "anyOf": self._any, "if": self._if, "$ref": self._ref,
         }  # fmt: skip
 
-    def check(self, value: Any, schema: Schema, place: str) -> None:
+    def check(self, value: Json, schema: Schema, place: str) -> None:
         for keyword, wanted in schema.items():
             if keyword not in _NOTES:
                 self._keywords[keyword](value, wanted, schema, place)
 
-    def _type(self, value: Any, wanted: Any, schema: Schema, place: str) -> None:
+    def _type(self, value: Json, wanted: Json, schema: Schema, place: str) -> None:
         names = wanted if isinstance(wanted, list) else [wanted]
         if not any(_is(value, name) for name in names):
             raise Mismatch(f"{_at(place)} is {_shown(value)}, not {' or '.join(names)}")
 
-    def _const(self, value: Any, wanted: Any, schema: Schema, place: str) -> None:
+    def _const(self, value: Json, wanted: Json, schema: Schema, place: str) -> None:
         self._enum(value, [wanted], schema, place)
 
-    def _enum(self, value: Any, wanted: Any, schema: Schema, place: str) -> None:
+    def _enum(self, value: Json, wanted: Json, schema: Schema, place: str) -> None:
         if not any(type(value) is type(one) and value == one for one in wanted):
             raise Mismatch(f"{_at(place)} is {_shown(value)}, not {' or '.join(map(str, wanted))}")
 
-    def _properties(self, value: Any, wanted: Any, schema: Schema, place: str) -> None:
+    def _properties(self, value: Json, wanted: Json, schema: Schema, place: str) -> None:
         for name, own in wanted.items() if isinstance(value, dict) else ():
             if name in value:
                 self.check(value[name], own, f"{place}.{name}")
 
-    def _required(self, value: Any, wanted: Any, schema: Schema, place: str) -> None:
+    def _required(self, value: Json, wanted: Json, schema: Schema, place: str) -> None:
         for name in wanted if isinstance(value, dict) else ():
             if name not in value:
                 raise Mismatch(f"{_at(place)} lacks {name!r}")
 
-    def _additional(self, value: Any, wanted: Any, schema: Schema, place: str) -> None:
+    def _additional(self, value: Json, wanted: Json, schema: Schema, place: str) -> None:
         for name in set(value) - set(schema.get("properties", ())) if isinstance(value, dict) else ():
             if wanted is False:
                 raise Mismatch(f"{_at(place)} has {_shown(name)}, which is not known")
             self.check(value[name], wanted, f"{place}.{name[:_SHOWN]}")
 
-    def _names(self, value: Any, wanted: Any, schema: Schema, place: str) -> None:
+    def _names(self, value: Json, wanted: Json, schema: Schema, place: str) -> None:
         for name in value if isinstance(value, dict) else ():
             self.check(name, wanted, place)
 
-    def _items(self, value: Any, wanted: Any, schema: Schema, place: str) -> None:
+    def _items(self, value: Json, wanted: Json, schema: Schema, place: str) -> None:
         for index, one in enumerate(value if isinstance(value, list) else ()):
             self.check(one, wanted, f"{place}[{index}]")
 
-    def _pattern(self, value: Any, wanted: Any, schema: Schema, place: str) -> None:
+    def _pattern(self, value: Json, wanted: Json, schema: Schema, place: str) -> None:
         if isinstance(value, str) and not re.search(wanted, value):
             raise Mismatch(f"{_at(place)} is {_shown(value)}, which does not match {wanted}")
 
-    def _bound(self, value: Any, wanted: Any, schema: Schema, place: str) -> None:
+    def _bound(self, value: Json, wanted: Json, schema: Schema, place: str) -> None:
         if not _is(value, "number"):
             return
         low, high = schema.get("minimum", value), schema.get("maximum", value)
@@ -96,18 +97,18 @@ class _Checker:
             bounds = [f"{k} {schema[k]}" for k in _BOUNDS if k in schema]
             raise Mismatch(f"{_at(place)} is {_shown(value)}; {', '.join(bounds)}")
 
-    def _length(self, value: Any, wanted: Any, schema: Schema, place: str) -> None:
+    def _length(self, value: Json, wanted: Json, schema: Schema, place: str) -> None:
         for keyword, kind, least in _LENGTHS:
             if keyword in schema and isinstance(value, (str, list, dict)) and isinstance(value, kind):
                 kept = len(value) >= schema[keyword] if least else len(value) <= schema[keyword]
                 if not kept:
                     raise Mismatch(f"{_at(place)} has the length {len(value)}; {keyword} {schema[keyword]}")
 
-    def _all(self, value: Any, wanted: Any, schema: Schema, place: str) -> None:
+    def _all(self, value: Json, wanted: Json, schema: Schema, place: str) -> None:
         for own in wanted:
             self.check(value, own, place)
 
-    def _any(self, value: Any, wanted: Any, schema: Schema, place: str) -> None:
+    def _any(self, value: Json, wanted: Json, schema: Schema, place: str) -> None:
         said = []
         for own in wanted:
             try:
@@ -116,14 +117,14 @@ class _Checker:
                 said.append(str(error))
         raise Mismatch("; or ".join(said))
 
-    def _if(self, value: Any, wanted: Any, schema: Schema, place: str) -> None:
+    def _if(self, value: Json, wanted: Json, schema: Schema, place: str) -> None:
         try:
             self.check(value, wanted, place)
         except Mismatch:
             return self.check(value, schema.get("else", {}), place)
         self.check(value, schema.get("then", {}), place)
 
-    def _ref(self, value: Any, wanted: Any, schema: Schema, place: str) -> None:
+    def _ref(self, value: Json, wanted: Json, schema: Schema, place: str) -> None:
         self.check(value, self._root["$defs"][wanted.removeprefix("#/$defs/")], place)
 
 
@@ -134,7 +135,7 @@ _LENGTHS: tuple[tuple[str, type, bool], ...] = (
 )  # fmt: skip
 
 
-def _is(value: Any, name: str) -> bool:
+def _is(value: Json, name: str) -> bool:
     return isinstance(value, _TYPES[name]) and (name == "boolean" or not isinstance(value, bool))
 
 
@@ -142,6 +143,6 @@ def _at(place: str) -> str:
     return place.lstrip(".") or "it"
 
 
-def _shown(value: Any) -> str:
+def _shown(value: Json) -> str:
     text = repr(value) if isinstance(value, str | int | float | None) else f"an {type(value).__name__}"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

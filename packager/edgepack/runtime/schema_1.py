@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from edgepack.documents import JsonDict, JsonObject
 from edgepack.runtime import graphs, processing_1
 from edgepack.runtime.submodel import MODEL
 
 VERSION = 1
 
 
-def upgraded(table: Mapping[str, Any]) -> dict[str, Any]:
+def upgraded(table: JsonObject) -> JsonDict:
     """Return a manifest that keeps schema 1 in the form of schema 2.
 
     The model and its golden vectors become the submodel ``model``. Its files are those whose names begin with its own:
     a package's, external weights, and a language model's graph for the last token. For ``processing`` see
     processing_1.py.
     """
-    made: dict[str, Any] = {}
+    made: JsonDict = {}
     for key, value in table.items():
         if key == "model":
             made["models"] = {MODEL: {**value, "files": _files(table), "golden": table["golden"]}}
@@ -29,7 +28,7 @@ def upgraded(table: Mapping[str, Any]) -> dict[str, Any]:
     return {**made, "processing": processing, "schema": VERSION + 1}
 
 
-def _files(table: Mapping[str, Any]) -> list[str]:
+def _files(table: JsonObject) -> list[str]:
     file = str(table["model"]["file"])
     beginnings = (file, graphs.last(Path(file)).as_posix())
     return [name for name in table["files"] if name.startswith(beginnings)] or [

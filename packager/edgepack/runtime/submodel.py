@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from edgepack.documents import JsonObject
 from edgepack.records import Component, Coverage, Skipped, TensorSpec
 
 MODEL = "model"  # the name of the submodel of a task that has one
@@ -40,7 +40,7 @@ class Submodel:
     golden: Golden
 
 
-def read(name: str, entry: Mapping[str, Any], folder: Path, files: Mapping[str, Mapping[str, Any]]) -> Submodel:
+def read(name: str, entry: JsonObject, folder: Path, files: Mapping[str, JsonObject]) -> Submodel:
     """Return the submodel ``name`` of the bundle in ``folder``, whose manifest keeps the schema.
 
     ``files`` are the manifest's, by which it knows its size.
@@ -63,5 +63,5 @@ def read(name: str, entry: Mapping[str, Any], folder: Path, files: Mapping[str, 
     )
 
 
-def _specs(entries: Sequence[Mapping[str, Any]]) -> tuple[TensorSpec, ...]:
+def _specs(entries: Sequence[JsonObject]) -> tuple[TensorSpec, ...]:
     return tuple(TensorSpec(name=spec["name"], dtype=spec["dtype"], shape=tuple(spec["shape"])) for spec in entries)

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from tokenizers import Encoding, Tokenizer
 
-from edgepack.arrays import Feeds
+from edgepack.arrays import Example, Feeds
+from edgepack.documents import JsonDict
 from edgepack.errors import BundleDamaged, BundleFileMissing, EdgepackError, InputError
 from edgepack.runtime.processing import Text
 
@@ -25,8 +26,8 @@ class TextInput:
     def __init__(self, folder: Path, text: Text) -> None:
         self.tokenizer = tokenizer(folder)
         self.names, self.max_length = text.inputs, text.max_length
-        self._cut: dict[str, Any] = {"max_length": text.max_length, "direction": text.truncation_side}
-        self._pad: dict[str, Any] = {
+        self._cut: JsonDict = {"max_length": text.max_length, "direction": text.truncation_side}
+        self._pad: JsonDict = {
             "pad_id": text.pad_id,
             "pad_type_id": text.pad_type_id,
             "pad_token": text.pad_token,
@@ -117,7 +118,7 @@ def encoded(words: Tokenizer, text: str, *, special: bool = True) -> Encoding:
         return words.encode(text, add_special_tokens=special)
 
 
-def checked(text: Any) -> str:
+def checked(text: Example) -> str:
     """Return ``text`` with lone surrogates replaced, which have no UTF-8 form.
 
     Raises InputError for anything but a str.
@@ -127,12 +128,12 @@ def checked(text: Any) -> str:
     raise InputError(f"a text must be a str, not {type(text).__name__}")
 
 
-def _behind(prompt: str, text: Any) -> Any:
+def _behind(prompt: str, text: Example) -> Any:
     """Return the text, or a pair whose first text it is, with ``prompt`` in front."""
     return prompt + text if isinstance(text, str) else (prompt + text[0], text[1])
 
 
-def _each(text: Any) -> Any:
+def _each(text: Example) -> Any:
     """Return a text, or a pair of texts, checked."""
     if isinstance(text, tuple | list) and len(text) == 2:
         return tuple(checked(part) for part in text)

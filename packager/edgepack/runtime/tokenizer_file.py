@@ -11,9 +11,8 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
-from edgepack.documents import parse_json, read_bytes
+from edgepack.documents import Json, JsonDict, parse_json, read_bytes
 from edgepack.errors import BundleDamaged, BundleUnsafe
 
 _LARGEST = 64_000_000  # bytes; Gemma 3's has 33 million
@@ -62,7 +61,7 @@ def check(file: Path) -> None:
             raise BundleUnsafe(f"{file.name}: the {name} makes too much of the added tokens", hint=_TRUST)
 
 
-def _sections(raw: bytes, file: Path) -> dict[str, Any]:
+def _sections(raw: bytes, file: Path) -> JsonDict:
     """Return the sections and the added tokens; the vocabulary, nearly all of the file, is left unread where it
     comes last.
     """
@@ -88,9 +87,9 @@ def _places(raw: bytes, name: str) -> Iterator[int]:
         place = raw.find(key, place + 1)
 
 
-def _head(text: str, stated: int) -> dict[str, Any]:
+def _head(text: str, stated: int) -> JsonDict:
     """Return the keys up to the last of the sections, of which so many are stated. Raises ValueError, IndexError."""
-    decoder, found = json.JSONDecoder(), dict[str, Any]()
+    decoder, found = json.JSONDecoder(), JsonDict()
     place = _skip(text, 0, "{")
     while sum(name in found for name in _READ) < stated:
         key, place = decoder.raw_decode(text, place)
@@ -107,13 +106,13 @@ def _skip(text: str, place: int, mark: str) -> int:
     return found.end()
 
 
-def _object(value: Any, file: Path) -> dict[str, Any]:
+def _object(value: Json, file: Path) -> JsonDict:
     if not isinstance(value, dict):
         raise BundleDamaged(f"{file} does not hold an object", hint="copy the bundle again")
     return value
 
 
-def _steps(section: Any) -> Iterator[dict[str, Any]]:
+def _steps(section: Json) -> Iterator[JsonDict]:
     """Yield the section's steps, those inside sequences too; at most a few more than are allowed."""
     todo, count = [section], 0
     while todo and count <= _STEPS:
@@ -124,7 +123,7 @@ def _steps(section: Any) -> Iterator[dict[str, Any]]:
             todo += [inner for value in one.values() if isinstance(value, list) for inner in value[: _STEPS + 1]]
 
 
-def _times(steps: Iterable[dict[str, Any]]) -> float:
+def _times(steps: Iterable[JsonDict]) -> float:
     """Return how many times as many bytes a text may have after all steps."""
     times = form = 1.0
     for step in steps:
@@ -138,7 +137,7 @@ def _times(steps: Iterable[dict[str, Any]]) -> float:
     return times
 
 
-def _growth(step: dict[str, Any]) -> float:
+def _growth(step: JsonDict) -> float:
     """Return how many times as many bytes as before a text may have after this step."""
     kind = step.get("type")
     if kind == "Prepend":
@@ -157,11 +156,11 @@ def _growth(step: dict[str, Any]) -> float:
     return _WORST.get(str(kind), 1.0)
 
 
-def _bytes(text: Any) -> int:
+def _bytes(text: Json) -> int:
     return len(text.encode("utf-8", "replace")) if isinstance(text, str) else 1
 
 
-def _longest_mapped(charsmap: Any) -> float:
+def _longest_mapped(charsmap: Json) -> float:
     """Return the bytes of the longest text in a SentencePiece map: its trie's size, the trie, texts that end with a
     zero.
     """

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from edgepack import comparison
+from edgepack.arrays import Example, Rows
 from edgepack.inputs import Check, Inputs, SubmodelInputs, matched
 from edgepack.original import Original
 from edgepack.plans import Plan, Request, Subject
@@ -22,9 +22,9 @@ class Examples:
     """Every input of a build as it is before pre-processing; those of agreement and calibration by submodel."""
 
     processing: Processing
-    calibration: Mapping[str, Sequence[Any]]
-    agreement: Mapping[str, Sequence[Any]]
-    rows: Sequence[Mapping[str, Any]]
+    calibration: Mapping[str, Sequence[Example]]
+    agreement: Mapping[str, Sequence[Example]]
+    rows: Rows
 
     @property
     def digest(self) -> str:
@@ -51,7 +51,7 @@ def gather(request: Request, subject: Subject, plans: Sequence[Plan]) -> Example
     )
 
 
-def _calibration(request: Request, task: Task, own: Sequence[Any]) -> Sequence[Any]:
+def _calibration(request: Request, task: Task, own: Sequence[Example]) -> Sequence[Example]:
     if request.calibration is None:
         return own[0::2]
     return task.inputs(comparison.rows(task, request.calibration, task.INPUTS))

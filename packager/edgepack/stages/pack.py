@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from edgepack import client_files, client_pictures, client_tokenizers, formats, licences, local_paths, weights
-from edgepack.documents import read_object
+from edgepack.documents import Json, JsonDict, JsonObject, read_object
 from edgepack.errors import BundleError, Unexpected
 from edgepack.inputs import SubmodelInputs
 from edgepack.original import Original
@@ -134,7 +134,7 @@ def write_manifest(
     (folder / MANIFEST).write_text(json.dumps(table, indent=1) + "\n", "utf-8")
 
 
-def _check_schema(table: Mapping[str, Any]) -> None:
+def _check_schema(table: JsonObject) -> None:
     """Raises Unexpected where the manifest that was made breaks the schema."""
     try:
         checked(table, MANIFEST)
@@ -145,21 +145,21 @@ def _check_schema(table: Mapping[str, Any]) -> None:
         ) from error
 
 
-def _plain(table: Mapping[str, Any]) -> Any:
+def _plain(table: JsonObject) -> Any:
     """Return the values of JSON: tuples are lists."""
     return json.loads(json.dumps(table))
 
 
-def _source(source: Source) -> dict[str, Any]:
+def _source(source: Source) -> JsonDict:
     facts = _of(source, "model revision architecture model_type licence parameters sha256")
     return facts | ({"adapter": source.adapter} if source.adapter else {})
 
 
-def _of(record: Any, names: str) -> dict[str, Any]:
+def _of(record: Json, names: str) -> JsonDict:
     return {name: getattr(record, name) for name in names.split()}
 
 
-def _submodel(artifact: Artifact, golden: Golden, folder: Path) -> dict[str, Any]:
+def _submodel(artifact: Artifact, golden: Golden, folder: Path) -> JsonDict:
     return {
         "file": artifact.path.relative_to(folder).as_posix(),
         "files": sorted(file.relative_to(folder).as_posix() for file in _files(artifact.path)),
@@ -182,7 +182,7 @@ def _files(model: Path) -> list[Path]:
     return [*model.parent.glob(f"{model.name}*"), *model.parent.glob(graphs.last(model).name)]
 
 
-def _hashes(folder: Path) -> dict[str, dict[str, Any]]:
+def _hashes(folder: Path) -> dict[str, JsonDict]:
     return {
         file.relative_to(folder).as_posix(): {
             "sha256": digest(file),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from typing import Any
 
 from edgepack import client_pictures, fit, formats, tasks
 from edgepack import targets as targets_
+from edgepack.documents import JsonDict
 from edgepack.errors import ProjectError, UsageError
 from edgepack.plans import Plan, Request, Subject
 from edgepack.records import Recipe, Source, Target
@@ -164,6 +164,6 @@ def _numbered(recipe: Recipe, request: Request) -> Recipe:
     if unknown:
         raise ProjectError(f"a recipe has no {min(unknown)!r}", hint=f"it has {', '.join(asdict(recipe))}")
     check_types(dict(values), targets_.RECIPE_TYPES, f"the recipe {recipe.name}", ProjectError)
-    numbers: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
+    numbers: JsonDict = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
     own = replace(recipe, **numbers)
     return replace(own, lengths=tuple(sorted(set(request.lengths or own.lengths))))

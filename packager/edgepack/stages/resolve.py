@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from edgepack import cache, plugins, sources, tasks, weights
-from edgepack.documents import parse_json, read_bytes, read_object
+from edgepack.documents import JsonDict, JsonObject, parse_json, read_bytes, read_object
 from edgepack.errors import ModelError, ModelNotFound, UnknownName, UnsafeModel
 from edgepack.original import text_folder
 from edgepack.records import Source
@@ -110,7 +110,7 @@ def is_new(source: Source) -> bool:
     return task.ROUTE == "export" and task.TOKENIZES and not text_folder.is_arranged(source.origin, task)
 
 
-def references(named: Mapping[str, Any]) -> tuple[str, str | None]:
+def references(named: JsonObject) -> tuple[str, str | None]:
     """Return what leads to the model and to the adapter that a manifest's "source" names. Raises ModelNotFound.
 
     Of a folder a bundle holds the name alone, so as not to tell where it lay; this machine's cache knows the place.
@@ -197,7 +197,7 @@ def _content(file: Path) -> Any:
     return {**content, "padding": None, "truncation": None}  # what a trainer leaves set
 
 
-def _config(folder: Path) -> dict[str, Any]:
+def _config(folder: Path) -> JsonDict:
     file = folder / "config.json"
     if not file.is_file():
         raise ModelError(f"{folder} has no config.json", hint="give the folder that holds config.json and safetensors")
@@ -219,7 +219,7 @@ def _config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def _task(folder: Path, config: dict[str, Any], asked: str | None) -> str:
+def _task(folder: Path, config: JsonDict, asked: str | None) -> str:
     if asked is not None and asked not in plugins.names("tasks"):
         raise UnknownName("task", asked, plugins.names("tasks"))
     if asked is not None:

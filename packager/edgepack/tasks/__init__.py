@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 from edgepack import plugins
-from edgepack.arrays import Array, Feeds, Outputs, Run
-from edgepack.documents import read_object
+from edgepack.arrays import Array, Example, Feeds, Outputs, Rows, Run, TaskModel
+from edgepack.documents import JsonDict, JsonObject, read_object
 from edgepack.errors import ModelError
 from edgepack.runtime.processing import Processing
 from edgepack.runtime.submodel import MODEL
@@ -65,7 +65,7 @@ class AnyTask(Protocol):
     def METRICS(self) -> Mapping[str, Callable[[Any, Any], float]]:
         """Metrics of (predictions, references) by name; the first is the main one."""
 
-    def processing(self, folder: Path, config: Mapping[str, Any]) -> Processing:
+    def processing(self, folder: Path, config: JsonObject) -> Processing:
         """Read pre- and post-processing from a model's files, for the manifest."""
 
     def sized(self, processing: Processing, context: int | None) -> Processing:
@@ -80,13 +80,13 @@ class AnyTask(Protocol):
     def contexts(self, processing: Processing) -> list[int | None]:
         """Return what ``sized`` can be asked for, the longest first."""
 
-    def inputs(self, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
+    def inputs(self, rows: Rows) -> list[Example]:
         """Return a data set's inputs, for calibration and agreement."""
 
-    def predict(self, model: Any, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
+    def predict(self, model: TaskModel, rows: Rows) -> list[Example]:
         """Return a prediction per row of a data set, in the form that METRICS take."""
 
-    def references(self, rows: Sequence[Mapping[str, Any]], model: Any) -> list[Any]:
+    def references(self, rows: Rows, model: TaskModel) -> list[Example]:
         """Return the truth per row, in the words of ``model``. Raises DataError for what it does not know."""
 
 
@@ -102,19 +102,19 @@ class Task(AnyTask, Protocol):
         """Measures of agreement, names of metrics/agreement.py."""
 
     @property
-    def TRIALS(self) -> Mapping[str, Callable[[Run, Any, Sequence[Feeds]], Array]]:
+    def TRIALS(self) -> Mapping[str, Callable[[Run, TaskModel, Sequence[Feeds]], Array]]:
         """Measures for which the bundle's model works and the original judges."""
 
-    def examples(self, processing: Processing) -> list[Any]:
+    def examples(self, processing: Processing) -> list[Example]:
         """Return inputs that edgepack brings: even ones calibrate, odd ones measure agreement."""
 
-    def batches(self, model: Any, examples: Sequence[Any], *, use: str = "") -> list[Feeds]:
+    def batches(self, model: TaskModel, examples: Sequence[Example], *, use: str = "") -> list[Feeds]:
         """Return the feeds of ``examples``, made by the shipping pre-processing.
 
         Of edgepack's own examples a task may take as many as do for the ``use``: "calibration" or "agreement".
         """
 
-    def golden(self, model: Any, examples: Sequence[Any]) -> list[tuple[Any, Feeds]]:
+    def golden(self, model: TaskModel, examples: Sequence[Example]) -> list[tuple[Example, Feeds]]:
         """Return the examples of the bundle's golden vectors, each with its feeds, made by the shipping
         pre-processing.
         """
@@ -155,7 +155,7 @@ def submodel_processing(task: Task, processing: Processing, name: str) -> Proces
     return processing if name == MODEL else submodels(task)[name].processing(processing)
 
 
-def read_config(file: Path) -> dict[str, Any]:
+def read_config(file: Path) -> JsonDict:
     """Return a JSON object of a model folder, empty where there is no such file. Raises ModelError."""
     if not file.is_file():
         return {}

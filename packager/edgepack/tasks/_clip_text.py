@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from edgepack.arrays import Array, Feeds, Outputs
+from edgepack.documents import JsonObject
 from edgepack.runtime.processing import Embedding, Processing
 from edgepack.tasks import _text
 from edgepack.tasks._fixed_context import PAIRS as PAIRS
@@ -34,7 +33,7 @@ ARCHITECTURES: tuple[str, ...] = ()
 OUTPUTS = ("text_embeds",)
 
 
-def processing(folder: Path, config: Mapping[str, Any]) -> Processing:
+def processing(folder: Path, config: JsonObject) -> Processing:
     """Read the tokenizer's settings; ``config`` is the encoder's own."""
     answer = Embedding(output=OUTPUTS[0], width=int(config["projection_dim"]), similarity="cosine")
     return Processing(text=_text.text(folder), answer=answer)

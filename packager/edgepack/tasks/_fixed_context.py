@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
-from edgepack.arrays import Feeds
+from edgepack.arrays import Example, Feeds, TaskModel
+from edgepack.documents import JsonObject
 from edgepack.errors import UsageError
 from edgepack.runtime.batch import BATCH, text_length
 from edgepack.runtime.processing import Processing
 
-TRIALS: Mapping[str, Any] = {}
+TRIALS: JsonObject = {}
 PAIRS: Mapping[str, tuple[str, ...]] = {}
 _LEAST = 8  # tokens: a short text with its marks
 _VECTORS = 4  # golden ones: enough to notice a wrong kernel, small beside the model
@@ -57,7 +57,7 @@ def contexts(processing: Processing) -> list[int | None]:
     return [None]
 
 
-def batches(model: Any, examples: Sequence[Any], *, use: str = "") -> list[Feeds]:
+def batches(model: TaskModel, examples: Sequence[Example], *, use: str = "") -> list[Feeds]:
     """Return the feeds of ``examples`` in batches, made by the shipping pre-processing; texts of like length together.
 
     For "agreement" batches of one, two and three come first, short texts beside long ones: a graph may hold the size of
@@ -71,7 +71,7 @@ def batches(model: Any, examples: Sequence[Any], *, use: str = "") -> list[Feeds
     return [model.feeds(batch) for batch in (*mixed, *likes)]
 
 
-def golden(model: Any, examples: Sequence[Any]) -> list[tuple[Any, Feeds]]:
+def golden(model: TaskModel, examples: Sequence[Example]) -> list[tuple[Example, Feeds]]:
     """Return a few of ``examples``, each with its feeds: short texts and long ones, or small parts of pictures."""
     if isinstance(examples[0], np.ndarray):
         side = None if model.image.fixed else _SIDE

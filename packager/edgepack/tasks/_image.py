@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from edgepack import plugins
-from edgepack.arrays import Array
+from edgepack.arrays import Array, Example
+from edgepack.documents import Json
 from edgepack.runtime.image import unsized
 from edgepack.runtime.processing import Image
 
@@ -20,14 +19,14 @@ _AWKWARD = ((48, 700, 3), (700, 48, 3), (11, 17, 3), (225, 301), (1, 40, 3), (97
 _FILE = (61, 90)  # pixels of the files' pictures
 
 
-def pictures(image: Image) -> list[Any]:
+def pictures(image: Image) -> list[Example]:
     """Draw seeded pictures, uint8 [h, w, 3] or grey [h, w], some as a file's bytes: smooth fields with shapes on them.
 
     The sizes vary, unless the processor neither resizes nor crops: then all have the model's.
     """
     rng = np.random.default_rng(0)
     fixed = (image.size.height, image.size.width) if unsized(image.steps) else None
-    drawn: list[Any] = [_picture(rng, fixed) for _ in range(_PICTURES)]
+    drawn: list[Example] = [_picture(rng, fixed) for _ in range(_PICTURES)]
     for index, shape in enumerate(_AWKWARD):
         picture = _draw(rng, *(fixed or shape[:2]))
         drawn[8 * index + 7] = picture if len(shape) == 3 else picture[..., 0]
@@ -37,7 +36,7 @@ def pictures(image: Image) -> list[Any]:
     return drawn
 
 
-def example(value: Any) -> Any:
+def example(value: Json) -> Example:
     """Return a data set's picture: a path, or rows of numbers 0..255."""
     return np.asarray(value, np.uint8) if isinstance(value, list) else value
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
+from edgepack.documents import JsonObject
 from edgepack.errors import ModelError, UnsupportedModel
 from edgepack.runtime.image import unsized
 from edgepack.runtime.processing import (
@@ -51,7 +52,7 @@ _RESIZABLE: tuple[tuple[type[Resizing], tuple[set[str], ...]], ...] = (
 _WARPED = 384  # pixels from which on ConvNeXT's processor squeezes the picture into a square and crops nothing
 
 
-def read(folder: Path, config: Mapping[str, Any]) -> Image:
+def read(folder: Path, config: JsonObject) -> Image:
     """Read how pictures become inputs, for the manifest.
 
     Raises ModelError and UnsupportedModel, which name the key and the value that cannot be followed.
@@ -80,7 +81,7 @@ def _check(settings: Settings) -> None:
         raise settings.wrong("use_square_size", "not supported", 'say it with "size": {"height": …, "width": …}')
 
 
-def _channels(settings: Settings, config: Mapping[str, Any]) -> Literal[1, 3]:
+def _channels(settings: Settings, config: JsonObject) -> Literal[1, 3]:
     """Read the channels of the model's pictures.
 
     Raises UnsupportedModel, and ModelError where the processor makes others.
@@ -208,7 +209,7 @@ def _deviation(settings: Settings, channels: int) -> tuple[float, ...]:
     return tuple(deviation)
 
 
-def _size(settings: Settings, config: Mapping[str, Any], steps: list[Step]) -> Size:
+def _size(settings: Settings, config: JsonObject, steps: list[Step]) -> Size:
     """Find the size that every picture comes out with. Raises ModelError where they differ or do not suit."""
     takes = _takes(config)
     made = _made(steps)
@@ -249,7 +250,7 @@ def _made(steps: list[Step]) -> tuple[int, int] | None:
     return made
 
 
-def _takes(config: Mapping[str, Any]) -> tuple[int, int] | None:
+def _takes(config: JsonObject) -> tuple[int, int] | None:
     """Return height and width of the pictures that the model was made for, where config.json says so."""
     vision = config.get("vision_config")
     size = config.get("image_size", vision.get("image_size") if isinstance(vision, dict) else None)

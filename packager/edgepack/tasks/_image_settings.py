@@ -13,12 +13,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from edgepack.documents import Json, JsonObject
 from edgepack.errors import ModelError, UnsupportedModel, nearest
 from edgepack.tasks import read_config
 
 FILE, NESTED = "preprocessor_config.json", "processor_config.json"
 _TABLE = tomllib.loads(Path(__file__).with_name("image_processors.toml").read_text("utf-8"))
-CLASSES: Mapping[str, Mapping[str, Any]] = _TABLE["classes"]
+CLASSES: Mapping[str, JsonObject] = _TABLE["classes"]
 MODELS: Mapping[str, str] = _TABLE["models"]
 
 # Keys that the classes read, beside those that they have a value for.
@@ -47,7 +48,7 @@ class Settings:
     ``wrong`` makes the error that names a key, its value and the file.
     """
 
-    def __init__(self, file: Path, name: str, given: Mapping[str, Any]) -> None:
+    def __init__(self, file: Path, name: str, given: JsonObject) -> None:
         self.file, self.name = file, name
         known = READ | IRRELEVANT | {key for defaults in CLASSES.values() for key in defaults}
         for key, value in given.items():
@@ -120,13 +121,13 @@ class Settings:
             raise self.wrong(key, "it needs a height and a width")
         return size["height"], size["width"]
 
-    def _side(self, key: str, value: Any) -> int:
+    def _side(self, key: str, value: Json) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _LONGEST:
             raise self.wrong(key, f"a side must be a whole number of 1 to {_LONGEST:,} pixels")
         return value
 
 
-def find(folder: Path, config: Mapping[str, Any]) -> Settings:
+def find(folder: Path, config: JsonObject) -> Settings:
     """Return the settings of the model in ``folder``, found where transformers' AutoImageProcessor looks.
 
     Raises ModelError where there are none or one is wrong, UnsupportedModel for a class or a key that is not known.
@@ -139,7 +140,7 @@ def find(folder: Path, config: Mapping[str, Any]) -> Settings:
     return Settings(file, base, given)
 
 
-def _given(folder: Path) -> tuple[Path, Mapping[str, Any]]:
+def _given(folder: Path) -> tuple[Path, JsonObject]:
     """Return the file and its settings: those nested in processor_config.json go before preprocessor_config.json."""
     nested = read_config(folder / NESTED).get("image_processor")
     if nested is not None:
@@ -158,7 +159,7 @@ def _given(folder: Path) -> tuple[Path, Mapping[str, Any]]:
     return folder / FILE, given
 
 
-def _named(file: Path, given: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+def _named(file: Path, given: JsonObject, config: JsonObject) -> str:
     """Return the class's name: the file's, its older form, the model's configuration's, or by the kind of model."""
     code = given.get("auto_map") or {}
     name = given.get("image_processor_type")
@@ -191,10 +192,10 @@ def _unknown(file: Path, name: str) -> UnsupportedModel:
     )
 
 
-def _is_number(value: Any) -> TypeGuard[float]:
+def _is_number(value: Json) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _short(value: Any) -> str:
+def _short(value: Json) -> str:
     told = json.dumps(value, default=str)
     return told if len(told) <= 60 else told[:57] + "…"

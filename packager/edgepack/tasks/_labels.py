@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from edgepack.arrays import Example
+from edgepack.documents import JsonObject
 from edgepack.errors import DataError, ModelError, UnsupportedModel, nearest
 from edgepack.runtime.processing import Classes, ProblemType
 from edgepack.tasks import read_config
@@ -20,7 +22,7 @@ _USUAL = 2  # labels where config.json says nothing
 _NUMBERED = 'it names each label by its number: "id2label": {"0": "negative", "1": "positive"}'
 
 
-def classes(config: Mapping[str, Any], folder: Path | None = None) -> Classes:
+def classes(config: JsonObject, folder: Path | None = None) -> Classes:
     """Read the class names in the order of the logits, and the problem_type that says what makes scores of them.
 
     As transformers' pipelines and sentence-transformers' CrossEncoder have it: one label is a sigmoid, several are a
@@ -32,7 +34,7 @@ def classes(config: Mapping[str, Any], folder: Path | None = None) -> Classes:
     return Classes(labels=labels, problem_type=_problem(config, count, folder))
 
 
-def numbered(config: Mapping[str, Any]) -> tuple[dict[int, str], int]:
+def numbered(config: JsonObject) -> tuple[dict[int, str], int]:
     """Return config.json's names of labels by their numbers, and how many labels there are. Raises ModelError."""
     stated, count = config.get("id2label") or {}, config.get("num_labels")
     if not isinstance(stated, Mapping) or any(_number(str(number)) is None for number in stated):
@@ -45,7 +47,7 @@ def numbered(config: Mapping[str, Any]) -> tuple[dict[int, str], int]:
     return names, len(names) or (_USUAL if count is None else count)
 
 
-def named(references: Sequence[Any], names: Sequence[str], data: str) -> list[str]:
+def named(references: Sequence[Example], names: Sequence[str], data: str) -> list[str]:
     """Return a data set's labels as the model names them.
 
     Numbers that are no names of the model stand for its labels by their number, where all of the data set's are such.
@@ -66,7 +68,7 @@ def named(references: Sequence[Any], names: Sequence[str], data: str) -> list[st
     return given
 
 
-def _problem(config: Mapping[str, Any], count: int, folder: Path | None) -> ProblemType:
+def _problem(config: JsonObject, count: int, folder: Path | None) -> ProblemType:
     own = _activation(config, folder) if folder else None
     if own and not (count > 1 and own == REGRESSION):  # a CrossEncoder of several labels says so by default
         return own
@@ -76,7 +78,7 @@ def _problem(config: Mapping[str, Any], count: int, folder: Path | None) -> Prob
     return MULTIPLE if count == 1 and told != REGRESSION else told or SINGLE
 
 
-def _activation(config: Mapping[str, Any], folder: Path) -> ProblemType | None:
+def _activation(config: JsonObject, folder: Path) -> ProblemType | None:
     """Read what sentence-transformers (the newest release's place first) says makes scores of logits, if anything."""
     newest = read_config(folder / "config_sentence_transformers.json")
     name = newest.get("activation_fn") if newest.get("model_type") == "CrossEncoder" else None

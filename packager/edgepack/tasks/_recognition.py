@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from edgepack import plugins
+from edgepack.documents import JsonObject
 from edgepack.tasks import _refusals, _sentence_folder, _supported, load
 
 
-def find(folder: Path, config: Mapping[str, Any]) -> str:
+def find(folder: Path, config: JsonObject) -> str:
     """Return the task that the files of a model tell. Raises UnsupportedModel."""
     own = _sentence_folder.task(folder)
     architecture, model_type = str(config["architectures"][0]), str(config.get("model_type", ""))
@@ -22,7 +21,7 @@ def find(folder: Path, config: Mapping[str, Any]) -> str:
     raise _refusals.refusal(architecture, model_type)
 
 
-def check(task: str, config: Mapping[str, Any]) -> None:
+def check(task: str, config: JsonObject) -> None:
     """Raises UnsupportedModel for a model that ``task`` is not for: an audio model, pictures for a text task."""
     architecture, model_type = str(config["architectures"][0]), str(config.get("model_type", ""))
     if task not in _supported.TABLE or _supported.takes(task, model_type):

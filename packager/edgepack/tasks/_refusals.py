@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from edgepack.documents import JsonObject
 from edgepack.errors import ModelError, UnsupportedModel
 from edgepack.tasks import _supported
 from edgepack.tasks._supported import PAGE, TABLE, takes
@@ -104,7 +103,7 @@ def kind(architecture: str, model_type: str) -> str:
     return by_name if by_name and not by_type.startswith(("an audio", "a video", "a time", "a model")) else by_type
 
 
-def unnamed(folder: Path, config: Mapping[str, Any]) -> ModelError:
+def unnamed(folder: Path, config: JsonObject) -> ModelError:
     """Return the error for a config.json without ``architectures``: another library's, or an incomplete one."""
     file = folder / "config.json"
     if "pretrained_cfg" in config or ("architecture" in config and "num_features" in config):

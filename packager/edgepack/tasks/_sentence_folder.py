@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from edgepack.containment import checked_name
-from edgepack.documents import read_json
+from edgepack.documents import JsonDict, JsonObject, read_json
 from edgepack.errors import ModelError, UnsafeModel, UnsupportedModel
 from edgepack.runtime.processing import Similarity
 from edgepack.tasks import _sentence_settings, _supported, read_config
@@ -40,7 +40,7 @@ class SentenceFolder:
     similarity: Similarity = "cosine"
     max_length: int | None = None  # tokens
     lower: bool = False
-    tokenizer: Mapping[str, Any] = field(default_factory=dict)  # arguments for opening the tokenizer
+    tokenizer: JsonObject = field(default_factory=dict)  # arguments for opening the tokenizer
 
 
 def is_one(folder: Path) -> bool:
@@ -106,7 +106,7 @@ def read(folder: Path) -> SentenceFolder:
     )
 
 
-def _prompts(folder: Path, stated: Mapping[str, Any]) -> dict[str, str]:
+def _prompts(folder: Path, stated: JsonObject) -> dict[str, str]:
     given = stated.get("prompts", {})
     if not isinstance(given, dict) or not all(isinstance(text, str | None) for text in given.values()):
         raise ModelError(
@@ -138,7 +138,7 @@ _BEGINNINGS = {
 }
 
 
-def modules(folder: Path) -> list[dict[str, Any]]:
+def modules(folder: Path) -> list[JsonDict]:
     """Return the entries of modules.json, each with a ``type`` and a ``path``. Raises ModelError, UnsafeModel."""
     file = folder / "modules.json"
     try:
@@ -165,7 +165,7 @@ def modules(folder: Path) -> list[dict[str, Any]]:
     return entries
 
 
-def _kind(entry: Mapping[str, Any]) -> str:
+def _kind(entry: JsonObject) -> str:
     return str(entry["type"]).rsplit(".", 1)[-1]
 
 

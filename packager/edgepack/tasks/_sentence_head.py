@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
+from edgepack.arrays import Rows
+from edgepack.documents import JsonDict, JsonObject
 from edgepack.errors import ModelError, UnsupportedModel
 from edgepack.tasks import read_config
 
-Layer = dict[str, Any]  # {"kind": "pooling", "modes": ["mean"], …}, {"kind": "normalize"}, {"kind": "dense", …}, …
+Layer = JsonDict  # {"kind": "pooling", "modes": ["mean"], …}, {"kind": "normalize"}, {"kind": "dense", …}, …
 
 MODES = ("cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken")
 # the keys before sentence-transformers 5.4, in the order in which it puts several of them beside each other
@@ -27,7 +27,7 @@ _AGAIN = "a bundle would leave out what it says: choose a model without it, or s
 ACTIVATIONS = ("Identity", "Tanh", "ReLU", "GELU", "Sigmoid", "SiLU", "Mish", "LeakyReLU", "ELU", "Softplus")
 
 
-def head(folder: Path, entries: Sequence[Mapping[str, Any]]) -> tuple[Layer, ...]:
+def head(folder: Path, entries: Rows) -> tuple[Layer, ...]:
     """Return the layers that ``entries`` of modules.json describe. Raises ModelError, UnsupportedModel."""
     layers = tuple(layer for entry in entries for layer in _read(folder, entry))
     kinds = [layer["kind"] for layer in layers]
@@ -44,7 +44,7 @@ def head(folder: Path, entries: Sequence[Mapping[str, Any]]) -> tuple[Layer, ...
     return layers
 
 
-def _read(folder: Path, entry: Mapping[str, Any]) -> list[Layer]:
+def _read(folder: Path, entry: JsonObject) -> list[Layer]:
     kind, where = str(entry["type"]).rsplit(".", 1)[-1], folder / entry["path"]
     if kind == "Pooling":
         return [_pooling(read_config(where / "config.json"), where)]
@@ -62,7 +62,7 @@ def _read(folder: Path, entry: Mapping[str, Any]) -> list[Layer]:
     )
 
 
-def _pooling(config: Mapping[str, Any], where: Path) -> Layer:
+def _pooling(config: JsonObject, where: Path) -> Layer:
     unknown = set(config) - {*_FLAGS, *_DIMENSIONS, "pooling_mode", "include_prompt"}
     if unknown:
         raise UnsupportedModel(f"{where}/config.json has {min(unknown)!r}, which edgepack does not read", hint=_AGAIN)
@@ -79,7 +79,7 @@ def _pooling(config: Mapping[str, Any], where: Path) -> Layer:
     return {"kind": "pooling", "modes": modes, "include_prompt": bool(config.get("include_prompt", True))}
 
 
-def _dense(config: Mapping[str, Any], path: str, where: Path) -> Layer:
+def _dense(config: JsonObject, path: str, where: Path) -> Layer:
     known = {"in_features", "out_features", "bias", "activation_function", "module_input_name", "module_output_name"}
     unknown = set(config) - known
     if unknown:

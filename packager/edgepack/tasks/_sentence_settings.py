@@ -6,10 +6,9 @@ A setting that changes the answers is read, or refused with its name.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from edgepack.documents import Json, JsonDict, JsonObject
 from edgepack.errors import ModelError, UnsupportedModel
 from edgepack.tasks import read_config
 
@@ -31,7 +30,7 @@ _READ = {
 }
 
 
-def read(folder: Path, kind: str) -> dict[str, Any]:
+def read(folder: Path, kind: str) -> JsonDict:
     """Return the settings in ``folder``, of a ``kind`` of sentence-transformers.
 
     Raises ModelError for values that are none, UnsupportedModel for what would change the answers and is not read.
@@ -51,13 +50,13 @@ def read(folder: Path, kind: str) -> dict[str, Any]:
     return found
 
 
-def tokenizer_arguments(settings: Mapping[str, Any]) -> dict[str, Any]:
+def tokenizer_arguments(settings: JsonObject) -> JsonDict:
     """Return the arguments that a tokenizer is opened with."""
     stated = {key: value for name in _ARGUMENTS for key, value in (settings.get(name) or {}).items()}
     return {key: value for key, value in stated.items() if key not in _HUB and key != "use_fast"}
 
 
-def count(file: Path, key: str, value: Any) -> int | None:
+def count(file: Path, key: str, value: Json) -> int | None:
     """Return ``value`` of ``key``, a whole number from 1, or None. Raises ModelError for anything else."""
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
         raise ModelError(f"{file} sets {key} to {json.dumps(value)}", hint="give a whole number from 1")
@@ -67,13 +66,13 @@ def count(file: Path, key: str, value: Any) -> int | None:
 _HINT = "edgepack supports text that goes through a tokenizer and the model's forward(), without a chat template"
 
 
-def _why(key: str, value: Any) -> str:
+def _why(key: str, value: Json) -> str:
     if key == "modality_config" and isinstance(value, dict) and "message" in value:
         return "which puts texts into a chat template: a bundle does not"
     return "which edgepack does not read"
 
 
-def _understood(key: str, value: Any, kind: str) -> bool:
+def _understood(key: str, value: Json, kind: str) -> bool:
     task, output, name = _READ[kind]
     arguments = set(value) - _HUB if isinstance(value, dict) else set()
     if key in {"model_args", "model_kwargs"}:
@@ -87,7 +86,7 @@ def _understood(key: str, value: Any, kind: str) -> bool:
     return value is None or key in _KNOWN
 
 
-def _check_values(file: Path, settings: Mapping[str, Any]) -> None:
+def _check_values(file: Path, settings: JsonObject) -> None:
     count(file, "max_seq_length", settings.get("max_seq_length"))
     if not isinstance(settings.get("do_lower_case"), bool | None):
         raise ModelError(f"{file} sets do_lower_case to {json.dumps(settings['do_lower_case'])}", hint="true or false")

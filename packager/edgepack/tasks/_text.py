@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import importlib.resources
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from edgepack.documents import JsonObject
 from edgepack.errors import ModelError
 from edgepack.runtime.processing import Text
 from edgepack.tasks import read_config
@@ -46,7 +45,7 @@ def token_id(folder: Path, text: str | None) -> int:
     )
 
 
-def token(tokens: Mapping[str, Any], name: str) -> str | None:
+def token(tokens: JsonObject, name: str) -> str | None:
     """Return a special token of tokenizer_config.json, which holds a str or an object."""
     value = tokens.get(name)
     return str(value["content"]) if isinstance(value, dict) else value

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from edgepack.arrays import Array, Feeds, Outputs
+from edgepack.arrays import Array, Feeds, Outputs, Rows, TaskModel
+from edgepack.documents import JsonObject
 from edgepack.errors import ModelError
 from edgepack.metrics import tasks as metrics
 from edgepack.runtime.processing import Mask, Processing
@@ -32,7 +31,7 @@ COLUMNS = ("text", "answer")
 METRICS = {"accuracy": metrics.first, "top5": metrics.top5}
 
 
-def processing(folder: Path, config: Mapping[str, Any]) -> Processing:
+def processing(folder: Path, config: JsonObject) -> Processing:
     """Read the tokenizer's settings and its mask token. Raises ModelError where it has none."""
     name = _text.token(read_config(folder / "tokenizer_config.json"), "mask_token")
     if name is None:
@@ -50,7 +49,7 @@ def examples(processing: Processing) -> list[str]:
     return [_masked(sentence.split(), mask) for sentence in _text.sentences()]
 
 
-def inputs(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def inputs(rows: Rows) -> list[str]:
     """Return a data set's inputs, for calibration and agreement."""
     return [str(row["text"]) for row in rows]
 
@@ -60,12 +59,12 @@ def rows(feeds: Feeds, outputs: Outputs) -> list[Array]:
     return list(outputs["logits"][feeds["attention_mask"].astype(bool)])
 
 
-def predict(model: Any, rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+def predict(model: TaskModel, rows: Rows) -> list[list[str]]:
     """Return the five best tokens for the first mask."""
     return [[filled.token.strip() for filled in best] for best in model.predict(inputs(rows), top=5)]
 
 
-def references(rows: Sequence[Mapping[str, Any]], model: Any) -> list[str]:
+def references(rows: Rows, model: TaskModel) -> list[str]:
     """Return the masked word."""
     return [str(row["answer"]) for row in rows]
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from edgepack.arrays import Array, Feeds, Outputs
+from edgepack.arrays import Array, Example, Feeds, Outputs, Rows, TaskModel
+from edgepack.documents import JsonObject
 from edgepack.metrics import tasks as metrics
 from edgepack.runtime.processing import Image, Processing
 from edgepack.tasks import _image, _image_processor, _labels, _supported
@@ -31,7 +30,7 @@ COLUMNS = ("image", "label")
 METRICS = {"accuracy": metrics.first, "top5": metrics.top5}
 
 
-def processing(folder: Path, config: Mapping[str, Any]) -> Processing:
+def processing(folder: Path, config: JsonObject) -> Processing:
     """Read the image processor's settings and the labels."""
     return Processing(image=_image_processor.read(folder, config), answer=_labels.classes(config))
 
@@ -41,7 +40,7 @@ def examples(processing: Processing) -> list[Array]:
     return _image.pictures(processing.section(Image))
 
 
-def inputs(rows: Sequence[Mapping[str, Any]]) -> list[Any]:
+def inputs(rows: Rows) -> list[Example]:
     """Return a data set's inputs, for calibration and agreement."""
     return [_image.example(row["image"]) for row in rows]
 
@@ -51,11 +50,11 @@ def rows(feeds: Feeds, outputs: Outputs) -> list[Array]:
     return list(outputs["logits"])
 
 
-def predict(model: Any, rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+def predict(model: TaskModel, rows: Rows) -> list[list[str]]:
     """Return the five best labels' names."""
     return [[label.name for label in best[:5]] for best in model.predict(inputs(rows))]
 
 
-def references(rows: Sequence[Mapping[str, Any]], model: Any) -> list[str]:
+def references(rows: Rows, model: TaskModel) -> list[str]:
     """Return the label's name. Raises DataError for one that the model does not have."""
     return _labels.named([row["label"] for row in rows], model.labels, "the data set")

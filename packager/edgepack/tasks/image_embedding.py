@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from edgepack.arrays import Array, Feeds, Outputs
+from edgepack.arrays import Array, Example, Feeds, Outputs, Rows, TaskModel
+from edgepack.documents import JsonObject
 from edgepack.metrics import tasks as metrics
 from edgepack.runtime.processing import Embedding, Image, Processing
 from edgepack.tasks import _image, _image_processor, _supported
@@ -32,7 +31,7 @@ COLUMNS = ("image", "label")
 METRICS = {"retrieval": metrics.retrieval}
 
 
-def processing(folder: Path, config: Mapping[str, Any]) -> Processing:
+def processing(folder: Path, config: JsonObject) -> Processing:
     """Read the image processor's settings.
 
     Raises UnsupportedModel for SigLIP without its head, which pools all patches.
@@ -43,7 +42,7 @@ def processing(folder: Path, config: Mapping[str, Any]) -> Processing:
     return Processing(image=_image_processor.read(folder, config), answer=embedding)
 
 
-def _width(config: Mapping[str, Any]) -> int | None:
+def _width(config: JsonObject) -> int | None:
     """Return the width of a vector, where config.json says it."""
     projected = str((config.get("architectures") or [""])[0]).endswith("WithProjection")
     stages = config.get("hidden_sizes")  # of convolutions; the last one's is the vector's
@@ -61,7 +60,7 @@ def examples(processing: Processing) -> list[Array]:
     return _image.pictures(processing.section(Image))
 
 
-def inputs(rows: Sequence[Mapping[str, Any]]) -> list[Any]:
+def inputs(rows: Rows) -> list[Example]:
     """Return a data set's inputs, for calibration and agreement."""
     return [_image.example(row["image"]) for row in rows]
 
@@ -71,12 +70,12 @@ def rows(feeds: Feeds, outputs: Outputs) -> list[Array]:
     return list(outputs["image_embedding"])
 
 
-def predict(model: Any, rows: Sequence[Mapping[str, Any]]) -> list[Array]:
+def predict(model: TaskModel, rows: Rows) -> list[Array]:
     """Return a vector per picture."""
     vectors: list[Array] = model.predict(inputs(rows))
     return vectors
 
 
-def references(rows: Sequence[Mapping[str, Any]], model: Any) -> list[str]:
+def references(rows: Rows, model: TaskModel) -> list[str]:
     """Return the label's name."""
     return [str(row["label"]) for row in rows]

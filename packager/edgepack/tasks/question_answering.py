@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from edgepack.arrays import Array, Feeds, Outputs
-from edgepack.documents import parse_json
+from edgepack.arrays import Array, Feeds, Outputs, Rows, TaskModel
+from edgepack.documents import Json, JsonObject, parse_json
 from edgepack.errors import DataError, ModelError
 from edgepack.metrics import tasks as metrics
 from edgepack.runtime.processing import Processing, Span
@@ -38,7 +36,7 @@ _ENDS = 2  # of a span, a logit for each
 _LONGEST = 30  # tokens of an answer: the values of BERT's own SQuAD script
 
 
-def processing(folder: Path, config: Mapping[str, Any]) -> Processing:
+def processing(folder: Path, config: JsonObject) -> Processing:
     """Read the tokenizer's settings, the windows' overlap and the longest answer.
 
     Raises ModelError for another number of labels than two.
@@ -58,7 +56,7 @@ def examples(processing: Processing) -> list[tuple[str, str]]:
     return [("What is said here, and who says it?", sentence) for sentence in _text.sentences()]
 
 
-def inputs(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+def inputs(rows: Rows) -> list[tuple[str, str]]:
     """Return a data set's inputs, for calibration and agreement."""
     return [(str(row["question"]), str(row["context"])) for row in rows]
 
@@ -69,17 +67,17 @@ def rows(feeds: Feeds, outputs: Outputs) -> list[Array]:
     return [logits[mask] for name in OUTPUTS for logits, mask in zip(outputs[name], masks, strict=True)]
 
 
-def predict(model: Any, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def predict(model: TaskModel, rows: Rows) -> list[str]:
     """Return the text of each answer."""
     return [answer.text for answer in model.predict(inputs(rows))]
 
 
-def references(rows: Sequence[Mapping[str, Any]], model: Any) -> list[list[str]]:
+def references(rows: Rows, model: TaskModel) -> list[list[str]]:
     """Return the accepted answers of each question."""
     return [_answers(row["answers"]) for row in rows]
 
 
-def _answers(value: Any) -> list[str]:
+def _answers(value: Json) -> list[str]:
     if isinstance(value, str) and value.startswith("["):
         value = parse_json(value, "a list of answers", DataError)
     if isinstance(value, dict):  # SQuAD's own form

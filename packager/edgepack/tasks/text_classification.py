@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from edgepack.arrays import Array, Feeds, Outputs
+from edgepack.arrays import Array, Example, Feeds, Outputs, Rows, TaskModel
+from edgepack.documents import JsonObject
 from edgepack.metrics import tasks as metrics
 from edgepack.runtime.processing import Processing
 from edgepack.tasks import _labels, _supported, _text
@@ -33,7 +32,7 @@ METRICS = {
 }  # fmt: skip
 
 
-def processing(folder: Path, config: Mapping[str, Any]) -> Processing:
+def processing(folder: Path, config: JsonObject) -> Processing:
     """Read the tokenizer's settings and the labels."""
     return Processing(text=_text.text(folder), answer=_labels.classes(config, folder))
 
@@ -43,7 +42,7 @@ def examples(processing: Processing) -> list[str]:
     return _text.sentences()
 
 
-def inputs(rows: Sequence[Mapping[str, Any]]) -> list[Any]:
+def inputs(rows: Rows) -> list[Example]:
     """Return a data set's inputs, for calibration and agreement."""
     return [_example(row) for row in rows]
 
@@ -53,20 +52,20 @@ def rows(feeds: Feeds, outputs: Outputs) -> list[Array]:
     return list(outputs["logits"])
 
 
-def predict(model: Any, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
+def predict(model: TaskModel, rows: Rows) -> list[Example]:
     """Return the best label's name; the score of a model with one label."""
     best = [labels[0] for labels in model.predict(inputs(rows))]
     return [label.score if len(model.labels) == 1 else label.name for label in best]
 
 
-def references(rows: Sequence[Mapping[str, Any]], model: Any) -> list[Any]:
+def references(rows: Rows, model: TaskModel) -> list[Example]:
     """Return the label's name, or the number that the score of one label is compared with. Raises DataError."""
     if len(model.labels) == 1:
         return [metrics.number(row, "label") for row in rows]
     return _labels.named([row["label"] for row in rows], model.labels, "the data set")
 
 
-def _example(row: Mapping[str, Any]) -> Any:
+def _example(row: JsonObject) -> Example:
     """Return a text, or a pair where the data set holds pairs."""
     if "text1" in row:
         return str(row["text1"]), str(row["text2"])

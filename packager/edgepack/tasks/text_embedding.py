@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from edgepack.arrays import Array, Feeds, Outputs
+from edgepack.arrays import Array, Feeds, Outputs, Rows, TaskModel
+from edgepack.documents import JsonObject
 from edgepack.errors import ModelError, UnsupportedModel
 from edgepack.metrics import tasks as metrics
 from edgepack.runtime.processing import Embedding, Processing
@@ -37,7 +36,7 @@ METRICS = {"spearman": metrics.spearman, "pearson": metrics.pearson}
 _WIDTHS = ("word_embed_proj_dim", "hidden_size", "dim", "n_embd", "d_model", "emb_dim")  # of token vectors, first found
 
 
-def processing(folder: Path, config: Mapping[str, Any]) -> Processing:
+def processing(folder: Path, config: JsonObject) -> Processing:
     """Read the tokenizer's settings, the prompts and the vector's width. Raises UnsupportedModel."""
     said = modules(folder, config)
     made = _hidden(config) * len(said.layers[0]["modes"])
@@ -56,12 +55,12 @@ def processing(folder: Path, config: Mapping[str, Any]) -> Processing:
     return Processing(text=text, answer=embedding)
 
 
-def modules(folder: Path, config: Mapping[str, Any]) -> SentenceFolder:
+def modules(folder: Path, config: JsonObject) -> SentenceFolder:
     """Read what stands behind the transformer: how token vectors become one. Raises UnsupportedModel."""
     return _sentence_folder.read(folder) if _sentence_folder.is_one(folder) else _plain(folder, config)
 
 
-def _plain(folder: Path, config: Mapping[str, Any]) -> SentenceFolder:
+def _plain(folder: Path, config: JsonObject) -> SentenceFolder:
     """Return what sentence-transformers makes of a folder without modules.json.
 
     Raises UnsupportedModel for a chat model.
@@ -77,7 +76,7 @@ def _plain(folder: Path, config: Mapping[str, Any]) -> SentenceFolder:
     return SentenceFolder(layers=(pooling,))
 
 
-def _hidden(config: Mapping[str, Any]) -> int:
+def _hidden(config: JsonObject) -> int:
     found = next((config[name] for name in _WIDTHS if isinstance(config.get(name), int)), None)
     if found is None:
         raise ModelError(
@@ -92,7 +91,7 @@ def examples(processing: Processing) -> list[str]:
     return _text.sentences()
 
 
-def inputs(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def inputs(rows: Rows) -> list[str]:
     """Return a data set's inputs, for calibration and agreement."""
     return [str(row["text"]) for row in rows]
 
@@ -102,12 +101,12 @@ def rows(feeds: Feeds, outputs: Outputs) -> list[Array]:
     return list(outputs["sentence_embedding"])
 
 
-def predict(model: Any, rows: Sequence[Mapping[str, Any]]) -> list[float]:
+def predict(model: TaskModel, rows: Rows) -> list[float]:
     """Return how alike each pair of sentences is, as the model's similarity measures it."""
     vectors = model.predict([str(row[name]) for name in ("sentence1", "sentence2") for row in rows])
     return [model.similarity(a, b) for a, b in zip(vectors[: len(rows)], vectors[len(rows) :], strict=True)]
 
 
-def references(rows: Sequence[Mapping[str, Any]], model: Any) -> list[float]:
+def references(rows: Rows, model: TaskModel) -> list[float]:
     """Return the score of each pair."""
     return [metrics.number(row, "score") for row in rows]

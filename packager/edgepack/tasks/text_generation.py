@@ -7,13 +7,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from edgepack.arrays import Array, Feeds, Outputs, Run
+from edgepack.arrays import Array, Feeds, Outputs, Rows, Run, TaskModel
 from edgepack.decoders import describe
-from edgepack.documents import read_object
+from edgepack.documents import JsonDict, JsonObject, read_object
 from edgepack.errors import ModelError, UnsupportedModel, UsageError
 from edgepack.metrics import tasks as metrics
 from edgepack.runtime import graphs
@@ -45,7 +44,7 @@ _MOST_ENDS, _LARGEST_ID = 10_000, (1 << 31) - 1  # of a bundle's manifest
 _ENDS = 'write it as a number, or a list of them, into generation_config.json: "eos_token_id": 2'
 
 
-def processing(folder: Path, config: Mapping[str, Any]) -> Processing:
+def processing(folder: Path, config: JsonObject) -> Processing:
     """Read the model's context and the sizes of its cache. Raises ModelError: no tokenizer, or another model's."""
     decoder = describe(config)
     _check_tokenizer(folder, decoder.vocabulary)
@@ -110,7 +109,7 @@ def _reach(whole: Generation) -> int:
 
 
 # What a model's generation settings can ask of generate that changes greedy answers too, and what changes nothing.
-_CHANGING: dict[str, Any] = {
+_CHANGING: JsonDict = {
     "bad_words_ids": None, "begin_suppress_tokens": None, "diversity_penalty": 0.0, "dola_layers": None,
     "encoder_no_repeat_ngram_size": 0, "encoder_repetition_penalty": 1.0, "exponential_decay_length_penalty": None,
     "forced_bos_token_id": None, "forced_decoder_ids": None, "forced_eos_token_id": None, "guidance_scale": 1.0,
@@ -120,7 +119,7 @@ _CHANGING: dict[str, Any] = {
 }  # fmt: skip
 
 
-def repetition_penalty(folder: Path, config: Mapping[str, Any]) -> float:
+def repetition_penalty(folder: Path, config: JsonObject) -> float:
     """Return the penalty that answers begin with, as transformers' generate takes it; 1 where none is set.
 
     Raises UnsupportedModel for what else would change greedy answers, ModelError for a penalty that is none.
@@ -141,7 +140,7 @@ def repetition_penalty(folder: Path, config: Mapping[str, Any]) -> float:
     return float(penalty)
 
 
-def eos_ids(folder: Path, config: Mapping[str, Any]) -> list[int]:
+def eos_ids(folder: Path, config: JsonObject) -> list[int]:
     """Return the tokens that transformers' ``generate`` ends a text at. Raises ModelError."""
     found = generation_settings(folder, config)[1].get("eos_token_id")
     listed = found if isinstance(found, list) else [found]
@@ -155,7 +154,7 @@ def eos_ids(folder: Path, config: Mapping[str, Any]) -> list[int]:
     return ids
 
 
-def generation_settings(folder: Path, config: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+def generation_settings(folder: Path, config: JsonObject) -> tuple[str, JsonDict]:
     """Return the file that transformers' generate takes its settings from, and its content.
 
     A generation_config.json says all of it, nothing too; without one config.json does (which models saved before
@@ -174,12 +173,12 @@ def examples(processing: Processing) -> list[str]:
     return ["\n".join(sentences[0::2]), "\n".join(sentences[1::2])]
 
 
-def inputs(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def inputs(rows: Rows) -> list[str]:
     """Return a data set's texts, for calibration and agreement."""
     return [str(row["text"]) for row in rows]
 
 
-def batches(model: Any, examples: Sequence[str], *, use: str = "") -> list[Feeds]:
+def batches(model: TaskModel, examples: Sequence[str], *, use: str = "") -> list[Feeds]:
     """Return windows of the texts, one at a time: their logits are large. A few of edgepack's own do for a ``use``."""
     feeds = model.feeds(examples)
     count = len(feeds["input_ids"])
@@ -189,7 +188,7 @@ def batches(model: Any, examples: Sequence[str], *, use: str = "") -> list[Feeds
     ]
 
 
-def golden(model: Any, examples: Sequence[str]) -> list[tuple[str, Feeds]]:
+def golden(model: TaskModel, examples: Sequence[str]) -> list[tuple[str, Feeds]]:
     """Return one sentence, asking for the last token's logits alone, as a device will."""
     sentence = examples[0].partition("\n")[0]
     return [(sentence, {name: array for name, array in model.feeds([sentence]).items() if name != graphs.FIRST})]
@@ -200,7 +199,7 @@ def rows(feeds: Feeds, outputs: Outputs) -> list[Array]:
     return list(outputs["logits"].reshape(-1, outputs["logits"].shape[-1]))
 
 
-def greedy(original: Run, model: Any, feeds: Sequence[Feeds]) -> Array:
+def greedy(original: Run, model: TaskModel, feeds: Sequence[Feeds]) -> Array:
     """Return how many tokens of the model's greedy continuation are the original's too, float64 [prompts], at most 32.
 
     The first half of each window is the prompt. Until the two part, the original's own continuation is the same
@@ -221,14 +220,14 @@ def greedy(original: Run, model: Any, feeds: Sequence[Feeds]) -> Array:
 TRIALS = {"greedy": greedy}
 
 
-def predict(model: Any, rows: Sequence[Mapping[str, Any]]) -> list[float]:
+def predict(model: TaskModel, rows: Rows) -> list[float]:
     """Return the negative log likelihood of every token but the first ones, nats."""
     length = min(_WINDOW, model.max_length)
     found = [model.surprise(text, length=length, stride=max(length // 2, 1)) for text in inputs(rows)]
     return [float(value) for value in np.concatenate(found)]
 
 
-def references(rows: Sequence[Mapping[str, Any]], model: Any) -> list[None]:
+def references(rows: Rows, model: TaskModel) -> list[None]:
     """Return None for each: the text is its own truth."""
     return []
 

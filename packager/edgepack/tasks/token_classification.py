@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from edgepack.arrays import Array, Feeds, Outputs
-from edgepack.documents import parse_json
+from edgepack.arrays import Array, Feeds, Outputs, Rows, TaskModel
+from edgepack.documents import JsonObject, parse_json
 from edgepack.errors import DataError
 from edgepack.metrics import tasks as metrics
 from edgepack.runtime.processing import Entities, Processing
@@ -33,7 +32,7 @@ COLUMNS = ("text", "entities")  # entities: a list (or its JSON) of {label, star
 METRICS = {"f1": metrics.span_f1}
 
 
-def processing(folder: Path, config: Mapping[str, Any]) -> Processing:
+def processing(folder: Path, config: JsonObject) -> Processing:
     """Read the tokenizer's settings and the labels."""
     return Processing(text=_text.text(folder), answer=Entities(labels=_labels.classes(config).labels))
 
@@ -43,7 +42,7 @@ def examples(processing: Processing) -> list[str]:
     return _text.sentences()
 
 
-def inputs(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def inputs(rows: Rows) -> list[str]:
     """Return a data set's inputs, for calibration and agreement."""
     return [str(row["text"]) for row in rows]
 
@@ -53,13 +52,13 @@ def rows(feeds: Feeds, outputs: Outputs) -> list[Array]:
     return list(outputs["logits"][feeds["attention_mask"].astype(bool)])
 
 
-def predict(model: Any, rows: Sequence[Mapping[str, Any]]) -> list[list[tuple[str, int, int]]]:
+def predict(model: TaskModel, rows: Rows) -> list[list[tuple[str, int, int]]]:
     """Return the spans of each text."""
     found = model.predict(inputs(rows))
     return [[(entity.label, entity.start, entity.end) for entity in entities] for entities in found]
 
 
-def references(rows: Sequence[Mapping[str, Any]], model: Any) -> list[list[tuple[str, int, int]]]:
+def references(rows: Rows, model: TaskModel) -> list[list[tuple[str, int, int]]]:
     """Return the true spans. Raises DataError, also for a label that the model does not have."""
     try:
         listed = [_listed(r["entities"]) for r in rows]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from edgepack import weights
+from edgepack.arrays import Example, Rows, TaskModel
+from edgepack.documents import JsonObject
 from edgepack.errors import DamagedWeights, ModelError
 from edgepack.metrics import tasks as metrics
 from edgepack.runtime.processing import Match, Processing
@@ -48,7 +49,7 @@ _TEMPLATE = "This is a photo of {}."  # of transformers' pipeline
 _SCALE = "logit_scale"  # of the safetensors: the logarithm of what cosines are multiplied by
 
 
-def processing(folder: Path, config: Mapping[str, Any]) -> Processing:
+def processing(folder: Path, config: JsonObject) -> Processing:
     """Read the tokenizer's and the image processor's settings, and the scale of the cosines. Raises ModelError."""
     text = _clip_text.processing(folder, _own(config, "text_config"))
     image = _clip_vision.processing(folder, _own(config, "vision_config"))
@@ -62,7 +63,7 @@ def processing(folder: Path, config: Mapping[str, Any]) -> Processing:
     return Processing(text=text.text, image=image.image, answer=answer)
 
 
-def _own(config: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+def _own(config: JsonObject, key: str) -> JsonObject:
     """Return the config of one encoder, with the width that both share. Raises ModelError."""
     own, width = config.get(key), config.get("projection_dim")
     if not isinstance(own, Mapping) or not isinstance(width, int):
@@ -84,17 +85,17 @@ def _scale(folder: Path) -> float:
     return math.exp(value)
 
 
-def inputs(rows: Sequence[Mapping[str, Any]]) -> list[Any]:
+def inputs(rows: Rows) -> list[Example]:
     """Return a data set's pictures."""
     return [_image.example(row["image"]) for row in rows]
 
 
-def predict(model: Any, rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+def predict(model: TaskModel, rows: Rows) -> list[list[str]]:
     """Return the five best of the data set's labels, by name."""
     names = sorted({str(row["label"]) for row in rows})
     return [[label.name for label in best[:5]] for best in model.classify(inputs(rows), names)]
 
 
-def references(rows: Sequence[Mapping[str, Any]], model: Any) -> list[str]:
+def references(rows: Rows, model: TaskModel) -> list[str]:
     """Return the label's name."""
     return [str(row["label"]) for row in rows]

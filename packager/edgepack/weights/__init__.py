@@ -15,11 +15,12 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
-from edgepack.documents import parse_json
+from edgepack.arrays import Array
+from edgepack.documents import Json, JsonDict, JsonObject, parse_json
 from edgepack.errors import DamagedWeights, UnsupportedModel
 from edgepack.weights.choice import files as files
 
@@ -34,7 +35,6 @@ _LONGEST_HEADER = 100_000_000  # the format's own limit
 _BEYOND_HALF = np.float32(65536)  # that infinity and NaN seem to be when their bits are moved
 _POINTER = b"version https://git-lfs"
 _AGAIN = "download or copy the file again"
-Array = np.ndarray[Any, Any]
 
 
 class Delta(Protocol):
@@ -123,7 +123,7 @@ def _widened(half: Array) -> Array:
     return wide if finite else half.astype(np.float32)  # infinity and NaN have an exponent of their own
 
 
-def _header(raw: bytes, file: Path) -> dict[str, Mapping[str, Any]]:
+def _header(raw: bytes, file: Path) -> dict[str, JsonObject]:
     try:
         header = parse_json(raw, f"the header of {file}", DamagedWeights, hint=_AGAIN)
         header.pop("__metadata__", None)
@@ -132,7 +132,7 @@ def _header(raw: bytes, file: Path) -> dict[str, Mapping[str, Any]]:
         raise DamagedWeights(f"{file} has a header that cannot be read", hint=_AGAIN) from error
 
 
-def _checked_end(header: Mapping[str, Mapping[str, Any]], file: Path) -> int:
+def _checked_end(header: Mapping[str, JsonObject], file: Path) -> int:
     """Return where the data must end; the tensors must lie side by side without holes."""
     end = 0
     for name, entry in sorted(header.items(), key=lambda item: _begin(item[1])):
@@ -150,14 +150,14 @@ def _checked_end(header: Mapping[str, Mapping[str, Any]], file: Path) -> int:
     return end
 
 
-def _whole(value: Any) -> int:
+def _whole(value: Json) -> int:
     """Return a count. Raises ValueError for anything else."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MOST:
         raise ValueError(value)
     return value
 
 
-def _begin(entry: Mapping[str, Any]) -> int:
+def _begin(entry: JsonObject) -> int:
     """Return where a tensor begins, as far as its entry can be read; who checks the entry says what is wrong."""
     offsets = entry.get("data_offsets")
     first = offsets[0] if isinstance(offsets, list) and offsets else 0
@@ -169,7 +169,7 @@ _NAMES = {"float32": "F32", "int64": "I64", "int32": "I32", "uint8": "U8", "bool
 
 def encode(tensors: Mapping[str, np.ndarray]) -> bytes:
     """Return a safetensors file's bytes, the same for the same tensors: widest dtype first, then by name."""
-    header: dict[str, Any] = {}
+    header: JsonDict = {}
     parts: list[bytes] = []
     end = 0
     for name in sorted(tensors, key=lambda name: (-tensors[name].dtype.itemsize, name)):

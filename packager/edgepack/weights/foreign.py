@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
+from edgepack.documents import JsonObject
 from edgepack.errors import UnsupportedModel
 from edgepack.weights import Stored
 
@@ -42,14 +42,14 @@ _TENSORS = (
 _HINT = "start from the original weights (bf16, fp16 or fp32): edgepack quantizes them itself, with --recipe"
 
 
-def check(folder: Path, config: Mapping[str, Any], stored: Sequence[Stored]) -> None:
+def check(folder: Path, config: JsonObject, stored: Sequence[Stored]) -> None:
     """Raises UnsupportedModel, naming the method, for weights that were quantized before."""
     method = _configured(config) or _listed(folder) or _stored(stored)
     if method:
         raise UnsupportedModel(f"{folder.name} is already quantized: {method}", hint=_hint(folder))
 
 
-def _configured(config: Mapping[str, Any]) -> str:
+def _configured(config: JsonObject) -> str:
     text = config.get("text_config")
     for table in (config, text if isinstance(text, Mapping) else {}):
         found = table.get("quantization_config") or table.get("compression_config")

@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 
 from edgepack import weights
-from edgepack.documents import read_object
+from edgepack.arrays import Array
+from edgepack.documents import JsonDict, JsonObject, read_object
 from edgepack.errors import DamagedWeights, ModelError, UnsafeModel, UnsupportedModel
-from edgepack.weights import Array, Stored, names
+from edgepack.weights import Stored, names
 from edgepack.weights.choice import ADAPTER
 
 FILE = "adapter_model.safetensors"
@@ -153,7 +154,7 @@ def is_adapter(folder: Path) -> bool:
     return (folder / ADAPTER).is_file()
 
 
-def _config(folder: Path) -> dict[str, Any]:
+def _config(folder: Path) -> JsonDict:
     file = folder / ADAPTER
     if not file.is_file():
         raise ModelError(
@@ -181,7 +182,7 @@ def _config(folder: Path) -> dict[str, Any]:
     return dict(config)
 
 
-def _update(module: str, parts: Mapping[str, Stored], config: Mapping[str, Any]) -> Update:
+def _update(module: str, parts: Mapping[str, Stored], config: JsonObject) -> Update:
     for side in "AB":
         if side not in parts:
             raise DamagedWeights(
@@ -207,6 +208,6 @@ def _update(module: str, parts: Mapping[str, Stored], config: Mapping[str, Any])
     return Update(a, b, scale, parts.get("magnitude"))
 
 
-def _pattern(table: Mapping[str, Any] | None, module: str, usual: Any) -> Any:
+def _pattern(table: JsonObject | None, module: str, usual: Any) -> Any:
     """Return the value of the first key that ``module`` ends with (PEFT's regular expressions), else ``usual``."""
     return next((v for key, v in (table or {}).items() if re.match(rf"(.*\.)?({key})$", module)), usual)

@@ -7,6 +7,7 @@ from typing import Any
 from edgepack.decoders import Decoder, Names, Norm
 from edgepack.decoders._rope import rotary
 from edgepack.decoders.settings import CORRECT, SUPPORTED, Settings
+from edgepack.documents import JsonDict
 from edgepack.errors import ModelError, UnsupportedModel
 
 Config = Settings
@@ -54,7 +55,7 @@ def llama_like(config: Config, **changes: Any) -> Decoder:
     heads, hidden = config.integer("num_attention_heads"), config.integer("hidden_size")
     kv_heads, stated = config.maybe("num_key_value_heads"), config.maybe("head_dim")
     head = hidden // heads if stated is None else stated
-    facts: dict[str, Any] = {
+    facts: JsonDict = {
         "model_type": str(config.get("model_type")),
         "names": LLAMA,
         "layers": config.integer("num_hidden_layers"),

@@ -9,6 +9,7 @@ from edgepack.decoders import Decoder
 from edgepack.decoders.families import gemma
 from edgepack.decoders.families._common import LLAMA, Config, activation, window, windows
 from edgepack.decoders.settings import CORRECT
+from edgepack.documents import JsonDict
 from edgepack.errors import ModelError
 
 DEFAULTS = {
@@ -38,7 +39,7 @@ def capped(config: Config, **changes: Any) -> Decoder:
     scalar = config.real("query_pre_attn_scalar")
     if scalar <= 0:
         raise ModelError(f"config.json: query_pre_attn_scalar is {scalar}, which is not a number above 0", hint=CORRECT)
-    facts: dict[str, Any] = {
+    facts: JsonDict = {
         "names": NAMES,
         "activation": activation(config, "hidden_activation"),
         "scale": scalar**-0.5,

@@ -5,20 +5,19 @@ from __future__ import annotations
 import json
 import shutil
 import uuid
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from edgepack.coreml import proto
 from edgepack.coreml.folder import model_file
-from edgepack.documents import read_object
+from edgepack.documents import JsonObject, read_object
+from edgepack.formats.coreml._mil import MLModel
 
 _MANIFEST = "Manifest.json"
 _SPACE = uuid.UUID("6f1d3c52-6c37-4f5b-9a51-0d2f4f0a7f5e")  # for names of our own
 _TOOLS = ("com.github.apple.coremltools",)  # metadata whose values tell when and with what it was made
 
 
-def save(model: Any, out: Path) -> None:
+def save(model: MLModel, out: Path) -> None:
     """Move ``model`` (a coremltools MLModel, made and not opened) to ``out``, a folder that is replaced."""
     shutil.rmtree(out, ignore_errors=True)
     for key in [key for key in model.user_defined_metadata if key.startswith(_TOOLS)]:
@@ -40,7 +39,7 @@ def _settle(out: Path) -> None:
     write_manifest(out, manifest)
 
 
-def write_manifest(out: Path, manifest: Mapping[str, Any]) -> None:
+def write_manifest(out: Path, manifest: JsonObject) -> None:
     """Write the manifest sorted and indented as coremltools does whenever it opens the package at ``out``."""
     (out / _MANIFEST).write_text(json.dumps(manifest, indent=4, sort_keys=True) + "\n", "utf-8")
 

@@ -10,7 +10,9 @@ import numpy as np
 import onnx
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-Array = np.ndarray[Any, Any]
+from edgepack.arrays import Array
+from edgepack.documents import JsonDict
+
 CONTRIB = "com.microsoft"  # the operators that ONNX Runtime adds on every platform
 
 
@@ -113,7 +115,7 @@ class Graph:
         onnx.save(self.proto(), path)
 
 
-def attributes(node: NodeProto) -> dict[str, Any]:
+def attributes(node: NodeProto) -> JsonDict:
     """Return a node's attributes by name."""
     return {a.name: helper.get_attribute_value(a) for a in node.attribute}
 

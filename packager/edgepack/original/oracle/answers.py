@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import jinja2
 from transformers import GenerationConfig
 
 from edgepack.errors import EdgepackError, ReadingDiffers
 from edgepack.original import tokenizers
+from edgepack.original.library import PretrainedTokenizer
 from edgepack.runtime import chat
 from edgepack.runtime.text import tokenizer
 from edgepack.tasks import read_config
@@ -80,7 +80,7 @@ def _conversations(origin: Path, folder: Path) -> None:
             )
 
 
-def _theirs(tokenizer: Any, messages: Sequence[dict[str, str]]) -> str | None:
+def _theirs(tokenizer: PretrainedTokenizer, messages: Sequence[dict[str, str]]) -> str | None:
     """Return the text; None where the template refuses the conversation."""
     try:
         return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))

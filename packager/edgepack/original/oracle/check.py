@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from edgepack.decoders import describe
-from edgepack.documents import read_object
+from edgepack.documents import JsonDict, JsonObject, read_object
 from edgepack.errors import EdgepackError, ModelError, ReadingDiffers
+from edgepack.original.library import PretrainedConfig, PretrainedModel
 from edgepack.original.oracle import answers, compare, greedy, models
 from edgepack.original.oracle.shrink import shrink
 
@@ -19,7 +20,7 @@ CLOSE = 1e-4  # of the largest logit: float32 sums in another order stay below a
 _REPORT = "this is a fault of edgepack: please report it with the config.json"
 
 
-def check(origin: Path, folder: Path) -> dict[str, Any]:
+def check(origin: Path, folder: Path) -> JsonDict:
     """Return what was measured: ``difference`` of the logits, ``seconds``. Raises ReadingDiffers, UnsupportedModel.
 
     ``origin`` is the model as transformers opens it, ``folder`` what is converted.
@@ -36,7 +37,7 @@ def check(origin: Path, folder: Path) -> dict[str, Any]:
     return {"difference": difference, "seconds": round(time.perf_counter() - begin, 2)}
 
 
-def reading(stated: Mapping[str, Any]) -> float:
+def reading(stated: JsonObject) -> float:
     """Return the largest difference of logits by the reading of config.json's content. Raises ReadingDiffers."""
     decoder, config = describe(stated), models.configuration(stated)
     text = config.get_text_config()
@@ -61,7 +62,7 @@ def reading(stated: Mapping[str, Any]) -> float:
     return difference
 
 
-def _low(config: Any) -> Any:
+def _low(config: PretrainedConfig) -> Any:
     """Return the same config with few layers: every layer has the same shapes."""
     config = copy.deepcopy(config)
     text = config.get_text_config()
@@ -73,13 +74,13 @@ def _low(config: Any) -> Any:
     return config
 
 
-def _difference(small: Mapping[str, Any], model: Any) -> float:
+def _difference(small: JsonObject, model: PretrainedModel) -> float:
     with tempfile.TemporaryDirectory() as kept:
         models.save(model, Path(kept))
         return compare.logits(describe(small), model, Path(kept))
 
 
-def _culprit(small: Mapping[str, Any]) -> str:
+def _culprit(small: JsonObject) -> str:
     """Return the key of config.json, the dotted one of a table in it, without which the two agree; "" for none."""
     for path in _paths(small):
         try:
@@ -91,7 +92,7 @@ def _culprit(small: Mapping[str, Any]) -> str:
     return ""
 
 
-def _paths(table: Mapping[str, Any], before: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+def _paths(table: JsonObject, before: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     found = []
     for key, value in table.items():
         if isinstance(value, Mapping):
@@ -101,7 +102,7 @@ def _paths(table: Mapping[str, Any], before: tuple[str, ...] = ()) -> list[tuple
     return found
 
 
-def _without(table: Mapping[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
+def _without(table: JsonObject, path: tuple[str, ...]) -> JsonDict:
     key, *rest = path
     if rest:
         return {**table, key: _without(table[key], tuple(rest))}

@@ -16,6 +16,7 @@ from edgepack.decoders import Decoder, Rotary
 from edgepack.decoders.checkpoint import Checkpoint
 from edgepack.decoders.rotary import frequencies
 from edgepack.original.decoder import Reference
+from edgepack.original.library import PretrainedConfig
 from edgepack.original.oracle.models import run
 
 _ROUNDED = 4e-7  # of an angle: transformers computes them in float32
@@ -47,7 +48,7 @@ def shapes(decoder: Decoder, full: Mapping[str, tuple[int, ...]]) -> str:
     return ""
 
 
-def numbers(decoder: Decoder, config: Any) -> str:
+def numbers(decoder: Decoder, config: PretrainedConfig) -> str:
     """Return the first number of the whole model in which the description and transformers' config differ; "" for
     none.
     """
@@ -67,12 +68,12 @@ def numbers(decoder: Decoder, config: Any) -> str:
     return ""
 
 
-def _own(config: Any, key: str, otherwise: Any) -> Any:
+def _own(config: PretrainedConfig, key: str, otherwise: Any) -> Any:
     """Return what transformers reads; a key that its class does not have is kept there, but nobody reads it."""
     return getattr(config, key) if key in type(config).__dataclass_fields__ else otherwise
 
 
-def angles(decoder: Decoder, model: nn.Module, config: Any) -> str:
+def angles(decoder: Decoder, model: nn.Module, config: PretrainedConfig) -> str:
     """Return the first rotary table in which the two differ at any length of the model in its full size; "" for
     none.
     """

@@ -11,7 +11,6 @@ import tempfile
 from collections import deque
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from transformers import GenerationConfig
@@ -21,6 +20,7 @@ from edgepack.decoders import describe
 from edgepack.decoders.checkpoint import Checkpoint
 from edgepack.errors import ReadingDiffers
 from edgepack.original.decoder import Reference
+from edgepack.original.library import Answer, PretrainedModel
 from edgepack.original.oracle import answers, models
 from edgepack.original.oracle.shrink import shrink
 from edgepack.runtime.decoding import Decoding
@@ -119,18 +119,18 @@ class _Silent(Detokenizer):
         return ""
 
 
-def _generate(model: Any, settings: GenerationConfig, loop: _Loop, ends: Iterable[int] = ()) -> Any:
+def _generate(model: PretrainedModel, settings: GenerationConfig, loop: _Loop, ends: Iterable[int] = ()) -> Answer:
     """Return transformers' answer by ``settings``, with other end tokens."""
     model.generation_config = copy.deepcopy(settings)
     model.generation_config.eos_token_id = list(ends) or None
     return models.generate(model, np.array([loop.prompt]), loop.new)
 
 
-def _new(answer: Any, loop: _Loop) -> list[int]:
+def _new(answer: Answer, loop: _Loop) -> list[int]:
     return [int(token) for token in answer.sequences[0, len(loop.prompt) :]]
 
 
-def _processed_alike(answer: Any, loop: _Loop) -> bool:
+def _processed_alike(answer: Answer, loop: _Loop) -> bool:
     """Return whether a bundle makes the same scores, but for one number added to all, of the logits of ``answer``."""
     seen = set(loop.prompt)
     for logits, scores, token in zip(answer.logits, answer.scores, _new(answer, loop), strict=True):
@@ -142,7 +142,7 @@ def _processed_alike(answer: Any, loop: _Loop) -> bool:
     return True
 
 
-def _culprit(model: Any, settings: GenerationConfig, loop: _Loop) -> str:
+def _culprit(model: PretrainedModel, settings: GenerationConfig, loop: _Loop) -> str:
     """Return the setting without which the two agree; "" for none."""
     for key in settings.to_diff_dict():
         without = copy.deepcopy(settings)
@@ -152,7 +152,7 @@ def _culprit(model: Any, settings: GenerationConfig, loop: _Loop) -> str:
     return ""
 
 
-def _compare(answer: Any, ours: Sequence[int], loop: _Loop) -> None:
+def _compare(answer: Answer, ours: Sequence[int], loop: _Loop) -> None:
     """Raises ReadingDiffers where the answers part, unless two tokens are equally likely there."""
     theirs = _new(answer, loop)
     place = next((i for i, (a, b) in enumerate(zip(theirs, ours, strict=False)) if a != b), None)

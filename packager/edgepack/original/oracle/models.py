@@ -15,7 +15,9 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from edgepack.arrays import Array
+from edgepack.documents import JsonDict, JsonObject
 from edgepack.errors import UnsupportedModel
+from edgepack.original.library import Answer, PretrainedConfig, PretrainedModel
 
 logging.getLogger("transformers").setLevel(logging.ERROR)
 transformers.utils.logging.disable_progress_bar()
@@ -30,7 +32,7 @@ def knows(model_type: str) -> bool:
     return model_type in CONFIG_MAPPING
 
 
-def configuration(stated: Mapping[str, Any]) -> Any:
+def configuration(stated: JsonObject) -> PretrainedConfig:
     """Return transformers' reading of config.json's content. Raises UnsupportedModel where it refuses it."""
     for key in ("dtype", "torch_dtype"):
         kind = stated.get(key)
@@ -45,14 +47,14 @@ def configuration(stated: Mapping[str, Any]) -> Any:
         raise _refused(error) from error
 
 
-def shapes(config: Any, stated: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+def shapes(config: PretrainedConfig, stated: JsonObject) -> dict[str, tuple[int, ...]]:
     """Name -> shape of every tensor of the model in its full size, without any memory."""
     with torch.device("meta"):
         model = _made(config, stated)
     return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
 
 
-def random(stated: Mapping[str, Any]) -> Any:
+def random(stated: JsonObject) -> PretrainedModel:
     """Return the model of config.json's content with random weights, each loud enough to be heard in the logits."""
     torch.manual_seed(_SEED)
     model = _made(configuration(stated), stated).float().eval()
@@ -67,12 +69,12 @@ def random(stated: Mapping[str, Any]) -> Any:
     return model
 
 
-def save(model: Any, folder: Path) -> None:
+def save(model: PretrainedModel, folder: Path) -> None:
     """Save a checkpoint as transformers writes it."""
     model.save_pretrained(folder)
 
 
-def run(model: Any, ids: Array, **options: Any) -> Any:
+def run(model: PretrainedModel, ids: Array, **options: Any) -> Answer:
     """Return the outputs of ``model`` for int64 ``ids`` [batch, tokens].
 
     Raises UnsupportedModel where it breaks down.
@@ -84,7 +86,7 @@ def run(model: Any, ids: Array, **options: Any) -> Any:
         raise _refused(error) from error
 
 
-def generate(model: Any, ids: Array, tokens: int) -> Any:
+def generate(model: PretrainedModel, ids: Array, tokens: int) -> Answer:
     """Return greedy ``sequences``, ``logits`` and processed ``scores`` of at most ``tokens`` after ``ids`` [1, n].
 
     All else is as ``model.generation_config`` says. Raises UnsupportedModel where transformers refuses it.
@@ -103,14 +105,14 @@ def generate(model: Any, ids: Array, tokens: int) -> Any:
         ) from error
 
 
-def _in_float32(stated: Mapping[str, Any]) -> dict[str, Any]:
+def _in_float32(stated: JsonObject) -> JsonDict:
     """Drop the type that the weights are stored in: constants would be rounded to it."""
     kept = {key: value for key, value in stated.items() if key not in ("dtype", "torch_dtype")}
     text = kept.get("text_config")
     return {**kept, "text_config": _in_float32(text)} if isinstance(text, Mapping) else kept
 
 
-def _made(config: Any, stated: Mapping[str, Any]) -> Any:
+def _made(config: PretrainedConfig, stated: JsonObject) -> PretrainedModel:
     """Raises UnsupportedModel where transformers cannot make the model."""
     listed = stated.get("architectures") or []
     name = listed[0] if listed else ""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import Any
+
+from edgepack.documents import Json, JsonDict, JsonObject
+from edgepack.original.library import PretrainedConfig
 
 _WIDEST = 64  # tokens of a window that is kept as it is
 _WINDOW = 20  # tokens of a wider one: its edge means the same
@@ -20,7 +22,7 @@ _VISION = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "
            "image_size": 28, "patch_size": 14}  # fmt: skip
 
 
-def shrink(stated: Mapping[str, Any], full: Any) -> dict[str, Any]:
+def shrink(stated: JsonObject, full: PretrainedConfig) -> JsonDict:
     """Return ``stated`` (config.json's content) with small sizes; ``full`` is transformers' own reading of its text
     part.
     """
@@ -32,7 +34,7 @@ def shrink(stated: Mapping[str, Any], full: Any) -> dict[str, Any]:
     return {**small, "text_config": _text(stated.get("text_config") or {}, full)}
 
 
-def _text(stated: Mapping[str, Any], full: Any) -> dict[str, Any]:
+def _text(stated: JsonObject, full: PretrainedConfig) -> JsonDict:
     small = copy.deepcopy(dict(stated))
     heads, head = _heads(full)
     kv_heads = getattr(full, "num_key_value_heads", None) if _has(full, "num_key_value_heads") else None
@@ -56,36 +58,36 @@ def _text(stated: Mapping[str, Any], full: Any) -> dict[str, Any]:
     return small
 
 
-def _known(role: str, full: Any) -> tuple[str, ...]:
+def _known(role: str, full: PretrainedConfig) -> tuple[str, ...]:
     own = [key for key in _KEYS[role] if _has(full, key)]
     return (own[0],) if own else (_KEYS[role][0],)
 
 
-def _set(small: dict[str, Any], keys: tuple[str, ...], value: Any) -> None:
+def _set(small: JsonDict, keys: tuple[str, ...], value: Json) -> None:
     aliases = {key: value for pair in _KEYS.values() for key in pair if set(pair) & set(keys) and key in small}
     small |= {keys[0]: value} | aliases
 
 
-def _heads(full: Any) -> tuple[int, int]:
+def _heads(full: PretrainedConfig) -> tuple[int, int]:
     heads = int(full.num_attention_heads)
     head = getattr(full, "head_dim", None)
     return heads, int(full.hidden_size // heads if head is None else head)
 
 
-def _has(full: Any, key: str) -> bool:
+def _has(full: PretrainedConfig, key: str) -> bool:
     return key in type(full).__dataclass_fields__
 
 
-def _has_own_head(full: Any) -> bool:
+def _has_own_head(full: PretrainedConfig) -> bool:
     default = type(full).__dataclass_fields__.get("head_dim")
     return default is not None and isinstance(default.default, int)
 
 
-def _inner(full: Any) -> int:
+def _inner(full: PretrainedConfig) -> int:
     return int(full.n_inner if hasattr(full, "n_inner") else full.intermediate_size)
 
 
-def _layers(small: dict[str, Any], full: Any) -> None:
+def _layers(small: JsonDict, full: PretrainedConfig) -> None:
     """Keep the first layers that have every kind among them, two at least; a long list of kinds is thinned out."""
     total = int(full.num_hidden_layers)
     kinds = list(getattr(full, "layer_types", None) or ["same"] * total)
@@ -102,7 +104,7 @@ def _layers(small: dict[str, Any], full: Any) -> None:
     _set(small, _known("layers", full), count)
 
 
-def _lengths(small: dict[str, Any], full: Any) -> None:
+def _lengths(small: JsonDict, full: PretrainedConfig) -> None:
     window = getattr(full, "sliding_window", None)
     if isinstance(window, int) and window > _WIDEST:
         small["sliding_window"] = _WINDOW
@@ -111,6 +113,6 @@ def _lengths(small: dict[str, Any], full: Any) -> None:
             table["original_max_position_embeddings"] = _TRAINED
 
 
-def _longrope(small: Mapping[str, Any]) -> bool:
+def _longrope(small: JsonObject) -> bool:
     tables = (small.get("rope_scaling") or {}, small.get("rope_parameters") or {})
     return any({"long_factor", "short_factor"} & set(table) for table in tables)

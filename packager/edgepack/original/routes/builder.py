@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any
 
 from edgepack import plugins
-from edgepack.arrays import Array, Feeds, Outputs
+from edgepack.arrays import Array, Feeds, Outputs, TaskModel
 from edgepack.original import TRANSFORMERS, Original, decoder
 from edgepack.original.decoder import Reference
 from edgepack.plans import Subject
@@ -43,7 +42,7 @@ class DecoderOriginal(Original):
         """Check every weight's name and shape. Raises UnsupportedModel, DamagedWeights."""
         self.module.checkpoint.check()
 
-    def attach(self, model: Any, processing: Processing) -> Any:
+    def attach(self, model: TaskModel, processing: Processing) -> TaskModel:
         """Return ``model`` as it is: inputs are ids, and the oracle (original/oracle) compares tokenizers."""
         return model
 

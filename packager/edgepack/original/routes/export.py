@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from edgepack import cache, memory, plugins
-from edgepack.arrays import Array, Feeds, Outputs
+from edgepack.arrays import Array, Example, Feeds, Outputs, TaskModel
+from edgepack.documents import JsonDict
 from edgepack.original import Original, matching
 from edgepack.plans import Subject
 from edgepack.runtime import model as task_model
@@ -34,7 +35,7 @@ class TorchOriginal(Original):
         self.source, self.task = subject.source, subject.task
         self.input_difference: float = 0.0
         self._module: Any = None  # torch.nn.Module, which is not imported here
-        self._facts: dict[str, Any] = {}
+        self._facts: JsonDict = {}
         self._memory: dict[str, Array] = {}
         self._theirs: dict[str, Feeds] = {}  # by the digest of the bundle's, until they are used
         self._names = tuple(name for name in self.task.OUTPUTS if name != "last_hidden_state")
@@ -74,13 +75,13 @@ class TorchOriginal(Original):
             self._news = True
         return {name: self._memory[f"{key}.{name}"] for name in self._names}
 
-    def attach(self, model: Any, processing: Processing) -> Any:
+    def attach(self, model: TaskModel, processing: Processing) -> TaskModel:
         """Make ``model``, a task object, compare what its pre-processing makes with what the authors' own makes.
 
         The original is fed the authors' wherever the same inputs are asked for.
         """
 
-        def match(examples: Sequence[Any], ours: Feeds) -> None:
+        def match(examples: Sequence[Example], ours: Feeds) -> None:
             self._match(examples, ours, processing)
 
         for name in _MATCHED:
@@ -102,7 +103,7 @@ class TorchOriginal(Original):
             cache.store(_OUTPUTS, self._facts, self._save)
             self._news = False
 
-    def _match(self, examples: Sequence[Any], ours: Feeds, processing: Processing) -> None:
+    def _match(self, examples: Sequence[Example], ours: Feeds, processing: Processing) -> None:
         key = _digest(ours)
         known = all(f"{key}.{name}" in self._memory for name in ("apart", *self._names))
         if not known and key not in self._theirs:

@@ -16,7 +16,7 @@ import numpy as np
 from edgepack.arrays import Array, Outputs
 from edgepack.coreml import chain, padding
 from edgepack.coreml.text import IDS, LOGITS, Model, Text
-from edgepack.documents import parse_json
+from edgepack.documents import Json, JsonDict, JsonObject, parse_json
 from edgepack.errors import InputError, PackageDamaged
 from edgepack.records import NotMeasured, TensorSpec
 from edgepack.runtime import machine
@@ -40,7 +40,7 @@ class Session:
         self.decodes = any(spec.name == IDS for spec in self.inputs)
         self._text = Text(self._package)
         said = self._package.metadata.get("user_defined", {})
-        self._image: Mapping[str, Any] | None = _image(said[IMAGE]) if IMAGE in said else None
+        self._image: JsonObject | None = _image(said[IMAGE]) if IMAGE in said else None
         self._padding = padding.read(said[padding.PADDING]) if padding.PADDING in said else None
 
     def __call__(self, feeds: Mapping[str, Array], names: Sequence[str] | None = None) -> Outputs:
@@ -107,7 +107,7 @@ def untimed() -> NotMeasured | None:
     return NotMeasured(reason="only Apple's systems run Core ML; on a Mac: edgepack bench BUNDLE")
 
 
-def _image(told: str) -> dict[str, Any]:
+def _image(told: str) -> JsonDict:
     """Return how pictures are prepared inside, as the package's metadata say it. Raises PackageDamaged."""
     facts = parse_json(told, f"the metadata {IMAGE}", PackageDamaged)
     known = isinstance(facts, dict) and {"mean", "std", "scale", "offset"} <= facts.keys()
@@ -116,12 +116,12 @@ def _image(told: str) -> dict[str, Any]:
     return dict(facts)
 
 
-def _numbers(value: Any) -> bool:
+def _numbers(value: Json) -> bool:
     listed = value if isinstance(value, list) else [value]
     return all(isinstance(one, int | float) for one in listed)
 
 
-def _picture(pixels: Array, facts: Mapping[str, Any]) -> Array:
+def _picture(pixels: Array, facts: JsonObject) -> Array:
     """Return uint8 [height, width, channels] of normalised float32 [channels, height, width]."""
     mean, std = (np.array(facts[part], np.float32)[:, None, None] for part in ("mean", "std"))
     values = (pixels * std + mean - np.float32(facts["offset"])) / np.float32(facts["scale"])

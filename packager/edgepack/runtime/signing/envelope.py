@@ -10,9 +10,8 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
-from edgepack.documents import parse_json, read_object
+from edgepack.documents import JsonDict, parse_json, read_object
 from edgepack.errors import SignatureError
 from edgepack.runtime.schema import Mismatch, check
 from edgepack.runtime.signing.statement import AGAIN
@@ -84,5 +83,5 @@ def _bytes(text: str) -> bytes:
 
 
 @cache
-def _published() -> dict[str, Any]:
+def _published() -> JsonDict:
     return read_object(Path(__file__).parents[2] / "schemas" / "model-signature-0.3.json")

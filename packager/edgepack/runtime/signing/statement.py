@@ -8,10 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from edgepack.containment import check_distinct, checked_name
-from edgepack.documents import parse_json, read_object
+from edgepack.documents import JsonDict, parse_json, read_object
 from edgepack.errors import SignatureError
 from edgepack.runtime.schema import Mismatch, check
 
@@ -70,5 +69,5 @@ def _total(digests: Iterable[str]) -> str:
 
 
 @cache
-def _published() -> dict[str, Any]:
+def _published() -> JsonDict:
     return read_object(Path(__file__).parents[2] / "schemas" / "model-statement-1.json")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from edgepack.arrays import Feeds, Run
+from edgepack.arrays import Example, Feeds, Run
 from edgepack.runtime.batch import BATCH, in_batches
 from edgepack.runtime.image import ImageInput
 from edgepack.runtime.labels import Label, labels
@@ -23,7 +23,7 @@ class Model:
         self.labels, self._problem = list(classes.labels), classes.problem_type
         self.image = ImageInput(processing.section(Image))
 
-    def classify(self, images: Any, *, batch_size: int = BATCH) -> Any:
+    def classify(self, images: Example | Sequence[Example], *, batch_size: int = BATCH) -> Any:
         """Return a list of Label per picture (uint8 array [h, w, 3] or [h, w], or a file's path); one gives one
         list.
         """
@@ -31,11 +31,11 @@ class Model:
             return self.predict(images, batch_size=batch_size)
         return self.predict([images])[0]
 
-    def feeds(self, examples: Sequence[Any]) -> Feeds:
+    def feeds(self, examples: Sequence[Example]) -> Feeds:
         """Return one batch's input arrays."""
         return self.image.feeds(examples)
 
-    def predict(self, examples: Sequence[Any], *, batch_size: int = BATCH) -> list[list[Label]]:
+    def predict(self, examples: Sequence[Example], *, batch_size: int = BATCH) -> list[list[Label]]:
         """Return the labels of each picture, best first."""
         return in_batches(
             examples,

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from edgepack.arrays import Array, Run
+from edgepack.arrays import Array, Example, Run
 from edgepack.errors import UsageError
 from edgepack.runtime import arguments
 from edgepack.runtime.batch import BATCH
@@ -35,7 +35,12 @@ class Model:
         self.submodels = {TEXT: self._text, VISION: self._vision}
 
     def classify(
-        self, images: Any, labels: Sequence[str], *, template: str | None = None, batch_size: int = BATCH
+        self,
+        images: Example | Sequence[Example],
+        labels: Sequence[str],
+        *,
+        template: str | None = None,
+        batch_size: int = BATCH,
     ) -> Any:
         """Return a list of Label per picture (uint8 array [h, w, 3] or [h, w], or a file's path), best first.
 
@@ -58,7 +63,7 @@ class Model:
         """Return float32 [texts, width], not normalised; a single str gives [width]. Raises InputError."""
         return self._text.embed(texts, batch_size=batch_size)
 
-    def embed_image(self, images: Any, *, batch_size: int = BATCH) -> Array:
+    def embed_image(self, images: Example | Sequence[Example], *, batch_size: int = BATCH) -> Array:
         """Return float32 [images, width], not normalised; a single array or path gives [width]. Raises InputError."""
         return self._vision.embed(images, batch_size=batch_size)
 

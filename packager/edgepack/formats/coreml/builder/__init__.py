@@ -17,12 +17,13 @@ from edgepack.arrays import Feeds, Runs
 from edgepack.coreml.chain import PART
 from edgepack.coreml.folder import PACKAGES
 from edgepack.formats.coreml import _requirements as requirements
+from edgepack.formats.coreml._mil import Var
 from edgepack.formats.coreml.builder import program, signature
 from edgepack.formats.coreml.builder.emit import Emitter
 from edgepack.formats.coreml.builder.parts import Part, shard
 from edgepack.formats.coreml.builder.program import About
 from edgepack.formats.coreml.builder.store import Blob, Store
-from edgepack.formats.coreml.builder.weights import Var, Weights
+from edgepack.formats.coreml.builder.weights import Weights
 from edgepack.formats.coreml.builder.writer import Writer
 from edgepack.original import Original
 from edgepack.original.decoder import Reference

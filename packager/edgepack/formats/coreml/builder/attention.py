@@ -19,7 +19,8 @@ from coremltools.converters.mil.mil import Builder as mb  # noqa: N813  (as ever
 
 from edgepack.decoders import Decoder, Rotary
 from edgepack.decoders.rotary import cos_sin_cache
-from edgepack.formats.coreml.builder.weights import Var, Weights
+from edgepack.formats.coreml._mil import Var
+from edgepack.formats.coreml.builder.weights import Weights
 
 _HIDDEN = np.float16(-3e4)  # added to scores; twice that is still a float16, and -inf would make NaN of a hidden row
 _EXACT = 1e-6  # of a factor that is 1

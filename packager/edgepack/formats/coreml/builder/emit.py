@@ -14,9 +14,10 @@ from coremltools.converters.mil.mil import Builder as mb  # noqa: N813  (as ever
 from edgepack.arrays import Array
 from edgepack.coreml.text import HIDDEN, IDS, KEYS, LOGITS, MASK, NEXT, POSITION, VALUES
 from edgepack.decoders.checkpoint import Checkpoint
+from edgepack.formats.coreml._mil import Var
 from edgepack.formats.coreml.builder.attention import Cache, Places, Span, attend, fixed, ranged
 from edgepack.formats.coreml.builder.parts import Part
-from edgepack.formats.coreml.builder.weights import Var, Weights, label
+from edgepack.formats.coreml.builder.weights import Weights, label
 
 _GELUS = {"gelu": "EXACT", "gelu_tanh": "TANH_APPROXIMATION"}
 

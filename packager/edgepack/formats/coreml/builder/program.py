@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import coremltools as ct
 from coremltools.converters.mil.backend.mil.helper import create_file_value_tensor, create_immediate_value
@@ -15,10 +14,11 @@ from coremltools.converters.mil.backend.mil.load import CoreMLProtoExporter, MIL
 from coremltools.converters.mil.mil import Builder as mb  # noqa: N813  (as everybody calls it)
 from coremltools.converters.mil.mil import Function, Program, types
 
+from edgepack.documents import JsonDict
+from edgepack.formats.coreml._mil import Node, Var
 from edgepack.formats.coreml._package import identifier, write_manifest
 from edgepack.formats.coreml.builder.signature import WORDS, Signature
 from edgepack.formats.coreml.builder.store import Blob
-from edgepack.formats.coreml.builder.weights import Var
 
 _TARGET, _VERSION = ct.target.iOS18, 9  # the specification's number for it
 _ONLY = "main"  # function of a model with one; others are described each for itself
@@ -87,7 +87,7 @@ class _Exporter(MILProtoExporter):
         super().__init__(program, "", _VERSION)
         self._blobs = blobs
 
-    def get_milproto_value(self, var: Var) -> Any:
+    def get_milproto_value(self, var: Var) -> Node:
         """Return a constant as the program holds it."""
         blob = self._blobs.get(var.name)
         if blob is None:
@@ -95,7 +95,7 @@ class _Exporter(MILProtoExporter):
         return create_file_value_tensor(_FILE, blob.offset, blob.shape, primitive(var.sym_type.get_primitive()))
 
 
-def _describe(description: Any, about: About) -> None:
+def _describe(description: Node, about: About) -> None:
     said = description.metadata
     said.shortDescription, said.author = about.title, about.author
     said.license, said.versionString = about.licence, about.version
@@ -105,7 +105,7 @@ def _describe(description: Any, about: About) -> None:
             feature.shortDescription = WORDS[feature.name]
 
 
-def _manifest() -> dict[str, Any]:
+def _manifest() -> JsonDict:
     """Return what Apple's tools find the parts by."""
     paths = {part: f"{_AUTHOR}/{part}" for part in _PARTS}
     entries = {

@@ -6,18 +6,15 @@ where the file holds the values. Functions of one program have the same names fo
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from coremltools.converters.mil.mil import Builder as mb  # noqa: N813  (as everybody calls it)
 from coremltools.converters.mil.mil import types
 
 from edgepack.arrays import Array
 from edgepack.decoders.checkpoint import Matrix
+from edgepack.formats.coreml._mil import Var
 from edgepack.formats.coreml.builder.store import Blob
 from edgepack.formats.coreml.builder.writer import Writer, Written
-
-Var = Any  # a value of the program
 
 
 class Weights:

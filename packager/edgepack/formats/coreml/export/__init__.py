@@ -11,7 +11,7 @@ from typing import Any
 
 from edgepack import cache, memory, plugins
 from edgepack.arrays import Feeds, Runs
-from edgepack.documents import read_json
+from edgepack.documents import JsonObject, read_json
 from edgepack.formats import _positions
 from edgepack.formats.coreml import _requirements as requirements
 from edgepack.original import Original
@@ -90,7 +90,7 @@ def _classes(processing: Processing) -> Classes | None:
     return answer if isinstance(answer, Classes) and answer.problem_type != "regression" else None
 
 
-def _program(original: Original, opset: int, recipe: Recipe, processing: Processing, facts: Mapping[str, Any]) -> Path:
+def _program(original: Original, opset: int, recipe: Recipe, processing: Processing, facts: JsonObject) -> Path:
     bits = 32 if recipe.scheme == "fp32" else 16
     classes = _classes(processing)
     problem = classes.problem_type if classes else None
@@ -108,7 +108,7 @@ def _program(original: Original, opset: int, recipe: Recipe, processing: Process
     return cache.fetch("exports", {**facts, **wanted}, make)
 
 
-def _study(original: Original, recipe: Recipe, calibration: Sequence[Feeds], facts: Mapping[str, Any]) -> Any:
+def _study(original: Original, recipe: Recipe, calibration: Sequence[Feeds], facts: JsonObject) -> Any:
     if recipe.scheme in requirements.FLOATS:
         return None
     losses = recipe.scheme == "mixed"

@@ -14,6 +14,8 @@ from coremltools.converters.mil.mil import Builder as mb  # noqa: N813  (as ever
 from coremltools.converters.mil.mil.passes.graph_pass import AbstractGraphPass
 from coremltools.converters.mil.mil.passes.pass_registry import register_pass
 
+from edgepack.formats.coreml._mil import Node
+
 _FAR = np.float32(3e4)  # hides what it is added to; twice that is still a float16
 _MOST = np.finfo(np.float16).max
 _ROUNDED = "common::add_fp16_cast"  # coremltools' pass that rounds
@@ -28,13 +30,13 @@ def pipeline() -> Any:
 
 @register_pass(namespace="edgepack", name="bounded")
 class _Bounded(AbstractGraphPass):
-    def apply(self, prog: Any) -> None:
+    def apply(self, prog: Node) -> None:
         """Visit every function, the blocks of its control flow included."""
         for function in prog.functions.values():
             _bound(function)
 
 
-def _bound(block: Any) -> None:
+def _bound(block: Node) -> None:
     for op in list(block.operations):
         for inner in op.blocks:
             _bound(inner)

@@ -10,7 +10,6 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import coremltools as ct
 import numpy as np
@@ -18,6 +17,7 @@ from coremltools.converters.mil.mil.passes.graph_pass import AbstractGraphPass
 from coremltools.models.utils import _apply_graph_pass
 
 from edgepack.arrays import Array
+from edgepack.formats.coreml._mil import MLModel, Node
 from edgepack.formats.coreml.export.compressed import Encoding
 from edgepack.formats.coreml.export.constexpr import store
 from edgepack.formats.coreml.export.quiet import quiet
@@ -56,12 +56,12 @@ def weights(package: Path) -> list[Weight]:
     return found
 
 
-def compress(package: Path, choose: Choice, *, newest: bool) -> Any:
+def compress(package: Path, choose: Choice, *, newest: bool) -> MLModel:
     """Return a coremltools MLModel of the program at ``package``, each weight encoded as ``choose`` says."""
     return _walk(package, choose, newest=newest)
 
 
-def _walk(package: Path, choose: Choice, *, newest: bool = False, read: bool = False) -> Any:
+def _walk(package: Path, choose: Choice, *, newest: bool = False, read: bool = False) -> MLModel:
     """Return the model that the choices make; the program as it is where it is only to be ``read``."""
     model = ct.models.MLModel(str(package), skip_model_load=True)
     with quiet(), warnings.catch_warnings():
@@ -73,7 +73,7 @@ class _Pass(AbstractGraphPass):
     def __init__(self, choose: Choice, newest: bool) -> None:
         self._choose, self._newest = choose, newest
 
-    def apply(self, prog: Any) -> None:
+    def apply(self, prog: Node) -> None:
         """Visit every function, the blocks of its control flow left alone."""
         for function in prog.functions.values():
             with function:
@@ -83,7 +83,7 @@ class _Pass(AbstractGraphPass):
                     if encoding is not None:
                         self._replace(op, encoding)
 
-    def _replace(self, op: Any, encoding: Encoding) -> None:
+    def _replace(self, op: Node, encoding: Encoding) -> None:
         block = op.enclosing_block
         block.replace_uses_of_var_after_op(
             anchor_op=op,
@@ -94,7 +94,7 @@ class _Pass(AbstractGraphPass):
         block.remove_ops([op])
 
 
-def _weight(op: Any) -> Weight | None:
+def _weight(op: Node) -> Weight | None:
     """Return the weight that ``op`` is, where it is one."""
     if op.op_type != "const" or not isinstance(op.outputs[0].val, np.ndarray):
         return None

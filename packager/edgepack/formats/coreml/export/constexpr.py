@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import singledispatch
-from typing import Any
 
 import numpy as np
 from coremltools.converters.mil.mil import Builder as mb  # noqa: N813  (as everybody calls it)
@@ -11,12 +10,14 @@ from coremltools.converters.mil.mil import types
 from coremltools.optimize._utils import pack_elements_into_bits
 
 from edgepack.arrays import Array
+from edgepack.documents import JsonDict
+from edgepack.formats.coreml._mil import Var
 from edgepack.formats.coreml.export.compressed import Affine, Encoding, Floats, Palette, Sparse
 
 _BYTE = 8  # bits
 
 
-def store(encoding: Encoding, before: Any, *, newest: bool) -> Any:
+def store(encoding: Encoding, before: Var, *, newest: bool) -> Var:
     """Return the variable that restores ``encoding``, in front of the operation ``before``, whose name it takes.
 
     ``newest`` writes iOS 18's operators, which know blocks, groups and integers of less than a byte; else iOS 16's.
@@ -25,12 +26,12 @@ def store(encoding: Encoding, before: Any, *, newest: bool) -> Any:
 
 
 @singledispatch
-def _store(encoding: Any, place: dict[str, Any], newest: bool) -> Any:
+def _store(encoding: Encoding, place: JsonDict, newest: bool) -> Var:
     raise NotImplementedError(type(encoding).__name__)
 
 
 @_store.register
-def _(encoding: Affine, place: dict[str, Any], newest: bool) -> Any:
+def _(encoding: Affine, place: JsonDict, newest: bool) -> Var:
     values = encoding.values.reshape(encoding.shape)
     if not newest:
         zero = np.int8(0) if len(encoding.scale) == 1 else np.zeros(len(encoding.scale), np.int8)
@@ -41,7 +42,7 @@ def _(encoding: Affine, place: dict[str, Any], newest: bool) -> Any:
 
 
 @_store.register
-def _(encoding: Palette, place: dict[str, Any], newest: bool) -> Any:
+def _(encoding: Palette, place: JsonDict, newest: bool) -> Var:
     if not newest:
         packed = pack_elements_into_bits(encoding.indices, encoding.bits)
         return mb.constexpr_lut_to_dense(indices=packed, lut=encoding.tables[0], shape=_sides(encoding.shape), **place)
@@ -51,7 +52,7 @@ def _(encoding: Palette, place: dict[str, Any], newest: bool) -> Any:
 
 
 @_store.register
-def _(encoding: Sparse, place: dict[str, Any], newest: bool) -> Any:
+def _(encoding: Sparse, place: JsonDict, newest: bool) -> Var:
     mask, values = _left(encoding.whole, encoding.mask, place)
     if not newest:
         packed, shape = np.packbits(encoding.mask.ravel(), bitorder="little"), _sides(encoding.whole.shape)
@@ -60,18 +61,18 @@ def _(encoding: Sparse, place: dict[str, Any], newest: bool) -> Any:
 
 
 @singledispatch
-def _left(whole: Any, mask: Array, place: dict[str, Any]) -> tuple[Any, Any]:
+def _left(whole: Var, mask: Array, place: JsonDict) -> tuple[Var, Var]:
     """Return the mask in the weight's shape, and the values of ``whole`` where it is set, in iOS 18's operators."""
     raise NotImplementedError(type(whole).__name__)
 
 
 @_left.register
-def _(whole: Floats, mask: Array, place: dict[str, Any]) -> tuple[Any, Any]:
+def _(whole: Floats, mask: Array, place: JsonDict) -> tuple[Var, Var]:
     return _set(mask, whole.shape), whole.values[mask]
 
 
 @_left.register
-def _(whole: Affine, mask: Array, place: dict[str, Any]) -> tuple[Any, Any]:
+def _(whole: Affine, mask: Array, place: JsonDict) -> tuple[Var, Var]:
     return mb.constexpr_sparse_blockwise_shift_scale(
         data_mask=_set(mask, whole.shape),
         nonzero_data=_integers(whole.values[mask], whole.bits),
@@ -81,7 +82,7 @@ def _(whole: Affine, mask: Array, place: dict[str, Any]) -> tuple[Any, Any]:
 
 
 @_left.register
-def _(whole: Palette, mask: Array, place: dict[str, Any]) -> tuple[Any, Any]:
+def _(whole: Palette, mask: Array, place: JsonDict) -> tuple[Var, Var]:
     return mb.constexpr_lut_to_sparse(
         indices_mask=_set(mask, whole.shape),
         indices_nonzero_data=_indices(whole.indices[mask], whole.bits),
@@ -90,7 +91,7 @@ def _(whole: Palette, mask: Array, place: dict[str, Any]) -> tuple[Any, Any]:
     )
 
 
-def _tables(encoding: Palette, place: dict[str, Any]) -> Any:
+def _tables(encoding: Palette, place: JsonDict) -> Var:
     """Return [groups, 1, …, 2 ** bits, 1]; of integers the variable that scales them."""
     ones = (1,) * (len(encoding.shape) - 1)
     tables = encoding.tables.reshape(len(encoding.tables), *ones, -1, 1)
@@ -116,7 +117,7 @@ def _set(mask: Array, shape: tuple[int, ...]) -> Array:
     return mask.reshape(shape).astype(types.nptype_from_builtin(types.uint1))
 
 
-def _named(place: dict[str, Any], part: str) -> dict[str, Any]:
+def _named(place: JsonDict, part: str) -> JsonDict:
     return place | {"name": f"{place['name']}_{part}"}
 
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any
 
 import coremltools as ct
 from coremltools.proto import MIL_pb2 as mil
 
 from edgepack.coreml import Package
+from edgepack.formats.coreml._mil import Node
 from edgepack.formats.coreml.export.compressed import Encoding
 from edgepack.formats.coreml.export.compression import LEAST, TABLE
 from edgepack.quantization.components import component
@@ -55,12 +55,12 @@ def describe(
     )
 
 
-def _main(spec: Any) -> Any:
+def _main(spec: Node) -> Node:
     function = spec.mlProgram.functions["main"]
     return function.block_specializations[function.opset]
 
 
-def _constants(block: Any) -> Iterator[_Constant]:
+def _constants(block: Node) -> Iterator[_Constant]:
     """Yield the float constants that lie in the weight file."""
     readers: dict[str, set[str]] = defaultdict(set)
     for op in block.operations:

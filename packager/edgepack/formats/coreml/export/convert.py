@@ -16,6 +16,7 @@ from torch import nn
 
 from edgepack.coreml.padding import PADDING, Padding
 from edgepack.errors import ConversionError
+from edgepack.formats.coreml._mil import MLModel
 from edgepack.formats.coreml._package import save
 from edgepack.formats.coreml._requirements import systems
 from edgepack.formats.coreml.export import (
@@ -81,7 +82,7 @@ def convert(
 @contextmanager
 def _eager(module: nn.Module) -> Iterator[None]:
     """Let transformers write attention out meanwhile: coremltools hides padding by -3e4 alone, in float32 too."""
-    model: Any = next((part for part in module.modules() if hasattr(part, "set_attn_implementation")), None)
+    model: MLModel = next((part for part in module.modules() if hasattr(part, "set_attn_implementation")), None)
     before = model.config._attn_implementation if model is not None else None
     try:
         if model is not None:
@@ -110,7 +111,7 @@ def _converted(traceable: TracedText | TracedImage, name: str, **options: Any) -
         ) from error
 
 
-def _describe(model: Any, source: Source, task: Task, processing: Processing, opset: int) -> None:
+def _describe(model: MLModel, source: Source, task: Task, processing: Processing, opset: int) -> None:
     """Describe who made it, under which licence, for which systems, and what goes in and comes out."""
     model.short_description = f"{source.name}: {task.TITLE}"
     model.author, model.license = source.credited, source.licence or "unknown"

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from edgepack.arrays import Array, Feeds
+from edgepack.documents import JsonDict
 from edgepack.formats.coreml.export.encoders import palettized
 from edgepack.quantization.gptq import GROUP, covariance
 
@@ -53,7 +53,7 @@ class Study:
 
     def save(self, file: Path) -> None:
         """Write it as .npz."""
-        arrays: dict[str, Any] = {f"moments/{name}": array for name, array in self.moments.items()}
+        arrays: JsonDict = {f"moments/{name}": array for name, array in self.moments.items()}
         arrays |= {f"losses/{name}": np.array(loss) for name, loss in self.losses.items()}
         np.savez(file, **arrays)
 
@@ -61,7 +61,7 @@ class Study:
 def load(file: Path) -> Study:
     """Return what ``save`` wrote."""
     with np.load(file) as stored:
-        kinds: dict[str, dict[str, Any]] = {"moments": {}, "losses": {}}
+        kinds: dict[str, JsonDict] = {"moments": {}, "losses": {}}
         for key in stored.files:
             kind, name = key.split("/", 1)
             kinds[kind][name] = stored[key] if kind == "moments" else float(stored[key])

@@ -20,8 +20,10 @@ from coremltools.converters.mil.mil import Builder as mb  # noqa: N813  (as ever
 from coremltools.converters.mil.mil import types
 
 from edgepack.arrays import Array
+from edgepack.documents import Json
+from edgepack.formats.coreml._mil import Context, Node, Var
 
-Converter = Callable[[Any, Any], None]
+Converter = Callable[[Context, Node], None]
 
 
 def _converts(*names: str) -> Callable[[Converter], Converter]:
@@ -35,28 +37,28 @@ def _converts(*names: str) -> Callable[[Converter], Converter]:
 
 
 @_converts()
-def new_ones(context: Any, node: Any) -> None:
+def new_ones(context: Context, node: Node) -> None:
     """Convert ``tensor.new_ones(size, dtype)``."""
     given, size, *rest = _get_inputs(context, node, min_expected=2)
     _filled(context, node, given, size, 1, rest)
 
 
 @_converts()
-def new_zeros(context: Any, node: Any) -> None:
+def new_zeros(context: Context, node: Node) -> None:
     """Convert ``tensor.new_zeros(size, dtype)``."""
     given, size, *rest = _get_inputs(context, node, min_expected=2)
     _filled(context, node, given, size, 0, rest)
 
 
 @_converts()
-def new_full(context: Any, node: Any) -> None:
+def new_full(context: Context, node: Node) -> None:
     """Convert ``tensor.new_full(size, value, dtype)``."""
     given, size, value, *rest = _get_inputs(context, node, min_expected=3)
     _filled(context, node, given, size, value.val, rest)
 
 
 @_converts("or")
-def bitwise_or(context: Any, node: Any) -> None:
+def bitwise_or(context: Context, node: Node) -> None:
     """Convert ``|`` of booleans."""
     x, y = _get_inputs(context, node, expected=2)
     if not (types.is_bool(x.dtype) and types.is_bool(y.dtype)):
@@ -65,7 +67,7 @@ def bitwise_or(context: Any, node: Any) -> None:
 
 
 @_converts()
-def multiply(context: Any, node: Any) -> None:
+def multiply(context: Context, node: Node) -> None:
     """Convert ``mul`` by its other name."""
     ops.mul(context, node)
 
@@ -74,7 +76,7 @@ _copied = ops._internal_op_tensor_inplace_copy
 
 
 @_converts()
-def _internal_op_tensor_inplace_copy(context: Any, node: Any) -> None:
+def _internal_op_tensor_inplace_copy(context: Context, node: Node) -> None:
     """Convert ``x[…] = y`` of a single place, where coremltools takes y for a vector of one and then refuses it."""
     first, second, *rest = node.inputs
     x, update = ops.promote_input_dtypes([context[first], context[second]])
@@ -99,24 +101,24 @@ def _internal_op_tensor_inplace_copy(context: Any, node: Any) -> None:
 
 
 @_converts()
-def upsample_bicubic2d(context: Any, node: Any) -> None:
+def upsample_bicubic2d(context: Context, node: Node) -> None:
     """Convert a bicubic resize, not antialiased."""
     _resampled(context, node, torch.ops.aten.upsample_bicubic2d)
 
 
 @_converts()
-def _upsample_bicubic2d_aa(context: Any, node: Any) -> None:
+def _upsample_bicubic2d_aa(context: Context, node: Node) -> None:
     """Convert a bicubic resize, antialiased."""
     _resampled(context, node, torch.ops.aten._upsample_bicubic2d_aa)
 
 
 @_converts()
-def _upsample_bilinear2d_aa(context: Any, node: Any) -> None:
+def _upsample_bilinear2d_aa(context: Context, node: Node) -> None:
     """Convert a bilinear resize, antialiased, which coremltools leaves out."""
     _resampled(context, node, torch.ops.aten._upsample_bilinear2d_aa)
 
 
-def _filled(context: Any, node: Any, given: Any, size: Any, value: Any, rest: list[Any]) -> None:
+def _filled(context: Context, node: Node, given: Var, size: Var, value: Json, rest: list[Any]) -> None:
     """Add a tensor of ``value`` in the dtype that is asked for, else in that of ``given``, as Core ML has it."""
     asked = rest[0] if rest else None
     kind = types.nptype_from_builtin(given.dtype) if asked is None else NUM_TO_NUMPY_DTYPE[int(asked.val)]
@@ -129,7 +131,7 @@ def _filled(context: Any, node: Any, given: Any, size: Any, value: Any, rest: li
         context.add(mb.const(val=kind(value), name=node.name))  # a scalar, which ``fill`` does not make
 
 
-def _resampled(context: Any, node: Any, function: Any) -> None:
+def _resampled(context: Context, node: Node, function: Any) -> None:
     """Add a resize along the height and the width, each a product with a matrix, made by ``function`` itself."""
     x, size, aligned, *scales = _get_inputs(context, node, min_expected=3)
     if any(not isinstance(side, int | np.integer) for side in x.shape[-2:]) or (size is not None and size.val is None):
@@ -145,7 +147,7 @@ def _resampled(context: Any, node: Any, function: Any) -> None:
     context.add(mb.identity(x=x, name=node.name))
 
 
-def _sides(sides: Any, factors: list[float | None]) -> list[int]:
+def _sides(sides: Var, factors: list[float | None]) -> list[int]:
     """Round down, as PyTorch does."""
     return [int(side * factor) for side, factor in zip(sides, factors, strict=True) if factor is not None]
 

@@ -12,10 +12,9 @@ from pathlib import Path
 
 import onnx_ir as ir
 
-from edgepack.arrays import Feeds, Runs
+from edgepack.arrays import Array, Feeds, Runs
 from edgepack.decoders import describe
 from edgepack.errors import ConversionError
-from edgepack.formats.onnx._graph import Array
 from edgepack.formats.onnx._recipes import uncommon
 from edgepack.formats.onnx.builder import genai, heads
 from edgepack.formats.onnx.builder.builder import Builder

@@ -7,7 +7,8 @@ from typing import Any
 
 import onnx_ir as ir
 
-from edgepack.formats.onnx._graph import CONTRIB, Array
+from edgepack.arrays import Array
+from edgepack.formats.onnx._graph import CONTRIB
 
 
 class Builder:

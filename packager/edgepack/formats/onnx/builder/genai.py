@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 from edgepack.decoders import Decoder
+from edgepack.documents import JsonDict
 from edgepack.tasks import read_config
 from edgepack.tasks.text_generation import eos_ids, generation_settings
 
@@ -46,7 +46,7 @@ def write(decoder: Decoder, model: Path, out: Path, context: int) -> None:
     (out.parent / "genai_config.json").write_text(json.dumps(content, indent=2) + "\n", "utf-8")
 
 
-def _decoder(decoder: Decoder, file: str) -> dict[str, Any]:
+def _decoder(decoder: Decoder, file: str) -> JsonDict:
     places = {"position_ids": "position_ids"} if decoder.names.positions else {}
     return {
         "session_options": {"provider_options": []},

@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 import onnx_ir as ir
 
-from edgepack.formats.onnx._graph import Array
+from edgepack.arrays import Array
 
 _PAGE, _LINE = 4096, 64  # bytes; runtimes map a large tensor where it begins with a page
 _LARGE = 1 << 16

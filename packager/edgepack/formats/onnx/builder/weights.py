@@ -7,8 +7,9 @@ from collections.abc import Collection
 import numpy as np
 import onnx_ir as ir
 
+from edgepack.arrays import Array
 from edgepack.decoders.checkpoint import Matrix
-from edgepack.formats.onnx._graph import CONTRIB, Array
+from edgepack.formats.onnx._graph import CONTRIB
 from edgepack.formats.onnx.builder.builder import Builder
 from edgepack.formats.onnx.builder.writer import Rounded, Writer
 from edgepack.formats.onnx.export.plain import GATHER, codes

@@ -5,13 +5,13 @@ With a cached export, PyTorch is not loaded.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from edgepack import cache, memory, plugins
 from edgepack.arrays import Feeds, Outputs, Runs
+from edgepack.documents import JsonObject
 from edgepack.errors import BundleError, ConversionError, UnsupportedModel
 from edgepack.formats import _positions
 from edgepack.formats.onnx._recipes import uncommon
@@ -170,6 +170,6 @@ def _outputs(original: Original, feeds: Feeds) -> Outputs:
     return outputs
 
 
-def _first(config: Mapping[str, Any], names: Sequence[str]) -> int:
+def _first(config: JsonObject, names: Sequence[str]) -> int:
     """Return the first of ``names`` that the config has; 0 lets the fusion look for itself."""
     return next((int(config[name]) for name in names if isinstance(config.get(name), int)), 0)

@@ -10,7 +10,7 @@ import onnx
 import onnxruntime
 from onnx import helper
 
-from edgepack.formats.onnx._graph import Array
+from edgepack.arrays import Array
 
 ROWS = 512  # of each activation that are kept: enough for extremes and least squares, small beside the model
 

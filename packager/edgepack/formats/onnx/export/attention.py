@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import bidirectional_mask_function, eager_mask
 
+from edgepack.documents import Json
 from edgepack.formats.onnx._graph import CONTRIB, attributes, contrib
 
 NAME = "edgepack"
@@ -46,7 +47,7 @@ class _MultiHeadAttention(torch.autograd.Function):
         return (scores.softmax(-1) @ value).transpose(1, 2).contiguous()
 
     @staticmethod
-    def symbolic(g: Any, query: Any, key: Any, value: Any, padding: Any, bias: Any, scale: float, heads: int) -> Any:
+    def symbolic(g: Any, query: Any, key: Any, value: Json, padding: Any, bias: Any, scale: float, heads: int) -> Any:
         def joined(part: Any) -> Any:
             by_token = g.op("Transpose", part, perm_i=_HEADS_FIRST)
             return g.op("Reshape", by_token, g.op("Constant", value_t=torch.tensor([0, 0, -1])))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgepack.formats.onnx._graph import Array
+from edgepack.arrays import Array
 
 _ALPHAS = (0.5, 0.6, 0.7, 0.8)
 _FLOOR = 0.02  # of the loudest channel: one that was quiet in the samples may be loud in other inputs

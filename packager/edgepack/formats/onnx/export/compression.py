@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from onnx import NodeProto, helper
 
-from edgepack.formats.onnx._graph import Array, Graph
+from edgepack.arrays import Array
+from edgepack.formats.onnx._graph import Graph
 from edgepack.formats.onnx.export import activations
 from edgepack.formats.onnx.export.embeddings import compress, tables
 from edgepack.formats.onnx.export.kernels import kernels, store

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import NodeProto, TensorProto, helper
 
-from edgepack.formats.onnx._graph import Array, Graph, attributes, contrib
+from edgepack.arrays import Array
+from edgepack.formats.onnx._graph import Graph, attributes, contrib
 from edgepack.quantization.rounding import blocks
 
 _SMALLEST = 4096  # values; a smaller table saves nothing worth a node

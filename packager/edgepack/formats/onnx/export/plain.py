@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from onnx import NodeProto, TensorProto, helper
 
-from edgepack.formats.onnx._graph import Array, Graph, attributes
+from edgepack.arrays import Array
+from edgepack.formats.onnx._graph import Graph, attributes
 
 GATHER = "GatherBlockQuantized"
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from edgepack.formats.onnx._graph import Array
+from edgepack.arrays import Array
 
 # (a, floor as a share of the loudest channel); None: no smoothing
 CANDIDATES: tuple[tuple[float, float] | None, ...] = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from edgepack.arrays import Array, Feeds, Outputs
+from edgepack.documents import JsonDict, JsonObject
 from edgepack.errors import ConversionError
 from edgepack.formats.onnx.export import attention
 from edgepack.formats.onnx.export.quiet import quiet
@@ -114,7 +115,7 @@ def _small_tables(module: Any, given: dict[str, Tensor]) -> Iterator[dict[str, A
     """Leave a few rows of every large embedding table, and ids below them; the whole tables by parameter name."""
     cut: dict[str, nn.Parameter] = {}
     paddings: dict[str, int | None] = {}  # ids that a cut table may lack; they matter in training alone
-    owners: dict[str, Any] = dict(module.named_modules())
+    owners: JsonDict = dict(module.named_modules())
     try:
         for path in _tables(owners, getattr(module.config.get_text_config(), "vocab_size", None)):
             cut[path], paddings[path] = owners[path].weight, owners[path].padding_idx
@@ -129,7 +130,7 @@ def _small_tables(module: Any, given: dict[str, Tensor]) -> Iterator[dict[str, A
             owners[path].weight, owners[path].padding_idx = weight, paddings[path]
 
 
-def _tables(modules: Mapping[str, Any], rows: int | None) -> list[str]:
+def _tables(modules: JsonObject, rows: int | None) -> list[str]:
     """Return the paths of the large tables with a row per word."""
     found = [path for path, part in modules.items() if isinstance(part, nn.Embedding) and part.num_embeddings == rows]
     return found if rows is not None and rows > _ROWS else []

@@ -8,7 +8,7 @@ from pathlib import Path
 import onnx
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
-from edgepack.formats.onnx._graph import Array
+from edgepack.arrays import Array
 from edgepack.records import Coverage, Recipe
 
 

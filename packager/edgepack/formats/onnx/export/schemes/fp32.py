@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from edgepack.formats.onnx._graph import Array, Graph
+from edgepack.arrays import Array
+from edgepack.formats.onnx._graph import Graph
 from edgepack.records import Coverage, Recipe
 
 

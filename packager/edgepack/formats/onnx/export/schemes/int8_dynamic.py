@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from onnx import NodeProto, helper
 
-from edgepack.formats.onnx._graph import Array, Graph, contrib
+from edgepack.arrays import Array
+from edgepack.formats.onnx._graph import Graph, contrib
 from edgepack.formats.onnx.export import compression
 from edgepack.formats.onnx.export.balance import Balance, choose
 from edgepack.formats.onnx.export.linears import Linear

@@ -24,8 +24,9 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.tools.symbolic_shape_infer import SymbolicShapeInference
 
+from edgepack.arrays import Array
 from edgepack.errors import DataError
-from edgepack.formats.onnx._graph import Array, Graph
+from edgepack.formats.onnx._graph import Graph
 from edgepack.formats.onnx.export.linears import split_attention
 from edgepack.records import Coverage, Recipe, Skipped
 
