@@ -5,19 +5,20 @@ Both are read from the metadata that pip installed with them, so that pyproject.
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-
-from packaging.requirements import Requirement
-from packaging.specifiers import SpecifierSet
-from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
+from typing import TYPE_CHECKING
 
 from edgepack.errors import MissingExtra
 
+if TYPE_CHECKING:  # `--help` does without the milliseconds that packaging takes
+    from packaging.requirements import Requirement
+
 EDGEPACK = "edgepack"
-_DISTRIBUTIONS = {"PIL": "pillow"}  # whose modules have another name than they
+_DISTRIBUTIONS = {"PIL": "pillow", "yaml": "pyyaml"}  # whose modules have another name than they
 
 
 @dataclass(frozen=True)
@@ -43,14 +44,21 @@ def needs(extra: str = "", distribution: str = EDGEPACK) -> tuple[Need, ...]:
 
     Raises MissingExtra where the distribution itself is not installed.
     """
-    return tuple(_need(requirement) for requirement in _requirements(distribution, extra))
+    return _needs(extra, distribution, tuple(sys.path))
 
 
-def check_versions(extras: Iterable[str], distribution: str = EDGEPACK) -> None:
+@functools.lru_cache(maxsize=32)
+def _needs(extra: str, distribution: str, path: tuple[str, ...]) -> tuple[Need, ...]:
+    """Return the needs with what is installed on ``path``, whose metadata takes milliseconds to be read."""
+    return tuple(_need(requirement, path) for requirement in _requirements(distribution, extra))
+
+
+def check_versions(extras: Collection[str], distribution: str = EDGEPACK) -> None:
     """Raises MissingExtra for a package that each of ``extras`` asks for, and that is here in another version."""
-    smallest, *others = sorted(extras, key=lambda extra: len(needs(extra, distribution)))
-    shared = [need for need in needs(smallest, distribution) if all(need in needs(one, distribution) for one in others)]
-    for extra, asked in (("", needs("", distribution)), (smallest, shared)):
+    asked_by = {extra: needs(extra, distribution) for extra in ("", *extras)}
+    smallest, *others = sorted(extras, key=lambda extra: len(asked_by[extra]))
+    shared = [need for need in asked_by[smallest] if all(need in asked_by[one] for one in others)]
+    for extra, asked in (("", asked_by[""]), (smallest, shared)):
         for need in asked:
             if need.found is not None and not need.met:
                 raise _error(need, extra, distribution)
@@ -66,7 +74,7 @@ def check(extra: str = "", distribution: str = EDGEPACK) -> None:
 def missing(module: str, distribution: str = EDGEPACK) -> MissingExtra | None:
     """Return the error for a ``module`` that cannot be imported; None where ``distribution`` does not ask for it."""
     package = module.partition(".")[0]
-    name = canonicalize_name(_DISTRIBUTIONS.get(package, package))
+    name = _canonical(_DISTRIBUTIONS.get(package, package))
     extra = extra_of(name, distribution)
     return None if extra is None else MissingExtra(name, extra, distribution)
 
@@ -76,8 +84,8 @@ def extra_of(name: str, distribution: str = EDGEPACK) -> str | None:
     does.
     """
     extras = importlib.metadata.metadata(distribution).get_all("Provides-Extra") or ()
-    asked = {extra: [canonicalize_name(r.name) for r in _requirements(distribution, extra)] for extra in ("", *extras)}
-    bringing = [extra for extra, names in asked.items() if canonicalize_name(name) in names]
+    asked = {extra: [_canonical(r.name) for r in _requirements(distribution, extra)] for extra in ("", *extras)}
+    bringing = [extra for extra, names in asked.items() if _canonical(name) in names]
     return min(bringing, key=lambda extra: (extra != "", len(asked[extra])), default=None)
 
 
@@ -87,11 +95,13 @@ def _error(need: Need, extra: str, distribution: str) -> MissingExtra:
 
 def _requirements(distribution: str, extra: str) -> Iterator[Requirement]:
     """Yield those that ``extra`` adds, with those of the extras that it consists of."""
+    from packaging.requirements import Requirement
+
     for text in importlib.metadata.requires(distribution) or ():
         requirement = Requirement(text)
         if not _applies(requirement, extra) or (extra and _applies(requirement, "")):
             continue
-        if canonicalize_name(requirement.name) == canonicalize_name(distribution):
+        if _canonical(requirement.name) == _canonical(distribution):
             for other in sorted(requirement.extras):
                 yield from _requirements(distribution, other)
         else:
@@ -102,17 +112,31 @@ def _applies(requirement: Requirement, extra: str) -> bool:
     return requirement.marker is None or requirement.marker.evaluate({"extra": extra})
 
 
-def _need(requirement: Requirement) -> Need:
-    try:
-        found = importlib.metadata.version(requirement.name)
-    except importlib.metadata.PackageNotFoundError:
-        found = None
+def _need(requirement: Requirement, path: tuple[str, ...]) -> Need:
+    found = _version(requirement.name, path)
     wanted = sorted(map(str, requirement.specifier), reverse=True)  # ">=2.13,<2.14"
     return Need(requirement.name, ",".join(wanted), found)
 
 
+@functools.lru_cache(maxsize=128)
+def _version(name: str, path: tuple[str, ...]) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
 def _contains(wanted: str, found: str) -> bool:
+    from packaging.specifiers import SpecifierSet
+    from packaging.version import InvalidVersion, Version
+
     try:
         return SpecifierSet(wanted).contains(Version(found), prereleases=True)
     except InvalidVersion:
         return not wanted
+
+
+def _canonical(name: str) -> str:
+    from packaging.utils import canonicalize_name
+
+    return canonicalize_name(name)

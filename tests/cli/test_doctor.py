@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+from collections.abc import Iterator
 
 import pytest
 from typer.testing import CliRunner
 
+from edgepack import installed
 from edgepack.cli.app import app
 
 BUILDING = ("torch", "transformers", "optimum", "onnx", "onnx-ir", "safetensors", "huggingface-hub", "threadpoolctl")
 ONNX, CORE_ML = "build encoders and vision models for ONNX targets", "build for Core ML targets"
 LANGUAGE = "build language models for ONNX targets"
+
+
+@pytest.fixture(autouse=True)
+def _forget() -> Iterator[None]:
+    """Versions are looked up once per process: before a test, and after it, nothing is known."""
+    for remembered in (installed._needs, installed._version):
+        remembered.cache_clear()
+    yield
+    for remembered in (installed._needs, installed._version):
+        remembered.cache_clear()
 
 
 @pytest.fixture

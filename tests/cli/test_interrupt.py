@@ -99,7 +99,7 @@ def test_it_is_told_in_one_line(body: str) -> None:
     assert done.stdout == ("cleaned\n" if body == "twice" else "")
 
 
-@pytest.mark.parametrize("module", ["typer", "rich.console", "numpy", "onnxruntime", "edgepack.pipeline"])
+@pytest.mark.parametrize("module", ["typer", "rich.console", "numpy", "tokenizers", "edgepack.pipeline"])
 def test_during_the_imports(module: str) -> None:
     command = [sys.executable, "-c", IMPORTING, "--version"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | {"PRESS_AT": module})

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from edgepack import plugins
 from edgepack.documents import JsonObject
 from edgepack.records import Bundle, Component, NotMeasured, Timings
-from edgepack.reports import page, plots, results
+from edgepack.reports import plots, results
 from edgepack.reports.page import MARK, Section
 from edgepack.reports.table import Table
 from edgepack.suites import SuiteResult
@@ -39,7 +40,7 @@ def of_bundle(bundle: Bundle, samples: JsonObject) -> str:
         Section("Left uncompressed", Table(["weight", "why"], left)),
     ]
     verdict = ("below a floor", False) if failed else ("keeps its floors", True)
-    return page.render(bundle.path.name, verdict, facts, sections)
+    return _rendered(bundle.path.name, verdict, facts, sections)
 
 
 def of_suite(result: SuiteResult, components: Sequence[Component], facts: Mapping[str, str]) -> str:
@@ -58,7 +59,7 @@ def of_suite(result: SuiteResult, components: Sequence[Component], facts: Mappin
         Section("Speed", results.speed_table(result.timings), _latency_plot(result.timings)),
         Section("Size", results.sizes_table(components), _size_plot(components)),
     ]
-    return page.render(f"{result.bundle}: {result.suite}", verdict, facts, sections)
+    return _rendered(f"{result.bundle}: {result.suite}", verdict, facts, sections)
 
 
 def _sample_plots(samples: JsonObject) -> list[str]:
@@ -75,3 +76,9 @@ def _latency_plot(timings: Timings) -> list[str]:
 def _size_plot(components: Sequence[Component]) -> list[str]:
     bars = [(results.component_name(c), float(c.bytes), size(c.bytes)) for c in components]
     return [plots.bars(bars, "bytes by component")]
+
+
+def _rendered(title: str, verdict: tuple[str, bool], facts: Mapping[str, str], sections: Sequence[Section]) -> str:
+    """Return the page's HTML; jinja2 is imported for it, and for no other command."""
+    made: str = plugins.load_module("edgepack.reports.html").render(title, verdict, facts, sections)
+    return made

@@ -10,8 +10,6 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import onnxruntime
-
 from edgepack.records import Where
 
 EVALUATOR = "edgepack's Core ML evaluator"  # computes what a device would, and is none
@@ -49,10 +47,16 @@ def where(threads: int, target_isa: str, runtime: str = "") -> Where:
         machine=processor(),
         isa=isa(),
         os=f"{platform.system()} {platform.release()}",
-        runtime=runtime or f"onnxruntime {onnxruntime.__version__}",
+        runtime=runtime or _onnxruntime(),
         threads=threads,
         target=same,
     )
+
+
+def _onnxruntime() -> str:
+    import onnxruntime  # which takes 20 ms, and commands that measure nothing do without
+
+    return f"onnxruntime {onnxruntime.__version__}"
 
 
 def processor() -> str:
