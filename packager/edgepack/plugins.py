@@ -10,16 +10,17 @@ from __future__ import annotations
 import functools
 import gc
 import importlib
-import importlib.metadata
 import importlib.util
 import pkgutil
 import sys
 from collections.abc import Iterable
-from importlib.metadata import EntryPoints
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgepack.errors import MissingExtra, UnknownName
+
+if TYPE_CHECKING:  # opening a bundle does without the 20 ms that importlib.metadata takes
+    from importlib.metadata import EntryPoints
 
 _INSTALLED = "edgepack.installed"  # imported where something is missing alone: it needs a library more
 
@@ -69,11 +70,15 @@ def _entries(kind: str) -> EntryPoints:
 @functools.lru_cache(maxsize=4)
 def _all_entries(path: tuple[str, ...]) -> Any:
     """Return the entry points of all that is installed on ``path``, whose metadata takes milliseconds to be read."""
+    import importlib.metadata
+
     return importlib.metadata.entry_points()
 
 
 def versions(distributions: Iterable[str]) -> dict[str, str]:
     """Return the installed versions. Raises MissingExtra for one that is not installed."""
+    import importlib.metadata
+
     found = {}
     for name in distributions:
         try:
