@@ -8,11 +8,10 @@ from typing import Any, Protocol, Self
 
 from edgepack.arrays import Example, Feeds, Rows, Run
 from edgepack.data import DataSpec
-from edgepack.original import Original
+from edgepack.original import Original, attach
 from edgepack.plans import Plan, Subject
 from edgepack.records import Accuracy
 from edgepack.runtime import model as task_model
-from edgepack.runtime import submodel
 from edgepack.runtime.processing import Processing
 
 
@@ -34,7 +33,7 @@ class SubmodelInputs:
 
     def shipped(self, plan: Plan) -> Self:
         """Return these with the feeds that ``plan``'s submodel makes, where its clients prepare pictures otherwise."""
-        if plan.processing.image is None or not plan.processing.image.mix:
+        if not plan.processing.mix:
             return self
         model = task_model(plan.source.task, {}, plan.source.path, plan.processing)
         return replace(
@@ -71,6 +70,4 @@ def matched(
 ) -> Any:
     """Make the task's object around ``runs``, whose inputs the originals compare with what their authors make."""
     model = task_model(subject.source.task, runs, subject.source.path, processing)
-    for name, original in originals.items():
-        original.attach(submodel(model, name), subject.processing_of(name, processing))
-    return model
+    return attach(originals, model, subject.task, processing)

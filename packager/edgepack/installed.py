@@ -44,13 +44,7 @@ def needs(extra: str = "", distribution: str = EDGEPACK) -> tuple[Need, ...]:
 
     Raises MissingExtra where the distribution itself is not installed.
     """
-    return _needs(extra, distribution, tuple(sys.path))
-
-
-@functools.lru_cache(maxsize=32)
-def _needs(extra: str, distribution: str, path: tuple[str, ...]) -> tuple[Need, ...]:
-    """Return the needs with what is installed on ``path``, whose metadata takes milliseconds to be read."""
-    return tuple(_need(requirement, path) for requirement in _requirements(distribution, extra))
+    return tuple(_need(requirement) for requirement in _requirements(distribution, extra))
 
 
 def check_versions(extras: Collection[str], distribution: str = EDGEPACK) -> None:
@@ -112,14 +106,15 @@ def _applies(requirement: Requirement, extra: str) -> bool:
     return requirement.marker is None or requirement.marker.evaluate({"extra": extra})
 
 
-def _need(requirement: Requirement, path: tuple[str, ...]) -> Need:
-    found = _version(requirement.name, path)
+def _need(requirement: Requirement) -> Need:
+    found = _version(requirement.name, tuple(sys.path))
     wanted = sorted(map(str, requirement.specifier), reverse=True)  # ">=2.13,<2.14"
     return Need(requirement.name, ",".join(wanted), found)
 
 
 @functools.lru_cache(maxsize=128)
 def _version(name: str, path: tuple[str, ...]) -> str | None:
+    """Return what is installed on ``path``; its metadata takes milliseconds to be read."""
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:

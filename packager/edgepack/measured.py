@@ -10,7 +10,7 @@ from typing import Any
 from edgepack import comparison, tasks
 from edgepack.arrays import Run
 from edgepack.data import DataSpec
-from edgepack.original import Original
+from edgepack.original import Original, attach
 from edgepack.records import Accuracy, Timing, Where
 from edgepack.runtime import clock, golden, graphs, machine, open_submodels, submodel
 from edgepack.runtime import model as task_model
@@ -54,12 +54,6 @@ class Measured:
         """The submodels; of a language model what gives the logits of every token, not of the last one alone."""
         return {name: self._scorer(name, run) for name, run in self.runs.items()}
 
-    @property
-    def mixes(self) -> bool:
-        """True if the bundle's graph does a part of the pre-processing."""
-        image = self.manifest.processing.image
-        return image is not None and bool(image.mix)
-
     def task_of(self, name: str) -> Task:
         """Return the task of a submodel as a model of its own."""
         return submodel_task(self.task, name)
@@ -69,11 +63,10 @@ class Measured:
         key = (name, trial, repr(data))
         if key not in self._agreed:
             self._agreed[key] = self._agreement(name, trial, data)
-            several = len(self.manifest.models) > 1
-            found = self._agreed[key]
-            self.accuracy += [replace(figure, submodel=name if several else "") for figure in found.accuracy]
+            found, whose = self._agreed[key], self.manifest.label_of(name)
+            self.accuracy += [replace(figure, submodel=whose) for figure in found.accuracy]
             for measure, values in found.samples.items():
-                self.samples[f"{name} {measure}" if several else measure] = [float(value) for value in values]
+                self.samples[f"{whose} {measure}".strip()] = [float(value) for value in values]
         return self._agreed[key]
 
     def scores(self, data: DataSpec) -> comparison.Scores:
@@ -113,7 +106,7 @@ class Measured:
                 runs=runs,
                 seconds=_SECONDS,
             )
-            self.timings[key] = replace(made, submodel=name if len(self.manifest.models) > 1 else "")
+            self.timings[key] = replace(made, submodel=self.manifest.label_of(name))
         return self.timings[key]
 
     def reference(self, name: str, shape: str) -> Timing:
@@ -121,9 +114,8 @@ class Measured:
         key = (name, shape)
         if key not in self._references:
             source, made = self.originals[name].source, feeds(self.manifest, shape, name)
-            image = self.manifest.processing.image
-            if image is not None and image.mix:  # the original takes its own channels
-                made = {key: value[:, : len(image.mix)] for key, value in made.items()}
+            if mix := self.manifest.processing.mix:  # the original takes its own channels
+                made = {key: value[:, : len(mix)] for key, value in made.items()}
             asked = clock.request([(shape, made)], self.threads, self.manifest.isa, RUNS, _SECONDS)
             asked |= {
                 "task": self.manifest.task,
@@ -143,14 +135,12 @@ class Measured:
     def matched(self, runs: Mapping[str, Run]) -> Any:
         """Return the task's object around ``runs``, whose inputs are compared with what the originals' authors make."""
         made = task_model(self.manifest.task, runs, self.manifest.folder, self._own_processing)
-        for name, original in self.originals.items():
-            original.attach(submodel(made, name), submodel_processing(self.task, self._own_processing, name))
-        return made
+        return attach(self.originals, made, self.task, self._own_processing)
 
     @cached_property
     def _own_processing(self) -> Processing:
         """The bundle's, or the original's where the bundle's graph does a part of it."""
-        if not self.mixes:
+        if not self.manifest.processing.mix:
             return self.manifest.processing
         folder = next(iter(self.originals.values())).source.path
         return self.task.processing(folder, read_config(folder / "config.json"))
@@ -166,7 +156,7 @@ class Measured:
         if trial:
             return comparison.trial(original, model, task, made, name=trial, where=where, data=called)
         plain = submodel(self.model(self.runs), name)
-        shipped = task.batches(plain, examples, use=use) if self.mixes else ()
+        shipped = task.batches(plain, examples, use=use) if self.manifest.processing.mix else ()
         return comparison.agreement(
             original, self.scorers[name], task, made, floors={}, where=where, data=called, shipped=shipped
         )

@@ -42,7 +42,7 @@ def plan(request: Request) -> list[Plan]:
     with Reading(subject, allow_unread=request.allow_unread) as reading:
         plans = planning.plans(request, subject)
         with open_originals(subject) as originals:
-            whole = subject.task.sized(subject.task.processing(subject.source.path, subject.config), request.context)
+            whole = subject.task.sized(subject.processing, request.context)
             for name, original in originals.items():
                 original.check(subject.processing_of(name, whole))
         reading.finish()

@@ -57,6 +57,11 @@ class Subject:
         return cls(source=source, task=load(source.task), config=read_config(source.path / "config.json"))
 
     @cached_property
+    def processing(self) -> Processing:
+        """The model's pre- and post-processing, at its full context. Raises ModelError, UnsupportedModel."""
+        return self.task.processing(self.source.path, self.config)
+
+    @cached_property
     def submodels(self) -> Mapping[str, Subject]:
         """Each submodel by name, as a model of its own; the model itself where it is one."""
         return {name: self._submodel(part) for name, part in submodels(self.task).items()} or {MODEL: self}

@@ -20,11 +20,9 @@ LANGUAGE = "build language models for ONNX targets"
 @pytest.fixture(autouse=True)
 def _forget() -> Iterator[None]:
     """Versions are looked up once per process: before a test, and after it, nothing is known."""
-    for remembered in (installed._needs, installed._version):
-        remembered.cache_clear()
+    installed._version.cache_clear()
     yield
-    for remembered in (installed._needs, installed._version):
-        remembered.cache_clear()
+    installed._version.cache_clear()
 
 
 @pytest.fixture

@@ -17,8 +17,9 @@ from edgepack.arrays import Feeds, Outputs, TaskModel
 from edgepack.documents import JsonObject
 from edgepack.plans import Subject
 from edgepack.records import Source
+from edgepack.runtime import submodel
 from edgepack.runtime.processing import Processing
-from edgepack.tasks import Task
+from edgepack.tasks import Task, submodel_processing
 
 TRANSFORMERS = "transformers"  # the implementation that --original and suites can ask for
 
@@ -90,3 +91,10 @@ def open_original(subject: Subject, *, inputs: str = "", implementation: str = "
     """
     way = cast(OriginalRoute, plugins.load("original.routes", subject.task.ROUTE))
     return way.open_original(subject, inputs=inputs, implementation=implementation)
+
+
+def attach(originals: Mapping[str, Original], model: TaskModel, task: Task, processing: Processing) -> TaskModel:
+    """Make each part of ``model`` compare what its pre-processing makes with what its original's makes."""
+    for name, original in originals.items():
+        original.attach(submodel(model, name), submodel_processing(task, processing, name))
+    return model

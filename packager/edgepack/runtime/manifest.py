@@ -41,6 +41,10 @@ class Manifest:
         """The bundle's name."""
         return str(self.table["name"])
 
+    def label_of(self, name: str) -> str:
+        """Return what a figure about a submodel calls it: its name, "" where the bundle has one alone."""
+        return name if len(self.models) > 1 else ""
+
     @property
     def task(self) -> str:
         """The task, for example "text-embedding"."""

@@ -249,6 +249,11 @@ class Processing:
         made: JsonDict = record_json.write(self)
         return made
 
+    @property
+    def mix(self) -> tuple[tuple[float, ...], ...]:
+        """The part of the pictures' preparation that the graph does (Image.mix); none where it does nothing of it."""
+        return self.image.mix if self.image else ()
+
     def section(self, kind: type[R]) -> R:
         """Return the record of a ``kind``, such as Text or Embedding. Raises BundleError where there is none."""
         for value in (self.text, self.image, self.generation, self.answer):

@@ -23,7 +23,6 @@ def bench(
     Of several submodels each is timed with those of ``inputs`` that it takes. Raises InputError, BundleError.
     """
     timings: list[Timing] = []
-    several = len(manifest.models) > 1
     for shape in inputs:
         if not any(takes(manifest, shape, name) for name in manifest.models):
             feeds(manifest, shape, next(iter(manifest.models)))  # raises
@@ -40,5 +39,5 @@ def bench(
             runs=runs,
             seconds=seconds,
         )
-        timings += (replace(timing, submodel=name if several else "") for timing in made)
+        timings += (replace(timing, submodel=manifest.label_of(name)) for timing in made)
     return tuple(timings)

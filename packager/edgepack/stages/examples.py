@@ -36,7 +36,7 @@ class Examples:
 def gather(request: Request, subject: Subject, plans: Sequence[Plan]) -> Examples:
     """Gather the examples that a request brings, and edgepack's own where it brings none. Raises DataError."""
     task = subject.task
-    processing = task.sized(task.processing(subject.source.path, subject.config), request.context)
+    processing = task.sized(subject.processing, request.context)
     if processing.text:  # texts that every bundle can take
         shortest = min(plan.processing.section(Text).max_length for plan in plans)
         processing = replace(processing, text=replace(processing.text, max_length=shortest))

@@ -42,8 +42,7 @@ def plans(request: Request, subject: Subject) -> list[Plan]:
 
     Raises UnsupportedModel where a target cannot run the model, UsageError for a recipe that it cannot be given.
     """
-    whole = subject.task.processing(subject.source.path, subject.config)
-    return [plan for name in dict.fromkeys(request.targets) for plan in _for_target(request, subject, name, whole)]
+    return [plan for name in dict.fromkeys(request.targets) for plan in _for_target(request, subject, name)]
 
 
 def check_fit(plan: Plan) -> None:
@@ -66,7 +65,8 @@ def bundle_name(source: Source, target: Target, recipe: Recipe) -> str:
     return "-".join(parts)
 
 
-def _for_target(request: Request, subject: Subject, name: str, whole: Processing) -> list[Plan]:
+def _for_target(request: Request, subject: Subject, name: str) -> list[Plan]:
+    whole = subject.processing
     task, target = subject.task, targets_.load(name)
     recipes = [_numbered(recipe, request) for recipe in _recipes(request, target, subject.source)]
     sizes = [request.context] if request.context or not request.fit else task.contexts(whole)

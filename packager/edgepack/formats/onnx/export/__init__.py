@@ -106,8 +106,7 @@ def prepare(original: Original, plan: Plan, calibration: Sequence[Feeds]) -> Tra
             f"{source.name} cannot be exported to ONNX{_positions.kinds(config)}: {problems[-1]}", hint=_ELSEWHERE
         )
 
-    mix = processing.image.mix if processing.image else ()
-    return Traced(cache.fetch("exports", facts, make) / _MODEL, target.denied_operators, mix)
+    return Traced(cache.fetch("exports", facts, make) / _MODEL, target.denied_operators, processing.mix)
 
 
 def _difference(path: Path, trials: Sequence[Feeds], wanted: Sequence[Outputs]) -> str:
