@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -104,6 +105,22 @@ def test_during_the_imports(module: str) -> None:
     command = [sys.executable, "-c", IMPORTING, "--version"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | {"PRESS_AT": module})
     assert (done.returncode, done.stderr.splitlines()[:1]) == (130, ["error: stopped"])
+
+
+def test_an_import_is_finished_first(tmp_path: Path) -> None:
+    # protobuf's native code crashes now and then when an exception comes out of the Python that it runs at its import
+    module = "import ctypes, __main__\ncompare = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)"
+    module += "(lambda a, b: __main__.press() or 0)\nctypes.CDLL(None).qsort(bytes(2), 2, 1, compare)"
+    (tmp_path / "native.py").write_text(f"{module}\nprint('imported')\n")
+    body = f"""sys.path.insert(0, {str(tmp_path)!r})
+    import native
+    {LOOP}"""
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(body=body)], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (130, "imported\n")
+    assert done.stderr.splitlines()[0] == "error: stopped"
+    assert "ignored" not in done.stderr
 
 
 def test_no_except_exception_catches_it() -> None:

@@ -38,7 +38,9 @@ def _run() -> int:
     """Return the exit code. Raises Interrupted."""
     try:
         # only now, since these take a while in which Ctrl-C may come
-        importlib.import_module("edgepack.cli.app").app(standalone_mode=True)
+        commands = importlib.import_module("edgepack.cli.app")
+        interrupt.check()
+        commands.app(standalone_mode=True)
     except EdgepackError as error:
         return _failed(error)
     except BrokenPipeError:
@@ -52,8 +54,7 @@ def _run() -> int:
 
 def _failed(error: EdgepackError) -> int:
     """Say what went wrong. Raises Interrupted where a library has made this error, or another, of it."""
-    if interrupt.asked():
-        raise interrupt.error() from error
+    interrupt.check(error)
     importlib.import_module("edgepack.cli.show").fail(error)
     return error.exit_code
 
@@ -82,7 +83,6 @@ def _trouble(error: Exception) -> EdgepackError:
         return DoesNotFit("this needs more memory than there is", hint="a smaller model or input needs less")
     if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
         return FileTrouble(f"a name is not UTF-8: {error.object[:100]!r}", hint="rename the file or folder")
-    if interrupt.asked():  # a library has made another exception of it
-        raise interrupt.error() from None
+    interrupt.check()  # a library has made another exception of it
     told: EdgepackError = importlib.import_module("edgepack.cli.unexpected").told(error, sys.argv[1:])
     return told
