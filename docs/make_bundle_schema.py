@@ -25,6 +25,7 @@ TASKS: dict[str, tuple[list[str], Any]] = {
     "image-embedding": (["image"], Embedding),
     "zero-shot-image-classification": (["text", "image"], Match),
     "text-generation": (["generation"], None),
+    "text-to-image": (["diffusion", "schedule"], None),
 }
 _TYPES = {str: "string", int: "integer", float: "number", bool: "boolean"}
 

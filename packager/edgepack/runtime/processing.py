@@ -14,14 +14,13 @@ from typing import Annotated, ClassVar, Literal, TypeVar
 from edgepack.documents import Json, JsonDict, JsonObject
 from edgepack.errors import BundleError
 from edgepack.runtime import record_json
+from edgepack.runtime.diffusion.records import Diffusion as Diffusion
+from edgepack.runtime.diffusion.records import PromptEncoder as PromptEncoder
+from edgepack.runtime.diffusion.records import Schedule as Schedule
+from edgepack.runtime.ranges import Id, Pixels, Special, Tokens, Words
 from edgepack.runtime.record_json import Rule
 
 R = TypeVar("R")
-Words = Annotated[str, Rule(maxLength=1_000_000)]
-Special = Annotated[str, Rule(minLength=1, maxLength=1000)]
-Id = Annotated[int, Rule(minimum=0, maximum=2_147_483_647)]
-Tokens = Annotated[int, Rule(minimum=1, maximum=10_000_000)]
-Pixels = Annotated[int, Rule(minimum=1, maximum=16_384)]
 Ratio = Annotated[float, Rule(exclusiveMinimum=0, maximum=64)]
 Divisor = Annotated[float, Rule(anyOf=[{"exclusiveMinimum": 0}, {"exclusiveMaximum": 0}])]
 _CHANNELS = Rule(minItems=1, maxItems=4)
@@ -235,6 +234,8 @@ class Processing:
     text: Text | None = None
     image: Image | None = None
     generation: Generation | None = None
+    diffusion: Diffusion | None = None
+    schedule: Schedule | None = None
     answer: Answer | None = None
     own: JsonObject | None = None  # of a third party's task, in JSON's types, which that task alone understands
 
@@ -256,7 +257,7 @@ class Processing:
 
     def section(self, kind: type[R]) -> R:
         """Return the record of a ``kind``, such as Text or Embedding. Raises BundleError where there is none."""
-        for value in (self.text, self.image, self.generation, self.answer):
+        for value in (self.text, self.image, self.generation, self.diffusion, self.schedule, self.answer):
             if isinstance(value, kind):
                 return value
         raise BundleError(

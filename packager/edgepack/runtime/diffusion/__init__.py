@@ -1,0 +1,1 @@
+"""Latent diffusion on the device: noise, schedulers, tiled decoding, in numpy alone."""
