@@ -9,6 +9,8 @@ from edgepack.formats.onnx import builder as onnx_builder
 from edgepack.formats.onnx import export as onnx_export
 from edgepack.formats.onnx.export.schemes import Scheme, blocks, fp16, fp32, int8_dynamic, int8_static
 from edgepack.original import OriginalRoute
+from edgepack.original.recorders import Recorder
+from edgepack.original.recorders import diffusion as diffusion_recorder
 from edgepack.original.routes import builder as builder_original
 from edgepack.original.routes import export as export_original
 from edgepack.runtime.engines import Engine
@@ -20,6 +22,7 @@ from edgepack.tasks import (
     Task,
     _clip_text,
     _clip_vision,
+    _diffusion,
     fill_mask,
     image_classification,
     image_embedding,
@@ -27,6 +30,7 @@ from edgepack.tasks import (
     text_classification,
     text_embedding,
     text_generation,
+    text_to_image,
     token_classification,
     zero_shot_image_classification,
 )
@@ -41,11 +45,13 @@ TASKS: tuple[Task, ...] = (
     text_generation,
     token_classification,
 )
-OF_SUBMODELS: tuple[AnyTask, ...] = (zero_shot_image_classification,)
-SUBMODELS: tuple[Task, ...] = (_clip_text, _clip_vision)
+OF_SUBMODELS: tuple[AnyTask, ...] = (text_to_image, zero_shot_image_classification)
+PARTS = (_diffusion.TEXT_ENCODER, _diffusion.UNET, _diffusion.VAE_DECODER, _diffusion.VAE_ENCODER)
+SUBMODELS: tuple[Task, ...] = (_clip_text, _clip_vision, *PARTS)
 FORMATS: tuple[Format, ...] = (coreml, onnx)
 ROUTES: tuple[Route, ...] = (coreml_builder, coreml_export, onnx_builder, onnx_export)
 SCHEMES: tuple[Scheme, ...] = (blocks, fp16, fp32, int8_dynamic, int8_static)
+RECORDERS: tuple[Recorder, ...] = (diffusion_recorder,)
 ORIGINALS: tuple[OriginalRoute, ...] = (builder_original, export_original)
 ENGINES: tuple[Engine, ...] = (coreml_engine, onnx_engine)
 SOURCES: tuple[Place, ...] = (folder, hub, python)

@@ -25,6 +25,7 @@ _LEARNT = 64  # batches that pass through the original together
 _STATISTICS = {
     "cosine": ("mean", "min"),
     "sqnr_db": ("mean",),
+    "psnr": ("mean", "min"),
     "max_error": ("max",),
     "top1": ("mean",),
     "kl": ("mean", "median", "p99"),

@@ -22,6 +22,7 @@ from edgepack.units import size
 RUNTIME = 60_000_000  # bytes: onnxruntime's libraries and arenas for a small model, measured on Linux
 PROMPT = 256  # tokens of a prompt that are in the works at once, at most
 _FLOAT = 4  # bytes
+_MAPS, _GUIDED = 6, 2  # maps that are alive at once in a residual block; rows of a guided step
 _SCALE_BITS = 32
 _PACKED_BITS = 64  # of a block's scale and sum, as MatMulNBits holds them in memory
 
@@ -163,6 +164,11 @@ def _activations(config: JsonObject, processing: Processing) -> tuple[int, str]:
     if processing.text:
         length = processing.text.max_length
         needs.append((_transformer(config, length), f"1 x {length} tokens"))
+    if "_class_name" in config:
+        needs.append(_maps(config))
+    elif not needs and isinstance(config.get("max_position_embeddings"), int):  # a text encoder beside others
+        length = int(config["max_position_embeddings"])
+        needs.append((_transformer(config, length), f"1 x {length} tokens"))
     if not needs:
         raise UnsupportedModel(
             "the memory of this model cannot be estimated: it takes neither texts nor pictures",
@@ -182,6 +188,17 @@ def _picture(config: JsonObject, size: Size) -> tuple[int, str]:
     if isinstance(patch, int) and any(config.get(name) for name in _HEADS):
         return _transformer(config, (height // patch) * (width // patch) + 1), shape
     return maps, shape
+
+
+def _maps(config: JsonObject) -> tuple[int, str]:
+    """Estimate a UNet's or an autoencoder's widest layer: a few maps of its first channels at full size, twice where
+    a prompt guides (classifier-free guidance runs two rows).
+    """
+    side = config.get("sample_size")
+    height, width = side if isinstance(side, list) else (int(side or 0), int(side or 0))
+    rows = _GUIDED if config["_class_name"] == "UNet2DConditionModel" else 1
+    wide = int(config["block_out_channels"][0])
+    return _FLOAT * rows * _MAPS * wide * int(height) * int(width), f"{rows} x {height} x {width}"
 
 
 def _transformer(config: JsonObject, length: int) -> int:

@@ -19,7 +19,7 @@ from edgepack.runtime.golden import GoldenResult
 from edgepack.runtime.manifest import Manifest
 from edgepack.runtime.processing import Processing
 from edgepack.runtime.shapes import feeds
-from edgepack.tasks import Task, read_config, submodel_processing, submodel_task
+from edgepack.tasks import Task, read_model, submodel_processing, submodel_task
 
 RUNS, _SECONDS = 64, 1.0  # of a speed check: enough for a p90
 
@@ -143,7 +143,7 @@ class Measured:
         if not self.manifest.processing.mix:
             return self.manifest.processing
         folder = next(iter(self.originals.values())).source.path
-        return self.task.processing(folder, read_config(folder / "config.json"))
+        return self.task.processing(folder, read_model(folder))
 
     def _agreement(self, name: str, trial: str, data: DataSpec | None) -> comparison.Agreement:
         task, original, where = self.task_of(name), self.originals[name], self._where(name)

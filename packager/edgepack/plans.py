@@ -13,7 +13,7 @@ from edgepack.documents import JsonObject
 from edgepack.records import Recipe, Source, Target
 from edgepack.runtime.processing import Processing
 from edgepack.runtime.submodel import MODEL
-from edgepack.tasks import SubmodelTask, Task, load, read_config, submodel_processing, submodels
+from edgepack.tasks import SubmodelTask, Task, load, read_config, read_model, submodel_processing, submodels
 
 # What float32 keeps beside PyTorch: below, the graph computes something else
 _UNROUNDED = {"cosine_mean": 0.9999, "cosine_min": 0.9999, "kl_mean": 1e-4}
@@ -54,7 +54,7 @@ class Subject:
     @classmethod
     def of(cls, source: Source) -> Subject:
         """Read the config.json of ``source``. Raises ModelError, UnknownName."""
-        return cls(source=source, task=load(source.task), config=read_config(source.path / "config.json"))
+        return cls(source=source, task=load(source.task), config=read_model(source.path))
 
     @cached_property
     def processing(self) -> Processing:
@@ -63,8 +63,9 @@ class Subject:
 
     @cached_property
     def submodels(self) -> Mapping[str, Subject]:
-        """Each submodel by name, as a model of its own; the model itself where it is one."""
-        return {name: self._submodel(part) for name, part in submodels(self.task).items()} or {MODEL: self}
+        """Each submodel by name, as a model of its own, those that the model has; the model itself where it is one."""
+        parts = {name: part for name, part in submodels(self.task).items() if part.folder in self.source.folders}
+        return {name: self._submodel(part) for name, part in parts.items()} or {MODEL: self}
 
     def processing_of(self, name: str, processing: Processing) -> Processing:
         """Return the part of ``processing`` that is about the submodel ``name``."""
@@ -78,13 +79,16 @@ class Subject:
         )
 
     def _submodel(self, part: SubmodelTask) -> Subject:
-        stored = [tensor for file in weights.files(self.source.path) for tensor in weights.tensors(file)]
-        config = self.config[part.config]
+        folder = self.source.path / part.folder
+        stored = [tensor for file in weights.files(folder) for tensor in weights.tensors(file)]
+        config = self.config[part.config] if part.config else read_config(folder / "config.json")
         source = replace(
             self.source,
+            path=folder,
+            folders=("",),
             task=part.runtime,
             architecture=part.task.AUTO_CLASS,
-            model_type=str(config["model_type"]),
+            model_type=str(config["model_type"] if "model_type" in config else config["_class_name"]),
             parameters=sum(tensor.parameters for tensor in stored if tensor.name.startswith(part.weights)),
         )
         return Subject(source=source, task=part.task, config=config)

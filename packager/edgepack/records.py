@@ -37,6 +37,7 @@ class Source:
     weights_bytes: int  # of the safetensors files, as stored
     convolutional: bool  # most of the weights are convolutions' kernels
     sha256: str  # over the weights, the adapter and every config that shapes the conversion
+    folders: tuple[str, ...] = ("",)  # below ``path``, that hold weights: a diffusers pipeline has several
     adapter: str | None = None  # a LoRA that is merged into the weights, named as ``model`` is
     adapter_path: Path | None = None
 

@@ -24,6 +24,7 @@ KINDS = {
     "formats.coreml": "a task names its route",
     "formats.onnx": "a task names its route",
     "formats.onnx.export.schemes": "a recipe names it",
+    "original.recorders": "a task that records its submodels' inputs names it",
     "original.routes": "a task names its route",
     "runtime.engines": "a bundle's manifest names the format of its model",
     "runtime.tasks": "a bundle's manifest names its task",

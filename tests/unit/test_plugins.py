@@ -46,20 +46,20 @@ def test_unknown_names() -> None:
 def outsider(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An installed package with a task of its own, and one that needs a library that is not here."""
     (tmp_path / "their_task.py").write_text('NAME = "translation"\n')
-    (tmp_path / "needs_diffusers.py").write_text("import diffusers\n")
+    (tmp_path / "needs_tensorflow.py").write_text("import tensorflow\n")
     (tmp_path / "broken.py").write_text("import no_such_thing\n")
     meta = tmp_path / "theirs-1.dist-info"
     meta.mkdir()
     (meta / "METADATA").write_text(
         "Metadata-Version: 2.1\nName: theirs\nVersion: 1\n"
-        "Provides-Extra: pictures\nRequires-Dist: diffusers>=1 ; extra == 'pictures'\n"
+        "Provides-Extra: pictures\nRequires-Dist: tensorflow>=1 ; extra == 'pictures'\n"
     )
     (meta / "entry_points.txt").write_text(
-        "[edgepack.tasks]\ntranslation = their_task\nimages = needs_diffusers\nbroken = broken\n"
+        "[edgepack.tasks]\ntranslation = their_task\nimages = needs_tensorflow\nbroken = broken\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     importlib.invalidate_caches()
-    for name in ("their_task", "needs_diffusers", "broken"):
+    for name in ("their_task", "needs_tensorflow", "broken"):
         monkeypatch.delitem(sys.modules, name, raising=False)
 
 
@@ -103,6 +103,7 @@ def test_versions_of_what_no_extra_brings() -> None:
 def test_mypy_checks_every_plugin() -> None:
     checked = {
         "tasks": (*typed_plugins.TASKS, *typed_plugins.OF_SUBMODELS),
+        "original.recorders": typed_plugins.RECORDERS,
         "formats": typed_plugins.FORMATS,
         "original.routes": typed_plugins.ORIGINALS,
         "runtime.engines": typed_plugins.ENGINES,
@@ -110,7 +111,8 @@ def test_mypy_checks_every_plugin() -> None:
         "formats.onnx.export.schemes": typed_plugins.SCHEMES,
     }
     for kind, modules in checked.items():
-        assert [plugins.load(kind, name) for name in plugins.names(kind)] == list(modules)
+        loaded = [plugins.load(kind, name) for name in plugins.names(kind)]
+        assert sorted(loaded, key=repr) == sorted(modules, key=repr)
     routes = [plugins.load(f"formats.{name}", route) for name in ("coreml", "onnx") for route in ("builder", "export")]
     assert routes == list(typed_plugins.ROUTES)
     assert all(plugins.names(f"formats.{name}") == ["builder", "export"] for name in ("coreml", "onnx"))

@@ -104,6 +104,7 @@ def check_installed(target: Target, task: Task) -> None:
     found = find(target.format)
     _check_route(found, target, task)
     installed.check(found.ROUTES[task.ROUTE], plugins.distribution("formats", target.format))
+    installed.check(getattr(task, "EXTRA", ""), plugins.distribution("tasks", task.NAME))
 
 
 def _check_route(found: Format, target: Target, task: Task) -> None:

@@ -20,6 +20,13 @@ def sqnr(original: Array, compressed: Array) -> float:
     return float(10 * np.log10(max(float((a**2).sum()), _SILENT) / max(noise, _SILENT)))
 
 
+def psnr(original: Array, compressed: Array) -> float:
+    """Return the peak signal to noise ratio, 20 log10(max|x| / RMSE(x, y)), dB, as Apple's Stable Diffusion does."""
+    a, b = original.astype(np.float64), compressed.astype(np.float64)
+    error = float(np.sqrt(((a - b) ** 2).mean()))
+    return float(20 * np.log10(max(float(np.abs(a).max()), _SILENT) / max(error, _SILENT)))
+
+
 def max_error(original: Array, compressed: Array) -> float:
     """Return the largest absolute difference."""
     return float(np.abs(original.astype(np.float64) - compressed.astype(np.float64)).max())
@@ -44,6 +51,7 @@ def _log_softmax(logits: Array) -> Array:
 MEASURES: dict[str, Callable[[Array, Array], float]] = {
     "cosine": cosine,
     "sqnr_db": sqnr,
+    "psnr": psnr,
     "max_error": max_error,
     "top1": top1,
     "kl": kl,

@@ -17,13 +17,14 @@ import transformers
 import transformers.models.auto.modeling_auto
 from torch import Tensor, nn
 
+from edgepack import plugins
 from edgepack.arrays import Outputs
 from edgepack.errors import UnsupportedModel
 from edgepack.original import configs, imports, loading
 from edgepack.original.sentences import SentenceEncoder
 from edgepack.records import Source
 from edgepack.runtime.processing import Text
-from edgepack.tasks import Task, image_embedding, text_embedding
+from edgepack.tasks import Task, _diffusion, _pipeline_folder, image_embedding, text_embedding
 from edgepack.tasks._refusals import no_vector
 
 imports.import_transformers()
@@ -43,6 +44,9 @@ def open_path(path: Path | str, model_type: str, name: str, task: Task, adapter:
 
     Raises UnsupportedModel, DamagedWeights (weights missing, left over or not finite), ModelError.
     """
+    if _pipeline_folder.is_component(Path(path)):
+        component: nn.Module = plugins.load_module("edgepack.original.diffusion").open_component(Path(path), name, task)
+        return component.eval()
     if not model_type:
         raise UnsupportedModel(f"{name}: config.json has no model_type", hint="copy it from the model's repository")
     model = loading.load(Path(path), name, task, Path(adapter) if adapter else None)
@@ -54,6 +58,8 @@ def open_path(path: Path | str, model_type: str, name: str, task: Task, adapter:
         module = SentenceEncoder(model, processing.section(Text), modules, Path(path))
     elif task.NAME == image_embedding.NAME:
         module = ImageEncoder(model)
+    elif task.NAME == _diffusion.TEXT_ENCODER.NAME:
+        module = plugins.load_module("edgepack.original.diffusion").TextEncoder(model)
     return module.eval()
 
 

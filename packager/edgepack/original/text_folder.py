@@ -20,7 +20,7 @@ from edgepack.documents import JsonDict, read_object
 from edgepack.errors import ModelError
 from edgepack.original.model_files import WEIGHTS, files, take
 from edgepack.runtime.text import tokenizer
-from edgepack.tasks import Task, read_config
+from edgepack.tasks import Task, _pipeline_folder, read_config
 
 _FOLDERS = "text-folders"  # of the cache
 _AGAIN = "save it again where it opens: AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)"
@@ -33,6 +33,16 @@ def arranged(folder: Path, task: Task) -> Path:
         _FOLDERS, _facts(folder, task), lambda to: plugins.load_module(making).arrange(folder, task, to / folder.name)
     )
     return made / folder.name  # errors name it
+
+
+def arranged_pipeline(folder: Path) -> Path:
+    """Return the same for a pipeline of diffusers: each of its tokenizers has a tokenizer.json. Raises ModelError."""
+    parts = _pipeline_folder.components(folder)
+    chosen = [file for name in ("", *parts) for file in sorted((folder / name).iterdir()) if file.is_file()]
+    facts = {"model": folder.name, "folder": str(folder), "parts": parts, "files": _digest(chosen, folder)}
+    making = "edgepack.original.pipeline_arrangement"
+    made = _fetch(_FOLDERS, facts, lambda to: plugins.load_module(making).arrange(folder, parts, to / folder.name))
+    return made / folder.name
 
 
 def is_arranged(folder: Path, task: Task) -> bool:

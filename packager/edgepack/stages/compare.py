@@ -58,6 +58,8 @@ def _metrics(
     originals: Mapping[str, Original], runs: Mapping[str, Runs], plan: Plan, inputs: Inputs
 ) -> tuple[Accuracy, ...]:
     """Measure the task's metrics on the evaluation's data set."""
+    if not plan.task.METRICS:
+        return ()
     if not inputs.rows or inputs.evaluation is None:
         return (
             Accuracy(metric=next(iter(plan.task.METRICS)), compressed=NotMeasured(reason="no [evaluation] data set")),

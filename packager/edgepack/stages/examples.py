@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from edgepack import comparison
 from edgepack.arrays import Example, Rows
 from edgepack.inputs import Check, Inputs, SubmodelInputs, matched
-from edgepack.original import Original
+from edgepack.original import Original, recorders
 from edgepack.plans import Plan, Request, Subject
 from edgepack.runtime import model as task_model
 from edgepack.runtime import submodel
@@ -65,11 +65,15 @@ def prepare(
     checks: Sequence[Check],
 ) -> Inputs:
     """Make all feeds by the shipping pre-processing; what is compared is checked against the authors' own."""
+    recorded = recorders.record(subject, originals)
     plain = task_model(subject.source.task, {}, subject.source.path, examples.processing)
     compared = matched(subject, examples.processing, originals, {})
     use = "" if request.calibration else "calibration"
 
     def made(name: str, task: Task) -> SubmodelInputs:
+        if name in recorded:
+            feeds = recorded[name].agreement
+            return SubmodelInputs(recorded[name].calibration, feeds, examples=(), golden=task.golden(None, feeds))
         given, own = examples.agreement[name], submodel(compared, name)
         return SubmodelInputs(
             calibration=task.batches(submodel(plain, name), examples.calibration[name], use=use),

@@ -21,6 +21,7 @@ from edgepack.records import Artifact, Recipe, Source
 from edgepack.runtime import graphs
 from edgepack.runtime.manifest import BESIDE, MANIFEST, SCHEMA, checked, digest
 from edgepack.runtime.submodel import MODEL, Golden
+from edgepack.tasks import submodels
 
 _LEAST_COSINE = 0.9  # of a golden vector where the target has no floor: a bundle below computes something else
 
@@ -31,7 +32,9 @@ def model_files(plan: Plan, folder: Path) -> dict[str, Path]:
     if plan.target.layout == "transformers.js":
         dtype = _TRANSFORMERS_JS.get(plan.recipe.name, "_quantized")
         return {name: folder / "onnx" / f"{name}{dtype}{suffix}" for name in plan.submodels}
-    return {name: folder / f"{name}{suffix}" for name in plan.submodels}
+    named = submodels(plan.task)
+    stems = {name: part.files.get(plan.target.format, name) for name, part in named.items()}
+    return {name: folder / f"{stems.get(name, name)}{suffix}" for name in plan.submodels}
 
 
 # transformers.js finds a file by the suffix of its dtype; "_quantized" is q8, its default for wasm
@@ -87,12 +90,15 @@ def write_golden(
 def _vectors(
     vectors: Sequence[tuple[Any, Mapping[str, np.ndarray]]], outputs: Sequence[np.ndarray], name: str
 ) -> dict[str, np.ndarray]:
-    """Return the tensors: an example is a picture, uint8 [h, w] or [h, w, 3], or a text (two of a pair) as JSON."""
+    """Return the tensors: an example is a picture, uint8 [h, w] or [h, w, 3], or a text (two of a pair) as JSON;
+    None where the inputs were recorded.
+    """
     tensors: dict[str, np.ndarray] = {}
     for index, ((example, feed), output) in enumerate(zip(vectors, outputs, strict=True)):
-        kind = "picture" if isinstance(example, np.ndarray) else "text"
-        text = np.frombuffer(json.dumps(example).encode(), np.uint8) if kind == "text" else example
-        tensors[f"{index}.{kind}"] = np.ascontiguousarray(text)
+        if example is not None:
+            kind = "picture" if isinstance(example, np.ndarray) else "text"
+            text = np.frombuffer(json.dumps(example).encode(), np.uint8) if kind == "text" else example
+            tensors[f"{index}.{kind}"] = np.ascontiguousarray(text)
         tensors |= {f"{index}.input.{key}": np.ascontiguousarray(value) for key, value in feed.items()}
         tensors[f"{index}.output.{name}"] = np.ascontiguousarray(output)
     return tensors

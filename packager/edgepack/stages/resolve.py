@@ -18,7 +18,7 @@ from edgepack.errors import ModelError, ModelNotFound, UnknownName, UnsafeModel
 from edgepack.original import text_folder
 from edgepack.records import Source
 from edgepack.sources import _links
-from edgepack.tasks import _recognition, _refusals, _sentence_folder
+from edgepack.tasks import _pipeline_folder, _recognition, _refusals, _sentence_folder
 from edgepack.weights import foreign, lora
 from edgepack.weights.choice import ADAPTER
 
@@ -52,8 +52,9 @@ def find(
     _check_files(fetched.path, merged)
     root = _root(fetched.path)
     _check_adapter(root, merged)
-    files = weights.files(root)
     config = _config(root)
+    folders = _weight_folders(root)
+    files = [file for name in folders for file in weights.files(root / name)]
     stored = [tensor for file in files for tensor in weights.tensors(file)]
     foreign.check(root, config, stored)
     found = _task(fetched.path, config, task)
@@ -72,6 +73,7 @@ def find(
         weights_bytes=sum(file.stat().st_size for file in files),
         convolutional=_kernels(stored) > 0.5,
         sha256=_digest(shaping, fetched.path),
+        folders=folders,
         adapter=merged.name if merged and adapter and _local(adapter) else adapter,
         adapter_path=merged,
     )
@@ -84,6 +86,8 @@ def _check_files(folder: Path, merged: Path | None) -> None:
     _links.check(folder)  # modules.json too, before it is read
     if _sentence_folder.is_one(folder):
         _links.check(folder, [entry["path"] for entry in _sentence_folder.modules(folder)])
+    if _pipeline_folder.is_one(folder):
+        _links.check(folder, _pipeline_folder.components(folder))
     if merged is not None:
         _links.check(merged)
 
@@ -95,6 +99,8 @@ def arrange(source: Source) -> Source:
     Raises ModelError, UnsupportedModel.
     """
     task = tasks.load(source.task)
+    if _pipeline_folder.is_one(source.origin):
+        return replace(source, path=text_folder.arranged_pipeline(source.origin))
     if not task.TOKENIZES:
         return source
     described = task.ROUTE == "builder"
@@ -107,7 +113,9 @@ def arrange(source: Source) -> Source:
 def is_new(source: Source) -> bool:
     """Return whether arranging ``source`` has to ask transformers."""
     task = tasks.load(source.task)
-    return task.ROUTE == "export" and task.TOKENIZES and not text_folder.is_arranged(source.origin, task)
+    if task.ROUTE != "export" or not task.TOKENIZES or _pipeline_folder.is_one(source.origin):
+        return False
+    return not text_folder.is_arranged(source.origin, task)
 
 
 def references(named: JsonObject) -> tuple[str, str | None]:
@@ -155,12 +163,22 @@ def _root(folder: Path) -> Path:
     return folder / _sentence_folder.transformer(folder) if _sentence_folder.is_one(folder) else folder
 
 
+def _weight_folders(root: Path) -> tuple[str, ...]:
+    """Return the subfolders that hold weights; "" is the folder itself."""
+    if not _pipeline_folder.is_one(root):
+        return ("",)
+    return tuple(sorted(name for name in _pipeline_folder.components(root) if (root / name / "config.json").is_file()))
+
+
 def _shaping(folder: Path, root: Path) -> list[Path]:
     """Return the files that shape a conversion, those of sentence-transformers' modules included."""
     modules = _sentence_folder.modules(folder) if _sentence_folder.is_one(folder) else []
-    places = {folder, root, *(folder / entry["path"] for entry in modules)}
+    parts = [entry["path"] for entry in modules]
+    parts += _pipeline_folder.components(folder) if _pipeline_folder.is_one(folder) else []
+    places = {folder, root, *(folder / name for name in parts)}
     found = {file for place in places for pattern in _SHAPING for file in place.glob(pattern)}
-    heads = {file for place in places - {folder, root} for file in place.glob("*.safetensors")}
+    beside = {folder / entry["path"] for entry in modules} - {folder, root}
+    heads = {file for place in beside for file in place.glob("*.safetensors")}
     return sorted(file for file in found | heads if not file.name.endswith(".safetensors.index.json"))
 
 
@@ -198,6 +216,8 @@ def _content(file: Path) -> Any:
 
 
 def _config(folder: Path) -> JsonDict:
+    if _pipeline_folder.is_one(folder):
+        return _pipeline_folder.read(folder)
     file = folder / "config.json"
     if not file.is_file():
         raise ModelError(f"{folder} has no config.json", hint="give the folder that holds config.json and safetensors")

@@ -6,7 +6,7 @@ _recognition.py tells the task of a model from its files.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -16,6 +16,9 @@ from edgepack.documents import JsonDict, JsonObject, read_object
 from edgepack.errors import ModelError
 from edgepack.runtime.processing import Processing
 from edgepack.runtime.submodel import MODEL
+from edgepack.tasks import _pipeline_folder
+
+Axes = Mapping[str, Mapping[int, str]]  # input or output -> the names of its dynamic dimensions
 
 
 class AnyTask(Protocol):
@@ -130,8 +133,10 @@ class SubmodelTask:
     task: Task  # its examples, outputs and measures; its AUTO_CLASS opens it from the whole's folder
     runtime: str  # the task whose object in runtime/tasks runs it
     processing: Callable[[Processing], Processing]  # its own part of the whole's
-    config: str  # the key of config.json that holds its own settings
-    weights: tuple[str, ...]  # what its weights' names begin with
+    config: str = ""  # the key of config.json that holds its own settings; "": its folder's config.json
+    folder: str = ""  # below the model's, that holds its config.json and weights; "": the model's own
+    weights: tuple[str, ...] = ("",)  # what its weights' names begin with
+    files: Mapping[str, str] = field(default_factory=dict)  # format -> its file in a bundle, without the suffix
 
 
 def load(name: str) -> Task:
@@ -153,6 +158,14 @@ def submodel_task(task: Task, name: str) -> Task:
 def submodel_processing(task: Task, processing: Processing, name: str) -> Processing:
     """Return the part of ``processing`` that is about the submodel ``name``."""
     return processing if name == MODEL else submodels(task)[name].processing(processing)
+
+
+def read_model(folder: Path) -> JsonDict:
+    """Return what says what the model of ``folder`` is: config.json, or a pipeline's model_index.json.
+
+    Raises ModelError.
+    """
+    return _pipeline_folder.read(folder) if _pipeline_folder.is_one(folder) else read_config(folder / "config.json")
 
 
 def read_config(file: Path) -> JsonDict:

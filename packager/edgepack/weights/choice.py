@@ -11,11 +11,13 @@ from edgepack.documents import read_json, read_object
 from edgepack.errors import DamagedWeights, ModelError, UnsafeModel, UnsupportedModel
 
 WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+DIFFUSERS_WHOLE = "diffusion_pytorch_model.safetensors"  # as diffusers calls a component's
+_FILES = ((WHOLE, INDEX), (DIFFUSERS_WHOLE, f"{DIFFUSERS_WHOLE}.index.json"))
 ADAPTER = "adapter_config.json"
 PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack", "*.pkl")
 _AGAIN = "download or copy the file again"
 _SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
-_VARIANT = re.compile(r"model(-\d{5}-of-\d{5})?\.(?P<name>\w+)(-\d{5}-of-\d{5})?\.safetensors")
+_VARIANT = re.compile(r"(diffusion_pytorch_)?model(-\d{5}-of-\d{5})?\.(?P<name>\w+)(-\d{5}-of-\d{5})?\.safetensors")
 _WRITE_INDEX = (
     "write it: python -c \"import glob, json; from safetensors import safe_open as o; json.dump({'metadata': {}, "
     "'weight_map': {k: f for f in glob.glob('model-*.safetensors') for k in o(f, 'np').keys()}}, "
@@ -34,10 +36,11 @@ def files(folder: Path) -> list[Path]:
     named = _named(folder)
     if named is not None:
         return _shards(named) if named.name.endswith(".index.json") else [named]
-    if (folder / WHOLE).is_file():
-        return [folder / WHOLE]
-    if (folder / INDEX).is_file():
-        return _shards(folder / INDEX)
+    for whole, index in _FILES:
+        if (folder / whole).is_file():
+            return [folder / whole]
+        if (folder / index).is_file():
+            return _shards(folder / index)
     for refuse in _REFUSALS:
         refuse(folder)
     raise ModelError(f"{folder} has no {WHOLE}", hint="a model folder holds config.json and safetensors")
@@ -126,7 +129,7 @@ def _unindexed(folder: Path) -> None:
 
 
 def _variant(folder: Path) -> None:
-    for file in sorted(folder.glob("model*.safetensors")):
+    for file in sorted(folder.glob("*model*.safetensors")):
         found = _VARIANT.fullmatch(file.name)
         if found:
             raise ModelError(

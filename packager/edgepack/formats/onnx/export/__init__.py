@@ -20,7 +20,7 @@ from edgepack.original import Original
 from edgepack.plans import Plan
 from edgepack.records import Artifact, Recipe, Target
 from edgepack.runtime.engines import open_session
-from edgepack.runtime.processing import Text
+from edgepack.runtime.processing import Processing
 
 TOOLS = ("torch", "transformers", "onnx", "onnxruntime")
 _MODEL = "model.onnx"
@@ -80,7 +80,7 @@ def prepare(original: Original, plan: Plan, calibration: Sequence[Feeds]) -> Tra
         "model": source.name,
         "sha256": source.sha256,
         "task": task.NAME,
-        "inputs": [processing.image.input] if processing.image else processing.section(Text).inputs,
+        "inputs": _inputs(processing, calibration),
         "opset": target.opset,
         "ir_version": target.ir_version,
         "tools": plugins.versions(TOOLS),
@@ -140,6 +140,7 @@ def _trace(
         outputs=original.task.OUTPUTS,
         opset=target.opset,
         own_attention=own_attention,
+        axes=getattr(original.task, "AXES", None),
     )
     original.close()
     plugins.load_module("edgepack.formats.onnx.export.fuse").fuse(
@@ -159,6 +160,12 @@ def _trace(
 
 _HEADS = ("num_attention_heads", "n_heads", "n_head")
 _HIDDEN = ("hidden_size", "dim", "n_embd")
+
+
+def _inputs(processing: Processing, calibration: Sequence[Feeds]) -> Sequence[str]:
+    if processing.image:
+        return [processing.image.input]
+    return processing.text.inputs if processing.text else list(calibration[0])
 
 
 def _outputs(original: Original, feeds: Feeds) -> Outputs:

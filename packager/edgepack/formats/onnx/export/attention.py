@@ -9,6 +9,8 @@ Models that do not ask the registry for their attention are traced as they are w
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -85,6 +87,34 @@ def _attend(
     padding = attention_mask if attention_mask is not None and attention_mask.dim() == 2 else None
     bias = None if padding is not None else attention_mask
     return _MultiHeadAttention.apply(query, key, value, padding, bias, scale, int(query.shape[1])), None
+
+
+@contextmanager
+def of_pytorch() -> Iterator[None]:
+    """Let torch.nn.functional.scaled_dot_product_attention be the operator, for models that call it themselves."""
+    before = nn.functional.scaled_dot_product_attention
+
+    def attend(
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        attn_mask: Tensor | None = None,
+        dropout_p: float = 0.0,
+        is_causal: bool = False,
+        scale: float | None = None,
+        enable_gqa: bool = False,
+    ) -> Tensor:
+        if is_causal or enable_gqa or dropout_p or attn_mask is not None:
+            return before(query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa)
+        width = float(query.shape[-1]) ** -0.5 if scale is None else float(scale)
+        mixed: Tensor = _MultiHeadAttention.apply(query, key, value, None, None, width, int(query.shape[1]))
+        return mixed.transpose(1, 2)
+
+    nn.functional.scaled_dot_product_attention = attend
+    try:
+        yield
+    finally:
+        nn.functional.scaled_dot_product_attention = before
 
 
 def _mask(*args: Any, **facts: Any) -> Tensor | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import types
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from edgepack.errors import ConversionError
 from edgepack.formats.onnx.export import attention
 from edgepack.formats.onnx.export.quiet import quiet
 from edgepack.original import masks
+from edgepack.tasks import Axes
 
 _ROWS = 1024  # of a table that stay while tracing
 _TEXT_AXES = {0: "batch_size", 1: "sequence_length"}  # as optimum and transformers.js call them
@@ -31,8 +32,9 @@ def export(
     outputs: Sequence[str],
     opset: int,
     own_attention: bool,
+    axes: Axes | None = None,
 ) -> dict[str, Array]:
-    """Write ``module`` (see original/pytorch.py) to ``out`` with dynamic batch and sequence length.
+    """Write ``module`` (see original/pytorch.py) to ``out`` with dynamic batch and sequence length, or those ``axes``.
 
     ``batch`` is what goes in and what comes out, by name. With ``own_attention`` attention becomes one node (see
     attention.py). Large embedding tables are cut to a few rows in ``out`` and returned whole, by name: the exporter
@@ -51,7 +53,7 @@ def export(
                     str(out),
                     input_names=list(given),
                     output_names=list(outputs),
-                    dynamic_axes=_axes(*batch),
+                    dynamic_axes=_own_axes(axes, *batch) if axes else _axes(*batch),
                     opset_version=opset,
                     dynamo=False,
                 )
@@ -61,6 +63,11 @@ def export(
                 line = (str(error).splitlines() or [""])[0]
                 raise ConversionError(f"PyTorch cannot trace it ({type(error).__name__}: {line})") from error
     return tables
+
+
+def _own_axes(axes: Axes, given: Feeds, found: Outputs) -> dict[str, dict[int, str]]:
+    """Return the task's names of the dimensions that vary; of outputs that it does not name the first."""
+    return {name: dict(axes.get(name, {0: "batch_size"})) for name in (*given, *found)}
 
 
 def _axes(given: Feeds, found: Outputs) -> dict[str, dict[int, str]]:
@@ -100,7 +107,8 @@ def _attending(module: nn.Module, *, own: bool) -> Iterator[None]:
     """Let the model inside ``module`` have attention as one node, or else as transformers writes it out ("eager")."""
     model: Any = next((part for part in module.modules() if hasattr(part, "set_attn_implementation")), None)
     if model is None:
-        yield
+        with attention.of_pytorch() if own else nullcontext():
+            yield
         return
     before = model.config._attn_implementation
     try:
@@ -117,7 +125,7 @@ def _small_tables(module: Any, given: dict[str, Tensor]) -> Iterator[dict[str, A
     paddings: dict[str, int | None] = {}  # ids that a cut table may lack; they matter in training alone
     owners: JsonDict = dict(module.named_modules())
     try:
-        for path in _tables(owners, getattr(module.config.get_text_config(), "vocab_size", None)):
+        for path in _tables(owners, _vocabulary(module.config)):
             cut[path], paddings[path] = owners[path].weight, owners[path].padding_idx
             owners[path].padding_idx = None
             owners[path].weight = nn.Parameter(cut[path][:_ROWS].detach().clone(), requires_grad=False)
@@ -128,6 +136,11 @@ def _small_tables(module: Any, given: dict[str, Tensor]) -> Iterator[dict[str, A
     finally:
         for path, weight in cut.items():
             owners[path].weight, owners[path].padding_idx = weight, paddings[path]
+
+
+def _vocabulary(config: Any) -> int | None:
+    """Return the words of a model of transformers; None of a component of diffusers."""
+    return getattr(config.get_text_config(), "vocab_size", None) if hasattr(config, "get_text_config") else None
 
 
 def _tables(modules: JsonObject, rows: int | None) -> list[str]:

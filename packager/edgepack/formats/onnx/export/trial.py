@@ -26,9 +26,10 @@ def batches(feeds: Sequence[Feeds], text: Text | None) -> list[Feeds]:
     rows = [_row(feed, index) for feed in feeds for index in range(len(next(iter(feed.values()))))]
     order = np.linspace(0, len(rows) - 1, sum(_SIZES)).astype(int)  # feeds come by length: short, …, long
     spread = [rows[index] for index in (*order[::-1][::2], *order[::2][: len(order) // 2 + 1])]
+    shared = {name: array for name, array in feeds[0].items() if not array.ndim}  # by all rows, as a timestep is
     made, start = [], 0
     for size in _SIZES:
-        made.append(_joined(spread[start : start + size], text))
+        made.append({**_joined(spread[start : start + size], text), **shared})
         start += size
     return made
 
@@ -59,7 +60,7 @@ def _apart(made: Array, true: Array, mask: Array | None) -> float:
 
 def _row(feed: Feeds, index: int) -> Feeds:
     """Return one row of a batch, without its padding."""
-    row = {name: array[index] for name, array in feed.items()}
+    row = {name: array[index] for name, array in feed.items() if array.ndim}
     mask = row.get("attention_mask")
     return row if mask is None else {name: array[mask.astype(bool)] for name, array in row.items()}
 

@@ -1,0 +1,254 @@
+"""The parts of a diffusers pipeline in PyTorch, each with the inputs and outputs of its graph (optimum's names).
+
+The weights are read by diffusers' own classes, and every stored one has to have a place.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from edgepack.arrays import Feeds
+from edgepack.errors import DamagedWeights, UnsupportedModel
+from edgepack.original import configs
+from edgepack.tasks import Task, read_config
+from edgepack.tasks._diffusion import Prompt
+
+logging.getLogger("diffusers").setLevel(logging.ERROR)
+diffusers.utils.logging.disable_progress_bar()
+
+_CLASSES = ("UNet2DConditionModel", "AutoencoderKL")
+_STRANGERS = "the checkpoint and its config.json do not belong together: download the component again"
+
+
+class TextEncoder(nn.Module):
+    """CLIP's text encoder without its projection, or with it."""
+
+    def __init__(self, encoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder, self.config = encoder, encoder.config
+
+    def forward(self, input_ids: Tensor) -> dict[str, Tensor]:
+        """Return what optimum names of the int64 ids [batch, tokens]: states, the pooled one, those of each layer."""
+        found = self.encoder(input_ids=input_ids, output_hidden_states=True)
+        layers = {f"hidden_states.{index}": states for index, states in enumerate(found.hidden_states[:-1])}
+        named = {name: found[name] for name in ("last_hidden_state", "pooler_output", "text_embeds") if name in found}
+        return {**named, **layers}
+
+
+class Denoiser(nn.Module):
+    """The UNet: what of ``sample`` [batch, channels, height, width] is noise, at one timestep (a scalar)."""
+
+    def __init__(self, unet: nn.Module) -> None:
+        super().__init__()
+        self.unet, self.config = unet, unet.config
+
+    def forward(
+        self,
+        sample: Tensor,
+        timestep: Tensor,
+        encoder_hidden_states: Tensor,
+        timestep_cond: Tensor | None = None,
+        text_embeds: Tensor | None = None,
+        time_ids: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """Return ``out_sample``, of the shape of ``sample`` but for its channels."""
+        added = {} if text_embeds is None else {"text_embeds": text_embeds, "time_ids": time_ids}
+        (found,) = self.unet(
+            sample,
+            timestep,
+            encoder_hidden_states,
+            timestep_cond=timestep_cond,
+            added_cond_kwargs=added,
+            return_dict=False,
+        )
+        return {"out_sample": found}
+
+
+class ImageDecoder(nn.Module):
+    """The decoder of the autoencoder: latents to images of values about -1..1."""
+
+    def __init__(self, vae: Any) -> None:
+        super().__init__()
+        self.vae, self.config = vae, vae.config
+
+    def forward(self, latent_sample: Tensor) -> dict[str, Tensor]:
+        """Return ``sample`` float32 [batch, 3, height, width]."""
+        return {"sample": self.vae.decode(latent_sample, return_dict=False)[0]}
+
+
+class ImageEncoder(nn.Module):
+    """The encoder of the autoencoder: images of values in -1..1 to the distribution of their latents."""
+
+    def __init__(self, vae: Any) -> None:
+        super().__init__()
+        self.vae, self.config = vae, vae.config
+
+    def forward(self, sample: Tensor) -> dict[str, Tensor]:
+        """Return ``latent_parameters`` float32 [batch, 2 * channels, height, width]: means, then log variances."""
+        return {"latent_parameters": self.vae.encode(sample).latent_dist.parameters}
+
+
+_WRAPPERS = {"unet": Denoiser, "vae-decoder": ImageDecoder, "vae-encoder": ImageEncoder}
+
+
+def open_component(folder: Path, name: str, task: Task) -> nn.Module:
+    """Return the component of ``folder`` in float32, with the interface of ``task``'s graph.
+
+    Raises UnsupportedModel, DamagedWeights.
+    """
+    config = read_config(folder / "config.json")
+    kind = str(config["_class_name"])
+    if kind not in _CLASSES:
+        raise UnsupportedModel(
+            f"{name}: {folder.name} is a {kind}, which edgepack does not pack", hint=f"it packs {', '.join(_CLASSES)}"
+        )
+    _check_settings(folder, kind, config)
+    model, report = _opened(getattr(diffusers, kind), folder, name)
+    for what, keys in (("lack", report["missing_keys"]), ("hold, without a place for it,", report["unexpected_keys"])):
+        if keys:
+            raise DamagedWeights(f"{name}: the weights of {folder.name} {what} {min(keys)!r}", hint=_STRANGERS)
+    check_finite(model, f"{name}: {folder.name}")
+    wrapped: nn.Module = _WRAPPERS[task.NAME](model)
+    return wrapped
+
+
+def check_finite(model: nn.Module, name: str) -> None:
+    """Raises DamagedWeights for NaN or infinity."""
+    for key, tensor in model.named_parameters():
+        if not bool(tensor.sum().isfinite()) and not bool(tensor.isfinite().all()):
+            raise DamagedWeights(
+                f"{name}: the weight {key!r} holds NaN or infinity",
+                hint="no recipe can repair it: take an earlier save of the model",
+            )
+
+
+def _opened(kind: Any, folder: Path, name: str) -> tuple[Any, Any]:
+    try:
+        model, report = kind.from_pretrained(
+            folder,
+            local_files_only=True,
+            use_safetensors=True,
+            torch_dtype=torch.float32,
+            output_loading_info=True,
+            low_cpu_mem_usage=True,
+        )
+    except Exception as error:  # whatever a class raises over a config that is not its own
+        raise UnsupportedModel(
+            f"{name}: {folder.name} cannot be opened as {kind.__name__}: {configs.line(error)}", hint=_STRANGERS
+        ) from error
+    return model, report
+
+
+def _check_settings(folder: Path, kind: str, config: Any) -> None:
+    """Raises UnsupportedModel for a setting that diffusers' class does not take: it would be ignored."""
+    known = getattr(diffusers, kind)._get_init_keys(getattr(diffusers, kind))
+    strange = sorted(key for key in config if key not in known and not key.startswith("_"))
+    if strange:
+        raise UnsupportedModel(
+            f"{folder.name}/config.json has the setting {strange[0]!r}, which {kind} does not know",
+            hint="another version of diffusers saved it; pip install -U 'edgepack[diffusion]'",
+        )
+
+
+def watch(
+    folder: Path, modules: Mapping[str, Any], prompts: Sequence[Prompt], steps: int
+) -> list[dict[str, list[Feeds]]]:
+    """Let diffusers' own pipeline make an image of each prompt; return what each of its ``modules`` was fed, by name.
+
+    The encoder of images, which a prompt has no need of, is fed the images that were made.
+    """
+    pipeline = _pipeline(folder, modules)
+    recorded = []
+    for prompt in prompts:
+        feeds: dict[str, list[Feeds]] = {name: [] for name in modules}
+        with _watching(modules, feeds), torch.inference_mode(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            images = pipeline(
+                prompt.text,
+                negative_prompt=prompt.negative,
+                num_inference_steps=steps,
+                generator=torch.Generator().manual_seed(prompt.seed),
+                output_type="np",
+            ).images
+        if "vae_encoder" in modules:
+            pixels = np.ascontiguousarray(np.transpose(images, (0, 3, 1, 2)) * 2 - 1, np.float32)
+            feeds["vae_encoder"].append({"sample": pixels})
+        recorded.append(feeds)
+    return recorded
+
+
+def _pipeline(folder: Path, modules: Mapping[str, Any]) -> Any:
+    """Return the pipeline of ``folder`` around modules that are open already."""
+    given = {name: module.encoder for name, module in modules.items() if isinstance(module, TextEncoder)}
+    given |= {"unet": modules["unet"].unet, "vae": modules["vae_decoder"].vae}
+    kind: Any = diffusers.DiffusionPipeline
+    pipeline = kind.from_pretrained(
+        folder, local_files_only=True, safety_checker=None, requires_safety_checker=False, **given
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+@contextmanager
+def _watching(modules: Mapping[str, Any], feeds: Mapping[str, list[Feeds]]) -> Iterator[None]:
+    """Add to ``feeds`` what each module is called with."""
+    handles = [
+        module.encoder.register_forward_pre_hook(_keeper(feeds[name], _text_feeds), with_kwargs=True)
+        for name, module in modules.items()
+        if isinstance(module, TextEncoder)
+    ]
+    unet, vae = modules["unet"].unet, modules["vae_decoder"].vae
+    handles.append(unet.register_forward_pre_hook(_keeper(feeds["unet"], _unet_feeds), with_kwargs=True))
+    decode = vae.decode
+
+    def watched(latents: Tensor, *rest: Any, **named: Any) -> Any:
+        feeds["vae_decoder"].append({"latent_sample": latents.numpy().copy()})
+        return decode(latents, *rest, **named)
+
+    vae.decode = watched
+    try:
+        yield
+    finally:
+        del vae.decode
+        for handle in handles:
+            handle.remove()
+
+
+def _keeper(kept: list[Feeds], read: Callable[..., dict[str, Any]]) -> Callable[..., None]:
+    def hook(module: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
+        found = {name: value for name, value in read(*given, **named).items() if value is not None}
+        kept.append({name: value.numpy().copy() for name, value in found.items()})
+
+    return hook
+
+
+def _text_feeds(input_ids: Tensor, attention_mask: Tensor | None = None, **rest: Any) -> dict[str, Any]:
+    return {"input_ids": input_ids}
+
+
+def _unet_feeds(
+    sample: Tensor,
+    timestep: Any,
+    encoder_hidden_states: Tensor,
+    timestep_cond: Tensor | None = None,
+    added_cond_kwargs: Mapping[str, Tensor] | None = None,
+    **rest: Any,
+) -> dict[str, Any]:
+    added = {} if added_cond_kwargs is None else added_cond_kwargs
+    return {
+        "sample": sample,
+        "timestep": torch.as_tensor(timestep, dtype=torch.float32).reshape(()),
+        "encoder_hidden_states": encoder_hidden_states,
+        "timestep_cond": timestep_cond,
+        **added,
+    }

@@ -1,0 +1,138 @@
+"""The submodels of a diffusion pipeline, with optimum's names; their inputs are recorded from a run of the original."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edgepack.arrays import Array, Example, Feeds, Outputs, Rows, TaskModel
+from edgepack.documents import JsonObject
+from edgepack.runtime.processing import Processing
+from edgepack.tasks import Axes, _fixed_context
+
+_BATCH = {0: "batch_size"}
+_MAPS = {0: "batch_size", 2: "height", 3: "width"}
+_TOKENS = {0: "batch_size", 1: "sequence_length"}
+_VECTORS = 4  # golden ones, spread over the steps
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prompt:
+    """A run of the pipeline that inputs are recorded from."""
+
+    text: str
+    negative: str
+    seed: int
+
+
+# Even ones calibrate, odd ones measure agreement, as everywhere.
+PROMPTS = (
+    Prompt(text="a red sofa by a window, soft morning light", negative="", seed=0),
+    Prompt(text="a photo of a small living room with a wooden table", negative="blurry, people", seed=1),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A submodel, as a task of its own (tasks.Task)."""
+
+    NAME: str
+    TITLE: str
+    AUTO_CLASS: str  # of transformers or diffusers
+    OUTPUTS: tuple[str, ...]
+    AXES: Axes
+    ROUTE: str = "export"
+    TOKENIZES: bool = False
+    RECORDED: bool = True
+    ARCHITECTURES: tuple[str, ...] = ()
+    INPUTS: tuple[str, ...] = ()
+    COLUMNS: tuple[str, ...] = ()
+    PAIRS: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    MEASURES: tuple[str, ...] = ("cosine", "psnr", "max_error")
+    METRICS: JsonObject = field(default_factory=dict)
+    TRIALS: JsonObject = field(default_factory=dict)
+
+    def processing(self, folder: Path, config: JsonObject) -> Processing:
+        """Return nothing: what a submodel is fed is the whole's business."""
+        return Processing()
+
+    def sized(self, processing: Processing, context: int | None) -> Processing:
+        """Return ``processing``: a prompt has one length. Raises UsageError for a context."""
+        return _fixed_context.sized(processing, context)
+
+    def limited(self, processing: Processing, lengths: Sequence[int]) -> Processing:
+        """Return ``processing``: a prompt has one length. Raises UsageError for lengths."""
+        return _fixed_context.limited(processing, lengths)
+
+    def contexts(self, processing: Processing) -> list[int | None]:
+        """Return a single choice: the context is fixed."""
+        return [None]
+
+    def examples(self, processing: Processing) -> list[Example]:
+        """Return the runs that inputs are recorded from."""
+        return list(PROMPTS)
+
+    def batches(self, model: TaskModel, examples: Sequence[Example], *, use: str = "") -> list[Feeds]:
+        """Return nothing: inputs are recorded (original/recorders), not made of examples."""
+        return []
+
+    def golden(self, model: TaskModel, examples: Sequence[Feeds]) -> list[tuple[Example, Feeds]]:
+        """Return a few of the recorded feeds, ``examples``, the first and the last among them."""
+        count = min(_VECTORS, len(examples))
+        places = [round(index * (len(examples) - 1) / max(count - 1, 1)) for index in range(count)]
+        return [(None, examples[place]) for place in dict.fromkeys(places)]
+
+    def rows(self, feeds: Feeds, outputs: Outputs) -> list[Array]:
+        """Return the last output of each row of a batch, as a vector."""
+        return [row.reshape(-1) for row in outputs[self.OUTPUTS[-1]]]
+
+    def inputs(self, rows: Rows) -> list[Example]:
+        """Return nothing: a data set is of the whole pipeline."""
+        return []
+
+    def predict(self, model: TaskModel, rows: Rows) -> list[Example]:
+        """Return nothing: metrics are of the whole pipeline."""
+        return []
+
+    def references(self, rows: Rows, model: TaskModel) -> list[Example]:
+        """Return nothing: metrics are of the whole pipeline."""
+        return []
+
+
+TEXT_ENCODER = Part(
+    NAME="text-encoder",
+    TITLE="a prompt to the states that the UNet attends to",
+    AUTO_CLASS="CLIPTextModel",
+    OUTPUTS=("pooler_output", "last_hidden_state"),
+    AXES={"input_ids": _TOKENS, "last_hidden_state": _TOKENS, "pooler_output": _BATCH},
+)
+UNET = Part(
+    NAME="unet",
+    TITLE="noisy latents to the noise in them",
+    AUTO_CLASS="UNet2DConditionModel",
+    OUTPUTS=("out_sample",),
+    AXES={
+        "sample": _MAPS,
+        "timestep": {},
+        "encoder_hidden_states": _TOKENS,
+        "timestep_cond": _BATCH,
+        "text_embeds": _BATCH,
+        "time_ids": _BATCH,
+        "out_sample": _MAPS,
+    },
+)
+VAE_DECODER = Part(
+    NAME="vae-decoder",
+    TITLE="latents to images",
+    AUTO_CLASS="AutoencoderKL",
+    OUTPUTS=("sample",),
+    AXES={"latent_sample": _MAPS, "sample": _MAPS},
+)
+VAE_ENCODER = Part(
+    NAME="vae-encoder",
+    TITLE="images to latents",
+    AUTO_CLASS="AutoencoderKL",
+    OUTPUTS=("latent_parameters",),
+    AXES={"sample": _MAPS, "latent_parameters": _MAPS},
+)
