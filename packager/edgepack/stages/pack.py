@@ -11,7 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from edgepack import client_files, client_pictures, client_tokenizers, formats, licences, local_paths, weights
+from edgepack import (
+    client_files,
+    client_pictures,
+    client_pipeline,
+    client_tokenizers,
+    formats,
+    licences,
+    local_paths,
+    weights,
+)
 from edgepack.documents import Json, JsonDict, JsonObject, read_object
 from edgepack.errors import BundleError, Unexpected
 from edgepack.inputs import SubmodelInputs
@@ -21,7 +30,7 @@ from edgepack.records import Artifact, Recipe, Source
 from edgepack.runtime import graphs
 from edgepack.runtime.manifest import BESIDE, MANIFEST, SCHEMA, checked, digest
 from edgepack.runtime.submodel import MODEL, Golden
-from edgepack.tasks import submodels
+from edgepack.tasks import _pipeline_folder, submodels
 
 _LEAST_COSINE = 0.9  # of a golden vector where the target has no floor: a bundle below computes something else
 
@@ -45,7 +54,10 @@ _DTYPES = {"": "fp32", "_fp16": "fp16", "_q4": "q4", "_quantized": "q8"}
 def copy_files(plan: Plan, folder: Path) -> None:
     """Write the tokenizer and configs, the model card, the licence and the notices."""
     source, target, recipe, processing = plan.source, plan.target, plan.recipe, plan.processing
-    client_files.write(source.path, folder, processing)
+    if _pipeline_folder.is_one(source.path):
+        client_pipeline.write(source.path, folder, plan.submodels)
+    else:
+        client_files.write(source.path, folder, processing)
     notes: tuple[str, ...] = ()
     if target.layout == "transformers.js":
         _tell_transformers_js(folder / "config.json", source, recipe)

@@ -8,7 +8,7 @@ from pathlib import Path
 from edgepack.arrays import Example, Rows, TaskModel
 from edgepack.documents import JsonObject
 from edgepack.runtime.processing import Processing
-from edgepack.tasks import SubmodelTask, _diffusion
+from edgepack.tasks import SubmodelTask, _diffusion, _diffusion_settings
 from edgepack.tasks._fixed_context import PAIRS as PAIRS
 from edgepack.tasks._fixed_context import contexts as contexts
 from edgepack.tasks._fixed_context import limited as limited
@@ -21,7 +21,7 @@ AUTO_CLASS = "DiffusionPipeline"
 TOKENIZES = True
 RECORDER = "diffusion"
 EXTRA = "diffusion"
-ARCHITECTURES = ("StableDiffusionPipeline", "LatentConsistencyModelPipeline")
+ARCHITECTURES = tuple(_diffusion_settings.PIPELINES)
 INPUTS = ("prompt",)
 COLUMNS = ("prompt",)
 METRICS: JsonObject = {}
@@ -49,8 +49,8 @@ SUBMODELS: Mapping[str, SubmodelTask] = {
 
 
 def processing(folder: Path, config: JsonObject) -> Processing:
-    """Read how prompts become ids, and the schedule. Raises ModelError, UnsupportedModel."""
-    return Processing()
+    """Read how prompts become ids, ids images, and by which steps. Raises ModelError, UnsupportedModel."""
+    return _diffusion_settings.read(folder, config)
 
 
 def inputs(rows: Rows) -> list[Example]:
