@@ -50,7 +50,7 @@ class ImageInput:
 
     def _one(self, image: Array) -> Array:
         size = self._image.size
-        made = apply(_channels(image, self._image.channels, self._image.alpha), self._image.steps)
+        made = apply(coloured(image, self._image.channels, self._image.alpha), self._image.steps)
         if made.shape[:2] != (size.height, size.width):
             raise InputError(
                 f"a picture of {image.shape[0]} x {image.shape[1]} pixels (height x width) is not resized and becomes "
@@ -134,7 +134,7 @@ def pixels(image: Example, alpha: str = "drop") -> Array:
     return array
 
 
-def _channels(image: Array, wanted: int, alpha: str) -> Array:
+def coloured(image: Array, wanted: int, alpha: str) -> Array:
     """Return [h, w, wanted] of [h, w] or [h, w, 1, 3 or 4]; grey is repeated, colour becomes luma (ITU-R 601)."""
     image = image[..., None] if image.ndim == 2 else image
     if image.shape[-1] not in (1, 3, 4):

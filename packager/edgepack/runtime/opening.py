@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from edgepack.errors import BundleError
 from edgepack.runtime import archive, graphs, manifest, onnx_file, signing, tokenizer_file
@@ -49,8 +49,9 @@ def _check(listed: Manifest) -> None:
             beside = set(_beside(model.relative_to(listed.folder), listed.table["files"]))
             for graph in {graphs.scoring(model), graphs.generating(model)}:
                 onnx_file.check(graph, beside)
-    if "tokenizer.json" in listed.table["files"]:
-        tokenizer_file.check(listed.folder / "tokenizer.json")
+    for name in listed.table["files"]:
+        if PurePosixPath(name).name == "tokenizer.json":
+            tokenizer_file.check(listed.folder / name)
 
 
 def _beside(model: Path, files: Iterable[str]) -> Iterable[str]:

@@ -20,16 +20,26 @@ _TWO_PI = np.float32(2 * math.pi)
 _SEEDS = 1 << 32  # torch's Mersenne Twister begins with the lower half of a seed
 
 
-def normal(seed: int | Sequence[int], generator: Generator = "torch") -> Normal:
-    """Return what draws noise: from one generator for a whole batch, or with several seeds from one for each picture.
+class Draws:
+    """Draws for a batch: from one generator for all of it, or with several seeds from one for each picture.
 
-    A seed is a whole number below 2^63.
+    A seed is a whole number from 0 to 2^63 - 1.
     """
-    kind = Torch if generator == "torch" else Numpy
-    if isinstance(seed, int):
-        return kind(seed)
-    each = [kind(one) for one in seed]
-    return lambda shape: np.concatenate([one((1, *shape[1:])) for one in each])
+
+    def __init__(self, seed: int | Sequence[int], generator: Generator = "torch") -> None:
+        kind = Torch if generator == "torch" else Numpy
+        self.one_each = not isinstance(seed, int)
+        self._generators = [kind(one) for one in ([seed] if isinstance(seed, int) else seed)]
+
+    def __call__(self, shape: tuple[int, ...]) -> Array:
+        """Return float32 of ``shape``, whose first axis is the batch."""
+        if not self.one_each:
+            return self.first(shape)
+        return np.concatenate([one((1, *shape[1:])) for one in self._generators])
+
+    def first(self, shape: tuple[int, ...]) -> Array:
+        """Return float32 of ``shape`` from the first generator alone, whatever the batch."""
+        return self._generators[0](shape)
 
 
 class Numpy:

@@ -1,19 +1,222 @@
-"""Prompts to images."""
+"""A prompt to pictures, by diffusion of latents."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
-from edgepack.arrays import Run
-from edgepack.runtime.processing import Processing
+import numpy as np
 
-SUBMODELS = ("text_encoder", "unet", "vae_decoder", "vae_encoder")
+from edgepack.arrays import Array, Example, Feeds, Run
+from edgepack.errors import BundleError, InputError, UsageError
+from edgepack.runtime import arguments
+from edgepack.runtime.diffusion import autoencoder, guidance, pictures, requests
+from edgepack.runtime.diffusion.autoencoder import DECODER, ENCODER
+from edgepack.runtime.diffusion.denoising import GUIDANCE, TIME_IDS, Denoising, Inpainting, Step
+from edgepack.runtime.diffusion.noise import Draws
+from edgepack.runtime.diffusion.pictures import Picture
+from edgepack.runtime.diffusion.prompts import Condition, Prompts
+from edgepack.runtime.diffusion.requests import Source
+from edgepack.runtime.diffusion.schedulers import Scheduler
+from edgepack.runtime.diffusion.schedulers import scheduler as make_scheduler
+from edgepack.runtime.image import ImageInput
+from edgepack.runtime.processing import Diffusion, Processing, Schedule
+
+UNET, SAFETY = "unet", "safety_checker"
+_UNSUITABLE = "has_nsfw_concepts"
 
 
 class Model:
-    """A diffusion pipeline around its submodels, which take what the loop makes: none prepares inputs of its own."""
+    """``generate(prompt)``: pictures of what a prompt says.
+
+    Submodels are looked up in ``runs`` when they are needed, one after the other: the text encoders, the VAE's
+    encoder, the UNet, the VAE's decoder, the safety checker. A mapping may open one and close the one before.
+    """
 
     def __init__(self, runs: Mapping[str, Run], folder: Path, processing: Processing) -> None:
-        self.runs = runs
-        self.submodels = dict.fromkeys(SUBMODELS)
+        self._runs, self._folder, self._processing = runs, folder, processing
+        # which take what the loop makes, and have no calls of their own
+        self.submodels = dict.fromkeys(("text_encoder", "text_encoder_2", UNET, DECODER, ENCODER))
+
+    def generate(
+        self,
+        prompt: str,
+        *,
+        negative_prompt: str | None = None,
+        steps: int | None = None,
+        guidance: float | None = None,
+        width: int | None = None,
+        height: int | None = None,
+        seed: int | Sequence[int] | None = None,
+        images: int | None = None,
+        image: Example | None = None,
+        strength: float | None = None,
+        mask: Example | None = None,
+        scheduler: str | None = None,
+        clip_skip: int = 0,
+        tile: int | None = None,
+        together: bool = True,
+        progress: Callable[[Step], object] | None = None,
+        stop: Callable[[], bool] | None = None,
+    ) -> list[Picture]:
+        """Return as many pictures as ``images`` says, or none where ``stop``, asked before each step, returns True.
+
+        They begin with an ``image`` (a uint8 array, a path or a file's bytes) where there is one: ``strength`` 1 leaves
+        nothing of it, 0 all. With a ``mask`` of its size they are painted where that is bright. ``seed`` gives the
+        noise that diffusers draws with ``torch.Generator("cpu").manual_seed(seed)`` for a whole batch; a list of
+        seeds has one for each picture. What is None is as usual for the model; the seed is random then.
+
+        ``scheduler`` names one of ddim, dpm_solver_multistep, euler, euler_ancestral, lcm, pndm. ``clip_skip`` leaves
+        out so many more of the text encoders' last layers. ``tile``, in pixels, decodes in tiles of that side, and
+        ``together=False`` makes the two predictions of a guided step one after the other: both take less memory.
+
+        Warns of the part of a prompt that the model has no room for. Raises InputError (a prompt that is empty, an
+        image that is none, a mask of another size, a picture that the safety checker refuses), UsageError.
+        """
+        words = requests.prompt(prompt)
+        without = None if negative_prompt is None else arguments.text("negative_prompt", negative_prompt)
+        source = requests.source(self._settings, image, mask, strength)
+        size = requests.size(self._settings, source, height, width)
+        seed, count = requests.seeds(seed, images)
+        side = requests.tile(self._settings, tile)
+        clip_skip = arguments.whole("clip_skip", clip_skip, 0)
+        together = arguments.switch("together", together)
+        scale = self._guidance(guidance)
+        steps = self._settings.steps if steps is None else arguments.whole("steps", steps, 1)
+        schedule = make_scheduler(requests.schedule(self._processing.section(Schedule), scheduler), steps)
+        start = 0 if source is None else source.start(steps)
+
+        positive, negative = self._conditions(words, without, scale, clip_skip, count)
+        draws = Draws(seed)
+        latents, inpainting = self._beginning(source, size, count, schedule, start, draws)
+        denoising = Denoising(
+            unet=self._runs[UNET],
+            scheduler=schedule,
+            positive=positive,
+            negative=negative,
+            guidance=scale,
+            rescale=self._settings.guidance_rescale,
+            extra=self._extra(scale, size),
+            normal=draws,
+            inpainting=inpainting,
+            together=together,
+            rows=self._settings.preview,
+            progress=progress,
+            stop=stop,
+        )
+        made = denoising.run(latents, start)
+        del denoising  # so that the UNet can be closed before the decoder is opened
+        return [] if made is None else self._pictures(made, seed, side)
+
+    def predict(self, examples: Sequence[str]) -> list[Picture]:
+        """Return a picture of each prompt, with the options that ``generate`` has by default."""
+        return [picture for prompt in examples for picture in self.generate(prompt)]
+
+    @cached_property
+    def _settings(self) -> Diffusion:
+        return self._processing.section(Diffusion)
+
+    @cached_property
+    def _prompts(self) -> Prompts:
+        return Prompts(self._folder, self._settings.encoders)
+
+    def _guidance(self, value: float | None) -> float:
+        if value is None:
+            return self._settings.guidance
+        made = arguments.number("guidance", value, "a number, 0 or more")
+        if made < 0:
+            raise UsageError(f"guidance is {made:g}", hint="it must be a number, 0 or more; 7.5 is usual")
+        return made
+
+    def _conditions(
+        self, prompt: str, without: str | None, scale: float, clip_skip: int, count: int
+    ) -> tuple[Condition, Condition | None]:
+        """Return the batch's conditions, and of guided steps the negative ones."""
+        if scale <= 1 or self._settings.timestep_cond is not None:
+            (positive,) = self._prompts.conditions(self._runs, [prompt], clip_skip)
+            return positive.repeated(count), None
+        if without is None and self._settings.zeros_for_empty_prompt:
+            (positive,) = self._prompts.conditions(self._runs, [prompt], clip_skip)
+            negative = positive.zeros()
+        else:
+            positive, negative = self._prompts.conditions(self._runs, [prompt, without or ""], clip_skip)
+        return positive.repeated(count), negative.repeated(count)
+
+    def _extra(self, scale: float, size: tuple[int, int]) -> Feeds:
+        """Return the UNet's inputs beside the usual, float32 [1, width]."""
+        extra: Feeds = {}
+        if self._settings.timestep_cond is not None:
+            extra[GUIDANCE] = guidance.embedded(scale, self._settings.timestep_cond, 1)
+        if self._settings.time_ids:
+            extra[TIME_IDS] = np.array([[*size, 0, 0, *size]], np.float32)  # original size, crop's corner, size
+        return extra
+
+    def _beginning(
+        self,
+        source: Source | None,
+        size: tuple[int, int],
+        count: int,
+        schedule: Scheduler,
+        start: int,
+        draws: Draws,
+    ) -> tuple[Array, Inpainting | None]:
+        """Return the latents of the first step, and what is kept of a picture; noise is drawn in diffusers' order."""
+        factor = self._settings.vae_scale_factor
+        shape = (count, self._settings.latent_channels, size[0] // factor, size[1] // factor)
+        if source is None:
+            return draws(shape) * schedule.initial_scale, None
+        values = pictures.values(source.picture, *size)
+        if source.mask is None:
+            latents = self._encoded(values, lambda one: draws(shape if draws.one_each else one))
+            return schedule.noised(latents, draws(shape), start), None
+        mask = pictures.mask(source.mask, *size)
+        tells = self._settings.unet_channels != self._settings.latent_channels
+        whole = self._encoded(values, draws.first) if not tells or source.strength < 1 else None
+        noise = draws(shape)
+        latents = noise * schedule.initial_scale
+        if whole is not None and source.strength < 1:
+            latents = schedule.noised(np.repeat(whole, count, axis=0), noise, start)
+        small = mask[:, :, ::factor, ::factor]
+        if tells:
+            around = self._encoded(values * (mask < np.float32(0.5)), draws.first)
+            return latents, Inpainting(mask=small, told=np.concatenate([small, around], axis=1))
+        draws.first((1, *shape[1:]))  # diffusers encodes what is around the mask here too, and has no use for it
+        return latents, Inpainting(mask=small, kept=whole, noise=noise)
+
+    def _encoded(self, values: Array, draw: Callable[[tuple[int, ...]], Array]) -> Array:
+        if ENCODER not in self._runs:
+            raise UsageError(
+                "this bundle cannot begin with a picture: it has no encoder for pictures",
+                hint="build it from a model with one",
+            )
+        return autoencoder.encoded(self._runs[ENCODER], values, draw, self._settings)
+
+    def _pictures(self, latents: Array, seed: int | list[int], side: int | None) -> list[Picture]:
+        made = [
+            Picture(
+                pixels=autoencoder.decoded(self._runs[DECODER], one, self._settings, side),
+                latents=one,
+                seed=seed if isinstance(seed, int) else seed[index],
+                index=index,
+            )
+            for index, one in enumerate(latents)
+        ]
+        if SAFETY in self._runs:
+            self._check(made)
+        return made
+
+    def _check(self, made: Sequence[Picture]) -> None:
+        """Raises InputError for a picture that the safety checker refuses."""
+        if self._processing.image is None:
+            raise BundleError("the bundle's safety checker does not say what it sees", hint="build it again")
+        seen = ImageInput(self._processing.image)
+        for picture in made:
+            pixels = picture.pixels.astype(np.float32)[None] / np.float32(255)
+            outputs = self._runs[SAFETY]({**seen.feeds([picture.pixels]), "images": pixels})
+            if np.any(outputs[_UNSUITABLE]):
+                raise InputError(
+                    f"the model's safety checker refuses picture {picture.index + 1} of {len(made)}, of seed "
+                    f"{picture.seed}",
+                    hint="take another seed or another prompt",
+                )

@@ -23,19 +23,19 @@ def same(mine, theirs):
 @settings(deadline=None, max_examples=60)
 @given(SEEDS, st.lists(st.integers(1, 300), min_size=1, max_size=6))
 def test_draws_of_any_size_follow_each_other_as_torchs(seed, sizes):
-    generator, ours = torch.Generator().manual_seed(seed), noise.normal(seed)
+    generator, ours = torch.Generator().manual_seed(seed), noise.Draws(seed)
     for size in sizes:
         same(ours((size,)), torch.randn(size, generator=generator).numpy())
 
 
 def test_latents_of_many_values_are_torchs():
-    generator, ours = torch.Generator().manual_seed(11), noise.normal(11)
+    generator, ours = torch.Generator().manual_seed(11), noise.Draws(11)
     for shape in ((4, 4, 96, 96), (1, 4, 63, 65)):
         same(ours(shape), torch.randn(shape, generator=generator).numpy())
 
 
 def test_a_seed_for_each_picture_as_a_list_of_generators():
-    drawn = noise.normal([3, 4])((2, 4, 8, 8))
+    drawn = noise.Draws([3, 4])((2, 4, 8, 8))
     for index, seed in enumerate((3, 4)):
         wanted = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(seed)).numpy()
         same(drawn[index : index + 1], wanted)
@@ -44,4 +44,4 @@ def test_a_seed_for_each_picture_as_a_list_of_generators():
 @pytest.mark.parametrize("seed", [0, 7, 2**32 - 1])
 def test_numpys_generator(seed):
     wanted = np.random.RandomState(seed).standard_normal((1, 4, 8, 8)).astype(np.float32)
-    np.testing.assert_array_equal(noise.normal(seed, "numpy")((1, 4, 8, 8)), wanted)
+    np.testing.assert_array_equal(noise.Draws(seed, "numpy")((1, 4, 8, 8)), wanted)

@@ -1,0 +1,138 @@
+"""What a call asks for, checked before anything is computed."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from edgepack.arrays import Array, Example
+from edgepack.documents import Json
+from edgepack.errors import InputError, UnknownName, UsageError
+from edgepack.runtime import arguments
+from edgepack.runtime.diffusion import pictures, tiles
+from edgepack.runtime.diffusion.schedulers import ALGORITHMS
+from edgepack.runtime.processing import Diffusion, Schedule
+
+_SEEDS = 1 << 63
+_TYPED = 1 << 31  # seeds that are chosen, so that a person can type them
+_LARGEST = 16_384  # pixels of a side
+_IMAGE, _INPAINTING = 0.8, 1.0  # strength where none is asked for, as in diffusers
+_OFTEN = 1000  # pictures of a batch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A picture to begin with, uint8 [h, w, 3], and its mask, uint8 [h, w, 1], bright where it is painted anew."""
+
+    picture: Array
+    mask: Array | None
+    strength: float
+
+    def start(self, steps: int) -> int:
+        """Return the first of ``steps`` to take. Raises UsageError where none is left."""
+        taken = min(int(steps * self.strength), steps)
+        if taken < 1:
+            raise UsageError(
+                f"strength {self.strength:g} of {steps} steps leaves no step to take",
+                hint=f"take a strength of {1 / steps:.2g} or more, or more steps",
+            )
+        return steps - taken
+
+
+def prompt(value: Json) -> str:
+    """Return ``value``, a text that says something. Raises InputError, UsageError."""
+    if not arguments.text("prompt", value).strip():
+        raise InputError("the prompt is empty", hint="say what the picture shows")
+    return str(value)
+
+
+def source(settings: Diffusion, image: Example | None, mask: Example | None, strength: float | None) -> Source | None:
+    """Return the picture to begin with; None for pictures out of nothing. Raises InputError, UsageError."""
+    inpaints = settings.unet_channels != settings.latent_channels
+    if image is None:
+        if mask is not None or strength is not None:
+            raise UsageError(
+                f"there is a {'mask' if mask is not None else 'strength'} and no image", hint="give the image too"
+            )
+        if inpaints:
+            raise UsageError(
+                "this model repaints parts of pictures: it needs an image and a mask", hint="give image and mask"
+            )
+        return None
+    if inpaints and mask is None:
+        raise UsageError("this model repaints parts of pictures: it needs a mask", hint="it is bright where to paint")
+    picture = pictures.colours(image)
+    covered = None if mask is None else pictures.greys(mask)
+    if covered is not None:
+        pictures.matching(picture, covered)
+    usual = _IMAGE if mask is None else _INPAINTING
+    share = usual if strength is None else arguments.number("strength", strength, "from 0 to 1")
+    if not 0 <= share <= 1:
+        raise UsageError(f"strength is {share:g}", hint="it must be from 0, the image as it is, to 1")
+    return Source(picture=picture, mask=covered, strength=share)
+
+
+def size(settings: Diffusion, found: Source | None, height: int | None, width: int | None) -> tuple[int, int]:
+    """Return height and width: what is asked for, the picture's own, or the model's. Raises UsageError."""
+    own = (settings.height, settings.width)
+    usual = own
+    if found is not None and not settings.fixed_size:
+        unit = settings.multiple_of
+        usual = (max(unit, found.picture.shape[0] // unit * unit), max(unit, found.picture.shape[1] // unit * unit))
+    made = (_side(settings, "height", height, usual[0]), _side(settings, "width", width, usual[1]))
+    if settings.fixed_size and made != own:
+        raise UsageError(
+            f"pictures of {made[1]} x {made[0]} pixels are asked for, and this bundle makes {own[1]} x {own[0]}",
+            hint="leave width and height out, or build a bundle of another size",
+        )
+    return made
+
+
+def seeds(seed: int | Sequence[int] | None, images: int | None) -> tuple[int | list[int], int]:
+    """Return the seed of a batch, or one for each picture, and how many pictures there are. Raises UsageError."""
+    count = None if images is None else arguments.whole("images", images, 1, f"a whole number from 1 to {_OFTEN:,}")
+    if count is not None and count > _OFTEN:
+        raise UsageError(f"images is {count:,}", hint=f"it must be a whole number from 1 to {_OFTEN:,}")
+    if not isinstance(seed, Sequence) or isinstance(seed, str):
+        return (secrets.randbelow(_TYPED) if seed is None else _seed(seed)), 1 if count is None else count
+    each = [_seed(one) for one in seed]
+    if not each or count not in (None, len(each)):
+        raise UsageError(f"there are {len(each)} seeds and {count or 1} images", hint="give one seed for each image")
+    return each, len(each)
+
+
+def tile(settings: Diffusion, pixels: int | None) -> int | None:
+    """Return the latents of a tile's side, of its ``pixels``. Raises UsageError."""
+    if pixels is None:
+        return None
+    least = tiles.LEAST * settings.vae_scale_factor
+    side = arguments.whole("tile", pixels, least, f"a whole number of pixels, {least} or more")
+    return side // settings.vae_scale_factor
+
+
+def schedule(usual: Schedule, name: str | None) -> Schedule:
+    """Return the schedule with another algorithm, where one is named. Raises UnknownName."""
+    if name is None:
+        return usual
+    if name not in ALGORITHMS:
+        raise UnknownName("scheduler", str(name), ALGORITHMS)
+    return replace(usual, algorithm=name)  # type: ignore[arg-type]  # a name of ALGORITHMS is one of the Literal's
+
+
+def _side(settings: Diffusion, name: str, value: int | None, usual: int) -> int:
+    unit = settings.multiple_of
+    said = f"a multiple of {unit} pixels, from {unit} to {_LARGEST:,}"
+    side = usual if value is None else arguments.whole(name, value, unit, said)
+    if side % unit or side > _LARGEST:
+        near = min(max(round(side / unit), 1) * unit, _LARGEST // unit * unit)
+        raise UsageError(f"{name} is {side:,}", hint=f"it must be {said}, such as {near:,}")
+    return side
+
+
+def _seed(value: Json) -> int:
+    said = "a whole number from 0 to 2^63 - 1"
+    made = arguments.whole("seed", value, 0, said)
+    if made >= _SEEDS:
+        raise UsageError(f"seed is {made}", hint=f"it must be {said}")
+    return made
