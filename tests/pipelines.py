@@ -130,7 +130,8 @@ class Tiny:
             "guidance": 5.0,
         }
         config = {"_class_name": type(self.scheduler).__name__, **self.schedule}
-        processing = Processing(diffusion=Diffusion(**{**settings, **more}), schedule=_schedule.read(config))
+        pipeline = "StableDiffusionXLPipeline" if self.xl else "StableDiffusionPipeline"
+        processing = Processing(diffusion=Diffusion(**{**settings, **more}), schedule=_schedule.read(config, pipeline))
         assert Processing.from_json(json.loads(json.dumps(processing.to_json()))) == processing
         return processing
 

@@ -49,12 +49,18 @@ _ALIASES: Mapping[str, Mapping[str, str]] = {
     "algorithm_type": {"deis": "dpmsolver++"},
     "prediction_type": {"original_sample": "sample"},
 }
+# what these pipelines set whatever the file says: files of their first years lacked it
+_CORRECTED: Mapping[str, JsonObject] = {
+    "StableDiffusionPipeline": {"steps_offset": 1, "clip_sample": False},
+    "StableDiffusionImg2ImgPipeline": {"steps_offset": 1, "clip_sample": False},
+    "StableDiffusionInpaintPipeline": {"steps_offset": 1, "skip_prk_steps": True},
+}
 # -Infinity is no JSON, but what diffusers writes by default
 _ENDLESS = re.compile(r'("lambda_min_clipped"\s*:\s*)-Infinity')
 
 
-def schedule(folder: Path) -> Schedule:
-    """Return the schedule of the ``folder`` that holds scheduler_config.json.
+def schedule(folder: Path, pipeline: str) -> Schedule:
+    """Return the schedule of the ``folder`` that holds scheduler_config.json, as the class ``pipeline`` uses it.
 
     Raises ModelError and its subclasses UnsupportedModel (a class or a setting that the runtime does not have),
     UnreadSetting.
@@ -64,13 +70,13 @@ def schedule(folder: Path) -> Schedule:
     config = parse_json(text, str(file), ModelError)
     if not isinstance(config, dict):
         raise ModelError(f"{file} does not hold an object")
-    return read(config)
+    return read(config, pipeline)
 
 
-def read(config: JsonObject) -> Schedule:
+def read(config: JsonObject, pipeline: str) -> Schedule:
     """Return the schedule of a scheduler's config, in JSON's types. Raises as ``schedule`` does."""
     named = {key: value for key, value in _stated(config).items() if value is not None}
-    stated = {"algorithm": _algorithm(config), **named}
+    stated = {"algorithm": _algorithm(config), **named, **_CORRECTED.get(pipeline, {})}
     try:
         made: Schedule = record_json.read(Schedule, stated, FILE)
         schedulers.check(made)

@@ -1,4 +1,4 @@
-"""What a call asks for, checked before anything is computed."""
+"""The options of a call, checked before anything is computed."""
 
 from __future__ import annotations
 
