@@ -51,7 +51,7 @@ def read(folder: Path, config: JsonObject) -> Processing:
             steps=steps,
             guidance=guidance,
         ),
-        schedule=_schedule.schedule(folder / _SCHEDULER),
+        schedule=_schedule.schedule(folder / _SCHEDULER, config["_class_name"]),
     )
 
 
