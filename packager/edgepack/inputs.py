@@ -9,6 +9,7 @@ from typing import Any, Protocol, Self
 from edgepack.arrays import Example, Feeds, Rows, Run
 from edgepack.data import DataSpec
 from edgepack.original import Original, attach
+from edgepack.original.recorders import Recording
 from edgepack.plans import Plan, Subject
 from edgepack.records import Accuracy
 from edgepack.runtime import model as task_model
@@ -54,6 +55,7 @@ class Inputs:
     evaluation: DataSpec | None
     digest: str
     checks: Sequence[Check]
+    recording: Recording | None = None  # of the original at work, where its task asks for one
 
     @property
     def calibration(self) -> Mapping[str, Sequence[Feeds]]:

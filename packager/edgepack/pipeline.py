@@ -15,7 +15,7 @@ from edgepack.original.reading import Reading
 from edgepack.plans import Plan as Plan
 from edgepack.plans import Request as Request
 from edgepack.plans import Subject
-from edgepack.records import Bundle
+from edgepack.records import Accuracy, Bundle
 from edgepack.runtime import manifest, measurements
 from edgepack.stages import bench, compare, convert, examples, pack, resolve
 from edgepack.stages import plan as planning
@@ -75,10 +75,18 @@ def _build(request: Request, subject: Subject, vectors: sentence_check.Check, pr
             inputs = examples.prepare(request, subject, originals, given, (reading, vectors))
             examples.learn(originals, inputs)
             vectors.hold(inputs.matched(originals))
-            return tuple(_one(request, originals, each, inputs, progress) for each in plans)
+            looped = examples.check_loop(originals, inputs)
+            return tuple(_one(request, originals, each, inputs, looped, progress) for each in plans)
 
 
-def _one(request: Request, originals: Mapping[str, Original], plan: Plan, inputs: Inputs, progress: Progress) -> Bundle:
+def _one(
+    request: Request,
+    originals: Mapping[str, Original],
+    plan: Plan,
+    inputs: Inputs,
+    looped: tuple[Accuracy, ...],
+    progress: Progress,
+) -> Bundle:
     name, place = plan.name, request.out / plan.name
     with outfolder.workspace(request.out, name, force=request.force) as folder:
         outs = pack.model_files(plan, folder)
@@ -92,7 +100,7 @@ def _one(request: Request, originals: Mapping[str, Original], plan: Plan, inputs
         pack.write_manifest(folder, plan, artifacts, golden, inputs=inputs.digest)
         progress.step(f"{name}: measuring speed")
         timings = bench.bench(manifest.read(folder), runs=_QUICK_RUNS, seconds=0.0) if request.measure_speed else ()
-        accuracy = (*accuracy, *(figure for check in inputs.checks for figure in check.finish()))
+        accuracy = (*accuracy, *looped, *(figure for check in inputs.checks for figure in check.finish()))
         measurements.write(folder, accuracy, timings)
         bundle = Bundle(
             path=place,

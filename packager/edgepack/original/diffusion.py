@@ -5,6 +5,7 @@ The weights are read by diffusers' own classes, and every stored one has to have
 
 from __future__ import annotations
 
+import inspect
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,7 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from edgepack.arrays import Feeds
+from edgepack.arrays import Array, Feeds
+from edgepack.documents import JsonDict
 from edgepack.errors import DamagedWeights, UnsupportedModel
 from edgepack.original import configs
 from edgepack.tasks import Task, read_config
@@ -160,30 +162,39 @@ def _check_settings(folder: Path, kind: str, config: Any) -> None:
         )
 
 
-def watch(
-    folder: Path, modules: Mapping[str, Any], prompts: Sequence[Prompt], steps: int
-) -> list[dict[str, list[Feeds]]]:
-    """Let diffusers' own pipeline make an image of each prompt; return what each of its ``modules`` was fed, by name.
+def watch(folder: Path, modules: Mapping[str, Any], prompts: Sequence[Prompt], steps: int) -> list[JsonDict]:
+    """Let diffusers' own pipeline make an image of each prompt, and watch its ``modules``.
 
-    The encoder of images, which a prompt has no need of, is fed the images that were made.
+    Return of each prompt ``feeds``, what each module was fed by name, ``latents``, float32 [1, channels, height, width]
+    after each step, and ``image``, uint8 [height, width, 3]. The encoder of images, which a prompt has no need of, is
+    fed the image that was made.
     """
     pipeline = _pipeline(folder, modules)
+    taken = inspect.signature(pipeline.__call__).parameters
     recorded = []
     for prompt in prompts:
         feeds: dict[str, list[Feeds]] = {name: [] for name in modules}
+        latents: list[Array] = []
+
+        def keep(pipe: Any, index: int, timestep: Any, tensors: dict[str, Tensor], kept: list[Array] = latents) -> Any:
+            kept.append(tensors["latents"].numpy().copy())
+            return {}
+
+        negative = {"negative_prompt": prompt.negative} if "negative_prompt" in taken else {}
         with _watching(modules, feeds), torch.inference_mode(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            images = pipeline(
+            image = pipeline(
                 prompt.text,
-                negative_prompt=prompt.negative,
+                **negative,
                 num_inference_steps=steps,
                 generator=torch.Generator().manual_seed(prompt.seed),
                 output_type="np",
-            ).images
+                callback_on_step_end=keep,
+            ).images[0]
         if "vae_encoder" in modules:
-            pixels = np.ascontiguousarray(np.transpose(images, (0, 3, 1, 2)) * 2 - 1, np.float32)
+            pixels = np.ascontiguousarray(np.transpose(image[None], (0, 3, 1, 2)) * 2 - 1, np.float32)
             feeds["vae_encoder"].append({"sample": pixels})
-        recorded.append(feeds)
+        recorded.append({"feeds": feeds, "latents": latents, "image": np.asarray(image * 255).round().astype(np.uint8)})
     return recorded
 
 

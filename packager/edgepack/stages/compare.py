@@ -12,7 +12,8 @@ from edgepack import comparison
 from edgepack.arrays import Array, Feeds, Runs
 from edgepack.errors import CheckFailed, ConversionError, InputError
 from edgepack.inputs import Inputs, SubmodelInputs
-from edgepack.original import Original
+from edgepack.original import Original, recorders
+from edgepack.original.recorders import Judgement
 from edgepack.plans import Plan
 from edgepack.records import Accuracy, Bundle, NotMeasured, Where
 from edgepack.runtime import image, machine
@@ -34,7 +35,9 @@ def compare(
         found, values = _submodel(originals[name], runs[name], part, inputs.submodels[name])
         figures += (replace(figure, submodel=whose) for figure in found)
         samples |= {f"{whose} {measure}".strip(): own for measure, own in values.items()}
-    return (*figures, *_metrics(originals, runs, plan, inputs)), samples
+    judged = _judgement(runs, plan, inputs)
+    figures += judged.accuracy
+    return (*figures, *_metrics(originals, runs, plan, inputs)), {**samples, **judged.samples}
 
 
 def _submodel(
@@ -52,6 +55,17 @@ def _submodel(
         raise ConversionError(f"{plan.name} does not run: {error}") from error
     _check_numbers(plan, agreed.samples)
     return (*_input_accuracy(original, inputs.agreement), *agreed.accuracy), agreed.samples
+
+
+def _judgement(runs: Mapping[str, Runs], plan: Plan, inputs: Inputs) -> Judgement:
+    """Let the bundle do the work that the original was recorded at, where there is a recording."""
+    recorder = recorders.recorder(plan.task)
+    if recorder is None or inputs.recording is None:
+        return Judgement(accuracy=(), samples={})
+    model = task_model(plan.source.task, runs, plan.source.path, plan.processing)
+    found = recorder.judge(inputs.recording, model, plan.floors)
+    where = _where(next(iter(runs.values())), plan)
+    return replace(found, accuracy=tuple(replace(figure, where=where) for figure in found.accuracy))
 
 
 def _metrics(

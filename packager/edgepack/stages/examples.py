@@ -11,6 +11,7 @@ from edgepack.arrays import Example, Rows
 from edgepack.inputs import Check, Inputs, SubmodelInputs, matched
 from edgepack.original import Original, recorders
 from edgepack.plans import Plan, Request, Subject
+from edgepack.records import Accuracy
 from edgepack.runtime import model as task_model
 from edgepack.runtime import submodel
 from edgepack.runtime.processing import Processing, Text
@@ -65,7 +66,9 @@ def prepare(
     checks: Sequence[Check],
 ) -> Inputs:
     """Make all feeds by the shipping pre-processing; what is compared is checked against the authors' own."""
-    recorded = recorders.record(subject, originals)
+    recorder = recorders.recorder(subject.task)
+    recording = None if recorder is None else recorder.record(subject, originals)
+    recorded = {} if recording is None else recording.submodels
     plain = task_model(subject.source.task, {}, subject.source.path, examples.processing)
     compared = matched(subject, examples.processing, originals, {})
     use = "" if request.calibration else "calibration"
@@ -90,7 +93,16 @@ def prepare(
         evaluation=request.evaluation,
         digest=examples.digest,
         checks=checks,
+        recording=recording,
     )
+
+
+def check_loop(originals: Mapping[str, Original], inputs: Inputs) -> tuple[Accuracy, ...]:
+    """Hold the task's loop around the originals against the authors' own, where a run of theirs was recorded."""
+    recorder = recorders.recorder(inputs.subject.task)
+    if recorder is None or inputs.recording is None:
+        return ()
+    return recorder.check(inputs.recording, inputs.matched(originals))
 
 
 def learn(originals: Mapping[str, Original], inputs: Inputs) -> None:

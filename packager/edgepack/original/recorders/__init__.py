@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from edgepack import plugins
-from edgepack.arrays import Feeds
+from edgepack.arrays import Array, Feeds, TaskModel
 from edgepack.original import Original
 from edgepack.plans import Subject
+from edgepack.records import Accuracy
+from edgepack.tasks import AnyTask
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,17 +26,36 @@ class Recorded:
     agreement: Sequence[Feeds]
 
 
-Recording = Mapping[str, Recorded]
+@dataclass(frozen=True, kw_only=True)
+class Recording:
+    """A run of the original: what each submodel was fed, by name, and what came out, as its recorder understands it."""
+
+    submodels: Mapping[str, Recorded]
+    results: Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """Figures of a task's object at the work that was recorded, and their course by step for plots."""
+
+    accuracy: tuple[Accuracy, ...]
+    samples: Mapping[str, Array]
 
 
 class Recorder(Protocol):
     """The contract of this package's modules."""
 
     def record(self, subject: Subject, originals: Mapping[str, Original]) -> Recording:
-        """Return what each submodel is fed, by name."""
+        """Let the original work as its authors wrote it."""
+
+    def check(self, recording: Recording, model: TaskModel) -> tuple[Accuracy, ...]:
+        """Let ``model``, the task's object around the originals, do the same work: is that what its authors made?"""
+
+    def judge(self, recording: Recording, model: TaskModel, floors: Mapping[str, float]) -> Judgement:
+        """Let ``model``, the task's object around a bundle's submodels, do the same work, and compare the results."""
 
 
-def record(subject: Subject, originals: Mapping[str, Original]) -> Recording:
-    """Return what each submodel of ``subject`` is fed, where its task records that; else nothing."""
-    name = getattr(subject.task, "RECORDER", "")
-    return cast(Recorder, plugins.load("original.recorders", name)).record(subject, originals) if name else {}
+def recorder(task: AnyTask) -> Recorder | None:
+    """Return the recorder that ``task`` names; None where its inputs are made of examples. Raises UnknownName."""
+    name = getattr(task, "RECORDER", "")
+    return cast(Recorder, plugins.load("original.recorders", name)) if name else None

@@ -1,4 +1,4 @@
-"""A diffusers pipeline at work: what each of its parts is fed, from the tokens to the last latents.
+"""A diffusers pipeline at work: what each of its parts is fed, the latents of every step, and the images.
 
 diffusers' own pipeline makes an image of each prompt; its modules are watched. What is recorded is kept in the cache.
 """
@@ -7,72 +7,147 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from edgepack import cache, plugins
-from edgepack.arrays import Feeds
-from edgepack.documents import JsonObject
+from edgepack.arrays import Array, Feeds, TaskModel
+from edgepack.metrics import agreement as measures
 from edgepack.original import Original
-from edgepack.original.recorders import Recorded, Recording
+from edgepack.original.recorders import Judgement, Recorded, Recording
 from edgepack.plans import Subject
-from edgepack.tasks import _diffusion
+from edgepack.records import Accuracy
+from edgepack.tasks._diffusion import PROMPTS, Prompt
 
-_KIND, _FILE = "recordings", "feeds.npz"  # of the cache
+READING = "reading"
+CLOSE = 1e-4  # of the largest latent
+_KIND, _FILE = "recordings", "run.npz"  # of the cache
 _STEPS = 8
 _TOOLS = ("torch", "transformers", "diffusers")
+_LATENTS, _IMAGE = "latents", "image"
+_PEAK = 255  # of an image's values
 
-Runs = Sequence[Mapping[str, Sequence[Feeds]]]  # of each prompt, by submodel
+
+@dataclass
+class Run:
+    """The run of one prompt."""
+
+    feeds: dict[str, list[Feeds]] = field(default_factory=lambda: defaultdict(list))  # by submodel, in order
+    latents: list[Array] = field(default_factory=list)  # after each step, float32 [1, channels, height, width]
+    image: Array = field(default_factory=lambda: np.zeros(0, np.uint8))  # uint8 [height, width, 3]
 
 
 def record(subject: Subject, originals: Mapping[str, Original]) -> Recording:
-    """Return the inputs of each submodel: even prompts calibrate, odd ones measure agreement."""
+    """Return the runs of diffusers' pipeline: even prompts calibrate, odd ones measure agreement."""
     source = subject.source
     facts = {
         "model": source.name,
         "sha256": source.sha256,
-        "prompts": [repr(prompt) for prompt in _diffusion.PROMPTS],
+        "prompts": [repr(prompt) for prompt in PROMPTS],
         "steps": _STEPS,
         "tools": plugins.versions(_TOOLS),
     }
-    folder = cache.fetch(_KIND, facts, lambda folder: _save(folder / _FILE, _run(subject, originals)))
+    folder = cache.fetch(_KIND, facts, lambda folder: _save(folder / _FILE, _watched(subject, originals)))
     runs = _load(folder / _FILE)
-    return {
+    submodels = {
         name: Recorded(
-            calibration=[feeds for run in runs[0::2] for feeds in run.get(name, ())],
-            agreement=[feeds for run in runs[1::2] for feeds in run.get(name, ())],
+            calibration=[feeds for run in runs[0::2] for feeds in run.feeds[name]],
+            agreement=[feeds for run in runs[1::2] for feeds in run.feeds[name]],
         )
         for name in originals
     }
+    return Recording(submodels=submodels, results=list(zip(PROMPTS[1::2], runs[1::2], strict=True)))
 
 
-def _run(subject: Subject, originals: Mapping[str, Original]) -> Runs:
-    made: Runs = plugins.load_module("edgepack.original.diffusion").watch(
-        subject.source.path, {name: original.module for name, original in originals.items()}, _diffusion.PROMPTS, _STEPS
+def check(recording: Recording, model: TaskModel) -> tuple[Accuracy, ...]:
+    """Return how far our loop around diffusers' modules is from diffusers' pipeline, of the largest final latent."""
+    apart = [
+        float(np.abs(_made(model, prompt).latents[-1] - run.latents[-1]).max() / np.abs(run.latents[-1]).max())
+        for prompt, run in recording.results
+    ]
+    return (
+        Accuracy(
+            metric=READING,
+            compressed=max(apart),
+            floor=CLOSE,
+            samples=len(apart),
+            data=f"diffusers' pipeline, {_STEPS} steps",
+            higher_is_better=False,
+        ),
     )
-    return made
 
 
-def _save(file: Path, runs: Runs) -> None:
-    arrays = {
-        f"{prompt}/{name}/{index}/{key}": value
-        for prompt, run in enumerate(runs)
-        for name, recorded in run.items()
-        for index, feeds in enumerate(recorded)
-        for key, value in feeds.items()
-    }
+def judge(recording: Recording, model: TaskModel, floors: Mapping[str, float]) -> Judgement:
+    """Return the peak signal to noise ratio of the final latents and images, beside diffusers' at equal seed."""
+    made = [(_made(model, prompt), run) for prompt, run in recording.results]
+    steps = [[measures.psnr(a, b) for a, b in zip(true.latents, run.latents, strict=True)] for run, true in made]
+    images = [_image_psnr(true.image, run.image) for run, true in made]
+    figures = {"latents_psnr": [course[-1] for course in steps], "image_psnr": images}
+    return Judgement(
+        accuracy=tuple(
+            Accuracy(
+                metric=name,
+                compressed=float(np.mean(values)),
+                floor=floors.get(name),
+                samples=len(values),
+                data=f"edgepack's own prompts, {_STEPS} steps, equal seeds",
+                higher_is_better=True,
+            )
+            for name, values in figures.items()
+        ),
+        samples={"latents psnr by step": np.mean(steps, axis=0)},
+    )
+
+
+def _made(model: TaskModel, prompt: Prompt) -> Run:
+    run = Run()
+    (picture,) = model.generate(
+        prompt.text,
+        negative_prompt=prompt.negative,
+        steps=_STEPS,
+        seed=prompt.seed,
+        progress=lambda step: run.latents.append(np.array(step.latents)),
+    )
+    run.image = picture.pixels
+    return run
+
+
+def _image_psnr(true: Array, made: Array) -> float:
+    error = float(np.sqrt(((true.astype(np.float64) - made.astype(np.float64)) ** 2).mean()))
+    return float(20 * np.log10(_PEAK / max(error, 1e-6)))  # equal images: 168 dB
+
+
+def _watched(subject: Subject, originals: Mapping[str, Original]) -> Sequence[Run]:
+    modules = {name: original.module for name, original in originals.items()}
+    watch = plugins.load_module("edgepack.original.diffusion").watch
+    return [Run(**made) for made in watch(subject.source.path, modules, PROMPTS, _STEPS)]
+
+
+def _save(file: Path, runs: Sequence[Run]) -> None:
+    arrays: dict[str, Array] = {}
+    for prompt, run in enumerate(runs):
+        arrays |= {f"{prompt}/{_LATENTS}/{index}/": latents for index, latents in enumerate(run.latents)}
+        arrays[f"{prompt}/{_IMAGE}/0/"] = run.image
+        for name, recorded in run.feeds.items():
+            for index, feeds in enumerate(recorded):
+                arrays |= {f"{prompt}/{name}/{index}/{key}": value for key, value in feeds.items()}
     np.savez(file, allow_pickle=False, **arrays)
 
 
-def _load(file: Path) -> Runs:
-    runs: dict[int, dict[str, dict[int, Feeds]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(dict)))
+def _load(file: Path) -> list[Run]:
+    runs = [Run() for _ in PROMPTS]
     with np.load(file) as stored:
         for path in stored.files:
             prompt, name, index, key = path.split("/")
-            feeds: JsonObject = runs[int(prompt)][name][int(index)]
-            feeds[key] = stored[path]  # type: ignore[index]
-    return [
-        {name: [recorded[index] for index in sorted(recorded)] for name, recorded in run.items()}
-        for _, run in sorted(runs.items())
-    ]
+            run, value = runs[int(prompt)], stored[path]
+            if name == _LATENTS:
+                run.latents.append(value)
+            elif name == _IMAGE:
+                run.image = value
+            else:
+                recorded = run.feeds[name]
+                recorded += [{} for _ in range(int(index) + 1 - len(recorded))]
+                recorded[int(index)][key] = value
+    return runs
