@@ -4,9 +4,11 @@ tokenizer.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from edgepack.documents import JsonDict
 from edgepack.errors import ModelError
 from edgepack.original import tokenizers
 from edgepack.original.model_files import WEIGHTS, take
@@ -39,3 +41,14 @@ def _state_tokenizer(folder: Path, to: Path) -> None:
             f"the tokenizer in {folder} names no longest prompt", hint='write "model_max_length": 77 into its config'
         )
     tokenizers.save(tokenizer, read_config(to / "tokenizer_config.json"), to)
+    _write_vocabulary(tokenizers.backend(tokenizer), to)
+
+
+def _write_vocabulary(content: JsonDict, to: Path) -> None:
+    """Write vocab.json and merges.txt, which transformers 4 and Apple's package read, where a folder has none."""
+    model = content["model"]
+    if model.get("type") != "BPE" or ((to / "vocab.json").is_file() and (to / "merges.txt").is_file()):
+        return
+    (to / "vocab.json").write_text(json.dumps(model["vocab"], ensure_ascii=False), "utf-8")
+    merges = [merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"]]
+    (to / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]) + "\n", "utf-8")

@@ -111,7 +111,7 @@ def _vectors(
             kind = "picture" if isinstance(example, np.ndarray) else "text"
             text = np.frombuffer(json.dumps(example).encode(), np.uint8) if kind == "text" else example
             tensors[f"{index}.{kind}"] = np.ascontiguousarray(text)
-        tensors |= {f"{index}.input.{key}": np.ascontiguousarray(value) for key, value in feed.items()}
+        tensors |= {f"{index}.input.{key}": np.array(value, order="C") for key, value in feed.items()}
         tensors[f"{index}.output.{name}"] = np.ascontiguousarray(output)
     return tensors
 

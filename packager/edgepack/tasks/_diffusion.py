@@ -42,6 +42,7 @@ class Part:
     AUTO_CLASS: str  # of transformers or diffusers
     OUTPUTS: tuple[str, ...]
     AXES: Axes
+    GRAPH_OUTPUTS: tuple[str, ...] = ()  # OUTPUTS in the order that clients expect, where that is another
     ROUTE: str = "export"
     TOKENIZES: bool = False
     RECORDED: bool = True
@@ -105,6 +106,7 @@ TEXT_ENCODER = Part(
     TITLE="a prompt to the states that the UNet attends to",
     AUTO_CLASS="CLIPTextModel",
     OUTPUTS=("pooler_output", "last_hidden_state"),
+    GRAPH_OUTPUTS=("last_hidden_state", "pooler_output"),
     AXES={"input_ids": _TOKENS, "last_hidden_state": _TOKENS, "pooler_output": _BATCH},
 )
 UNET = Part(

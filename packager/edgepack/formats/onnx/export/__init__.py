@@ -137,7 +137,7 @@ def _trace(
         original.module,
         plain,
         batch=batch,
-        outputs=original.task.OUTPUTS,
+        outputs=getattr(original.task, "GRAPH_OUTPUTS", ()) or original.task.OUTPUTS,
         opset=target.opset,
         own_attention=own_attention,
         axes=getattr(original.task, "AXES", None),
