@@ -32,7 +32,7 @@ _PEAK = 255  # of an image's values
 
 @dataclass
 class Run:
-    """The run of one prompt."""
+    """A run of one prompt."""
 
     feeds: dict[str, list[Feeds]] = field(default_factory=lambda: defaultdict(list))  # by submodel, in order
     latents: list[Array] = field(default_factory=list)  # after each step, float32 [1, channels, height, width]
