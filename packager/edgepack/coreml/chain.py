@@ -1,6 +1,7 @@
 """Packages in a row: what a model is split into where one file may not hold all of its weights.
 
-They lie in a folder as 1-of-3.mlpackage, 2-of-3.mlpackage and so on, each with states of its own.
+They lie in a folder as 1-of-3.mlpackage, 2-of-3.mlpackage and so on, each with states of its own, or as Apple's
+StableDiffusion calls the parts of its UNet: UnetChunk1.mlpackage and UnetChunk2.mlpackage.
 """
 
 from __future__ import annotations
@@ -16,24 +17,22 @@ from edgepack.coreml.values import Value
 from edgepack.errors import PackageError
 from edgepack.records import TensorSpec
 
+_CHUNKS = ("Chunk1", "Chunk2")
+_FIRST = (f"1-of-*{PACKAGE}", f"*{_CHUNKS[0]}{PACKAGE}")
 PART = "edgepack.part"  # user-defined metadata: which of them it is
 
 
 class Chain:
-    """The packages in the folder ``path``: what one gives as its residual is what the next takes.
+    """The packages in the folder ``path``: what one gives, the next take by its name, or as their residual.
 
     ``threads`` and ``held`` as Package has them, ``held`` for all together. Raises as Package does, and PackageError
     where the folder has none.
     """
 
     def __init__(self, path: Path, *, threads: int | None = None, held: int | None = None) -> None:
-        first = next(iter(sorted(path.glob(f"1-of-*{PACKAGE}"))), None)
-        if first is None:
-            raise PackageError(f"{path} holds no Core ML packages", hint="copy or build them again")
-        count = int(first.stem.split("-")[-1])
-        share = held // count if held else held
-        names = [f"{place}-of-{count}{PACKAGE}" for place in range(1, count + 1)]
-        self.parts = tuple(Package(path / name, threads=threads, held=share) for name in names)
+        found = _parts(path)
+        share = held // len(found) if held else held
+        self.parts = tuple(Package(part, threads=threads, held=share) for part in found)
 
     @property
     def functions(self) -> tuple[str, ...]:
@@ -48,7 +47,8 @@ class Chain:
     def inputs(self, function: str | None = None) -> tuple[TensorSpec, ...]:
         """Return what the parts take from outside."""
         specs = {spec.name: spec for part in self.parts for spec in part.inputs(function)}
-        return tuple(spec for name, spec in specs.items() if name != HIDDEN)
+        inside = {HIDDEN, *(spec.name for part in self.parts for spec in part.outputs(function))}
+        return tuple(spec for name, spec in specs.items() if name not in inside)
 
     def outputs(self, function: str | None = None) -> tuple[TensorSpec, ...]:
         """Return the last part's."""
@@ -67,8 +67,25 @@ class Chain:
         for part, own in zip(self.parts, state, strict=True):
             taken = {spec.name for spec in part.inputs(function)}
             made = part({name: given[name] for name in given if name in taken}, function=function, state=own)
-            given[HIDDEN] = made.get(NEXT)
+            given |= {**made, HIDDEN: made.get(NEXT)}
         return made
+
+
+def _parts(path: Path) -> list[Path]:
+    """Return the packages in the folder ``path`` in their order. Raises PackageError."""
+    first = next((file for form in _FIRST for file in sorted(path.glob(form))), None)
+    if first is None:
+        raise PackageError(f"{path} holds no Core ML packages", hint="copy or build them again")
+    if first.stem.endswith(_CHUNKS[0]):
+        return [path / f"{first.stem.removesuffix(_CHUNKS[0])}{chunk}{PACKAGE}" for chunk in _CHUNKS]
+    count = int(first.stem.split("-")[-1])
+    return [path / f"{place}-of-{count}{PACKAGE}" for place in range(1, count + 1)]
+
+
+def chunks(folder: Path) -> tuple[Path, Path]:
+    """Return where the two chunks of Apple's names lie in ``folder``, which is called as the whole is."""
+    first, second = (folder / f"{folder.stem}{chunk}{PACKAGE}" for chunk in _CHUNKS)
+    return first, second
 
 
 def opened(path: Path, *, threads: int | None = None, held: int | None = None) -> Package | Chain:

@@ -39,6 +39,11 @@ def _settle(out: Path) -> None:
     write_manifest(out, manifest)
 
 
+def copy_manifest(package: Path, out: Path) -> None:
+    """Give ``out`` the manifest of ``package``, whose parts have the same paths."""
+    write_manifest(out, read_object(package / _MANIFEST))
+
+
 def write_manifest(out: Path, manifest: JsonObject) -> None:
     """Write the manifest sorted and indented as coremltools does whenever it opens the package at ``out``."""
     (out / _MANIFEST).write_text(json.dumps(manifest, indent=4, sort_keys=True) + "\n", "utf-8")

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from edgepack.arrays import Array, Outputs
-from edgepack.coreml import chain, padding
+from edgepack.coreml import chain, padding, renaming
 from edgepack.coreml.text import IDS, LOGITS, Model, Text
 from edgepack.documents import Json, JsonDict, JsonObject, parse_json
 from edgepack.errors import InputError, PackageDamaged
@@ -42,12 +42,17 @@ class Session:
         said = self._package.metadata.get("user_defined", {})
         self._image: JsonObject | None = _image(said[IMAGE]) if IMAGE in said else None
         self._padding = padding.read(said[padding.PADDING]) if padding.PADDING in said else None
+        self._renaming = renaming.read(said[renaming.RENAMING]) if renaming.RENAMING in said else None
 
     def __call__(self, feeds: Mapping[str, Array], names: Sequence[str] | None = None) -> Outputs:
         """Return the outputs (all, or ``names``), float32. Raises InputError."""
         if self.decodes:
             start = int(feeds.get("logits_from", [-1])[0])
             return {LOGITS: np.stack([self._text(ids, 0, self._package.state())[start:] for ids in feeds["input_ids"]])}
+        if self._renaming is not None:
+            calls = [self._computed(call) for call in self._renaming.fed(feeds, self.inputs)]
+            made = self._renaming.named(calls, self._renaming.rows(feeds))
+            return {name: made[name] for name in names or made}
         wanted = names or [spec.name for spec in self.outputs if spec.dtype.startswith("float")]
         rows = [self._computed(row) for row in self._rows(feeds)]
         return {name: np.concatenate([np.asarray(row[name], np.float32) for row in rows]) for name in wanted}

@@ -42,6 +42,21 @@ class Blob:
         return size(self.kind, self.shape)
 
 
+@dataclass(frozen=True)
+class Entry:
+    """A tensor as the file describes it."""
+
+    number: int  # of its type
+    bytes: int
+    spare: int  # bits that pad its last byte
+
+
+def read(file: Path, offset: int) -> tuple[Entry, Array]:
+    """Return the tensor whose entry begins at ``offset``, and its bytes, mapped and not yet read."""
+    _, number, count, data, spare = struct.unpack("<IIQQQ", np.memmap(file, np.uint8, "r", offset, (32,)).tobytes())
+    return Entry(number, count, spare), np.memmap(file, np.uint8, "r", data, (count,))
+
+
 def size(kind: str, shape: tuple[int, ...]) -> int:
     """Return bytes of a tensor as it is stored."""
     return -(-math.prod(shape) * _KINDS[kind][1] // 8)
@@ -75,17 +90,21 @@ class Store:
 
         Raises ValueError where they are not as many bytes as ``shape`` takes.
         """
-        blob = Blob(self._aligned(), kind, shape)
         number, bits = _KINDS[kind]
-        data = self._end + _LINE
-        spare = blob.bytes * 8 - math.prod(shape) * bits
-        self._write(struct.pack("<IIQQQ4Q", _SENTINEL, number, blob.bytes, data, spare, 0, 0, 0, 0))
+        spare = size(kind, shape) * 8 - math.prod(shape) * bits
+        return Blob(self.put(Entry(number, size(kind, shape), spare), pieces), kind, shape)
+
+    def put(self, entry: Entry, pieces: Iterable[Array]) -> int:
+        """Return where the entry of a tensor, written as ``add`` does, begins. Raises ValueError as ``add`` does."""
+        offset = self._aligned()
+        data = offset + _LINE
+        self._write(struct.pack("<IIQQQ4Q", _SENTINEL, entry.number, entry.bytes, data, entry.spare, 0, 0, 0, 0))
         for piece in pieces:
             self._write(np.ascontiguousarray(piece).data)
-        if self._end - data != blob.bytes:
-            raise ValueError(f"{self._end - data} bytes for {kind} {list(shape)}")
+        if self._end - data != entry.bytes:
+            raise ValueError(f"{self._end - data} bytes for {entry}")
         self._count += 1
-        return blob
+        return offset
 
     def _aligned(self) -> int:
         self._write(bytes(-self._end % _LINE))

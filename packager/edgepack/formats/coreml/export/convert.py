@@ -25,7 +25,7 @@ from edgepack.formats.coreml.export import (
 )
 from edgepack.formats.coreml.export.classifier import PROBABILITIES
 from edgepack.formats.coreml.export.quiet import quiet
-from edgepack.formats.coreml.export.trace_wrappers import TracedImage, TracedText, wrapped
+from edgepack.formats.coreml.export.trace_wrappers import TracedText, wrapped
 from edgepack.original import masks
 from edgepack.records import Source
 from edgepack.runtime.engines.coreml import IMAGE
@@ -57,26 +57,49 @@ def convert(
     outputs = tuple(name for name in task.OUTPUTS if name != "last_hidden_state")
     traceable = wrapped(module, outputs, processing, lengths, problem)
     made = (*outputs, PROBABILITIES) if problem else outputs
-    with torch.inference_mode(), warnings.catch_warnings(), quiet(), masks.broadcast(), _eager(module):
-        warnings.simplefilter("ignore")  # tracer and converter warn of every number; agreement is measured afterwards
-        model = _converted(
-            traceable,
-            source.name,
-            inputs=traceable.inputs(),
-            outputs=[ct.TensorType(name=name, dtype=np.float32) for name in made],
-            minimum_deployment_target=_TARGETS[opset],
-            compute_precision=ct.precision.FLOAT32 if bits == 32 else ct.precision.FLOAT16,
-            pass_pipeline=ct.PassPipeline.DEFAULT if bits == 32 else clamp_fp16_constants.pipeline(),
-            skip_model_load=True,
-        )
+    hint = _OTHERWISE
+    if isinstance(traceable, TracedText) and len(traceable.lengths) != 1:
+        hint = f"for texts of one length it may: --lengths {traceable.text.max_length}"
+    model = converted(traceable, traceable.inputs(), made, source.name, opset=opset, bits=bits, hint=hint)
     _describe(model, source, task, processing, opset)
     if lengths and isinstance(traceable, TracedText):
         padding = Padding(lengths, traceable.text.pad_id, traceable.per_token())
         model.user_defined_metadata[PADDING] = padding.told()
     save(model, out)
+    return parameters(traceable, "outputs.module.", bits)
+
+
+def converted(
+    traceable: nn.Module, inputs: Sequence[Any], outputs: Sequence[str], name: str, *, opset: int, bits: int, hint: str
+) -> MLModel:
+    """Return ``traceable``, a module with an ``example``, as a model of coremltools whose floats have ``bits``.
+
+    Raises ConversionError with ``hint``.
+    """
+    with torch.inference_mode(), warnings.catch_warnings(), quiet(), masks.broadcast(), _eager(traceable):
+        warnings.simplefilter("ignore")  # tracer and converter warn of every number; agreement is measured afterwards
+        try:
+            traced = torch.jit.trace(traceable, traceable.example(), check_trace=False)  # type: ignore[operator]
+            return ct.convert(
+                traced,
+                inputs=list(inputs),
+                outputs=[ct.TensorType(name=output, dtype=np.float32) for output in outputs],
+                minimum_deployment_target=_TARGETS[opset],
+                compute_precision=ct.precision.FLOAT32 if bits == 32 else ct.precision.FLOAT16,
+                pass_pipeline=ct.PassPipeline.DEFAULT if bits == 32 else clamp_fp16_constants.pipeline(),
+                skip_model_load=True,
+            )
+        except OSError:  # a full disk
+            raise
+        except Exception as error:  # torch and coremltools raise whatever their passes meet
+            line = (str(error).splitlines() or [type(error).__name__])[0]
+            raise ConversionError(f"coremltools cannot convert {name}: {line}", hint=hint) from error
+
+
+def parameters(traceable: nn.Module, prefix: str, bits: int) -> dict[str, str]:
+    """Return the names of the weights in PyTorch, without ``prefix``, by those in the program."""
     rounded = "" if bits == 32 else "_to_fp16"
-    names = {name.replace(".", "_"): name.removeprefix("outputs.module.") for name, _ in traceable.named_parameters()}
-    return {key + rounded: name for key, name in names.items()}
+    return {name.replace(".", "_") + rounded: name.removeprefix(prefix) for name, _ in traceable.named_parameters()}
 
 
 @contextmanager
@@ -91,24 +114,6 @@ def _eager(module: nn.Module) -> Iterator[None]:
     finally:
         if model is not None:
             model.set_attn_implementation(before)
-
-
-def _converted(traceable: TracedText | TracedImage, name: str, **options: Any) -> Any:
-    """Return the model of coremltools. Raises ConversionError."""
-    try:
-        traced = torch.jit.trace(traceable, traceable.example(), check_trace=False)
-        return ct.convert(traced, **options)
-    except OSError:  # a full disk
-        raise
-    except Exception as error:  # torch and coremltools raise whatever their passes meet
-        line = (str(error).splitlines() or [type(error).__name__])[0]
-        hint = _OTHERWISE
-        if isinstance(traceable, TracedText) and len(traceable.lengths) != 1:
-            hint = f"for texts of one length it may: --lengths {traceable.text.max_length}"
-        raise ConversionError(
-            f"coremltools cannot convert {name}: {line}",
-            hint=hint,
-        ) from error
 
 
 def _describe(model: MLModel, source: Source, task: Task, processing: Processing, opset: int) -> None:

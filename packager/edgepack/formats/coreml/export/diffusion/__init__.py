@@ -1,0 +1,52 @@
+"""Submodels of a diffusion pipeline as Core ML packages that Apple's StableDiffusion reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edgepack.coreml.renaming import RENAMING
+from edgepack.formats.coreml._package import save
+from edgepack.formats.coreml._requirements import systems
+from edgepack.formats.coreml.export.convert import converted, parameters
+from edgepack.formats.coreml.export.diffusion.modules import TracedPart
+from edgepack.records import Source
+
+_OTHERWISE = "ONNX Runtime may run it: --target desktop, or another target than Apple's"
+
+
+def write(part: TracedPart, source: Source, title: str, out: Path, *, opset: int, bits: int) -> dict[str, str]:
+    """Write ``part`` to ``out``; the names of its weights in PyTorch by those in the program. Raises ConversionError.
+
+    ``title`` says what it computes.
+    """
+    part.eval()
+    model = converted(part, part.inputs(bits), part.outputs, source.name, opset=opset, bits=bits, hint=_OTHERWISE)
+    model.short_description = f"{source.name}: {title}"
+    model.author, model.license = source.credited, source.licence or "unknown"
+    model.version = source.revision or source.sha256[:12]
+    for name in (*part.shapes, *part.outputs):
+        described = model.input_description if name in part.shapes else model.output_description
+        described[name] = _WORDS[name]
+    model.user_defined_metadata["edgepack.needs"] = systems(opset)
+    model.user_defined_metadata[RENAMING] = part.renaming.told()
+    save(model, out)
+    return parameters(part, "module.", bits)
+
+
+_WORDS = {
+    "input_ids": "the tokens' numbers, as floats",
+    "last_hidden_state": "a vector for each token",
+    "hidden_embeds": "a vector for each token, of the layer before the last",
+    "pooled_outputs": "a vector for the whole text",
+    "sample": "noisy latents, without and with the prompt",
+    "timestep": "the step of the noise schedule",
+    "encoder_hidden_states": "the texts' vectors: channels first, tokens last",
+    "time_ids": "original height and width, top, left, wanted height and width",
+    "text_embeds": "the vector for the whole text",
+    "timestep_cond": "the guidance scale, embedded",
+    "noise_pred": "the noise that is predicted",
+    "z": "latents, divided by the scaling factor",
+    "image": "a picture of -1..1, red, green and blue",
+    "x": "a picture of -1..1, red, green and blue",
+    "latent": "the mean of the latents, and below it the logarithm of their variance",
+}

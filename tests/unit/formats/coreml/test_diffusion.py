@@ -1,0 +1,196 @@
+"""Submodels of diffusion pipelines in Apple's form, computed by the evaluator, against diffusers and transformers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from diffusers import AutoencoderKL, AutoencoderTiny, UNet2DConditionModel
+from torch import nn
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+from edgepack.coreml import Package, chain
+from edgepack.coreml.renaming import RENAMING, read
+from edgepack.errors import InputError, PackageDamaged
+from edgepack.formats.coreml.export import diffusion
+from edgepack.formats.coreml.export.compression import weights
+from edgepack.formats.coreml.export.diffusion import chunks
+from edgepack.formats.coreml.export.diffusion.modules import TextEncoder, TracedPart, Unet, VaeDecoder, VaeEncoder
+from edgepack.records import Source
+from edgepack.runtime.engines.coreml import Session
+
+pytestmark = pytest.mark.filterwarnings("default")  # coremltools warns of torch, numpy and protobuf
+
+CLOSE = 1e-5  # of the largest value: float32 sums in another order
+HALF = 50  # decibels that float16 keeps of these models at least
+BLOCKS: dict[str, Any] = {
+    "sample_size": 16,
+    "layers_per_block": 1,
+    "norm_num_groups": 2,
+    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
+    "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
+}
+VAE: dict[str, Any] = {
+    "block_out_channels": (4, 8),
+    "norm_num_groups": 2,
+    "down_block_types": ("DownEncoderBlock2D",) * 2,
+    "up_block_types": ("UpDecoderBlock2D",) * 2,
+}
+TINY: dict[str, Any] = {
+    "encoder_block_out_channels": (8, 8),
+    "decoder_block_out_channels": (8, 8),
+    "num_encoder_blocks": (1, 1),
+    "num_decoder_blocks": (1, 1),
+}
+TEXT = {"hidden_size": 8, "intermediate_size": 16, "num_attention_heads": 2, "num_hidden_layers": 3, "vocab_size": 999}
+WIDE = {"block_out_channels": (4, 8), "cross_attention_dim": 8}
+XL = {
+    "block_out_channels": (2, 4),
+    "cross_attention_dim": 64,
+    "attention_head_dim": (2, 4),
+    "transformer_layers_per_block": (1, 2),
+    "use_linear_projection": True,
+    "addition_embed_type": "text_time",
+    "addition_time_embed_dim": 8,
+    "projection_class_embeddings_input_dim": 80,
+}
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
+    """Whose name and licence are written into packages."""
+    folder = tmp_path_factory.mktemp("source")
+    return Source(
+        model="tiny", name="tiny", path=folder, origin=folder, revision=None, architecture="", model_type="",
+        task="text-to-image", licence=None, parameters=0, weights_bytes=0, convolutional=True, sha256="0" * 64,
+    )  # fmt: skip
+
+
+def unet(**options: Any) -> Unet:
+    torch.manual_seed(0)
+    return Unet(UNet2DConditionModel(**{**BLOCKS, **options}), tokens=7)
+
+
+def text(kind: Any, *, penultimate: bool) -> TextEncoder:
+    torch.manual_seed(0)
+    config = CLIPTextConfig(**TEXT, max_position_embeddings=7, projection_dim=12, eos_token_id=2)
+    return TextEncoder(kind(config), penultimate=penultimate)
+
+
+def random(*shape: int) -> np.ndarray[Any, Any]:
+    return np.random.default_rng(3).normal(size=shape).astype(np.float32)
+
+
+def predicted(module: nn.Module, feeds: Mapping[str, Any]) -> dict[str, Any]:
+    """What diffusers' UNet gives for feeds in the form of ONNX pipelines."""
+    given = {name: torch.from_numpy(array) for name, array in feeds.items()}
+    added = {name: given.pop(name) for name in ("time_ids", "text_embeds") if name in given}
+    return {"out_sample": module(**given, added_cond_kwargs=added).sample}
+
+
+def encoded(module: nn.Module, feeds: Mapping[str, Any]) -> dict[str, Any]:
+    found = module(torch.from_numpy(feeds["input_ids"]), output_hidden_states=True)
+    vector = {"text_embeds": found.text_embeds} if "text_embeds" in found else {"pooler_output": found.pooler_output}
+    return {"last_hidden_state": found.last_hidden_state, "hidden_states.2": found.hidden_states[-2], **vector}
+
+
+def decoded(module: Any, feeds: Mapping[str, Any]) -> dict[str, Any]:
+    return {"sample": module.decode(torch.from_numpy(feeds["latent_sample"])).sample}
+
+
+def latents(module: Any, feeds: Mapping[str, Any]) -> dict[str, Any]:
+    made = module.encode(torch.from_numpy(feeds["sample"]))
+    if "latents" in made:
+        return {"latent_parameters": torch.cat([made.latents, torch.full_like(made.latents, -30)], dim=1)}
+    return {"latent_parameters": made.latent_dist.parameters}
+
+
+IDS = np.array([[0, 5, 9, 2, 2, 2, 2], [0, 8, 7, 6, 5, 4, 2], [0, 2, 2, 2, 2, 2, 2]], np.int64)
+STEP = {"sample": random(3, 4, 16, 16), "timestep": np.array(981.0), "encoder_hidden_states": random(3, 7, 8)}
+WIDER = {"encoder_hidden_states": random(3, 7, 64), "text_embeds": random(3, 32)}
+TIMES = {"time_ids": np.array([[1024, 768, 0, 3, 1024, 1000]] * 3, np.float32)}
+Case = tuple[Callable[[], TracedPart], Callable[[Any, Mapping[str, Any]], dict[str, Any]], dict[str, Any]]
+CASES: dict[str, Case] = {
+    "text": (lambda: text(CLIPTextModel, penultimate=False), encoded, {"input_ids": IDS}),
+    "text, XL": (lambda: text(CLIPTextModelWithProjection, penultimate=True), encoded, {"input_ids": IDS}),
+    "unet, LCM, inpainting": (
+        lambda: unet(**WIDE, time_cond_proj_dim=9, in_channels=9),
+        predicted,
+        {**STEP, "timestep_cond": random(3, 9), "sample": random(3, 9, 16, 16)},
+    ),
+    "unet, XL": (lambda: unet(**XL), predicted, {**STEP, **WIDER, **TIMES}),
+    "decoder": (lambda: VaeDecoder(AutoencoderKL(**VAE), (6, 8)), decoded, {"latent_sample": random(1, 4, 6, 8)}),
+    "encoder": (lambda: VaeEncoder(AutoencoderKL(**VAE), (12, 16)), latents, {"sample": random(1, 3, 12, 16)}),
+    "small decoder": (
+        lambda: VaeDecoder(AutoencoderTiny(**TINY), (6, 8)), decoded, {"latent_sample": random(2, 4, 6, 8)}),
+    "small encoder": (
+        lambda: VaeEncoder(AutoencoderTiny(**TINY), (12, 16)), latents, {"sample": random(2, 3, 12, 16)}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_package_computes_what_diffusers_does(name: str, tmp_path: Path, source: Source) -> None:
+    make, compute, feeds = CASES[name]
+    part = make()
+    names = diffusion.write(part, source, "a test", tmp_path / "x.mlpackage", opset=16, bits=32)
+    with torch.inference_mode():
+        true = compute(part.module, feeds)
+    made = Session(tmp_path / "x.mlpackage", 1)(feeds)
+    assert list(made) == list(part.renaming.outputs.values())
+    for output, array in made.items():
+        np.testing.assert_allclose(array, true[output], rtol=0, atol=CLOSE * float(true[output].abs().max()))
+    known = {name for name, _ in part.module.named_parameters()}
+    assert {names[weight.name] for weight in weights(tmp_path / "x.mlpackage")} <= known
+
+
+@pytest.fixture(scope="module")
+def halves(tmp_path_factory: pytest.TempPathFactory, source: Source) -> Path:
+    """A UNet in float16."""
+    out = tmp_path_factory.mktemp("halves") / "Unet.mlpackage"
+    diffusion.write(unet(**WIDE), source, "a test", out, opset=18, bits=16)
+    return out
+
+
+def test_interface_is_what_apples_package_reads(halves: Path) -> None:
+    found = Package(halves)
+    assert [(one.name, one.dtype, one.shape) for one in found.inputs()] == [
+        ("sample", "float16", (2, 4, 16, 16)),
+        ("timestep", "float32", (2,)),
+        ("encoder_hidden_states", "float16", (2, 8, 1, 7)),
+    ]
+    assert [(one.name, one.dtype, one.shape) for one in found.outputs()] == [("noise_pred", "float32", (2, 4, 16, 16))]
+    with torch.inference_mode():
+        true = predicted(unet(**WIDE).module, STEP)["out_sample"].numpy()
+    error = np.sqrt(np.mean(np.square(Session(halves, 1)(STEP)["out_sample"] - true)))
+    assert 20 * np.log10(np.abs(true).max() / error) > HALF
+
+
+def test_chunks_compute_what_the_whole_does(halves: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "Unet.mlpackages"
+    chunks.split(halves, chain.chunks(folder))
+    assert sorted(part.name for part in folder.iterdir()) == ["UnetChunk1.mlpackage", "UnetChunk2.mlpackage"]
+    first, second = chain.Chain(folder).parts
+    crossing = {one.name: one for one in first.outputs()}
+    assert crossing == {one.name: one for one in second.inputs() if one.name in crossing}
+    assert {one.dtype for one in crossing.values()} == {"float32"}
+    sizes = [file.stat().st_size for file in sorted(folder.rglob("weight.bin"))]
+    assert max(sizes) < 0.6 * (halves / "Data/com.apple.CoreML/weights/weight.bin").stat().st_size
+    np.testing.assert_array_equal(Session(folder, 1)(STEP)["out_sample"], Session(halves, 1)(STEP)["out_sample"])
+
+
+def test_feeds_that_do_not_fit_are_told(halves: Path) -> None:
+    session = Session(halves, 1)
+    with pytest.raises(InputError, match="needs the input 'timestep'"):
+        session({name: array for name, array in STEP.items() if name != "timestep"})
+    with pytest.raises(InputError, match="2 and 3 rows"):
+        session({**STEP, "sample": STEP["sample"][:2]})
+
+
+@pytest.mark.parametrize("told", ["[]", "{", '{"inputs": 1, "outputs": {}, "tokens_last": []}', '{"inputs": {}}'])
+def test_damaged_metadata_is_told(told: str) -> None:
+    with pytest.raises(PackageDamaged, match=RENAMING):
+        read(told)
