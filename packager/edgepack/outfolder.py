@@ -112,7 +112,7 @@ def _check(place: Path, why_not: Callable[[Path], str], force: bool) -> None:
     check_kind(place)
     why = why_not(place) if not force and os.path.lexists(place) else ""
     if why:
-        raise FileTrouble(f"{place} {why}, and would be replaced", hint="--force replaces it, or choose another --out")
+        raise FileTrouble(f"{place} {why}, and would be replaced", hint="--force replaces it, or choose another place")
 
 
 @contextmanager

@@ -1,8 +1,9 @@
-"""Sizes as people write and read them."""
+"""Sizes, times, energies and money as people write and read them."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 _UNITS = {
     "B": 1,
@@ -14,6 +15,8 @@ _UNITS = {
     "MiB": 2**20,
     "GiB": 2**30,
 }
+_JOULES = {"mJ": 1e-3, "J": 1.0, "kJ": 1e3, "mWh": 3.6, "Wh": 3.6e3, "kWh": 3.6e6}
+_WATTS = {"mW": 1e-3, "W": 1.0, "kW": 1e3}
 
 
 def parse_size(text: str | int) -> int:
@@ -28,12 +31,54 @@ def parse_size(text: str | int) -> int:
 
 def size(count: float) -> str:
     """Return "23.5 MB" of a number of bytes."""
-    for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+    for unit, factor in (("PB", 10**15), ("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if count >= factor:
-            return f"{count / factor:.{2 if unit == 'GB' else 1}f} {unit}"
+            return f"{count / factor:.{1 if unit in ('MB', 'kB') else 2}f} {unit}"
     return f"{count:.0f} B"
 
 
 def duration(seconds: float) -> str:
     """Return "4.2 ms" of a number of seconds."""
     return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1e3:.2f} ms"
+
+
+def parse_energy(text: str) -> float:
+    """Return joules of "40 J" or "11 mWh". Raises ValueError for anything else."""
+    return _parsed(text, _JOULES, "an energy; write it like '40 J' or '11 mWh'")
+
+
+def parse_power(text: str) -> float:
+    """Return watts of "6 W" or "800 mW". Raises ValueError for anything else."""
+    return _parsed(text, _WATTS, "a power; write it like '6 W'")
+
+
+def energy(joules: float) -> str:
+    """Return "40 J" or "2.5 kWh" of a number of joules."""
+    for unit, factor in (("GWh", 3.6e12), ("MWh", 3.6e9), ("kWh", 3.6e6), ("Wh", 3.6e3), ("J", 1.0)):
+        if joules >= factor:
+            return f"{joules / factor:,.4g} {unit}"
+    return f"{joules * 1e3:.4g} mJ"
+
+
+def money(dollars: float) -> str:
+    """Return "$5,475,000" of a number of US dollars, with cents below 1,000 and two digits below a cent."""
+    sign, amount = "−" if dollars < 0 else "", abs(dollars)
+    if amount >= 999.995:
+        return f"{sign}${amount:,.0f}"
+    return f"{sign}${amount:.2f}" if amount >= 0.01 or amount == 0 else f"{sign}${amount:.2g}"
+
+
+def price(dollars: float) -> str:
+    """Return "$0.085" of a price in US dollars, with all its digits and at least the cents."""
+    whole, _, part = f"{dollars:,.10f}".rstrip("0").partition(".")
+    return f"${whole}.{part:0<2}"
+
+
+def _parsed(text: str, units: Mapping[str, float], wanted: str) -> float:
+    match = re.fullmatch(r"\s*([0-9.]{1,30})\s*([a-zA-Z]{1,3})\s*", text)
+    if not match or match[2] not in units:
+        raise ValueError(f"{text!r} is not {wanted}")
+    try:
+        return float(match[1]) * units[match[2]]
+    except ValueError:
+        raise ValueError(f"{text!r} is not {wanted}") from None

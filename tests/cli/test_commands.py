@@ -23,6 +23,7 @@ COMMANDS = [
     "sign",
     "inspect",
     "compare",
+    "cost",
     "targets",
     "doctor",
     "cache",

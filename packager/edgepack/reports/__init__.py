@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from edgepack import plugins
+from edgepack.cost import Bill
 from edgepack.documents import JsonObject
 from edgepack.records import Bundle, Component, NotMeasured, Timings
-from edgepack.reports import plots, results
+from edgepack.reports import bill as bills
+from edgepack.reports import courses, plots, results
 from edgepack.reports.page import MARK, Section
 from edgepack.reports.table import Table
 from edgepack.suites import SuiteResult
 from edgepack.units import duration, size
 
-__all__ = ["MARK", "of_bundle", "of_suite"]
+__all__ = ["MARK", "of_bill", "of_bundle", "of_suite"]
 
 
 def of_bundle(bundle: Bundle, samples: JsonObject) -> str:
@@ -60,6 +62,18 @@ def of_suite(result: SuiteResult, components: Sequence[Component], facts: Mappin
         Section("Size", results.sizes_table(components), _size_plot(components)),
     ]
     return _rendered(f"{result.bundle}: {result.suite}", verdict, facts, sections)
+
+
+def of_bill(bill: Bill, name: str) -> str:
+    """Render the HTML page of a bill, of the bundle ``name`` where there is one."""
+    goes_in = bills.scenario_table(bill.scenario)
+    facts = {str(what): f"{value} ({origin})" for what, value, origin in goes_in.rows}
+    sections = [
+        Section("The bill, in US dollars", bills.bill_table(bill), [courses.curve(bill)]),
+        Section("Data and energy", bills.device_table(bill)),
+        Section("Prices", Table([], [], notes=goes_in.notes)),
+    ]
+    return _rendered(f"{name}: the bill" if name else "The bill", bills.verdict(bill), facts, sections)
 
 
 def _sample_plots(samples: JsonObject) -> list[str]:

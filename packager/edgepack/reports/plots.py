@@ -33,7 +33,7 @@ def histogram(values: Sequence[float], name: str) -> str:
     )
     known = name.replace("sqnr_db", "SQNR (dB)")
     title = f"{known} of each of {len(array)} samples: lowest {array.min():.5g}, mean {array.mean():.5g}"
-    return _figure(title, bars + _axis(edges[0], edges[-1], tallest))
+    return figure(title, bars + _axis(edges[0], edges[-1], tallest))
 
 
 def scatter(pairs: Sequence[tuple[float, float]], x: str, y: str) -> str:
@@ -48,7 +48,7 @@ def scatter(pairs: Sequence[tuple[float, float]], x: str, y: str) -> str:
         for a, b in array
     )
     line = f'<line class="rule" x1="{_MARGIN}" y1="{_HEIGHT - _MARGIN}" x2="{_WIDTH - _MARGIN}" y2="{_MARGIN}"/>'
-    return _figure(f"prediction of each sample: {x} across, {y} up", line + dots + _axis(low, high, None))
+    return figure(f"prediction of each sample: {x} across, {y} up", line + dots + _axis(low, high, None))
 
 
 def intervals(changes: Sequence[tuple[str, tuple[float, float]]]) -> str:
@@ -70,7 +70,7 @@ def intervals(changes: Sequence[tuple[str, tuple[float, float]]]) -> str:
         f'<text class="tick" x="{middle}" y="{height - 8}" text-anchor="middle">no difference</text>'
         f'<text class="tick" x="{_WIDTH - _MARGIN}" y="{height - 8}" text-anchor="end">{reach:+.2g}</text>'
     )
-    return _figure("bundle less original, 95 % interval", rule + "".join(rows) + labels, height)
+    return figure("bundle less original, 95 % interval", rule + "".join(rows) + labels, height)
 
 
 def bars(values: Sequence[tuple[str, float, str]], title: str) -> str:
@@ -85,7 +85,7 @@ def bars(values: Sequence[tuple[str, float, str]], title: str) -> str:
         for i, ((name, _, label), width) in enumerate(zip(values, widths, strict=True))
     )
     told = ", ".join(f"{name} {label}" for name, _, label in values)
-    return _figure(f"{title}: {told}", rows, height, caption=title)
+    return figure(f"{title}: {told}", rows, height, caption=title)
 
 
 def _axis(low: float, high: float, tallest: int | None) -> str:
@@ -102,9 +102,11 @@ def _axis(low: float, high: float, tallest: int | None) -> str:
     )
 
 
-def _figure(title: str, inside: str, height: float = _HEIGHT, *, caption: str = "") -> str:
+def figure(title: str, inside: str, height: float = _HEIGHT, *, caption: str = "", wide: bool = False) -> str:
+    """Frame a drawing of 420 by ``height`` units; screen readers read ``title``, by default the caption too."""
+    kind = ' class="wide"' if wide else ""
     return (
-        f'<figure><svg viewBox="0 0 {_WIDTH} {height:g}" role="img" aria-label="{_text(title)}">{inside}</svg>'
+        f'<figure{kind}><svg viewBox="0 0 {_WIDTH} {height:g}" role="img" aria-label="{_text(title)}">{inside}</svg>'
         f"<figcaption>{_text(caption or title)}</figcaption></figure>"
     )
 

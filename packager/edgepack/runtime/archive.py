@@ -64,7 +64,7 @@ def zip_folder(folder: Path, file: Path) -> Path:
 def check_outside(folder: Path, file: Path) -> None:
     """Raises UsageError for a place in the bundle itself."""
     if file.resolve().is_relative_to(folder.resolve()):
-        raise UsageError(f"{file} lies in the bundle {folder}", hint="--out names a place beside it")
+        raise UsageError(f"{file} lies in the bundle {folder}", hint="choose a place beside it")
 
 
 def opened(file: Path, *, trust: bool = False) -> Path:

@@ -1,0 +1,112 @@
+"""What a bundle itself says for a bill: its size, the time of a request, and the memory that a device must have."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from edgepack import fit, tasks
+from edgepack.cost.records import Figure, Use
+from edgepack.documents import JsonDict
+from edgepack.errors import ModelError, UnsupportedModel, UsageError
+from edgepack.records import NotMeasured, Recipe, Source, Timing
+from edgepack.runtime import measurements
+from edgepack.runtime.manifest import MANIFEST, Manifest
+
+_STATE = "--seconds states it, as edgepack bench measures it on the device; --energy does without"
+
+
+def size(listed: Manifest) -> Figure:
+    """Return the bytes of all files of the bundle, as they lie in its folder."""
+    files = sum(int(entry["bytes"]) for entry in listed.table["files"].values())
+    return Figure(value=files + (listed.folder / MANIFEST).stat().st_size, origin=f"{listed.name}, all files")
+
+
+def seconds(listed: Manifest, use: Use) -> Figure:
+    """Return the time of a request: the median at the longest input, of language models by the tokens of ``use``.
+
+    Raises UsageError where the bundle's measurements do not tell.
+    """
+    _, timings = measurements.read(listed.folder)
+    if isinstance(timings, NotMeasured) or not timings:
+        why = f" ({timings.reason})" if isinstance(timings, NotMeasured) else ""
+        raise UsageError(f"{listed.name} holds no timings{why}: the seconds of a request are not known", hint=_STATE)
+    if len(listed.models) > 1:
+        raise UsageError(
+            f"{listed.name} holds timings of its submodels, not of a request, which may run them several times",
+            hint=_STATE,
+        )
+    if listed.processing.generation:
+        return _by_token(timings, use, listed.name)
+    longest = max(timings, key=lambda timing: timing.p50)
+    return Figure(value=longest.p50, origin=f"p50 of {longest.what}, {_measured(longest)}")
+
+
+def memory(listed: Manifest) -> Figure:
+    """Return the bytes that a device must give the model, by the estimate of fit.py. Raises UsageError."""
+    try:
+        task, recipe = tasks.load(listed.task), _recipe(listed)
+        config = tasks.read_config(listed.folder / "config.json")
+        parts = tasks.submodels(task)
+        need = fit.together(
+            fit.estimate(
+                _source(listed, name),
+                recipe,
+                config[parts[name].config] if name in parts else config,
+                tasks.submodel_processing(task, listed.processing, name),
+            )
+            for name in listed.models
+        )
+    except (KeyError, ModelError) as unknown:
+        why = unknown if isinstance(unknown, UnsupportedModel) else "its config.json does not tell"
+        raise UsageError(
+            f"the memory that {listed.name} needs cannot be estimated: {why}", hint="--memory states it"
+        ) from unknown
+    return Figure(value=need.total, origin=f"estimated at {need.shape}")
+
+
+def _by_token(timings: Sequence[Timing], use: Use, name: str) -> Figure:
+    """Return the time of a prompt and an answer, by the tokens a second of the longest of each that was timed."""
+    if use.tokens_in is None or use.tokens_out is None:
+        raise UsageError(
+            f"the seconds of a request depend on its tokens, as {name} is a language model",
+            hint="give --tokens-in and --tokens-out",
+        )
+    sides = [[t for t in timings if t.what.startswith(side) and t.tokens] for side in ("prefill", "decode")]
+    if not all(sides):
+        raise UsageError(f"{name} holds no timings of a prompt and of an answer", hint=_STATE)
+    prefill, decode = (max(side, key=lambda timing: timing.p50) for side in sides)
+    each = use.tokens_in * prefill.p50 / prefill.tokens + use.tokens_out * decode.p50 / decode.tokens
+    return Figure(value=each, origin=f"{prefill.what} and {decode.what} by the token, {_measured(decode)}")
+
+
+def _measured(timing: Timing) -> str:
+    where = f"measured on {timing.where.machine}{'' if timing.where.target else ', which is not the target'}"
+    return where if timing.verdict == "valid" else f"{where}; {timing.verdict}"
+
+
+def _recipe(listed: Manifest) -> Recipe:
+    table: JsonDict = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in listed.table["recipe"].items()
+    }
+    return Recipe(**table)
+
+
+def _source(listed: Manifest, name: str) -> Source:
+    """Return the source of the submodel ``name``, as far as the manifest knows it."""
+    told = listed.table["source"]
+    held = sum(component.parameters for component in listed.models[name].components)
+    return Source(
+        model=told["model"],
+        name=listed.name,
+        path=listed.folder,
+        origin=listed.folder,
+        revision=told["revision"],
+        architecture=told["architecture"],
+        model_type=told["model_type"],
+        task=listed.task,
+        licence=told["licence"],
+        parameters=told["parameters"] if len(listed.models) == 1 else held,
+        weights_bytes=listed.models[name].bytes,
+        convolutional=False,
+        sha256=told["sha256"],
+    )
