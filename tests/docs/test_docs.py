@@ -30,6 +30,7 @@ PAGES = [
     "docs/language-models.md",
     "docs/pictures-with-labels.md",
     "docs/texts.md",
+    "docs/cost.md",
     "docs/signing.md",
     "docs/security.md",
     "docs/iphone-and-mac.md",
@@ -42,7 +43,14 @@ PAGES = [
 # a page whose commands run in a sample's folder
 SAMPLES = {"docs/language-models.md": "samples/storyteller", "docs/adding-a-task-or-a-format.md": "samples/plug-in"}
 # a page's files, told by what is in them
-FILES = {"[[check]]": "release.toml", "[profiles.": "my-board/target.toml", "sentence1,": "pairs.csv"}
+FILES = {
+    "[[check]]": "release.toml",
+    "[profiles.": "my-board/target.toml",
+    "sentence1,": "pairs.csv",
+    "[services.": "prices.toml",
+    "[[device]]": "devices.toml",
+    "memory,share": "devices.csv",
+}
 SITE = "site"  # of the packages that a page installs, in its folder
 PLUG_INS = "[project.entry-points"  # a part of the sample's pyproject.toml
 

@@ -70,7 +70,7 @@ def cost(
 ) -> None:
     """Compare the yearly cost of a hosted service with the users' own devices.
 
-    Prices are US dollars. What nobody states is left out and said to be; docs/cost.md has the arithmetic.
+    Prices are in US dollars. A figure that is not stated is left out, and named; docs/cost.md has the arithmetic.
     """
     listed = None if bundle is None else opened(bundle, trust=trust)
     _check_place(html, listed, force=force)

@@ -31,7 +31,7 @@ RANGES = {
     "updates": Range("updates a year", 0, 1e4),
     "egress": Range("dollars for a GB", 0, 1e4),  # 0: a store delivers it
     "one_off": Range("dollars", 0, 1e12),
-    "unable": Range("a share of the users", 0, 1),
+    "unable": Range("shares of the users", 0, 1),
     "memory": Range("bytes", 1, 1e15),
     "energy": Range("joules for a request", 1e-9, 1e9),
     "power": Range("watts", 1e-6, 1e5),
@@ -45,6 +45,6 @@ def check(**figures: float | None) -> None:
         allowed = RANGES[name]
         if value is not None and not allowed.least <= value <= allowed.most:
             raise UsageError(
-                f"--{name.replace('_', '-')}: {value:,g} {allowed.unit} cannot be",
+                f"--{name.replace('_', '-')}: {value:,g} is out of range, in {allowed.unit}",
                 hint=f"give a number from {allowed.least:,g} to {allowed.most:,g}",
             )

@@ -135,6 +135,6 @@ class Scenario:
         users = self.use.users
         if isinstance(self.delivery, Delivery) and users is not None and self.delivery.installs < users:
             raise UsageError(
-                f"{self.delivery.installs:,g} installs a year are fewer than {users:,g} daily users",
+                f"{self.delivery.installs:,.0f} installs a year are fewer than {users:,.0f} daily users",
                 hint="--installs counts every device that downloads the bundle in the year, those of the users first",
             )

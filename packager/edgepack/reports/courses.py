@@ -35,7 +35,8 @@ def curve(bill: Bill) -> str:
         points = " ".join(f"{_x(day, days):.1f},{_y(spent, top):.1f}" for day, spent in _points(course, days))
         drawn.append(f'<polyline class="course {name}" points="{points}"/>')
     marks = _marks({name: day for name, day in paid.items() if day is not None and day <= days})
-    drawn += [_mark(row, day, said, _y(bill.hosted.total(day), top), days) for row, (day, said) in enumerate(marks)]
+    for row, (day, said) in enumerate(marks):
+        drawn.append(_mark(row, said, _x(day, days), _y(bill.hosted.total(day), top)))
     drawn += _ends(shown, days, top)
     told = ", ".join(f"{NAMES[name]} {money(course.total(days))}" for name, course in shown.items())
     even = "".join(f"; {said}" for _, said in marks)
@@ -98,14 +99,14 @@ def _marks(paid: dict[str, int]) -> list[tuple[int, str]]:
     return [(day, f"day {day:,}: {' and '.join(own)} {verb[len(own)]} even") for day, own in names.items()]
 
 
-def _mark(row: int, day: int, said: str, y: float, days: int) -> str:
+def _mark(row: int, said: str, x: float, y: float) -> str:
     """Draw where courses meet the hosted one, and say so above: to the side that has more room."""
-    x, base = _x(day, days), _LINE * (row + 1)
-    near, anchor = (x - 6, "end") if day > days / 2 else (x + 6, "start")
+    base = _LINE * (row + 1)
+    near, anchor = (x - 6, "end") if x > (_LEFT + _RIGHT) / 2 else (x + 6, "start")
     return (
         f'<line class="rule" x1="{x:.1f}" x2="{x:.1f}" y1="{base - 10}" y2="{y:.1f}"/>'
         f'<circle class="spot" cx="{x:.1f}" cy="{y:.1f}" r="3.5"/>'
-        f'<text x="{near:.1f}" y="{base}" text-anchor="{anchor}">{said}</text>'
+        f'<text class="over" x="{near:.1f}" y="{base}" text-anchor="{anchor}">{said}</text>'
     )
 
 
