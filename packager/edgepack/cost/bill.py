@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from edgepack.cost.records import Delivery, Scenario
+from edgepack.cost.records import Delivery, Figure, Scenario
 from edgepack.records import NotMeasured
 
 YEAR = 365  # days
@@ -80,14 +80,14 @@ def bill(scenario: Scenario) -> Bill:
     """Return the bill. Raises UsageError where tokens have a price and no number, or the reverse."""
     hosted = Course(daily=scenario.service.daily(scenario.use))
     device = _device(scenario)
-    able = _able(scenario)
+    able = 1.0 if isinstance(scenario.unable, NotMeasured) else 1 - scenario.unable.value
     return Bill(
         scenario=scenario,
         hosted=hosted,
         device=device,
-        mixed=able if isinstance(able, NotMeasured) else _mixed(hosted, device, able),
-        **_data(scenario, 1.0 if isinstance(able, NotMeasured) else able),
-        **_energy(scenario, 1.0 if isinstance(able, NotMeasured) else able),
+        mixed=_mixed(hosted, device, scenario.unable),
+        **_data(scenario, able),
+        **_energy(scenario, able),
     )
 
 
@@ -99,15 +99,13 @@ def _device(scenario: Scenario) -> Course | NotMeasured:
     return Course(once=once, yearly=delivery.install_cost, daily=delivery.update_cost / YEAR)
 
 
-def _able(scenario: Scenario) -> float | NotMeasured:
-    """Return the share of users whose device can run it."""
-    return scenario.unable if isinstance(scenario.unable, NotMeasured) else 1 - scenario.unable.value
-
-
-def _mixed(hosted: Course, device: Course | NotMeasured, able: float) -> Course | NotMeasured:
+def _mixed(hosted: Course, device: Course | NotMeasured, unable: Figure | NotMeasured) -> Course | NotMeasured:
+    if isinstance(unable, NotMeasured):
+        return unable
     if isinstance(device, NotMeasured):
         return device
-    daily = (1 - able) * hosted.daily + able * device.daily
+    share, able = unable.value, 1 - unable.value
+    daily = share * hosted.daily + able * device.daily
     return Course(once=device.once, yearly=able * device.yearly, daily=daily)
 
 

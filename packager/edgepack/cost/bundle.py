@@ -1,4 +1,4 @@
-"""What a bundle itself says for a bill: its size, the time of a request, and the memory that a device must have."""
+"""A bundle's own figures for a bill: its size, the time of a request, and the memory that a device must have."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from edgepack import fit, tasks
 from edgepack.cost.records import Figure, Use
-from edgepack.documents import JsonDict
+from edgepack.documents import JsonDict, JsonObject
 from edgepack.errors import ModelError, UnsupportedModel, UsageError
 from edgepack.records import NotMeasured, Recipe, Source, Timing
 from edgepack.runtime import measurements
@@ -45,13 +45,11 @@ def memory(listed: Manifest) -> Figure:
     """Return the bytes that a device must give the model, by the estimate of fit.py. Raises UsageError."""
     try:
         task, recipe = tasks.load(listed.task), _recipe(listed)
-        config = tasks.read_config(listed.folder / "config.json")
-        parts = tasks.submodels(task)
         need = fit.together(
             fit.estimate(
                 _source(listed, name),
                 recipe,
-                config[parts[name].config] if name in parts else config,
+                _config(listed, name, tasks.submodels(task).get(name)),
                 tasks.submodel_processing(task, listed.processing, name),
             )
             for name in listed.models
@@ -82,6 +80,14 @@ def _by_token(timings: Sequence[Timing], use: Use, name: str) -> Figure:
 def _measured(timing: Timing) -> str:
     where = f"measured on {timing.where.machine}{'' if timing.where.target else ', which is not the target'}"
     return where if timing.verdict == "valid" else f"{where}; {timing.verdict}"
+
+
+def _config(listed: Manifest, name: str, part: tasks.SubmodelTask | None) -> JsonObject:
+    """Return the settings of a submodel: a part of the bundle's, those beside its file, or the bundle's own."""
+    if part is None or part.config:
+        whole: JsonObject = tasks.read_config(listed.folder / "config.json")
+        return whole[part.config] if part else whole
+    return tasks.read_config(listed.models[name].path.parent / "config.json")
 
 
 def _recipe(listed: Manifest) -> Recipe:

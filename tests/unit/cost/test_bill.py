@@ -112,7 +112,7 @@ def test_mixed_is_the_sum_of_its_shares(stated: Scenario, days: int) -> None:
     device, share = spent(made.device), stated.unable.value  # type: ignore[union-attr]
     running = device.total(days) - device.once
     shares = share * made.hosted.total(days) + (1 - share) * running + device.once
-    assert spent(made.mixed).total(days) == pytest.approx(shares, rel=1e-6, abs=1e-6)
+    assert spent(made.mixed).total(days) == pytest.approx(shares, rel=ROUNDED, abs=ROUNDED)
 
 
 @given(scenarios, st.floats(1, 10))
