@@ -1,0 +1,72 @@
+"""The decor sample: what it draws, its tokenizer, and the rules that judge pictures."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+FOLDER = Path(__file__).parents[2] / "samples" / "decor"
+Modules = Callable[[str], ModuleType]
+"""A module of the sample, by name."""
+
+
+@pytest.fixture(scope="module")
+def modules() -> Iterator[Modules]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(FOLDER))
+        own = [file.stem for file in FOLDER.glob("*.py")]
+        others = {name: sys.modules.pop(name, None) for name in own}
+        yield lambda name: __import__(name)
+        for name, module in others.items():
+            sys.modules.pop(name, None)
+            if module is not None:
+                sys.modules[name] = module
+
+
+def test_pictures_are_the_same_twice_and_differ_by_number(modules: Modules) -> None:
+    rooms = modules("rooms")
+    sofa = rooms.Caption("red", "sofa", "by a window")
+    assert str(sofa) == "a red sofa by a window"
+    assert str(rooms.Caption("orange", "bed", "")) == "an orange bed"
+    picture = rooms.draw(sofa, 3)
+    assert (picture.shape, picture.dtype) == ((64, 64, 3), np.uint8)
+    assert np.array_equal(picture, rooms.draw(sofa, 3))
+    assert not np.array_equal(picture, rooms.draw(sofa, 4))
+
+
+def test_one_pair_of_each_colour_and_furniture_is_held_out(modules: Modules) -> None:
+    rooms = modules("rooms")
+    pairs = {caption[:2] for caption in rooms.captions() if rooms.held_out(caption)}
+    assert Counter(colour for colour, _ in pairs) == dict.fromkeys(rooms.COLOURS, 1)
+    assert Counter(furniture for _, furniture in pairs) == dict.fromkeys(rooms.FURNITURE, 1)
+
+
+def test_the_rules_are_right_about_drawings(modules: Modules) -> None:
+    rooms, judge = modules("rooms"), modules("judge").judge
+    for caption in rooms.captions()[::13]:
+        picture = rooms.draw(caption, 1000)
+        assert all(judge(caption, picture)), caption
+        colours, furniture = list(rooms.COLOURS), list(rooms.FURNITURE)
+        another = caption._replace(colour=colours[colours.index(caption.colour) - 1])
+        assert not judge(another, picture).colour
+        another = caption._replace(furniture=furniture[furniture.index(caption.furniture) - 1])
+        assert not judge(another, picture).furniture
+
+
+def test_an_empty_room_shows_nothing(modules: Modules) -> None:
+    judge, caption = modules("judge").judge, modules("rooms").Caption("black", "lamp", "")
+    assert not judge(caption, np.full((64, 64, 3), 230, np.uint8)).colour
+
+
+def test_every_word_is_one_token(modules: Modules, tmp_path: Path) -> None:
+    texts = list(map(str, modules("rooms").captions()))
+    tokenizer = modules("tokens").write(tmp_path, texts)
+    start, end = tokenizer.bos_token_id, tokenizer.eos_token_id
+    for text, ids in zip(texts, tokenizer(texts).input_ids, strict=True):
+        assert (ids[0], ids[-1], len(ids)) == (start, end, len(text.split()) + 2)
