@@ -63,7 +63,7 @@ class Bill:
     scenario: Scenario
     hosted: Course
     device: Course | NotMeasured  # as if every device could run it
-    mixed: Course | NotMeasured  # the users whose device cannot stay on the server
+    mixed: Course | NotMeasured  # users whose device cannot run it stay on the server
     device_bytes: float | NotMeasured  # that a device downloads in a year
     delivered_bytes: float | NotMeasured  # that all of them download, those that can run it where that is known
     request_energy: float | NotMeasured  # joules

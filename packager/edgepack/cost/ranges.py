@@ -46,5 +46,9 @@ def check(**figures: float | None) -> None:
         if value is not None and not allowed.least <= value <= allowed.most:
             raise UsageError(
                 f"--{name.replace('_', '-')}: {value:,g} is out of range, in {allowed.unit}",
-                hint=f"give a number from {allowed.least:,g} to {allowed.most:,g}",
+                hint=f"give a number from {_written(allowed.least)} to {_written(allowed.most)}",
             )
+
+
+def _written(bound: float) -> str:
+    return f"{bound:,.9f}".rstrip("0").rstrip(".")

@@ -10,6 +10,7 @@ import pytest
 from edgepack.cost import Asked, Delivery, Figure, devices, prices, scenario
 from edgepack.errors import DataError, EdgepackError, UnknownName, UsageError
 from edgepack.records import NotMeasured
+from edgepack.units import price
 
 HOSTED = {"requests": 1e6, "per_thousand": 1.5}
 DELIVERED = {"size": "600 MB", "installs": 2e6, "updates": 2.0, "egress": "0.085"}
@@ -69,6 +70,12 @@ def test_an_error_names_the_option_and_says_what_to_do(stated: dict[str, object]
     assert "\n" not in str(error.value)
 
 
+def test_the_hint_says_the_range_in_plain_numbers() -> None:
+    with pytest.raises(UsageError) as error:
+        scenario(Asked(requests=1e6, per_thousand=1e9))
+    assert error.value.hint == "give a number from 0.000001 to 1,000,000"
+
+
 def test_what_nobody_states_is_not_made_up() -> None:
     made = scenario(Asked(**HOSTED))
     assert isinstance(made.delivery, NotMeasured)
@@ -97,6 +104,17 @@ def test_presets_have_a_source_and_a_day() -> None:
     for each in (*known.services.values(), *known.egress.values()):
         assert each.source.startswith(f"{each.title}: https://")
         assert each.source[-10:-6].isdecimal()
+
+
+def test_the_page_lists_the_presets() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "cost.md").read_text("utf-8")
+    known = prices.read()
+    rows = {row.split("`")[1]: row for row in page.splitlines() if row.startswith("| `") and "`--" not in row}
+    assert set(rows) == {*known.services, *known.egress}
+    for name, service in known.services.items():
+        stated = (service.per_thousand, service.per_million_in, service.per_million_out)
+        assert all(price(each) in rows[name] for each in stated if each is not None)
+    assert all(price(each.per_gb) in rows[name] for name, each in known.egress.items())
 
 
 def test_prices_of_ones_own(tmp_path: Path) -> None:
