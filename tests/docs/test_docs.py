@@ -140,7 +140,9 @@ def test_the_table_of_supported_models_is_the_code_s_own(tmp_path: Path) -> None
     assert (tmp_path / "supported-models.md").read_text() == page.read_text(), "make docs"
 
 
-@pytest.mark.parametrize("page", [*PAGES, "docs/how-it-works.md", "docs/accuracy.md", "docs/recipes.md"])
+@pytest.mark.parametrize(
+    "page", [*PAGES, "docs/how-it-works.md", "docs/accuracy.md", "docs/recipes.md", "docs/text-to-image.md"]
+)
 def test_links_lead_somewhere(page: str) -> None:
     for link in re.findall(r"\]\(([^)#]+)\)", (ROOT / page).read_text("utf-8")):
         assert ((ROOT / page).parent / link).exists(), link

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -11,8 +12,8 @@ import typer
 
 from edgepack import runtime
 from edgepack.arrays import Example, TaskModel
-from edgepack.cli import chat, show
-from edgepack.cli.options import Bundle, Json, PublicKey, RootCertificate, Threads, Trust
+from edgepack.cli import chat, pictures, show
+from edgepack.cli.options import Bundle, Json, PublicKey, RootCertificate, Threads, Trust, output_path
 from edgepack.documents import JsonDict
 from edgepack.errors import UsageError
 from edgepack.reports.table import Table
@@ -76,19 +77,53 @@ def run(
     ] = None,
     stop: Annotated[list[str] | None, typer.Option(help="Stop before this text. Repeatable.", metavar="<text>")] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Seed for sampling: the same seed gives the same text.", metavar="<n>")
+        int | None, typer.Option(help="Seed: the same one gives the same text or picture.", metavar="<n>")
     ] = None,
     system: Annotated[str | None, typer.Option(help="System message of a chat.", metavar="<text>")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="PNG file of the picture that is made.", metavar="<path>", parser=output_path
+        ),
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps [the model's own].", metavar="<n>")] = None,
+    guidance: Annotated[
+        float | None,
+        typer.Option(help="How closely a picture follows its prompt [the model's own].", metavar="<x>"),
+    ] = None,
+    negative: Annotated[str | None, typer.Option(help="What a picture shall not show.", metavar="<text>")] = None,
+    size: Annotated[
+        str | None, typer.Option(help="Width x height of a picture in pixels [the model's own].", metavar="<wxh>")
+    ] = None,
+    images: Annotated[int | None, typer.Option(help="Pictures of each prompt [1].", metavar="<n>")] = None,
+    image: Annotated[Path | None, typer.Option(help="Picture to begin with.", metavar="<path>")] = None,
+    strength: Annotated[
+        float | None, typer.Option(help="How much of it may change, 0 to 1 [0.8; with a mask 1].", metavar="<x>")
+    ] = None,
+    mask: Annotated[
+        Path | None, typer.Option(help="Picture that is bright where --image is painted anew.", metavar="<path>")
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(help="ddim, pndm, euler, euler_ancestral, dpm_solver_multistep or lcm.", metavar="<name>"),
+    ] = None,
+    tile: Annotated[
+        int | None, typer.Option(help="Decode in tiles of this side in pixels: less memory.", metavar="<n>")
+    ] = None,
     public_key: PublicKey = None,
     root_certificate: RootCertificate = None,
     threads: Threads = None,
     trust: Trust = False,
     json: Json = False,
 ) -> None:
-    """Run a bundle on texts or images, or chat with it."""
+    """Run a bundle on texts or images, make pictures with it, or chat with it."""
     stated = {
         "max_tokens": max_tokens, "temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p,
-        "repetition_penalty": repetition_penalty, "stop": stop or None, "seed": seed,
+        "repetition_penalty": repetition_penalty, "stop": stop or None,
+    }  # fmt: skip
+    drawing = {
+        "steps": steps, "guidance": guidance, "negative_prompt": negative, "images": images, "image": image,
+        "strength": strength, "mask": mask, "scheduler": scheduler, "tile": tile,
     }  # fmt: skip
     options = {name: value for name, value in stated.items() if value is not None}
     listed = opened(bundle, verify=False, trust=trust)  # what an archive holds was hashed when it was unpacked
@@ -96,6 +131,11 @@ def run(
     if pair and task != "text-classification":
         raise UsageError(f"--pair is for text-classification; this bundle's task is {task}")
     _check(task, inputs or [], [*options, *(["system"] if system is not None else [])], json)
+    _check_drawing(task, [*drawing.items(), ("size", size), ("output", output)], seed)
+    if seed is not None:
+        options["seed"] = drawing["seed"] = seed
+    file = pictures.check(inputs or [], output) if task == pictures.TASK else None
+    drawing = pictures.options(drawing, size)
     named = _labels(task, labels, template)
     model = runtime.load(
         listed.folder,
@@ -104,8 +144,11 @@ def run(
         trust=trust,
         public_key=public_key,
         root_certificates=root_certificate or None,
+        one_at_a_time=file is not None and len(inputs or []) == 1,
     )
-    if task == ZERO_SHOT:
+    if file is not None:
+        pictures.make(model, list(inputs or []), drawing, file, json)
+    elif task == ZERO_SHOT:
         _predict(partial(model.classify, labels=named, template=template), list(inputs or []), json)
     elif task != GENERATION:
         _predict(model.predict, _paired(inputs or [], pair) if pair else _examples(task, inputs or []), json)
@@ -127,6 +170,15 @@ def _check(task: str, inputs: list[str], options: list[str], json: bool) -> None
         raise UsageError(f"a model for {task} needs an input", hint='edgepack run BUNDLE "…"')
     if options:
         raise UsageError(f"--{options[0].replace('_', '-')} is for language models; this bundle's task is {task}")
+
+
+def _check_drawing(task: str, options: list[tuple[str, Any]], seed: int | None) -> None:
+    """Raises UsageError for what only models that make pictures, or these and language models, can use."""
+    stated = ["--" + name.removesuffix("_prompt") for name, value in options if value is not None]
+    if stated and task != pictures.TASK:
+        raise UsageError(f"{stated[0]} is for models that make pictures; this bundle's task is {task}")
+    if seed is not None and task not in (GENERATION, pictures.TASK):
+        raise UsageError(f"--seed is for models that generate; this bundle's task is {task}")
 
 
 def _labels(task: str, given: list[str] | None, template: str | None) -> list[str]:

@@ -87,6 +87,12 @@ def as_json(value: Any) -> None:
     sys.stdout.write(OBEYED.sub(lambda found: json.dumps(found[0])[1:-1], text) + "\n")
 
 
+def note(text: str) -> None:
+    """Print something worth knowing beside the results, to standard error."""
+    out = Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+    out.print(Text(_one_line(f"note: {text}"), style="dim"))
+
+
 def fail(error: EdgepackError) -> None:
     """Print an error: one line, and one with what to do."""
     out = Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())

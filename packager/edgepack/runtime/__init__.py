@@ -11,6 +11,7 @@ from edgepack.errors import BundleDamaged, BundleError, UnknownName, UsageError
 from edgepack.runtime import arguments, graphs, signing
 from edgepack.runtime.engines import Session, open_session
 from edgepack.runtime.manifest import Manifest
+from edgepack.runtime.one_at_a_time import OneAtATime
 from edgepack.runtime.opening import opened
 from edgepack.runtime.processing import Embedding, Processing, Span
 from edgepack.runtime.rereading import steady
@@ -28,18 +29,21 @@ def load(
     threads: int | None = None,
     verify: bool = True,
     trust: bool = False,
+    one_at_a_time: bool = False,
     public_key: signing.Pem | None = None,
     root_certificates: Iterable[signing.Pem] | None = None,
 ) -> TaskModel:
     """Open a bundle (folder or ``.edgepack`` file): an object with its task's natural call, such as ``embed``.
 
     ``threads`` defaults to the target's, at most what this machine has; ``verify=False`` skips the hashing of every
-    file; ``trust=True`` opens what could take much more time or memory than its size. With a ``public_key``, or with
+    file; ``trust=True`` opens what could take much more time or memory than its size. ``one_at_a_time=True`` opens each
+    submodel when it is needed and closes the one before, in each call again. With a ``public_key``, or with
     ``root_certificates``, the bundle has to be signed; a key or a certificate is a PEM file's path or its bytes.
     Raises BundleError and its subclasses, UsageError, KeyUnusable, MissingExtra.
     """
     threads = None if threads is None else arguments.whole("threads", threads, 1)
     verify, trust = arguments.switch("verify", verify), arguments.switch("trust", trust)
+    one_at_a_time = arguments.switch("one_at_a_time", one_at_a_time)
     path = arguments.path("bundle", bundle)
     verifier = signing.verifier(public_key, root_certificates)
     if verifier is not None and not verify:
@@ -47,7 +51,7 @@ def load(
 
     def read() -> TaskModel:
         listed = opened(path, verify=verify, trust=trust, verifier=verifier)
-        runs = open_submodels(listed, threads)
+        runs = one_by_one(listed, threads) if one_at_a_time else open_submodels(listed, threads)
         made = model(listed.task, runs, listed.folder, listed.processing)
         if verifier is not None:
             getattr(made, "chats", None)  # reads the chat template now, not at the first conversation
@@ -75,12 +79,26 @@ def open_submodels(listed: Manifest, threads: int | None = None) -> dict[str, Se
 
     Raises BundleError, BundleDamaged (a submodel lacks an output that its task reads), UnknownName, MissingExtra.
     """
-    runs = {}
-    for name, submodel in listed.models.items():
-        path = graphs.generating(submodel.path)
-        runs[name] = open_session(path, submodel.format, threads or listed.threads)
-        _check_outputs(listed, submodel, runs[name])
-    return runs
+    return {name: open_submodel(listed, name, threads) for name in listed.models}
+
+
+def open_submodel(listed: Manifest, name: str, threads: int | None = None) -> Session:
+    """Open one submodel of a bundle. Raises as ``open_submodels`` does."""
+    submodel = listed.models[name]
+    run = open_session(graphs.generating(submodel.path), submodel.format, threads or listed.threads)
+    _check_outputs(listed, submodel, run)
+    return run
+
+
+def one_by_one(listed: Manifest, threads: int | None = None) -> OneAtATime:
+    """Return the submodels of a bundle, each opened when it is needed, and then unchanged since it was checked."""
+
+    def opened(name: str) -> Session:
+        run = open_submodel(listed, name, threads)
+        check_unchanged(listed)
+        return run
+
+    return OneAtATime(tuple(listed.models), opened)
 
 
 def model(task: str, runs: Mapping[str, Run], folder: Path, processing: Processing) -> TaskModel:

@@ -82,6 +82,7 @@ class Prompts:
                 parts[index].append(outputs[_output(encoder, 0 if index else clip_skip)])
                 if encoder.pooled is not None:
                     pooled[index] = outputs[encoder.pooled]
+            del run  # so that it can be closed before the next is opened
         return [Condition(np.concatenate(part, axis=-1), one) for part, one in zip(parts, pooled, strict=True)]
 
     def _told(self, words: PromptInput, prompt: str) -> Array:

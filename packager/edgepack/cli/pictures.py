@@ -1,0 +1,89 @@
+"""edgepack run, for models that make pictures: prompts to PNG files."""
+
+from __future__ import annotations
+
+import re
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from edgepack.arrays import TaskModel
+from edgepack.cli import show
+from edgepack.documents import JsonDict
+from edgepack.errors import FileTrouble, UsageError
+from edgepack.runtime.diffusion.denoising import Step
+from edgepack.runtime.diffusion.pictures import Picture
+
+TASK = "text-to-image"
+_SIZE = re.compile(r"(\d{1,5})(?:x(\d{1,5}))?")
+_SUFFIX = ".png"
+
+
+def options(stated: JsonDict, size: str | None) -> JsonDict:
+    """Return what ``generate`` is called with, of the command's options. Raises UsageError."""
+    found = {name: value for name, value in stated.items() if value is not None}
+    if size is not None:
+        parsed = _SIZE.fullmatch(size)
+        if parsed is None:
+            raise UsageError(f"--size is {size!r}", hint="it must be width x height in pixels: 512x768")
+        found |= {"width": int(parsed[1]), "height": int(parsed[2] or parsed[1])}
+    return found
+
+
+def check(prompts: Sequence[str], output: Path | None) -> Path:
+    """Return the file to write. Raises UsageError, FileTrouble, before the model is opened."""
+    if not prompts:
+        raise UsageError(
+            "a model that makes pictures needs a prompt", hint='edgepack run BUNDLE "a red sofa" -o sofa.png'
+        )
+    if output is None or output.suffix.lower() != _SUFFIX:
+        raise UsageError(
+            "there is no file to write" if output is None else f"--output is {output}, which is no PNG file",
+            hint='edgepack run BUNDLE "a red sofa" -o sofa.png',
+        )
+    if not output.parent.is_dir():
+        raise FileTrouble(f"there is no folder {output.parent}", hint="make it first")
+    return output
+
+
+def make(model: TaskModel, prompts: Sequence[str], asked: JsonDict, output: Path, json: bool) -> None:
+    """Write a file for each picture of each prompt: ``output``, or where there are several with -1, -2, … in its name.
+
+    Tells seeds, and what of a prompt was cut.
+    """
+    results: list[JsonDict] = []
+    for prompt in prompts:
+        began = time.perf_counter()
+        for picture in _made(model, prompt, asked):
+            many = len(prompts) * int(asked.get("images", 1)) > 1
+            file = output.with_stem(f"{output.stem}-{len(results) + 1}") if many else output
+            picture.save(file)
+            results.append(_row(prompt, picture, file, time.perf_counter() - began))
+    if json:
+        show.as_json(results)
+        return
+    for row in results:
+        show.line(f"{row['file']}  {row['width']} x {row['height']}, seed {row['seed']}, {row['seconds']:.1f} s")
+
+
+def _made(model: TaskModel, prompt: str, asked: JsonDict) -> Iterator[Picture]:
+    """Yield the pictures of a prompt, with a bar while they are made."""
+
+    def progress(step: Step) -> None:
+        bar.step(f"step {step.index + 1} of {step.count}")
+
+    with warnings.catch_warnings(record=True) as told, show.Steps() as bar:
+        warnings.simplefilter("always", UserWarning)
+        pictures: list[Picture] = model.generate(prompt, progress=progress, **asked)
+    for one in told:
+        show.note(str(one.message))
+    yield from pictures
+
+
+def _row(prompt: str, picture: Picture, file: Path, seconds: float) -> JsonDict:
+    height, width = picture.pixels.shape[:2]
+    return {
+        "prompt": prompt, "file": str(file), "width": width, "height": height, "seed": picture.seed,
+        "index": picture.index, "seconds": round(seconds, 3),
+    }  # fmt: skip
