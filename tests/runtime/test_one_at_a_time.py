@@ -10,17 +10,17 @@ from edgepack import runtime
 from edgepack.errors import UsageError
 from edgepack.runtime.one_at_a_time import OneAtATime
 
+ALIVE = weakref.WeakSet()
+
 
 class Opened:
     """Counts those that are open."""
 
-    alive = weakref.WeakSet()
-
     def __init__(self, name):
         self.name = name
         gc.collect()
-        assert not self.alive, "the one before is still open"
-        self.alive.add(self)
+        assert not ALIVE, "the one before is still open"
+        ALIVE.add(self)
 
 
 def test_the_one_before_is_closed():
@@ -29,7 +29,7 @@ def test_the_one_before_is_closed():
     assert runs["unet"].name == "unet"
     assert runs["unet"] is runs["unet"]
     assert ("unet" in runs, "vae" in runs, list(runs), len(runs)) == (True, False, ["text", "unet"], 2)
-    assert len(Opened.alive) == 1
+    assert len(ALIVE) == 1
     with pytest.raises(KeyError):
         runs["vae"]
 
