@@ -138,3 +138,4 @@ VAE_ENCODER = Part(
     OUTPUTS=("latent_parameters",),
     AXES={"sample": _MAPS, "latent_parameters": _MAPS},
 )
+NAMES = tuple(part.NAME for part in (TEXT_ENCODER, UNET, VAE_DECODER, VAE_ENCODER))

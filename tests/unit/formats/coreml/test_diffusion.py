@@ -72,13 +72,13 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
 
 def unet(**options: Any) -> Unet:
     torch.manual_seed(0)
-    return Unet(UNet2DConditionModel(**{**BLOCKS, **options}), tokens=7)
+    return Unet(UNet2DConditionModel(**{**BLOCKS, **options}), (16, 16), tokens=7)
 
 
 def text(kind: Any, *, penultimate: bool) -> TextEncoder:
     torch.manual_seed(0)
     config = CLIPTextConfig(**TEXT, max_position_embeddings=7, projection_dim=12, eos_token_id=2)
-    return TextEncoder(kind(config), penultimate=penultimate)
+    return TextEncoder(kind(config), tokens=7, penultimate=penultimate)
 
 
 def random(*shape: int) -> np.ndarray[Any, Any]:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from edgepack import cache, memory, plugins
 from edgepack.arrays import Feeds, Runs
+from edgepack.coreml import chain
+from edgepack.coreml.folder import PACKAGES
 from edgepack.documents import JsonObject, read_json
 from edgepack.formats import _positions
 from edgepack.formats.coreml import _requirements as requirements
@@ -19,9 +23,12 @@ from edgepack.plans import Plan
 from edgepack.records import Artifact, Recipe
 from edgepack.runtime.engines import open_session
 from edgepack.runtime.processing import Classes, Processing
+from edgepack.tasks import _diffusion
 
 TOOLS = ("torch", "transformers", "coremltools")
-_NAMES, _STUDY = "names.json", "study.npz"
+_PROGRAM, _NAMES, _STUDY = "model.mlpackage", "names.json", "study.npz"
+_DIFFUSION = "edgepack.formats.coreml.export.diffusion"
+_HALF = 2  # bytes of a weight, as the Neural Engine's compiler restores it
 _SCHEMES = {
     "fp32": (), "fp16": (), "channels": (8,), "blocks": (4, 8), "palette": (1, 2, 3, 4, 6, 8), "sparse": (), "mixed": ()
 }  # fmt: skip
@@ -36,6 +43,7 @@ class Traced:
     names: Mapping[str, str]
     study: Any  # study.Study; None for recipes that compress nothing
     labels: Sequence[str]  # of a classifier
+    most: int | None = None  # bytes of restored weights in one file, where a model can be split
 
     def compress(self, out: Path, recipe: Recipe, calibration: Sequence[Feeds]) -> Artifact:
         """Compress as ``recipe`` says, and describe the result."""
@@ -46,7 +54,22 @@ class Traced:
         if self.labels:
             plugins.load_module("edgepack.formats.coreml.export.classifier").label(out, self.labels)
         artifact: Artifact = contents.describe(out, self.opset, self.path, self.names, stored)
-        return artifact
+        restored = _HALF * sum(part.parameters for part in artifact.components)
+        return artifact if self.most is None or restored <= self.most else _split(artifact)
+
+
+def _split(artifact: Artifact) -> Artifact:
+    """Split the package in two, which lie in a folder of the package's name."""
+    folder = artifact.path.with_suffix(PACKAGES)
+    plugins.load_module(f"{_DIFFUSION}.chunks").split(artifact.path, chain.chunks(folder))
+    shutil.rmtree(artifact.path)
+    operators = sum((part.operators for part in chain.Chain(folder).parts), Counter[str]())
+    return replace(
+        artifact,
+        path=folder,
+        operators=dict(sorted(operators.items())),
+        bytes=sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()),
+    )
 
 
 def check(plan: Plan) -> None:
@@ -77,11 +100,16 @@ def prepare(original: Original, plan: Plan, calibration: Sequence[Feeds]) -> Tra
         "task": original.task.NAME,
         "tools": plugins.versions(TOOLS),
     }
+    diffused = original.task.NAME in _diffusion.NAMES
     found = _study(original, recipe, calibration, facts)
-    folder = _program(original, opset, recipe, processing, facts)
+    if diffused:
+        folder = _diffused(original, opset, recipe, calibration[0], facts)
+    else:
+        folder = _program(original, opset, recipe, processing, facts)
     names = read_json(folder / _NAMES)
     classes = _classes(processing)
-    return Traced(folder / "model.mlpackage", opset, names, found, classes.labels if classes else ())
+    most = plan.target.file_limit if original.task.NAME == _diffusion.UNET.NAME else None
+    return Traced(folder / _PROGRAM, opset, names, found, classes.labels if classes else (), most)
 
 
 def _classes(processing: Processing) -> Classes | None:
@@ -99,13 +127,29 @@ def _program(original: Original, opset: int, recipe: Recipe, processing: Process
     def make(folder: Path) -> None:
         memory.release()
         convert = plugins.load_module("edgepack.formats.coreml.export.convert")
-        out = folder / "model.mlpackage"
+        out = folder / _PROGRAM
         names = convert.convert(original.module, original.source, original.task, processing, out, **wanted)
         original.close()
         (folder / _NAMES).write_text(json.dumps(names), "utf-8")
         memory.release()
 
     return cache.fetch("exports", {**facts, **wanted}, make)
+
+
+def _diffused(original: Original, opset: int, recipe: Recipe, feeds: Feeds, facts: JsonObject) -> Path:
+    """Return the program of a pipeline's submodel, which takes what has the shapes of ``feeds``."""
+    wanted = {"opset": opset, "bits": 32 if recipe.scheme == "fp32" else 16}
+    shapes = {name: list(array.shape) for name, array in feeds.items()}
+
+    def make(folder: Path) -> None:
+        memory.release()
+        diffusion = plugins.load_module(_DIFFUSION)
+        names = diffusion.convert(original.module, original.source, original.task, feeds, folder / _PROGRAM, **wanted)
+        original.close()
+        (folder / _NAMES).write_text(json.dumps(names), "utf-8")
+        memory.release()
+
+    return cache.fetch("exports", {**facts, **wanted, "shapes": shapes}, make)
 
 
 def _study(original: Original, recipe: Recipe, calibration: Sequence[Feeds], facts: JsonObject) -> Any:

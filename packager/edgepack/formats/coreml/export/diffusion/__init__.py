@@ -4,14 +4,28 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from torch import nn
+
+from edgepack.arrays import Feeds
 from edgepack.coreml.renaming import RENAMING
 from edgepack.formats.coreml._package import save
 from edgepack.formats.coreml._requirements import systems
 from edgepack.formats.coreml.export.convert import converted, parameters
-from edgepack.formats.coreml.export.diffusion.modules import TracedPart
+from edgepack.formats.coreml.export.diffusion.modules import TracedPart, traced
 from edgepack.records import Source
+from edgepack.tasks import Task
 
 _OTHERWISE = "ONNX Runtime may run it: --target desktop, or another target than Apple's"
+
+
+def convert(
+    module: nn.Module, source: Source, task: Task, feeds: Feeds, out: Path, *, opset: int, bits: int
+) -> dict[str, str]:
+    """Write ``module`` (see original/diffusion.py) to ``out`` for inputs of the shapes of ``feeds``; see ``write``."""
+    part = traced(module, task, feeds)
+    names = write(part, source, task.TITLE, out, opset=opset, bits=bits)
+    path = next(path for path, inner in module.named_modules() if inner is part.module)
+    return {key: f"{path}.{name}" for key, name in names.items()}
 
 
 def write(part: TracedPart, source: Source, title: str, out: Path, *, opset: int, bits: int) -> dict[str, str]:

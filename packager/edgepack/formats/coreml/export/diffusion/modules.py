@@ -14,10 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from edgepack.arrays import Feeds
 from edgepack.coreml.renaming import Renaming
+from edgepack.tasks import Task, _diffusion
 
 ROWS = 2  # of the UNet: without and with the prompt
 _NO_VARIANCE = -30.0  # the least logarithm of a variance that diffusers reads
+_LAYER = "hidden_states."  # and its number: an output
 Shapes = Mapping[str, tuple[int, ...]]
 
 
@@ -57,14 +60,14 @@ class TextEncoder(TracedPart):
 
     EXACT = ("input_ids",)
 
-    def __init__(self, module: nn.Module, *, penultimate: bool) -> None:
+    def __init__(self, module: nn.Module, *, tokens: int, penultimate: bool) -> None:
         config: Any = module.config
         projected = getattr(module, "text_projection", None) is not None
         vector = "text_embeds" if projected else "pooler_output"
         self.penultimate = penultimate
-        states = f"hidden_states.{config.num_hidden_layers - 1}" if penultimate else "last_hidden_state"
+        states = f"{_LAYER}{config.num_hidden_layers - 1}" if penultimate else "last_hidden_state"
         made = {"hidden_embeds" if penultimate else "last_hidden_state": states, "pooled_outputs": vector}
-        shapes = {"input_ids": (1, int(config.max_position_embeddings))}
+        shapes = {"input_ids": (1, tokens)}
         super().__init__(module, shapes, Renaming({"input_ids": "input_ids"}, made))
 
     def forward(self, input_ids: Tensor) -> tuple[Tensor, Tensor]:
@@ -80,11 +83,10 @@ class Unet(TracedPart):
 
     EXACT = ("timestep", "time_ids")
 
-    def __init__(self, module: nn.Module, *, tokens: int) -> None:
+    def __init__(self, module: nn.Module, size: tuple[int, int], *, tokens: int) -> None:
         config: Any = module.config
-        height, width = sides(config.sample_size)
-        shapes = {
-            "sample": (ROWS, int(config.in_channels), height, width),
+        shapes: dict[str, tuple[int, ...]] = {
+            "sample": (ROWS, int(config.in_channels), *size),
             "timestep": (ROWS,),
             "encoder_hidden_states": (ROWS, int(config.cross_attention_dim), 1, tokens),
         }
@@ -143,6 +145,14 @@ class VaeEncoder(TracedPart):
         return torch.cat([made.latents, torch.full_like(made.latents, _NO_VARIANCE)], dim=1)
 
 
-def sides(size: int | tuple[int, int]) -> tuple[int, int]:
-    """Return the height and the width that a config's ``sample_size`` names."""
-    return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
+def traced(module: Any, task: Task, feeds: Feeds) -> TracedPart:
+    """Return the part that ``module`` (see original/diffusion.py) is, for inputs of the shapes of ``feeds``."""
+    if task.NAME == _diffusion.TEXT_ENCODER.NAME:
+        penultimate = any(name.startswith(_LAYER) for name in task.OUTPUTS)
+        return TextEncoder(module.encoder, tokens=feeds["input_ids"].shape[1], penultimate=penultimate)
+    if task.NAME == _diffusion.UNET.NAME:
+        tokens = feeds["encoder_hidden_states"].shape[1]
+        return Unet(module.unet, feeds["sample"].shape[2:], tokens=tokens)
+    if task.NAME == _diffusion.VAE_DECODER.NAME:
+        return VaeDecoder(module.vae, feeds["latent_sample"].shape[2:])
+    return VaeEncoder(module.vae, feeds["sample"].shape[2:])
