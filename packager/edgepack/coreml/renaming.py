@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,6 +18,8 @@ from edgepack.errors import InputError, PackageDamaged
 from edgepack.records import TensorSpec
 
 RENAMING = "edgepack.renaming"  # user-defined metadata, written by ``told``
+_RANK = 4  # of what has its tokens last
+_AGAIN = "build the bundle again"
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,18 @@ class Renaming:
             for one in calls
         ]
 
+    def usual(self, specs: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
+        """Return what callers know the package's inputs or outputs as.
+
+        Raises PackageDamaged where they are others than are renamed.
+        """
+        names = {**self.inputs, **self.outputs}
+        if any(
+            spec.name not in names or (spec.name in self.tokens_last and len(spec.shape) != _RANK) for spec in specs
+        ):
+            raise PackageDamaged(f"the metadata {RENAMING} is about other inputs and outputs", hint=_AGAIN)
+        return tuple(replace(spec, name=names[spec.name], shape=self._usual_shape(spec)) for spec in specs)
+
     def named(self, calls: Sequence[Mapping[str, Array]], rows: int) -> dict[str, Array]:
         """Return the first ``rows`` of all calls' outputs by their usual names, float32."""
         return {
@@ -62,6 +76,12 @@ class Renaming:
     def rows(self, feeds: Mapping[str, Array]) -> int:
         """Return the number of rows in ``feeds``."""
         return max((len(array) for array in map(np.asarray, feeds.values()) if array.ndim), default=1)
+
+    def _usual_shape(self, spec: TensorSpec) -> tuple[int | str, ...]:
+        if spec.name not in self.tokens_last:
+            return spec.shape
+        rows, width, _, tokens = spec.shape
+        return rows, tokens, width
 
     def _laid_out(self, spec: TensorSpec, feeds: Mapping[str, Array]) -> Array:
         usual = self.inputs[spec.name]
@@ -78,4 +98,4 @@ def read(told: str) -> Renaming:
         inputs, outputs = ({str(key): str(name) for key, name in facts[part].items()} for part in ("inputs", "outputs"))
         return Renaming(inputs, outputs, [str(name) for name in facts["tokens_last"]])
     except (KeyError, TypeError, AttributeError) as error:
-        raise PackageDamaged(f"the metadata {RENAMING} cannot be read", hint="build the bundle again") from error
+        raise PackageDamaged(f"the metadata {RENAMING} cannot be read", hint=_AGAIN) from error

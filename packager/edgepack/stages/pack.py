@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from edgepack import (
+    client_apple,
     client_files,
     client_pictures,
     client_pipeline,
@@ -29,6 +30,7 @@ from edgepack.plans import Plan
 from edgepack.records import Artifact, Recipe, Source
 from edgepack.runtime import graphs
 from edgepack.runtime.manifest import BESIDE, MANIFEST, SCHEMA, checked, digest
+from edgepack.runtime.processing import Diffusion
 from edgepack.runtime.submodel import MODEL, Golden
 from edgepack.tasks import _pipeline_folder, submodels
 
@@ -56,6 +58,8 @@ def copy_files(plan: Plan, folder: Path) -> None:
     source, target, recipe, processing = plan.source, plan.target, plan.recipe, plan.processing
     if _pipeline_folder.is_one(source.path):
         client_pipeline.write(source.path, folder, plan.submodels)
+        if target.format == "coreml":
+            client_apple.write(folder, plan.name, processing.section(Diffusion).scaling_factor)
     else:
         client_files.write(source.path, folder, processing)
     notes: tuple[str, ...] = ()

@@ -42,7 +42,10 @@ class Session:
         said = self._package.metadata.get("user_defined", {})
         self._image: JsonObject | None = _image(said[IMAGE]) if IMAGE in said else None
         self._padding = padding.read(said[padding.PADDING]) if padding.PADDING in said else None
-        self._renaming = renaming.read(said[renaming.RENAMING]) if renaming.RENAMING in said else None
+        self._renaming: renaming.Renaming | None = None
+        if renaming.RENAMING in said:
+            self._renaming, self._specs = renaming.read(said[renaming.RENAMING]), self.inputs
+            self.inputs, self.outputs = (self._renaming.usual(specs) for specs in (self.inputs, self.outputs))
 
     def __call__(self, feeds: Mapping[str, Array], names: Sequence[str] | None = None) -> Outputs:
         """Return the outputs (all, or ``names``), float32. Raises InputError."""
@@ -50,7 +53,7 @@ class Session:
             start = int(feeds.get("logits_from", [-1])[0])
             return {LOGITS: np.stack([self._text(ids, 0, self._package.state())[start:] for ids in feeds["input_ids"]])}
         if self._renaming is not None:
-            calls = [self._computed(call) for call in self._renaming.fed(feeds, self.inputs)]
+            calls = [self._computed(call) for call in self._renaming.fed(feeds, self._specs)]
             made = self._renaming.named(calls, self._renaming.rows(feeds))
             return {name: made[name] for name in names or made}
         wanted = names or [spec.name for spec in self.outputs if spec.dtype.startswith("float")]

@@ -14,13 +14,14 @@ from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from edgepack.coreml import Package, chain
-from edgepack.coreml.renaming import RENAMING, read
+from edgepack.coreml.renaming import RENAMING, Renaming, read
 from edgepack.errors import InputError, PackageDamaged
-from edgepack.formats.coreml.export import diffusion
+from edgepack.formats.coreml.export import Traced, diffusion
 from edgepack.formats.coreml.export.compression import weights
 from edgepack.formats.coreml.export.diffusion import chunks
 from edgepack.formats.coreml.export.diffusion.modules import TextEncoder, TracedPart, Unet, VaeDecoder, VaeEncoder
-from edgepack.records import Source
+from edgepack.formats.coreml.export.sensitivity import Study
+from edgepack.records import Recipe, Source
 from edgepack.runtime.engines.coreml import Session
 
 pytestmark = pytest.mark.filterwarnings("default")  # coremltools warns of torch, numpy and protobuf
@@ -163,6 +164,13 @@ def test_interface_is_what_apples_package_reads(halves: Path) -> None:
         ("encoder_hidden_states", "float16", (2, 8, 1, 7)),
     ]
     assert [(one.name, one.dtype, one.shape) for one in found.outputs()] == [("noise_pred", "float32", (2, 4, 16, 16))]
+    known = Session(halves, 1)
+    assert [(one.name, one.shape) for one in (*known.inputs, *known.outputs)] == [
+        ("sample", (2, 4, 16, 16)),
+        ("timestep", (2,)),
+        ("encoder_hidden_states", (2, 7, 8)),
+        ("out_sample", (2, 4, 16, 16)),
+    ]
     with torch.inference_mode():
         true = predicted(unet(**WIDE).module, STEP)["out_sample"].numpy()
     error = np.sqrt(np.mean(np.square(Session(halves, 1)(STEP)["out_sample"] - true)))
@@ -182,6 +190,24 @@ def test_chunks_compute_what_the_whole_does(halves: Path, tmp_path: Path) -> Non
     np.testing.assert_array_equal(Session(folder, 1)(STEP)["out_sample"], Session(halves, 1)(STEP)["out_sample"])
 
 
+def test_unet_is_split_where_its_restored_weights_are_more_than_a_file_may_hold(halves: Path, tmp_path: Path) -> None:
+    recipe = Recipe(name="int8", scheme="channels", weight_bits=8, embedding_bits=8)
+    made = {}
+    for most in (30_000, 60_000):  # of 38,000 bytes
+        out = tmp_path / str(most) / "Unet.mlpackage"
+        out.parent.mkdir()
+        made[most] = Traced(halves, 18, {}, Study(), (), most).compress(out, recipe, ())
+    split, whole = made.values()
+    assert (split.path.name, whole.path.name) == ("Unet.mlpackages", "Unet.mlpackage")
+    assert not whole.path.with_suffix(".mlpackages").exists()
+    assert not split.path.with_suffix(".mlpackage").exists()
+    assert split.coverage == whole.coverage
+    assert split.bytes == sum(file.stat().st_size for file in split.path.rglob("*") if file.is_file())
+    np.testing.assert_array_equal(
+        Session(split.path, 1)(STEP)["out_sample"], Session(whole.path, 1)(STEP)["out_sample"]
+    )
+
+
 def test_feeds_that_do_not_fit_are_told(halves: Path) -> None:
     session = Session(halves, 1)
     with pytest.raises(InputError, match="needs the input 'timestep'"):
@@ -194,3 +220,9 @@ def test_feeds_that_do_not_fit_are_told(halves: Path) -> None:
 def test_damaged_metadata_is_told(told: str) -> None:
     with pytest.raises(PackageDamaged, match=RENAMING):
         read(told)
+
+
+@pytest.mark.parametrize("renamed", [{"x": "y"}, {"sample": "sample", "timestep": "timestep"}])
+def test_names_of_other_inputs_are_told(renamed: dict[str, str], halves: Path) -> None:
+    with pytest.raises(PackageDamaged, match="other inputs"):
+        Renaming(renamed, {"noise_pred": "out_sample"}, ("timestep",)).usual(Package(halves).inputs())
