@@ -1,4 +1,4 @@
-"""What makes a bundle's packages a folder that Apple's StableDiffusion opens: it loads compiled models alone.
+"""Files that turn a bundle's packages into a folder for Apple's StableDiffusion, which loads compiled models alone.
 
 ``compile.sh`` compiles them on a Mac; ``prepare()`` in Prepare.swift, in an app, once on the device.
 """
