@@ -326,3 +326,17 @@ def serve() -> Iterator[Callable[[dict[str, Path]], str]]:
     for server in servers:
         server.shutdown()
         server.server_close()
+
+
+@pytest.fixture(scope="session")
+def diffusers_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """``diffusers_folder("sd")``: the folder of a tiny pipeline (diffusion_models.KINDS). Not to be changed."""
+    made: dict[str, Path] = {}
+
+    def get(kind: str) -> Path:
+        if kind not in made:
+            models = pytest.importorskip("tests.diffusion_models")  # diffusers is slow to import: only where it is used
+            made[kind] = models.save(kind, tmp_path_factory.mktemp("pipelines") / f"tiny-{kind}")
+        return made[kind]
+
+    return get

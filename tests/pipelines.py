@@ -42,11 +42,17 @@ def tokenizer(folder, pad=END):
 
 
 def text_encoder(words, kind=CLIPTextModel, **more):
-    config = CLIPTextConfig(
-        vocab_size=len(words), hidden_size=32, intermediate_size=37, num_attention_heads=4, num_hidden_layers=3,
-        projection_dim=32, bos_token_id=words.bos_token_id, eos_token_id=words.eos_token_id, **more,
-    )  # fmt: skip
-    return kind(config).eval()
+    settings = {
+        "vocab_size": len(words),
+        "hidden_size": 32,
+        "intermediate_size": 37,
+        "num_attention_heads": 4,
+        "num_hidden_layers": 3,
+        "projection_dim": 32,
+        "bos_token_id": words.bos_token_id,
+        "eos_token_id": words.eos_token_id,
+    }
+    return kind(CLIPTextConfig(**{**settings, **more})).eval()
 
 
 def unet(**more):
