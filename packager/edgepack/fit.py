@@ -8,7 +8,7 @@ runtime      what the inference runtime itself takes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from edgepack import decoders, targets
@@ -22,6 +22,7 @@ from edgepack.units import size
 RUNTIME = 60_000_000  # bytes: onnxruntime's libraries and arenas for a small model, measured on Linux
 PROMPT = 256  # tokens of a prompt that are in the works at once, at most
 _FLOAT = 4  # bytes
+_VISION = 224  # pixels of a side, transformers' default
 _MAPS, _GUIDED = 6, 2  # maps that are alive at once in a residual block; rows of a guided step
 _SCALE_BITS = 32
 _PACKED_BITS = 64  # of a block's scale and sum, as MatMulNBits holds them in memory
@@ -166,6 +167,10 @@ def _activations(config: JsonObject, processing: Processing) -> tuple[int, str]:
         needs.append((_transformer(config, length), f"1 x {length} tokens"))
     if "_class_name" in config:
         needs.append(_maps(config))
+    elif not needs and isinstance(config.get("vision_config"), Mapping):  # an image encoder beside others
+        vision = config["vision_config"]
+        side = int(vision["image_size"]) if "image_size" in vision else _VISION
+        needs.append(_picture(vision, Size(height=side, width=side)))
     elif not needs and isinstance(config.get("max_position_embeddings"), int):  # a text encoder beside others
         length = int(config["max_position_embeddings"])
         needs.append((_transformer(config, length), f"1 x {length} tokens"))

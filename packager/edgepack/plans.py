@@ -65,7 +65,8 @@ class Subject:
     def submodels(self) -> Mapping[str, Subject]:
         """Each submodel by name, as a model of its own, those that the model has; the model itself where it is one."""
         parts = {name: part for name, part in submodels(self.task).items() if part.folder in self.source.folders}
-        return {name: self._submodel(part) for name, part in parts.items()} or {MODEL: self}
+        found = {name: self._submodel(part) for name, part in parts.items()}
+        return {name: subject for name, subject in found.items() if subject is not None} or {MODEL: self}
 
     def processing_of(self, name: str, processing: Processing) -> Processing:
         """Return the part of ``processing`` that is about the submodel ``name``."""
@@ -78,20 +79,23 @@ class Subject:
             for name, each in self.submodels.items()
         )
 
-    def _submodel(self, part: SubmodelTask) -> Subject:
+    def _submodel(self, part: SubmodelTask) -> Subject | None:
         folder = self.source.path / part.folder
-        stored = [tensor for file in weights.files(folder) for tensor in weights.tensors(file)]
         config = self.config[part.config] if part.config else read_config(folder / "config.json")
+        task = part.task_for(self.config, config)
+        if task is None:
+            return None
+        stored = [tensor for file in weights.files(folder) for tensor in weights.tensors(file)]
         source = replace(
             self.source,
             path=folder,
             folders=("",),
             task=part.runtime,
-            architecture=part.task.AUTO_CLASS,
+            architecture=task.AUTO_CLASS,
             model_type=str(config["model_type"] if "model_type" in config else config["_class_name"]),
             parameters=sum(tensor.parameters for tensor in stored if tensor.name.startswith(part.weights)),
         )
-        return Subject(source=source, task=part.task, config=config)
+        return Subject(source=source, task=task, config=config)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@ The weights are read by diffusers' own classes, and every stored one has to have
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import logging
 import warnings
@@ -16,19 +17,22 @@ from typing import Any
 import diffusers
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from edgepack.arrays import Array, Feeds
 from edgepack.documents import JsonDict
 from edgepack.errors import DamagedWeights, UnsupportedModel
-from edgepack.original import configs
+from edgepack.original import configs, loading
 from edgepack.tasks import Task, read_config
-from edgepack.tasks._diffusion import Prompt
+from edgepack.tasks._diffusion import Prompt, scene
 
 logging.getLogger("diffusers").setLevel(logging.ERROR)
 diffusers.utils.logging.disable_progress_bar()
 
-_CLASSES = ("UNet2DConditionModel", "AutoencoderKL")
+_CLASSES = ("UNet2DConditionModel", "AutoencoderKL", "AutoencoderTiny")
+_DERIVED = {"block_out_channels"}  # that AutoencoderTiny saves beside the settings that it takes
+_DIGITS, _CAREFUL = 1000.0, 0.01  # of the safety checker: scores are rounded to three digits; added where care is due
 _STRANGERS = "the checkpoint and its config.json do not belong together: download the component again"
 
 
@@ -100,6 +104,30 @@ class ImageEncoder(nn.Module):
         return {"latent_parameters": self.vae.encode(sample).latent_dist.parameters}
 
 
+class SafetyChecker(nn.Module):
+    """The safety checker of Stable Diffusion 1, with the scores that its answer follows from."""
+
+    def __init__(self, checker: Any) -> None:
+        super().__init__()
+        self.checker, self.config = checker, checker.config
+
+    def forward(self, clip_input: Tensor) -> dict[str, Tensor]:
+        """Return ``concept_scores`` float32 [batch, concepts], and ``has_nsfw_concepts``, whether one is above 0.
+
+        As in diffusers' StableDiffusionSafetyChecker.forward, whose scores are rounded to three digits.
+        """
+        checker = self.checker
+        embedding = nn.functional.normalize(checker.visual_projection(checker.vision_model(clip_input)[1]))
+        special = embedding @ nn.functional.normalize(checker.special_care_embeds).T
+        special = (special - checker.special_care_embeds_weights) * _DIGITS
+        careful = (special.round() > 0).any(dim=1, keepdim=True) * _CAREFUL
+        scores = (
+            embedding @ nn.functional.normalize(checker.concept_embeds).T - checker.concept_embeds_weights + careful
+        )
+        found = ((scores * _DIGITS).round() > 0).any(dim=1)
+        return {"has_nsfw_concepts": found, "concept_scores": scores}
+
+
 _WRAPPERS = {"unet": Denoiser, "vae-decoder": ImageDecoder, "vae-encoder": ImageEncoder}
 
 
@@ -122,6 +150,12 @@ def open_component(folder: Path, name: str, task: Task) -> nn.Module:
     check_finite(model, f"{name}: {folder.name}")
     wrapped: nn.Module = _WRAPPERS[task.NAME](model)
     return wrapped
+
+
+def open_safety_checker(folder: Path, name: str, task: Task) -> nn.Module:
+    """Return the safety checker of ``folder``. Raises UnsupportedModel, DamagedWeights."""
+    kind = importlib.import_module("diffusers.pipelines.stable_diffusion.safety_checker").StableDiffusionSafetyChecker
+    return SafetyChecker(loading.load_class(kind, folder, name, task))
 
 
 def check_finite(model: nn.Module, name: str) -> None:
@@ -154,7 +188,7 @@ def _opened(kind: Any, folder: Path, name: str) -> tuple[Any, Any]:
 def _check_settings(folder: Path, kind: str, config: Any) -> None:
     """Raises UnsupportedModel for a setting that diffusers' class does not take: it would be ignored."""
     known = getattr(diffusers, kind)._get_init_keys(getattr(diffusers, kind))
-    strange = sorted(key for key in config if key not in known and not key.startswith("_"))
+    strange = sorted(key for key in config if key not in known | _DERIVED and not key.startswith("_"))
     if strange:
         raise UnsupportedModel(
             f"{folder.name}/config.json has the setting {strange[0]!r}, which {kind} does not know",
@@ -162,12 +196,12 @@ def _check_settings(folder: Path, kind: str, config: Any) -> None:
         )
 
 
-def watch(folder: Path, modules: Mapping[str, Any], prompts: Sequence[Prompt], steps: int) -> list[JsonDict]:
+def watch(folder: Path, modules: Mapping[str, Any], prompts: Sequence[Prompt], guidance: float) -> list[JsonDict]:
     """Let diffusers' own pipeline make an image of each prompt, and watch its ``modules``.
 
     Return of each prompt ``feeds``, what each module was fed by name, ``latents``, float32 [1, channels, height, width]
-    after each step, and ``image``, uint8 [height, width, 3]. The encoder of images, which a prompt has no need of, is
-    fed the image that was made.
+    after each step, and ``image``, uint8 [height, width, 3]. What a prompt has no need of, the encoder of images, is
+    fed the image that was made, and so is the safety checker, which judges nothing here.
     """
     pipeline = _pipeline(folder, modules)
     taken = inspect.signature(pipeline.__call__).parameters
@@ -180,22 +214,59 @@ def watch(folder: Path, modules: Mapping[str, Any], prompts: Sequence[Prompt], s
             kept.append(tensors["latents"].numpy().copy())
             return {}
 
-        negative = {"negative_prompt": prompt.negative} if "negative_prompt" in taken else {}
-        with _watching(modules, feeds), torch.inference_mode(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            image = pipeline(
+        asked: JsonDict = {"negative_prompt": prompt.negative} if "negative_prompt" in taken else {}
+        if "mask_image" in taken:
+            height, width = _size(pipeline)
+            picture, mask = (Image.fromarray(part) for part in scene(height, width))
+            asked |= {"image": picture, "mask_image": mask, "height": height, "width": width}
+        with _watching(modules, feeds):
+            image = _image(
+                pipeline,
                 prompt.text,
-                **negative,
-                num_inference_steps=steps,
+                **asked,
+                num_inference_steps=prompt.steps,
+                guidance_scale=guidance,
                 generator=torch.Generator().manual_seed(prompt.seed),
                 output_type="np",
                 callback_on_step_end=keep,
-            ).images[0]
+            )
+        made = np.asarray(image * 255).round().astype(np.uint8)
         if "vae_encoder" in modules:
             pixels = np.ascontiguousarray(np.transpose(image[None], (0, 3, 1, 2)) * 2 - 1, np.float32)
             feeds["vae_encoder"].append({"sample": pixels})
-        recorded.append({"feeds": feeds, "latents": latents, "image": np.asarray(image * 255).round().astype(np.uint8)})
+        if "safety_checker" in modules:
+            seen = pipeline.feature_extractor(Image.fromarray(made), return_tensors="np").pixel_values
+            feeds["safety_checker"].append({"clip_input": np.asarray(seen, np.float32)})
+        recorded.append({"feeds": feeds, "latents": latents, "image": made})
     return recorded
+
+
+def _image(pipeline: Any, prompt: str, **asked: Any) -> Array:
+    """Return the image that diffusers makes, float32 [height, width, 3] of 0 to 1.
+
+    Raises UnsupportedModel where its own code breaks down, as over components that are not each other's.
+    """
+    with torch.inference_mode(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            image = np.asarray(pipeline(prompt, **asked).images[0], np.float32)
+        except Exception as error:  # whatever its code runs into
+            raise UnsupportedModel(
+                f"diffusers' {type(pipeline).__name__} cannot run these components: {configs.line(error)}",
+                hint="the pipeline has to run in diffusers: correct its configs in a copy",
+            ) from error
+    if not np.isfinite(image).all():
+        raise UnsupportedModel(
+            f"diffusers' {type(pipeline).__name__} makes NaN of these components", hint="take an earlier save of them"
+        )
+    return image
+
+
+def _size(pipeline: Any) -> tuple[int, int]:
+    """Return the height and width of the pipeline's images, in pixels."""
+    side = pipeline.unet.config.sample_size
+    height, width = side if isinstance(side, list | tuple) else (side, side)
+    return height * pipeline.vae_scale_factor, width * pipeline.vae_scale_factor
 
 
 def _pipeline(folder: Path, modules: Mapping[str, Any]) -> Any:

@@ -10,6 +10,7 @@ import logging
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -47,6 +48,9 @@ def open_path(path: Path | str, model_type: str, name: str, task: Task, adapter:
     if _pipeline_folder.is_component(Path(path)):
         component: nn.Module = plugins.load_module("edgepack.original.diffusion").open_component(Path(path), name, task)
         return component.eval()
+    if task.NAME == _diffusion.SAFETY_CHECKER.NAME:
+        diffusion = plugins.load_module("edgepack.original.diffusion")
+        return cast(nn.Module, diffusion.open_safety_checker(Path(path), name, task).eval())
     if not model_type:
         raise UnsupportedModel(f"{name}: config.json has no model_type", hint="copy it from the model's repository")
     model = loading.load(Path(path), name, task, Path(adapter) if adapter else None)
@@ -58,7 +62,7 @@ def open_path(path: Path | str, model_type: str, name: str, task: Task, adapter:
         module = SentenceEncoder(model, processing.section(Text), modules, Path(path))
     elif task.NAME == image_embedding.NAME:
         module = ImageEncoder(model)
-    elif task.NAME == _diffusion.TEXT_ENCODER.NAME:
+    elif task.NAME in _diffusion.TEXT_ENCODERS:
         module = plugins.load_module("edgepack.original.diffusion").TextEncoder(model)
     return module.eval()
 

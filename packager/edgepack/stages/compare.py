@@ -62,7 +62,8 @@ def _judgement(runs: Mapping[str, Runs], plan: Plan, inputs: Inputs) -> Judgemen
     recorder = recorders.recorder(plan.task)
     if recorder is None or inputs.recording is None:
         return Judgement(accuracy=(), samples={})
-    model = task_model(plan.source.task, runs, plan.source.path, plan.processing)
+    taking = {name: run for name, run in runs.items() if name not in recorder.UNUSED}
+    model = task_model(plan.source.task, taking, plan.source.path, plan.processing)
     found = recorder.judge(inputs.recording, model, plan.floors)
     where = _where(next(iter(runs.values())), plan)
     return replace(found, accuracy=tuple(replace(figure, where=where) for figure in found.accuracy))

@@ -102,7 +102,8 @@ def check_loop(originals: Mapping[str, Original], inputs: Inputs) -> tuple[Accur
     recorder = recorders.recorder(inputs.subject.task)
     if recorder is None or inputs.recording is None:
         return ()
-    return recorder.check(inputs.recording, inputs.matched(originals))
+    taking = {name: original for name, original in originals.items() if name not in recorder.UNUSED}
+    return recorder.check(inputs.recording, inputs.matched(taking))
 
 
 def learn(originals: Mapping[str, Original], inputs: Inputs) -> None:

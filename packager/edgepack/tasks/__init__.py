@@ -137,6 +137,12 @@ class SubmodelTask:
     folder: str = ""  # below the model's, that holds its config.json and weights; "": the model's own
     weights: tuple[str, ...] = ("",)  # what its weights' names begin with
     files: Mapping[str, str] = field(default_factory=dict)  # format -> its file in a bundle, without the suffix
+    # The task for the whole's config.json and the submodel's own; None where the model does without this submodel
+    adapt: Callable[[JsonObject, JsonObject], Task | None] | None = None
+
+    def task_for(self, whole: JsonObject, own: JsonObject) -> Task | None:
+        """Return the task of the submodel in a model with these configs; None where it is not there."""
+        return self.task if self.adapt is None else self.adapt(whole, own)
 
 
 def load(name: str) -> Task:

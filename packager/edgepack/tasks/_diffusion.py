@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+import numpy as np
 
 from edgepack.arrays import Array, Example, Feeds, Outputs, Rows, TaskModel
 from edgepack.documents import JsonObject
@@ -22,15 +24,26 @@ class Prompt:
     """A run of the pipeline that inputs are recorded from."""
 
     text: str
-    negative: str
+    negative: str | None
     seed: int
+    steps: int = 8
 
 
 # Even ones calibrate, odd ones measure agreement, as everywhere.
 PROMPTS = (
-    Prompt(text="a red sofa by a window, soft morning light", negative="", seed=0),
+    Prompt(text="a red sofa by a window, soft morning light", negative=None, seed=0),
     Prompt(text="a photo of a small living room with a wooden table", negative="blurry, people", seed=1),
+    Prompt(text="two chairs on a blue carpet", negative="dark", seed=2),
+    Prompt(text="a bed, a lamp and green curtains", negative=None, seed=3),
 )
+# Of large models, whose steps take seconds
+FEW_PROMPTS = (replace(PROMPTS[0], steps=2), PROMPTS[1])
+LARGE = 200_000_000  # parameters
+
+
+def prompts(parameters: int) -> tuple[Prompt, ...]:
+    """Return the runs for a model of so many parameters."""
+    return PROMPTS if parameters < LARGE else FEW_PROMPTS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +122,17 @@ TEXT_ENCODER = Part(
     GRAPH_OUTPUTS=("last_hidden_state", "pooler_output"),
     AXES={"input_ids": _TOKENS, "last_hidden_state": _TOKENS, "pooler_output": _BATCH},
 )
+# Of Stable Diffusion XL, whose UNet reads the states before the last layer: ``of_layers`` completes them
+XL_TEXT_ENCODER = replace(TEXT_ENCODER, NAME="text-encoder-xl")
+XL_TEXT_ENCODER_2 = replace(
+    TEXT_ENCODER,
+    NAME="text-encoder-2",
+    AUTO_CLASS="CLIPTextModelWithProjection",
+    OUTPUTS=("text_embeds", "last_hidden_state"),
+    GRAPH_OUTPUTS=("text_embeds", "last_hidden_state"),
+    AXES={"input_ids": _TOKENS, "last_hidden_state": _TOKENS, "text_embeds": _BATCH},
+)
+TEXT_ENCODERS = {part.NAME for part in (TEXT_ENCODER, XL_TEXT_ENCODER, XL_TEXT_ENCODER_2)}
 UNET = Part(
     NAME="unet",
     TITLE="noisy latents to the noise in them",
@@ -138,4 +162,36 @@ VAE_ENCODER = Part(
     OUTPUTS=("latent_parameters",),
     AXES={"sample": _MAPS, "latent_parameters": _MAPS},
 )
-NAMES = tuple(part.NAME for part in (TEXT_ENCODER, UNET, VAE_DECODER, VAE_ENCODER))
+SAFETY_CHECKER = Part(
+    NAME="safety-checker",
+    TITLE="images to whether they are fit to be shown",
+    AUTO_CLASS="StableDiffusionSafetyChecker",
+    OUTPUTS=("has_nsfw_concepts", "concept_scores"),
+    AXES={"clip_input": _BATCH, "has_nsfw_concepts": _BATCH, "concept_scores": _BATCH},
+)
+NAMES = (*TEXT_ENCODERS, *(part.NAME for part in (UNET, VAE_DECODER, VAE_ENCODER, SAFETY_CHECKER)))
+
+
+def states(layer: int) -> str:
+    """Return the output that holds the states after so many layers, as optimum calls it."""
+    return f"hidden_states.{layer}"
+
+
+def of_layers(part: Part, config: JsonObject) -> Part:
+    """Return a text encoder with the states of each of its layers, those before the last as what it is about."""
+    names = [states(layer) for layer in range(int(config["num_hidden_layers"]))]
+    return replace(
+        part,
+        OUTPUTS=(*part.OUTPUTS, *names),
+        GRAPH_OUTPUTS=(*part.GRAPH_OUTPUTS, *names),
+        AXES={**part.AXES, **dict.fromkeys(names, _TOKENS)},
+    )
+
+
+def scene(height: int, width: int) -> tuple[Array, Array]:
+    """Return an image uint8 [height, width, 3], and the part of it to paint anew, uint8 [height, width]."""
+    y, x = np.mgrid[0 : 255 : height * 1j, 0 : 255 : width * 1j]
+    image = np.stack([x, y, 255 - x], axis=-1).astype(np.uint8)
+    mask = np.zeros((height, width), np.uint8)
+    mask[height // 4 : height * 3 // 4, width // 4 : width * 3 // 4] = 255
+    return image, mask

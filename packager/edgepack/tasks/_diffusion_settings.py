@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from edgepack.documents import JsonObject
 from edgepack.errors import ModelError, UnsupportedModel
-from edgepack.runtime.processing import Diffusion, Processing, PromptEncoder
-from edgepack.tasks import _schedule, read_config
+from edgepack.runtime.processing import Diffusion, Image, Processing, PromptEncoder
+from edgepack.tasks import _image_processor, _schedule, read_config
+from edgepack.tasks._diffusion import states
+from edgepack.tasks._pipeline_folder import INDEX
 from edgepack.tasks._text import token, token_id
 
-# Pipelines and what diffusers takes where nothing is asked for, but for the steps: 50, which a small device has no time
-# for. (steps, guidance)
+# Pipelines, with steps and guidance where none are asked for: diffusers', but for 50 steps, which a small device has no
+# time for.
 PIPELINES = {
     "StableDiffusionPipeline": (20, 7.5),
+    "StableDiffusionImg2ImgPipeline": (20, 7.5),
+    "StableDiffusionInpaintPipeline": (20, 7.5),
+    "StableDiffusionXLPipeline": (20, 5.0),
     "LatentConsistencyModelPipeline": (4, 8.5),
 }
+_TURBO = (1, 0.0)  # of a model that was distilled to one step
 _UNET, _VAE, _SCHEDULER = "unet", "vae", "scheduler"
 _ENCODER, _TOKENIZER = "text_encoder", "tokenizer"
 _REQUIRED = (_ENCODER, _TOKENIZER, _UNET, _VAE, _SCHEDULER)
+_XL = "StableDiffusionXL"
+_SEEN = "feature_extractor"  # by the safety checker
 
 
 def read(folder: Path, config: JsonObject) -> Processing:
@@ -26,19 +35,23 @@ def read(folder: Path, config: JsonObject) -> Processing:
 
     Raises ModelError, UnsupportedModel, UnreadSetting.
     """
-    for name in _REQUIRED:
-        if not isinstance(config.get(name), list):
+    kind = config["_class_name"]
+    for name in (*_REQUIRED, *((f"{_ENCODER}_2", f"{_TOKENIZER}_2") if kind.startswith(_XL) else ())):
+        if not _has(config, name):
             raise ModelError(
-                f"{folder.name} lacks the component {name}, which a {config['_class_name']} has",
-                hint="download the whole repository",
+                f"{folder.name} lacks the component {name}, which a {kind} has", hint="download the whole repository"
             )
     unet, vae = read_config(folder / _UNET / "config.json"), read_config(folder / _VAE / "config.json")
-    factor = 2 ** (len(vae["block_out_channels"]) - 1)
+    blocks = vae["block_out_channels" if "block_out_channels" in vae else "decoder_block_out_channels"]
+    factor = 2 ** (len(blocks) - 1)
     height, width = _sides(unet)
-    steps, guidance = PIPELINES[config["_class_name"]]
+    schedule = _schedule.schedule(folder / _SCHEDULER, kind)
+    turbo = schedule.algorithm == "euler_ancestral" and schedule.timestep_spacing == "trailing"
+    steps, guidance = _TURBO if turbo else PIPELINES[kind]
     return Processing(
+        image=_image(folder, config),
         diffusion=Diffusion(
-            encoders=(_encoder(folder, unet),),
+            encoders=_encoders(folder, unet, xl=kind.startswith(_XL)),
             latent_channels=int(vae["latent_channels"]),
             unet_channels=int(unet["in_channels"]),
             vae_scale_factor=factor,
@@ -48,11 +61,32 @@ def read(folder: Path, config: JsonObject) -> Processing:
             width=width * factor,
             multiple_of=factor * 2 ** (len(unet["block_out_channels"]) - 1),
             timestep_cond=unet.get("time_cond_proj_dim"),
+            time_ids=unet.get("addition_embed_type") == "text_time",
+            zeros_for_empty_prompt=bool(config.get("force_zeros_for_empty_prompt", False)),
             steps=steps,
             guidance=guidance,
         ),
-        schedule=_schedule.schedule(folder / _SCHEDULER, config["_class_name"]),
+        schedule=schedule,
     )
+
+
+def _has(config: JsonObject, name: str) -> bool:
+    """Return whether model_index.json names a component and not null, as it does of what a pipeline does without."""
+    kind = config.get(name)
+    return isinstance(kind, list) and None not in kind
+
+
+def _image(folder: Path, config: JsonObject) -> Image | None:
+    """Return how an image becomes what the safety checker sees; None where there is no checker. Raises ModelError."""
+    if not _has(config, "safety_checker"):
+        return None
+    if not _has(config, _SEEN):
+        raise ModelError(
+            f"{folder.name} has a safety checker, and no {_SEEN} that prepares what it sees",
+            hint=f"download the subfolder {_SEEN}, or set safety_checker to [null, null] in a copy of {INDEX}",
+        )
+    own = read_config(folder / "safety_checker" / "config.json")
+    return replace(_image_processor.read(folder / _SEEN, own), input="clip_input")
 
 
 def _sides(unet: JsonObject) -> tuple[int, int]:
@@ -68,20 +102,28 @@ def _number(config: JsonObject, name: str) -> float:
     return 0.0 if value is None else float(value)
 
 
-def _encoder(folder: Path, unet: JsonObject) -> PromptEncoder:
-    """Raises UnsupportedModel where the UNet reads other states than the encoder gives."""
-    config, place = read_config(folder / _ENCODER / "config.json"), folder / _TOKENIZER
-    if config["hidden_size"] != unet["cross_attention_dim"]:
+def _encoders(folder: Path, unet: JsonObject, *, xl: bool) -> tuple[PromptEncoder, ...]:
+    """Raises UnsupportedModel where the UNet reads other states than the encoders give."""
+    names = ("", "_2") if xl else ("",)
+    configs = [read_config(folder / f"{_ENCODER}{name}" / "config.json") for name in names]
+    given, read = sum(int(config["hidden_size"]) for config in configs), unet["cross_attention_dim"]
+    if read != given:
         raise UnsupportedModel(
-            f"{folder.name}: the text encoder gives states of {config['hidden_size']}, the UNet reads "
-            f"{unet['cross_attention_dim']}",
+            f"{folder.name}: the text encoders give states of {given}, the UNet reads {read}",
             hint="the components are of different models: download them again",
         )
-    stated = read_config(place / "tokenizer_config.json")
-    return PromptEncoder(
-        submodel=_ENCODER,
-        tokenizer=_TOKENIZER,
-        max_length=int(stated["model_max_length"]),
-        pad_id=token_id(place, token(stated, "pad_token")),
-        hidden="last_hidden_state",
-    )
+    made = []
+    for name, config in zip(names, configs, strict=True):
+        place = folder / f"{_TOKENIZER}{name}"
+        stated = read_config(place / "tokenizer_config.json")
+        made.append(
+            PromptEncoder(
+                submodel=f"{_ENCODER}{name}",
+                tokenizer=f"{_TOKENIZER}{name}",
+                max_length=int(stated["model_max_length"]),
+                pad_id=token_id(place, token(stated, "pad_token")),
+                hidden=states(int(config["num_hidden_layers"]) - 1) if xl else "last_hidden_state",
+                pooled="text_embeds" if name else None,
+            )
+        )
+    return tuple(made)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from edgepack.arrays import Example, Rows, TaskModel
 from edgepack.documents import JsonObject
 from edgepack.runtime.processing import Processing
-from edgepack.tasks import SubmodelTask, _diffusion, _diffusion_settings
+from edgepack.tasks import SubmodelTask, Task, _diffusion, _diffusion_settings
 from edgepack.tasks._fixed_context import PAIRS as PAIRS
 from edgepack.tasks._fixed_context import contexts as contexts
 from edgepack.tasks._fixed_context import limited as limited
@@ -28,23 +28,52 @@ METRICS: JsonObject = {}
 EMPTY = Processing()
 
 
-def _part(task: _diffusion.Part, folder: str, *weights: str, coreml: str) -> SubmodelTask:
-    name = task.NAME.replace("-", "_")
+def _text_encoder(whole: JsonObject, own: JsonObject) -> Task:
+    """Return the encoder of Stable Diffusion 1 and 2, or of XL, which gives the states of each layer."""
+    xl = str(whole["_class_name"]).startswith("StableDiffusionXL")
+    return _diffusion.of_layers(_diffusion.XL_TEXT_ENCODER, own) if xl else _diffusion.TEXT_ENCODER
+
+
+def _vae_encoder(whole: JsonObject, own: JsonObject) -> Task | None:
+    """Return none of small autoencoders, which give latents, not their distribution."""
+    return _diffusion.VAE_ENCODER if own.get("_class_name") == "AutoencoderKL" else None
+
+
+def _part(
+    task: Task,
+    name: str,
+    coreml: str,
+    adapt: Callable[[JsonObject, JsonObject], Task | None] | None = None,
+    *,
+    folder: str = "",
+    weights: tuple[str, ...] = ("",),
+) -> SubmodelTask:
     return SubmodelTask(
         task=task,
         runtime=task.NAME,
         processing=lambda whole: EMPTY,
-        folder=folder,
-        weights=weights or ("",),
+        folder=folder or name,
+        weights=weights,
         files={"onnx": f"{name}/model", "coreml": coreml},
+        adapt=adapt,
     )
 
 
+_DECODER, _ENCODER = ("decoder.", "post_quant_conv."), ("encoder.", "quant_conv.")  # weights of an autoencoder
 SUBMODELS: Mapping[str, SubmodelTask] = {
-    "text_encoder": _part(_diffusion.TEXT_ENCODER, "text_encoder", coreml="TextEncoder"),
-    "unet": _part(_diffusion.UNET, "unet", coreml="Unet"),
-    "vae_decoder": _part(_diffusion.VAE_DECODER, "vae", "decoder.", "post_quant_conv.", coreml="VAEDecoder"),
-    "vae_encoder": _part(_diffusion.VAE_ENCODER, "vae", "encoder.", "quant_conv.", coreml="VAEEncoder"),
+    "text_encoder": _part(_diffusion.TEXT_ENCODER, "text_encoder", "TextEncoder", _text_encoder),
+    "text_encoder_2": _part(
+        _diffusion.XL_TEXT_ENCODER_2,
+        "text_encoder_2",
+        "TextEncoder2",
+        lambda whole, own: _diffusion.of_layers(_diffusion.XL_TEXT_ENCODER_2, own),
+    ),
+    "unet": _part(_diffusion.UNET, "unet", "Unet"),
+    "vae_decoder": _part(_diffusion.VAE_DECODER, "vae_decoder", "VAEDecoder", folder="vae", weights=_DECODER),
+    "vae_encoder": _part(
+        _diffusion.VAE_ENCODER, "vae_encoder", "VAEEncoder", _vae_encoder, folder="vae", weights=_ENCODER
+    ),
+    "safety_checker": _part(_diffusion.SAFETY_CHECKER, "safety_checker", "SafetyChecker"),
 }
 
 

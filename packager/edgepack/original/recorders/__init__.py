@@ -45,6 +45,10 @@ class Judgement:
 class Recorder(Protocol):
     """The contract of this package's modules."""
 
+    @property
+    def UNUSED(self) -> tuple[str, ...]:
+        """Submodels that take no part in the recorded work."""
+
     def record(self, subject: Subject, originals: Mapping[str, Original]) -> Recording:
         """Let the original work as its authors wrote it."""
 

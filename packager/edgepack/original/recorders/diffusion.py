@@ -19,12 +19,14 @@ from edgepack.original import Original
 from edgepack.original.recorders import Judgement, Recorded, Recording
 from edgepack.plans import Subject
 from edgepack.records import Accuracy
-from edgepack.tasks._diffusion import PROMPTS, Prompt
+from edgepack.runtime.processing import Diffusion
+from edgepack.tasks import _diffusion
+from edgepack.tasks._diffusion import Prompt
 
 READING = "reading"
+UNUSED = ("safety_checker",)  # which would refuse images: it is compared by itself
 CLOSE = 1e-4  # of the largest latent
 _KIND, _FILE = "recordings", "run.npz"  # of the cache
-_STEPS = 8
 _TOOLS = ("torch", "transformers", "diffusers")
 _LATENTS, _IMAGE = "latents", "image"
 _PEAK = 255  # of an image's values
@@ -42,15 +44,16 @@ class Run:
 def record(subject: Subject, originals: Mapping[str, Original]) -> Recording:
     """Return the runs of diffusers' pipeline: even prompts calibrate, odd ones measure agreement."""
     source = subject.source
+    prompts = _diffusion.prompts(source.parameters)
     facts = {
         "model": source.name,
         "sha256": source.sha256,
-        "prompts": [repr(prompt) for prompt in PROMPTS],
-        "steps": _STEPS,
+        "guidance": _guidance(subject),
+        "prompts": [repr(prompt) for prompt in prompts],
         "tools": plugins.versions(_TOOLS),
     }
-    folder = cache.fetch(_KIND, facts, lambda folder: _save(folder / _FILE, _watched(subject, originals)))
-    runs = _load(folder / _FILE)
+    folder = cache.fetch(_KIND, facts, lambda folder: _save(folder / _FILE, _watched(subject, originals, prompts)))
+    runs = _load(folder / _FILE, len(prompts))
     submodels = {
         name: Recorded(
             calibration=[feeds for run in runs[0::2] for feeds in run.feeds[name]],
@@ -58,22 +61,22 @@ def record(subject: Subject, originals: Mapping[str, Original]) -> Recording:
         )
         for name in originals
     }
-    return Recording(submodels=submodels, results=list(zip(PROMPTS[1::2], runs[1::2], strict=True)))
+    return Recording(submodels=submodels, results=list(zip(prompts[1::2], runs[1::2], strict=True)))
 
 
 def check(recording: Recording, model: TaskModel) -> tuple[Accuracy, ...]:
     """Return how far our loop around diffusers' modules is from diffusers' pipeline, of the largest final latent."""
-    apart = [
-        float(np.abs(_made(model, prompt).latents[-1] - run.latents[-1]).max() / np.abs(run.latents[-1]).max())
-        for prompt, run in recording.results
-    ]
+    apart = []
+    for prompt, run in recording.results:
+        ours, theirs = _made(model, prompt, run.image.shape[:2]).latents[-1], run.latents[-1]
+        apart.append(float(np.abs(ours - theirs).max() / np.abs(theirs).max()))
     return (
         Accuracy(
             metric=READING,
             compressed=max(apart),
             floor=CLOSE,
             samples=len(apart),
-            data=f"diffusers' pipeline, {_STEPS} steps",
+            data=f"diffusers' pipeline, {_steps(recording)} steps",
             higher_is_better=False,
         ),
     )
@@ -81,7 +84,7 @@ def check(recording: Recording, model: TaskModel) -> tuple[Accuracy, ...]:
 
 def judge(recording: Recording, model: TaskModel, floors: Mapping[str, float]) -> Judgement:
     """Return the peak signal to noise ratio of the final latents and images, beside diffusers' at equal seed."""
-    made = [(_made(model, prompt), run) for prompt, run in recording.results]
+    made = [(_made(model, prompt, run.image.shape[:2]), run) for prompt, run in recording.results]
     steps = [[measures.psnr(a, b) for a, b in zip(true.latents, run.latents, strict=True)] for run, true in made]
     images = [_image_psnr(true.image, run.image) for run, true in made]
     figures = {"latents_psnr": [course[-1] for course in steps], "image_psnr": images}
@@ -92,7 +95,7 @@ def judge(recording: Recording, model: TaskModel, floors: Mapping[str, float]) -
                 compressed=float(np.mean(values)),
                 floor=floors.get(name),
                 samples=len(values),
-                data=f"edgepack's own prompts, {_STEPS} steps, equal seeds",
+                data=f"edgepack's own prompts, {_steps(recording)} steps, equal seeds",
                 higher_is_better=True,
             )
             for name, values in figures.items()
@@ -101,12 +104,24 @@ def judge(recording: Recording, model: TaskModel, floors: Mapping[str, float]) -
     )
 
 
-def _made(model: TaskModel, prompt: Prompt) -> Run:
+def _guidance(subject: Subject) -> float:
+    return subject.processing.section(Diffusion).guidance
+
+
+def _steps(recording: Recording) -> int:
+    return int(max(prompt.steps for prompt, _ in recording.results))
+
+
+def _made(model: TaskModel, prompt: Prompt, size: tuple[int, int]) -> Run:
+    """Let ``model`` make the image, of a model that paints parts of images the recorded scene's."""
     run = Run()
+    image, mask = _diffusion.scene(*size) if model.repaints else (None, None)
     (picture,) = model.generate(
         prompt.text,
         negative_prompt=prompt.negative,
-        steps=_STEPS,
+        steps=prompt.steps,
+        image=image,
+        mask=mask,
         seed=prompt.seed,
         progress=lambda step: run.latents.append(np.array(step.latents)),
     )
@@ -119,10 +134,10 @@ def _image_psnr(true: Array, made: Array) -> float:
     return float(20 * np.log10(_PEAK / max(error, 1e-6)))  # equal images: 168 dB
 
 
-def _watched(subject: Subject, originals: Mapping[str, Original]) -> Sequence[Run]:
+def _watched(subject: Subject, originals: Mapping[str, Original], prompts: Sequence[Prompt]) -> Sequence[Run]:
     modules = {name: original.module for name, original in originals.items()}
     watch = plugins.load_module("edgepack.original.diffusion").watch
-    return [Run(**made) for made in watch(subject.source.path, modules, PROMPTS, _STEPS)]
+    return [Run(**made) for made in watch(subject.source.path, modules, prompts, _guidance(subject))]
 
 
 def _save(file: Path, runs: Sequence[Run]) -> None:
@@ -136,8 +151,8 @@ def _save(file: Path, runs: Sequence[Run]) -> None:
     np.savez(file, allow_pickle=False, **arrays)
 
 
-def _load(file: Path) -> list[Run]:
-    runs = [Run() for _ in PROMPTS]
+def _load(file: Path, count: int) -> list[Run]:
+    runs = [Run() for _ in range(count)]
     with np.load(file) as stored:
         for path in stored.files:
             prompt, name, index, key = path.split("/")

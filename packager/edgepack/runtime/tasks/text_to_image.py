@@ -37,7 +37,7 @@ class Model:
     def __init__(self, runs: Mapping[str, Run], folder: Path, processing: Processing) -> None:
         self._runs, self._folder, self._processing = runs, folder, processing
         # which take what the loop makes, and have no calls of their own
-        self.submodels = dict.fromkeys(("text_encoder", "text_encoder_2", UNET, DECODER, ENCODER))
+        self.submodels = dict.fromkeys(("text_encoder", "text_encoder_2", UNET, DECODER, ENCODER, SAFETY))
 
     def generate(
         self,
@@ -108,6 +108,11 @@ class Model:
         made = denoising.run(latents, start)
         del denoising  # so that the UNet can be closed before the decoder is opened
         return [] if made is None else self._pictures(made, seed, side)
+
+    @property
+    def repaints(self) -> bool:
+        """True if it paints parts of images anew, and needs an image and a mask."""
+        return self._settings.unet_channels != self._settings.latent_channels
 
     def predict(self, examples: Sequence[str]) -> list[Picture]:
         """Return a picture of each prompt, with the options that ``generate`` has by default."""
@@ -212,8 +217,7 @@ class Model:
             raise BundleError("the bundle's safety checker does not say what it sees", hint="build it again")
         seen = ImageInput(self._processing.image)
         for picture in made:
-            pixels = picture.pixels.astype(np.float32)[None] / np.float32(255)
-            outputs = self._runs[SAFETY]({**seen.feeds([picture.pixels]), "images": pixels})
+            outputs = self._runs[SAFETY](seen.feeds([picture.pixels]))
             if np.any(outputs[_UNSUITABLE]):
                 raise InputError(
                     f"the model's safety checker refuses picture {picture.index + 1} of {len(made)}, of seed "
