@@ -147,7 +147,7 @@ class VaeEncoder(TracedPart):
 
 def traced(module: Any, task: Task, feeds: Feeds) -> TracedPart:
     """Return the part that ``module`` (see original/diffusion.py) is, for inputs of the shapes of ``feeds``."""
-    if task.NAME == _diffusion.TEXT_ENCODER.NAME:
+    if task.NAME in _diffusion.TEXT_ENCODERS:
         penultimate = any(name.startswith(_LAYER) for name in task.OUTPUTS)
         return TextEncoder(module.encoder, tokens=feeds["input_ids"].shape[1], penultimate=penultimate)
     if task.NAME == _diffusion.UNET.NAME:
