@@ -67,6 +67,10 @@ def _check_outputs(listed: Manifest, submodel: Submodel, run: Session) -> None:
     read = {submodel.golden.output, *(_SPANS if isinstance(answer, Span) else ())}
     if isinstance(answer, Embedding):
         read.add(answer.output)
+    diffusion = listed.processing.diffusion
+    for encoder in () if diffusion is None else diffusion.encoders:
+        if encoder.submodel == submodel.name:
+            read |= {encoder.hidden, *encoder.skipping, *([encoder.pooled] if encoder.pooled else [])}
     missing = read - {spec.name for spec in run.outputs}
     if missing:
         raise BundleDamaged(

@@ -15,7 +15,7 @@ import numpy as np
 import onnxruntime
 
 from edgepack.arrays import Array, Outputs
-from edgepack.errors import BundleDamaged, BundleError, InputError
+from edgepack.errors import BundleDamaged, BundleError, DoesNotFit, EdgepackError, InputError
 from edgepack.records import NotMeasured, TensorSpec
 from edgepack.runtime import graphs, huge_pages
 from edgepack.runtime.decoding import CHUNK, Decoding
@@ -26,6 +26,7 @@ _FIRST = 256  # tokens that the cache holds to begin with
 # Computing constants in advance runs parts of the graph while it is opened, for as long and as large as they are.
 # Graphs that edgepack writes hold their constants, so nothing becomes slower.
 _NOT_AT_LOAD = ["ConstantFolding"]
+_NO_MEMORY = ("Failed to allocate memory", "bad_alloc", "bad allocation")  # in what onnxruntime says
 _DTYPES = {
     "tensor(float)": "float32", "tensor(float16)": "float16", "tensor(int64)": "int64", "tensor(int32)": "int32",
     "tensor(bool)": "bool", "tensor(uint8)": "uint8",
@@ -67,7 +68,7 @@ class Session:
     def __call__(self, feeds: Mapping[str, Array], names: Sequence[str] | None = None) -> Outputs:
         """Return the outputs (all, or ``names``).
 
-        Raises InputError where an input is missing or has the wrong shape.
+        Raises InputError where an input is missing or has the wrong shape, DoesNotFit where memory is short.
         """
         if self._speaks:
             feeds = graphs.completed(feeds, [spec.name for spec in self.inputs])
@@ -190,7 +191,11 @@ def _empty(spec: TensorSpec, room: int) -> Array:
     return np.zeros((1, int(heads), room, int(head)), spec.dtype)
 
 
-def _refused(error: Exception) -> InputError:
+def _refused(error: Exception) -> EdgepackError:
+    if any(sign in str(error) for sign in _NO_MEMORY):
+        return DoesNotFit(
+            "there is not enough memory to run the model on this input", hint="a smaller input, or fewer at once"
+        )
     return InputError(f"the model cannot run on this input: {_line(error)}")
 
 

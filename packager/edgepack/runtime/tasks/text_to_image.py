@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from edgepack.arrays import Array, Example, Feeds, Run
-from edgepack.errors import BundleError, InputError, UsageError
+from edgepack.errors import BundleDamaged, BundleError, DoesNotFit, InputError, UsageError
 from edgepack.runtime import arguments
 from edgepack.runtime.diffusion import autoencoder, guidance, pictures, requests
 from edgepack.runtime.diffusion.autoencoder import DECODER, ENCODER
@@ -87,9 +88,10 @@ class Model:
         schedule = make_scheduler(requests.schedule(self._processing.section(Schedule), scheduler), steps)
         start = 0 if source is None else source.start(steps)
 
-        positive, negative = self._conditions(words, without, scale, clip_skip, count)
-        draws = Draws(seed)
-        latents, inpainting = self._beginning(source, size, count, schedule, start, draws)
+        with _fitting():
+            positive, negative = self._conditions(words, without, scale, clip_skip, count)
+            draws = Draws(seed)
+            latents, inpainting = self._beginning(source, size, count, schedule, start, draws)
         denoising = Denoising(
             unet=self._runs[UNET],
             scheduler=schedule,
@@ -105,9 +107,10 @@ class Model:
             progress=progress,
             stop=stop,
         )
-        made = denoising.run(latents, start)
-        del denoising  # so that the UNet can be closed before the decoder is opened
-        return [] if made is None else self._pictures(made, seed, side)
+        with _fitting():
+            made = denoising.run(latents, start)
+            del denoising  # so that the UNet can be closed before the decoder is opened
+            return [] if made is None else self._pictures(made, seed, side)
 
     @property
     def repaints(self) -> bool:
@@ -120,7 +123,17 @@ class Model:
 
     @cached_property
     def _settings(self) -> Diffusion:
-        return self._processing.section(Diffusion)
+        """The settings. Raises BundleDamaged where they do not go together, or the submodels are not all there."""
+        settings = self._processing.section(Diffusion)
+        needed = {*(encoder.submodel for encoder in settings.encoders), UNET, DECODER} - set(self._runs)
+        if self._runs and needed:
+            raise BundleDamaged(f"{self._folder.name} lacks the submodel {min(needed)!r}, which its task needs")
+        if settings.multiple_of % settings.vae_scale_factor:
+            raise BundleDamaged(
+                f"the manifest has pictures in multiples of {settings.multiple_of} pixels and latents of "
+                f"{settings.vae_scale_factor}"
+            )
+        return settings
 
     @cached_property
     def _prompts(self) -> Prompts:
@@ -224,3 +237,15 @@ class Model:
                     f"{picture.seed}",
                     hint="take another seed or another prompt",
                 )
+
+
+@contextmanager
+def _fitting() -> Iterator[None]:
+    """Raises DoesNotFit where memory is short."""
+    try:
+        yield
+    except (DoesNotFit, MemoryError) as error:
+        raise DoesNotFit(
+            "there is not enough memory to make this picture",
+            hint="a smaller size needs less, and so do --tile 256 (tile=256) and together=False",
+        ) from error

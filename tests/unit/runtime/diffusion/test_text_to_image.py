@@ -9,7 +9,7 @@ from diffusers import EulerDiscreteScheduler
 from PIL import Image
 from tests.pipelines import Tiny, generator, picture, quiet
 
-from edgepack.errors import FileTrouble, InputError, UnknownName, UsageError
+from edgepack.errors import BundleDamaged, DoesNotFit, FileTrouble, InputError, UnknownName, UsageError
 from edgepack.runtime.processing import Image as ImageSettings
 from edgepack.runtime.processing import Size
 from edgepack.runtime.tasks.text_to_image import Model
@@ -257,3 +257,24 @@ def test_a_safety_checker_that_refuses(plain):
     model = Model(runs, plain.folder, replace(plain.processing(), image=seen))
     with pytest.raises(InputError, match="refuses picture 1 of 1, of seed 3"):
         model.generate(PROMPT, steps=1, seed=3)
+
+
+def test_a_manifest_that_contradicts_itself_or_lacks_a_part(plain):
+    with pytest.raises(BundleDamaged, match="multiples of 12 pixels"):
+        plain.ours(multiple_of=12).generate(PROMPT)
+    runs = {name: run for name, run in plain.runs().items() if name != "unet"}
+    with pytest.raises(BundleDamaged, match="lacks the submodel 'unet'"):
+        Model(runs, plain.folder, plain.processing()).generate(PROMPT)
+    runs = {name: run for name, run in plain.runs().items() if name != "vae_encoder"}
+    with pytest.raises(UsageError, match="no encoder for pictures"):
+        Model(runs, plain.folder, plain.processing()).generate(PROMPT, image=picture())
+
+
+def test_memory_that_is_short(plain):
+    def fails(feeds):
+        raise MemoryError
+
+    model = Model({**plain.runs(), "vae_decoder": fails}, plain.folder, plain.processing())
+    with pytest.raises(DoesNotFit, match="not enough memory to make this picture") as caught:
+        model.generate(PROMPT, steps=1)
+    assert "--tile" in caught.value.hint

@@ -1,0 +1,41 @@
+"""A model whose activations do not fit into memory."""
+
+import resource
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import resource
+import sys
+from pathlib import Path
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+from edgepack.errors import DoesNotFit
+from edgepack.runtime.engines import onnx as engine
+
+shape = ["side"]
+nodes = [helper.make_node("Expand", ["one", "size"], ["wide"]), helper.make_node("Exp", ["wide"], ["made"])]
+graph = helper.make_graph(
+    nodes, "wide", [helper.make_tensor_value_info("size", TensorProto.INT64, [1])],
+    [helper.make_tensor_value_info("made", TensorProto.FLOAT, shape)],
+    [helper.make_tensor("one", TensorProto.FLOAT, [1], [1.0])],
+)
+file = Path(sys.argv[1]) / "model.onnx"
+onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), file)
+session = engine.open_session(file, 1)
+assert session({"size": np.array([8])})["made"].size == 8
+resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))
+try:
+    session({"size": np.array([4 << 30])})
+except DoesNotFit as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(not hasattr(resource, "RLIMIT_AS"), reason="no limit on memory here")
+def test_memory_that_onnxruntime_does_not_get_is_told(tmp_path):
+    done = subprocess.run([sys.executable, "-c", PROGRAM, tmp_path], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "there is not enough memory to run the model on this input", done.stderr
