@@ -26,15 +26,13 @@ def test_options_are_those_of_generate():
 
 
 def test_a_file_is_asked_for_before_anything_is_opened(tmp_path):
-    assert pictures.check(["a sofa"], tmp_path / "sofa.PNG") == tmp_path / "sofa.PNG"
-    with pytest.raises(UsageError, match="needs a prompt"):
-        pictures.check([], tmp_path / "sofa.png")
+    assert pictures.check(tmp_path / "sofa.PNG") == tmp_path / "sofa.PNG"
     with pytest.raises(UsageError, match="no file to write"):
-        pictures.check(["a sofa"], None)
+        pictures.check(None)
     with pytest.raises(UsageError, match=r"sofa\.jpg, which is no PNG file"):
-        pictures.check(["a sofa"], tmp_path / "sofa.jpg")
+        pictures.check(tmp_path / "sofa.jpg")
     with pytest.raises(FileTrouble, match="no folder"):
-        pictures.check(["a sofa"], tmp_path / "none" / "sofa.png")
+        pictures.check(tmp_path / "none" / "sofa.png")
 
 
 def test_one_picture_has_the_name_that_is_given(model, tmp_path, capsys):

@@ -31,12 +31,8 @@ def options(stated: JsonDict, size: str | None) -> JsonDict:
     return found
 
 
-def check(prompts: Sequence[str], output: Path | None) -> Path:
+def check(output: Path | None) -> Path:
     """Return the file to write. Raises UsageError, FileTrouble, before the model is opened."""
-    if not prompts:
-        raise UsageError(
-            "a model that makes pictures needs a prompt", hint='edgepack run BUNDLE "a red sofa" -o sofa.png'
-        )
     if output is None or output.suffix.lower() != _SUFFIX:
         raise UsageError(
             "there is no file to write" if output is None else f"--output is {output}, which is no PNG file",

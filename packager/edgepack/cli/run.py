@@ -134,7 +134,7 @@ def run(
     _check_drawing(task, [*drawing.items(), ("size", size), ("output", output)], seed)
     if seed is not None:
         options["seed"] = drawing["seed"] = seed
-    file = pictures.check(inputs or [], output) if task == pictures.TASK else None
+    file = pictures.check(output) if task == pictures.TASK else None
     drawing = pictures.options(drawing, size)
     named = _labels(task, labels, template)
     model = runtime.load(

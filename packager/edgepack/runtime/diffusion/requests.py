@@ -5,12 +5,14 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import cast, get_args
 
 from edgepack.arrays import Array, Example
 from edgepack.documents import Json
 from edgepack.errors import InputError, UnknownName, UsageError
 from edgepack.runtime import arguments
 from edgepack.runtime.diffusion import pictures, tiles
+from edgepack.runtime.diffusion.noise import Generator
 from edgepack.runtime.diffusion.schedulers import ALGORITHMS
 from edgepack.runtime.processing import Diffusion, Schedule
 
@@ -100,6 +102,14 @@ def seeds(seed: int | Sequence[int] | None, images: int | None) -> tuple[int | l
     if not each or count not in (None, len(each)):
         raise UsageError(f"there are {len(each)} seeds and {count or 1} images", hint="give one seed for each image")
     return each, len(each)
+
+
+def generator(name: str) -> Generator:
+    """Return the ``name`` of what draws noise. Raises UnknownName."""
+    for known in get_args(Generator):
+        if name == known:
+            return cast(Generator, known)
+    raise UnknownName("noise", str(name), get_args(Generator))
 
 
 def tile(settings: Diffusion, pixels: int | None) -> int | None:

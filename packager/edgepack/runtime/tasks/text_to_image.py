@@ -50,6 +50,7 @@ class Model:
         width: int | None = None,
         height: int | None = None,
         seed: int | Sequence[int] | None = None,
+        noise: str = "torch",
         images: int | None = None,
         image: Example | None = None,
         strength: float | None = None,
@@ -66,7 +67,8 @@ class Model:
         They begin with an ``image`` (a uint8 array, a path or a file's bytes) where there is one: ``strength`` 1 leaves
         nothing of it, 0 all. With a ``mask`` of its size they are painted where that is bright. ``seed`` gives the
         noise that diffusers draws with ``torch.Generator("cpu").manual_seed(seed)`` for a whole batch; a list of
-        seeds has one for each picture. What is None is as usual for the model; the seed is random then.
+        seeds has one for each picture. With ``noise="numpy"`` it is that of ``numpy.random.RandomState``, which Apple's
+        package can draw too. What is None is as usual for the model; the seed is random then.
 
         ``scheduler`` names one of ddim, dpm_solver_multistep, euler, euler_ancestral, lcm, pndm. ``clip_skip`` leaves
         out so many more of the text encoders' last layers. ``tile``, in pixels, decodes in tiles of that side, and
@@ -80,6 +82,7 @@ class Model:
         source = requests.source(self._settings, image, mask, strength)
         size = requests.size(self._settings, source, height, width)
         seed, count = requests.seeds(seed, images)
+        generator = requests.generator(noise)
         side = requests.tile(self._settings, tile)
         clip_skip = arguments.whole("clip_skip", clip_skip, 0)
         together = arguments.switch("together", together)
@@ -90,7 +93,7 @@ class Model:
 
         with _fitting():
             positive, negative = self._conditions(words, without, scale, clip_skip, count)
-            draws = Draws(seed)
+            draws = Draws(seed, generator)
             latents, inpainting = self._beginning(source, size, count, schedule, start, draws)
         denoising = Denoising(
             unet=self._runs[UNET],

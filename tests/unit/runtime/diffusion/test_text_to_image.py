@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from diffusers import EulerDiscreteScheduler
 from PIL import Image
 from tests.pipelines import Tiny, generator, picture, quiet
@@ -143,6 +144,15 @@ def test_another_scheduler_keeps_what_is_stated(plain):
     same(made, pipeline, 3, prompt=PROMPT, num_inference_steps=5, guidance_scale=5.0)
 
 
+def test_noise_of_numpys_generator(plain):
+    made = plain.ours().generate(PROMPT, steps=3, seed=3, noise="numpy")
+    noise = np.random.RandomState(3).standard_normal((1, 4, 8, 8)).astype(np.float32)
+    same(
+        made, plain.diffusers("StableDiffusionPipeline"), 3, prompt=PROMPT, num_inference_steps=3, guidance_scale=5.0,
+        latents=torch.from_numpy(noise),
+    )  # fmt: skip
+
+
 def test_predictions_one_after_the_other_are_the_same(plain):
     model = plain.ours()
     together, apart = (model.generate(PROMPT, steps=3, seed=3, together=one)[0].latents for one in (True, False))
@@ -213,6 +223,7 @@ PAINTING = {"image": picture(), "mask": picture()[..., 0]}
         ({"seed": [1, 2], "images": 3}, UsageError, "2 seeds and 3 images"),
         ({"images": 0}, UsageError, "images is 0"),
         ({"scheduler": "heun"}, UnknownName, "no scheduler named 'heun'"),
+        ({"noise": "cuda"}, UnknownName, "no noise named 'cuda'"),
         ({"strength": 0.5}, UsageError, "a strength and no image"),
         ({"mask": PAINTING["mask"]}, UsageError, "a mask and no image"),
         ({"image": picture(), "strength": 1.1}, UsageError, "strength is 1.1"),
