@@ -18,7 +18,7 @@ from edgepack.runtime.engines import Session, open_session
 from edgepack.runtime.golden import GoldenResult
 from edgepack.runtime.manifest import Manifest
 from edgepack.runtime.processing import Processing
-from edgepack.runtime.shapes import feeds
+from edgepack.runtime.shapes import calls, feeds
 from edgepack.tasks import Task, read_model, submodel_processing, submodel_task
 
 RUNS, _SECONDS = 64, 1.0  # of a speed check: enough for a p90
@@ -107,7 +107,7 @@ class Measured:
                 runs=runs,
                 seconds=_SECONDS,
             )
-            self.timings[key] = replace(made, submodel=self.manifest.label_of(name))
+            self.timings[key] = replace(made, submodel=self.manifest.label_of(name), calls=calls(self.manifest, name))
         return self.timings[key]
 
     def reference(self, name: str, shape: str) -> Timing:

@@ -15,12 +15,13 @@ from edgepack.original.reading import Reading
 from edgepack.plans import Plan as Plan
 from edgepack.plans import Request as Request
 from edgepack.plans import Subject
-from edgepack.records import Accuracy, Bundle
+from edgepack.records import Accuracy, Bundle, Timings
 from edgepack.runtime import manifest, measurements
+from edgepack.runtime.manifest import Manifest
 from edgepack.stages import bench, compare, convert, examples, pack, resolve
 from edgepack.stages import plan as planning
 
-_QUICK_RUNS = 16  # of the speed check in a build; `edgepack bench` takes longer
+_QUICK_RUNS, _QUICK_SECONDS = 16, 20.0  # of the speed check in a build, at most; `edgepack bench` takes longer
 
 
 class Progress(Protocol):
@@ -99,7 +100,7 @@ def _one(
         golden = pack.write_golden(folder, originals, plan, inputs.submodels)
         pack.write_manifest(folder, plan, artifacts, golden, inputs=inputs.digest)
         progress.step(f"{name}: measuring speed")
-        timings = bench.bench(manifest.read(folder), runs=_QUICK_RUNS, seconds=0.0) if request.measure_speed else ()
+        timings = _timings(manifest.read(folder)) if request.measure_speed else ()
         accuracy = (*accuracy, *looped, *(figure for check in inputs.checks for figure in check.finish()))
         measurements.write(folder, accuracy, timings)
         bundle = Bundle(
@@ -115,6 +116,10 @@ def _one(
         if not request.allow_loss:
             compare.check_floors(bundle, _report(request, name))
     return bundle
+
+
+def _timings(made: Manifest) -> Timings:
+    return bench.bench(made, runs=_QUICK_RUNS, seconds=0.0, longest=_QUICK_SECONDS)
 
 
 def _check_place(request: Request, name: str) -> None:

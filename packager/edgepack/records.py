@@ -261,6 +261,7 @@ class Timing:
     verdict: str = "valid"  # or why the figure is not to be trusted
     tokens: int = 0  # that a language model processes in one run; 0 for other models
     submodel: str = ""  # that was timed, of a bundle with several
+    calls: int = 0  # of the submodel for one result with the usual settings; 0: none, or not known
 
     @property
     def label(self) -> str:

@@ -9,7 +9,7 @@ from edgepack.cost.records import Figure, Use
 from edgepack.documents import JsonDict, JsonObject
 from edgepack.errors import ModelError, UnsupportedModel, UsageError
 from edgepack.records import NotMeasured, Recipe, Source, Timing
-from edgepack.runtime import measurements
+from edgepack.runtime import estimate, measurements
 from edgepack.runtime.manifest import MANIFEST, Manifest
 
 _STATE = "--seconds states it, as edgepack bench measures it on the device; --energy does without"
@@ -30,6 +30,9 @@ def seconds(listed: Manifest, use: Use) -> Figure:
     if isinstance(timings, NotMeasured) or not timings:
         why = f" ({timings.reason})" if isinstance(timings, NotMeasured) else ""
         raise UsageError(f"{listed.name} holds no timings{why}: the seconds of a request are not known", hint=_STATE)
+    if (whole := estimate.whole(timings)) is not None:
+        said = estimate.said(estimate.calls(timings))
+        return Figure(value=whole, origin=f"estimated from the p50 of {said}, {_measured(timings[0])}")
     if len(listed.models) > 1:
         raise UsageError(
             f"{listed.name} holds timings of its submodels, not of a request, which may run them several times",

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from edgepack.records import Accuracy, Component, Coverage, NotMeasured, Timing, Timings
 from edgepack.reports.table import DASH, Cell, Table
+from edgepack.runtime import estimate
 from edgepack.suites import CheckResult
 from edgepack.units import duration, size
 
@@ -127,7 +128,17 @@ def _remarks(timings: Sequence[Timing]) -> list[str]:
         + ("" if t.where.target else "; it is not the target")
         for t in timings
     )
-    return [*places, *(f"{t.label} is not to be trusted: {t.verdict}" for t in timings if t.verdict != "valid")]
+    untrusted = (f"{t.label} is not to be trusted: {t.verdict}" for t in timings if t.verdict != "valid")
+    return [*_whole(timings), *places, *untrusted]
+
+
+def _whole(timings: Sequence[Timing]) -> list[str]:
+    """Say how long a result of several submodels takes, where that can be estimated."""
+    seconds = estimate.whole(timings)
+    if seconds is None:
+        return []
+    taken = estimate.said(estimate.calls(timings))
+    return [f"a result takes about {duration(seconds)}, estimated: {taken} at their medians, without loading"]
 
 
 def sizes_table(components: Sequence[Component]) -> Table:

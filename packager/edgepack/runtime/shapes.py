@@ -9,6 +9,7 @@ import numpy as np
 from edgepack.arrays import Array, Feeds
 from edgepack.errors import InputError
 from edgepack.records import TensorSpec
+from edgepack.runtime.diffusion import timing
 from edgepack.runtime.manifest import Manifest
 from edgepack.runtime.processing import Generation, Image
 from edgepack.runtime.submodel import MODEL, Submodel
@@ -21,8 +22,11 @@ GENERATION = "text-generation"
 def shapes(manifest: Manifest, name: str = MODEL) -> list[str]:
     """Return "1x32" and "1x128" tokens, as far as the submodel ``name`` takes them, or one picture.
 
-    For language models "prefill 32", "prefill 128" and "decode 128": one token after so many.
+    For language models "prefill 32", "prefill 128" and "decode 128": one token after so many. For the parts of a model
+    that makes pictures the size of its pictures, such as "512x512", and "1x77" for prompts.
     """
+    if _of_pipeline(manifest, name):
+        return [timing.shape(manifest.processing, manifest.models[name])]
     longest = manifest.processing.max_length
     if longest is None or _takes_pictures(manifest, name):
         return [PICTURE if manifest.processing.image else INPUT]
@@ -30,6 +34,11 @@ def shapes(manifest: Manifest, name: str = MODEL) -> list[str]:
         lengths = [length for length in LENGTHS if length <= longest] or [longest]
         return [*(f"prefill {length}" for length in lengths), f"decode {min(LENGTHS[-1], longest - 1)}"]
     return [f"1x{length}" for length in LENGTHS if length <= longest] or [f"1x{longest}"]
+
+
+def calls(manifest: Manifest, name: str) -> int:
+    """Return how often one result takes the submodel ``name``, with the usual settings; 0 where that is not known."""
+    return timing.calls(manifest.processing, name) if manifest.processing.diffusion else 0
 
 
 def takes(manifest: Manifest, shape: str, name: str) -> bool:
@@ -46,6 +55,8 @@ def feeds(manifest: Manifest, shape: str, name: str = MODEL) -> Feeds:
 
     Raises InputError.
     """
+    if _of_pipeline(manifest, name):
+        return timing.feeds(manifest.processing, manifest.models[name], shape)
     if manifest.processing.generation:
         return _text(manifest.processing.generation, shape)
     if _takes_pictures(manifest, name):
@@ -86,14 +97,24 @@ def _ones(spec: TensorSpec) -> Array:
     return np.ones([side if isinstance(side, int) else 1 for side in spec.shape], spec.dtype)
 
 
+def _of_pipeline(manifest: Manifest, name: str) -> bool:
+    """Return whether a submodel makes pictures of prompts with others; a safety checker looks at them as others do."""
+    return manifest.processing.diffusion is not None and not _takes_pictures(manifest, name)
+
+
 def _takes_pictures(manifest: Manifest, name: str) -> bool:
     """Return whether a submodel is fed pictures, of a model that may take texts too."""
     text = manifest.processing.text
     own = {spec.name for spec in manifest.models[name].inputs}
-    return manifest.processing.image is not None and (text is None or not own & set(text.inputs))
+    if manifest.processing.image is None or (
+        manifest.processing.diffusion and manifest.processing.image.input not in own
+    ):
+        return False
+    return text is None or not own & set(text.inputs)
 
 
 def _picture(image: Image, submodel: Submodel) -> Feeds:
     shape = (1, image.channels, image.size.height, image.size.width)
-    ramp = np.linspace(-1, 1, int(np.prod(shape)), dtype=np.float32)
-    return {submodel.inputs[0].name: ramp.reshape(shape)}
+    ramp = np.linspace(-1, 1, int(np.prod(shape)), dtype=np.float32).reshape(shape)
+    seen = next((spec for spec in submodel.inputs if spec.name == image.input), submodel.inputs[0])
+    return {spec.name: ramp if spec is seen else _ones(spec) for spec in submodel.inputs}

@@ -7,7 +7,7 @@ from dataclasses import replace
 from edgepack.records import Timing, Timings
 from edgepack.runtime import clock
 from edgepack.runtime.manifest import Manifest
-from edgepack.runtime.shapes import feeds, shapes, takes
+from edgepack.runtime.shapes import calls, feeds, shapes, takes
 
 
 def bench(
@@ -16,11 +16,13 @@ def bench(
     threads: int | None = None,
     runs: int = 64,
     seconds: float = 2.0,
+    longest: float | None = None,
     inputs: tuple[str, ...] = (),
 ) -> Timings:
     """Return one Timing per submodel and input shape (default: the stated ones), or why there is none.
 
-    Of several submodels each is timed with those of ``inputs`` that it takes. Raises InputError, BundleError.
+    Of several submodels each is timed with those of ``inputs`` that it takes. After ``longest`` seconds no run of an
+    input begins, however few there were. Raises InputError, BundleError.
     """
     timings: list[Timing] = []
     for shape in inputs:
@@ -38,6 +40,8 @@ def bench(
             target_isa=manifest.isa,
             runs=runs,
             seconds=seconds,
+            longest=longest,
         )
-        timings += (replace(timing, submodel=manifest.label_of(name)) for timing in made)
+        often = calls(manifest, name)
+        timings += (replace(timing, submodel=manifest.label_of(name), calls=often) for timing in made)
     return tuple(timings)
