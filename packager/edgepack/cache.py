@@ -15,32 +15,29 @@ import logging
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgepack import documents
+from edgepack.cachefolder import HINT, VARIABLE, WORK, delete, put, room
+from edgepack.cachefolder import root as root
 from edgepack.contents import Contents, Signature, contents, signature
 from edgepack.documents import JsonDict, JsonObject
 from edgepack.durable import sync, sync_folder
-from edgepack.errors import BundleError
-from edgepack.exchange import replace
-from edgepack.runtime.manifest import MANIFEST
-from edgepack.workfolder import leftovers, sweep, workfolder
+from edgepack.errors import BundleError, FileTrouble
+from edgepack.folder import Folder, size
+from edgepack.runtime import manifest
+from edgepack.runtime.archive import UNPACKED
+from edgepack.runtime.manifest import BESIDE, MANIFEST
+from edgepack.workfolder import leftovers, sweep
 
 _LOG = logging.getLogger(__name__)
-_PREFIX, _RECORD = ".new-", "facts.json"
+_RECORD = "facts.json"
 _KEY = re.compile("[0-9a-f]{32}")
-_UNPACKED = "bundles"  # by runtime/archive.py
 _LEFT = "left by a build that was stopped"
 _checked: dict[Path, Signature] = {}  # entries that this process has hashed
-
-
-def root() -> Path:
-    """Return the cache folder: EDGEPACK_CACHE, else edgepack below XDG_CACHE_HOME or ~/.cache."""
-    own = os.environ.get("EDGEPACK_CACHE")
-    return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgepack"
 
 
 @dataclass(frozen=True)
@@ -53,9 +50,9 @@ class Entry:
     what: str
 
 
-def key_of(facts: JsonObject) -> str:
-    """Return the name of the entry that ``facts`` (JSON values) lead to in this version of edgepack."""
-    shaped = {**facts, "edgepack": importlib.metadata.version("edgepack")}
+def key_of(facts: JsonObject, version: str | None = None) -> str:
+    """Return the name of the entry that ``facts`` (JSON values) lead to in a version of edgepack (default: this)."""
+    shaped = {**facts, "edgepack": _version() if version is None else version}
     return hashlib.sha256(json.dumps(shaped, sort_keys=True).encode()).hexdigest()[:32]
 
 
@@ -70,7 +67,7 @@ def fetch(kind: str, facts: JsonObject, make: Callable[[Path], None]) -> Path:
 def find(kind: str, facts: JsonObject) -> Path | None:
     """Return the folder of the entry; None where there is none, or none that is as it was written, which is noted."""
     folder = _place(kind, facts)
-    sweep(folder.parent, _PREFIX)
+    sweep(folder.parent, WORK)
     if not folder.is_dir():
         return None
     state = signature(folder)
@@ -84,37 +81,67 @@ def find(kind: str, facts: JsonObject) -> Path | None:
 
 def store(kind: str, facts: JsonObject, make: Callable[[Path], None]) -> Path:
     """Return the folder of the entry, filled by ``make(folder)`` in place of an earlier one."""
-    sweep(root() / kind, _PREFIX)
     return _made(kind, facts, make, keep=False)
 
 
 def entries() -> list[Entry]:
-    """Return what is in the cache, largest first, and what builds that were stopped have left there."""
+    """Return what is in the cache, largest first, and what builds that were stopped have left there.
+
+    Raises FileTrouble for a folder of the cache that cannot be read.
+    """
     found = []
     for kind in _kinds():
-        for folder in leftovers(kind, _PREFIX):
-            found.append(Entry(kind.name, folder.name, sum(map(_bytes, folder.rglob("*"))), _LEFT))
-        for folder in _ours(kind):
-            files = list(folder.rglob("*"))
-            found.append(Entry(kind.name, folder.name, sum(map(_bytes, files)), _model(folder)))
+        found += [Entry(kind.name, left.name, used, _LEFT) for left, used in leftovers(kind, WORK)]
+        with Folder(kind) as above:
+            for name in _named(above):
+                try:
+                    with above.below(name) as folder:
+                        files, what = _told(folder)
+                        used = sum(size(state) for _, state in folder.files())
+                except OSError as error:
+                    files, what, used = None, f"cannot be read: {error.strerror}", 0
+                if files is not None or what:
+                    found.append(Entry(kind.name, name, used, what))
     return sorted(found, key=lambda entry: -entry.bytes)
 
 
 def clear() -> int:
     """Delete every entry and what builds that were stopped have left; the bytes set free.
 
-    Nothing else goes: neither other files in the cache's folder nor what was put into an entry.
+    Nothing else goes: no other files in the cache's folder, nothing that a link leads to, not what was put into an
+    entry, and no entry that does not tell what it consists of, which is noted. Raises FileTrouble for what could not be
+    deleted, with all deleted that can be.
     """
-    freed = 0
+    freed, trouble = 0, list[str]()
     for kind in _kinds():
-        for left in leftovers(kind, _PREFIX):
-            freed += sum(map(_bytes, left.rglob("*")))
-        sweep(kind, _PREFIX)
-        for folder in _ours(kind):
-            freed += _emptied(folder)
+        freed += sweep(kind, WORK)
+        with Folder(kind) as above:
+            for name in _named(above):
+                try:
+                    freed += _cleared(above, name)
+                except OSError as error:
+                    trouble.append(f"{kind / name}: {error.strerror}")
         with suppress(OSError):  # something is in it
             kind.rmdir()
     _checked.clear()
+    if trouble:
+        raise FileTrouble(
+            f"{len(trouble)} entries of the cache could not be deleted, such as {trouble[0]}",
+            hint=f"delete them as the user whose they are; {VARIABLE} names another folder",
+        )
+    return freed
+
+
+def _cleared(kind: Folder, name: str) -> int:
+    """Delete an entry, but for what is not known to be part of it; the bytes set free. Raises OSError."""
+    with kind.below(name) as folder:
+        files, what = _told(folder)
+        freed = delete(folder, files) if files is not None else 0
+    if files is not None:
+        with suppress(OSError):  # something is in it
+            kind.rmdir(name)
+    elif what:
+        _LOG.warning("left in the cache, delete it yourself if it is not yours: %s, %s", kind.path / name, what)
     return freed
 
 
@@ -125,18 +152,17 @@ def _place(kind: str, facts: JsonObject) -> Path:
 def _made(kind: str, facts: JsonObject, make: Callable[[Path], None], *, keep: bool) -> Path:
     """Return the entry, made; with ``keep``, another build's that was quicker stays."""
     folder = _place(kind, facts)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with workfolder(folder.parent, _PREFIX) as work:
+    with room(kind) as work:
         fresh = work / folder.name
         fresh.mkdir()
         make(fresh)
-        record = {"facts": facts, "files": contents(fresh, without=_RECORD)}
+        record = {"edgepack": _version(), "facts": facts, "files": contents(fresh, without=_RECORD)}
         (fresh / _RECORD).write_text(json.dumps(record, indent=1, sort_keys=True), "utf-8")
         sync(fresh)
         state = signature(fresh)
         if keep and folder.is_dir() and not _problem(folder, facts):
             return folder
-        replace(fresh, folder, work / "old")
+        put(fresh, folder, _files_of(folder))
         sync_folder(folder.parent)
     _checked[folder] = state
     return folder
@@ -163,54 +189,66 @@ def _differs(name: str, there: Contents, record: JsonObject) -> bool:
 def _record(folder: Path) -> JsonDict | None:
     """Return what the entry says of itself; None where that cannot be read."""
     try:
-        table = documents.read_object(folder / _RECORD)
-    except BundleError:
+        with Folder(folder) as opened:
+            return _read(opened, _RECORD)
+    except (BundleError, OSError):
         return None
-    whole = all(isinstance(table.get(key), dict) for key in ("facts", "files"))
-    return table if whole else None
+
+
+def _read(folder: Folder, name: str) -> JsonDict:
+    """Raises OSError, BundleError."""
+    table = documents.parse_json(documents.read_open(folder.open(name, os.O_RDONLY), folder.path / name), name)
+    if name == _RECORD and not (
+        isinstance(table, dict) and all(isinstance(table.get(key), dict) for key in ("facts", "files"))
+    ):
+        raise BundleError(f"{name} is not an entry's")
+    return manifest.checked(table, name) if name == MANIFEST else dict(table)
+
+
+def _files_of(folder: Path) -> Collection[str] | None:
+    """Return the files that the entry is known to consist of; None where there is none, or it does not tell."""
+    try:
+        with Folder(folder) as opened:
+            return _told(opened)[0]
+    except OSError:
+        return None
+
+
+def _told(folder: Folder) -> tuple[Collection[str] | None, str]:
+    """Return the files that the entry is known to consist of, and its model.
+
+    None for what is no entry, with the reason where it seems to be one. An entry's name is the hash of what it tells of
+    itself, so that no other file of the record's name is taken for one. Raises OSError.
+    """
+    unpacked = folder.path.parent.name == UNPACKED
+    mark = MANIFEST if unpacked else _RECORD
+    try:
+        table = _read(folder, mark)
+    except FileNotFoundError:
+        return None, ""
+    except BundleError:
+        return None, f"its {mark} is damaged"
+    if unpacked:
+        return [*table["files"], *BESIDE], "a bundle, unpacked"
+    if key_of(table["facts"], table.get("edgepack")) != folder.path.name:
+        return None, f"its {mark} is not of this entry"
+    return [*table["files"], _RECORD], str(table["facts"].get("model", ""))
 
 
 def _kinds() -> list[Path]:
-    return sorted(path for path in root().iterdir() if path.is_dir()) if root().is_dir() else []
+    """Return the folders of the cache; a link is another folder."""
+    place = root()
+    try:
+        inside = sorted(place.iterdir()) if place.is_dir() else []
+        return [path for path in inside if path.is_dir() and not path.is_symlink()]
+    except PermissionError as error:
+        raise FileTrouble(f"the cache {place} cannot be read: {error.strerror}", hint=HINT) from error
 
 
-def _ours(kind: Path) -> Iterator[Path]:
-    """Yield the entries in a folder of the cache, and the bundles that were unpacked there."""
-    for folder in sorted(kind.iterdir()):
-        if _KEY.fullmatch(folder.name) and not folder.is_symlink() and folder.is_dir():
-            mark = folder / (MANIFEST if kind.name == _UNPACKED else _RECORD)
-            if mark.is_file() and not mark.is_symlink():
-                yield folder
+def _named(kind: Folder) -> list[str]:
+    """Return the folders in it that have the name of an entry."""
+    return [name for name in kind.names() if _KEY.fullmatch(name) and stat.S_ISDIR(kind.stat(name).st_mode)]
 
 
-def _model(folder: Path) -> str:
-    if folder.parent.name == _UNPACKED:
-        return "a bundle, unpacked"
-    record = _record(folder)
-    return "damaged" if record is None else str(record["facts"].get("model", ""))
-
-
-def _emptied(folder: Path) -> int:
-    """Delete an entry's files, and the folder where nothing else is in it; the bytes set free.
-
-    All are the entry's where it does not say which.
-    """
-    record, freed = _record(folder), 0
-    files = [path for path in sorted(folder.rglob("*"), reverse=True) if path.is_symlink() or not path.is_dir()]
-    named = {_RECORD, *record["files"]} if record is not None else None
-    for file in files:
-        if named is None or file.relative_to(folder).as_posix() in named:
-            size = _bytes(file)
-            with suppress(OSError):
-                file.unlink()
-                freed += size
-    for place in [*sorted((path for path in folder.rglob("*") if path.is_dir()), reverse=True), folder]:
-        with suppress(OSError):
-            place.rmdir()
-    return freed
-
-
-def _bytes(path: Path) -> int:
-    """Return what deleting ``path`` sets free."""
-    state = path.lstat()
-    return state.st_size if stat.S_ISREG(state.st_mode) and state.st_nlink == 1 else 0
+def _version() -> str:
+    return importlib.metadata.version("edgepack")

@@ -58,6 +58,15 @@ def read_bytes(file: Path, failure: Failure = BundleError, *, hint: str = AGAIN,
     except (OSError, ValueError) as error:  # ValueError: a name with a NUL
         said = error.strerror if isinstance(error, OSError) else "not a file's name"
         raise failure(f"{file} cannot be read: {said}", hint=hint) from error
+    return read_open(descriptor, file, failure, hint=hint, largest=largest)
+
+
+def read_open(
+    descriptor: int, file: Path, failure: Failure = BundleError, *, hint: str = AGAIN, largest: int = LARGEST
+) -> bytes:
+    """Return the bytes of ``file``, which is open, and close it. Raises ``failure``: it is no regular file, or too
+    large.
+    """
     try:
         facts = os.fstat(descriptor)
         if not stat.S_ISREG(facts.st_mode):

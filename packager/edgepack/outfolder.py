@@ -4,7 +4,7 @@ A bundle is filled in a hidden folder beside its place (workfolder.py) and chang
 single step (exchange.py), so that whoever reads it finds the old one or the new one. Where the file system cannot do
 that, two renames follow each other: for a moment there is none, and after a kill in that moment the next build into
 the folder brings the old one back. What edgepack did not make (ours.py) is replaced only by force, and a device, a
-FIFO or a socket never.
+FIFO or a socket never; what came out of the place is looked at once more, and put back where it has to stay.
 """
 
 from __future__ import annotations
@@ -13,18 +13,21 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from edgepack import ours
 from edgepack.durable import sync, sync_folder
 from edgepack.errors import BundleError, DiskFull, FileTrouble
 from edgepack.exchange import move, replace
+from edgepack.folder import Folder
 from edgepack.runtime import manifest
-from edgepack.workfolder import remove, sweep, workfolder
+from edgepack.workfolder import sweep, workfolder
 
 PREFIX = ".building-"
-_NEW, _OLD = "new", "old"  # in the work folder, each with a bundle of its own name in it
+_NEW, _OLD = "new", "old"  # in the work folder, each with a bundle or a file of its own name in it
+_FORMER = "former"  # the same as the old, of another folder than that of the work folder: it is not brought back
 _REPLACED = (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK)  # kinds of what force replaces
 
 
@@ -37,7 +40,7 @@ def workspace(out: Path, name: str, *, force: bool = False) -> Iterator[Path]:
     """
     with _telling(out):
         out.mkdir(parents=True, exist_ok=True)
-        _sweep(out)
+        clear_leftovers(out, name)
         check_bundle(out / name, force=force)
         with workfolder(out, PREFIX) as work:
             fresh = work / _NEW / name
@@ -45,7 +48,7 @@ def workspace(out: Path, name: str, *, force: bool = False) -> Iterator[Path]:
             yield fresh
             sync(fresh)
             (work / _OLD).mkdir()
-            replace(fresh, out / name, work / _OLD / name, lambda place: check_bundle(place, force=force))
+            replace(fresh, out / name, work / _OLD / name, partial(check_bundle, force=force))
             sync_folder(out)
 
 
@@ -54,26 +57,44 @@ def write(file: Path, text: str, *, mark: str, force: bool = False) -> None:
 
     Raises FileTrouble, DiskFull.
     """
-    with replacing(file, lambda: check_file(file, mark=mark, force=force)) as fresh:
+    with replacing(file, partial(check_file, mark=mark, force=force)) as fresh:
         fresh.write_text(text, "utf-8")
 
 
 @contextmanager
-def replacing(file: Path, check: Callable[[], None]) -> Iterator[Path]:
+def replacing(file: Path, check: Callable[[Path], None], *, beside: Path | None = None) -> Iterator[Path]:
     """Provide a path to write to; on leaving without an error it becomes ``file``, on an error it is gone.
 
-    ``check()`` raises where what stands there has to stay. Raises DiskFull.
+    ``check(path)`` raises where what stands there, under the file's name, has to stay. The work is done in the folder
+    ``beside`` (default: the file's own). Raises DiskFull.
     """
-    with _telling(file.parent), workfolder(file.parent, PREFIX) as work:
-        _sweep(file.parent)
-        fresh = work / file.name
+    room = beside or file.parent
+    with _telling(file.parent), workfolder(room, PREFIX) as work:
+        clear_leftovers(room)
+        old = work / (_OLD if room == file.parent else _FORMER)
+        fresh = work / _NEW / file.name
+        for place in (fresh.parent, old):
+            place.mkdir()
         yield fresh
         sync(work)
-        check()
-        if file.is_dir():  # by force
-            remove(file)
-        fresh.replace(file)
+        replace(fresh, file, old / file.name, check)
         sync_folder(file.parent)
+
+
+def beside(bundle: Path) -> Path:
+    """Return the folder to work in for a file of ``bundle``, so that it holds no others meanwhile: the one that it lies
+    in, or itself where that one is another disk or nobody may write there.
+    """
+    parent = bundle.resolve().parent
+    same = parent.stat().st_dev == bundle.stat().st_dev
+    return parent if same and os.access(parent, os.W_OK) else bundle
+
+
+def clear_leftovers(out: Path, name: str = "") -> None:
+    """Delete what killed commands left in ``out``, and in the bundle ``name`` there; an earlier bundle comes back."""
+    sweep(out, PREFIX, lambda work: _rescue(work, out))
+    if name and not (out / name).is_symlink():
+        sweep(out / name, PREFIX)
 
 
 def check_bundle(place: Path, *, force: bool = False) -> None:
@@ -128,15 +149,15 @@ def _telling(out: Path) -> Iterator[None]:
         raise
 
 
-def _sweep(out: Path) -> None:
-    sweep(out, PREFIX, lambda work: _rescue(work, out))
-
-
-def _rescue(work: Path, out: Path) -> None:
-    """Bring back an earlier bundle when a kill fell between two renames: a whole one, under the name that it had."""
-    for old in (work / _OLD).glob("*"):
-        if not os.path.lexists(out / old.name) and not old.is_symlink() and _whole(old):
-            move(old, out / old.name)
+def _rescue(work: Folder, out: Path) -> None:
+    """Bring back what stood in ``out`` when a kill fell between two renames, under the name that it had: a file, or a
+    whole bundle.
+    """
+    with suppress(OSError), work.below(_OLD) as old:
+        for name in old.names():
+            kind = old.stat(name).st_mode
+            if stat.S_ISREG(kind) or (stat.S_ISDIR(kind) and _whole(old.path / name)):
+                move(Path(name), out / name, old)  # where the name is free
 
 
 def _whole(bundle: Path) -> bool:

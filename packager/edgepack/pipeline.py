@@ -124,6 +124,7 @@ def _timings(made: Manifest) -> Timings:
 
 def _check_place(request: Request, name: str) -> None:
     """Raises FileTrouble before the work where something of the user's stands in the bundle's or the report's place."""
+    outfolder.clear_leftovers(request.out, name)
     outfolder.check_bundle(request.out / name, force=request.force)
     outfolder.check_file(_report(request, name), mark=reports.MARK, force=request.force)
 

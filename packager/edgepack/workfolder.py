@@ -2,7 +2,8 @@
 
 The lock is flock(2) on a file in the folder. The kernel gives it back when the process ends, however it ends, so a
 folder whose lock can be had is a dead build's; no process number is looked at, which another container, machine or
-program may have too. On NFS the lock holds between machines where the server keeps locks (NFSv4; NFSv3 with lockd, and
+program may have too. What is deleted is found by descriptors (folder.py), never by a path that somebody may turn into a
+link meanwhile. On NFS the lock holds between machines where the server keeps locks (NFSv4; NFSv3 with lockd, and
 not mounted with ``nolock`` or ``local_lock``). Where a file system has no locks, nothing is swept.
 """
 
@@ -11,13 +12,13 @@ from __future__ import annotations
 import errno
 import os
 import re
-import shutil
-import stat
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from edgepack.folder import Folder, size
 
 if sys.platform != "win32":
     import fcntl
@@ -32,77 +33,81 @@ def workfolder(parent: Path, prefix: str) -> Iterator[Path]:
     """Provide a new folder in ``parent``, locked, and gone with what is in it at the end."""
     folder, lock = _begin(parent, prefix)
     try:
-        yield folder
+        yield folder.path
     finally:
-        try:
-            _clear(folder)
-        finally:
-            os.close(lock)
+        _end(folder, lock)
 
 
-def leftovers(parent: Path, prefix: str) -> list[Path]:
-    """Return the folders that dead builds left in ``parent``."""
+def leftovers(parent: Path, prefix: str) -> list[tuple[Path, int]]:
+    """Return the folders that dead builds left in ``parent``, and their bytes."""
     found = []
     for folder, lock in _dead(parent, prefix):
+        found.append((folder.path, _bytes(folder)))
+        folder.close()
         os.close(lock)
-        found.append(folder)
     return found
 
 
-def sweep(parent: Path, prefix: str, rescue: Callable[[Path], None] = lambda folder: None) -> None:
-    """Delete the folders that dead builds left in ``parent``; ``rescue(folder)`` may first move something out."""
+def sweep(parent: Path, prefix: str, rescue: Callable[[Folder], None] = lambda folder: None) -> int:
+    """Delete the folders that dead builds left in ``parent``; the bytes set free.
+
+    ``rescue(folder)`` may first move something out.
+    """
+    freed = 0
     for folder, lock in _dead(parent, prefix):
         try:
             rescue(folder)
-            _clear(folder)
+            freed += _bytes(folder)
         finally:
-            os.close(lock)
+            _end(folder, lock)
+    return freed
 
 
-def remove(path: Path) -> None:
-    """Delete whatever has this name: a folder with all in it, a file, a link, a FIFO; none is no error."""
-    with suppress(FileNotFoundError):
-        if stat.S_ISDIR(path.lstat().st_mode):
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink()
-
-
-def _begin(parent: Path, prefix: str) -> tuple[Path, int]:
+def _begin(parent: Path, prefix: str) -> tuple[Folder, int]:
     while True:
-        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+        path = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
         with suppress(FileNotFoundError):  # swept before it was locked
+            folder = Folder(path)
             lock = _locked(folder, os.O_CREAT, without=True)
             if lock is not None:
                 return folder, lock
+            folder.close()
 
 
-def _dead(parent: Path, prefix: str) -> Iterator[tuple[Path, int]]:
+def _dead(parent: Path, prefix: str) -> Iterator[tuple[Folder, int]]:
     """Yield the folders of dead builds, each locked by this process; empty ones had no lock yet, and go at once."""
     named = re.compile(f"{re.escape(prefix)}{_ENDING}")
-    for folder in sorted(parent.iterdir() if parent.is_dir() else ()):
-        if not named.fullmatch(folder.name) or folder.is_symlink() or not folder.is_dir():
+    for path in sorted(parent.iterdir() if parent.is_dir() else ()):
+        if not named.fullmatch(path.name):
             continue
-        with suppress(OSError):  # it holds something, or is another's
-            folder.rmdir()
-        with suppress(OSError):  # a folder without our lock is not ours
+        with suppress(OSError):  # it holds something, is another's, a link or a file
+            path.rmdir()
+        with suppress(OSError):  # a folder without our lock is not ours, nor is a link
+            folder = Folder(path)
             lock = _locked(folder, 0, without=False)
             if lock is not None:
                 yield folder, lock
+            else:
+                folder.close()
 
 
-def _locked(folder: Path, create: int, *, without: bool) -> int | None:
+def _locked(folder: Folder, create: int, *, without: bool) -> int | None:
     """Return the open lock of ``folder``; None where another has it, and unless ``without`` where there are no
     locks.
+
+    Closes ``folder`` where it raises.
     """
-    lock = os.open(folder / LOCK, os.O_RDWR | create | getattr(os, "O_NOFOLLOW", 0), 0o600)
+    lock = None
     try:
+        lock = folder.open(LOCK, os.O_RDWR | create, 0o600)
         had = _flock(lock)
         if had if had is not None else without:
-            (folder / LOCK).lstat()  # raises where it was swept before it was locked; the name is never used again
+            folder.stat(LOCK)  # raises where it was swept before it was locked; the name is never used again
             return lock
     except BaseException:
-        os.close(lock)
+        if lock is not None:
+            os.close(lock)
+        folder.close()
         raise
     os.close(lock)
     return None
@@ -123,12 +128,22 @@ def _flock(lock: int) -> bool | None:
     return True
 
 
-def _clear(folder: Path) -> None:
+def _end(folder: Folder, lock: int) -> None:
     """Delete a folder, its lock last: a kill in between leaves a folder that is known as ours."""
-    for path in folder.iterdir() if folder.is_dir() else ():
-        if path.name != LOCK:
-            remove(path)
-    with suppress(OSError):
-        if [path.name for path in folder.iterdir()] == [LOCK]:  # else the next one tries again
-            (folder / LOCK).unlink()
-            folder.rmdir()
+    try:
+        for name in folder.names():
+            if name != LOCK:
+                folder.remove(name)
+        with suppress(OSError):
+            if folder.names() == [LOCK]:  # else the next one tries again
+                folder.unlink(LOCK)
+                folder.path.rmdir()  # no link that was put there, nor a folder that holds something
+    finally:
+        folder.close()
+        os.close(lock)
+
+
+def _bytes(folder: Folder) -> int:
+    with suppress(OSError):  # another deletes it
+        return sum(size(state) for _, state in folder.files())
+    return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import logging
 import os
@@ -11,12 +12,17 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edgepack import cache
+from edgepack import cache, cachefolder
+from edgepack.errors import FileTrouble
+
+sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
+attacks: Any = importlib.import_module("attacks_files")
 
 FACTS = {"model": "a model", "n": 1}
 
@@ -202,6 +208,106 @@ def test_clear_takes_only_what_is_ours_and_says_how_much(model: Path) -> None:
     assert model.read_bytes() == b"weights"
     assert not (entry / "large").exists()
     assert cache.clear() == 0
+
+
+def whole_manifest() -> str:
+    listed = {"model.onnx": {"bytes": 0, "sha256": "0" * 64}}
+    return json.dumps(attacks.small_manifest("bundle", listed))
+
+
+def test_clear_leaves_what_does_not_say_that_it_is_ours(caplog: pytest.LogCaptureFixture) -> None:
+    """Names of an entry's form, a record that was cut, a record of another folder, an unpacked bundle with a file of
+    mine, one without a manifest that can be read.
+    """
+    entry = cache.fetch("exports", FACTS, write)
+    stolen = cache.root() / "mydata" / ("0123456789abcdef" * 2)
+    shutil.copytree(entry, stolen)
+    unpacked = cache.root() / "bundles" / ("ab" * 16)
+    texts = {
+        stolen / "thesis.txt": "mine",
+        cache.root() / "mydata" / ("cd" * 16) / "facts.json": "{}",
+        unpacked / "mine.txt": "mine",
+        cache.root() / "bundles" / ("ef" * 16) / "edgepack.json": "{}",
+        cache.root() / "bundles" / ("ef" * 16) / "mine.txt": "mine",
+        cache.root() / "exports" / ("01" * 16) / "facts.json": json.dumps({"facts": {}, "files": {"../../mine": []}}),
+        cache.root() / "mine": "mine",
+    }
+    for file, text in texts.items():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    (unpacked / "edgepack.json").write_text(whole_manifest())
+    (unpacked / "model.onnx").touch()
+    with caplog.at_level(logging.WARNING):
+        cache.clear()
+    assert all(file.read_text() == text for file, text in texts.items())
+    assert (stolen / "large").exists()
+    assert not entry.exists()
+    assert os.listdir(unpacked) == ["mine.txt"]
+    assert caplog.text.count("left in the cache") == 4
+
+
+def test_clear_of_an_entry_with_a_cut_record(caplog: pytest.LogCaptureFixture) -> None:
+    entry = cache.fetch("exports", FACTS, write)
+    os.truncate(entry / "facts.json", 20)
+    (entry / "note.txt").write_text("mine")
+    assert cache.clear() == 0
+    assert (entry / "note.txt").read_text() == "mine"
+    assert str(entry) in caplog.text
+    cache.fetch("exports", FACTS, write)
+    assert [path.read_text() for path in entry.parent.glob(f"{entry.name}.kept-1/*")] == ["mine"]
+    assert cache.find("exports", FACTS) == entry
+
+
+@pytest.mark.parametrize("put", ["a file", "a link"])
+def test_what_has_the_name_of_an_entry_is_kept(put: str, tmp_path: Path) -> None:
+    entry = cache.root() / "exports" / cache.key_of(FACTS)
+    entry.parent.mkdir(parents=True)
+    (tmp_path / "theirs").write_text("mine")
+    entry.write_text("mine") if put == "a file" else entry.symlink_to(tmp_path / "theirs")
+    cache.fetch("exports", FACTS, write)
+    assert (entry / "large").is_file()
+    assert entry.with_name(f"{entry.name}.kept-1").read_text() == "mine"
+
+
+def test_clear_follows_no_link() -> None:
+    entry = cache.fetch("exports", FACTS, write)
+    real = cache.root().parent / "real"
+    entry.parent.rename(real)
+    (cache.root() / "exports").symlink_to(real, target_is_directory=True)
+    assert cache.clear() == 0
+    assert (real / entry.name / "large").is_file()
+
+
+def test_clear_follows_no_link_that_is_swapped_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = cache.fetch("exports", FACTS, write)
+    victim = tmp_path / "victim"
+    shutil.copytree(entry, victim)
+    first = cachefolder.Folder.unlink
+
+    def unlink(self: cachefolder.Folder, name: str) -> None:
+        first(self, name)
+        if not entry.is_symlink():
+            entry.rename(tmp_path / "away")
+            entry.symlink_to(victim, target_is_directory=True)
+
+    monkeypatch.setattr(cachefolder.Folder, "unlink", unlink)
+    cache.clear()
+    assert tree(victim) == {"facts.json", "large", "sub/x"}
+    assert tree(tmp_path / "away") == set()
+
+
+def tree(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("kind", ["a file", "a loop"])
+def test_a_cache_that_is_no_folder(kind: str, tmp_path: Path) -> None:
+    place = tmp_path / "cache"
+    place.touch() if kind == "a file" else place.symlink_to(place)
+    for use in (cache.entries, cache.clear, lambda: cache.fetch("exports", FACTS, write)):
+        with pytest.raises(FileTrouble, match="is not a folder") as error:
+            use()
+        assert "EDGEPACK_CACHE" in error.value.hint
 
 
 def test_clear_of_nothing(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgepack import exchange, outfolder
+from edgepack import exchange, outfolder, workfolder
 from edgepack.errors import DiskFull, FileTrouble
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
@@ -52,11 +53,13 @@ def only(out: Path, *names: str) -> bool:
     return sorted(path.name for path in out.iterdir()) == sorted(names)
 
 
-@pytest.fixture(params=["in one step", "by two renames"])
+@pytest.fixture(params=["in one step", "by two renames", "by plain renames"])
 def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both ways of replacing: file systems without an exchange take the second."""
+    """All ways of replacing: file systems without an exchange take the others."""
     if request.param == "by two renames":
         monkeypatch.setattr(exchange, "exchange", lambda one, other: False)
+    if request.param == "by plain renames":
+        monkeypatch.setattr(exchange, "_call", lambda *_: errno.ENOSYS)
 
 
 def test_the_folder_appears_at_the_end(tmp_path: Path) -> None:
@@ -199,12 +202,12 @@ def link_to_a_fifo(place: Path) -> None:
 
 
 def write_archive(place: Path, *, force: bool) -> None:
-    with outfolder.replacing(place, lambda: outfolder.check_archive(place, force=force)) as fresh:
+    with outfolder.replacing(place, partial(outfolder.check_archive, force=force)) as fresh:
         fresh.touch()
 
 
 def write_signature(place: Path, *, force: bool) -> None:
-    with outfolder.replacing(place, lambda: outfolder.check_signature(place, force=force)) as fresh:
+    with outfolder.replacing(place, partial(outfolder.check_signature, force=force)) as fresh:
         fresh.touch()
 
 
@@ -292,6 +295,150 @@ def test_a_damaged_bundle_is_replaced(tmp_path: Path) -> None:
     assert content(tmp_path) == "new"
 
 
+def thesis_in(folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / "thesis.txt").write_text("years of work")
+
+
+def page_at(file: Path) -> None:
+    file.write_text("years of work")
+
+
+def at_the_last_moment(monkeypatch: pytest.MonkeyPatch, put: Callable[[], None], moment: str) -> None:
+    """``put()`` comes between a look and the rename that follows it."""
+    name = {"move": "move", "exchange": "exchange", "rename": "_renamed_twice"}[moment]
+    before = getattr(exchange, name)
+
+    def late(*arguments: Any) -> Any:
+        monkeypatch.setattr(exchange, name, before)
+        put()
+        return before(*arguments)
+
+    monkeypatch.setattr(exchange, name, late)
+
+
+@pytest.mark.parametrize("moment", ["move", "exchange", "rename"])
+@pytest.mark.parametrize("there", [False, True])
+@pytest.mark.usefixtures("_way")
+def test_what_comes_between_the_last_look_and_the_rename_stays(
+    there: bool, moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "bundle"
+    if there or moment != "move":
+        make(tmp_path, "old")
+    if moment == "exchange" and exchange.exchange(tmp_path, tmp_path) is False:
+        pytest.skip("nothing is exchanged this way")
+    if moment == "rename":
+        monkeypatch.setattr(exchange, "exchange", lambda one, other: False)
+    at_the_last_moment(monkeypatch, lambda: thesis_in(place), moment)
+    before = content(tmp_path) if place.exists() else None
+    with pytest.raises(FileTrouble, match=r"bundle (is a folder without|holds 'thesis.txt')") as error:
+        make(tmp_path, "new")
+    assert ".building" not in str(error.value)
+    assert (place / "thesis.txt").read_text() == "years of work"
+    assert before is None or content(tmp_path) == before
+    assert only(tmp_path, "bundle")
+
+
+@pytest.mark.parametrize("moment", ["move", "exchange", "rename"])
+@pytest.mark.usefixtures("_way")
+def test_a_file_that_comes_then_stays(moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "bundle.html"
+    if moment != "move":
+        outfolder.write(file, f"{MARK} 1", mark=MARK)
+    if moment == "exchange" and exchange.exchange(tmp_path, tmp_path) is False:
+        pytest.skip("nothing is exchanged this way")
+    if moment == "rename":
+        monkeypatch.setattr(exchange, "exchange", lambda one, other: False)
+    at_the_last_moment(monkeypatch, lambda: page_at(file), moment)
+    with pytest.raises(FileTrouble, match=r"bundle.html is not edgepack's"):
+        outfolder.write(file, f"{MARK} 2", mark=MARK)
+    assert file.read_text() == "years of work"
+    assert only(tmp_path, "bundle.html")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a file system elsewhere may not exchange two folders")
+def test_what_takes_the_place_while_another_goes_back_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "bundle.html"
+    outfolder.write(file, f"{MARK} 1", mark=MARK)
+    seen = list[Path]()
+
+    def check(path: Path) -> None:
+        seen.append(path)
+        if len(seen) == 3:  # what came out
+            file.unlink()
+            file.write_text("mine too")
+        if len(seen) >= 3:
+            raise FileTrouble(f"{path} has to stay")
+
+    def write() -> None:
+        with outfolder.replacing(file, check) as fresh:
+            fresh.write_text("new")
+
+    with pytest.raises(FileTrouble, match=r"bundle.html has to stay"):
+        write()
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
+        "bundle.html": f"{MARK} 1",
+        "bundle.html.kept-1": "mine too",
+    }
+
+
+def dead(out: Path) -> Path:
+    """A folder as a killed build leaves it, or as somebody who knows the form makes it."""
+    work = out / ".building-abcdefgh"
+    work.mkdir(parents=True)
+    (work / "edgepack.lock").touch()
+    return work
+
+
+def test_an_earlier_bundle_comes_back_through_no_link(tmp_path: Path) -> None:
+    out, theirs = tmp_path / "out", tmp_path / "theirs"
+    make(theirs, "theirs", name="precious")
+    (dead(out) / "old").symlink_to(theirs, target_is_directory=True)
+    make(out, "new")
+    assert only(out, "bundle")
+    assert content(theirs, "precious") == "theirs"
+
+
+@pytest.mark.parametrize("what", ["work", "inside"])
+def test_sweeping_follows_no_link_that_is_swapped_in(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, victim = tmp_path / "out", tmp_path / "victim"
+    work = dead(out)
+    for place in (work / "d1", work / "d2", victim, victim / "d1", victim / "d2"):
+        place.mkdir(exist_ok=True)
+        (place / "file").write_text("years of work")
+    swapped = work if what == "work" else work / "d2"
+    first = workfolder.Folder.remove
+
+    def remove(self: workfolder.Folder, name: str) -> None:
+        first(self, name)
+        if swapped.is_dir() and not swapped.is_symlink():
+            swapped.rename(tmp_path / "away")
+            swapped.symlink_to(victim, target_is_directory=True)
+
+    monkeypatch.setattr(workfolder.Folder, "remove", remove)
+    make(out, "new")
+    assert len(list(victim.rglob("file"))) == 3
+    assert not (tmp_path / "away" / "d1").exists() or what == "inside"
+
+
+def test_what_a_kill_left_in_a_bundle_is_swept(tmp_path: Path) -> None:
+    make(tmp_path, "old")
+    dead(tmp_path / "bundle" / "x").rename(tmp_path / "bundle" / ".building-abcdefgh")
+    (tmp_path / "bundle" / "x").rmdir()
+    make(tmp_path, "new")
+    assert content(tmp_path) == "new"
+
+
+def test_a_file_comes_back_after_a_kill_between_two_renames(tmp_path: Path) -> None:
+    (dead(tmp_path) / "old").mkdir()
+    (tmp_path / ".building-abcdefgh" / "old" / "mine.html").write_text("a report")
+    make(tmp_path, "new")
+    assert (tmp_path / "mine.html").read_text() == "a report"
+
+
 DYING = """
 import os, sys, time
 from pathlib import Path
@@ -328,7 +475,9 @@ def test_what_a_killed_build_left_is_swept(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="another PID namespace needs root")
 def test_another_container_does_not_sweep_what_lives(tmp_path: Path) -> None:
     """No process of this one can be seen there."""
-    code = f"from pathlib import Path; from edgepack import outfolder; outfolder._sweep(Path({str(tmp_path)!r}))"
+    code = (
+        f"from pathlib import Path; from edgepack import outfolder; outfolder.clear_leftovers(Path({str(tmp_path)!r}))"
+    )
     with outfolder.workspace(tmp_path, "bundle") as folder:
         fill(folder, "new")
         command = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", code]
@@ -419,7 +568,7 @@ def test_a_report_is_written_in_place_of_ours_alone(tmp_path: Path) -> None:
     outfolder.write(file, f"{MARK} 2", mark=MARK)
     assert file.read_text() == f"{MARK} 2"
     for put in (lambda: file.write_text("my page"), file.mkdir):
-        outfolder.remove(file)
+        file.unlink()
         put()
         with pytest.raises(FileTrouble, match="is not edgepack's"):
             outfolder.write(file, f"{MARK} 3", mark=MARK)

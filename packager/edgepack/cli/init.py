@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -26,11 +27,17 @@ def init(
 ) -> None:
     """Write a project file, edgepack.toml, into this folder."""
     file = Path(project.FILE)
-    if os.path.lexists(file) and not force:
-        raise UsageError(f"{file} already exists", hint="--force overwrites it")
+    _check(file, force=force)
     chosen = tuple(target or ["rpi"])
     for name in chosen:
         known_targets.load(name)
-    with outfolder.replacing(file, lambda: outfolder.check_kind(file)) as fresh:  # a link, not what it leads to
+    with outfolder.replacing(file, partial(_check, force=force)) as fresh:  # a link, not what it leads to
         fresh.write_text(project.template(model, chosen), "utf-8")
     show.line(f"wrote {file}; next: edgepack build")
+
+
+def _check(file: Path, *, force: bool) -> None:
+    """Raises UsageError where something stands, FileTrouble for a device, a FIFO or a socket."""
+    if os.path.lexists(file) and not force:
+        raise UsageError(f"{file} already exists", hint="--force overwrites it")
+    outfolder.check_kind(file)

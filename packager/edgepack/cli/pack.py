@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -35,6 +36,7 @@ def pack(
     Without --zip the hashes are checked, and nothing is written.
     """
     bundle = bundle.resolve()  # "." has no name
+    outfolder.clear_leftovers(bundle)
     listed = manifest.read(bundle)
     extra = manifest.verify(listed)
     if extra:
@@ -48,7 +50,7 @@ def pack(
     place = out or bundle.with_name(bundle.name + archive.SUFFIX)
     archive.check_outside(bundle, place)
     outfolder.check_archive(place, force=force)
-    with outfolder.replacing(place, lambda: outfolder.check_archive(place, force=force)) as fresh:
+    with outfolder.replacing(place, partial(outfolder.check_archive, force=force)) as fresh:
         archive.zip_folder(bundle, fresh)
     found = {"file": place, "bytes": place.stat().st_size, "sha256": manifest.digest(place)}
     if json:

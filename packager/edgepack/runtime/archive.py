@@ -15,21 +15,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from edgepack.cachefolder import put, room, root
 from edgepack.containment import check_distinct, checked_name, contained
 from edgepack.documents import JsonObject, parse_json
 from edgepack.errors import BundleDamaged, BundleError, BundleUnsafe, UsageError
-from edgepack.exchange import replace
 from edgepack.runtime import central_directory, manifest
 from edgepack.runtime.manifest import BESIDE, LARGEST, MANIFEST, digest
-from edgepack.workfolder import sweep, workfolder
 
 SUFFIX = ".edgepack"
+UNPACKED = "bundles"  # of the cache
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip can hold: the same bytes on every build
 _FILES = 1003  # as many as a manifest may list, with itself, the measurements and the signature
 _ENTRY = 2000  # bytes of a file's entry in the zip's directory, at most
 _FACTOR, _ROOM = 2, 500_000_000  # an archive may unpack to so many times its size, and so many bytes
 _CHUNK = 1 << 20
-_WORK = ".new-"  # what is being unpacked
 _UNSAFE = "this is how a zip bomb looks; do not use this bundle, or --trust it"
 # what zipfile raises for broken files, beside BadZipFile
 BROKEN = (
@@ -72,18 +71,15 @@ def opened(file: Path, *, trust: bool = False) -> Path:
 
     What was unpacked before is checked against its manifest, and unpacked again where it is damaged.
     """
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgepack" / "bundles"
-    folder = cache / digest(file)[:32]
+    folder = root() / UNPACKED / digest(file)[:32]
     if _whole(folder):
         return folder
-    cache.mkdir(parents=True, exist_ok=True)
-    sweep(cache, _WORK)
-    with workfolder(cache, _WORK) as work:
+    with room(UNPACKED) as work:
         fresh = work / folder.name
         fresh.mkdir()
         unpack(file, fresh, trust=trust)
         if not _whole(folder):  # another process may have been quicker
-            replace(fresh, folder, work / "damaged")
+            put(fresh, folder)
     return folder
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def sign(bundle: Path, signer: Signer, *, force: bool = False, trust: bool = Fal
     """
     if not bundle.is_file():
         return _sign(bundle, signer, force)
-    with outfolder.replacing(bundle, lambda: outfolder.check_archive(bundle, force=force)) as fresh:
+    with outfolder.replacing(bundle, partial(outfolder.check_archive, force=force)) as fresh:
         folder = fresh.with_name(f"{fresh.name}-unpacked")
         folder.mkdir()
         archive.unpack(bundle, folder, trust=trust)
@@ -66,6 +67,7 @@ def sign(bundle: Path, signer: Signer, *, force: bool = False, trust: bool = Fal
 
 
 def _sign(folder: Path, signer: Signer, force: bool) -> Manifest:
+    outfolder.clear_leftovers(folder)
     listed = manifest.read(folder)
     if extra := manifest.verify(listed):
         raise FileNotSigned(f"{extra[0]} in {folder} is not in its manifest", hint="remove it first")
@@ -78,7 +80,8 @@ def _sign(folder: Path, signer: Signer, force: bool) -> Manifest:
         certificates=signer.certificates,
     )
     place = folder / SIGNATURE
-    with outfolder.replacing(place, lambda: outfolder.check_signature(place, force=force)) as fresh:
+    check = partial(outfolder.check_signature, force=force)
+    with outfolder.replacing(place, check, beside=outfolder.beside(folder)) as fresh:
         fresh.write_text(envelope.encode(made), "utf-8")
     return listed
 
