@@ -7,7 +7,10 @@ import pytest
 
 from edgepack.formats.coreml.export import encoders as forms
 from edgepack.formats.coreml.export import search
-from edgepack.formats.coreml.export.compressed import Affine, Encoding, Floats, Sparse
+from edgepack.formats.coreml.export.compressed import Encoding, Floats, Sparse
+from edgepack.formats.coreml.export.forms import EVERYWHERE, NEWEST
+from edgepack.formats.coreml.export.sensitivity import Study
+from edgepack.formats.coreml.export.weight import CalibratedWeight
 from edgepack.quantization import palettes
 from edgepack.quantization.gptq import covariance
 
@@ -184,12 +187,9 @@ def test_a_palette_of_what_is_left() -> None:
     assert (made.restored() == np.where(mask, whole, 0)).all()
 
 
-def options(*entries: tuple[int, float]) -> list[search.Option]:
-    """(rows of 8 bits, loss): forms of a known size."""
-    return [
-        search.Option(Affine(np.zeros((n, 1), np.int8), np.zeros((0, 1), np.float16), 8, (n, 1)), loss)
-        for n, loss in entries
-    ]
+def options(*entries: tuple[int, float]) -> list[search.Option[int]]:
+    """(bytes, loss): forms that are called by their size."""
+    return [search.Option(n, n, loss) for n, loss in entries]
 
 
 def test_the_search_spends_where_it_counts() -> None:
@@ -198,4 +198,18 @@ def test_the_search_spends_where_it_counts() -> None:
     for budget, sizes in ((100, (50, 50)), (149, (50, 50)), (150, (100, 50)), (199, (100, 50)), (200, (100, 100))):
         found = search.choose(some, budget)
         assert found is not None
-        assert (found["loud"].bytes, found["quiet"].bytes) == sizes
+        assert (found["loud"], found["quiet"]) == sizes
+
+
+@pytest.mark.parametrize("shape", [(45, 50), (64, 96), (24, 6, 3, 3), (40, 64, 1, 1), (7, 150)])
+def test_bytes_of_a_form_are_the_encodings(shape: tuple[int, ...]) -> None:
+    weight = CalibratedWeight("x", RANDOM.normal(size=shape).astype(np.float32), Study())
+    for form in (*EVERYWHERE, *NEWEST):
+        assert form.bytes(shape) == form.encode(weight).bytes
+
+
+def test_a_large_weight_is_tried_by_rows_of_all_parts() -> None:
+    weight = CalibratedWeight("x", np.arange(640, dtype=np.float32).reshape(64, 10), Study())
+    assert weight.part(640, 320) is weight
+    assert weight.part(639, 330).value[:, 0].tolist()[::31] == [0, 630]
+    assert len(weight.part(639, 1).value) == 16

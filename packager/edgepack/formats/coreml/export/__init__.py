@@ -15,7 +15,7 @@ from edgepack import cache, memory, plugins
 from edgepack.arrays import Feeds, Runs
 from edgepack.coreml import chain
 from edgepack.coreml.folder import PACKAGES
-from edgepack.documents import JsonObject, read_json
+from edgepack.documents import JsonDict, JsonObject, read_json
 from edgepack.formats import _positions
 from edgepack.formats.coreml import _requirements as requirements
 from edgepack.original import Original
@@ -27,6 +27,14 @@ from edgepack.tasks import _diffusion
 
 TOOLS = ("torch", "transformers", "coremltools")
 _PROGRAM, _NAMES, _STUDY = "model.mlpackage", "names.json", "study.npz"
+_LOSSES, _SHARED = "losses.json", "what errors of single weights cost"
+# sides of the maps that a submodel is fed where each of its weights is tried
+_CROPPED = {
+    _diffusion.UNET.NAME: {"sample": 16},
+    _diffusion.VAE_DECODER.NAME: {"latent_sample": 16},
+    _diffusion.VAE_ENCODER.NAME: {"sample": 128},
+    _diffusion.TEXT_ENCODER.NAME: {},
+}
 _DIFFUSION = "edgepack.formats.coreml.export.diffusion"
 _HALF = 2  # bytes of a weight, as the Neural Engine's compiler restores it
 _SCHEMES = {
@@ -153,14 +161,42 @@ def _diffused(original: Original, opset: int, recipe: Recipe, feeds: Feeds, fact
 
 
 def _study(original: Original, recipe: Recipe, calibration: Sequence[Feeds], facts: JsonObject) -> Any:
+    """Return what calibration tells of the weights; of a search what errors of each cost, too."""
     if recipe.scheme in requirements.FLOATS:
         return None
-    losses = recipe.scheme == "mixed"
+    module = plugins.load_module("edgepack.formats.coreml.export.sensitivity")
+    outputs, diffused = original.task.OUTPUTS[-1:], original.task.NAME in _diffusion.NAMES
+    searched = recipe.scheme == "mixed"
     inputs = hashlib.sha256(b"".join(array.tobytes() for batch in calibration for array in batch.values())).hexdigest()
 
     def make(folder: Path) -> None:
-        module = plugins.load_module("edgepack.formats.coreml.export.sensitivity")
-        module.study(original.module, calibration, original.task.OUTPUTS[-1:], losses=losses).save(folder / _STUDY)
+        found = module.study(original.module, calibration, outputs, kernels=diffused)
+        losses = _losses(original, calibration, {**facts, "inputs": inputs}) if searched else {}
+        replace(found, losses=losses).save(folder / _STUDY)
 
-    folder = cache.fetch("studies", {**facts, "inputs": inputs, "losses": losses}, make)
-    return plugins.load_module("edgepack.formats.coreml.export.sensitivity").load(folder / _STUDY)
+    folder = cache.fetch("studies", {**facts, "inputs": inputs, "losses": searched}, make)
+    return module.load(folder / _STUDY)
+
+
+def _losses(original: Original, calibration: Sequence[Feeds], facts: JsonDict) -> dict[str, float]:
+    """Return what errors of each weight cost, by its name; a fine-tune shares what it shares weights for.
+
+    Its recorded inputs are other ones then, of the same shapes and prompts.
+    """
+    module = plugins.load_module("edgepack.formats.coreml.export.sensitivity")
+    if original.task.NAME in _diffusion.NAMES:
+        calibration = module.cropped(calibration, _CROPPED[original.task.NAME])
+        facts["inputs"] = [{name: list(array.shape) for name, array in batch.items()} for batch in calibration]
+    shared = {key: facts[key] for key in ("format", "task", "tools", "inputs")}
+    shared |= {"model": _SHARED, "architecture": module.architecture(original.module)}
+    before = cache.find("sensitivities", shared)
+    known = read_json(before / _LOSSES) if before else {}
+    found = module.losses(original.module, calibration, original.task.OUTPUTS[-1:], known)
+    if found.keys() - known.keys():
+        table = json.dumps({**known, **found}, sort_keys=True)
+        cache.store("sensitivities", shared, lambda folder: _write(folder / _LOSSES, table))
+    return {key.partition(" ")[0]: loss for key, loss in found.items()}
+
+
+def _write(file: Path, text: str) -> None:
+    file.write_text(text, "utf-8")

@@ -16,13 +16,14 @@ from edgepack.formats.coreml.export import encoders, search
 from edgepack.formats.coreml.export.compressed import DenseEncoding, Encoding, Sparse
 from edgepack.formats.coreml.export.compression import Weight, weights
 from edgepack.formats.coreml.export.compression import compress as rewritten
+from edgepack.formats.coreml.export.forms import CHANNELS, EVERYWHERE, NEWEST, Form
 from edgepack.formats.coreml.export.sensitivity import Study, reference
 from edgepack.formats.coreml.export.weight import CalibratedWeight
 from edgepack.quantization.components import component
 from edgepack.records import FINER, Recipe
 from edgepack.units import size
 
-_BLOCK, _GROUP = 32, 16  # of the encodings that a search may choose
+_LARGE, _PART = 1 << 22, 1 << 19  # values; of a larger weight so many are tried by a search
 _SMALL = 1024  # values; a smaller weight gains nothing by less than 8 bits per channel
 
 
@@ -86,31 +87,34 @@ class Compression:
         return CalibratedWeight(name, value, self.study)
 
     def _searched(self) -> Callable[[Weight], Encoding | None]:
-        found = weights(self.package)
+        found: list[Weight] = weights(self.package)
         options = {weight.name: self._options(weight) for weight in found}
         fixed = sum(file.stat().st_size for file in self.package.rglob("*") if file.is_file())
         fixed -= sum(weight.value.nbytes for weight in found)
         fixed += sum(_ROOM + (0 if self.newest else len(weight.value)) for weight in found)
+        del found  # and their values
         chosen = search.choose(options, self.recipe.max_bytes - fixed)
         if chosen is None:
-            least = fixed + sum(min(option.encoding.bytes for option in some) for some in options.values())
+            least = fixed + sum(min(option.bytes for option in some) for some in options.values())
             raise DoesNotFit(
                 f"the model takes at least {size(least)}, not {size(self.recipe.max_bytes)}",
                 hint="allow more, or take a smaller model",
             )
-        return lambda weight: chosen.get(weight.name)
+        return lambda weight: chosen[weight.name].encode(self._given(weight)) if weight.name in chosen else None
 
-    def _options(self, weight: Weight) -> list[search.Option]:
+    def _options(self, weight: Weight) -> list[search.Option[Form]]:
+        """Return the forms that ``weight`` may have, with what each costs; of a large one by a part of its rows."""
         given = self._given(weight)
+        shape = given.value.shape
         if given.value.size < _SMALL:
-            return [search.Option(encoders.per_channel(given.value), 0.0)]
-        encodings: list[Encoding] = [*given.int8_candidates(), *(given.palette(bits) for bits in (6, 4))]
-        if self.newest:
-            encodings += [given.palette(bits, _GROUP) for bits in (6, 4, 3)]
-            encodings += [given.blocks(bits, _BLOCK) for bits in (FINER, 4)]
-        coarse = given.error(reference(given.value))
+            return [search.Option(CHANNELS, CHANNELS.bytes(shape), 0.0)]
+        forms = [*EVERYWHERE, *(NEWEST if self.newest else ())]
+        part = given if weight.table else given.part(_LARGE, _PART)
+        coarse = part.error(reference(part.value))
         worth = self.study.losses.get(given.name, 1.0) / max(coarse, 1e-30)
-        return [search.Option(encoding, worth * given.error(encoding.restored())) for encoding in encodings]
+        return [
+            search.Option(form, form.bytes(shape), worth * part.error(form.encode(part).restored())) for form in forms
+        ]
 
 
 # bytes that a weight takes beside its numbers: names, and where it begins; in iOS 16 zero points of its rows too

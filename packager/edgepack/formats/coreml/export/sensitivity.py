@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import unfold
 
 from edgepack.arrays import Array, Feeds
 from edgepack.documents import JsonDict
@@ -19,6 +21,7 @@ from edgepack.quantization.gptq import GROUP, covariance
 
 _LEAST = 1024  # values of a weight that is looked at
 _EVERY = 3  # of the batches, each of texts of like length, tells what coarse weights lose
+_PLACES = 1024  # under a kernel, of each batch
 _REFERENCE = 6  # bits that each weight is given in its turn
 
 
@@ -68,14 +71,66 @@ def load(file: Path) -> Study:
     return Study(**kinds)
 
 
-def study(module: nn.Module, batches: Sequence[Feeds], outputs: tuple[str, ...], *, losses: bool) -> Study:
-    """Run ``batches`` through ``module``; with ``losses`` some of them once more for each weight."""
+def study(module: nn.Module, batches: Sequence[Feeds], outputs: tuple[str, ...], *, kernels: bool = False) -> Study:
+    """Run ``batches`` through ``module``, and note how the inputs of its layers vary together.
+
+    With ``kernels`` those of convolutions too, whose inputs are what lies under a kernel.
+    """
     with torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with _watched(module) as moments:
+        with _watched(module, kernels) as moments:
             _run(module, batches, outputs)
-        measured = _losses(module, batches[::_EVERY], outputs) if losses else {}
-    return Study(moments, measured)
+    return Study(moments)
+
+
+def losses(
+    module: nn.Module, batches: Sequence[Feeds], outputs: tuple[str, ...], known: Mapping[str, float]
+) -> dict[str, float]:
+    """Return what errors of each weight cost, by its name and hash (see ``key``): run some batches for each.
+
+    Those that are ``known`` are not measured again.
+    """
+    found = {}
+    with torch.inference_mode(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        true: list[Tensor] = []
+        for name, parameter in module.named_parameters():
+            if parameter.ndim < 2 or parameter.numel() < _LEAST:
+                continue
+            place = key(name, parameter)
+            if place in known:
+                found[place] = known[place]
+                continue
+            true = true or _run(module, batches[::_EVERY], outputs)
+            with _coarse(parameter):
+                found[place] = _loss(_run(module, batches[::_EVERY], outputs), true)
+    return found
+
+
+def key(name: str, parameter: Tensor) -> str:
+    """Return the name of a parameter and the SHA-256 of its values."""
+    return f"{name} {hashlib.sha256(np.ascontiguousarray(parameter.numpy()).data).hexdigest()}"
+
+
+def architecture(module: nn.Module) -> str:
+    """Return a hash of the parameters' names and shapes, which fine-tunes of a model share."""
+    parts = [f"{name} {list(parameter.shape)}" for name, parameter in module.named_parameters()]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def cropped(batches: Sequence[Feeds], sides: Mapping[str, int]) -> list[Feeds]:
+    """Return ``batches`` with the middle of each map whose largest side is named in ``sides``.
+
+    What an error costs on a part of a picture stands for the whole; a pass takes a fraction of the time.
+    """
+    return [{name: _middle(array, sides.get(name, 0)) for name, array in batch.items()} for batch in batches]
+
+
+def _middle(array: Array, side: int) -> Array:
+    if not side:
+        return array
+    top, left = (max(0, (size - side) // 2) for size in array.shape[2:])
+    return np.ascontiguousarray(array[:, :, top : top + side, left : left + side])
 
 
 def _run(module: nn.Module, batches: Sequence[Feeds], outputs: tuple[str, ...]) -> list[Tensor]:
@@ -84,14 +139,15 @@ def _run(module: nn.Module, batches: Sequence[Feeds], outputs: tuple[str, ...]) 
 
 
 @contextmanager
-def _watched(module: nn.Module) -> Iterator[dict[str, Array]]:
-    """Collect the moments of what enters the linear layers meanwhile, padding included."""
+def _watched(module: nn.Module, kernels: bool) -> Iterator[dict[str, Array]]:
+    """Collect the moments of what enters the linear layers (and ``kernels``) meanwhile, padding included."""
     sums: dict[str, Array] = {}
     rows: dict[str, int] = {}
 
     def watch(name: str) -> Callable[..., None]:
         def hook(layer: nn.Module, given: tuple[Tensor, ...], made: Tensor) -> None:
-            x = given[0].reshape(-1, given[0].shape[-1]).numpy()
+            entered = _under(layer, given[0]) if isinstance(layer, nn.Conv2d) else given[0].flatten(0, -2)
+            x = entered.numpy()
             sums[name] = sums.get(name, np.float32(0)) + covariance(x, GROUP) * np.float32(len(x))
             rows[name] = rows.get(name, 0) + len(x)
 
@@ -100,7 +156,7 @@ def _watched(module: nn.Module) -> Iterator[dict[str, Array]]:
     hooks = [
         layer.register_forward_hook(watch(f"{path}.weight"))
         for path, layer in module.named_modules()
-        if isinstance(layer, nn.Linear)
+        if isinstance(layer, nn.Linear) or (kernels and isinstance(layer, nn.Conv2d) and layer.groups == 1)
     ]
     try:
         yield sums
@@ -111,18 +167,22 @@ def _watched(module: nn.Module) -> Iterator[dict[str, Array]]:
             sums[name] = sums[name] / np.float32(rows[name])
 
 
-def _losses(module: nn.Module, batches: Sequence[Feeds], outputs: tuple[str, ...]) -> dict[str, float]:
-    true, found = _run(module, batches, outputs), {}
-    for name, parameter in module.named_parameters():
-        if parameter.ndim < 2 or parameter.numel() < _LEAST:
-            continue
-        kept = parameter.data
-        try:
-            parameter.data = torch.from_numpy(reference(kept.numpy()))
-            found[name] = _loss(_run(module, batches, outputs), true)
-        finally:
-            parameter.data = kept
-    return found
+@contextmanager
+def _coarse(parameter: nn.Parameter) -> Iterator[None]:
+    """Round the values meanwhile."""
+    kept = parameter.data
+    try:
+        parameter.data = torch.from_numpy(reference(kept.numpy()))
+        yield
+    finally:
+        parameter.data = kept
+
+
+def _under(layer: nn.Conv2d, x: Tensor) -> Tensor:
+    """Return what lies under the kernel at some places of ``x``: [places, channels * height * width of the kernel]."""
+    around = (0, 0) if isinstance(layer.padding, str) else layer.padding  # "same" and "valid" tell the edges apart
+    rows = unfold(x, layer.kernel_size, layer.dilation, around, layer.stride).transpose(1, 2).flatten(0, 1)
+    return rows[:: max(len(rows) // _PLACES, 1)]
 
 
 def reference(weight: Array) -> Array:

@@ -14,6 +14,7 @@ from edgepack.formats.coreml.export.compressed import Affine, DenseEncoding, Enc
 from edgepack.formats.coreml.export.sensitivity import Study
 from edgepack.records import FINER
 
+_ROWS = 16  # that share a palette
 E = TypeVar("E", bound=Encoding)
 
 
@@ -25,6 +26,14 @@ class CalibratedWeight:
     value: Array  # float32 [rows, ...]
     study: Study
     mask: Array | None = None  # bool [rows, width]; None: all stay
+
+    def part(self, large: int, size: int) -> CalibratedWeight:
+        """Return some of the rows, ``size`` values or so and 16 rows at least, of a weight of more than ``large``."""
+        if self.value.size <= large:
+            return self
+        width = self.value.size // len(self.value)
+        count = min(max(size // width // _ROWS, 1) * _ROWS, len(self.value))
+        return replace(self, value=self.value[np.linspace(0, len(self.value) - 1, count).astype(int)])
 
     def kept(self, share: float) -> Array:
         """Return the mask without the ``share`` (0..1) of values that counts least."""
