@@ -24,16 +24,20 @@ _AGAIN = "build the bundle again"
 
 @dataclass(frozen=True)
 class Renaming:
-    """The usual name of each input and output by the package's; the inputs [rows, width, 1, tokens] of it."""
+    """The usual name of each input and output by the package's; the inputs [rows, width, 1, tokens] of it.
+
+    What is of no use to anybody is fed ``zeros``.
+    """
 
     inputs: Mapping[str, str]
     outputs: Mapping[str, str]
     tokens_last: Sequence[str] = ()
+    zeros: Sequence[str] = ()
 
     def told(self) -> str:
         """Return it as metadata."""
-        facts = {"inputs": dict(self.inputs), "outputs": dict(self.outputs), "tokens_last": list(self.tokens_last)}
-        return json.dumps(facts)
+        parts = {"tokens_last": list(self.tokens_last), "zeros": list(self.zeros)}
+        return json.dumps({"inputs": dict(self.inputs), "outputs": dict(self.outputs), **parts})
 
     def fed(self, feeds: Mapping[str, Array], specs: Sequence[TensorSpec]) -> list[dict[str, Array]]:
         """Return the package's inputs, as many calls as the rows of ``feeds`` make.
@@ -59,7 +63,7 @@ class Renaming:
 
         Raises PackageDamaged where they are others than are renamed.
         """
-        names = {**self.inputs, **self.outputs}
+        names, specs = {**self.inputs, **self.outputs}, [spec for spec in specs if spec.name not in self.zeros]
         if any(
             spec.name not in names or (spec.name in self.tokens_last and len(spec.shape) != _RANK) for spec in specs
         ):
@@ -84,6 +88,8 @@ class Renaming:
         return rows, tokens, width
 
     def _laid_out(self, spec: TensorSpec, feeds: Mapping[str, Array]) -> Array:
+        if spec.name in self.zeros:
+            return np.zeros((), spec.dtype)
         usual = self.inputs[spec.name]
         if usual not in feeds:
             raise InputError(f"the model also needs the input {usual!r}")
@@ -96,6 +102,7 @@ def read(told: str) -> Renaming:
     facts = parse_json(told, RENAMING, PackageDamaged)
     try:
         inputs, outputs = ({str(key): str(name) for key, name in facts[part].items()} for part in ("inputs", "outputs"))
-        return Renaming(inputs, outputs, [str(name) for name in facts["tokens_last"]])
+        tokens_last, zeros = ([str(name) for name in facts[part]] for part in ("tokens_last", "zeros"))
+        return Renaming(inputs, outputs, tokens_last, zeros)
     except (KeyError, TypeError, AttributeError) as error:
         raise PackageDamaged(f"the metadata {RENAMING} cannot be read", hint=_AGAIN) from error

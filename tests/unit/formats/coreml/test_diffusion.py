@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 from diffusers import AutoencoderKL, AutoencoderTiny, UNet2DConditionModel
+from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 from torch import nn
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+from transformers import CLIPConfig, CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from edgepack.coreml import Package, chain
 from edgepack.coreml.renaming import RENAMING, Renaming, read
@@ -19,8 +20,16 @@ from edgepack.errors import InputError, PackageDamaged
 from edgepack.formats.coreml.export import Traced, diffusion
 from edgepack.formats.coreml.export.compression import weights
 from edgepack.formats.coreml.export.diffusion import chunks
-from edgepack.formats.coreml.export.diffusion.modules import TextEncoder, TracedPart, Unet, VaeDecoder, VaeEncoder
+from edgepack.formats.coreml.export.diffusion.modules import (
+    SafetyChecker,
+    TextEncoder,
+    TracedPart,
+    Unet,
+    VaeDecoder,
+    VaeEncoder,
+)
 from edgepack.formats.coreml.export.sensitivity import Study
+from edgepack.original import diffusion as original
 from edgepack.records import Recipe, Source
 from edgepack.runtime.engines.coreml import Session
 
@@ -71,15 +80,33 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
     )  # fmt: skip
 
 
+PICTURES = np.random.default_rng(3).normal(size=(3, 3, 16, 16)).astype(np.float32)
+
+
 def unet(**options: Any) -> Unet:
     torch.manual_seed(0)
     return Unet(UNet2DConditionModel(**{**BLOCKS, **options}), (16, 16), tokens=7)
 
 
-def text(kind: Any, *, penultimate: bool) -> TextEncoder:
+def text(kind: Any, *outputs: str) -> TextEncoder:
     torch.manual_seed(0)
     config = CLIPTextConfig(**TEXT, max_position_embeddings=7, projection_dim=12, eos_token_id=2)
-    return TextEncoder(kind(config), tokens=7, penultimate=penultimate)
+    return TextEncoder(kind(config), outputs, tokens=7)
+
+
+def checker() -> SafetyChecker:
+    """A safety checker with concepts that some pictures are close to."""
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 8, "intermediate_size": 16, "num_attention_heads": 2, "num_hidden_layers": 2}
+    vision = {**sizes, "image_size": 16, "patch_size": 8}
+    made = StableDiffusionSafetyChecker(CLIPConfig(vision_config=vision, text_config=TEXT, projection_dim=12))
+    for name in ("concept_embeds", "special_care_embeds"):
+        getattr(made, name).data.normal_()
+    made.special_care_embeds_weights.data.fill_(0.1)
+    with torch.inference_mode():
+        scores = original.SafetyChecker(made.eval())(torch.from_numpy(PICTURES))["concept_scores"]
+        made.concept_embeds_weights.data += scores.amax(1).sort().values[:2].mean()
+    return SafetyChecker(made, (16, 16))
 
 
 def random(*shape: int) -> np.ndarray[Any, Any]:
@@ -96,7 +123,8 @@ def predicted(module: nn.Module, feeds: Mapping[str, Any]) -> dict[str, Any]:
 def encoded(module: nn.Module, feeds: Mapping[str, Any]) -> dict[str, Any]:
     found = module(torch.from_numpy(feeds["input_ids"]), output_hidden_states=True)
     vector = {"text_embeds": found.text_embeds} if "text_embeds" in found else {"pooler_output": found.pooler_output}
-    return {"last_hidden_state": found.last_hidden_state, "hidden_states.2": found.hidden_states[-2], **vector}
+    layers = {f"hidden_states.{layer}": found.hidden_states[layer] for layer in range(3)}
+    return {"last_hidden_state": found.last_hidden_state, **layers, **vector}
 
 
 def decoded(module: Any, feeds: Mapping[str, Any]) -> dict[str, Any]:
@@ -104,20 +132,35 @@ def decoded(module: Any, feeds: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def latents(module: Any, feeds: Mapping[str, Any]) -> dict[str, Any]:
-    made = module.encode(torch.from_numpy(feeds["sample"]))
-    if "latents" in made:
-        return {"latent_parameters": torch.cat([made.latents, torch.full_like(made.latents, -30)], dim=1)}
-    return {"latent_parameters": made.latent_dist.parameters}
+    return {"latent_parameters": module.encode(torch.from_numpy(feeds["sample"])).latent_dist.parameters}
+
+
+def judged(module: Any, feeds: Mapping[str, Any]) -> dict[str, Any]:
+    pictures = torch.from_numpy(feeds["clip_input"])
+    _, found = module(pictures, [np.zeros((2, 2, 3))] * len(pictures))
+    assert len(set(found)) == 2  # one is suitable, another is not
+    scores = original.SafetyChecker(module)(pictures)["concept_scores"]
+    return {
+        "filtered_images": torch.zeros(len(pictures), 512, 512, 3),
+        "has_nsfw_concepts": torch.tensor(found).float(),
+        "concept_scores": scores,
+    }
 
 
 IDS = np.array([[0, 5, 9, 2, 2, 2, 2], [0, 8, 7, 6, 5, 4, 2], [0, 2, 2, 2, 2, 2, 2]], np.int64)
 STEP = {"sample": random(3, 4, 16, 16), "timestep": np.array(981.0), "encoder_hidden_states": random(3, 7, 8)}
 WIDER = {"encoder_hidden_states": random(3, 7, 64), "text_embeds": random(3, 32)}
 TIMES = {"time_ids": np.array([[1024, 768, 0, 3, 1024, 1000]] * 3, np.float32)}
+LAYERS = tuple(f"hidden_states.{layer}" for layer in range(3))
 Case = tuple[Callable[[], TracedPart], Callable[[Any, Mapping[str, Any]], dict[str, Any]], dict[str, Any]]
 CASES: dict[str, Case] = {
-    "text": (lambda: text(CLIPTextModel, penultimate=False), encoded, {"input_ids": IDS}),
-    "text, XL": (lambda: text(CLIPTextModelWithProjection, penultimate=True), encoded, {"input_ids": IDS}),
+    "text": (lambda: text(CLIPTextModel, "pooler_output", "last_hidden_state"), encoded, {"input_ids": IDS}),
+    "text, XL": (
+        lambda: text(CLIPTextModelWithProjection, "text_embeds", "last_hidden_state", *LAYERS),
+        encoded,
+        {"input_ids": IDS},
+    ),
+    "safety checker": (checker, judged, {"clip_input": PICTURES, "images": random(3, 2, 2, 3)}),
     "unet, LCM, inpainting": (
         lambda: unet(**WIDE, time_cond_proj_dim=9, in_channels=9),
         predicted,
@@ -128,8 +171,6 @@ CASES: dict[str, Case] = {
     "encoder": (lambda: VaeEncoder(AutoencoderKL(**VAE), (12, 16)), latents, {"sample": random(1, 3, 12, 16)}),
     "small decoder": (
         lambda: VaeDecoder(AutoencoderTiny(**TINY), (6, 8)), decoded, {"latent_sample": random(2, 4, 6, 8)}),
-    "small encoder": (
-        lambda: VaeEncoder(AutoencoderTiny(**TINY), (12, 16)), latents, {"sample": random(2, 3, 12, 16)}),
 }  # fmt: skip
 
 
@@ -144,6 +185,9 @@ def test_package_computes_what_diffusers_does(name: str, tmp_path: Path, source:
     assert list(made) == list(part.renaming.outputs.values())
     for output, array in made.items():
         np.testing.assert_allclose(array, true[output], rtol=0, atol=CLOSE * float(true[output].abs().max()))
+    if name == "text, XL":
+        assert list(part.renaming.outputs)[-1] == "hidden_embeds"
+        assert part.renaming.outputs["hidden_embeds"] == LAYERS[-1]
     known = {name for name, _ in part.module.named_parameters()}
     assert {names[weight.name] for weight in weights(tmp_path / "x.mlpackage")} <= known
 
@@ -216,7 +260,9 @@ def test_feeds_that_do_not_fit_are_told(halves: Path) -> None:
         session({**STEP, "sample": STEP["sample"][:2]})
 
 
-@pytest.mark.parametrize("told", ["[]", "{", '{"inputs": 1, "outputs": {}, "tokens_last": []}', '{"inputs": {}}'])
+@pytest.mark.parametrize(
+    "told", ["[]", "{", '{"inputs": 1, "outputs": {}, "tokens_last": [], "zeros": []}', '{"inputs": {}}']
+)
 def test_damaged_metadata_is_told(told: str) -> None:
     with pytest.raises(PackageDamaged, match=RENAMING):
         read(told)

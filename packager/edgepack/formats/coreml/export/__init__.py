@@ -33,7 +33,6 @@ _CROPPED = {
     _diffusion.UNET.NAME: {"sample": 16},
     _diffusion.VAE_DECODER.NAME: {"latent_sample": 16},
     _diffusion.VAE_ENCODER.NAME: {"sample": 128},
-    _diffusion.TEXT_ENCODER.NAME: {},
 }
 _DIFFUSION = "edgepack.formats.coreml.export.diffusion"
 _HALF = 2  # bytes of a weight, as the Neural Engine's compiler restores it
@@ -185,7 +184,7 @@ def _losses(original: Original, calibration: Sequence[Feeds], facts: JsonDict) -
     """
     module = plugins.load_module("edgepack.formats.coreml.export.sensitivity")
     if original.task.NAME in _diffusion.NAMES:
-        calibration = module.cropped(calibration, _CROPPED[original.task.NAME])
+        calibration = module.cropped(calibration, _CROPPED.get(original.task.NAME, {}))
         facts["inputs"] = [{name: list(array.shape) for name, array in batch.items()} for batch in calibration]
     shared = {key: facts[key] for key in ("format", "task", "tools", "inputs")}
     shared |= {"model": _SHARED, "architecture": module.architecture(original.module)}

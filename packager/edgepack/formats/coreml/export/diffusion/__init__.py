@@ -40,7 +40,7 @@ def write(part: TracedPart, source: Source, title: str, out: Path, *, opset: int
     model.version = source.revision or source.sha256[:12]
     for name in (*part.shapes, *part.outputs):
         described = model.input_description if name in part.shapes else model.output_description
-        described[name] = _WORDS[name]
+        described[name] = _WORDS.get(name, "a vector for each token, of an earlier layer")
     model.user_defined_metadata["edgepack.needs"] = systems(opset)
     model.user_defined_metadata[RENAMING] = part.renaming.told()
     save(model, out)
@@ -62,5 +62,11 @@ _WORDS = {
     "z": "latents, divided by the scaling factor",
     "image": "a picture of -1..1, red, green and blue",
     "x": "a picture of -1..1, red, green and blue",
+    "clip_input": "a picture as CLIP reads it, normalised",
+    "images": "pictures of 0..1, red, green and blue, that are blackened where they are unsuitable",
+    "adjustment": "is added to the scores: 0",
+    "filtered_images": "the pictures",
+    "has_nsfw_concepts": "1 where the picture is unsuitable",
+    "concept_scores": "how close it is to each unsuitable concept",
     "latent": "the mean of the latents, and below it the logarithm of their variance",
 }

@@ -6,20 +6,22 @@ one first, and hands texts over with their channels first and their tokens last 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import coremltools as ct
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 
 from edgepack.arrays import Feeds
 from edgepack.coreml.renaming import Renaming
 from edgepack.tasks import Task, _diffusion
 
 ROWS = 2  # of the UNet: without and with the prompt
-_NO_VARIANCE = -30.0  # the least logarithm of a variance that diffusers reads
+_SHOWN = (512, 512)  # pixels, as Apple's package writes them out
+_ROUNDED, _CAREFUL = 0.0005, 0.01  # the least score that is not rounded to 0; what is added where care is due
 _LAYER = "hidden_states."  # and its number: an output
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -56,26 +58,26 @@ class TracedPart(nn.Module):
 
 
 class TextEncoder(TracedPart):
-    """Ids as floats [1, tokens] to a CLIPTextModel's last states, or to those of the layer before and a vector (XL)."""
+    """Ids as floats [1, tokens] to what a CLIPTextModel makes of them: a vector, and states of its layers.
+
+    Stable Diffusion 1 and 2 read the last states; XL those before the last layer, which its package calls
+    ``hidden_embeds``, and there are those of the other layers then.
+    """
 
     EXACT = ("input_ids",)
 
-    def __init__(self, module: nn.Module, *, tokens: int, penultimate: bool) -> None:
-        config: Any = module.config
-        projected = getattr(module, "text_projection", None) is not None
-        vector = "text_embeds" if projected else "pooler_output"
-        self.penultimate = penultimate
-        states = f"{_LAYER}{config.num_hidden_layers - 1}" if penultimate else "last_hidden_state"
-        made = {"hidden_embeds" if penultimate else "last_hidden_state": states, "pooled_outputs": vector}
-        shapes = {"input_ids": (1, tokens)}
-        super().__init__(module, shapes, Renaming({"input_ids": "input_ids"}, made))
+    def __init__(self, module: nn.Module, names: Sequence[str], *, tokens: int) -> None:
+        layers = [name for name in names if name.startswith(_LAYER)]
+        called = {"pooler_output": "pooled_outputs", "text_embeds": "pooled_outputs"}
+        called |= {name: name.replace(".", "_") for name in layers} | dict.fromkeys(layers[-1:], "hidden_embeds")
+        made = {called.get(name, name): name for name in names}
+        super().__init__(module, {"input_ids": (1, tokens)}, Renaming({"input_ids": "input_ids"}, made))
 
-    def forward(self, input_ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Return states [1, tokens, width] and the vector [1, width]."""
-        found = self.module(input_ids=input_ids.to(torch.int32), output_hidden_states=self.penultimate)
-        states = found.hidden_states[-2] if self.penultimate else found.last_hidden_state
-        vector = found.text_embeds if hasattr(found, "text_embeds") else found.pooler_output
-        return states, vector
+    def forward(self, input_ids: Tensor) -> tuple[Tensor, ...]:
+        """Return states [1, tokens, width] and the vector [1, width], in the order of the outputs."""
+        found = self.module(input_ids=input_ids.to(torch.int32), output_hidden_states=True)
+        layers = {f"{_LAYER}{layer}": states for layer, states in enumerate(found.hidden_states)}
+        return tuple(layers[name] if name in layers else found[name] for name in self.renaming.outputs.values())
 
 
 class Unet(TracedPart):
@@ -129,7 +131,7 @@ class VaeDecoder(TracedPart):
 
 
 class VaeEncoder(TracedPart):
-    """A picture of -1..1 to the mean and the logarithm of the variance of its latents, one below the other."""
+    """A picture of -1..1 to the means and the logarithms of the variances of its latents, behind each other."""
 
     def __init__(self, module: nn.Module, size: tuple[int, int]) -> None:
         config: Any = module.config
@@ -137,19 +139,44 @@ class VaeEncoder(TracedPart):
         super().__init__(module, shapes, Renaming({"x": "sample"}, {"latent": "latent_parameters"}))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return [1, 2 * channels, height, width]; of an encoder that gives latents alone the least variance."""
-        made = self.module.encode(x)  # type: ignore[operator]
-        if hasattr(made, "latent_dist"):
-            parameters: Tensor = made.latent_dist.parameters
-            return parameters
-        return torch.cat([made.latents, torch.full_like(made.latents, _NO_VARIANCE)], dim=1)
+        """Return [1, 2 * channels, height, width]."""
+        made: Tensor = self.module.encode(x).latent_dist.parameters  # type: ignore[operator]
+        return made
+
+
+class SafetyChecker(TracedPart):
+    """Pictures as CLIP reads them to whether they are unsuitable, by scores of concepts.
+
+    Apple's package hands over pictures ``images`` too, of 512 by 512 whatever their size, to have them blackened, and
+    an ``adjustment`` of the scores; nobody uses what comes of it.
+    """
+
+    def __init__(self, module: nn.Module, size: tuple[int, int]) -> None:
+        shapes = {"clip_input": (1, 3, *size), "images": (1, *_SHOWN, 3), "adjustment": (1,)}
+        made = ("filtered_images", "has_nsfw_concepts", "concept_scores")
+        renaming = Renaming({"clip_input": "clip_input"}, {name: name for name in made}, zeros=("images", "adjustment"))
+        super().__init__(module, shapes, renaming)
+
+    def forward(self, clip_input: Tensor, images: Tensor, adjustment: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the pictures, 1 or 0 [1], and scores [1, concepts].
+
+        diffusers' StableDiffusionSafetyChecker rounds scores to three digits before it compares them with 0.
+        """
+        checker: Any = self.module
+        embedding = normalize(checker.visual_projection(checker.vision_model(clip_input)[1]))
+        special = embedding @ normalize(checker.special_care_embeds).T - checker.special_care_embeds_weights
+        careful = (special + adjustment > _ROUNDED).float().amax(1, keepdim=True) * _CAREFUL
+        scores = embedding @ normalize(checker.concept_embeds).T - checker.concept_embeds_weights + careful
+        found = (scores + adjustment > _ROUNDED).float().amax(1)
+        return images * (1 - found), found, scores
 
 
 def traced(module: Any, task: Task, feeds: Feeds) -> TracedPart:
     """Return the part that ``module`` (see original/diffusion.py) is, for inputs of the shapes of ``feeds``."""
     if task.NAME in _diffusion.TEXT_ENCODERS:
-        penultimate = any(name.startswith(_LAYER) for name in task.OUTPUTS)
-        return TextEncoder(module.encoder, tokens=feeds["input_ids"].shape[1], penultimate=penultimate)
+        return TextEncoder(module.encoder, task.OUTPUTS, tokens=feeds["input_ids"].shape[1])
+    if task.NAME == _diffusion.SAFETY_CHECKER.NAME:
+        return SafetyChecker(module.checker, feeds["clip_input"].shape[2:])
     if task.NAME == _diffusion.UNET.NAME:
         tokens = feeds["encoder_hidden_states"].shape[1]
         return Unet(module.unet, feeds["sample"].shape[2:], tokens=tokens)
