@@ -68,7 +68,7 @@ class Traced:
 def _split(artifact: Artifact) -> Artifact:
     """Split the package in two, which lie in a folder of the package's name."""
     folder = artifact.path.with_suffix(PACKAGES)
-    plugins.load_module(f"{_DIFFUSION}.chunks").split(artifact.path, chain.chunks(folder))
+    plugins.load_module("edgepack.formats.coreml.export.diffusion.chunks").split(artifact.path, chain.chunks(folder))
     shutil.rmtree(artifact.path)
     operators = sum((part.operators for part in chain.Chain(folder).parts), Counter[str]())
     return replace(
