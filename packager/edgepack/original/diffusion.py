@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import diffusers
 import numpy as np
 import torch
 from PIL import Image
@@ -23,12 +21,11 @@ from torch import Tensor, nn
 from edgepack.arrays import Array, Feeds
 from edgepack.documents import JsonDict
 from edgepack.errors import DamagedWeights, UnsupportedModel
-from edgepack.original import configs, loading
+from edgepack.original import configs, imports, loading
 from edgepack.tasks import Task, read_config
 from edgepack.tasks._diffusion import Prompt, scene
 
-logging.getLogger("diffusers").setLevel(logging.ERROR)
-diffusers.utils.logging.disable_progress_bar()
+diffusers = imports.import_diffusers()
 
 _CLASSES = ("UNet2DConditionModel", "AutoencoderKL", "AutoencoderTiny")
 _DERIVED = {"block_out_channels"}  # that AutoencoderTiny saves beside the settings that it takes
@@ -273,10 +270,11 @@ def _pipeline(folder: Path, modules: Mapping[str, Any]) -> Any:
     """Return the pipeline of ``folder`` around modules that are open already."""
     given = {name: module.encoder for name, module in modules.items() if isinstance(module, TextEncoder)}
     given |= {"unet": modules["unet"].unet, "vae": modules["vae_decoder"].vae}
-    kind: Any = diffusers.DiffusionPipeline
-    pipeline = kind.from_pretrained(
-        folder, local_files_only=True, safety_checker=None, requires_safety_checker=False, **given
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pipeline = diffusers.DiffusionPipeline.from_pretrained(
+            folder, local_files_only=True, safety_checker=None, requires_safety_checker=False, **given
+        )
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import importlib
 import importlib.machinery
+import logging
 import sys
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import ModuleType
@@ -32,6 +34,18 @@ def import_sentence_transformers() -> Any:
     package = ModuleType("sklearn")
     package.__spec__ = importlib.machinery.ModuleSpec("sklearn", None)
     return _import("sentence_transformers", {"sklearn": package, "sklearn.metrics": metrics})
+
+
+def import_diffusers() -> Any:
+    """Import and give diffusers, which says nothing of packages that no pipeline here needs. Raises ImportError."""
+    import_transformers()
+    for name in ("transformers", "diffusers"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        diffusers = importlib.import_module("diffusers")
+    diffusers.utils.logging.disable_progress_bar()
+    return diffusers
 
 
 def _import(name: str, instead: Mapping[str, ModuleType | None]) -> Any:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edgepack.documents import JsonObject
 from edgepack.errors import ModelError, UnsupportedModel
-from edgepack.tasks import _supported
+from edgepack.tasks import _diffusion_settings, _supported
 from edgepack.tasks._supported import PAGE, TABLE, takes
 
 LANGUAGE = "a language model of a family that is not described yet"
@@ -60,6 +60,11 @@ _TRIED = {
 
 def refusal(architecture: str, model_type: str, task: str = "") -> UnsupportedModel:
     """Return the error for an architecture that no task takes (or not ``task``): what it is, and the way on."""
+    if architecture.endswith("Pipeline"):
+        return UnsupportedModel(
+            f"edgepack does not support the pipeline {architecture}",
+            hint=f"of diffusers' pipelines it supports {', '.join(_diffusion_settings.PIPELINES)}; see {PAGE}",
+        )
     what = kind(architecture, model_type)
     message = f"edgepack does not support the architecture {architecture}"
     if task:

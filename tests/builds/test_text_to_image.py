@@ -1,0 +1,134 @@
+"""Pipelines of diffusers built for ONNX: every kind makes the images that diffusers makes; what cannot be is told."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+from tests import diffusion_models
+
+import edgepack
+from edgepack import pipeline
+from edgepack.errors import DamagedWeights, ModelError, UnsafeModel, UnsupportedModel
+from edgepack.records import Bundle
+from edgepack.runtime import manifest
+
+Build = Callable[..., tuple[Bundle, ...]]
+PARTS = {
+    "sd": {"text_encoder", "unet", "vae_decoder", "vae_encoder"},
+    "safe": {"text_encoder", "unet", "vae_decoder", "vae_encoder", "safety_checker"},
+    "tiny_vae": {"text_encoder", "unet", "vae_decoder"},
+    "xl": {"text_encoder", "text_encoder_2", "unet", "vae_decoder", "vae_encoder"},
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A pipeline of each kind, made once."""
+    place = tmp_path_factory.mktemp("pipelines")
+
+    def made(kind: str) -> Path:
+        if not (place / kind).is_dir():
+            diffusion_models.save(kind, place / kind)
+        return place / kind
+
+    return made
+
+
+@pytest.mark.parametrize("kind", diffusion_models.KINDS)
+def test_the_images_are_those_of_diffusers(kind: str, folder: Callable[[str], Path], build: Build) -> None:
+    (bundle,) = build(folder(kind), "rpi", recipes=("fp32",))
+    figures = {figure.metric: figure for figure in bundle.accuracy}
+    assert figures["reading"].passed  # the loop around diffusers' modules against diffusers' pipeline
+    assert figures["latents_psnr"].compressed > 100
+    assert figures["image_psnr"].compressed > 60  # a level of 255 in a few pixels at most
+    assert {figure.submodel for figure in bundle.accuracy} >= PARTS.get(kind, set())
+    listed = manifest.read(bundle.path)
+    assert set(listed.models) == PARTS.get(kind, set(listed.models))
+
+
+def test_a_bundle_validates_runs_and_is_compressed(folder: Callable[[str], Path], build: Build) -> None:
+    (bundle,) = build(folder("sd"), "rpi")
+    assert bundle.recipe.name == "int8"
+    model = edgepack.load(bundle.path)
+    first, again = (model.generate("a red sofa", steps=2, seed=3)[0].pixels for _ in range(2))
+    assert first.shape == (32, 32, 3)
+    assert np.array_equal(first, again)
+
+
+def changed(folder: Path, to: Path, file: str, **settings: object) -> Path:
+    """A copy of a pipeline with other settings in a JSON file of it."""
+    shutil.copytree(folder, to)
+    table = json.loads((to / file).read_text("utf-8"))
+    (to / file).write_text(json.dumps({**table, **settings}), "utf-8")
+    return to
+
+
+@pytest.mark.parametrize(
+    ("file", "settings", "error", "told"),
+    [
+        ("model_index.json", {"_class_name": "StableCascadePipeline"}, UnsupportedModel, "StableDiffusionPipeline"),
+        ("model_index.json", {"_class_name": None}, ModelError, "_class_name"),
+        ("model_index.json", {"unet": [None, None]}, ModelError, "lacks the component unet"),
+        ("model_index.json", {"unet": "diffusers"}, ModelError, "lacks the component unet"),
+        ("model_index.json", {"../unet": ["diffusers", "UNet2DConditionModel"]}, UnsafeModel, "../unet"),
+        ("model_index.json", {"refiner": ["diffusers", "UNet2DConditionModel"]}, ModelError, "refiner"),
+        ("unet/config.json", {"mystery_blocks": 3}, UnsupportedModel, "mystery_blocks"),
+        ("unet/config.json", {"cross_attention_dim": 24}, UnsupportedModel, "the UNet reads"),
+        ("unet/config.json", {"sample_size": None}, ModelError, "sample_size"),
+        ("unet/config.json", {"_class_name": "UNet3DConditionModel"}, UnsupportedModel, "UNet3DConditionModel"),
+        ("unet/config.json", {"block_out_channels": [4, 16]}, UnsupportedModel, "down_blocks"),
+        ("scheduler/scheduler_config.json", {"_class_name": "UniPCMultistepScheduler"}, UnsupportedModel, "UniPC"),
+        ("tokenizer/tokenizer_config.json", {"model_max_length": 10**30}, ModelError, "longest prompt"),
+    ],
+)
+def test_what_cannot_be_built_is_told(
+    file: str,
+    settings: dict[str, object],
+    error: type[ModelError],
+    told: str,
+    folder: Callable[[str], Path],
+    tmp_path: Path,
+) -> None:
+    model = changed(folder("sd"), tmp_path / "model", file, **settings)
+    with pytest.raises(error) as raised:
+        pipeline.plan(pipeline.Request(model=str(model), targets=("rpi",)))
+    assert told in f"{raised.value} {raised.value.hint}"
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda tensors: tensors.pop("conv_out.bias"), "conv_out.bias"),
+        (lambda tensors: tensors.update(strange=np.zeros(3, np.float32)), "strange"),
+        (lambda tensors: tensors["conv_out.bias"].fill(np.nan), "NaN"),
+    ],
+)
+def test_damaged_weights_are_told(
+    change: Callable[[dict[str, np.ndarray]], object], told: str, folder: Callable[[str], Path], tmp_path: Path
+) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(folder("sd"), model)
+    file = model / "unet" / "diffusion_pytorch_model.safetensors"
+    tensors = {name: np.array(value) for name, value in load_file(file).items()}
+    change(tensors)
+    save_file(tensors, file, metadata={"format": "pt"})
+    with pytest.raises(DamagedWeights, match=told):
+        pipeline.plan(pipeline.Request(model=str(model), targets=("rpi",)))
+
+
+def test_pickled_weights_and_variants_are_told(folder: Callable[[str], Path], tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(folder("sd"), model)
+    file = model / "unet" / "diffusion_pytorch_model.safetensors"
+    file.rename(file.with_name("diffusion_pytorch_model.fp16.safetensors"))
+    with pytest.raises(ModelError, match="fp16"):
+        pipeline.plan(pipeline.Request(model=str(model), targets=("rpi",)))
+    file.with_name("diffusion_pytorch_model.fp16.safetensors").rename(file.with_suffix(".bin"))
+    with pytest.raises(UnsafeModel, match="pickled"):
+        pipeline.plan(pipeline.Request(model=str(model), targets=("rpi",)))
