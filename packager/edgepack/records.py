@@ -70,7 +70,7 @@ class Recipe:
     """
 
     name: str
-    scheme: str  # fp32 | fp16 | int8-dynamic | int8-static | channels | blocks | palette | sparse | mixed
+    scheme: str  # fp32 | fp16 | int8-dynamic | int8-static | products | channels | blocks | palette | sparse | mixed
     weight_bits: int = 32
     activation_bits: int = 32
     block_size: int = 0  # weights that share a scale, rows that share a palette; 0: an output channel, the tensor

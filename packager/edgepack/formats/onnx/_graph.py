@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import onnx
@@ -13,7 +14,29 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 from edgepack.arrays import Array
 from edgepack.documents import JsonDict
 
+_LARGE, _PAGE = 1 << 16, 4096  # bytes; runtimes map a large tensor where it begins with a page
 CONTRIB = "com.microsoft"  # the operators that ONNX Runtime adds on every platform
+
+
+def _inline(name: str, value: Array) -> TensorProto:
+    return numpy_helper.from_array(np.asarray(value), name)
+
+
+def _beside(stream: BinaryIO, name: str, value: Array) -> TensorProto:
+    """Append a large value to ``stream``, and return the tensor that points to it."""
+    if value.nbytes < _LARGE:
+        return _inline(name, value)
+    stream.write(b"\0" * (-stream.tell() % _PAGE))
+    pointer = TensorProto(
+        name=name,
+        dims=value.shape,
+        data_type=helper.np_dtype_to_tensor_dtype(value.dtype),
+        data_location=TensorProto.EXTERNAL,
+    )
+    for key, entry in (("location", Path(stream.name).name), ("offset", stream.tell()), ("length", value.nbytes)):
+        pointer.external_data.add(key=key, value=str(entry))
+    stream.write(np.ascontiguousarray(value).data)
+    return pointer
 
 
 class Graph:
@@ -55,7 +78,7 @@ class Graph:
 
     def weight(self, name: str) -> Array:
         """Return a weight's value. Raises KeyError."""
-        return self._added[name] if name in self._added else self._read(self._stored[name])
+        return np.asarray(self._added[name], order="C") if name in self._added else self._read(self._stored[name])
 
     def _read(self, tensor: TensorProto) -> Array:
         """Return a stored value; one that lies in a file is mapped, so that only what is looked at takes memory."""
@@ -90,19 +113,35 @@ class Graph:
                 kept.append(node)
         self.nodes = kept
 
+    def resolve(self) -> None:
+        """Let nodes read a weight by its own name where the exporter gave it another, by Identity."""
+        same = {node.output[0]: node.input[0] for node in self.nodes if node.op_type == "Identity"}
+        same = {other: name for other, name in same.items() if self.shape(name) is not None}
+        self.nodes = [node for node in self.nodes if node.output[0] not in same or node.output[0] in self.outputs]
+        for node in self.nodes:
+            node.input[:] = [same.get(name, name) for name in node.input]
+
     def rewrite(self, old: NodeProto, new: list[NodeProto]) -> None:
         """Put ``new`` where ``old`` is."""
         place = next(i for i, node in enumerate(self.nodes) if node is old)
         self.nodes[place : place + 1] = new
 
-    def proto(self) -> onnx.ModelProto:
-        """Return the model, with the weights that are still used, in the order of their names; the graph keeps none."""
+    def insert(self, name: str, new: list[NodeProto]) -> None:
+        """Put ``new`` where the value ``name`` is there: behind the node that makes it, or first of all."""
+        place = next((i for i, node in enumerate(self.nodes, 1) if name in node.output), 0)
+        self.nodes[place:place] = new
+
+    def proto(self, tensor: Callable[[str, Array], TensorProto] = _inline) -> onnx.ModelProto:
+        """Return the model, with the weights that are still used, in the order of their names; the graph keeps none.
+
+        ``tensor`` makes what is in the model of a weight.
+        """
         used = {name for node in self.nodes for name in node.input} | set(self.outputs)
         graph = self.model.graph
         del graph.node[:], graph.initializer[:]
         graph.node.extend(self.nodes)
         for name in sorted(used & (self._stored.keys() | self._added.keys())):
-            graph.initializer.append(numpy_helper.from_array(np.asarray(self.weight(name)), name))
+            graph.initializer.append(tensor(name, self.weight(name)))
             self._added.pop(name, None)
             self._stored.pop(name, None)
         del graph.value_info[:]  # types that may no longer hold
@@ -110,9 +149,17 @@ class Graph:
             self.model.opset_import.append(helper.make_opsetid(CONTRIB, 1))
         return self.model
 
-    def save(self, path: Path) -> None:
-        """Write the model."""
-        onnx.save(self.proto(), path)
+    def save(self, path: Path, data: Path | None = None) -> None:
+        """Write the model, with its large weights in the file ``data`` beside it if there is to be one.
+
+        Such a model may be larger than 2 GB, and its weights are mapped rather than read and copied.
+        """
+        if data is None:
+            onnx.save(self.proto(), path)
+            return
+        with data.open("wb") as stream:
+            proto = self.proto(partial(_beside, stream))
+        path.write_bytes(proto.SerializeToString(deterministic=True))
 
 
 def attributes(node: NodeProto) -> JsonDict:

@@ -12,8 +12,9 @@ from onnx import NodeProto, helper
 from edgepack.arrays import Array
 from edgepack.formats.onnx._graph import Graph
 from edgepack.formats.onnx.export import activations
+from edgepack.formats.onnx.export.convolutions import FEWEST, IMAGE
 from edgepack.formats.onnx.export.embeddings import compress, tables
-from edgepack.formats.onnx.export.kernels import kernels, store
+from edgepack.formats.onnx.export.kernels import store_all
 from edgepack.formats.onnx.export.linears import Linear, linears, normalise
 from edgepack.quantization.components import component
 from edgepack.records import Coverage, Recipe, Skipped
@@ -22,10 +23,20 @@ Step = Callable[[Graph, Linear, Array | None], None]
 _SMALLEST = 256  # values; a smaller weight is a bias or a norm, not worth a scale
 
 
-def run(model: Path, out: Path, recipe: Recipe, calibration: Sequence[Mapping[str, Array]], step: Step) -> Coverage:
+def run(
+    model: Path,
+    out: Path,
+    recipe: Recipe,
+    calibration: Sequence[Mapping[str, Array]],
+    step: Step,
+    convolve: Callable[[Graph], None] = store_all,
+    *,
+    data: Path | None = None,
+) -> Coverage:
     """Compress ``model`` to ``out``: ``step`` rewrites one linear layer, given a sample of what enters it.
 
-    The coverage counts every weight that is no vector; what was left, and why, is listed.
+    ``convolve`` rewrites the convolutions. The weights go to ``data`` beside ``out`` if it is given. The coverage
+    counts every weight that is no vector; what was left, and why, is listed.
     """
     graph = Graph(model)
     normalise(graph)
@@ -38,16 +49,16 @@ def run(model: Path, out: Path, recipe: Recipe, calibration: Sequence[Mapping[st
         alone = layers[linear.weight] == 1
         step(graph, linear, samples.get(linear.input) if alone else None)
     samples.clear()  # of the size of a layer each
-    for kernel in kernels(graph):
-        store(graph, kernel)
+    convolve(graph)
     for table in tables(graph):
         compress(graph, table, 8 if "embedding" in recipe.finer else recipe.embedding_bits)
     left = sorted(total.keys() & _matrices(graph).keys())
-    graph.save(out)
+    skipped = tuple(Skipped(tensor=name, reason=_reason(graph, name)) for name in left)
+    graph.save(out, data)
     return Coverage(
         compressed=sum(total.values()) - sum(total[name] for name in left),
         total=sum(total.values()),
-        skipped=tuple(Skipped(tensor=name, reason=_reason(graph, name)) for name in left),
+        skipped=skipped,
     )
 
 
@@ -77,6 +88,9 @@ def _matrices(graph: Graph) -> dict[str, int]:
 
 
 def _reason(graph: Graph, name: str) -> str:
+    shape = graph.shape(name) or ()
+    if len(shape) == IMAGE and min(shape[:2]) < FEWEST:
+        return "a convolution of few channels"
     kinds = sorted({node.op_type for node in graph.nodes if name in node.input})
     if component(name) == "embedding":
         return "a small table"

@@ -13,7 +13,7 @@ from edgepack.quantization.components import component
 from edgepack.records import Artifact, Component, Coverage, TensorSpec
 
 # Endings that compression gives to what it stores in a weight's place; the rest of the name is the weight's.
-_STORED = ("_q8", "_q4", "_scale", "_smooth", "_t", "_quantized", "_zero_point")
+_STORED = ("_q8", "_q4", "_scale", "_smooth", "_t", "_quantized", "_zero_point", "_of_two")
 
 
 def describe(path: Path, coverage: Coverage, original: Path) -> Artifact:
@@ -25,13 +25,13 @@ def describe(path: Path, coverage: Coverage, original: Path) -> Artifact:
     owners = _owners(before)
     parameters = _parameters(before, owners)
     del before.graph.initializer[:]  # before the other is in memory
-    model = onnx.load(path)
+    model = onnx.load(path, load_external_data=False)
     _check_interface(before, model)
     owners |= _owners(model)
     stored: dict[str, int] = defaultdict(int)
     for tensor in model.graph.initializer:
-        _check_finite(tensor)
-        stored[_owner(tensor.name, owners)] += tensor.ByteSize()
+        _check_finite(tensor, path.parent)
+        stored[_owner(tensor.name, owners)] += tensor.ByteSize() + _beside(tensor)
     return Artifact(
         path=path,
         format="onnx",
@@ -42,7 +42,7 @@ def describe(path: Path, coverage: Coverage, original: Path) -> Artifact:
             Component(name=name, parameters=parameters.get(name, 0), bytes=stored[name]) for name in sorted(stored)
         ),
         coverage=coverage,
-        bytes=path.stat().st_size,
+        bytes=path.stat().st_size + sum(map(_beside, model.graph.initializer)),
         operators=dict(sorted(Counter(node.op_type for node in model.graph.node).items())),
     )
 
@@ -85,9 +85,14 @@ def _check_interface(before: onnx.ModelProto, after: onnx.ModelProto) -> None:
             raise ConversionError(f"compression changed the model's {kind}s from {was} to {now}")
 
 
-def _check_finite(tensor: onnx.TensorProto) -> None:
+def _beside(tensor: onnx.TensorProto) -> int:
+    """Return the bytes of a tensor that lie in a file beside the model."""
+    return sum(int(entry.value) for entry in tensor.external_data if entry.key == "length")
+
+
+def _check_finite(tensor: onnx.TensorProto, folder: Path) -> None:
     floats = tensor.data_type in (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16)
-    if floats and not np.isfinite(onnx.numpy_helper.to_array(tensor)).all():
+    if floats and not np.isfinite(onnx.numpy_helper.to_array(tensor, str(folder))).all():
         raise ConversionError(f"the weight {tensor.name} is not finite after compression")
 
 

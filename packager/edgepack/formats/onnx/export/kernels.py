@@ -25,6 +25,12 @@ def kernels(graph: Graph) -> list[NodeProto]:
     ]
 
 
+def store_all(graph: Graph) -> None:
+    """Store every kernel."""
+    for kernel in kernels(graph):
+        store(graph, kernel)
+
+
 def store(graph: Graph, node: NodeProto) -> None:
     """Replace the kernel by int8 values and a scale per output channel."""
     name = node.input[1]

@@ -71,7 +71,7 @@ def _split_gemm(graph: Graph, node: NodeProto) -> None:
         return
     weight = node.input[1]
     if facts.get("transB"):
-        weight = graph.add(f"{weight}_t", np.ascontiguousarray(graph.weight(weight).T))
+        weight = graph.add(f"{weight}_t", graph.weight(weight).T)
     biased = len(node.input) > 2 and bool(node.input[2])
     product = f"{node.output[0]}_product" if biased else node.output[0]
     new = [helper.make_node("MatMul", [node.input[0], weight], [product], name=product)]
@@ -84,7 +84,7 @@ def _fold_transpose(graph: Graph, node: NodeProto) -> None:
     """Fold a transposed constant into a constant."""
     value = graph.weight(node.input[0])
     order = attributes(node).get("perm") or tuple(reversed(range(value.ndim)))
-    graph.add(node.output[0], np.ascontiguousarray(value.transpose(order)))
+    graph.add(node.output[0], value.transpose(order))
     graph.rewrite(node, [])
 
 

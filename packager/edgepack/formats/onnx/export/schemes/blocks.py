@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,33 +23,35 @@ _ACCURACY_LEVEL = 4  # of MatMulNBits: multiply in int8, which Arm and x86 do fa
 def quantize(model: Path, out: Path, recipe: Recipe, calibration: Sequence[Mapping[str, Array]]) -> Coverage:
     """Compress every linear layer and embedding table of ``model``; ``recipe.finer`` components keep 8 bits."""
 
-    def step(graph: Graph, linear: Linear, rows: Array | None) -> None:
-        finer = linear.component in recipe.finer
-        bits, size = (8, _FINER) if finer else (recipe.weight_bits, recipe.block_size)
-        weight = graph.take(linear.weight)
-        s = _factors(rows, weight, bits, size) if rows is not None and recipe.smooth else None
-        nodes, source = compression.scaled(graph, linear, s)
-        importance = None if rows is None else np.square(rows if s is None else rows / s).mean(axis=0)
-        stored = blocks(np.ascontiguousarray((weight if s is None else weight * s[:, None]).T), bits, size, importance)
-        inputs = [
-            source,
-            graph.add(f"{linear.weight}_q{bits}", stored.packed()),
-            graph.add(f"{linear.weight}_scale", stored.scale.reshape(-1)),
-        ]
-        k, n = linear.shape
-        product = contrib(
-            "MatMulNBits",
-            inputs,
-            [linear.output],
-            K=k,
-            N=n,
-            bits=bits,
-            block_size=size,
-            accuracy_level=_ACCURACY_LEVEL,
-        )
-        graph.rewrite(linear.node, [*nodes, product])
+    return compression.run(model, out, recipe, calibration, partial(step, recipe))
 
-    return compression.run(model, out, recipe, calibration, step)
+
+def step(recipe: Recipe, graph: Graph, linear: Linear, rows: Array | None) -> None:
+    """Compress one layer, given a sample of what enters it."""
+    finer = linear.component in recipe.finer
+    bits, size = (8, _FINER) if finer else (recipe.weight_bits, recipe.block_size)
+    weight = graph.take(linear.weight)
+    s = _factors(rows, weight, bits, size) if rows is not None and recipe.smooth else None
+    nodes, source = compression.scaled(graph, linear, s)
+    importance = None if rows is None else np.square(rows if s is None else rows / s).mean(axis=0)
+    stored = blocks(np.ascontiguousarray((weight if s is None else weight * s[:, None]).T), bits, size, importance)
+    inputs = [
+        source,
+        graph.add(f"{linear.weight}_q{bits}", stored.packed()),
+        graph.add(f"{linear.weight}_scale", stored.scale.reshape(-1)),
+    ]
+    k, n = linear.shape
+    product = contrib(
+        "MatMulNBits",
+        inputs,
+        [linear.output],
+        K=k,
+        N=n,
+        bits=bits,
+        block_size=size,
+        accuracy_level=_ACCURACY_LEVEL,
+    )
+    graph.rewrite(linear.node, [*nodes, product])
 
 
 def _factors(rows: Array, weight: Array, bits: int, size: int) -> Array | None:
