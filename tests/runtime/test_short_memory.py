@@ -35,6 +35,37 @@ except DoesNotFit as error:
 """
 
 
+MAPS = """
+import resource
+import sys
+from pathlib import Path
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+from edgepack.runtime.engines import onnx as engine
+
+shape = [1, 4, "height", "width"]
+nodes = [helper.make_node("Exp", ["sample"], ["0"]), helper.make_node("Sin", ["sample"], ["1"])]
+nodes += [helper.make_node("Mul", [str(i), str(i + 1)], [str(i + 2)]) for i in range(6)]
+graph = helper.make_graph(
+    nodes, "maps", [helper.make_tensor_value_info("sample", TensorProto.FLOAT, shape)],
+    [helper.make_tensor_value_info("7", TensorProto.FLOAT, shape)],
+)
+file = Path(sys.argv[1]) / "model.onnx"
+onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), file)
+session = engine.open_session(file, 1)
+for _ in range(3):
+    session({"sample": np.zeros((1, 4, 2000, 2000), np.float32)})
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+def test_memory_of_maps_does_not_grow_from_run_to_run(tmp_path):
+    done = subprocess.run([sys.executable, "-c", MAPS, tmp_path], capture_output=True, text=True, check=True)
+    first, _, third = map(int, done.stdout.split())
+    assert third - first < 80e6  # bytes; an array has 64 million
+
+
 @pytest.mark.skipif(not hasattr(resource, "RLIMIT_AS"), reason="no limit on memory here")
 def test_memory_that_onnxruntime_does_not_get_is_told(tmp_path):
     done = subprocess.run([sys.executable, "-c", PROGRAM, tmp_path], capture_output=True, text=True, check=False)

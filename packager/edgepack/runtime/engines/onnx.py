@@ -26,6 +26,7 @@ _FIRST = 256  # tokens that the cache holds to begin with
 # Computing constants in advance runs parts of the graph while it is opened, for as long and as large as they are.
 # Graphs that edgepack writes hold their constants, so nothing becomes slower.
 _NOT_AT_LOAD = ["ConstantFolding"]
+_MAP = 4  # dimensions
 _NO_MEMORY = ("Failed to allocate memory", "bad_alloc", "bad allocation")  # in what onnxruntime says
 _DTYPES = {
     "tensor(float)": "float32", "tensor(float16)": "float16", "tensor(int64)": "int64", "tensor(int32)": "int32",
@@ -63,6 +64,7 @@ class Session:
         self.outputs = tuple(_spec(node) for node in self._session.get_outputs())
         self.path, self.threads, self.runtime = path, threads, f"onnxruntime {onnxruntime.__version__}"
         self.decodes = any(spec.name.startswith(_PAST) for spec in self.inputs)
+        self._options = _tidying() if any(map(_is_map, self.inputs)) else None
         self._speaks = graph is None and self.decodes and any(spec.name == graphs.LOGITS for spec in self.outputs)
 
     def __call__(self, feeds: Mapping[str, Array], names: Sequence[str] | None = None) -> Outputs:
@@ -82,7 +84,7 @@ class Session:
                 for spec in (*self.inputs, *self.optional)
                 if spec.name in feeds
             }
-            outputs = dict(zip(wanted, self._session.run(wanted, given), strict=True))
+            outputs = dict(zip(wanted, self._session.run(wanted, given, self._options), strict=True))
         except Exception as error:  # as above, or numpy's; the message names the input and both shapes
             raise _refused(error) from error
         return graphs.cut(outputs, feeds) if self._speaks else outputs
@@ -189,6 +191,23 @@ def _empty(spec: TensorSpec, room: int) -> Array:
     """
     _, heads, _, head = spec.shape
     return np.zeros((1, int(heads), room, int(head)), spec.dtype)
+
+
+def _is_map(spec: TensorSpec) -> bool:
+    """Return whether an input is [batch, channels, height, width] of any height and width: of activations by far the
+    largest.
+    """
+    return len(spec.shape) == _MAP and not any(isinstance(side, int) for side in spec.shape[2:])
+
+
+def _tidying() -> Any:
+    """Return options of runs that give memory back: else it is planned anew for the second run, beside the first's.
+
+    Measured on the shape of Stable Diffusion's decoder: half of the activations' memory, and no time.
+    """
+    options = onnxruntime.RunOptions()
+    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    return options
 
 
 def _refused(error: Exception) -> EdgepackError:
