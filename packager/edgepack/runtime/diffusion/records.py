@@ -9,6 +9,7 @@ from edgepack.runtime.ranges import Id, Pixels, Special, Tokens
 from edgepack.runtime.record_json import Rule
 
 Algorithm = Literal["ddim", "dpm_solver_multistep", "euler", "euler_ancestral", "lcm", "pndm"]
+Folder = Annotated[str, Rule(pattern="^[a-z][a-z0-9_]*$")]
 Beta = Annotated[float, Rule(exclusiveMinimum=0, exclusiveMaximum=1)]
 Channels = Annotated[int, Rule(minimum=1, maximum=1024)]
 PerLatent = Annotated[tuple[float, ...], Rule(minItems=2, maxItems=1025)]
@@ -58,7 +59,7 @@ class PromptEncoder:
     """Prompts to hidden states, float32 [batch, max_length, width], by a text encoder and its tokenizer."""
 
     submodel: Special
-    tokenizer: Special  # the folder in the bundle that holds its tokenizer.json
+    tokenizer: Folder  # in the bundle, that holds its tokenizer.json
     max_length: Tokens  # that every prompt is padded to; longer ones are cut
     pad_id: Id
     hidden: Special  # the output that the UNet reads

@@ -1,7 +1,9 @@
 """The denoising loop against diffusers' own pipelines, around the same PyTorch modules at equal seeds."""
 
+import json
 import re
 from dataclasses import replace
+from importlib.resources import files
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from PIL import Image
 from tests.pipelines import Tiny, generator, picture, quiet
 
 from edgepack.errors import BundleDamaged, DoesNotFit, FileTrouble, InputError, UnknownName, UsageError
+from edgepack.runtime import schema
 from edgepack.runtime.processing import Image as ImageSettings
 from edgepack.runtime.processing import Size
 from edgepack.runtime.tasks.text_to_image import Model
@@ -289,3 +292,12 @@ def test_memory_that_is_short(plain):
     with pytest.raises(DoesNotFit, match="not enough memory to make this picture") as caught:
         model.generate(PROMPT, steps=1)
     assert "--tile" in caught.value.hint
+
+
+def test_a_tokenizer_stays_in_the_bundle():
+    file = files("edgepack") / "schemas" / "bundle-2.json"
+    stated = json.loads(file.read_text("utf-8"))["$defs"]["PromptEncoder"]["properties"]["tokenizer"]
+    schema.check("tokenizer_2", stated)
+    for name in ("../tokenizer", "/tokenizer", "a/../b", "", "."):
+        with pytest.raises(schema.Mismatch):
+            schema.check(name, stated)
