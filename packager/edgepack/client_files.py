@@ -8,7 +8,6 @@ Rust, Swift and Kotlin) from tokenizer.json's own sections. All of them get the 
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from edgepack.documents import JsonDict, JsonObject, read_json, read_object
 from edgepack.errors import ModelError, UnsafeModel
 from edgepack.runtime.processing import Image, Processing, Text
 from edgepack.runtime.text import tokenizer
+from edgepack.sources import _links
 
 _KEPT = (
     "config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt", "vocab.json",
@@ -29,12 +29,14 @@ _SENTENCE_SETTINGS = "sentence_*_config.json"
 _SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
 
-def write(origin: Path, folder: Path, processing: Processing) -> None:
-    """Write those of the model in ``origin`` into a bundle's ``folder``, for ``processing``."""
+def write(origin: Path, folder: Path, processing: Processing, model: Path | None = None) -> None:
+    """Write those of the model in ``origin`` into a bundle's ``folder``, for ``processing``.
+
+    ``model`` is the model's own folder, where ``origin`` was arranged from it. Raises UnsafeModel for a link out of it.
+    """
     for file in _files(origin):
-        to = folder / file.relative_to(origin)
-        to.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, to)
+        name = file.relative_to(origin).as_posix()
+        _links.copy(origin, name, folder / name, model)
     if processing.max_length is not None:
         _limit(folder, processing.max_length)
         _rename_for_transformers_4(folder / "tokenizer_config.json")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Collection
 from pathlib import Path
 
+from edgepack.sources import _links
 from edgepack.tasks import _pipeline_folder
 from edgepack.tasks._pipeline_folder import INDEX
 
@@ -16,18 +16,17 @@ _KEPT = (
 _VAE = {"vae": ("vae_decoder", "vae_encoder")}  # two submodels of one component
 
 
-def write(origin: Path, folder: Path, submodels: Collection[str]) -> None:
-    """Write those of the pipeline in ``origin`` into a bundle's ``folder``, each submodel's config.json beside it."""
-    shutil.copyfile(origin / INDEX, folder / INDEX)
+def write(origin: Path, folder: Path, submodels: Collection[str], model: Path | None = None) -> None:
+    """Write those of the pipeline in ``origin`` into a bundle's ``folder``, each submodel's config.json beside it.
+
+    ``model`` is the pipeline's own folder, where ``origin`` was arranged from it. Raises UnsafeModel for a link out of
+    it.
+    """
+    _links.copy(origin, INDEX, folder / INDEX, model)
     for name in _pipeline_folder.components(origin):
-        for file in (origin / name / kept for kept in _KEPT):
-            if file.is_file():
-                _copy(file, folder / name / file.name)
+        for kept in _KEPT:
+            if (origin / name / kept).is_file():
+                _links.copy(origin, f"{name}/{kept}", folder / name / kept, model)
         for submodel in _VAE.get(name, (name,)):
             if submodel in submodels:
-                _copy(origin / name / "config.json", folder / submodel / "config.json")
-
-
-def _copy(file: Path, to: Path) -> None:
-    to.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(file, to)
+                _links.copy(origin, f"{name}/config.json", folder / submodel / "config.json", model)

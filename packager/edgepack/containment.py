@@ -2,21 +2,28 @@
 
 A name is relative, with forward slashes, climbs nowhere and holds nothing that some system reads as more than a name.
 What lies there is a regular file (no FIFO, device or socket), and no link on the way leads out of the folder.
+``contained`` returns a path, for libraries that open one. ``open_file`` opens the file itself, folder by folder and
+without following links, so that no link that is swapped in after the check leads it out.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import shutil
 import stat
 import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
-from edgepack.errors import BundleFileMissing, BundleUnsafe, EdgepackError
+from edgepack.errors import BundleFileMissing, BundleUnsafe, EdgepackError, FileTrouble
+from edgepack.folder import DESCRIPTORS, Folder
 
 Failure = type[EdgepackError]
 _HINT = "do not use it, unless you know why"
+_CHUNK = 1 << 20  # bytes
+_LINK = {errno.ELOOP, errno.ENOTDIR, errno.EMLINK}  # what systems say of a link that is not to be followed
 _WRONG = re.compile(r"[\x00-\x1f\x7f\\:]")  # control characters; what Windows separates paths, drives and streams by
 
 
@@ -36,6 +43,80 @@ def contained(
     path = folder / checked_name(name, folder, unsafe, hint)
     check_file(path, folder, unsafe=unsafe, missing=missing, within=within, hint=hint)
     return path
+
+
+def open_file(
+    folder: Path,
+    name: object,
+    *,
+    unsafe: Failure = BundleUnsafe,
+    missing: Failure = BundleFileMissing,
+    within: Iterable[Path] = (),
+    hint: str = _HINT,
+) -> int:
+    """Return a descriptor of the regular file ``folder/name``, open for reading; links are as in ``contained``.
+
+    What is open is what was checked. Raises as ``contained`` does, and FileTrouble for a file that cannot be read.
+    """
+    homes = (folder, *within)
+    path = contained(folder, name, unsafe=unsafe, missing=missing, within=within, hint=hint)
+    try:
+        way = _way(path, homes)
+        return os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0)) if way is None else _opened(*way)
+    except _NotRegular as error:
+        raise unsafe(f"{name!r} in {folder} is not a regular file", hint=hint) from error
+    except FileNotFoundError as error:
+        raise missing(f"{folder} lacks {name}", hint="copy it again") from error
+    except OSError as error:
+        if error.errno in _LINK:
+            raise unsafe(f"{name!r} in {folder} is a link out of its folder", hint=hint) from error
+        raise FileTrouble(f"{path} cannot be read: {error.strerror}", hint="make it readable for you") from error
+
+
+def copy_file(
+    folder: Path,
+    name: str,
+    to: Path,
+    *,
+    unsafe: Failure = BundleUnsafe,
+    missing: Failure = BundleFileMissing,
+    within: Iterable[Path] = (),
+    hint: str = _HINT,
+) -> None:
+    """Copy the regular file ``folder/name`` to the path ``to``, whose folder is made. Raises as ``open_file`` does."""
+    opened = open_file(folder, name, unsafe=unsafe, missing=missing, within=within, hint=hint)
+    with open(opened, "rb") as source:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        with to.open("wb") as sink:
+            shutil.copyfileobj(source, sink, _CHUNK)
+
+
+class _NotRegular(Exception):
+    """A FIFO, a device or a socket has the name."""
+
+
+def _way(path: Path, homes: Iterable[Path]) -> tuple[Path, str] | None:
+    """Return which of ``homes`` the file is in, and its name from there, without links; None where the system has no
+    descriptors of folders.
+    """
+    if not DESCRIPTORS:
+        return None
+    real = Path(os.path.realpath(path))
+    for home in map(Path, map(os.path.realpath, homes)):
+        if real.is_relative_to(home) and real != home:
+            return home, real.relative_to(home).as_posix()
+    raise NotADirectoryError(errno.ENOTDIR, "a link was put there")
+
+
+def _opened(home: Path, name: str) -> int:
+    with Folder(home) as start, start.holding(name) as (folder, last):
+        if not stat.S_ISREG(folder.stat(last).st_mode):
+            raise _NotRegular
+        descriptor = folder.open(last, os.O_RDONLY)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise _NotRegular
+    return descriptor
 
 
 def check_file(

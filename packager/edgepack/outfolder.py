@@ -165,6 +165,6 @@ def _whole(bundle: Path) -> bool:
     try:
         listed = manifest.read(bundle)
         manifest.verify(listed)
-    except (BundleError, OSError):
+    except (BundleError, FileTrouble, OSError):
         return False
     return listed.name == bundle.name

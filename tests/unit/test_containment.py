@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgepack.containment import check_distinct, checked_name, contained
+from edgepack import containment
+from edgepack.containment import check_distinct, checked_name, contained, copy_file, open_file
 from edgepack.errors import BundleFileMissing, BundleUnsafe
+from edgepack.folder import DESCRIPTORS
 
 NAMES = ["", ".", "..", "../x", "a/../../x", "a/..", "/etc/passwd", "//x", "a//b", "a/", "./a", "a\\b", "C:x", "c:/x",
          "a\0b", "a\nb", "a\x1bb", None, 7, True, ["a"], "x/."]  # fmt: skip
@@ -56,8 +59,60 @@ PLACES: dict[str, Callable[[Path], object]] = {
 def test_what_is_no_file_of_the_folder(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     PLACES[name](tmp_path / "x")
+    for look in (contained, open_file):
+        with pytest.raises((BundleUnsafe, BundleFileMissing)):
+            look(tmp_path, "x")
+
+
+def read(folder: Path, name: str, within: Sequence[Path] = ()) -> str:
+    with open(open_file(folder, name, within=within)) as stream:
+        return stream.read()
+
+
+def link_out(file: Path) -> None:
+    file.symlink_to("/etc/hostname")
+
+
+def folder_linked_out(file: Path) -> None:
+    file.parent.rename(file.parent.with_name("away"))
+    file.parent.symlink_to("/etc", target_is_directory=True)
+
+
+SWAPS: dict[str, Callable[[Path], object]] = {
+    "a link": link_out,
+    "a link at its folder": folder_linked_out,
+    "a FIFO": os.mkfifo,
+    "nothing": lambda file: None,
+}
+
+
+@pytest.mark.skipif(not DESCRIPTORS, reason="the system has no descriptors of folders")
+@pytest.mark.parametrize("moment", ["contained", "_way"])
+@pytest.mark.parametrize("swap", SWAPS)
+def test_what_is_swapped_in_after_the_check_is_not_opened(
+    swap: str, moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "a" / "hostname"
+    file.parent.mkdir()
+    file.write_text("ours")
+    check = getattr(containment, moment)
+
+    def late(*arguments: Any, **options: Any) -> Any:
+        found = check(*arguments, **options)
+        file.unlink()
+        SWAPS[swap](file)
+        return found
+
+    monkeypatch.setattr(containment, moment, late)
     with pytest.raises((BundleUnsafe, BundleFileMissing)):
-        contained(tmp_path, "x")
+        open_file(tmp_path, "a/hostname")
+
+
+def test_a_folder_that_is_a_link_itself(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "x").write_text("x")
+    (tmp_path / "bundle").symlink_to("real")
+    assert read(tmp_path / "bundle", "x") == "x"
 
 
 def test_links_inside_and_into_named_places(tmp_path: Path) -> None:
@@ -72,7 +127,10 @@ def test_links_inside_and_into_named_places(tmp_path: Path) -> None:
     (folder / "kept").symlink_to("../store/hash")
     with pytest.raises(BundleUnsafe, match="link out"):
         contained(folder, "kept")
-    assert contained(folder, "kept", within=[store]).read_text() == "y"
+    assert contained(folder, "kept", within=[store]).read_text() == read(folder, "kept", [store]) == "y"
+    assert read(folder, "link") == read(folder, "b/file") == "x"
+    copy_file(folder, "kept", tmp_path / "new" / "copy", within=[store])
+    assert (tmp_path / "new" / "copy").read_text() == "y"
     (folder / "away").symlink_to(store)
     with pytest.raises(BundleUnsafe, match="link out"):
         contained(folder, "away/hash")

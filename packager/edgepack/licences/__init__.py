@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.resources
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from edgepack.records import Recipe, Source, Target
+from edgepack.sources import _links
 
 # The licences of the tools that convert, by their distributions' names
 _TOOLS = {
@@ -34,7 +34,7 @@ def write(
     """Write LICENSE, MODEL_CARD.md and NOTICE into a bundle's folder.
 
     The notice names the ``tools`` that converted this bundle (distribution -> version); the card holds ``notes``,
-    sentences.
+    sentences. Raises UnsafeModel for a link out of the model's folder.
     """
     _write_licence(source, folder)
     (folder / "MODEL_CARD.md").write_text(_card(source, target, recipe, notes), "utf-8")
@@ -46,7 +46,7 @@ def _write_licence(source: Source, folder: Path) -> None:
     texts = importlib.resources.files("edgepack") / "licences"
     shipped = texts / f"{source.licence}.txt"
     if own:
-        shutil.copyfile(own[0], folder / "LICENSE")
+        _links.copy(source.path, own[0].name, folder / "LICENSE", source.origin)
     elif source.licence and shipped.is_file():
         (folder / "LICENSE").write_text(shipped.read_text("utf-8"), "utf-8")
     else:
@@ -60,7 +60,8 @@ def _write_licence(source: Source, folder: Path) -> None:
 
 def _card(source: Source, target: Target, recipe: Recipe, notes: Sequence[str]) -> str:
     original = source.path / "README.md"
-    body = original.read_text("utf-8", errors="replace") if original.is_file() else "The model came without a card."
+    there = original.is_file()
+    body = _links.read(source.path, original.name, source.origin) if there else "The model came without a card."
     return (
         f"# {source.name} for {target.title}\n\n"
         f"- base model: {source.model}{f' at {source.revision}' if source.revision else ''}\n"

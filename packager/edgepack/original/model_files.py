@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from edgepack.sources import _links
 from edgepack.tasks import _sentence_folder
 
 WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".onnx", ".ckpt", ".gguf", ".npz")
 
 
-def take(file: Path, to: Path) -> None:
-    """Copy a file, or link to it where it is large."""
-    to.parent.mkdir(parents=True, exist_ok=True)
+def take(model: Path, file: Path, to: Path) -> None:
+    """Copy a file of the folder ``model``, or link to it where it is large. Raises UnsafeModel for a link out of it."""
     if file.suffix in WEIGHTS:
+        to.parent.mkdir(parents=True, exist_ok=True)
         to.symlink_to(file.absolute())
     else:
-        shutil.copyfile(file, to)
+        _links.copy(model, file.relative_to(model).as_posix(), to)
 
 
 def files(folder: Path) -> Iterator[Path]:

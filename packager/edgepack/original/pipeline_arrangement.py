@@ -20,11 +20,11 @@ _TAKEN = (".json", ".txt", ".model", ".safetensors", ".md")
 
 def arrange(folder: Path, components: Mapping[str, str], to: Path) -> None:
     """Fill ``to`` with the pipeline of ``folder``, whose components have these classes. Raises ModelError."""
-    take(folder / INDEX, to / INDEX)
+    take(folder, folder / INDEX, to / INDEX)
     for name in components:
         for file in sorted((folder / name).iterdir()):
             if file.is_file() and (file.suffix in _TAKEN or file.suffix in WEIGHTS[:1]):
-                take(file, to / name / file.name)
+                take(folder, file, to / name / file.name)
         if (folder / name / "tokenizer_config.json").is_file():
             _state_tokenizer(folder / name, to / name)
 

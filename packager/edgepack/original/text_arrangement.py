@@ -31,10 +31,10 @@ def arrange(folder: Path, task: Task, to: Path) -> None:
     sentences = _sentence_folder.is_one(folder)
     root = folder / (_sentence_folder.transformer(folder) if sentences else "")
     for file in files(folder):
-        take(file, to / file.relative_to(folder))
+        take(folder, file, to / file.relative_to(folder))
     if root != folder:
         for file in files(root):
-            take(file, to / file.relative_to(root))
+            take(folder, file, to / file.relative_to(root))
         _name_root(to, root.relative_to(folder).as_posix())
     tokenizer = tokenizers.opened(folder)
     tokenizers.save(tokenizer, {**read_config(to / "tokenizer_config.json"), **_stated(tokenizer, root, task)}, to)

@@ -94,7 +94,7 @@ def _ask(folder: Path, to: Path) -> None:
 def _overlay(folder: Path, found: Path, to: Path) -> None:
     """Link the model's files, with those of ``found`` in their place."""
     for file in files(folder):
-        take(file, to / file.name)
+        take(folder, file, to / file.name)
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copyfile(found / name, to / name)
 

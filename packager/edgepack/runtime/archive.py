@@ -5,9 +5,9 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import secrets
 import shutil
 import stat
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from edgepack.cachefolder import put, room, root
-from edgepack.containment import check_distinct, checked_name, contained
+from edgepack.containment import check_distinct, checked_name, open_file
 from edgepack.documents import JsonObject, parse_json
 from edgepack.errors import BundleDamaged, BundleError, BundleUnsafe, UsageError
 from edgepack.runtime import central_directory, manifest
@@ -44,16 +44,14 @@ def zip_folder(folder: Path, file: Path) -> Path:
     """
     listed = manifest.read(folder)
     check_outside(folder, file)
-    beside = [name for name in BESIDE if os.path.lexists(folder / name) and contained(folder, name)]
-    handle, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
-    fresh = Path(name)
+    beside = [name for name in BESIDE if os.path.lexists(folder / name)]
+    fresh = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
     try:
-        with os.fdopen(handle, "wb") as stream:
+        with fresh.open("xb") as stream:  # with the permissions that new files have here
             _write(folder, sorted([*listed.table["files"], *beside]), stream)
         with _reading(fresh) as archive:
             for info, limit in _entries(archive, fresh, trust=True):
                 _copy(archive, info, None, limit)
-        fresh.chmod(0o644)
         fresh.replace(file)
     finally:
         fresh.unlink(missing_ok=True)
@@ -122,9 +120,10 @@ def _write(folder: Path, names: list[str], stream: IO[bytes]) -> None:
             info = zipfile.ZipInfo(name, _EPOCH)
             info.compress_type = zipfile.ZIP_DEFLATED
             info.external_attr = (stat.S_IFREG | 0o644) << 16
-            large = (folder / name).stat().st_size >= zipfile.ZIP64_LIMIT // 2
-            with (folder / name).open("rb") as source, archive.open(info, "w", force_zip64=large) as sink:
-                shutil.copyfileobj(source, sink, _CHUNK)
+            with open(open_file(folder, name), "rb") as source:
+                large = os.fstat(source.fileno()).st_size >= zipfile.ZIP64_LIMIT // 2
+                with archive.open(info, "w", force_zip64=large) as sink:
+                    shutil.copyfileobj(source, sink, _CHUNK)
 
 
 @contextmanager

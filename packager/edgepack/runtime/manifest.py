@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
+from typing import IO
 
-from edgepack.containment import check_distinct, checked_name, contained
-from edgepack.documents import Json, JsonDict, JsonObject, parse_json, read_bytes, read_object
-from edgepack.errors import BundleDamaged, BundleError, BundleTooNew, BundleUnsafe
+from edgepack.containment import check_distinct, checked_name, contained, open_file
+from edgepack.documents import Json, JsonDict, JsonObject, parse_json, read_object, read_open
+from edgepack.errors import BundleDamaged, BundleError, BundleTooNew, BundleUnsafe, FileTrouble
 from edgepack.runtime import graphs, schema, schema_1, submodel
 from edgepack.runtime.processing import Processing
 from edgepack.runtime.submodel import Submodel
@@ -93,8 +94,8 @@ def read(folder: Path) -> Manifest:
         raise BundleError(f"there is no bundle {folder}", hint="edgepack build makes one")
     if not os.path.lexists(folder / MANIFEST):
         raise BundleError(f"{folder} is not a bundle: it has no {MANIFEST}", hint="edgepack build makes one")
-    file = contained(folder, MANIFEST)
-    text = read_bytes(file, hint=_REBUILD, largest=LARGEST)
+    file = folder / MANIFEST
+    text = read_open(open_file(folder, MANIFEST), file, hint=_REBUILD, largest=LARGEST)
     table = checked(parse_json(text, str(file), hint=_REBUILD), str(file))
     manifest = Manifest(folder, table, hashlib.sha256(text).hexdigest())
     for name in manifest.table["files"]:
@@ -130,21 +131,26 @@ def verify(manifest: Manifest) -> list[str]:
     Raises BundleDamaged naming the first file that differs.
     """
     for name, entry in manifest.table["files"].items():
-        file = contained(manifest.folder, name)
-        if file.stat().st_size != entry["bytes"] or digest(file) != entry["sha256"]:
+        with open(open_file(manifest.folder, name), "rb") as stream:
+            whole = os.fstat(stream.fileno()).st_size == entry["bytes"] and _digest(stream) == entry["sha256"]
+        if not whole:
             raise BundleDamaged(f"{name} in {manifest.folder} is not what the bundle was built with", hint=_REBUILD)
     return sorted(found(manifest.folder) - {*manifest.table["files"], *BESIDE})
 
 
 def digest(file: Path) -> str:
     """Return SHA-256 of a file, in hexadecimal."""
-    total = hashlib.sha256()
     try:
         with file.open("rb") as stream:
-            while chunk := stream.read(_CHUNK):
-                total.update(chunk)
+            return _digest(stream)
     except OSError as error:
-        raise BundleError(f"{file} cannot be read: {error.strerror}") from error
+        raise FileTrouble(f"{file} cannot be read: {error.strerror}", hint="make it readable for you") from error
+
+
+def _digest(stream: IO[bytes]) -> str:
+    total = hashlib.sha256()
+    while chunk := stream.read(_CHUNK):
+        total.update(chunk)
     return total.hexdigest()
 
 

@@ -13,8 +13,8 @@ from dataclasses import asdict, fields
 from functools import cache
 from pathlib import Path
 
-from edgepack.containment import contained
-from edgepack.documents import Json, JsonDict, JsonObject, read_object
+from edgepack.containment import open_file
+from edgepack.documents import Json, JsonDict, JsonObject, parse_json, read_object, read_open
 from edgepack.errors import BundleError
 from edgepack.records import Accuracy, NotMeasured, Timings, Where
 from edgepack.runtime.clock import timing
@@ -36,8 +36,11 @@ def read(folder: Path) -> tuple[tuple[Accuracy, ...], Timings]:
     """Return what was measured; nothing where the file is absent. Raises BundleError."""
     if not os.path.lexists(folder / MEASUREMENTS):
         return (), ()
-    file = contained(folder, MEASUREMENTS)
-    table = read_object(file, hint=_AGAIN, largest=LARGEST)
+    file = folder / MEASUREMENTS
+    text = read_open(open_file(folder, MEASUREMENTS), file, hint=_AGAIN, largest=LARGEST)
+    table = parse_json(text, str(file), hint=_AGAIN)
+    if not isinstance(table, dict):
+        raise BundleError(f"{file} does not hold an object", hint=_AGAIN)
     version = table.get("schema")
     if type(version) is not int or version not in (*_EARLIER, SCHEMA):
         raise BundleError(f"{file} has the schema {version!r}; this edgepack reads up to {SCHEMA}", hint=_AGAIN)

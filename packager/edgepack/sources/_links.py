@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from edgepack.containment import check_file
+from edgepack.containment import check_file, copy_file, open_file
 from edgepack.errors import ModelError, UnsafeModel
 
 # What edgepack reads of a model's folder, or copies.
 _READ = (
     "*.json", "*.txt", "*.model", "*.jinja", "*.tiktoken", "*.safetensors", "README*", "LICEN[CS]E*", "NOTICE*",
 )  # fmt: skip
+
+_HINT = "copy the file to where the link is, if it belongs to the model"
 
 
 def check(folder: Path, subfolders: Iterable[str] = ()) -> None:
@@ -20,12 +22,33 @@ def check(folder: Path, subfolders: Iterable[str] = ()) -> None:
 
     The hub's cache keeps files by their hashes and has links to them in a model's folder: those are its own too.
     """
-    own = list(_blobs(folder))
+    own = homes(folder)
     for place in {folder, *(folder / name for name in subfolders)}:
         for file in (file for pattern in _READ for file in place.glob(pattern)):
             if not file.is_dir():
-                hint = "copy the file to where the link is, if it belongs to the model"
-                check_file(file, folder, unsafe=UnsafeModel, missing=ModelError, within=own, hint=hint)
+                check_file(file, folder, unsafe=UnsafeModel, missing=ModelError, within=own, hint=_HINT)
+
+
+def copy(folder: Path, name: str, to: Path, model: Path | None = None) -> None:
+    """Copy a file of a model to the path ``to``: what is copied is what is checked, whatever was there before.
+
+    ``model`` is the model's own folder, where ``folder`` was arranged from it, with links to it. Raises UnsafeModel,
+    ModelError, FileTrouble.
+    """
+    copy_file(folder, name, to, unsafe=UnsafeModel, missing=ModelError, within=homes(model or folder), hint=_HINT)
+
+
+def read(folder: Path, name: str, model: Path | None = None) -> str:
+    """Return the text of a file of a model, with bytes that are not UTF-8 replaced. Raises as ``copy`` does."""
+    own = homes(model or folder)
+    opened = open_file(folder, name, unsafe=UnsafeModel, missing=ModelError, within=own, hint=_HINT)
+    with open(opened, encoding="utf-8", errors="replace") as stream:
+        return stream.read()
+
+
+def homes(folder: Path) -> list[Path]:
+    """Return where the files of a model's folder may lie: in it, and where the hub's cache keeps them."""
+    return [folder, *_blobs(folder)]
 
 
 def _blobs(folder: Path) -> Iterator[Path]:

@@ -57,11 +57,11 @@ def copy_files(plan: Plan, folder: Path) -> None:
     """Write the tokenizer and configs, the model card, the licence and the notices."""
     source, target, recipe, processing = plan.source, plan.target, plan.recipe, plan.processing
     if _pipeline_folder.is_one(source.path):
-        client_pipeline.write(source.path, folder, plan.submodels)
+        client_pipeline.write(source.path, folder, plan.submodels, source.origin)
         if target.format == "coreml":
             client_apple.write(folder, plan.name, processing.section(Diffusion).scaling_factor)
     else:
-        client_files.write(source.path, folder, processing)
+        client_files.write(source.path, folder, processing, source.origin)
     notes: tuple[str, ...] = ()
     if target.layout == "transformers.js":
         _tell_transformers_js(folder / "config.json", source, recipe)

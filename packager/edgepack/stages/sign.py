@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -63,6 +64,7 @@ def sign(bundle: Path, signer: Signer, *, force: bool = False, trust: bool = Fal
         archive.unpack(bundle, folder, trust=trust)
         listed = _sign(folder, signer, force)
         archive.zip_folder(folder, fresh)
+        fresh.chmod(stat.S_IMODE(bundle.stat().st_mode))
     return listed
 
 

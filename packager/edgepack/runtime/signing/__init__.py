@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
-from edgepack.containment import contained
-from edgepack.documents import read_bytes
+from edgepack.containment import contained, open_file
+from edgepack.documents import read_bytes, read_open
 from edgepack.errors import (
     BundleDamaged,
     BundleFileMissing,
@@ -135,5 +135,6 @@ def _named(given: Pem) -> str:
 
 
 def _envelope(manifest: Manifest) -> tuple[Envelope, str]:
-    file = contained(manifest.folder, SIGNATURE)
-    return decode_envelope(read_bytes(file, largest=LARGEST), str(file)), str(file)
+    file = manifest.folder / SIGNATURE
+    text = read_open(open_file(manifest.folder, SIGNATURE), file, largest=LARGEST)
+    return decode_envelope(text, str(file)), str(file)
