@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from edgepack.errors import Interrupted
 
+SOURCE = Path(__file__).parents[2] / "packager"
 # the command, with another program in the place of the commands
 PROGRAM = """
 import ctypes, os, signal, sys, time, types
@@ -52,6 +55,26 @@ BODIES = {
     kind = type("Kind", (), {{"__del__": lambda self: press()}})
     kind()
     {LOOP}""",
+    "a finalizer by its name": f"""
+    class Kind:
+        def __del__(self):
+            press()
+    Kind()
+    {LOOP}""",
+    "a weak reference": f"""
+    import weakref
+    kind = type("Kind", (), {{}})()
+    weakref.finalize(kind, press)
+    del kind
+    {LOOP}""",
+    "at the very end": """
+    code = compile("import __main__\\n__main__.press()", "<frozen importlib._bootstrap>", "exec")
+    exec(code)
+    sys.exit(0)""",
+    "at a return": """
+    code = compile("import __main__\\n__main__.press()", "<frozen importlib._bootstrap>", "exec")
+    exec(code)
+    return""",
     "caught": f"""
     try:
         press()
@@ -95,6 +118,7 @@ def test_it_is_told_in_one_line(body: str) -> None:
     assert told[0] == "error: stopped"
     assert len(told) == 2
     assert "went on" not in done.stderr
+    assert "ignored" not in done.stderr or body in ("a callback of C", "a finalizer")
     if "ignored" not in done.stderr:  # what Python itself writes of a callback and a finalizer
         assert len(done.stderr.splitlines()) == 2
     assert done.stdout == ("cleaned\n" if body == "twice" else "")
@@ -121,6 +145,63 @@ def test_an_import_is_finished_first(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (130, "imported\n")
     assert done.stderr.splitlines()[0] == "error: stopped"
     assert "ignored" not in done.stderr
+
+
+DEADLOCK = """
+    mutex = ctypes.create_string_buffer(256)
+    native = ctypes.PyDLL(None)  # which keeps Python's lock
+    print("locked", flush=True)
+    for _ in range(2):
+        native.pthread_mutex_lock(mutex)"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the mutex is Linux's")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_ends_what_native_code_holds(number: int) -> None:
+    process = subprocess.Popen([sys.executable, "-c", PROGRAM.format(body=DEADLOCK)], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"locked\n"
+    time.sleep(0.2)
+    process.send_signal(number)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.3)
+    process.send_signal(number)
+    assert process.wait(10) == -number
+    process.stdout.close()
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_the_output_is_full(options: list[str]) -> None:
+    if not os.path.exists("/dev/full"):
+        pytest.skip("there is no /dev/full here")
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "edgepack", "targets", *options],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 22
+    assert done.stderr.startswith("error: the output cannot be written: No space left on device\n")
+
+
+def test_what_draws_cannot_be_loaded() -> None:
+    body = """
+    sys.modules["edgepack.cli.show"] = None
+    raise BundleError("x", hint="y")"""
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(body=body)], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (30, "error: x\n hint: y\n")
+
+
+def test_without_the_packages() -> None:
+    command = [sys.executable, "-S", "-c", "from edgepack.cli import main; main()", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={"PYTHONPATH": str(SOURCE)})
+    assert done.returncode == 5
+    assert "Traceback" not in done.stderr
+    assert "'typer'" in done.stderr
 
 
 def test_no_except_exception_catches_it() -> None:

@@ -10,10 +10,11 @@ import sys
 from contextlib import suppress
 
 from edgepack.cli import interrupt
-from edgepack.errors import DiskFull, DoesNotFit, EdgepackError, FileTrouble, Interrupted
+from edgepack.errors import DiskFull, DoesNotFit, EdgepackError, FileTrouble, Interrupted, MissingExtra
 
 __all__ = ["main"]
 
+_DRAWING = ("rich.", "typer.", "edgepack.cli.")  # the modules that write to standard output
 _UNREAD = 141  # as shells say it of a program whose reader left: 128 + SIGPIPE
 
 
@@ -26,10 +27,10 @@ def main() -> None:
         interrupt.ignore()
     except Interrupted as stopped:
         interrupt.ignore()
-        sys.stderr.write(f"error: {stopped}\n hint: {stopped.hint}\n")  # what draws may not be imported yet
+        _say(stopped)  # what draws may not be imported yet
         code = stopped.exit_code
+    code = _flushed(code)
     with suppress(OSError):  # nobody reads it any more
-        sys.stdout.flush()
         sys.stderr.flush()
     os._exit(code)  # everything is written: do not wait most of a second for PyTorch to take itself down
 
@@ -44,19 +45,29 @@ def _run() -> int:
     except EdgepackError as error:
         return _failed(error)
     except BrokenPipeError:
+        interrupt.check()
         return _UNREAD
     except SystemExit as ended:
+        interrupt.check()  # a signal that nobody had looked at yet
         return ended.code if isinstance(ended.code, int) else int(bool(ended.code))
     except Exception as error:
         return _failed(_trouble(error))
+    interrupt.check()
     return 0
 
 
 def _failed(error: EdgepackError) -> int:
     """Say what went wrong. Raises Interrupted where a library has made this error, or another, of it."""
     interrupt.check(error)
-    importlib.import_module("edgepack.cli.show").fail(error)
+    try:
+        importlib.import_module("edgepack.cli.show").fail(error)
+    except (ImportError, MemoryError):  # what draws cannot be loaded
+        _say(error)
     return error.exit_code
+
+
+def _say(error: EdgepackError | Interrupted) -> None:
+    sys.stderr.write(f"error: {error}\n hint: {error.hint}\n")
 
 
 def _open_streams() -> None:
@@ -69,12 +80,40 @@ def _open_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+def _flushed(code: int) -> int:
+    """Return the exit code once all is written: another one where standard output takes no more."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:  # nobody reads it any more
+        return code
+    except OSError as error:
+        return code or _failed(_unwritten(error))
+    return code
+
+
+def _unwritten(error: OSError) -> EdgepackError:
+    return FileTrouble(f"the output cannot be written: {error.strerror}", hint="send it to another place")
+
+
+def _is_of_output(error: OSError) -> bool:
+    """Return whether what draws was told so: of a file, the system's word has its name or comes to who writes it."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    name = "" if trace is None else str(trace.tb_frame.f_globals.get("__name__"))
+    return error.filename is None and name.startswith(_DRAWING)
+
+
 def _trouble(error: Exception) -> EdgepackError:
     """Return what stopped a command, in one line: the system's word on a file, or a mistake of ours.
 
     Raises Interrupted.
     """
     if isinstance(error, OSError):
+        if _is_of_output(error):
+            return _unwritten(error)
+        if error.errno == errno.EFBIG:
+            return FileTrouble("a file grew larger than is allowed here", hint="ulimit -f tells, and sets, the limit")
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             return DiskFull("no space left on the disk", hint="free some, or choose another place")
         name = f": {error.filename}" if error.filename else ""
@@ -83,6 +122,8 @@ def _trouble(error: Exception) -> EdgepackError:
         return DoesNotFit("this needs more memory than there is", hint="a smaller model or input needs less")
     if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
         return FileTrouble(f"a name is not UTF-8: {error.object[:100]!r}", hint="rename the file or folder")
+    if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("edgepack"):
+        return MissingExtra(error.name.split(".")[0], "")
     interrupt.check()  # a library has made another exception of it
     told: EdgepackError = importlib.import_module("edgepack.cli.unexpected").told(error, sys.argv[1:])
     return told

@@ -5,8 +5,8 @@ from __future__ import annotations
 import platform
 import tempfile
 import traceback
-from importlib.metadata import version
 
+from edgepack import __version__
 from edgepack.errors import Unexpected
 
 
@@ -15,7 +15,7 @@ def told(error: BaseException, arguments: list[str]) -> Unexpected:
     name = type(error).__name__
     said = (str(error).splitlines() or [""])[0][:200]
     head = [
-        f"edgepack {version('edgepack')}, Python {platform.python_version()}, {platform.platform()}",
+        f"edgepack {__version__}, Python {platform.python_version()}, {platform.platform()}",
         f"arguments: {arguments!r}",
         "",
     ]
