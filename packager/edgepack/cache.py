@@ -97,7 +97,7 @@ def entries() -> list[Entry]:
                 try:
                     with above.below(name) as folder:
                         files, what = _told(folder)
-                        used = sum(size(state) for _, state in folder.files())
+                        used = sum(size(state) for _, state in folder.walk())
                 except OSError as error:
                     files, what, used = None, f"cannot be read: {error.strerror}", 0
                 if files is not None or what:

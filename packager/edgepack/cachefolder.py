@@ -60,7 +60,7 @@ def put(fresh: Path, place: Path, own: Collection[str] | None = None) -> None:
     """
     if own is None:
         with Folder(fresh) as folder:
-            own = [name for name, _ in folder.files()]
+            own = [name for name, _ in folder.walk()]
     old = fresh.parent / "old" / fresh.name
     old.parent.mkdir()
     replace(fresh, place, old)

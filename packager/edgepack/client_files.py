@@ -11,13 +11,12 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from edgepack import client_pictures
+from edgepack import client_pictures, modelfolder
 from edgepack.containment import checked_name
 from edgepack.documents import JsonDict, JsonObject, read_json, read_object
 from edgepack.errors import ModelError, UnsafeModel
 from edgepack.runtime.processing import Image, Processing, Text
 from edgepack.runtime.text import tokenizer
-from edgepack.sources import _links
 
 _KEPT = (
     "config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt", "vocab.json",
@@ -36,7 +35,7 @@ def write(origin: Path, folder: Path, processing: Processing, model: Path | None
     """
     for file in _files(origin):
         name = file.relative_to(origin).as_posix()
-        _links.copy(origin, name, folder / name, model)
+        modelfolder.copy(origin, name, folder / name, model)
     if processing.max_length is not None:
         _limit(folder, processing.max_length)
         _rename_for_transformers_4(folder / "tokenizer_config.json")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from edgepack.sources import _links
+from edgepack import modelfolder
 from edgepack.tasks import _pipeline_folder
 from edgepack.tasks._pipeline_folder import INDEX
 
@@ -22,11 +22,11 @@ def write(origin: Path, folder: Path, submodels: Collection[str], model: Path | 
     ``model`` is the pipeline's own folder, where ``origin`` was arranged from it. Raises UnsafeModel for a link out of
     it.
     """
-    _links.copy(origin, INDEX, folder / INDEX, model)
+    modelfolder.copy(origin, INDEX, folder / INDEX, model)
     for name in _pipeline_folder.components(origin):
         for kept in _KEPT:
             if (origin / name / kept).is_file():
-                _links.copy(origin, f"{name}/{kept}", folder / name / kept, model)
+                modelfolder.copy(origin, f"{name}/{kept}", folder / name / kept, model)
         for submodel in _VAE.get(name, (name,)):
             if submodel in submodels:
-                _links.copy(origin, f"{name}/config.json", folder / submodel / "config.json", model)
+                modelfolder.copy(origin, f"{name}/config.json", folder / submodel / "config.json", model)

@@ -85,13 +85,13 @@ class Folder:
                 folder = stack.enter_context(folder.below(part))
             yield folder, last
 
-    def files(self, prefix: str = "") -> Iterator[tuple[str, os.stat_result]]:
+    def walk(self, prefix: str = "") -> Iterator[tuple[str, os.stat_result]]:
         """Yield the name from here, with "/", and the state of all below it that is no folder."""
         for name in self.names():
             state = self.stat(name)
             if stat.S_ISDIR(state.st_mode):
                 with self.below(name) as inner:
-                    yield from inner.files(f"{prefix}{name}/")
+                    yield from inner.walk(f"{prefix}{name}/")
             else:
                 yield f"{prefix}{name}", state
 

@@ -145,5 +145,5 @@ def _end(folder: Folder, lock: int) -> None:
 
 def _bytes(folder: Folder) -> int:
     with suppress(OSError):  # another deletes it
-        return sum(size(state) for _, state in folder.files())
+        return sum(size(state) for _, state in folder.walk())
     return 0

@@ -7,8 +7,8 @@ import importlib.resources
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from edgepack import modelfolder
 from edgepack.records import Recipe, Source, Target
-from edgepack.sources import _links
 
 # The licences of the tools that convert, by their distributions' names
 _TOOLS = {
@@ -46,7 +46,7 @@ def _write_licence(source: Source, folder: Path) -> None:
     texts = importlib.resources.files("edgepack") / "licences"
     shipped = texts / f"{source.licence}.txt"
     if own:
-        _links.copy(source.path, own[0].name, folder / "LICENSE", source.origin)
+        modelfolder.copy(source.path, own[0].name, folder / "LICENSE", source.origin)
     elif source.licence and shipped.is_file():
         (folder / "LICENSE").write_text(shipped.read_text("utf-8"), "utf-8")
     else:
@@ -61,7 +61,7 @@ def _write_licence(source: Source, folder: Path) -> None:
 def _card(source: Source, target: Target, recipe: Recipe, notes: Sequence[str]) -> str:
     original = source.path / "README.md"
     there = original.is_file()
-    body = _links.read(source.path, original.name, source.origin) if there else "The model came without a card."
+    body = modelfolder.read(source.path, original.name, source.origin) if there else "The model came without a card."
     return (
         f"# {source.name} for {target.title}\n\n"
         f"- base model: {source.model}{f' at {source.revision}' if source.revision else ''}\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from edgepack.sources import _links
+from edgepack import modelfolder
 from edgepack.tasks import _sentence_folder
 
 WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".onnx", ".ckpt", ".gguf", ".npz")
@@ -17,7 +17,7 @@ def take(model: Path, file: Path, to: Path) -> None:
         to.parent.mkdir(parents=True, exist_ok=True)
         to.symlink_to(file.absolute())
     else:
-        _links.copy(model, file.relative_to(model).as_posix(), to)
+        modelfolder.copy(model, file.relative_to(model).as_posix(), to)
 
 
 def files(folder: Path) -> Iterator[Path]:

@@ -12,12 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edgepack import cache, plugins, sources, tasks, weights
+from edgepack import cache, modelfolder, plugins, sources, tasks, weights
 from edgepack.documents import JsonDict, JsonObject, parse_json, read_bytes, read_object
 from edgepack.errors import ModelError, ModelNotFound, UnknownName, UnsafeModel
 from edgepack.original import text_folder
 from edgepack.records import Source
-from edgepack.sources import _links
 from edgepack.tasks import _pipeline_folder, _recognition, _refusals, _sentence_folder
 from edgepack.weights import foreign, lora
 from edgepack.weights.choice import ADAPTER
@@ -83,13 +82,13 @@ def find(
 
 def _check_files(folder: Path, merged: Path | None) -> None:
     """Raises UnsafeModel where a file that is read or copied is a link out of its folder, or none."""
-    _links.check(folder)  # modules.json too, before it is read
+    modelfolder.check(folder)  # modules.json too, before it is read
     if _sentence_folder.is_one(folder):
-        _links.check(folder, [entry["path"] for entry in _sentence_folder.modules(folder)])
+        modelfolder.check(folder, [entry["path"] for entry in _sentence_folder.modules(folder)])
     if _pipeline_folder.is_one(folder):
-        _links.check(folder, _pipeline_folder.components(folder))
+        modelfolder.check(folder, _pipeline_folder.components(folder))
     if merged is not None:
-        _links.check(merged)
+        modelfolder.check(merged)
 
 
 def arrange(source: Source) -> Source:
