@@ -38,6 +38,7 @@ PAGES = [
     "samples/sentence-search/README.md",
     "samples/digits/README.md",
     "samples/storyteller/README.md",
+    "samples/decor/README.md",
     "samples/plug-in/README.md",
 ]
 # a page whose commands run in a sample's folder

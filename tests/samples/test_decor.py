@@ -1,7 +1,8 @@
-"""The decor sample: what it draws, its tokenizer, and the rules that judge pictures."""
+"""The decor sample: what it draws, its tokenizer, the rules that judge pictures, and the model that is committed."""
 
 from __future__ import annotations
 
+import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -10,8 +11,10 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from safetensors import safe_open
 
 FOLDER = Path(__file__).parents[2] / "samples" / "decor"
+MODEL = FOLDER / "model"
 Modules = Callable[[str], ModuleType]
 """A module of the sample, by name."""
 
@@ -64,9 +67,32 @@ def test_an_empty_room_shows_nothing(modules: Modules) -> None:
     assert not judge(caption, np.full((64, 64, 3), 230, np.uint8)).colour
 
 
-def test_every_word_is_one_token(modules: Modules, tmp_path: Path) -> None:
+def test_the_tokenizer_is_what_the_script_makes_and_knows_every_word(modules: Modules, tmp_path: Path) -> None:
     texts = list(map(str, modules("rooms").captions()))
     tokenizer = modules("tokens").write(tmp_path, texts)
+    for file in tmp_path.iterdir():
+        assert file.read_bytes() == (MODEL / "tokenizer" / file.name).read_bytes(), file.name
     start, end = tokenizer.bos_token_id, tokenizer.eos_token_id
     for text, ids in zip(texts, tokenizer(texts).input_ids, strict=True):
         assert (ids[0], ids[-1], len(ids)) == (start, end, len(text.split()) + 2)
+
+
+def test_the_model_is_small_and_whole() -> None:
+    files = [file for file in MODEL.rglob("*") if file.is_file()]
+    assert sum(file.stat().st_size for file in files) < 8_000_000
+    index = json.loads((MODEL / "model_index.json").read_text())
+    assert (index["_class_name"], index["requires_safety_checker"]) == ("StableDiffusionPipeline", False)
+    for file in MODEL.rglob("*.safetensors"):
+        with safe_open(file, "np") as weights:
+            assert all(np.isfinite(weights.get_tensor(name)).all() for name in weights.keys()), file  # noqa: SIM118
+
+
+def test_the_asked_colour_and_furniture_come_out(modules: Modules) -> None:
+    """Of one held-out caption per pair, as evaluate.py has it for all of them."""
+    rooms, evaluate, judge = modules("rooms"), modules("evaluate"), modules("judge").judge
+    asked = [caption for caption in rooms.captions() if rooms.held_out(caption)]
+    asked = [caption for number, caption in enumerate(asked) if number % 5 == number // 5 % 5]
+    generate = evaluate.pipeline()
+    colour, furniture = np.mean([judge(caption, generate(caption, 7)) for caption in asked], axis=0)
+    assert colour >= 7 / 8
+    assert furniture >= 7 / 8

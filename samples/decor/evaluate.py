@@ -1,0 +1,66 @@
+"""Do the asked colour and furniture come out? python evaluate.py [--captions 40] [--pictures 4]
+
+Makes pictures for the captions that training never saw, by diffusers' own pipeline, and judges their pixels by the
+rules of judge.py; the same for as many captions that it did see, and for drawings, which shows what the rules are
+worth. Leaves the pictures of the held-out captions in held-out.png.
+"""
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import StableDiffusionPipeline
+from judge import judge
+from rooms import Caption, captions, draw, held_out, sheet
+
+MODEL = Path(__file__).parent / "model"
+STEPS, GUIDANCE = 20, 3.0
+Generate = Callable[[Caption, int], np.ndarray]
+
+
+def pipeline() -> Generate:
+    """Pictures uint8 [64, 64, 3] by a caption and a seed."""
+    model = StableDiffusionPipeline.from_pretrained(MODEL)
+    model.set_progress_bar_config(disable=True)
+
+    def generate(caption: Caption, seed: int) -> np.ndarray:
+        noise = torch.Generator().manual_seed(seed)
+        made = model(str(caption), num_inference_steps=STEPS, guidance_scale=GUIDANCE, generator=noise)
+        return np.asarray(made.images[0])
+
+    return generate
+
+
+def report(name: str, asked: Sequence[Caption], each: int, generate: Generate) -> list[np.ndarray]:
+    """Print the shares of all pictures, so many of each caption, and return the first of each."""
+    pictures = {(caption, seed): generate(caption, seed) for caption in asked for seed in range(each)}
+    verdicts = {key: judge(key[0], picture) for key, picture in pictures.items()}
+    colour, furniture = np.mean(list(verdicts.values()), axis=0)
+    print(f"{name}: the colour comes out in {colour:.1%}, the furniture in {furniture:.1%} of {len(pictures)} pictures")
+    missed = dict.fromkeys(str(caption) for (caption, _), verdict in verdicts.items() if not all(verdict))
+    print("".join(f"  missed: {text}\n" for text in missed), end="", flush=True)
+    return [pictures[caption, 0] for caption in asked]
+
+
+def chosen(count: int, *, unseen: bool) -> list[Caption]:
+    """So many captions, the same each time, of those that training saw or did not see."""
+    every = [caption for caption in captions() if held_out(caption) == unseen]
+    return [every[number] for number in sorted(np.random.default_rng(0).permutation(len(every))[:count])]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--captions", type=int, choices=range(1, 41), metavar="1..40", default=40)
+    parser.add_argument("--pictures", type=int, default=4, help="of each caption")
+    arguments = parser.parse_args()
+    unseen, each = chosen(arguments.captions, unseen=True), arguments.pictures
+    report("drawings", unseen, each, lambda caption, seed: draw(caption, 1000 + seed))
+    generate = pipeline()
+    report("captions of the training", chosen(arguments.captions, unseen=False), each, generate)
+    sheet(report("held-out captions", unseen, each, generate), 8).save("held-out.png")
+
+
+if __name__ == "__main__":
+    main()
