@@ -16,8 +16,8 @@ from transformers import CLIPConfig, CLIPTextConfig, CLIPTextModel, CLIPTextMode
 
 from edgepack.coreml import Package, chain
 from edgepack.coreml.renaming import RENAMING, Renaming, read
-from edgepack.errors import InputError, PackageDamaged
-from edgepack.formats.coreml.export import Traced, diffusion
+from edgepack.errors import ConversionError, InputError, PackageDamaged
+from edgepack.formats.coreml.export import Traced, diffusion, late
 from edgepack.formats.coreml.export.compression import weights
 from edgepack.formats.coreml.export.diffusion import chunks
 from edgepack.formats.coreml.export.diffusion.modules import (
@@ -272,3 +272,29 @@ def test_damaged_metadata_is_told(told: str) -> None:
 def test_names_of_other_inputs_are_told(renamed: dict[str, str], halves: Path) -> None:
     with pytest.raises(PackageDamaged, match="other inputs"):
         Renaming(renamed, {"noise_pred": "out_sample"}, ("timestep",)).usual(Package(halves).inputs())
+
+
+def test_large_weights_are_written_when_the_program_is(
+    tmp_path: Path, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The files are those that are made with all weights in memory; the module has let go of them."""
+    for name, least in (("whole", late.LARGE), ("late", 64)):
+        monkeypatch.setattr(late, "LARGE", least)
+        part = unet(**WIDE)
+        diffusion.write(part, source, "a test", tmp_path / f"{name}.mlpackage", opset=16, bits=16)
+    gone = [one for one in part.parameters() if one.ndim > 1 and one.numel() >= 64]
+    assert len(gone) > 50
+    assert all(one.untyped_storage().nbytes() == 4 for one in gone)
+    root = tmp_path / "late.mlpackage"
+    files = sorted(file.relative_to(root) for file in root.rglob("*") if file.is_file())
+    assert [file.name for file in files] == ["model.mlmodel", "weight.bin", "Manifest.json"]
+    for file in files:
+        assert (root / file).read_bytes() == (tmp_path / "whole.mlpackage" / file).read_bytes()
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["late.mlpackage", "whole.mlpackage"]
+
+
+def test_weights_that_the_program_lacks_are_told(halves: Path, tmp_path: Path) -> None:
+    other = late.Late(nn.Sequential(nn.Linear(256, 256)), tmp_path / "weights", 16)
+    other.take()
+    with pytest.raises(ConversionError, match=r"0\.weight"):
+        other.give(halves)

@@ -51,10 +51,16 @@ class Entry:
     spare: int  # bits that pad its last byte
 
 
+def place(file: Path, offset: int) -> tuple[Entry, int]:
+    """Return the tensor whose entry begins at ``offset``, and where its data begin."""
+    _, number, count, data, spare = struct.unpack("<IIQQQ", np.memmap(file, np.uint8, "r", offset, (32,)).tobytes())
+    return Entry(number, count, spare), data
+
+
 def read(file: Path, offset: int) -> tuple[Entry, Array]:
     """Return the tensor whose entry begins at ``offset``, and its bytes, mapped and not yet read."""
-    _, number, count, data, spare = struct.unpack("<IIQQQ", np.memmap(file, np.uint8, "r", offset, (32,)).tobytes())
-    return Entry(number, count, spare), np.memmap(file, np.uint8, "r", data, (count,))
+    entry, data = place(file, offset)
+    return entry, np.memmap(file, np.uint8, "r", data, (entry.bytes,))
 
 
 def size(kind: str, shape: tuple[int, ...]) -> int:

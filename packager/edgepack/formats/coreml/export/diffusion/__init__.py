@@ -12,6 +12,7 @@ from edgepack.formats.coreml._package import save
 from edgepack.formats.coreml._requirements import systems
 from edgepack.formats.coreml.export.convert import converted, parameters
 from edgepack.formats.coreml.export.diffusion.modules import TracedPart, traced
+from edgepack.formats.coreml.export.late import Late
 from edgepack.records import Source
 from edgepack.tasks import Task
 
@@ -31,9 +32,11 @@ def convert(
 def write(part: TracedPart, source: Source, title: str, out: Path, *, opset: int, bits: int) -> dict[str, str]:
     """Write ``part`` to ``out``; the names of its weights in PyTorch by those in the program. Raises ConversionError.
 
-    ``title`` says what it computes.
+    ``title`` says what it computes. The module's large weights are gone afterwards.
     """
     part.eval()
+    late = Late(part, out.with_suffix(".weights"), bits)
+    late.take()
     model = converted(part, part.inputs(bits), part.outputs, source.name, opset=opset, bits=bits, hint=_OTHERWISE)
     model.short_description = f"{source.name}: {title}"
     model.author, model.license = source.credited, source.licence or "unknown"
@@ -44,6 +47,8 @@ def write(part: TracedPart, source: Source, title: str, out: Path, *, opset: int
     model.user_defined_metadata["edgepack.needs"] = systems(opset)
     model.user_defined_metadata[RENAMING] = part.renaming.told()
     save(model, out)
+    late.give(out)
+    late.file.unlink()
     return parameters(part, "module.", bits)
 
 
