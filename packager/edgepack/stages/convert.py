@@ -95,5 +95,5 @@ def _check_files(artifact: Artifact, target: Target) -> None:
     if target.file_limit is not None and sizes[largest] > target.file_limit:
         raise DoesNotFit(
             f"{largest.name} takes {size(sizes[largest])}; {target.name} takes files of {size(target.file_limit)}",
-            hint="choose a recipe with fewer bits, or a smaller model: only language models for Core ML are split",
+            hint="choose a recipe with fewer bits, or a smaller model: for Core ML language models and UNets are split",
         )
