@@ -39,7 +39,7 @@ class Source:
     sha256: str  # over the weights, the adapter and every config that shapes the conversion
     folders: tuple[str, ...] = ("",)  # below ``path``, that hold weights: a diffusers pipeline has several
     adapter: str | None = None  # a LoRA that is merged into the weights, named as ``model`` is
-    adapter_path: Path | None = None
+    adapter_path: Path | None = None  # the folder of the LoRA, or the file:scale of a pipeline's
 
     @property
     def credited(self) -> str:

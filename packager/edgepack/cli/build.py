@@ -76,7 +76,11 @@ def build(
     ] = None,
     adapter: Annotated[
         str | None,
-        typer.Option(help="LoRA adapter (PEFT) to merge: folder or hub id.", metavar="<adapter>", show_default=False),
+        typer.Option(
+            help="LoRA adapter to merge: PEFT folder or hub id, FILE[:scale] of a pipeline.",
+            metavar="<adapter>",
+            show_default=False,
+        ),
     ] = None,
     context: Annotated[
         int | None,

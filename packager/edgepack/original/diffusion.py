@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from edgepack import plugins
 from edgepack.arrays import Array, Feeds
 from edgepack.documents import JsonDict
 from edgepack.errors import DamagedWeights, UnsupportedModel
@@ -128,10 +129,10 @@ class SafetyChecker(nn.Module):
 _WRAPPERS = {"unet": Denoiser, "vae-decoder": ImageDecoder, "vae-encoder": ImageEncoder}
 
 
-def open_component(folder: Path, name: str, task: Task) -> nn.Module:
-    """Return the component of ``folder`` in float32, with the interface of ``task``'s graph.
+def open_component(folder: Path, name: str, task: Task, adapter: Path | str | None = None) -> nn.Module:
+    """Return the component of ``folder`` in float32, with the interface of ``task``'s graph and ``adapter`` merged in.
 
-    Raises UnsupportedModel, DamagedWeights.
+    Raises UnsupportedModel, DamagedWeights, ModelError (a LoRA of another base).
     """
     config = read_config(folder / "config.json")
     kind = str(config["_class_name"])
@@ -145,6 +146,8 @@ def open_component(folder: Path, name: str, task: Task) -> nn.Module:
         if keys:
             raise DamagedWeights(f"{name}: the weights of {folder.name} {what} {min(keys)!r}", hint=_STRANGERS)
     check_finite(model, f"{name}: {folder.name}")
+    if adapter:
+        plugins.load_module("edgepack.original.diffusion_lora").merge(model, task.NAME, Path(adapter))
     wrapped: nn.Module = _WRAPPERS[task.NAME](model)
     return wrapped
 

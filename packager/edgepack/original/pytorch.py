@@ -46,14 +46,17 @@ def open_path(path: Path | str, model_type: str, name: str, task: Task, adapter:
     Raises UnsupportedModel, DamagedWeights (weights missing, left over or not finite), ModelError.
     """
     if _pipeline_folder.is_component(Path(path)):
-        component: nn.Module = plugins.load_module("edgepack.original.diffusion").open_component(Path(path), name, task)
-        return component.eval()
+        diffusion = plugins.load_module("edgepack.original.diffusion")
+        return cast(nn.Module, diffusion.open_component(Path(path), name, task, adapter).eval())
     if task.NAME == _diffusion.SAFETY_CHECKER.NAME:
         diffusion = plugins.load_module("edgepack.original.diffusion")
         return cast(nn.Module, diffusion.open_safety_checker(Path(path), name, task).eval())
     if not model_type:
         raise UnsupportedModel(f"{name}: config.json has no model_type", hint="copy it from the model's repository")
-    model = loading.load(Path(path), name, task, Path(adapter) if adapter else None)
+    piped = task.NAME in _diffusion.TEXT_ENCODERS
+    model = loading.load(Path(path), name, task, Path(adapter) if adapter and not piped else None)
+    if piped and adapter:
+        plugins.load_module("edgepack.original.diffusion_lora").merge(model, task.NAME, Path(adapter))
     config = model.config.to_dict()
     processing = task.processing(Path(path), config)  # raises for what is not supported
     module: nn.Module = model

@@ -18,7 +18,7 @@ from edgepack.errors import ModelError, ModelNotFound, UnknownName, UnsafeModel
 from edgepack.original import text_folder
 from edgepack.records import Source
 from edgepack.tasks import _pipeline_folder, _recognition, _refusals, _sentence_folder
-from edgepack.weights import foreign, lora
+from edgepack.weights import foreign, lora, lora_file
 from edgepack.weights.choice import ADAPTER
 
 # Files beside the weights that shape a conversion, but for cards and logs.
@@ -47,7 +47,7 @@ def find(
     ``task`` overrides what the files tell. Raises ModelError and its subclasses, UnknownName.
     """
     fetched = sources.find(_place(reference)).fetch(reference, say)
-    merged = sources.find(_place(adapter)).fetch(adapter, say).path if adapter else None
+    merged = _adapter(fetched.path, adapter, say)
     _check_files(fetched.path, merged)
     root = _root(fetched.path)
     _check_adapter(root, merged)
@@ -57,7 +57,7 @@ def find(
     stored = [tensor for file in files for tensor in weights.tensors(file)]
     foreign.check(root, config, stored)
     found = _task(fetched.path, config, task)
-    shaping = [*files, *_shaping(fetched.path, root), *([merged / ADAPTER, merged / lora.FILE] if merged else [])]
+    shaping = [*files, *_shaping(fetched.path, root), *_adapter_files(merged)]
     source = Source(
         model=fetched.name if _local(reference) else reference,
         name=fetched.name,
@@ -71,13 +71,22 @@ def find(
         parameters=sum(tensor.parameters for tensor in stored if tensor.dtype not in {"I64", "I32"}),
         weights_bytes=sum(file.stat().st_size for file in files),
         convolutional=_kernels(stored) > 0.5,
-        sha256=_digest(shaping, fetched.path),
+        sha256=_digest(shaping, fetched.path, merged),
         folders=folders,
         adapter=merged.name if merged and adapter and _local(adapter) else adapter,
         adapter_path=merged,
     )
     _remember(source, {"model": reference, "adapter": adapter})
     return source
+
+
+def _adapter(folder: Path, reference: str | None, say: Callable[[str], None]) -> Path | None:
+    """Return the folder of the LoRA that ``reference`` names; of a pipeline its file and scale. Raises ModelError."""
+    if not reference:
+        return None
+    if _pipeline_folder.is_one(folder):
+        return lora_file.find(reference)
+    return sources.find(_place(reference)).fetch(reference, say).path
 
 
 def _check_files(folder: Path, merged: Path | None) -> None:
@@ -87,7 +96,7 @@ def _check_files(folder: Path, merged: Path | None) -> None:
         modelfolder.check(folder, [entry["path"] for entry in _sentence_folder.modules(folder)])
     if _pipeline_folder.is_one(folder):
         modelfolder.check(folder, _pipeline_folder.components(folder))
-    if merged is not None:
+    elif merged is not None:
         modelfolder.check(merged)
 
 
@@ -151,7 +160,7 @@ def _local(reference: str) -> bool:
 def _place(reference: str) -> str:
     if reference.startswith("python:"):
         return "python"
-    looks_local = reference.startswith((".", "/", "~")) or Path(reference).expanduser().is_dir()
+    looks_local = reference.startswith((".", "/", "~")) or Path(reference).expanduser().exists()
     return "folder" if looks_local or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?(@.+)?", reference) else "hub"
 
 
@@ -169,6 +178,12 @@ def _weight_folders(root: Path) -> tuple[str, ...]:
     return tuple(sorted(name for name in _pipeline_folder.components(root) if (root / name / "config.json").is_file()))
 
 
+def _adapter_files(merged: Path | None) -> list[Path]:
+    if merged is None:
+        return []
+    return [merged / ADAPTER, merged / lora.FILE] if merged.is_dir() else [lora_file.parse(merged)[0]]
+
+
 def _shaping(folder: Path, root: Path) -> list[Path]:
     """Return the files that shape a conversion, those of sentence-transformers' modules included."""
     modules = _sentence_folder.modules(folder) if _sentence_folder.is_one(folder) else []
@@ -183,6 +198,8 @@ def _shaping(folder: Path, root: Path) -> list[Path]:
 
 def _check_adapter(folder: Path, merged: Path | None) -> None:
     """Raises ModelError for an adapter beside a model that nobody asked to merge, or one that cannot be read."""
+    if _pipeline_folder.is_one(folder):
+        return
     if merged is not None:
         lora.Adapter.read(merged)
         _check_tokenizer(folder, merged)
@@ -263,7 +280,7 @@ def _kernels(stored: list[weights.Stored]) -> float:
     return sum(tensor.parameters for tensor in stored if len(tensor.shape) == 4) / max(total, 1)
 
 
-def _digest(files: list[Path], root: Path) -> str:
+def _digest(files: list[Path], root: Path, merged: Path | None) -> str:
     """Return SHA-256 over the names, the sizes and the parts' digests of ``files``; absent ones count as absent.
 
     Parts are read side by side: the weights of a large model take as long as one thread needs for all of them.
@@ -277,6 +294,8 @@ def _digest(files: list[Path], root: Path) -> str:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for digest in pool.map(_part_digest, parts):
             total.update(digest)
+    if merged is not None and not merged.is_dir():
+        total.update(f"scale {lora_file.parse(merged)[1]}".encode())
     return total.hexdigest()
 
 

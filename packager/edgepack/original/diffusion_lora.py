@@ -1,0 +1,132 @@
+"""Merge a LoRA into a component of a diffusers pipeline: W + scale * alpha / rank * B A (arXiv 2106.09685).
+
+diffusers reads the file: it knows kohya's names and its own of all times. The merge is ours, since diffusers' own needs
+versions of other packages that do not go together yet.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from edgepack.documents import JsonDict, parse_json
+from edgepack.errors import ModelError, UnsupportedModel
+from edgepack.original import configs, imports
+from edgepack.tasks import _diffusion
+from edgepack.weights import lora_file
+
+diffusers = imports.import_diffusers()
+
+_PARTS = {
+    _diffusion.UNET.NAME: "unet",
+    _diffusion.TEXT_ENCODER.NAME: "text_encoder",
+    _diffusion.XL_TEXT_ENCODER.NAME: "text_encoder",
+    _diffusion.XL_TEXT_ENCODER_2.NAME: "text_encoder_2",
+}
+_FACTORS = re.compile(r"^(?P<module>.+?)\.(?:lora|lora_linear_layer)\.?_?(?P<which>A|B|down|up)(?:\.\w+)?\.weight$")
+_ALPHA = re.compile(r"(?:\.lora.*|_lora\..*)?\.alpha$")
+_METADATA, _PLAIN = "lora_adapter_metadata", ("rank_pattern", "alpha_pattern", "use_rslora", "use_dora", "lora_bias")
+
+
+def merge(model: nn.Module, task: str, adapter: Path) -> None:
+    """Add what the LoRA ``adapter`` (FILE:scale) changes in the component of ``task`` to the weights of ``model``.
+
+    Raises ModelError for a LoRA of another base, UnsupportedModel.
+    """
+    file, scale = lora_file.parse(adapter)
+    prefix = _PARTS.get(task)
+    if prefix is None:
+        return
+    state, alphas = _read(file, model, prefix)
+    weights = {name.removeprefix("text_model."): parameter for name, parameter in model.named_parameters()}
+    for module, factors in _pairs(state, file).items():
+        weight = weights.get(f"{module.removeprefix('text_model.')}.weight")
+        if weight is None:
+            raise _another(file, f"it changes {module}, which the {prefix} does not have")
+        down, up = factors["down"].float(), factors["up"].float()
+        change = (up.flatten(1) @ down.flatten(1)) * (scale * alphas.get(module, float(len(down))) / len(down))
+        if change.numel() != weight.numel() or change.shape[0] != weight.shape[0]:
+            raise _another(file, f"its change of {module} is {list(change.shape)}, the weight {list(weight.shape)}")
+        with torch.no_grad():
+            weight.add_(change.reshape(weight.shape))
+
+
+def _read(file: Path, model: nn.Module, prefix: str) -> tuple[JsonDict, Mapping[str, float]]:
+    """Return the tensors for the component ``prefix`` by diffusers' names, and alphas by module."""
+    mixin: Any = diffusers.loaders.StableDiffusionLoraLoaderMixin
+    utils: Any = diffusers.utils
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            config = model.config if prefix == "unet" else None
+            state, stored = mixin.lora_state_dict(load_file(file), unet_config=config)
+            own = {
+                key.removeprefix(f"{prefix}."): value for key, value in state.items() if key.startswith(f"{prefix}.")
+            }
+            own = utils.convert_unet_state_dict_to_peft(own) if prefix == "unet" else _text_names(own)
+        except Exception as error:  # whatever diffusers runs into
+            raise ModelError(
+                f"the LoRA {file.name} cannot be read: {configs.line(error)}", hint="save it again with diffusers"
+            ) from error
+    alphas = {
+        _ALPHA.sub("", key.removeprefix(f"{prefix}.")): float(value)
+        for key, value in (stored or {}).items()
+        if key.startswith(f"{prefix}.")
+    }
+    return own, {**_stated(file, prefix, own), **alphas}
+
+
+def _text_names(state: JsonDict) -> JsonDict:
+    """Return the tensors of a text encoder; diffusers translates its own older names."""
+    if not any("to_out_lora" in key for key in state):
+        return state
+    made: JsonDict = diffusers.utils.convert_state_dict_to_peft(state)
+    return made
+
+
+def _stated(file: Path, prefix: str, state: JsonDict) -> dict[str, float]:
+    """Return the alpha of each module that diffusers wrote into the file's metadata. Raises UnsupportedModel."""
+    with safe_open(file, "pt") as opened:
+        text = (opened.metadata() or {}).get(_METADATA)
+    if text is None:
+        return {}
+    table = parse_json(text, f"{file.name}'s metadata", ModelError)
+    stated = {key.removeprefix(f"{prefix}."): value for key, value in table.items() if key.startswith(f"{prefix}.")}
+    used = [name for name in _PLAIN if stated.get(name)]
+    if used:
+        raise UnsupportedModel(
+            f"the LoRA {file.name} states {used[0]}, which edgepack does not know how to merge",
+            hint="merge it with diffusers (fuse_lora) and build the merged pipeline",
+        )
+    alpha = stated.get("lora_alpha")
+    modules = {found["module"] for key in state if (found := _FACTORS.match(key))}
+    return {} if alpha is None else dict.fromkeys(modules, float(alpha))
+
+
+def _pairs(state: JsonDict, file: Path) -> dict[str, dict[str, Tensor]]:
+    """Return both factors of each module. Raises ModelError for a tensor that is none, or one without the other."""
+    pairs: dict[str, dict[str, Tensor]] = {}
+    for key, value in state.items():
+        found = _FACTORS.match(key)
+        if found is None:
+            raise ModelError(f"the LoRA {file.name} holds {key}, which is no factor of a weight", hint="save it again")
+        which = {"A": "down", "B": "up"}.get(found["which"], found["which"])
+        pairs.setdefault(found["module"], {})[which] = value
+    for module, factors in pairs.items():
+        if len(factors) < 2 or factors["down"].shape[0] != factors["up"].shape[1]:
+            raise ModelError(f"the LoRA {file.name} lacks a factor of {module}", hint="download the file again")
+    return pairs
+
+
+def _another(file: Path, reason: str) -> ModelError:
+    return ModelError(
+        f"the LoRA {file.name} is for another base: {reason}", hint="take one that was trained on this model"
+    )

@@ -1,0 +1,109 @@
+"""LoRAs of pipelines, in diffusers' names and kohya's: the built images are those that diffusers makes with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from diffusers import StableDiffusionPipeline
+from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
+from safetensors.torch import save_file
+from tests import diffusion_models
+from tests.pipelines import quiet
+
+import edgepack
+from edgepack import pipeline
+from edgepack.errors import ModelError, UnsafeModel, UnsupportedModel
+from edgepack.records import Bundle
+
+Build = Callable[..., tuple[Bundle, ...]]
+SCALE = 0.7
+TARGETS = {"unet": ["to_q", "to_v"], "text_encoder": ["q_proj", "v_proj"]}
+SETTINGS: dict[str, Any] = {"r": 2, "init_lora_weights": False}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return diffusion_models.save("sd", tmp_path_factory.mktemp("model") / "sd")
+
+
+@pytest.fixture(scope="module")
+def loras(model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """One LoRA of both parts in each way of writing it."""
+    folder = tmp_path_factory.mktemp("loras")
+    torch.manual_seed(5)
+    with quiet():
+        whole = StableDiffusionPipeline.from_pretrained(model)
+    states: dict[str, dict[str, torch.Tensor]] = {}
+    for part, targets in TARGETS.items():
+        changed = get_peft_model(getattr(whole, part), LoraConfig(lora_alpha=3, **SETTINGS, target_modules=targets))
+        given = get_peft_model_state_dict(changed)
+        states[part] = {key.removeprefix("base_model.model."): value.contiguous() for key, value in given.items()}
+    facts = {f"{part}_lora_adapter_metadata": {"r": 2, "lora_alpha": 3} for part in states}
+    StableDiffusionPipeline.save_lora_weights(folder, states["unet"], states["text_encoder"], **facts)
+    kohya = {}
+    for part, prefix in (("unet", "lora_unet_"), ("text_encoder", "lora_te_text_model_")):
+        for key, value in states[part].items():
+            module, _, factor = key.removesuffix(".weight").rpartition(".")
+            name = prefix + module.removeprefix("text_model.").replace(".", "_")
+            kohya[f"{name}.{'lora_down' if factor == 'lora_A' else 'lora_up'}.weight"] = value
+            kohya[f"{name}.alpha"] = torch.tensor(3.0)
+    save_file(kohya, folder / "kohya.safetensors")
+    return {"diffusers": folder / "pytorch_lora_weights.safetensors", "kohya": folder / "kohya.safetensors"}
+
+
+def of_peft(model: Path) -> Any:
+    """The latents of diffusers' pipeline whose parts peft has merged the LoRA into."""
+    torch.manual_seed(5)  # as the LoRA was drawn
+    with quiet():
+        whole = StableDiffusionPipeline.from_pretrained(model)
+    merged = {}
+    for part, targets in TARGETS.items():
+        config = LoraConfig(lora_alpha=3 * SCALE, **SETTINGS, target_modules=targets)
+        merged[part] = get_peft_model(getattr(whole, part), config).merge_and_unload()
+    with quiet():
+        whole = StableDiffusionPipeline.from_pretrained(model, **merged)
+        whole.set_progress_bar_config(disable=True)
+        generator = torch.Generator().manual_seed(4)
+        return whole("a red sofa", num_inference_steps=3, generator=generator, output_type="latent").images[0].numpy()
+
+
+@pytest.mark.parametrize("names", ["diffusers", "kohya"])
+def test_a_lora_is_merged_as_diffusers_does(names: str, model: Path, loras: dict[str, Path], build: Build) -> None:
+    (bundle,) = build(model, "rpi", recipes=("fp32",), adapter=f"{loras[names]}:{SCALE}")
+    (made,) = edgepack.load(bundle.path).generate("a red sofa", steps=3, seed=4)
+    true = of_peft(model)
+    assert np.abs(made.latents - true).max() < 1e-4 * np.abs(true).max()
+    (plain,) = build(model, "rpi", recipes=("fp32",))
+    (without,) = edgepack.load(plain.path).generate("a red sofa", steps=3, seed=4)
+    assert np.abs(without.latents - true).max() > 1e-3 * np.abs(true).max()
+    assert bundle.source.sha256 != plain.source.sha256
+
+
+@pytest.mark.parametrize(
+    ("name", "tensors", "error", "told"),
+    [
+        ("x.safetensors", {"lora_unet_mid_block_x.hada_w1_a": torch.zeros(2)}, UnsupportedModel, "LoHa"),
+        ("x.safetensors", {"unet.conv_in.weight": torch.zeros(2)}, ModelError, "no LoRA"),
+        (
+            "x.safetensors",
+            {f"unet.mid_block.nowhere.to_q.lora_{part}.weight": torch.zeros(2, 2) for part in "AB"},
+            ModelError,
+            "another base",
+        ),
+        ("x.bin", {}, UnsafeModel, "pickled"),
+        ("x.safetensors:much", {}, ModelError, "no number"),
+        ("missing.safetensors", None, ModelError, "missing.safetensors"),
+    ],
+)
+def test_what_is_no_lora_of_the_model_is_told(
+    name: str, tensors: Any, error: type[ModelError], told: str, model: Path, tmp_path: Path
+) -> None:
+    if tensors is not None:
+        save_file(tensors, tmp_path / name.partition(":")[0])
+    with pytest.raises(error, match=told):
+        pipeline.plan(pipeline.Request(model=str(model), targets=("rpi",), adapter=str(tmp_path / name)))
