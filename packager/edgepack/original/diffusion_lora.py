@@ -32,7 +32,6 @@ _PARTS = {
     _diffusion.XL_TEXT_ENCODER_2.NAME: "text_encoder_2",
 }
 _FACTORS = re.compile(r"^(?P<module>.+?)\.(?:lora|lora_linear_layer)\.?_?(?P<which>A|B|down|up)(?:\.\w+)?\.weight$")
-_ALPHA = re.compile(r"(?:\.lora.*|_lora\..*)?\.alpha$")
 _METADATA, _PLAIN = "lora_adapter_metadata", ("rank_pattern", "alpha_pattern", "use_rslora", "use_dora", "lora_bias")
 
 
@@ -62,34 +61,33 @@ def merge(model: nn.Module, task: str, adapter: Path) -> None:
 def _read(file: Path, model: nn.Module, prefix: str) -> tuple[JsonDict, Mapping[str, float]]:
     """Return the tensors for the component ``prefix`` by diffusers' names, and alphas by module."""
     mixin: Any = diffusers.loaders.StableDiffusionLoraLoaderMixin
-    utils: Any = diffusers.utils
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             config = model.config if prefix == "unet" else None
             state, stored = mixin.lora_state_dict(load_file(file), unet_config=config)
-            own = {
-                key.removeprefix(f"{prefix}."): value for key, value in state.items() if key.startswith(f"{prefix}.")
-            }
-            own = utils.convert_unet_state_dict_to_peft(own) if prefix == "unet" else _text_names(own)
+            own = _names(state, prefix)
+            scaled = _names({key.removesuffix(".alpha"): value for key, value in (stored or {}).items()}, prefix)
         except Exception as error:  # whatever diffusers runs into
             raise ModelError(
                 f"the LoRA {file.name} cannot be read: {configs.line(error)}", hint="save it again with diffusers"
             ) from error
-    alphas = {
-        _ALPHA.sub("", key.removeprefix(f"{prefix}.")): float(value)
-        for key, value in (stored or {}).items()
-        if key.startswith(f"{prefix}.")
-    }
+    alphas = {found["module"]: float(value) for key, value in scaled.items() if (found := _FACTORS.match(key))}
     return own, {**_stated(file, prefix, own), **alphas}
 
 
-def _text_names(state: JsonDict) -> JsonDict:
-    """Return the tensors of a text encoder; diffusers translates its own older names."""
-    if not any("to_out_lora" in key for key in state):
-        return state
-    made: JsonDict = diffusers.utils.convert_state_dict_to_peft(state)
-    return made
+def _names(state: JsonDict, prefix: str) -> JsonDict:
+    """Return what is of the component ``prefix``, by the names of peft; diffusers translates its own older ones."""
+    start = f"{prefix}."
+    own = {key.removeprefix(start): value for key, value in state.items() if key.startswith(start)}
+    utils: Any = diffusers.utils.state_dict_utils
+    if prefix == "unet":
+        made: JsonDict = utils.convert_unet_state_dict_to_peft(own)
+        return made
+    if any("_lora." in key for key in own):
+        made = utils.convert_state_dict_to_peft(own, original_type=utils.StateDictType.DIFFUSERS_OLD)
+        return made
+    return own
 
 
 def _stated(file: Path, prefix: str, state: JsonDict) -> dict[str, float]:

@@ -89,7 +89,7 @@ def inputs(rows: Rows) -> list[Example]:
 
 def predict(model: TaskModel, rows: Rows) -> list[Example]:
     """Return an image per prompt, uint8 [h, w, 3]."""
-    return [model.generate(prompt) for prompt in inputs(rows)]
+    return [model.generate(prompt)[0].pixels for prompt in inputs(rows)]
 
 
 def references(rows: Rows, model: TaskModel) -> list[Example]:
