@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
+from edgepack import memory
 from edgepack.runtime.engines import Session
 
 
@@ -24,6 +25,7 @@ class OneAtATime(Mapping[str, Session]):
             raise KeyError(name)
         if self._session is None or name != self._name:
             self._session = None  # before the next is opened
+            memory.release()  # what the allocator keeps of it, which the next would come on top of
             self._session, self._name = self._open(name), name
         return self._session
 

@@ -168,3 +168,14 @@ def test_weights_lie_beside_the_graph_and_are_counted(unet, tmp_path):
     assert [file.read_bytes() for file in files] == [(tmp_path / "b" / file.name).read_bytes() for file in files]
     components = {component.name: component for component in artifact.components}
     assert components["conv"].bytes == pytest.approx(components["conv"].parameters, rel=0.3)
+
+
+def test_pictures_of_several_sizes_share_an_arena(unet, tmp_path):
+    """Sessions of weights that lie beside the graph take their memory from one place."""
+    model, feeds, _ = unet
+    SCHEME.quantize(model, tmp_path / "model.onnx", PRODUCTS, [])
+    runs = [open_session(tmp_path / "model.onnx", "onnx") for _ in range(2)]
+    first = runs[0](feeds)["out_sample"]
+    assert runs[1]({**feeds, "sample": feeds["sample"][:, :, :8]})["out_sample"].shape == (2, 4, 8, 12)
+    for run in runs:
+        np.testing.assert_array_equal(run(feeds)["out_sample"], first)
