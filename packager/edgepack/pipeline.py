@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Protocol
 
 from edgepack import outfolder, reports
-from edgepack.arrays import Array
 from edgepack.inputs import Inputs
 from edgepack.original import Original, open_originals, sentence_check
 from edgepack.original.reading import Reading
@@ -95,13 +94,13 @@ def _one(
             originals, plan, inputs.calibration, outs, lambda step: progress.step(f"{name}: {step}")
         )
         progress.step(f"{name}: comparing with the original")
-        accuracy, samples = compare.compare(originals, convert.open_artifacts(artifacts, plan), plan, inputs)
+        compared = compare.compare(originals, convert.open_artifacts(artifacts, plan), plan, inputs)
         pack.copy_files(plan, folder)
         golden = pack.write_golden(folder, originals, plan, inputs.submodels)
         pack.write_manifest(folder, plan, artifacts, golden, inputs=inputs.digest)
         progress.step(f"{name}: measuring speed")
         timings = _timings(manifest.read(folder)) if request.measure_speed else ()
-        accuracy = (*accuracy, *looped, *(figure for check in inputs.checks for figure in check.finish()))
+        accuracy = (*compared.accuracy, *looped, *(figure for check in inputs.checks for figure in check.finish()))
         measurements.write(folder, accuracy, timings)
         bundle = Bundle(
             path=place,
@@ -112,7 +111,7 @@ def _one(
             accuracy=accuracy,
             timings=timings,
         )
-        _keep_report(request, bundle, samples)
+        _keep_report(request, bundle, compared)
         if not request.allow_loss:
             compare.check_floors(bundle, _report(request, name))
     return bundle
@@ -129,9 +128,9 @@ def _check_place(request: Request, name: str) -> None:
     outfolder.check_file(_report(request, name), mark=reports.MARK, force=request.force)
 
 
-def _keep_report(request: Request, bundle: Bundle, samples: Mapping[str, Array]) -> None:
+def _keep_report(request: Request, bundle: Bundle, compared: compare.Compared) -> None:
     """Write the report beside the bundle, so that it stays when a floor is missed."""
-    page = reports.of_bundle(bundle, samples)
+    page = reports.of_bundle(bundle, compared.samples, compared.pictures)
     outfolder.write(_report(request, bundle.path.name), page, mark=reports.MARK, force=request.force)
 
 

@@ -42,6 +42,7 @@ from edgepack.data import DataSpec
 from edgepack.documents import Json, JsonObject
 from edgepack.errors import ProjectError, nearest
 from edgepack.metrics.agreement import REDUCE
+from edgepack.metrics.pictures import PicturePair
 from edgepack.metrics.tasks import LESS_IS_BETTER
 from edgepack.records import Accuracy, NotMeasured, Timing
 from edgepack.runtime.schema import Schema
@@ -133,6 +134,7 @@ class SuiteResult:
     timings: tuple[Timing, ...] = ()
     samples: Mapping[str, Sequence[float]] = field(default_factory=dict)
     pairs: Sequence[tuple[float, float]] = ()
+    pictures: Sequence[PicturePair] = ()
 
     @property
     def passed(self) -> bool:

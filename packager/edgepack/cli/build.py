@@ -29,6 +29,7 @@ from edgepack.reports.results import (
     sizes_table,
     speed_table,
 )
+from edgepack.reports.submodels import submodels_table
 from edgepack.reports.table import Table
 from edgepack.units import parse_size, size
 
@@ -224,6 +225,7 @@ def _show(bundle: Bundle) -> None:
     parts, covered = components(models), coverage(models)
     show.line(f"{bundle.path}  {size(_bytes_of(bundle))}  {bundle.recipe.name}  for {needs(models)}", "bold")
     show.table("accuracy, against the original on the same inputs", accuracy_table(bundle.accuracy))
+    show.table("accuracy of the submodels", submodels_table(bundle.accuracy))
     show.table("speed on this machine", speed_table(bundle.timings))
     show.table("size", sizes_table(parts))
     show.line(f"parameters: {parameters(bundle.source.parameters, parts)}")

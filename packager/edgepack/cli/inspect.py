@@ -23,6 +23,7 @@ from edgepack.reports.results import (
     sizes_table,
     speed_table,
 )
+from edgepack.reports.submodels import submodels_table
 from edgepack.reports.table import Table
 from edgepack.runtime import manifest, measurements
 from edgepack.runtime.manifest import SIGNATURE, Manifest
@@ -57,6 +58,7 @@ def _bundle(bundle: Path, trust: bool, json: bool) -> None:
     show.line(f"{listed.name}  {size(listed.model_bytes)}", "bold")
     show.table("facts", Table(["", ""], _facts(listed)))
     show.table("accuracy, against the original on the same inputs", accuracy_table(accuracy))
+    show.table("accuracy of the submodels", submodels_table(accuracy))
     show.table("speed", speed_table(timings))
     for submodel in listed.models.values():
         _submodel(submodel, f"{submodel.name}: " if len(listed.models) > 1 else "")

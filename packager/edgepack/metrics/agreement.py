@@ -10,6 +10,7 @@ import numpy as np
 
 from edgepack.arrays import Array, cosine
 
+EQUAL = 160.0  # dB, of equal arrays
 _SILENT = 1e-300  # keeps the logarithm of a noise of nothing finite: 3000 dB
 
 
@@ -20,11 +21,17 @@ def sqnr(original: Array, compressed: Array) -> float:
     return float(10 * np.log10(max(float((a**2).sum()), _SILENT) / max(noise, _SILENT)))
 
 
-def psnr(original: Array, compressed: Array) -> float:
-    """Return the peak signal to noise ratio, 20 log10(max|x| / RMSE(x, y)), dB, as Apple's Stable Diffusion does."""
+def psnr(original: Array, compressed: Array, peak: float | None = None) -> float:
+    """Return the peak signal to noise ratio, 20 log10(peak / RMSE(x, y)), dB, at most 160: float32 tells no more.
+
+    The peak is max|x| where none is given, as in Apple's tables for Stable Diffusion.
+    """
     a, b = original.astype(np.float64), compressed.astype(np.float64)
     error = float(np.sqrt(((a - b) ** 2).mean()))
-    return float(20 * np.log10(max(float(np.abs(a).max()), _SILENT) / max(error, _SILENT)))
+    if error == 0:
+        return EQUAL
+    highest = float(np.abs(a).max()) if peak is None else peak
+    return min(float(20 * np.log10(max(highest, _SILENT) / error)), EQUAL)
 
 
 def max_error(original: Array, compressed: Array) -> float:

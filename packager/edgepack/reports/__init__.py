@@ -7,18 +7,22 @@ from collections.abc import Mapping, Sequence
 from edgepack import plugins
 from edgepack.cost import Bill
 from edgepack.documents import JsonObject
-from edgepack.records import Bundle, Component, NotMeasured, Timings
+from edgepack.metrics.pictures import PicturePair
+from edgepack.records import Accuracy, Bundle, Component, NotMeasured, Timings
 from edgepack.reports import bill as bills
 from edgepack.reports import courses, plots, results
+from edgepack.reports import pictures as made_pictures
 from edgepack.reports.page import MARK, Section
+from edgepack.reports.submodels import submodels_table
 from edgepack.reports.table import Table
 from edgepack.suites import SuiteResult
 from edgepack.units import duration, size
 
+_WORTH_DRAWING = 8  # samples of a submodel
 __all__ = ["MARK", "of_bill", "of_bundle", "of_suite"]
 
 
-def of_bundle(bundle: Bundle, samples: JsonObject) -> str:
+def of_bundle(bundle: Bundle, samples: JsonObject, pictures: Sequence[PicturePair] = ()) -> str:
     """Render the HTML report of a build."""
     failed = any(a.floor is not None and not a.passed for a in bundle.accuracy)
     models, source = bundle.artifacts, bundle.source
@@ -36,7 +40,7 @@ def of_bundle(bundle: Bundle, samples: JsonObject) -> str:
     }
     left = [[skipped.tensor, skipped.reason] for skipped in covered.skipped]
     sections = [
-        Section("Accuracy", results.accuracy_table(bundle.accuracy), _sample_plots(samples)),
+        *_accuracy(bundle.accuracy, samples, pictures),
         Section("Speed", results.speed_table(bundle.timings), _latency_plot(bundle.timings)),
         Section("Size", results.sizes_table(parts), _size_plot(parts)),
         Section("Left uncompressed", Table(["weight", "why"], left)),
@@ -49,15 +53,13 @@ def of_suite(result: SuiteResult, components: Sequence[Component], facts: Mappin
     """Render the HTML report of a release suite."""
     kept = sum(bool(r.passed) for r in result.results)
     verdict = f"{kept} of {len(result.results)} checks passed", result.passed
-    figures = _sample_plots(result.samples)
-    if result.pairs:
-        figures.append(plots.scatter(result.pairs, "original", "bundle"))
+    figures = [plots.scatter(result.pairs, "original", "bundle")] if result.pairs else []
     intervals = [(a.label, a.interval) for a in result.accuracy if a.interval is not None]
     if intervals:
         figures.append(plots.intervals(intervals))
     sections = [
         Section("Checks", results.checks_table(result.results)),
-        Section("Accuracy", results.accuracy_table(result.accuracy), figures),
+        *_accuracy(result.accuracy, result.samples, result.pictures, figures),
         Section("Speed", results.speed_table(result.timings), _latency_plot(result.timings)),
         Section("Size", results.sizes_table(components), _size_plot(components)),
     ]
@@ -76,8 +78,26 @@ def of_bill(bill: Bill, name: str) -> str:
     return _rendered(f"{name}: the bill" if name else "The bill", bills.verdict(bill), facts, sections)
 
 
-def _sample_plots(samples: JsonObject) -> list[str]:
-    shown = [name for name in samples if name.rpartition(" ")[2] in ("cosine", "sqnr_db")]
+def _accuracy(
+    accuracy: Sequence[Accuracy],
+    samples: JsonObject,
+    pictures: Sequence[PicturePair],
+    figures: Sequence[str] = (),
+) -> list[Section]:
+    """Return the figures of the whole, and behind them those of submodels, where there are several."""
+    own = results.accuracy_table(accuracy)
+    if not any(a.submodel for a in accuracy):
+        return [Section("Accuracy", own, [*_sample_plots(samples), *figures])]
+    return [
+        Section("Accuracy", own, [*made_pictures.figures(pictures), *figures]),
+        Section("Accuracy of the submodels", submodels_table(accuracy), _sample_plots(samples, _WORTH_DRAWING)),
+    ]
+
+
+def _sample_plots(samples: JsonObject, least: int = 1) -> list[str]:
+    shown = [
+        name for name in samples if name.rpartition(" ")[2] in ("cosine", "sqnr_db") and len(samples[name]) >= least
+    ]
     return [plots.histogram([float(value) for value in samples[name]], name) for name in shown]
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import takewhile
 from typing import Protocol
 
+from edgepack.metrics.pictures import LATENTS_PSNR, MEANINGS
 from edgepack.records import Accuracy, Component, Coverage, NotMeasured, Timing, Timings
 from edgepack.reports.table import DASH, Cell, Table
 from edgepack.runtime import estimate
@@ -22,10 +23,10 @@ def figure(value: float | NotMeasured | None, metric: str = "") -> str:
     """Write a figure with the digits that mean something; a dash where there is none."""
     if value is None or isinstance(value, NotMeasured):
         return DASH
-    if metric == "reading":  # a share of the largest logit, near what float32 rounds
+    if value != 0 and metric == "reading":  # a share of the largest logit, near what float32 rounds
         return f"{value:.1e}"
-    if metric.startswith("sqnr"):
-        return f"{value:.1f} dB"
+    if unit(metric):
+        return f"{value:.1f}{unit(metric)}"
     return "0" if value == 0 else f"{value:.5f}" if abs(value) >= _SMALL else f"{value:.1e}"
 
 
@@ -75,20 +76,41 @@ def needs(models: Mapping[str, Packed]) -> str:
 
 
 def accuracy_table(accuracy: Sequence[Accuracy]) -> Table:
-    """Tabulate each metric: original, bundle, the interval of their difference, floor and samples."""
+    """Tabulate each metric of the whole: original, bundle, the interval of their difference, floor and samples."""
     head = ["metric", "original", "bundle", "95 % interval of the difference", "floor", "samples"]
+    whole = [a for a in accuracy if not a.submodel]
     rows: list[list[Cell]] = [
         [
-            f"{a.submodel} {_words(a.metric)}".strip(),
+            words(a.metric),
             _cell(a.original, a.metric),
             _cell(a.compressed, a.metric),
             f"{a.interval[0]:+.4f} to {a.interval[1]:+.4f}" if a.interval else None,
-            None if a.floor is None else f"{'≥' if a.higher_is_better else '≤'} {a.floor:g}",
+            floor(a),
             f"{a.samples:,}" if a.samples else None,
         ]
-        for a in accuracy
+        for a in whole
     ]
-    return Table(head, rows, [a.passed for a in accuracy], figures=head[1:])
+    return Table(head, rows, [a.passed for a in whole], figures=head[1:], notes=_meanings(whole))
+
+
+def _meanings(whole: Sequence[Accuracy]) -> list[str]:
+    """Say what the figures of pictures mean."""
+    metrics = {a.metric for a in whole}
+    if LATENTS_PSNR not in metrics:
+        return []
+    return [f"{words(name)}: {told}" for name, told in MEANINGS.items() if name in metrics]
+
+
+def floor(accuracy: Accuracy) -> str | None:
+    """Write the least or the most that a figure may be; None where there is no floor."""
+    if accuracy.floor is None:
+        return None
+    return f"{'≥' if accuracy.higher_is_better else '≤'} {accuracy.floor:g}{unit(accuracy.metric)}"
+
+
+def unit(metric: str) -> str:
+    """Return the unit of a metric behind a space; "" where it has none."""
+    return " dB" if "sqnr" in metric or "psnr" in metric else ""
 
 
 def speed_table(timings: Timings) -> Table:
@@ -186,7 +208,7 @@ def side_by_side(names: Sequence[str], facts: Sequence[Mapping[str, str]]) -> Ta
     """Tabulate the facts of bundles, a column for each; what all their names begin with is left out of the headings."""
     keys = dict.fromkeys(key for each in facts for key in each)
     figures = {key: [each.get(key, DASH) for each in facts] for key in keys}
-    rows = [[_words(key), *cells] for key, cells in figures.items() if set(cells) != {DASH}]
+    rows = [[words(key), *cells] for key, cells in figures.items() if set(cells) != {DASH}]
     shared = _shared(names)
     short = [f"…{name.removeprefix(shared)}" if shared else name for name in names]
     return Table(["", *short], rows, figures=short)
@@ -242,6 +264,11 @@ def _cell(value: float | NotMeasured | None, metric: str) -> Cell:
     return value if value is None or isinstance(value, NotMeasured) else figure(value, metric)
 
 
-def _words(metric: str) -> str:
+def words(metric: str) -> str:
     """Write a metric's name as words, between which a line may end."""
-    return metric.replace("sqnr_db", "SQNR").replace("max_error_max", "max_error").replace("_", " ")
+    return (
+        metric.replace("sqnr_db", "SQNR")
+        .replace("psnr", "PSNR")
+        .replace("max_error_max", "max_error")
+        .replace("_", " ")
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from edgepack import comparison
 from edgepack.arrays import Array, Feeds, Runs
 from edgepack.errors import CheckFailed, ConversionError, InputError
 from edgepack.inputs import Inputs, SubmodelInputs
+from edgepack.metrics.pictures import PicturePair
 from edgepack.original import Original, recorders
 from edgepack.original.recorders import Judgement
 from edgepack.plans import Plan
@@ -21,10 +22,17 @@ from edgepack.runtime import model as task_model
 from edgepack.runtime.submodel import MODEL
 
 
-def compare(
-    originals: Mapping[str, Original], runs: Mapping[str, Runs], plan: Plan, inputs: Inputs
-) -> tuple[tuple[Accuracy, ...], Mapping[str, Array]]:
-    """Return every figure of accuracy, of each submodel and of the whole, and agreement by sample for plots.
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """A bundle beside the original: figures, agreement by sample, and of what makes pictures the pictures of both."""
+
+    accuracy: tuple[Accuracy, ...]
+    samples: Mapping[str, Array]
+    pictures: tuple[PicturePair, ...]
+
+
+def compare(originals: Mapping[str, Original], runs: Mapping[str, Runs], plan: Plan, inputs: Inputs) -> Compared:
+    """Return every figure of accuracy, of each submodel and of the whole, and what plots are drawn of.
 
     Raises ConversionError for a submodel that does not run on what the original took, or computes NaN.
     """
@@ -37,7 +45,8 @@ def compare(
         samples |= {f"{whose} {measure}".strip(): own for measure, own in values.items()}
     judged = _judgement(runs, plan, inputs)
     figures += judged.accuracy
-    return (*figures, *_metrics(originals, runs, plan, inputs)), {**samples, **judged.samples}
+    figures += _metrics(originals, runs, plan, inputs)
+    return Compared(accuracy=tuple(figures), samples=samples, pictures=judged.pictures)
 
 
 def _submodel(
@@ -61,7 +70,7 @@ def _judgement(runs: Mapping[str, Runs], plan: Plan, inputs: Inputs) -> Judgemen
     """Let the bundle do the work that the original was recorded at, where there is a recording."""
     recorder = recorders.recorder(plan.task)
     if recorder is None or inputs.recording is None:
-        return Judgement(accuracy=(), samples={})
+        return Judgement()
     taking = {name: run for name, run in runs.items() if name not in recorder.UNUSED}
     model = task_model(plan.source.task, taking, plan.source.path, plan.processing)
     found = recorder.judge(inputs.recording, model, plan.floors)

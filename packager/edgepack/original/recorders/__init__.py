@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 from edgepack import plugins
-from edgepack.arrays import Array, Feeds, TaskModel
+from edgepack.arrays import Feeds, TaskModel
+from edgepack.metrics.pictures import PicturePair
 from edgepack.original import Original
 from edgepack.plans import Subject
 from edgepack.records import Accuracy
@@ -36,10 +37,10 @@ class Recording:
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
-    """Figures of a task's object at the work that was recorded, and their course by step for plots."""
+    """Figures of a task's object at the work that was recorded, and what it made beside what the original made."""
 
-    accuracy: tuple[Accuracy, ...]
-    samples: Mapping[str, Array]
+    accuracy: tuple[Accuracy, ...] = ()
+    pictures: tuple[PicturePair, ...] = ()
 
 
 class Recorder(Protocol):

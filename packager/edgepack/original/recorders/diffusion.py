@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy as np
 from edgepack import cache, plugins
 from edgepack.arrays import Array, Feeds, TaskModel
 from edgepack.metrics import agreement as measures
+from edgepack.metrics.pictures import IMAGE_PSNR, LATENTS_PSNR, ONE_STEP_PSNR, PicturePair
 from edgepack.original import Original
 from edgepack.original.recorders import Judgement, Recorded, Recording
 from edgepack.plans import Subject
@@ -29,6 +30,7 @@ CLOSE = 1e-4  # of the largest latent
 _KIND, _FILE = "recordings", "run.npz"  # of the cache
 _TOOLS = ("torch", "transformers", "diffusers")
 _LATENTS, _IMAGE = "latents", "image"
+_DATA = "edgepack's own prompts, steps: {}, equal seeds"
 _PEAK = 255  # of an image's values
 
 
@@ -41,10 +43,20 @@ class Run:
     image: Array = field(default_factory=lambda: np.zeros(0, np.uint8))  # uint8 [height, width, 3]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    """Prompts and their runs, in the steps that were asked for and in a single one."""
+
+    whole: Sequence[tuple[Prompt, Run]]
+    single: Sequence[tuple[Prompt, Run]]
+
+
 def record(subject: Subject, originals: Mapping[str, Original]) -> Recording:
-    """Return the runs of diffusers' pipeline: even prompts calibrate, odd ones measure agreement."""
+    """Return the runs of diffusers' pipeline: even prompts calibrate, odd ones measure agreement, in one step too."""
     source = subject.source
-    prompts = _diffusion.prompts(source.parameters)
+    asked = _diffusion.prompts(source.parameters)
+    short = [replace(prompt, steps=1) for prompt in asked[1::2]]
+    prompts = [*asked, *short]
     facts = {
         "model": source.name,
         "sha256": source.sha256,
@@ -56,18 +68,19 @@ def record(subject: Subject, originals: Mapping[str, Original]) -> Recording:
     runs = _load(folder / _FILE, len(prompts))
     submodels = {
         name: Recorded(
-            calibration=[feeds for run in runs[0::2] for feeds in run.feeds[name]],
-            agreement=[feeds for run in runs[1::2] for feeds in run.feeds[name]],
+            calibration=[feeds for run in runs[0 : len(asked) : 2] for feeds in run.feeds[name]],
+            agreement=[feeds for run in runs[1 : len(asked) : 2] for feeds in run.feeds[name]],
         )
         for name in originals
     }
-    return Recording(submodels=submodels, results=list(zip(prompts[1::2], runs[1::2], strict=True)))
+    whole, single = zip(asked[1::2], runs[1 : len(asked) : 2], strict=True), zip(short, runs[len(asked) :], strict=True)
+    return Recording(submodels=submodels, results=Results(whole=list(whole), single=list(single)))
 
 
 def check(recording: Recording, model: TaskModel) -> tuple[Accuracy, ...]:
     """Return how far our loop around diffusers' modules is from diffusers' pipeline, of the largest final latent."""
     apart = []
-    for prompt, run in recording.results:
+    for prompt, run in recording.results.whole:
         ours, theirs = _made(model, prompt, run.image.shape[:2]).latents[-1], run.latents[-1]
         apart.append(float(np.abs(ours - theirs).max() / np.abs(theirs).max()))
     return (
@@ -84,10 +97,12 @@ def check(recording: Recording, model: TaskModel) -> tuple[Accuracy, ...]:
 
 def judge(recording: Recording, model: TaskModel, floors: Mapping[str, float]) -> Judgement:
     """Return the peak signal to noise ratio of the final latents and images, beside diffusers' at equal seed."""
-    made = [(_made(model, prompt, run.image.shape[:2]), run) for prompt, run in recording.results]
-    steps = [[measures.psnr(a, b) for a, b in zip(true.latents, run.latents, strict=True)] for run, true in made]
-    images = [_image_psnr(true.image, run.image) for run, true in made]
-    figures = {"latents_psnr": [course[-1] for course in steps], "image_psnr": images}
+    pictures = tuple(_beside(prompt, true, model) for prompt, true in recording.results.whole)
+    figures = {
+        ONE_STEP_PSNR: [_beside(prompt, true, model).by_step[-1] for prompt, true in recording.results.single],
+        LATENTS_PSNR: [pair.by_step[-1] for pair in pictures],
+        IMAGE_PSNR: [pair.image_psnr for pair in pictures],
+    }
     return Judgement(
         accuracy=tuple(
             Accuracy(
@@ -95,12 +110,25 @@ def judge(recording: Recording, model: TaskModel, floors: Mapping[str, float]) -
                 compressed=float(np.mean(values)),
                 floor=floors.get(name),
                 samples=len(values),
-                data=f"edgepack's own prompts, {_steps(recording)} steps, equal seeds",
+                data=_DATA.format(1 if name == ONE_STEP_PSNR else _steps(recording)),
                 higher_is_better=True,
             )
             for name, values in figures.items()
         ),
-        samples={"latents psnr by step": np.mean(steps, axis=0)},
+        pictures=pictures,
+    )
+
+
+def _beside(prompt: Prompt, true: Run, model: TaskModel) -> PicturePair:
+    made = _made(model, prompt, true.image.shape[:2])
+    return PicturePair(
+        prompt=prompt.text,
+        seed=prompt.seed,
+        steps=prompt.steps,
+        by_step=[measures.psnr(a, b) for a, b in zip(true.latents, made.latents, strict=True)],
+        image_psnr=measures.psnr(true.image, made.image, _PEAK),
+        original=true.image,
+        compressed=made.image,
     )
 
 
@@ -109,7 +137,7 @@ def _guidance(subject: Subject) -> float:
 
 
 def _steps(recording: Recording) -> int:
-    return int(max(prompt.steps for prompt, _ in recording.results))
+    return int(max(prompt.steps for prompt, _ in recording.results.whole))
 
 
 def _made(model: TaskModel, prompt: Prompt, size: tuple[int, int]) -> Run:
@@ -127,11 +155,6 @@ def _made(model: TaskModel, prompt: Prompt, size: tuple[int, int]) -> Run:
     )
     run.image = picture.pixels
     return run
-
-
-def _image_psnr(true: Array, made: Array) -> float:
-    error = float(np.sqrt(((true.astype(np.float64) - made.astype(np.float64)) ** 2).mean()))
-    return float(20 * np.log10(_PEAK / max(error, 1e-6)))  # equal images: 168 dB
 
 
 def _watched(subject: Subject, originals: Mapping[str, Original], prompts: Sequence[Prompt]) -> Sequence[Run]:
