@@ -18,7 +18,7 @@ from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionS
 from tests.pipelines import BETAS, END, quiet, text_encoder, tokenizer, unet
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPTextModelWithProjection
 
-SIZES = {"block_out_channels": (4, 8), "sample_size": 16}
+SIZES = {"block_out_channels": (16, 32), "sample_size": 16}  # few channels are left uncompressed
 WORDS = {"vocab_size": 1024}  # more than the tokenizer has: of the real one's, positions are a small share too
 STEPS = {"skip_prk_steps": True, "set_alpha_to_one": False, "steps_offset": 1}
 VELOCITY = {"clip_sample": False, "set_alpha_to_one": False, "steps_offset": 1, "prediction_type": "v_prediction"}
@@ -47,7 +47,7 @@ def save(kind, folder, seed=0):
 def vae():
     """Two levels: a latent for four pixels."""
     return AutoencoderKL(
-        block_out_channels=[4, 8], in_channels=3, out_channels=3, latent_channels=4, norm_num_groups=2,
+        block_out_channels=[8, 16], in_channels=3, out_channels=3, latent_channels=4, norm_num_groups=2,
         down_block_types=["DownEncoderBlock2D"] * 2, up_block_types=["UpDecoderBlock2D"] * 2, sample_size=32,
     ).eval()  # fmt: skip
 

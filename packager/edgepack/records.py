@@ -132,7 +132,7 @@ class Target:
     denied_operators: tuple[str, ...]
     store_limit: int | None  # bytes of compressed download
     file_limit: int | None  # bytes of one file of a model
-    default_recipes: Mapping[str, str]  # "convolutional" or a task -> recipe; "*" for the rest
+    default_recipes: Mapping[str, str]  # a task, else "convolutional", else "*" -> recipe
     recipes: Mapping[str, Recipe]
     variants: Mapping[str, Mapping[str, Recipe]]  # task -> recipes that have other numbers for it
     floors: Floors
@@ -143,8 +143,8 @@ class Target:
 
     def recipe_for(self, source: Source) -> Recipe:
         """Return the recipe that measured best on this target for models of this kind."""
-        kind = "convolutional" if source.convolutional else source.task
-        return self.recipes_of(source.task)[self.default_recipes.get(kind, self.default_recipes["*"])]
+        kinds = (source.task, "convolutional" if source.convolutional else "*", "*")
+        return self.recipes_of(source.task)[next(self.default_recipes[k] for k in kinds if k in self.default_recipes)]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,6 +31,7 @@ PAGES = [
     "docs/pictures-with-labels.md",
     "docs/texts.md",
     "docs/cost.md",
+    "docs/stable-diffusion.md",
     "docs/signing.md",
     "docs/security.md",
     "docs/iphone-and-mac.md",
@@ -42,7 +43,11 @@ PAGES = [
     "samples/plug-in/README.md",
 ]
 # a page whose commands run in a sample's folder
-SAMPLES = {"docs/language-models.md": "samples/storyteller", "docs/adding-a-task-or-a-format.md": "samples/plug-in"}
+SAMPLES = {
+    "docs/language-models.md": "samples/storyteller",
+    "docs/adding-a-task-or-a-format.md": "samples/plug-in",
+    "docs/stable-diffusion.md": "samples/decor",
+}
 # a page's files, told by what is in them
 FILES = {
     "[[check]]": "release.toml",
