@@ -12,7 +12,7 @@ from edgepack.arrays import Run
 from edgepack.data import DataSpec
 from edgepack.original import Original, attach
 from edgepack.records import Accuracy, Timing, Where
-from edgepack.runtime import clock, golden, graphs, machine, open_submodels, submodel
+from edgepack.runtime import clock, completeness, golden, graphs, machine, open_submodels, submodel
 from edgepack.runtime import model as task_model
 from edgepack.runtime.engines import Session, open_session
 from edgepack.runtime.golden import GoldenResult
@@ -165,7 +165,11 @@ class Measured:
     def _scorer(self, name: str, run: Session) -> Session:
         own = self.manifest.models[name]
         whole = graphs.scoring(own.path)
-        return run if run.path == whole else open_session(whole, own.format, self.threads)
+        if run.path == whole:
+            return run
+        scorer = open_session(whole, own.format, self.threads)
+        completeness.check_specs(self.manifest, own, scorer)
+        return scorer
 
     def _where(self, name: str) -> Where:
         run = self.runs[name]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,7 @@ from edgepack.records import Recipe, Source, Target
 from edgepack.runtime.processing import Processing
 from edgepack.runtime.submodel import MODEL
 from edgepack.tasks import SubmodelTask, Task, load, read_config, read_model, submodel_processing, submodels
+from edgepack.weights import Stored
 
 # What float32 keeps beside PyTorch: below, the graph computes something else
 _UNROUNDED = {
@@ -51,11 +52,16 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """The model that a request is about: its source, its task and its config.json."""
+    """The model that a request is about: its source, its task and its config.json; or a submodel of it, by name.
+
+    A submodel's ``source.path`` may be the whole model's folder: its own weights there begin with one of ``weights``.
+    """
 
     source: Source
     task: Task
     config: JsonObject
+    name: str = MODEL
+    weights: tuple[str, ...] = ("",)
 
     @classmethod
     def of(cls, source: Source) -> Subject:
@@ -71,8 +77,14 @@ class Subject:
     def submodels(self) -> Mapping[str, Subject]:
         """Each submodel by name, as a model of its own, those that the model has; the model itself where it is one."""
         parts = {name: part for name, part in submodels(self.task).items() if part.folder in self.source.folders}
-        found = {name: self._submodel(part) for name, part in parts.items()}
+        found = {name: self._submodel(name, part) for name, part in parts.items()}
         return {name: subject for name, subject in found.items() if subject is not None} or {MODEL: self}
+
+    @cached_property
+    def tensors(self) -> Sequence[Stored]:
+        """The stored weights of this model alone. Raises DamagedWeights."""
+        stored = (tensor for file in weights.files(self.source.path) for tensor in weights.tensors(file))
+        return [tensor for tensor in stored if tensor.name.startswith(self.weights)]
 
     def processing_of(self, name: str, processing: Processing) -> Processing:
         """Return the part of ``processing`` that is about the submodel ``name``."""
@@ -85,23 +97,23 @@ class Subject:
             for name, each in self.submodels.items()
         )
 
-    def _submodel(self, part: SubmodelTask) -> Subject | None:
+    def _submodel(self, name: str, part: SubmodelTask) -> Subject | None:
         folder = self.source.path / part.folder
         config = self.config[part.config] if part.config else read_config(folder / "config.json")
         task = part.task_for(self.config, config)
         if task is None:
             return None
-        stored = [tensor for file in weights.files(folder) for tensor in weights.tensors(file)]
         source = replace(
             self.source,
             path=folder,
             folders=("",),
             task=part.runtime,
             architecture=task.AUTO_CLASS,
-            model_type=str(config["model_type"] if "model_type" in config else config["_class_name"]),
-            parameters=sum(tensor.parameters for tensor in stored if tensor.name.startswith(part.weights)),
+            model_type=str(config.get("model_type", config.get("_class_name", ""))),
         )
-        return Subject(source=source, task=task, config=config)
+        made = Subject(source=source, task=task, config=config, name=name, weights=part.weights)
+        parameters = sum(tensor.parameters for tensor in made.tensors)
+        return replace(made, source=replace(source, parameters=parameters))
 
 
 @dataclass(frozen=True, kw_only=True)

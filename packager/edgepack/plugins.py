@@ -22,12 +22,21 @@ from edgepack.errors import MissingExtra, UnknownName
 if TYPE_CHECKING:  # opening a bundle does without the 20 ms that importlib.metadata takes
     from importlib.metadata import EntryPoints
 
+KINDS = (
+    "decoders.families", "formats", "formats.onnx.export.schemes", "original.recorders", "original.routes",
+    "runtime.engines", "runtime.tasks", "sources", "tasks",
+)  # fmt: skip
 _INSTALLED = "edgepack.installed"  # imported where something is missing alone: it needs a library more
 
 
 def names(kind: str) -> list[str]:
     """Return the plugins of ``kind`` that can be asked for, ours and third parties'; loads none."""
     return sorted(_own(kind) | {entry.name for entry in _entries(kind)})
+
+
+def installed(kind: str) -> list[str]:
+    """Return the plugins of ``kind`` that other packages bring; loads none."""
+    return sorted({entry.name for entry in _entries(kind)} - _own(kind))
 
 
 def load(kind: str, name: str) -> ModuleType:

@@ -20,7 +20,7 @@ import edgepack
 from edgepack import suites
 from edgepack.cli.app import app
 from edgepack.data import DataSpec
-from edgepack.errors import BundleFileMissing, DamagedWeights, InputError, UsageError
+from edgepack.errors import BundleDamaged, BundleError, BundleFileMissing, DamagedWeights, InputError, UsageError
 from edgepack.original import open_originals
 from edgepack.plans import Subject
 from edgepack.records import Bundle, NotMeasured
@@ -204,6 +204,46 @@ def test_what_cannot_be_used_is_told(plain: Bundle, build: Build, folder: Path, 
         edgepack.load(broken)
     with pytest.raises(UsageError, match="--max-size"):
         build(folder, "rpi", max_size=10_000)
+
+
+def _spoiled(plain: Bundle, place: Path, change: Callable[[dict[str, Any]], object]) -> Path:
+    copy = Path(shutil.copytree(plain.path, place))
+    table = json.loads((copy / "edgepack.json").read_text("utf-8"))
+    change(table)
+    (copy / "edgepack.json").write_text(json.dumps(table), "utf-8")
+    return copy
+
+
+@pytest.mark.parametrize("wrong", ["missing", "renamed", "one more"])
+def test_other_submodels_than_the_task_has(
+    plain: Bundle, pictures: list[np.ndarray], tmp_path: Path, wrong: str
+) -> None:
+    changes: dict[str, Callable[[dict[str, Any]], object]] = {
+        "missing": lambda models: models.pop("vision_model"),
+        "renamed": lambda models: models.update(audio=models.pop("vision_model")),
+        "one more": lambda models: models.update(third=models["text_model"]),
+    }
+    copy = _spoiled(plain, tmp_path / "bundle", lambda table: changes[wrong](table["models"]))
+    Image.fromarray(pictures[0]).save(tmp_path / "p.png")
+    lines: list[list[object]] = [
+        ["run", copy, tmp_path / "p.png", "--labels", "a,b"], ["validate", copy], ["inspect", copy], ["pack", copy],
+        ["pack", copy, "--zip"], ["bench", copy, "--runs", 2, "--seconds", 0], ["compare", plain.path, copy],
+    ]  # fmt: skip
+    for line in lines:
+        error = CliRunner().invoke(app, list(map(str, line))).exception
+        assert isinstance(error, BundleError), line
+        assert "a bundle for zero-shot-image-classification has text_model, vision_model" in str(error)
+
+
+@pytest.mark.parametrize("kind", ["inputs", "outputs"])
+@pytest.mark.parametrize("name", sorted(BOTH))
+def test_inputs_and_outputs_are_those_of_the_graph(plain: Bundle, tmp_path: Path, kind: str, name: str) -> None:
+    for index, change in enumerate(
+        (lambda specs: specs[0].update(name="other"), lambda specs: specs.append({**specs[0], "name": "one_more"}))
+    ):
+        copy = _spoiled(plain, tmp_path / str(index), lambda table, change=change: change(table["models"][name][kind]))
+        with pytest.raises(BundleDamaged, match=f"{name}.onnx.*has no {kind[:-1]} 'o.*the manifest lists"):
+            edgepack.load(copy)
 
 
 @pytest.mark.parametrize("change", ["no scale", "a stranger", "half of the projection"])

@@ -290,3 +290,30 @@ def test_data_errors(edgepack: Command, tiny: Callable[[str], Path], tmp_path: P
         done = edgepack("build", cwd=tmp_path)
         assert done.returncode == 20
         assert said in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("answer", "shown"),
+    [
+        (0.25, "  0.2500"),
+        (3, "  3"),
+        ("yes", "  yes"),
+        (None, "  None"),
+        ({"sum": 0.5, "word": "a"}, "  0.5000  a"),
+        ([1.5, 2], "  1.5000\n  2"),
+        ([{"name": "a", "score": 0.125}], "  a  0.1250"),
+        (Label(name="b", score=0.75), "  b  0.7500"),
+        (np.float32(0.5), "  0.5000"),
+        (np.array([1, 2]), "  [1.0000, 2.0000, …] 2 numbers"),
+        (np.array([[1, 2], [3, 4]]), "  [1, 2]\n  [3, 4]"),
+        ([np.array([1])], "  [1]"),
+    ],
+)
+def test_answers_of_another_package_s_task(
+    answer: object, shown: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What ``predict`` of a task may return is what JSON can hold, records and arrays."""
+    run._predict(lambda examples: [answer], ["x"], False)
+    assert capsys.readouterr().out.rstrip("\n") == f"x\n{shown}"
+    run._predict(lambda examples: [answer], ["x"], True)
+    assert json.loads(capsys.readouterr().out)[0]["input"] == "x"

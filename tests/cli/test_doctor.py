@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -86,3 +88,34 @@ def test_another_version_is_named_with_the_one_that_is_needed(monkeypatch: pytes
     assert told["lacking"][ONNX] == told["lacking"][CORE_ML] == ["transformers 4.57.1 (needs >=5.20,<6)"]
     assert not told["targets"]["rpi"]["export"]
     assert told["targets"]["rpi"]["builder"]
+
+
+def test_another_package_s_broken_plug_ins_hide_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, text in {
+        "needs_mars": "import tools_of_mars\n", "torn": "import no_such_thing\n", "raises": "1 / 0\n", "empty": "",
+    }.items():  # fmt: skip
+        (tmp_path / f"{name}.py").write_text(text)
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    meta = tmp_path / "theirs-1.dist-info"
+    meta.mkdir()
+    (meta / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: theirs\nVersion: 1\n"
+        "Provides-Extra: mars\nRequires-Dist: tools_of_mars>=1 ; extra == 'mars'\n"
+    )
+    (meta / "entry_points.txt").write_text(
+        "[edgepack.formats]\nmars = needs_mars\ntorn = torn\nempty = empty\n[edgepack.tasks]\nsmelling = raises\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    importlib.invalidate_caches()
+    done = CliRunner().invoke(app, ["doctor"], env={"COLUMNS": "250"})
+    assert done.exit_code == 0, done.output
+    rows = {line.split("  ")[0]: line for line in done.output.splitlines()}
+    assert "pip install 'theirs[mars]'" in rows["use theirs's plug-in mars (formats)"]
+    assert "tools_of_mars" in rows["use theirs's plug-in mars (formats)"]
+    assert "No module named 'no_such_thing'" in rows["use theirs's plug-in torn (formats)"]
+    assert "AttributeError" in rows["use theirs's plug-in empty (formats)"]
+    assert "ZeroDivisionError" in rows["use theirs's plug-in smelling (tasks)"]
+    assert {ONNX, CORE_ML} <= rows.keys()
+    told = json.loads(CliRunner().invoke(app, ["doctor", "--json"]).stdout)
+    assert told["ready"][ONNX]
+    assert not told["ready"]["use theirs's plug-in mars (formats)"]

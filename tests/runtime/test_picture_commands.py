@@ -1,6 +1,7 @@
 """edgepack run on a bundle that makes pictures, as a process of its own."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -40,6 +41,25 @@ def test_a_picture_is_repainted(edgepack, bundle, tmp_path):
     assert done.returncode == 0, done.stderr
     wanted = library.load(bundle.path).generate(PROMPT, image=pipelines.picture(), mask=mask, steps=3, seed=5)
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "made.png")), wanted[0].pixels)
+
+
+def test_submodels_that_the_task_does_not_know(edgepack, bundle, tmp_path):
+    table = json.loads((bundle.path / "edgepack.json").read_text())
+    for index, (name, other) in enumerate([("unet", None), ("unet", "transformer"), ("text_encoder", None)]):
+        copy = shutil.copytree(bundle.path, tmp_path / str(index))
+        models = dict(table["models"])
+        entry = models.pop(name)
+        if other:
+            models[other] = entry
+        (copy / "edgepack.json").write_text(json.dumps({**table, "models": models}))
+        for command in (["run", copy, PROMPT, "-o", tmp_path / "x.png"], ["validate", copy], ["inspect", copy]):
+            done = edgepack(*command)
+            assert done.returncode == 30, done.stderr
+            assert f"lacks the submodel '{name}'" in done.stderr
+    copy = shutil.copytree(bundle.path, tmp_path / "fewer")
+    models = {name: entry for name, entry in table["models"].items() if name != "vae_encoder"}
+    (copy / "edgepack.json").write_text(json.dumps({**table, "models": models}))
+    assert edgepack("inspect", copy).returncode == 0, "a bundle may lack what only images to begin with need"
 
 
 def test_what_is_wrong_is_told_in_a_line(edgepack, bundle, tmp_path):

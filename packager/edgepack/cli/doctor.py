@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from edgepack import __version__, cache, formats, installed, plugins, targets
 from edgepack.cli import show
 from edgepack.cli.options import Json
+from edgepack.errors import EdgepackError, MissingExtra
 from edgepack.installed import EDGEPACK, Need
 from edgepack.reports.table import Table
 from edgepack.runtime import engines, machine
@@ -50,6 +51,22 @@ class Install:
         return "ready" if not self.unmet else f"pip install '{self}'" if self.extra else f"pip install {self}"
 
 
+@dataclass(frozen=True)
+class Broken:
+    """Another package's plug-in that cannot be loaded: why, and what may help."""
+
+    distribution: str
+    unmet: list[str]
+    advice: str
+    needs: tuple[Need, ...] = ()
+
+    def __str__(self) -> str:
+        return self.distribution
+
+
+Uses = Mapping[str, Install | Broken]  # what can be done, or a plug-in -> what it takes
+
+
 def doctor(json: Json = False) -> None:
     """Show what this machine can do, and what to install for the rest."""
     uses = _uses()
@@ -68,36 +85,79 @@ def doctor(json: Json = False) -> None:
     show.table("this machine", Table(["", ""], facts))
     rows = [[use, install.advice, ", ".join(install.unmet) or None] for use, install in uses.items()]
     show.table("what works", Table(["to", "", "lacking"], rows, [not install.unmet for install in uses.values()]))
-    cells = [[name, *(str(i) if i.unmet else "ready" for i in ways.values())] for name, ways in reach.items()]
+    cells = [[name, *(_cell(ways.get(way)) for way in (*_MODELS, "run"))] for name, ways in reach.items()]
     head = ["target", "build encoders, vision", "build language models", "run bundles here"]
     show.table("targets", Table(head, cells, [not any(i.unmet for i in ways.values()) for ways in reach.values()]))
 
 
-def _uses() -> dict[str, Install]:
-    """Return what can be done, each with what it takes."""
-    uses = {use: Install(EDGEPACK, extra) for extra, use in _EXTRAS.items()}
+def _cell(way: Install | Broken | None) -> str | None:
+    return None if way is None else str(way) if way.unmet else "ready"
+
+
+def _uses() -> Uses:
+    """Return what can be done, each with what it takes; last the plug-ins that cannot be loaded."""
+    uses: dict[str, Install | Broken] = {use: Install(EDGEPACK, extra) for extra, use in _EXTRAS.items()}
     for name in plugins.names("formats"):
-        found, distribution = formats.find(name), plugins.distribution("formats", name)
-        together = len(set(found.ROUTES.values())) == 1
-        for route, extra in found.ROUTES.items():
-            models = "" if together else f"{_MODELS.get(route, route)} "
-            uses[f"build {models}for {found.TITLE} targets"] = Install(distribution, extra)
+        uses |= _tried("formats", name, _builds)
+    for kind in plugins.KINDS:
+        for name in plugins.installed(kind) if kind != "formats" else ():
+            uses |= _tried(kind, name, _loads(kind))
     return uses
 
 
-def _reach(format: str) -> dict[str, Install]:
-    """Return what takes models of each route to a target of ``format``, and what runs the bundles on this machine."""
+def _builds(format: str) -> Uses:
+    """Return each route into ``format``."""
     found, distribution = formats.find(format), plugins.distribution("formats", format)
-    ways = {route: Install(distribution, found.ROUTES[route]) for route in _MODELS if route in found.ROUTES}
-    engine = engines.find(format)
-    return {**ways, "run": Install(plugins.distribution("runtime.engines", format), engine.EXTRA)}
+    together = len(set(found.ROUTES.values())) == 1
+    models = {route: "" if together else f"{_MODELS.get(route, route)} " for route in found.ROUTES}
+    return {
+        f"build {models[route]}for {found.TITLE} targets": Install(distribution, extra)
+        for route, extra in found.ROUTES.items()
+    }
 
 
-def _versions(uses: Mapping[str, Install]) -> dict[str, str | None]:
+def _loads(kind: str) -> Callable[[str], Uses]:
+    """Return what loads a plug-in of ``kind`` and has nothing to tell."""
+
+    def load(name: str) -> Uses:
+        plugins.load(kind, name)
+        return {}
+
+    return load
+
+
+def _tried(kind: str, name: str, look: Callable[[str], Uses]) -> Uses:
+    """Return what ``look`` finds, or that the plug-in ``name`` is broken: the others are told all the same."""
+    try:
+        return look(name)
+    except Exception as error:  # whatever another package's module raises
+        distribution = plugins.distribution(kind, name)
+        said = str(error) if isinstance(error, EdgepackError) else f"{type(error).__name__}: {error}"
+        advice = error.hint if isinstance(error, MissingExtra) else f"pip install -U {distribution}"
+        return {f"use {distribution}'s plug-in {name} ({kind})": Broken(distribution, [said], advice)}
+
+
+def _reach(format: str) -> Uses:
+    """Return what takes models of each route to a target of ``format``, and what runs the bundles on this machine."""
+
+    def ways(name: str) -> Uses:
+        found, distribution = formats.find(name), plugins.distribution("formats", name)
+        return {route: Install(distribution, found.ROUTES[route]) for route in _MODELS if route in found.ROUTES}
+
+    def runs(name: str) -> Uses:
+        return {"run": Install(plugins.distribution("runtime.engines", name), engines.find(name).EXTRA)}
+
+    built, run = _tried("formats", format, ways), _tried("runtime.engines", format, runs)
+    if any(isinstance(way, Broken) for way in built.values()):
+        built = dict.fromkeys(_MODELS, next(iter(built.values())))
+    return {**built, "run": next(iter(run.values()))}
+
+
+def _versions(uses: Uses) -> dict[str, str | None]:
     return {need.name: need.found for install in uses.values() for need in install.needs}
 
 
-def _facts(uses: Mapping[str, Install], reach: Mapping[str, Mapping[str, Install]]) -> dict[str, object]:
+def _facts(uses: Uses, reach: Mapping[str, Uses]) -> dict[str, object]:
     return {
         "edgepack": __version__,
         "versions": _versions(uses),

@@ -12,7 +12,7 @@ from edgepack import outfolder
 from edgepack.cli import show
 from edgepack.cli.options import Json, output_path
 from edgepack.errors import UsageError
-from edgepack.runtime import archive, manifest, signing
+from edgepack.runtime import archive, completeness, manifest, signing
 from edgepack.units import size
 
 
@@ -38,6 +38,7 @@ def pack(
     bundle = bundle.resolve()  # "." has no name
     outfolder.clear_leftovers(bundle)
     listed = manifest.read(bundle)
+    completeness.check_submodels(listed)
     extra = manifest.verify(listed)
     if extra:
         raise UsageError(f"{bundle} holds {extra[0]}, which its manifest does not list", hint="remove that file first")

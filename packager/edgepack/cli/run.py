@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import is_dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -255,6 +256,8 @@ def _paired(inputs: list[str], pair: list[str]) -> list[Example]:
 
 
 def _show(result: Any) -> None:
+    if isinstance(result, np.ndarray | np.generic) and result.ndim != 1:
+        result = result.tolist()
     if isinstance(result, np.ndarray):
         numbers = ", ".join(f"{value:.4f}" for value in result[:_NUMBERS])
         show.line(f"  [{numbers}, …] {result.shape[0]} numbers")
@@ -265,8 +268,11 @@ def _show(result: Any) -> None:
         show.line(f"  {_entry(result)}")
 
 
-def _entry(entry: Any) -> str:
-    return "  ".join(f"{v:.4f}" if isinstance(v, float) else str(v) for v in vars(entry).values())
+def _entry(entry: Example) -> str:
+    """Return an answer in a line: the values of a record or of a dict, or the number or text that it is."""
+    facts = vars(entry) if is_dataclass(entry) else entry
+    values = facts.values() if isinstance(facts, dict) else [facts]
+    return "  ".join(f"{v:.4f}" if isinstance(v, float) else str(v) for v in values)
 
 
 def _likeness(examples: list[Example], vectors: list[np.ndarray]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from edgepack import plugins
 from edgepack.arrays import Run, TaskModel
 from edgepack.errors import BundleDamaged, BundleError, UnknownName, UsageError
-from edgepack.runtime import arguments, graphs, signing
+from edgepack.runtime import arguments, completeness, graphs, signing
 from edgepack.runtime.engines import Session, open_session
 from edgepack.runtime.manifest import Manifest
 from edgepack.runtime.one_at_a_time import OneAtATime
@@ -81,7 +81,7 @@ def _check_outputs(listed: Manifest, submodel: Submodel, run: Session) -> None:
 def open_submodels(listed: Manifest, threads: int | None = None) -> dict[str, Session]:
     """Open each submodel of a bundle, by its name, with ``threads`` threads (default: the target's).
 
-    Raises BundleError, BundleDamaged (a submodel lacks an output that its task reads), UnknownName, MissingExtra.
+    Raises BundleError, BundleDamaged (other inputs or outputs than the manifest lists), UnknownName, MissingExtra.
     """
     return {name: open_submodel(listed, name, threads) for name in listed.models}
 
@@ -90,6 +90,7 @@ def open_submodel(listed: Manifest, name: str, threads: int | None = None) -> Se
     """Open one submodel of a bundle. Raises as ``open_submodels`` does."""
     submodel = listed.models[name]
     run = open_session(graphs.generating(submodel.path), submodel.format, threads or listed.threads)
+    completeness.check_specs(listed, submodel, run)
     _check_outputs(listed, submodel, run)
     return run
 

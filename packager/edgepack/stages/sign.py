@@ -11,7 +11,7 @@ from typing import Any
 
 from edgepack import outfolder
 from edgepack.errors import FileNotSigned, UsageError
-from edgepack.runtime import archive, manifest, signing
+from edgepack.runtime import archive, completeness, manifest, signing
 from edgepack.runtime.manifest import SIGNATURE, Manifest
 from edgepack.runtime.signing import envelope, statement
 from edgepack.runtime.signing.envelope import Envelope
@@ -71,6 +71,7 @@ def sign(bundle: Path, signer: Signer, *, force: bool = False, trust: bool = Fal
 def _sign(folder: Path, signer: Signer, force: bool) -> Manifest:
     outfolder.clear_leftovers(folder)
     listed = manifest.read(folder)
+    completeness.check_submodels(listed)
     if extra := manifest.verify(listed):
         raise FileNotSigned(f"{extra[0]} in {folder} is not in its manifest", hint="remove it first")
     _check_links(listed)

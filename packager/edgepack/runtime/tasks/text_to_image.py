@@ -25,6 +25,8 @@ from edgepack.runtime.image import ImageInput
 from edgepack.runtime.processing import Diffusion, Processing, Schedule
 
 UNET, SAFETY = "unet", "safety_checker"
+SUBMODELS = (UNET, DECODER)
+OPTIONAL = ("text_encoder", "text_encoder_2", ENCODER, SAFETY)
 _UNSUITABLE = "has_nsfw_concepts"
 
 
@@ -38,7 +40,7 @@ class Model:
     def __init__(self, runs: Mapping[str, Run], folder: Path, processing: Processing) -> None:
         self._runs, self._folder, self._processing = runs, folder, processing
         # which take what the loop makes, and have no calls of their own
-        self.submodels = dict.fromkeys(("text_encoder", "text_encoder_2", UNET, DECODER, ENCODER, SAFETY))
+        self.submodels = dict.fromkeys((*SUBMODELS, *OPTIONAL))
 
     def generate(
         self,

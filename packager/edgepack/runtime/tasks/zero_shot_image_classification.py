@@ -18,6 +18,7 @@ from edgepack.runtime.submodel import MODEL
 from edgepack.runtime.tasks import image_embedding, text_embedding
 
 TEXT, VISION = "text_model", "vision_model"  # as transformers.js calls the files
+SUBMODELS = (TEXT, VISION)
 _PLACE = "{}"  # of the label in a template
 
 

@@ -1,0 +1,62 @@
+"""Whether a bundle has the submodels that its task runs, and each the inputs and outputs that the manifest lists."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from edgepack import plugins
+from edgepack.errors import BundleDamaged, BundleError, MissingExtra, UnknownName
+from edgepack.records import TensorSpec
+from edgepack.runtime.engines import Session
+from edgepack.runtime.manifest import Manifest
+from edgepack.runtime.submodel import MODEL, Submodel
+
+_REBUILD = "copy the bundle again, or build it again"
+
+
+def check_submodels(listed: Manifest) -> None:
+    """Raises BundleError where the submodels are not those of the task; of a task that is not here nothing is known."""
+    try:
+        task = plugins.load("runtime.tasks", listed.task)
+    except (UnknownName, MissingExtra):
+        return
+    needed: Collection[str] = getattr(task, "SUBMODELS", (MODEL,))
+    optional: Collection[str] = getattr(task, "OPTIONAL", ())
+    diffusion = listed.processing.diffusion
+    encoders = [] if diffusion is None else [encoder.submodel for encoder in diffusion.encoders]
+    missing = [name for name in (*needed, *encoders) if name not in listed.models]
+    strange = [name for name in listed.models if name not in (*needed, *optional)]
+    if not missing and not strange:
+        return
+    told = f"lacks the submodel {missing[0]!r}" if missing else f"has a submodel {strange[0]!r}"
+    theirs = ", ".join(needed) + (f", and it may have {', '.join(optional)}" if optional else "")
+    raise BundleError(f"{listed.folder} {told}; a bundle for {listed.task} has {theirs}", hint=_REBUILD)
+
+
+def check_specs(listed: Manifest, submodel: Submodel, run: Session) -> None:
+    """Raises BundleDamaged where an opened submodel has other inputs or outputs than the manifest lists.
+
+    A language model's graph for generating, which lies beside the one that is listed, may do without some inputs.
+    """
+    beside = run.path != submodel.path
+    for kind, told, found in (
+        ("input", () if beside else submodel.inputs, (*run.inputs, *run.optional)),
+        ("output", submodel.outputs, run.outputs),
+    ):
+        strange = _names(told) - _names(found)
+        if strange:
+            raise BundleDamaged(
+                f"{submodel.path.name} in {listed.folder} has no {kind} {min(strange)!r}, which the manifest lists",
+                hint=_REBUILD,
+            )
+    unlisted = _names(run.inputs) - _names(submodel.inputs)
+    if unlisted:
+        raise BundleDamaged(
+            f"{submodel.path.name} in {listed.folder} needs the input {min(unlisted)!r}, which the manifest does not "
+            "list",
+            hint=_REBUILD,
+        )
+
+
+def _names(specs: Collection[TensorSpec]) -> set[str]:
+    return {spec.name for spec in specs}
