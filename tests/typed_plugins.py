@@ -7,7 +7,7 @@ from edgepack.formats.coreml import builder as coreml_builder
 from edgepack.formats.coreml import export as coreml_export
 from edgepack.formats.onnx import builder as onnx_builder
 from edgepack.formats.onnx import export as onnx_export
-from edgepack.formats.onnx.export.schemes import Scheme, blocks, fp16, fp32, int8_dynamic, int8_static
+from edgepack.formats.onnx.export.schemes import Scheme, blocks, fp16, fp32, int8_dynamic, int8_static, products
 from edgepack.original import OriginalRoute
 from edgepack.original.recorders import Recorder
 from edgepack.original.recorders import diffusion as diffusion_recorder
@@ -50,7 +50,7 @@ PARTS = (_diffusion.TEXT_ENCODER, _diffusion.UNET, _diffusion.VAE_DECODER, _diff
 SUBMODELS: tuple[Task, ...] = (_clip_text, _clip_vision, *PARTS)
 FORMATS: tuple[Format, ...] = (coreml, onnx)
 ROUTES: tuple[Route, ...] = (coreml_builder, coreml_export, onnx_builder, onnx_export)
-SCHEMES: tuple[Scheme, ...] = (blocks, fp16, fp32, int8_dynamic, int8_static)
+SCHEMES: tuple[Scheme, ...] = (blocks, fp16, fp32, int8_dynamic, int8_static, products)
 RECORDERS: tuple[Recorder, ...] = (diffusion_recorder,)
 ORIGINALS: tuple[OriginalRoute, ...] = (builder_original, export_original)
 ENGINES: tuple[Engine, ...] = (coreml_engine, onnx_engine)

@@ -13,7 +13,7 @@ import importlib
 import importlib.util
 import pkgutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from edgepack.errors import MissingExtra, UnknownName
 if TYPE_CHECKING:  # opening a bundle does without the 20 ms that importlib.metadata takes
     from importlib.metadata import EntryPoints
 
-KINDS = (
+_KINDS = (
     "decoders.families", "formats", "formats.onnx.export.schemes", "original.recorders", "original.routes",
     "runtime.engines", "runtime.tasks", "sources", "tasks",
 )  # fmt: skip
@@ -32,11 +32,6 @@ _INSTALLED = "edgepack.installed"  # imported where something is missing alone: 
 def names(kind: str) -> list[str]:
     """Return the plugins of ``kind`` that can be asked for, ours and third parties'; loads none."""
     return sorted(_own(kind) | {entry.name for entry in _entries(kind)})
-
-
-def installed(kind: str) -> list[str]:
-    """Return the plugins of ``kind`` that other packages bring; loads none."""
-    return sorted({entry.name for entry in _entries(kind)} - _own(kind))
 
 
 def load(kind: str, name: str) -> ModuleType:
@@ -49,6 +44,16 @@ def load(kind: str, name: str) -> ModuleType:
     for entry in _entries(kind).select(name=name):
         return load_module(entry.value, distribution(kind, name))
     raise UnknownName(kind.rpartition(".")[2].removesuffix("s"), name, names(kind))
+
+
+def failing() -> Iterator[tuple[str, str, Exception]]:
+    """Yield the kind and the name of each plugin of another package that cannot be loaded, with what that raised."""
+    for kind in _KINDS:
+        for name in sorted({entry.name for entry in _entries(kind)} - _own(kind)):
+            try:
+                load(kind, name)
+            except Exception as error:  # whatever their module raises
+                yield kind, name, error
 
 
 def distribution(kind: str, name: str) -> str:

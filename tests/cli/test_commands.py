@@ -8,9 +8,12 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from edgepack.cli import run
 from edgepack.records import Bundle
+from edgepack.runtime.labels import Label
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 COMMANDS = [
@@ -309,9 +312,7 @@ def test_data_errors(edgepack: Command, tiny: Callable[[str], Path], tmp_path: P
         ([np.array([1])], "  [1]"),
     ],
 )
-def test_answers_of_another_package_s_task(
-    answer: object, shown: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_answers_of_another_package_s_task(answer: object, shown: str, capsys: pytest.CaptureFixture[str]) -> None:
     """What ``predict`` of a task may return is what JSON can hold, records and arrays."""
     run._predict(lambda examples: [answer], ["x"], False)
     assert capsys.readouterr().out.rstrip("\n") == f"x\n{shown}"

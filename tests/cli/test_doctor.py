@@ -111,7 +111,7 @@ def test_another_package_s_broken_plug_ins_hide_nothing(tmp_path: Path, monkeypa
     assert done.exit_code == 0, done.output
     rows = {line.split("  ")[0]: line for line in done.output.splitlines()}
     assert "pip install 'theirs[mars]'" in rows["use theirs's plug-in mars (formats)"]
-    assert "tools_of_mars" in rows["use theirs's plug-in mars (formats)"]
+    assert "tools-of-mars" in rows["use theirs's plug-in mars (formats)"]
     assert "No module named 'no_such_thing'" in rows["use theirs's plug-in torn (formats)"]
     assert "AttributeError" in rows["use theirs's plug-in empty (formats)"]
     assert "ZeroDivisionError" in rows["use theirs's plug-in smelling (tasks)"]

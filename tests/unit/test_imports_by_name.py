@@ -65,7 +65,9 @@ def named(module: str, tree: ast.AST, file: Path) -> Iterator[Named]:
     package = module if file.name == "__init__.py" else module.rpartition(".")[0]
     own = {"__name__": module, "__package__": package}
     parts = {id(value) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for value in node.values}
-    parts |= {id(call.args[0]) for call in calls(tree, {"files"})}  # importlib.resources': a folder, no module
+    parts |= {
+        id(call.args[0]) for call in calls(tree, {"files"}) if call.args
+    }  # importlib.resources': a folder, no module
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in parts:
             if node.value in MODULES and node.value != "edgepack":  # the distribution has that name too

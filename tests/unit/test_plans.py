@@ -37,7 +37,8 @@ def test_a_submodel_is_told_apart(tmp_path: Path) -> None:
     )
     source = Source(
         model="towers", name="towers", path=tmp_path, origin=tmp_path, revision=None, architecture="Towers",
-        model_type="", task="two-towers", licence=None, parameters=14, weights_bytes=112, convolutional=False, sha256="",
+        model_type="", task="two-towers", licence=None, parameters=14, weights_bytes=112, convolutional=False,
+        sha256="",
     )  # fmt: skip
     whole = Subject(source=source, task=task, config=config)
     assert whole.name == MODEL

@@ -99,9 +99,8 @@ def _uses() -> Uses:
     uses: dict[str, Install | Broken] = {use: Install(EDGEPACK, extra) for extra, use in _EXTRAS.items()}
     for name in plugins.names("formats"):
         uses |= _tried("formats", name, _builds)
-    for kind in plugins.KINDS:
-        for name in plugins.installed(kind) if kind != "formats" else ():
-            uses |= _tried(kind, name, _loads(kind))
+    for kind, name, error in plugins.failing():
+        uses |= _broken(kind, name, error)
     return uses
 
 
@@ -116,25 +115,19 @@ def _builds(format: str) -> Uses:
     }
 
 
-def _loads(kind: str) -> Callable[[str], Uses]:
-    """Return what loads a plug-in of ``kind`` and has nothing to tell."""
-
-    def load(name: str) -> Uses:
-        plugins.load(kind, name)
-        return {}
-
-    return load
-
-
 def _tried(kind: str, name: str, look: Callable[[str], Uses]) -> Uses:
     """Return what ``look`` finds, or that the plug-in ``name`` is broken: the others are told all the same."""
     try:
         return look(name)
     except Exception as error:  # whatever another package's module raises
-        distribution = plugins.distribution(kind, name)
-        said = str(error) if isinstance(error, EdgepackError) else f"{type(error).__name__}: {error}"
-        advice = error.hint if isinstance(error, MissingExtra) else f"pip install -U {distribution}"
-        return {f"use {distribution}'s plug-in {name} ({kind})": Broken(distribution, [said], advice)}
+        return _broken(kind, name, error)
+
+
+def _broken(kind: str, name: str, error: Exception) -> Uses:
+    distribution = plugins.distribution(kind, name)
+    said = str(error) if isinstance(error, EdgepackError) else f"{type(error).__name__}: {error}"
+    advice = error.hint if isinstance(error, MissingExtra) else f"pip install -U {distribution}"
+    return {f"use {distribution}'s plug-in {name} ({kind})": Broken(distribution, [said], advice)}
 
 
 def _reach(format: str) -> Uses:

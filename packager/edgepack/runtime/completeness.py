@@ -1,4 +1,4 @@
-"""Whether a bundle has the submodels that its task runs, and each the inputs and outputs that the manifest lists."""
+"""Check that a bundle has the submodels that its task runs, and each the inputs and outputs that are listed."""
 
 from __future__ import annotations
 
