@@ -8,7 +8,9 @@ A tiny BERT is built, in processes that are forked from one that has imported ev
   same where the file system cannot exchange two folders;
 - kill -9, SIGINT and SIGTERM at random moments of the command;
 - a page of zeros in every file of the cache, and the file cut short;
-- readers that hash the bundle again and again while it is rebuilt.
+- readers that hash the bundle again and again while it is rebuilt;
+- a file of the user's that appears in the bundle's folder at a random moment of a rebuild;
+- a link to a folder of the user's that takes the place of what a killed build left, while that is being deleted.
 
 After each, the earlier bundle or the new one has to be there, whole; the user's own files are as they were; the next
 build succeeds, gives the same bytes and leaves nothing else behind. ``--short`` fills bundles with a few bytes instead
@@ -40,7 +42,7 @@ from pathlib import Path
 from typing import Any
 
 from edgepack import cache, exchange, outfolder
-from edgepack.errors import BundleError
+from edgepack.errors import BundleError, FileTrouble
 from edgepack.runtime import manifest, rereading
 
 NAME = "tiny-rpi"
@@ -260,6 +262,77 @@ def _read(place: Place, stop: Any, counts: Any) -> None:
                 counts[wrong] += 1
 
 
+def appearing(place: Place, count: int, seconds: float) -> Counter[str]:
+    """A file of the user's appears in the bundle at a random moment of a rebuild: it stays, there or beside it."""
+    found: Counter[str] = Counter()
+    dice = random.Random(9)
+    for _ in range(count):
+        process = multiprocessing.get_context("fork").Process(target=_quietly, args=(place.rebuild,))
+        process.start()
+        time.sleep(dice.uniform(0, 1.2 * seconds))
+        (place.out / NAME / "thesis.txt").write_text("years of work")
+        process.join()
+        found["attacks"] += 1
+        found["killed"] += process.exitcode != 0
+        kept = list(place.out.glob(f"{NAME}*/thesis.txt"))
+        if [file.read_text() for file in kept] != ["years of work"]:
+            found["a user's file"] += 1
+        for file in kept:
+            file.unlink()
+        _note(found, place.wrong_after())
+    return found
+
+
+def swapping(place: Place, count: int) -> Counter[str]:
+    """A link takes the place of a dead build's folder, or of one in it, while the next build deletes it."""
+    found: Counter[str] = Counter()
+    victim, away = place.out.parent / "victim", place.out.parent / "away"
+    for number in range(count):
+        dead = place.out / ".building-abcdefgh"
+        for folder in (dead, victim):
+            for file in (folder / f"d{index % 3}" / f"{index}" for index in range(300)):
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.touch()
+        (dead / "edgepack.lock").touch()
+        before = _tree(victim)
+        swapped, led = (dead, victim) if number % 2 else (dead / "d2", victim / "d2")
+        process = multiprocessing.get_context("fork").Process(target=_quietly, args=(place.rebuild,))
+        process.start()
+        while process.is_alive() and _count(dead / "d0") == 100:
+            pass
+        with contextlib.suppress(OSError):
+            swapped.rename(away)
+            swapped.symlink_to(led, target_is_directory=True)
+            found["killed"] += 1
+        process.join()
+        found["attacks"] += 1
+        if _tree(victim) != before:
+            found["a user's file"] += 1
+        for folder in (away, dead):
+            folder.unlink() if folder.is_symlink() else shutil.rmtree(folder, ignore_errors=True)
+        _note(found, place.wrong_after())
+    return found
+
+
+def _quietly(work: Callable[[], None]) -> None:
+    """Do ``work``, whose refusal is what is expected."""
+    try:
+        work()
+    except FileTrouble:
+        os._exit(FileTrouble.exit_code)
+
+
+def _count(folder: Path) -> int:
+    try:
+        return len(os.listdir(folder))
+    except OSError:
+        return 0
+
+
+def _tree(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
+
+
 def _note(found: Counter[str], wrong: str) -> None:
     if wrong:
         found[wrong] += 1
@@ -411,6 +484,8 @@ def main(short: bool, moments: int, rebuilds: int) -> int:
         }
         if command:
             rows["SIGINT, SIGTERM at random moments"] = lambda: stopped_commands(place, command, moments)
+        rows["a file appears during a rebuild"] = lambda: appearing(place, moments, seconds)
+        rows["a link is swapped in during a deletion"] = lambda: swapping(place, moments)
         rows[f"reads during {rebuilds} rebuilds"] = lambda: readers(place, rebuilds)
         bad = 0
         for name, attack in rows.items():

@@ -114,25 +114,35 @@ def clear() -> int:
     """
     freed, trouble = 0, list[str]()
     for kind in _kinds():
-        freed += sweep(kind, WORK)
-        with Folder(kind) as above:
-            for name in _named(above):
-                try:
-                    freed += _cleared(above, name)
-                except OSError as error:
-                    trouble.append(f"{kind / name}: {error.strerror}")
-        with suppress(OSError):  # something is in it
-            kind.rmdir()
+        try:
+            freed += sweep(kind, WORK) + _cleared(kind, trouble)
+            with suppress(OSError):  # something is in it
+                kind.rmdir()
+        except OSError as error:
+            trouble.append(f"{kind}: {error.strerror}")
     _checked.clear()
     if trouble:
+        more = f" ({len(trouble) - 1} more like it)" if len(trouble) > 1 else ""
         raise FileTrouble(
-            f"{len(trouble)} entries of the cache could not be deleted, such as {trouble[0]}",
-            hint=f"delete them as the user whose they are; {VARIABLE} names another folder",
+            f"not all of the cache could be deleted: {trouble[0]}{more}",
+            hint=f"clear it as the user who owns that; {VARIABLE} names another folder for the cache",
         )
     return freed
 
 
-def _cleared(kind: Folder, name: str) -> int:
+def _cleared(kind: Path, trouble: list[str]) -> int:
+    """Delete the entries of a kind; the bytes set free. What could not be deleted is added to ``trouble``."""
+    freed = 0
+    with Folder(kind) as above:
+        for name in _named(above):
+            try:
+                freed += _deleted(above, name)
+            except OSError as error:
+                trouble.append(f"{kind / name}: {error.strerror}")
+    return freed
+
+
+def _deleted(kind: Folder, name: str) -> int:
     """Delete an entry, but for what is not known to be part of it; the bytes set free. Raises OSError."""
     with kind.below(name) as folder:
         files, what = _told(folder)

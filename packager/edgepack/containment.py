@@ -21,6 +21,7 @@ from edgepack.errors import BundleFileMissing, BundleUnsafe, EdgepackError, File
 from edgepack.folder import DESCRIPTORS, Folder
 
 Failure = type[EdgepackError]
+READABLE = "make it readable for you"  # hint
 _HINT = "do not use it, unless you know why"
 _CHUNK = 1 << 20  # bytes
 _LINK = {errno.ELOOP, errno.ENOTDIR, errno.EMLINK}  # what systems say of a link that is not to be followed
@@ -70,7 +71,7 @@ def open_file(
     except OSError as error:
         if error.errno in _LINK:
             raise unsafe(f"{name!r} in {folder} is a link out of its folder", hint=hint) from error
-        raise FileTrouble(f"{path} cannot be read: {error.strerror}", hint="make it readable for you") from error
+        raise FileTrouble(f"{path} cannot be read: {error.strerror}", hint=READABLE) from error
 
 
 def copy_file(
@@ -128,11 +129,15 @@ def check_file(
     within: Iterable[Path] = (),
     hint: str = _HINT,
 ) -> None:
-    """Check a ``path`` below ``folder`` that was found there, as ``contained`` does."""
+    """Check a ``path`` below ``folder`` that was found there, as ``contained`` does; a folder on the way that this user
+    may not enter raises FileTrouble.
+    """
     _check_way(path, folder, within, unsafe, hint)
     name = path.relative_to(folder).as_posix()
     try:
         kind = path.stat().st_mode
+    except PermissionError as error:
+        raise FileTrouble(f"{path} cannot be read: {error.strerror}", hint=READABLE) from error
     except OSError as error:
         raise missing(f"{folder} lacks {name}", hint="copy it again") from error
     if not stat.S_ISREG(kind):

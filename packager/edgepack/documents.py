@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from edgepack.errors import BundleError, EdgepackError
+from edgepack.errors import BundleError, EdgepackError, FileTrouble
 
 Json = Any  # a parsed JSON value: null, a number, a string, a list or an object
 JsonObject = Mapping[str, Any]
@@ -51,10 +51,14 @@ def read_text(file: Path, failure: Failure = BundleError, *, hint: str = AGAIN, 
 
 
 def read_bytes(file: Path, failure: Failure = BundleError, *, hint: str = AGAIN, largest: int = LARGEST) -> bytes:
-    """Return the bytes of ``file``. Raises ``failure``: it is missing, no regular file, or too large."""
+    """Return the bytes of ``file``. Raises ``failure``: it is missing, no regular file, or too large; FileTrouble for
+    one that this user may not read.
+    """
     try:
         # a FIFO without a writer would be waited for without O_NONBLOCK
         descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except PermissionError as error:
+        raise FileTrouble(f"{file} cannot be read: {error.strerror}", hint="make it readable for you") from error
     except (OSError, ValueError) as error:  # ValueError: a name with a NUL
         said = error.strerror if isinstance(error, OSError) else "not a file's name"
         raise failure(f"{file} cannot be read: {said}", hint=hint) from error

@@ -53,6 +53,13 @@ def hostile(folder: Path) -> None:
     file.write_text(json.dumps(table), "utf-8")
 
 
+def test_a_place_with_an_end_of_line_is_shown_on_one(
+    edgepack: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGEPACK_CACHE", str(tmp_path / "a\nb"))
+    assert edgepack("cache").stdout.splitlines() == [f"{tmp_path}/a\\nb: 0 B"]
+
+
 def test_names_in_a_bundle_are_shown_escaped(copied: Path, edgepack: Run) -> None:
     hostile(copied)
     for options in ((), ("--json",)):

@@ -1,4 +1,4 @@
-"""The short form of benchmarks/attacks_files.py: kills at every file operation, damaged caches, readers."""
+"""The short form of benchmarks/attacks_files.py: kills, damaged caches, files and links that appear, readers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_nothing_is_lost_or_mixed() -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     rows = done.stdout.splitlines()
-    assert len(rows) == 6
+    assert len(rows) == 8
     attacks = [int(row.split(": ")[1].split(",")[0]) for row in rows]
     assert sum(attacks[:2]) > 30
     assert all(attacks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import json
 import logging
@@ -308,6 +309,23 @@ def test_a_cache_that_is_no_folder(kind: str, tmp_path: Path) -> None:
         with pytest.raises(FileTrouble, match="is not a folder") as error:
             use()
         assert "EDGEPACK_CACHE" in error.value.hint
+
+
+def test_clear_says_what_could_not_be_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(3):
+        cache.fetch("exports", {"n": number}, write)
+    first = cachefolder.Folder.unlink
+
+    def unlink(self: cachefolder.Folder, name: str) -> None:
+        if name == "large":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        first(self, name)
+
+    monkeypatch.setattr(cachefolder.Folder, "unlink", unlink)
+    with pytest.raises(FileTrouble, match=r"exports.*: Permission denied \(2 more") as error:
+        cache.clear()
+    assert "EDGEPACK_CACHE" in error.value.hint
+    assert {file.name for file in cache.root().rglob("*") if file.is_file()} == {"large"}
 
 
 def test_clear_of_nothing(tmp_path: Path) -> None:

@@ -234,3 +234,43 @@ def test_the_cache_cannot_be_written(bundle: Path, tmp_path: Path, monkeypatch: 
     with pytest.raises(FileTrouble, match="cannot be written") as error:
         archive.opened(file)
     assert "EDGEPACK_CACHE" in error.value.hint
+
+
+@pytest.fixture
+def other_user(tmp_path: Path) -> Iterator[None]:
+    """Somebody without rights, who may read what is below ``tmp_path``."""
+    if os.geteuid() != 0:
+        yield
+        return
+    for place in [tmp_path, *tmp_path.parents][:3]:
+        place.chmod(0o755)
+    os.seteuid(65534)
+    yield
+    os.seteuid(0)
+
+
+def lock(path: Path) -> None:
+    """Take the right to read it away from all."""
+    before = os.geteuid()
+    os.seteuid(os.getuid())
+    path.chmod(0)
+    os.seteuid(before)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="users are other there")
+@pytest.mark.parametrize("name", [".", "edgepack.json", "model.onnx", "3.bin"])
+@pytest.mark.usefixtures("bundle_of_all", "other_user")
+def test_what_may_not_be_read_is_one_error(name: str, bundle_of_all: Path) -> None:
+    lock(bundle_of_all / name)
+    for use in (
+        lambda: manifest.verify(manifest.read(bundle_of_all)),
+        lambda: archive.zip_folder(bundle_of_all, bundle_of_all.parent / "m.edgepack"),
+    ):
+        with pytest.raises(FileTrouble, match="cannot be read: Permission denied"):
+            use()
+
+
+@pytest.fixture
+def bundle_of_all(bundle: Path) -> Path:
+    bundle.parent.chmod(0o777)
+    return bundle

@@ -116,6 +116,8 @@ def _trouble(error: Exception) -> EdgepackError:
             return FileTrouble("a file grew larger than is allowed here", hint="ulimit -f tells, and sets, the limit")
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             return DiskFull("no space left on the disk", hint="free some, or choose another place")
+        if isinstance(error, PermissionError) and error.filename:
+            return FileTrouble(f"{error.filename} cannot be opened: {error.strerror}", hint="allow it for you")
         name = f": {error.filename}" if error.filename else ""
         return FileTrouble(f"{error.strerror or type(error).__name__}{name}", hint="choose another file or folder")
     if isinstance(error, MemoryError):

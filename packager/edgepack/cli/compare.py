@@ -20,7 +20,7 @@ from edgepack.units import duration, size
 
 
 def compare(
-    bundles: Annotated[list[Path], typer.Argument(help="Two or more bundles.", show_default=False)],
+    bundles: Annotated[list[Path], typer.Argument(help="Two or more bundles.", show_default=False, readable=False)],
     trust: Trust = False,
     json: Json = False,
 ) -> None:

@@ -211,7 +211,7 @@ def _complete(model: TaskModel, prompts: list[Example], inputs: list[str], optio
             results.append({"prompt": text, "text": "".join(pieces), **_figures(model.last)})
             continue
         if len(inputs) > 1:
-            show.line(text, "bold")
+            show.paragraph(text, "bold")
         chat.stream(pieces)
     if json:
         show.as_json(results)
@@ -228,7 +228,7 @@ def _predict(predict: Callable[[list[Example]], Any], examples: list[Example], j
         show.as_json([{"input": example, "result": result} for example, result in zip(examples, results, strict=True)])
         return
     for example, result in zip(examples, results, strict=True):
-        show.line(str(example) if isinstance(example, str) else " | ".join(example), "bold")
+        show.paragraph(str(example) if isinstance(example, str) else " | ".join(example), "bold")
         _show(result)
     if isinstance(results[0], np.ndarray) and len(results) > 1:
         _likeness(examples, results)

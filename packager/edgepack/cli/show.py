@@ -78,6 +78,11 @@ def _stack(out: Console, content: Readable) -> None:
 
 def line(text: str, style: str = "") -> None:
     """Print one line of text; a terminal that is too narrow breaks it between words."""
+    paragraph(_escaped(text), style)
+
+
+def paragraph(text: str, style: str = "") -> None:
+    """Print a text with its own ends of lines."""
     console().print(Text(printable(text), style=style), soft_wrap=not sys.stdout.isatty())
 
 
@@ -102,7 +107,11 @@ def fail(error: EdgepackError) -> None:
 
 
 def _one_line(text: str) -> str:
-    return printable(text).replace("\n", "\\n")
+    return _escaped(printable(text))
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\n", "\\n")
 
 
 class Steps:

@@ -10,7 +10,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import IO
 
-from edgepack.containment import check_distinct, checked_name, contained, open_file
+from edgepack.containment import READABLE, check_distinct, checked_name, contained, open_file
 from edgepack.documents import Json, JsonDict, JsonObject, parse_json, read_object, read_open
 from edgepack.errors import BundleDamaged, BundleError, BundleTooNew, BundleUnsafe, FileTrouble
 from edgepack.runtime import graphs, schema, schema_1, submodel
@@ -88,12 +88,16 @@ class Manifest:
 def read(folder: Path) -> Manifest:
     """Return the manifest of the bundle in ``folder``: it keeps the schema, and every listed file is there and inside.
 
-    Raises BundleError, BundleTooNew, BundleUnsafe, BundleFileMissing.
+    Raises BundleError, BundleTooNew, BundleUnsafe, BundleFileMissing; FileTrouble where this user may not read it.
     """
     if not folder.is_dir():
         raise BundleError(f"there is no bundle {folder}", hint="edgepack build makes one")
-    if not os.path.lexists(folder / MANIFEST):
-        raise BundleError(f"{folder} is not a bundle: it has no {MANIFEST}", hint="edgepack build makes one")
+    try:
+        os.lstat(folder / MANIFEST)
+    except PermissionError as error:
+        raise FileTrouble(f"{folder} cannot be read: {error.strerror}", hint=READABLE) from error
+    except OSError as error:
+        raise BundleError(f"{folder} is not a bundle: it has no {MANIFEST}", hint="edgepack build makes one") from error
     file = folder / MANIFEST
     text = read_open(open_file(folder, MANIFEST), file, hint=_REBUILD, largest=LARGEST)
     table = checked(parse_json(text, str(file), hint=_REBUILD), str(file))
@@ -144,7 +148,7 @@ def digest(file: Path) -> str:
         with file.open("rb") as stream:
             return _digest(stream)
     except OSError as error:
-        raise FileTrouble(f"{file} cannot be read: {error.strerror}", hint="make it readable for you") from error
+        raise FileTrouble(f"{file} cannot be read: {error.strerror}", hint=READABLE) from error
 
 
 def _digest(stream: IO[bytes]) -> str:

@@ -145,8 +145,10 @@ def _remember(source: Source, typed: Mapping[str, str | None]) -> None:
     """Note where the folders of ``typed`` references lie."""
     places = {key: str(Path(one).expanduser().resolve()) for key, one in typed.items() if one and _local(one)}
     if places:
-        text = json.dumps(places)
-        cache.store(_PLACES, {"sha256": source.sha256}, lambda folder: _write(folder / _PLACE, text))
+        text, facts = json.dumps(places), {"sha256": source.sha256}
+        known = cache.find(_PLACES, facts)
+        if known is None or (known / _PLACE).read_text("utf-8") != text:  # the cache may be one that is only read
+            cache.store(_PLACES, facts, lambda folder: _write(folder / _PLACE, text))
 
 
 def _write(file: Path, text: str) -> None:

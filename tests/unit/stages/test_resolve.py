@@ -6,11 +6,14 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from edgepack import cache
 from edgepack.errors import (
     DamagedWeights,
     EdgepackError,
@@ -143,3 +146,16 @@ def test_no_tokenizer(folder: Path, build: Build) -> None:
     (folder / "tokenizer.json").unlink()
     with pytest.raises(ModelError, match=r"no tokenizer\.json"):
         build(folder, "rpi")
+
+
+def test_a_place_that_is_known_is_not_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a build goes by a cache that holds all that it needs and may only be read."""
+    monkeypatch.setenv("EDGEPACK_CACHE", str(tmp_path / "cache"))
+    source: Any = SimpleNamespace(sha256="1" * 64)
+    resolve._remember(source, {"model": str(tmp_path), "adapter": None})
+    written = list[str]()
+    monkeypatch.setattr(cache, "store", lambda kind, facts, make: written.append(kind))
+    resolve._remember(source, {"model": str(tmp_path), "adapter": None})
+    assert written == []
+    resolve._remember(source, {"model": str(tmp_path / "cache"), "adapter": None})
+    assert written == ["places"]
