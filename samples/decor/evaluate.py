@@ -1,8 +1,8 @@
-"""Do the asked colour and furniture come out? python evaluate.py [--captions 40] [--pictures 4]
+"""Do the asked colour and furniture come out? python evaluate.py [--bundle BUNDLE] [--captions 40] [--pictures 4]
 
-Makes pictures for the captions that training never saw, by diffusers' own pipeline, and judges their pixels by the
-rules of judge.py; the same for as many captions that it did see, and for drawings, which shows what the rules are
-worth. Leaves the pictures of the held-out captions in held-out.png.
+Makes pictures for the captions that training never saw, by diffusers' own pipeline or a bundle, and judges their
+pixels by the rules of judge.py; the same for as many captions that it did see, and for drawings, which shows what the
+rules are worth. Leaves the pictures of the held-out captions in held-out.png.
 """
 
 import argparse
@@ -14,6 +14,8 @@ import torch
 from diffusers import StableDiffusionPipeline
 from judge import judge
 from rooms import Caption, captions, draw, held_out, sheet
+
+import edgepack
 
 MODEL = Path(__file__).parent / "model"
 STEPS, GUIDANCE = 20, 3.0
@@ -31,6 +33,12 @@ def pipeline() -> Generate:
         return np.asarray(made.images[0])
 
     return generate
+
+
+def of_bundle(bundle: Path) -> Generate:
+    """The same, by edgepack's runtime."""
+    model = edgepack.load(bundle)
+    return lambda caption, seed: model.generate(str(caption), steps=STEPS, guidance=GUIDANCE, seed=seed)[0].pixels
 
 
 def report(name: str, asked: Sequence[Caption], each: int, generate: Generate) -> list[np.ndarray]:
@@ -52,12 +60,13 @@ def chosen(count: int, *, unseen: bool) -> list[Caption]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--bundle", type=Path, help="judge its pictures, not diffusers'")
     parser.add_argument("--captions", type=int, choices=range(1, 41), metavar="1..40", default=40)
     parser.add_argument("--pictures", type=int, default=4, help="of each caption")
     arguments = parser.parse_args()
     unseen, each = chosen(arguments.captions, unseen=True), arguments.pictures
     report("drawings", unseen, each, lambda caption, seed: draw(caption, 1000 + seed))
-    generate = pipeline()
+    generate = of_bundle(arguments.bundle) if arguments.bundle else pipeline()
     report("captions of the training", chosen(arguments.captions, unseen=False), each, generate)
     sheet(report("held-out captions", unseen, each, generate), 8).save("held-out.png")
 

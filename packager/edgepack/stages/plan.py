@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from edgepack import client_pictures, fit, formats, tasks
 from edgepack import targets as targets_
 from edgepack.documents import JsonDict
-from edgepack.errors import ProjectError, UsageError
+from edgepack.errors import ProjectError, UnsupportedModel, UsageError
 from edgepack.plans import Plan, Request, Subject
 from edgepack.records import Recipe, Source, Target
 from edgepack.runtime.processing import Processing
@@ -65,9 +65,20 @@ def bundle_name(source: Source, target: Target, recipe: Recipe) -> str:
     return "-".join(parts)
 
 
+def _check_layout(target: Target, task: Task) -> None:
+    """Raises UnsupportedModel for a target whose clients have no use for models of ``task``."""
+    layouts = getattr(task, "LAYOUTS", (target.layout,))
+    if target.layout not in layouts:
+        raise UnsupportedModel(
+            f"{target.layout}, which {target.name}'s bundles are for, has no {task.NAME}",
+            hint="choose another target: edgepack targets lists them",
+        )
+
+
 def _for_target(request: Request, subject: Subject, name: str) -> list[Plan]:
     whole = subject.processing
     task, target = subject.task, targets_.load(name)
+    _check_layout(target, task)
     recipes = [_numbered(recipe, request) for recipe in _recipes(request, target, subject.source)]
     sizes = [request.context] if request.context or not request.fit else task.contexts(whole)
     candidates = [
