@@ -11,7 +11,7 @@ from pathlib import Path
 import coremltools as ct
 from coremltools.proto import MIL_pb2 as mil
 
-from edgepack.coreml import Package
+from edgepack.coreml import Package, renaming
 from edgepack.formats.coreml._mil import Node
 from edgepack.formats.coreml.export.compressed import Encoding
 from edgepack.formats.coreml.export.compression import LEAST, TABLE
@@ -42,12 +42,14 @@ def describe(
     """
     constants = list(_constants(_main(ct.utils.load_spec(str(before)))))
     package = Package(out)
+    told = package.metadata["user_defined"].get(renaming.RENAMING)
+    usual = renaming.read(told).usual if told else tuple  # the manifest names what sessions take and give
     return Artifact(
         path=out,
         format="coreml",
         opset=opset,
-        inputs=package.inputs(),
-        outputs=package.outputs(),
+        inputs=usual(package.inputs()),
+        outputs=usual(package.outputs()),
         components=_components(constants, names, stored or {}),
         coverage=Coverage(compressed=0, total=0) if stored is None else _coverage(constants, names, stored),
         operators=dict(sorted(package.operators.items())),
