@@ -196,6 +196,15 @@ def test_what_draws_cannot_be_loaded() -> None:
     assert (done.returncode, done.stderr) == (30, "error: x\n hint: y\n")
 
 
+def test_a_library_finds_no_memory() -> None:
+    body = """
+    raise ImportError("state.so: failed to map segment from shared object")"""
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(body=body)], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr.splitlines()[0]) == (16, "error: this needs more memory than there is")
+
+
 def test_without_the_packages() -> None:
     command = [sys.executable, "-S", "-c", "from edgepack.cli import main; main()", "--version"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env={"PYTHONPATH": str(SOURCE)})

@@ -15,6 +15,7 @@ from edgepack.errors import DiskFull, DoesNotFit, EdgepackError, FileTrouble, In
 __all__ = ["main"]
 
 _DRAWING = ("rich.", "typer.", "edgepack.cli.")  # the modules that write to standard output
+_UNMAPPED = "failed to map segment"  # the system's word on a library that there is no memory for
 _UNREAD = 141  # as shells say it of a program whose reader left: 128 + SIGPIPE
 
 
@@ -120,7 +121,7 @@ def _trouble(error: Exception) -> EdgepackError:
             return FileTrouble(f"{error.filename} cannot be opened: {error.strerror}", hint="allow it for you")
         name = f": {error.filename}" if error.filename else ""
         return FileTrouble(f"{error.strerror or type(error).__name__}{name}", hint="choose another file or folder")
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or (isinstance(error, ImportError) and _UNMAPPED in str(error)):
         return DoesNotFit("this needs more memory than there is", hint="a smaller model or input needs less")
     if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
         return FileTrouble(f"a name is not UTF-8: {error.object[:100]!r}", hint="rename the file or folder")
