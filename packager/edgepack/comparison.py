@@ -113,7 +113,8 @@ def _defined(value: float, metric: str, samples: int) -> float | NotMeasured:
 
 def rows(task: Task, spec: DataSpec, columns: Sequence[str] = ()) -> list[Row]:
     """Return the data set's rows, with ``columns`` (default: what the task's metrics need). Raises DataError."""
-    return data.read(spec, columns or task.COLUMNS, task.PAIRS)
+    optional = () if columns else getattr(task, "OPTIONAL_COLUMNS", ())
+    return data.read(spec, columns or task.COLUMNS, task.PAIRS, optional)
 
 
 def metric(

@@ -2,26 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 from edgepack import comparison, tasks
-from edgepack.arrays import Run
+from edgepack.arrays import Array, Run, cosine
 from edgepack.data import DataSpec
-from edgepack.original import Original, attach
+from edgepack.errors import UsageError
+from edgepack.metrics.pictures import PicturePair
+from edgepack.original import Original, attach, recorders
+from edgepack.original.recorders import PictureRecorder, Recording, picture_figures
+from edgepack.plans import Subject
 from edgepack.records import Accuracy, Timing, Where
 from edgepack.runtime import clock, completeness, golden, graphs, machine, open_submodels, submodel
 from edgepack.runtime import model as task_model
 from edgepack.runtime.engines import Session, open_session
 from edgepack.runtime.golden import GoldenResult
 from edgepack.runtime.manifest import Manifest
-from edgepack.runtime.processing import Processing
+from edgepack.runtime.opening import opened
+from edgepack.runtime.processing import Diffusion, Processing
 from edgepack.runtime.shapes import calls, feeds
 from edgepack.tasks import Task, read_model, submodel_processing, submodel_task
 
+_CLIP = "zero-shot-image-classification"
 RUNS, _SECONDS = 64, 1.0  # of a speed check: enough for a p90
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """Cosines of CLIP's vectors of each picture and its prompt: the bundle's, and the original's where it is here."""
+
+    compressed: Sequence[float]
+    original: Sequence[float] | None
 
 
 @dataclass
@@ -35,6 +50,11 @@ class Measured:
     samples: dict[str, list[float]] = field(default_factory=dict)
     pairs: list[tuple[float, float]] = field(default_factory=list)
     timings: dict[tuple[str, str, int], Timing] = field(default_factory=dict)
+    subject: Subject | None = None  # whose originals they are
+    pictures: list[PicturePair] = field(default_factory=list)
+    _recording: Recording | None = None
+    _made: dict[str, tuple[PicturePair, ...]] = field(default_factory=dict)
+    _judged: dict[str, Likeness] = field(default_factory=dict)
     _references: dict[tuple[str, str], Timing] = field(default_factory=dict)
     _agreed: dict[tuple[str, str, str], comparison.Agreement] = field(default_factory=dict)
     _scored: dict[str, comparison.Scores] = field(default_factory=dict)
@@ -86,6 +106,56 @@ class Measured:
             self.accuracy += found.accuracy
             self.pairs += _numbers(found)
         return self._scored[key]
+
+    def made(self, data: DataSpec | None, steps: int | None) -> tuple[PicturePair, ...]:
+        """Let the original and the bundle make pictures of the prompts of ``data``, or of edgepack's own."""
+        assert self.subject is not None  # the originals are here
+        key = repr((data, steps))
+        if key not in self._made:
+            prompts = self._prompts(data, steps)
+            pairs = self._recorder.pictures(self.subject, self.originals, self._picturing, prompts)
+            self._made[key] = pairs
+            self.pictures += pairs
+            said = data.name if data else "edgepack's own prompts"
+            self.accuracy += picture_figures(pairs, {}, f"{said}, equal seeds", self._where("unet"))
+        return self._made[key]
+
+    def likeness(self, clip: Path, data: DataSpec | None, steps: int | None) -> Likeness:
+        """Let the bundle of CLIP at ``clip`` judge the pictures by their prompts. Raises UsageError, BundleError."""
+        key = repr((clip, data, steps))
+        if key not in self._judged:
+            judge = _clip(clip)
+            if self.originals:
+                pairs = self.made(data, steps)
+                shown = [(pair.prompt, pair.compressed) for pair in pairs]
+                original = _cosines(judge, [(pair.prompt, pair.original) for pair in pairs])
+            else:
+                size = self.manifest.processing.section(Diffusion)
+                prompts = self._prompts(data, steps)
+                shown = [self._recorder.image(self._picturing, one, (size.height, size.width)) for one in prompts]
+                original = None
+            self._judged[key] = Likeness(_cosines(judge, shown), original)
+        return self._judged[key]
+
+    @cached_property
+    def makes_pictures(self) -> bool:
+        """Whether the bundle makes pictures of prompts."""
+        return self.manifest.processing.diffusion is not None
+
+    @cached_property
+    def _recorder(self) -> PictureRecorder:
+        return cast(PictureRecorder, recorders.recorder(self.task))
+
+    @cached_property
+    def _picturing(self) -> Any:
+        """The task's object without what takes no part when pictures are compared."""
+        return self.model({name: run for name, run in self.runs.items() if name not in self._recorder.UNUSED})
+
+    def _prompts(self, data: DataSpec | None, steps: int | None) -> Sequence[Any]:
+        if data is None:
+            return self._recorder.own(int(self.manifest.table["source"]["parameters"]), steps)
+        usual = self.manifest.processing.section(Diffusion).steps if steps is None else steps
+        return self._recorder.prompts(comparison.rows(self.task, data), usual)
 
     def golden(self, name: str) -> GoldenResult:
         """Run the golden vectors of a submodel, from their texts and pictures on; from the inputs where it has none."""
@@ -147,6 +217,8 @@ class Measured:
         return self.task.processing(folder, read_model(folder))
 
     def _agreement(self, name: str, trial: str, data: DataSpec | None) -> comparison.Agreement:
+        if self.makes_pictures:
+            return self._recorded_agreement(name, data)
         task, original, where = self.task_of(name), self.originals[name], self._where(name)
         examples = task.examples(submodel_processing(self.task, self.manifest.processing, name))[1::2]
         if data is not None:
@@ -162,6 +234,20 @@ class Measured:
             original, self.scorers[name], task, made, floors={}, where=where, data=called, shipped=shipped
         )
 
+    def _recorded_agreement(self, name: str, data: DataSpec | None) -> comparison.Agreement:
+        """Compare a submodel on what the original's was fed while it made pictures of edgepack's own prompts."""
+        assert self.subject is not None  # the originals are here
+        if data is not None:
+            raise UsageError(
+                "the parts of what makes pictures are compared on edgepack's own prompts",
+                hint='kind = "psnr" takes data',
+            )
+        if self._recording is None:
+            self._recording = self._recorder.record(self.subject, self.originals)
+        fed = self._recording.submodels[name].agreement
+        task, where = self.task_of(name), self._where(name)
+        return comparison.agreement(self.originals[name], self.runs[name], task, fed, floors={}, where=where)
+
     def _scorer(self, name: str, run: Session) -> Session:
         own = self.manifest.models[name]
         whole = graphs.scoring(own.path)
@@ -174,6 +260,20 @@ class Measured:
     def _where(self, name: str) -> Where:
         run = self.runs[name]
         return machine.where(run.threads, self.manifest.isa, run.runtime)
+
+
+def _clip(bundle: Path) -> Any:
+    """Open a bundle of CLIP. Raises UsageError, BundleError."""
+    listed = opened(bundle)
+    if listed.task != _CLIP:
+        raise UsageError(f"{bundle} is a bundle for {listed.task}, not of CLIP", hint=f"build one for {_CLIP}")
+    return task_model(listed.task, open_submodels(listed), listed.folder, listed.processing)
+
+
+def _cosines(clip: Any, pictures: Sequence[tuple[str, Array]]) -> list[float]:
+    """Return the cosine of each prompt's vector and that of its picture, uint8 [height, width, 3]."""
+    texts = clip.embed_text([prompt for prompt, _ in pictures])
+    return [cosine(a, b) for a, b in zip(texts, clip.embed_image([picture for _, picture in pictures]), strict=True)]
 
 
 def _numbers(scores: comparison.Scores) -> list[tuple[float, float]]:

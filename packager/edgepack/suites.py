@@ -17,6 +17,17 @@ at_least = 0.86
 at_most_loss = 0.002         # below the original's value; with `sure = true` the 95 % interval must keep it
 
 [[check]]
+kind = "psnr"                # of models that make pictures: a whole run beside the original's, at equal seeds
+metric = "image"             # latents, image
+data = { path = "prompts.jsonl" }  # prompt, negative_prompt, seed, steps, guidance; default: edgepack's own prompts
+at_least = "35 dB"
+
+[[check]]
+kind = "clip"                # how well pictures fit their prompts: the mean cosine of both, by a bundle of CLIP
+clip = "dist/clip-rpi"
+at_most_loss = 0.01
+
+[[check]]
 kind = "size"                # size, memory: "24 MB"; load, latency: "50 ms"
 at_most = "24 MB"
 at_most_share = 0.3          # of the original's
@@ -53,6 +64,8 @@ LIMITS = ("at_least", "at_most", "at_least_share", "at_most_share", "at_most_los
 _OPTIONS = {
     "agreement": {"metric", "statistic", "data", "submodel"},
     "metric": {"metric", "data", "sure"},
+    "psnr": {"metric", "statistic", "data", "steps"},
+    "clip": {"clip", "data", "steps", "sure"},
     "size": {"submodel"},
     "memory": {"input", "submodel"},
     "load": {"submodel"},
@@ -71,6 +84,8 @@ _TYPES: Schema = {
                 "type": "object",
                 "properties": {
                     **dict.fromkeys(("kind", "name", "metric", "statistic", "input", "submodel"), _STRING),
+                    "clip": {**_STRING, "minLength": 1},
+                    "steps": {"type": "integer", "minimum": 1, "maximum": 1000},
                     "sure": {"type": "boolean"},
                     "percentile": {"type": "integer", "enum": [50, 90, 99]},
                     "data": {"type": "object"},
@@ -79,8 +94,10 @@ _TYPES: Schema = {
         },
     }
 }
+_DECIBELS = {"psnr", "sqnr_db"}  # measures of agreement
 _BYTES = {"size", "memory"}
 _SECONDS = {"load", "latency"}
+PICTURES = ("latents", "image")  # that checks of the kind psnr compare
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +114,8 @@ class Check:
     input: str = ""  # batch x tokens; the longest stated one where nothing is said
     percentile: int = 50
     submodel: str = ""  # that it is about; "": all of them
+    steps: int | None = None  # of pictures; None: the data set's own, else the bundle's usual ones
+    clip: Path | None = None  # a bundle of CLIP, which judges pictures by their prompts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,11 +225,16 @@ def _check(entry: JsonObject, place: str, root: Path) -> Check:
             hint=f"did you mean {close!r}?" if close else f"known: {', '.join(_OPTIONS)}",
         )
     check_keys(entry, {"kind", "name", *LIMITS, *_OPTIONS[kind]}, place, ProjectError)
-    limits = {limit: _limit(kind, limit, entry[limit], place) for limit in LIMITS if limit in entry}
+    decibels = kind == "psnr" or (kind == "agreement" and entry.get("metric") in _DECIBELS)
+    limits = {limit: _limit(kind, limit, entry[limit], place, decibels) for limit in LIMITS if limit in entry}
     if not limits and kind != "golden":
         raise ProjectError(f"{place} has no limit", hint=f"give one of {', '.join(LIMITS)}")
-    if kind in ("agreement", "metric") and "metric" not in entry:
+    if kind in ("agreement", "metric", "psnr") and "metric" not in entry:
         raise ProjectError(f"{place} names no metric")
+    if kind == "psnr":
+        _check_psnr(entry["metric"], limits, place)
+    if kind == "clip" and "clip" not in entry:
+        raise ProjectError(f"{place} names no bundle of CLIP", hint='clip = "dist/clip-vit-base-patch32-rpi"')
     if entry.get("statistic", "mean") not in REDUCE:
         raise ProjectError(f"{place}: no statistic {entry['statistic']!r}", hint=f"known: {', '.join(REDUCE)}")
     if kind == "metric" and "data" not in entry:
@@ -226,7 +250,17 @@ def _check(entry: JsonObject, place: str, root: Path) -> Check:
         input=entry.get("input", ""),
         percentile=int(entry.get("percentile", 50)),
         submodel=entry.get("submodel", ""),
+        steps=entry.get("steps"),
+        clip=root / entry["clip"] if "clip" in entry else None,
     )
+
+
+def _check_psnr(metric: str, limits: Mapping[str, float], place: str) -> None:
+    """Raises ProjectError for a metric that there is not, and for limits that are relative to the original's."""
+    if metric not in PICTURES:
+        raise ProjectError(f"{place}: no metric {metric!r}", hint=f"known: {', '.join(PICTURES)}")
+    if relative := sorted({*limits} - {"at_least", "at_most"}):
+        raise ProjectError(f"{place}: {relative[0]} says nothing of a psnr", hint='at_least = "35 dB"')
 
 
 def _title(kind: str, entry: JsonObject) -> str:
@@ -236,17 +270,19 @@ def _title(kind: str, entry: JsonObject) -> str:
     return " ".join([kind, *details])
 
 
-def _limit(kind: str, limit: str, value: Json, place: str) -> float:
-    """Return a bound in bytes, seconds or as it is."""
+def _limit(kind: str, limit: str, value: Json, place: str, decibels: bool) -> float:
+    """Return a bound in bytes, seconds, decibels or as it is."""
     try:
         if limit in ("at_least", "at_most") and kind in _BYTES:
             return _finite(parse_size(value))
         if limit in ("at_least", "at_most") and kind in _SECONDS:
             return _finite(_seconds(value))
+        if limit in ("at_least", "at_most") and decibels and isinstance(value, str):
+            return _finite(_decibels(value))
         return _finite(value)
     except (TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ProjectError(
-            f"{place}: {limit} = {value!r} cannot be read", hint="write 24 MB, 50 ms or a number"
+            f"{place}: {limit} = {value!r} cannot be read", hint="write 24 MB, 50 ms, 35 dB or a number"
         ) from error
 
 
@@ -255,6 +291,14 @@ def _finite(value: Json) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError(value)
     return float(value)
+
+
+def _decibels(text: str) -> float:
+    """Read "35 dB". Raises ValueError."""
+    match = re.fullmatch(r"\s*(-?[0-9]+(?:\.[0-9]+)?)\s*dB\s*", text)
+    if not match:
+        raise ValueError(text)
+    return float(match[1])
 
 
 def _seconds(text: str) -> float:

@@ -56,6 +56,7 @@ FILES = {
     "[services.": "prices.toml",
     "[[device]]": "devices.toml",
     "memory,share": "devices.csv",
+    '"prompt":': "prompts.jsonl",
 }
 SITE = "site"  # of the packages that a page installs, in its folder
 PLUG_INS = "[project.entry-points"  # a part of the sample's pyproject.toml
@@ -104,7 +105,7 @@ def test_a_page(
         name = next((name for sign, name in FILES.items() if sign in text), None)
         if text.startswith(PLUG_INS):
             assert text in (folder / "pyproject.toml").read_text("utf-8")
-        elif language in ("toml", "csv"):
+        elif language in ("toml", "csv", "jsonl"):
             assert name is not None
             (folder / name).parent.mkdir(exist_ok=True)
             (folder / name).write_text(text, "utf-8")

@@ -37,6 +37,21 @@ def test_units_become_bytes_and_seconds(tmp_path: Path) -> None:
     assert found.checks[1].name == "latency 1x32 p90"
 
 
+@pytest.mark.parametrize("bound", ['"35 dB"', '" 35.0dB "', "35"])
+@pytest.mark.parametrize(
+    "kind", ['kind = "psnr"\nmetric = "image"', 'kind = "agreement"\nmetric = "psnr"\nsubmodel = "unet"']
+)
+def test_decibels(tmp_path: Path, kind: str, bound: str) -> None:
+    (check,) = suites.read(write(tmp_path, f"[[check]]\n{kind}\nat_least = {bound}\n")).checks
+    assert check.limits == {"at_least": 35.0}
+
+
+def test_a_bundle_of_clip_lies_beside_the_suite(tmp_path: Path) -> None:
+    text = '[[check]]\nkind = "clip"\nclip = "dist/clip"\nsteps = 4\nat_least = 0.2\n'
+    (check,) = suites.read(write(tmp_path, text)).checks
+    assert (check.clip, check.steps) == (tmp_path / "dist" / "clip", 4)
+
+
 def test_data_lies_beside_the_suite(tmp_path: Path) -> None:
     text = '[[check]]\nkind = "metric"\nmetric = "f1"\nat_least = 0.9\ndata = { path = "d.csv" }\n'
     data = suites.read(write(tmp_path, text)).checks[0].data
@@ -61,6 +76,14 @@ def test_data_lies_beside_the_suite(tmp_path: Path) -> None:
         ('[[check]]\nkind = "agreement"\nmetric = "kl"\nat_most = 1\nstatistic = "p98"\n', "no statistic 'p98'"),
         ('[[check]]\nkind = "agreement"\nmetric = "kl"\nat_most = 1\nstatistic = "p98"\n', "median, p99"),
         ('[[check]]\nkind = "size"\nat_most = "1 MB"\nstatistic = "p99"\n', "unknown key 'statistic'"),
+        ('[[check]]\nkind = "psnr"\nat_least = "35 dB"\n', "names no metric"),
+        ('[[check]]\nkind = "psnr"\nmetric = "cosine"\nat_least = 1\n', "known: latents, image"),
+        ('[[check]]\nkind = "psnr"\nmetric = "image"\nat_least = "35"\n', "cannot be read"),
+        ('[[check]]\nkind = "psnr"\nmetric = "image"\nat_least = "35 db"\n', "cannot be read"),
+        ('[[check]]\nkind = "psnr"\nmetric = "image"\nat_most_loss = 1\n', "says nothing of a psnr"),
+        ('[[check]]\nkind = "psnr"\nmetric = "image"\nat_least = 1\nsteps = 0\n', "steps"),
+        ('[[check]]\nkind = "agreement"\nmetric = "cosine"\nat_least = "35 dB"\n', "cannot be read"),
+        ('[[check]]\nkind = "clip"\nat_least = 0.2\n', "names no bundle of CLIP"),
         ("[[check]\n", "not valid TOML"),
         ("[[chekc]]\n", "did you mean 'check'?"),
     ],

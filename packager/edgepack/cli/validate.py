@@ -76,10 +76,12 @@ def validate(
     chosen = _suite(suite)
     _check_places(out, listed, force=force)
     with show.Steps(total=len(chosen.checks)) as steps, ExitStack() as stack:
+        subject, originals = _originals(listed, chosen, original, steps, stack)
         result = stage.validate(
             listed,
             chosen,
-            originals=_originals(listed, chosen, original, steps, stack),
+            subject=subject,
+            originals=originals,
             threads=threads,
             say=steps.step,
         )
@@ -107,25 +109,26 @@ def _suite(file: Path | None) -> Suite:
 
 def _originals(
     listed: Manifest, suite: Suite, model: str | None, steps: show.Steps, stack: ExitStack
-) -> Mapping[str, Original]:
+) -> tuple[Subject | None, Mapping[str, Original]]:
     """Open the originals of the submodels, where a check needs them and they can be had; ``stack`` closes them.
 
     Checks without them say so themselves.
     """
     if not any(_compares(check) for check in suite.checks):
-        return {}
+        return None, {}
     implementation = TRANSFORMERS if model == TRANSFORMERS else suite.original
     model = None if model == TRANSFORMERS else model
     try:
         own, adapter = (model, None) if model else resolve.references(listed.table["source"])
         source = resolve.resolve(own, task=listed.task, adapter=adapter)
         _check_same(source, listed)
-        return stack.enter_context(open_originals(Subject.of(source), implementation=implementation))
+        subject = Subject.of(source)
+        return subject, stack.enter_context(open_originals(subject, implementation=implementation))
     except EdgepackError as error:
         if model is not None:
             raise
         steps.note(f"without the original: {error}")
-        return {}
+        return None, {}
 
 
 def _check_same(source: Source, listed: Manifest) -> None:
@@ -139,7 +142,7 @@ def _check_same(source: Source, listed: Manifest) -> None:
 
 def _compares(check: Check) -> bool:
     relative = any(limit.endswith(("_share", "_loss")) for limit in check.limits)
-    return check.kind in ("agreement", "metric") or (relative and check.kind != "size")
+    return check.kind in ("agreement", "metric", "psnr") or (relative and check.kind != "size")
 
 
 def _write(result: SuiteResult, listed: Manifest, out: Path | None, *, force: bool) -> list[Path]:

@@ -8,7 +8,7 @@ limit = 500                                                 # the first so many 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -62,11 +62,17 @@ class DataSpec:
         )
 
 
-def read(spec: DataSpec, wanted: Iterable[str], pairs: Mapping[str, tuple[str, ...]] | None = None) -> list[Row]:
+def read(
+    spec: DataSpec,
+    wanted: Iterable[str],
+    pairs: Mapping[str, tuple[str, ...]] | None = None,
+    optional: Collection[str] = (),
+) -> list[Row]:
     """Return the rows of a data set, each with the columns ``wanted``, or where it has them with those of ``pairs`` for
-    one.
+    one. Those of ``optional`` are added where a row has them.
 
-    Raises DataError: no such file, an unknown kind of file, a broken line, a missing column, no rows.
+    Raises DataError: no such file, an unknown kind of file, a broken line, a missing column, no rows; where there are
+    optional columns and ``spec`` names none, a column that is neither, for it may be one that is misspelt.
     """
     if not spec.path.exists():
         raise DataError(f"there is no data set {spec.path}", hint="paths are relative to the file that names them")
@@ -83,7 +89,8 @@ def read(spec: DataSpec, wanted: Iterable[str], pairs: Mapping[str, tuple[str, .
     first = list(zip(range(1 << 62 if spec.limit is None else spec.limit), rows, strict=False))
     offered = _offered(spec, wanted, pairs or {}, first[0][1] if first else Row("", {}))
     names = {name: spec.columns.get(name, name) for name in offered}
-    chosen = [_pick(row, names, spec) for _, row in first]
+    more = {name: spec.columns.get(name, name) for name in optional}
+    chosen = [_pick(row, _there(row, names, more, spec), spec) for _, row in first]
     if not chosen:
         raise DataError(f"{spec.path.name} has no rows")
     return chosen
@@ -96,6 +103,19 @@ def _offered(spec: DataSpec, wanted: Iterable[str], pairs: Mapping[str, tuple[st
         named = several and all(part in spec.columns for part in several)
         found = name not in spec.columns and name not in row and all(part in row for part in several)
         yield from several if several and (named or found) else (name,)
+
+
+def _there(
+    row: Row, names: Mapping[str, str | int], more: Mapping[str, str | int], spec: DataSpec
+) -> Mapping[str, str | int]:
+    """Return the columns to take of a row: those of ``more`` that it has too. Raises DataError."""
+    strange = [key for key in row if key not in (*names.values(), *more.values())]
+    if more and not spec.columns and strange:
+        raise DataError(
+            f"{row.place} has a column {str(strange[0])!r}, which means nothing here",
+            hint=f"known: {', '.join((*names, *more))}; columns = {{ … }} leaves out all but those that it names",
+        )
+    return {**names, **{name: column for name, column in more.items() if column in row or name in spec.columns}}
 
 
 def _pick(row: Row, names: Mapping[str, str | int], spec: DataSpec) -> Row:

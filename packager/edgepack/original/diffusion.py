@@ -225,7 +225,7 @@ def watch(folder: Path, modules: Mapping[str, Any], prompts: Sequence[Prompt], g
                 prompt.text,
                 **asked,
                 num_inference_steps=prompt.steps,
-                guidance_scale=guidance,
+                guidance_scale=guidance if prompt.guidance is None else prompt.guidance,
                 generator=torch.Generator().manual_seed(prompt.seed),
                 output_type="np",
                 callback_on_step_end=keep,

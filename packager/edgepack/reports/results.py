@@ -246,7 +246,11 @@ def _limit(result: CheckResult, name: str, bound: float) -> str:
         return f"{sign} {size(bound)}"
     if result.check.kind in ("latency", "load"):
         return f"{sign} {duration(bound)}"
-    return f"{'cosine ' if result.check.kind == 'golden' else ''}{sign} {bound:g}"
+    return f"{'cosine ' if result.check.kind == 'golden' else ''}{sign} {bound:g}{_unit(result)}"
+
+
+def _unit(result: CheckResult) -> str:
+    return " dB" if result.check.kind == "psnr" else unit(result.check.metric)
 
 
 def shown(result: CheckResult) -> str:
@@ -257,7 +261,7 @@ def shown(result: CheckResult) -> str:
         return size(result.value)
     if result.check.kind in ("latency", "load"):
         return duration(result.value)
-    return figure(result.value, result.check.metric)
+    return figure(result.value, f"{result.check.metric}_psnr" if result.check.kind == "psnr" else result.check.metric)
 
 
 def _cell(value: float | NotMeasured | None, metric: str) -> Cell:

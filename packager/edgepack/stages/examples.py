@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from edgepack import comparison
 from edgepack.arrays import Example, Rows
+from edgepack.errors import UsageError
 from edgepack.inputs import Check, Inputs, SubmodelInputs, matched
 from edgepack.original import Original, recorders
 from edgepack.plans import Plan, Request, Subject
@@ -37,6 +38,7 @@ class Examples:
 def gather(request: Request, subject: Subject, plans: Sequence[Plan]) -> Examples:
     """Gather the examples that a request brings, and edgepack's own where it brings none. Raises DataError."""
     task = subject.task
+    _check_data(request, subject)
     processing = task.sized(subject.processing, request.context)
     if processing.text:  # texts that every bundle can take
         shortest = min(plan.processing.section(Text).max_length for plan in plans)
@@ -50,6 +52,16 @@ def gather(request: Request, subject: Subject, plans: Sequence[Plan]) -> Example
         agreement={name: listed[1::2] for name, listed in own.items()},
         rows=comparison.rows(task, request.evaluation) if request.evaluation else [],
     )
+
+
+def _check_data(request: Request, subject: Subject) -> None:
+    """Raises UsageError for data sets of a model whose inputs are recorded: they would have no effect."""
+    named = [name for name in ("calibration", "evaluation") if getattr(request, name) is not None]
+    if named and recorders.recorder(subject.task) is not None:
+        raise UsageError(
+            f"[{named[0]}] has no effect on {subject.source.name}, whose inputs are recorded while it works",
+            hint="take it out; a release suite measures on prompts of your own (docs/release-suites.md)",
+        )
 
 
 def _calibration(request: Request, task: Task, own: Sequence[Example]) -> Sequence[Example]:

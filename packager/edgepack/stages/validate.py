@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,8 +10,10 @@ import numpy as np
 from edgepack import suites
 from edgepack.errors import UsageError
 from edgepack.measured import RUNS, Measured
+from edgepack.metrics import bootstrap
 from edgepack.metrics.agreement import REDUCE
 from edgepack.original import Original
+from edgepack.plans import Subject
 from edgepack.records import NotMeasured, Timing
 from edgepack.runtime import clock
 from edgepack.runtime.manifest import Manifest
@@ -26,15 +28,17 @@ def validate(
     manifest: Manifest,
     suite: Suite,
     *,
+    subject: Subject | None = None,
     originals: Mapping[str, Original] | None = None,
     threads: int | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> SuiteResult:
     """Run every check of ``suite``. Without the submodels' ``originals``, as on a device, some are not measured.
 
-    Raises DataError, UsageError (a metric that the task does not have, a submodel that the bundle does not have).
+    The originals are those of ``subject``. Raises DataError, UsageError (a metric that the task does not have, a
+    submodel that the bundle does not have).
     """
-    bench = Measured(manifest, originals or {}, threads or manifest.threads)
+    bench = Measured(manifest, originals or {}, threads or manifest.threads, subject=subject)
     results = []
     for check in suite.checks:
         say(check.name)
@@ -47,6 +51,7 @@ def validate(
         timings=tuple(bench.timings.values()),
         samples=bench.samples,
         pairs=bench.pairs,
+        pictures=bench.pictures,
     )
 
 
@@ -98,7 +103,7 @@ def _metric(bench: Measured, check: Check) -> CheckResult:
     if check.metric not in bench.task.METRICS:
         raise UsageError(
             f"{bench.task.NAME} has no metric {check.metric!r}",
-            hint=f"it has {', '.join(bench.task.METRICS)}",
+            hint=f"it has {', '.join(bench.task.METRICS)}" if bench.task.METRICS else 'kind = "psnr" or "clip"',
         )
     assert check.data is not None  # suites.py has seen to it
     measured = {a.metric: a for a in bench.scores(check.data).accuracy}
@@ -108,6 +113,39 @@ def _metric(bench: Measured, check: Check) -> CheckResult:
     if isinstance(found.compressed, NotMeasured):
         return _unmeasured(check, found.compressed.reason)
     return suites.judge(check, found.compressed, found.original, found.interval)
+
+
+def _psnr(bench: Measured, check: Check) -> CheckResult:
+    """Judge the pictures of a whole run, or the latents that they are made of, beside the original's at equal seeds."""
+    _check_pictures(bench, check)
+    if not bench.originals:
+        return _unmeasured(check, "the original model is not here")
+    pairs = bench.made(check.data, check.steps)
+    values = [pair.image_psnr if check.metric == "image" else pair.by_step[-1] for pair in pairs]
+    return suites.judge(check, float(REDUCE[check.statistic](np.array(values))), None)
+
+
+def _clip(bench: Measured, check: Check) -> CheckResult:
+    """Judge how well pictures fit their prompts, the bundle's and the original's, as a bundle of CLIP sees it."""
+    _check_pictures(bench, check)
+    assert check.clip is not None  # suites.py has seen to it
+    found = bench.likeness(check.clip, check.data, check.steps)
+    value = float(np.mean(found.compressed))
+    if found.original is None:
+        return suites.judge(check, value, None)
+    interval = bootstrap.difference(_mean, found.original, found.compressed, found.original)
+    return suites.judge(check, value, float(np.mean(found.original)), interval)
+
+
+def _mean(values: Sequence[float], references: Sequence[float]) -> float:
+    return float(np.mean(values))
+
+
+def _check_pictures(bench: Measured, check: Check) -> None:
+    if not bench.makes_pictures:
+        raise UsageError(
+            f"{check.name}: {bench.manifest.name} makes no pictures", hint=f"its task is {bench.task.NAME}"
+        )
 
 
 def _size(bench: Measured, check: Check) -> CheckResult:
@@ -148,6 +186,8 @@ def _golden(bench: Measured, check: Check) -> CheckResult:
 _KINDS: dict[str, Callable[[Measured, Check], CheckResult]] = {
     "agreement": _agreement,
     "metric": _metric,
+    "psnr": _psnr,
+    "clip": _clip,
     "size": _size,
     "latency": _latency,
     "memory": _memory,

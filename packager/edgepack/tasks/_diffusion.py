@@ -27,6 +27,7 @@ class Prompt:
     negative: str | None
     seed: int
     steps: int = 8
+    guidance: float | None = None  # None: the model's usual one
 
 
 # Even ones calibrate, odd ones measure agreement, as everywhere.

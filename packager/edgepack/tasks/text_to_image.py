@@ -25,6 +25,7 @@ LAYOUTS = ("flat",)  # transformers.js has no diffusion
 ARCHITECTURES = tuple(_diffusion_settings.PIPELINES)
 INPUTS = ("prompt",)
 COLUMNS = ("prompt",)
+OPTIONAL_COLUMNS = ("negative_prompt", "seed", "steps", "guidance")
 METRICS: JsonObject = {}
 EMPTY = Processing()
 

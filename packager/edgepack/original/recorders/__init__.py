@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 from edgepack import plugins
-from edgepack.arrays import Feeds, TaskModel
-from edgepack.metrics.pictures import PicturePair
+from edgepack.arrays import Array, Feeds, Rows, TaskModel
+from edgepack.metrics.pictures import IMAGE_PSNR, LATENTS_PSNR, PicturePair
 from edgepack.original import Original
 from edgepack.plans import Subject
-from edgepack.records import Accuracy
+from edgepack.records import Accuracy, Where
 from edgepack.tasks import AnyTask
 
 
@@ -58,6 +58,45 @@ class Recorder(Protocol):
 
     def judge(self, recording: Recording, model: TaskModel, floors: Mapping[str, float]) -> Judgement:
         """Let ``model``, the task's object around a bundle's submodels, do the same work, and compare the results."""
+
+
+class PictureRecorder(Recorder, Protocol):
+    """A recorder of what makes pictures of prompts; a prompt is as it understands it."""
+
+    def prompts(self, rows: Rows, steps: int) -> Sequence[Any]:
+        """Read the prompts of a data set, of ``steps`` where a row states none. Raises DataError."""
+
+    def own(self, parameters: int, steps: int | None) -> Sequence[Any]:
+        """Return edgepack's own prompts for a model of so many parameters, in so many steps if any are stated."""
+
+    def pictures(
+        self, subject: Subject, originals: Mapping[str, Original], model: TaskModel, prompts: Sequence[Any]
+    ) -> tuple[PicturePair, ...]:
+        """Let the original, as its authors wrote it, and ``model`` make pictures of the same prompts."""
+
+    def image(self, model: TaskModel, prompt: Any, size: tuple[int, int]) -> tuple[str, Array]:
+        """Let ``model`` make a picture, uint8 [height, width, 3]; with the prompt's text."""
+
+
+def picture_figures(
+    pairs: Sequence[PicturePair], floors: Mapping[str, float], data: str, where: Where | None
+) -> tuple[Accuracy, ...]:
+    """Return the mean PSNR (dB) of the last latents and of the pictures."""
+    found = {
+        LATENTS_PSNR: [pair.by_step[-1] for pair in pairs],
+        IMAGE_PSNR: [pair.image_psnr for pair in pairs],
+    }
+    return tuple(
+        Accuracy(
+            metric=name,
+            compressed=sum(values) / len(values),
+            floor=floors.get(name),
+            samples=len(values),
+            data=data,
+            where=where,
+        )
+        for name, values in found.items()
+    )
 
 
 def recorder(task: AnyTask) -> Recorder | None:
