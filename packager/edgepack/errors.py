@@ -11,7 +11,7 @@ EdgepackError                      1   (never raised itself; 1 is "a check faile
 │   ├── NetworkError              12   the hub cannot be reached
 │   ├── UnsafeModel               13   pickled weights or remote code
 │   ├── DamagedWeights            14   truncated or corrupt safetensors
-│   ├── UnsupportedModel          15   an architecture or task that edgepack cannot pack
+│   ├── UnsupportedModel          15   an architecture or task that edgepack does not support
 │   ├── PreprocessingDiffers      23   a model's own library makes other inputs, or other vectors, of the same text
 │   ├── UnreadSetting             24   a setting in config.json that edgepack does not know
 │   └── ReadingDiffers            25   edgepack's reading of config.json computes something else than transformers
@@ -215,7 +215,7 @@ class DamagedWeights(ModelError):
 
 
 class UnsupportedModel(ModelError):
-    """An architecture or task that edgepack cannot pack."""
+    """An architecture or task that edgepack does not support."""
 
     exit_code = 15
 

@@ -86,7 +86,7 @@ def template(model: str, targets: tuple[str, ...]) -> str:
     """Return the text of a new edgepack.toml."""
     listed = ", ".join(f'"{name}"' for name in targets)
     return (
-        "# What this project packs; `edgepack build` reads it.\n"
+        "# What this project builds; `edgepack build` reads it.\n"
         f'model = "{model}"\n'
         f"targets = [{listed}]\n"
         '# recipes = ["int8"]            # else the one that measured best for the target and task\n'

@@ -38,7 +38,9 @@ def size(count: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return "4.2 ms" of a number of seconds."""
+    """Return "4.20 ms" of a number of seconds."""
+    if 0 < seconds < 1e-4:
+        return f"{seconds * 1e6:.1f} µs"
     return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1e3:.2f} ms"
 
 

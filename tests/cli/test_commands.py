@@ -60,8 +60,8 @@ def test_doctor(edgepack: Command) -> None:
 def test_run(edgepack: Command, minilm: Bundle) -> None:
     done = edgepack("run", minilm.path, "a cat", "a kitten", "the stock market")
     assert "384 numbers" in done.stdout
-    likeness = done.stdout.split("likeness")[1].splitlines()
-    assert next(line for line in likeness if "kitten" in line).split()[1:] == ["a", "cat", "a", "kitten"]
+    similarity = done.stdout.split("similarity")[1].splitlines()
+    assert next(line for line in similarity if "kitten" in line).split()[1:] == ["a", "cat", "a", "kitten"]
     vector = json.loads(edgepack("run", minilm.path, "", "--json").stdout)[0]["result"]
     assert len(vector) == 384
 

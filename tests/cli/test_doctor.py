@@ -13,6 +13,9 @@ from typer.testing import CliRunner
 
 from edgepack import installed
 from edgepack.cli.app import app
+from edgepack.errors import MissingExtra
+from edgepack.plans import Request
+from edgepack.stages import plan
 
 BUILDING = ("torch", "transformers", "optimum", "onnx", "onnx-ir", "safetensors", "huggingface-hub", "threadpoolctl")
 ONNX, CORE_ML = "build encoders and vision models for ONNX targets", "build for Core ML targets"
@@ -119,3 +122,11 @@ def test_another_package_s_broken_plug_ins_hide_nothing(tmp_path: Path, monkeypa
     told = json.loads(CliRunner().invoke(app, ["doctor", "--json"]).stdout)
     assert told["ready"][ONNX]
     assert not told["ready"]["use theirs's plug-in mars (formats)"]
+
+
+def test_what_all_models_need_is_told_before_the_hub_is_asked(without: object) -> None:
+    without("coremltools")
+    plan.check_names(Request(model="nobody/nothing", targets=("rpi",)))
+    with pytest.raises(MissingExtra) as error:
+        plan.check_names(Request(model="nobody/nothing", targets=("iphone",)))
+    assert error.value.hint == "pip install 'edgepack[coreml]'"

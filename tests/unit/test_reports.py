@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from xml.etree import ElementTree
 
 import pytest
@@ -14,10 +15,11 @@ from rich.console import Console
 
 from edgepack import reports
 from edgepack.cli import columns, inspect, show
-from edgepack.records import Accuracy, Bundle, Component, Coverage, NotMeasured, TensorSpec, Timing, Where
+from edgepack.records import Accuracy, Bundle, Component, Coverage, NotMeasured, Skipped, TensorSpec, Timing, Where
 from edgepack.reports import data, junit, plots, results
 from edgepack.reports.table import Table, readable
 from edgepack.suites import Check, CheckResult, SuiteResult
+from edgepack.units import duration
 
 WHERE = Where(machine="Board <1>", isa="arm64", os="Linux", runtime="onnxruntime 1", threads=4, target=True)
 TIMING = Timing(
@@ -131,7 +133,7 @@ def test_shares_are_rounded_down_and_parameters_say_what_they_count() -> None:
     assert "all 8 weights" in results.compressed(Coverage(compressed=8, total=8))
     assert results.compressed(Coverage(compressed=99_999, total=100_000)).startswith("99.99 %")
     assert results.parameters(5, [Component(name="mlp", parameters=3, bytes=3)]) == (
-        "5 in the checkpoint; the model file holds 3"
+        "5 in the checkpoint; the bundle holds 3"
     )
 
 
@@ -173,3 +175,33 @@ def test_side_by_side_leaves_out_what_no_bundle_has() -> None:
     table = results.side_by_side(["a-rpi", "a-rpi-int4"], [{"recipe": "int8", "f1": "–"}, {"recipe": "int4"}])
     assert list(table.head) == ["", "…-rpi", "…-rpi-int4"]
     assert table.rows == [["recipe", "int8", "int4"]]
+
+
+@dataclass(frozen=True)
+class _Model:
+    components: tuple[Component, ...]
+    bytes: int
+    coverage: Coverage = Coverage(compressed=1, total=3, skipped=(Skipped(tensor="a.w", reason="small"),))
+    needs: str = "ONNX opset 17"
+
+
+def test_sizes_add_up_to_the_files() -> None:
+    part = Component(name="mlp", parameters=8, bytes=8)
+    one, both = {"model": _Model((part,), 20)}, {"a": _Model((part,), 20), "b": _Model((part,), 8)}
+    assert [(c.name, c.bytes) for c in results.components(one)] == [("mlp", 8), ("graph", 12)]
+    assert [c.name for c in results.components(both)] == ["a mlp", "a graph", "b mlp"]
+    rows = results.sizes_table(results.components(both)).rows
+    assert rows[-1][2:] == ["28 B", "100.0%", "8.00"]
+    assert rows[1][4] is None
+    assert [s.tensor for s in results.coverage(both).skipped] == ["a.w", "b a.w"]
+
+
+def test_short_times_keep_their_digits() -> None:
+    assert [duration(s) for s in (0, 4e-6, 9.99e-5, 1e-4, 2)] == ["0.00 ms", "4.0 µs", "99.9 µs", "0.10 ms", "2.00 s"]
+
+
+def test_long_names_stand_above_their_bars() -> None:
+    long = plots.bars([("vision_model embedding", 3, "3 B"), ("mlp", 1, "1 B")], "bytes")
+    assert 'y="24">vision_model embedding' in long
+    assert 'x="0" y="29"' in long
+    assert 'x="120" y="11"' in plots.bars([("mlp", 1, "1 B")], "bytes")

@@ -23,6 +23,7 @@ from edgepack.reports.results import (
     compressed,
     coverage,
     figure,
+    measure,
     needs,
     parameters,
     side_by_side,
@@ -239,7 +240,7 @@ def _side_by_side(bundles: Sequence[Bundle]) -> Table:
         {
             "recipe": bundle.recipe.name,
             "model file": size(_bytes_of(bundle)),
-            **{a.label: figure(a.compressed, a.metric) for a in bundle.accuracy},
+            **{measure(a): figure(a.compressed, a.metric) for a in bundle.accuracy},
         }
         for bundle in bundles
     ]

@@ -12,7 +12,7 @@ from edgepack.cli.options import Json, Trust
 from edgepack.documents import JsonDict
 from edgepack.errors import UsageError
 from edgepack.records import NotMeasured, Timing
-from edgepack.reports.results import components, figure, side_by_side
+from edgepack.reports.results import components, figure, measure, side_by_side, stored
 from edgepack.reports.table import DASH
 from edgepack.runtime import measurements
 from edgepack.runtime.opening import opened
@@ -37,16 +37,15 @@ def compare(
 def _facts(bundle: Path, trust: bool) -> JsonDict:
     listed = opened(bundle, trust=trust)
     accuracy, timings = measurements.read(listed.folder)
-    parts = components(listed.models)
-    stored, weights = (sum(getattr(part, key) for part in parts) for key in ("bytes", "parameters"))
+    weights = stored(components(listed.models))
     return {
         "name": listed.name,
         "model": listed.table["source"]["model"],
         "target": listed.table["target"]["name"],
         "recipe": listed.table["recipe"]["name"],
         "model file": size(listed.model_bytes),
-        "bits per weight": f"{8 * stored / weights:.2f}" if weights else DASH,
-        **{a.label: figure(a.compressed, a.metric) for a in accuracy},
+        "bits per weight": f"{weights.bits_per_weight:.2f}" if weights.parameters else DASH,
+        **{measure(a): figure(a.compressed, a.metric) for a in accuracy},
         **({"speed": str(timings)} if isinstance(timings, NotMeasured) else _speeds(timings)),
     }
 

@@ -70,7 +70,7 @@ def _bundle(bundle: Path, trust: bool, json: bool) -> None:
 
 def _submodel(submodel: Submodel, whose: str) -> None:
     """Show what a submodel holds, takes, gives and computes, under titles that begin with ``whose``."""
-    show.table(f"{whose}size", sizes_table(submodel.components))
+    show.table(f"{whose}size", sizes_table(components({submodel.name: submodel})))
     left = [[skipped.tensor, skipped.reason] for skipped in submodel.coverage.skipped]
     show.table(f"{whose}left uncompressed", Table(["weight", "why"], left))
     show.table(f"{whose}inputs and outputs", _interface({"input": submodel.inputs, "output": submodel.outputs}))
@@ -79,17 +79,23 @@ def _submodel(submodel: Submodel, whose: str) -> None:
 
 def _facts(listed: Manifest) -> list[list[str]]:
     source, target, recipe = (listed.table[key] for key in ("source", "target", "recipe"))
-    longest = listed.processing.max_length
-    bits = f"{recipe['weight_bits']}-bit weights, {recipe['embedding_bits']}-bit embedding"
+    longest, image = listed.processing.max_length, listed.processing.image
+    told, needed = f"{target['runtime']} {target['runtime_version']}", needs(listed.models)
+    if any(submodel.format == "coreml" for submodel in listed.models.values()):
+        told = str(target["runtime"])  # the bundle's own systems may be newer than the target's oldest
     facts = [
         ["model", str(source["model"])],
         ["revision", source["revision"]],
         ["licence", str(source["licence"] or "not stated")],
         ["task", listed.task],
         ["target", f"{target['name']}:{target['profile']} ({target['isa']})"],
-        ["runtime", f"{target['runtime']} {target['runtime_version']}; needs {needs(listed.models)}"],
-        ["longest text", f"{longest:,} tokens" if longest is not None else None],
-        ["recipe", f"{recipe['name']}: {bits}"],
+        ["runtime", told if needed == told else f"{told}; needs {needed}"],
+        [
+            "context" if listed.processing.generation else "longest text",
+            f"{longest:,} tokens" if longest is not None else None,
+        ],
+        ["image", f"{image.size.width} × {image.size.height} pixels" if image else None],
+        ["recipe", f"{recipe['name']}: {recipe['weight_bits']}-bit weights"],
         ["parameters", parameters(source["parameters"], components(listed.models))],
         ["compressed", compressed(coverage(listed.models))],
         ["signed", "yes; by whom, edgepack validate --public-key tells" if _signed(listed) else "no"],

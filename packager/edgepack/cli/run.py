@@ -231,7 +231,7 @@ def _predict(predict: Callable[[list[Example]], Any], examples: list[Example], j
         show.paragraph(str(example) if isinstance(example, str) else " | ".join(example), "bold")
         _show(result)
     if isinstance(results[0], np.ndarray) and len(results) > 1:
-        _likeness(examples, results)
+        _similarity(examples, results)
 
 
 def _examples(task: str, inputs: list[str]) -> list[Example]:
@@ -275,7 +275,7 @@ def _entry(entry: Example) -> str:
     return "  ".join(f"{v:.4f}" if isinstance(v, float) else str(v) for v in values)
 
 
-def _likeness(examples: list[Example], vectors: list[np.ndarray]) -> None:
+def _similarity(examples: list[Example], vectors: list[np.ndarray]) -> None:
     """Print how alike the inputs are: the cosine of each pair."""
     unit = np.stack(vectors) / np.linalg.norm(np.stack(vectors), axis=1, keepdims=True)
     rows = [
@@ -284,4 +284,4 @@ def _likeness(examples: list[Example], vectors: list[np.ndarray]) -> None:
         for j in range(i + 1, len(vectors))
     ]
     rows.sort(key=lambda row: row[0], reverse=True)
-    show.table("likeness", Table(["cosine", "", ""], rows))
+    show.table("similarity", Table(["cosine", "", ""], rows))

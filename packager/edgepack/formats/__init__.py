@@ -91,9 +91,14 @@ def route(target: Target, task: Task) -> Route:
 def check_versions(target: Target) -> None:
     """Raises MissingExtra for a package that all routes to ``target`` take in another version than the one here.
 
-    This can be told before the model is found, and with it the route.
+    This can be told before the model is found, and with it the route; where all routes take the same, a package that
+    is missing too.
     """
-    installed.check_versions(find(target.format).ROUTES.values(), plugins.distribution("formats", target.format))
+    extras = set(find(target.format).ROUTES.values())
+    distribution = plugins.distribution("formats", target.format)
+    installed.check_versions(extras, distribution)
+    if len(extras) == 1:
+        installed.check(extras.pop(), distribution)
 
 
 def check_installed(target: Target, task: Task) -> None:

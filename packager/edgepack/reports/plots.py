@@ -14,6 +14,7 @@ _BINS = 24
 _NARROW = 1e-9  # of a range, relative
 _MOST_POINTS = 2000
 _NAMES, _LONGEST = 120, 200  # of a bar: where it begins, and the width of the largest
+_SHORT = 16  # characters of a name that fit in front of its bar
 
 
 def histogram(values: Sequence[float], name: str) -> str:
@@ -76,12 +77,14 @@ def intervals(changes: Sequence[tuple[str, tuple[float, float]]]) -> str:
 def bars(values: Sequence[tuple[str, float, str]], title: str) -> str:
     """Draw (name, value, label) as horizontal bars."""
     most = max((value for _, value, _ in values), default=0) or 1.0
-    height = 30 * len(values) + 16
+    above = any(len(name) > _SHORT for name, _, _ in values)  # each name over its bar
+    step, start, drop = (48, 0, 18) if above else (30, _NAMES, 0)
+    height = step * len(values) + 16
     widths = [max(value / most * _LONGEST, 1) for _, value, _ in values]
     rows = "".join(
-        f'<text x="0" y="{30 * i + 24}">{_text(name)}</text>'
-        f'<rect class="mark" x="{_NAMES}" y="{30 * i + 11}" height="18" width="{width:.1f}"/>'
-        f'<text class="tick" x="{_NAMES + 6 + width:.1f}" y="{30 * i + 24}">{_text(label)}</text>'
+        f'<text x="0" y="{step * i + 24}">{_text(name)}</text>'
+        f'<rect class="mark" x="{start}" y="{step * i + 11 + drop}" height="18" width="{width:.1f}"/>'
+        f'<text class="tick" x="{start + 6 + width:.1f}" y="{step * i + 24 + drop}">{_text(label)}</text>'
         for i, ((name, _, label), width) in enumerate(zip(values, widths, strict=True))
     )
     told = ", ".join(f"{name} {label}" for name, _, label in values)

@@ -14,7 +14,8 @@ from edgepack.runtime import estimate
 from edgepack.suites import CheckResult
 from edgepack.units import duration, size
 
-_REST = {"other": "graph and norms"}  # what a component is called where people read it
+_REST = {"other": "norms and constants"}  # what a component is called where people read it
+GRAPH = "graph"  # what the files hold beside weights: the operators and their names, metadata
 _SMALL = 1e-4  # figures below are written with their exponent
 _SIGNS = {"at_least": "≥", "at_most": "≤"}
 
@@ -42,19 +43,29 @@ class Packed(Protocol):
         """The share of the weights that was compressed."""
 
     @property
+    def bytes(self) -> int:
+        """The size of all its files."""
+
+    @property
     def needs(self) -> str:
         """The demands on a device, in words."""
 
 
 def components(models: Mapping[str, Packed]) -> list[Component]:
-    """List the components of all submodels, of several behind the submodel's name."""
-    if len(models) == 1:
-        return [component for model in models.values() for component in model.components]
-    return [
-        replace(component, name=f"{name} {component.name}")
-        for name, model in models.items()
-        for component in model.components
-    ]
+    """List the components of all submodels and what else their files hold, of several behind the submodel's name."""
+    found = []
+    for name, model in models.items():
+        rest = model.bytes - sum(component.bytes for component in model.components)
+        graph = [Component(name=GRAPH, parameters=0, bytes=rest)] if rest > 0 else []
+        whose = f"{name} " if len(models) > 1 else ""
+        found += [replace(one, name=f"{whose}{one.name}") for one in (*model.components, *graph)]
+    return found
+
+
+def stored(components: Sequence[Component]) -> Component:
+    """Add up the weights, without the graphs."""
+    weights = [c for c in components if c.name.rpartition(" ")[2] != GRAPH]
+    return Component(name="weights", parameters=sum(c.parameters for c in weights), bytes=sum(c.bytes for c in weights))
 
 
 def coverage(models: Mapping[str, Packed]) -> Coverage:
@@ -63,11 +74,16 @@ def coverage(models: Mapping[str, Packed]) -> Coverage:
         compressed=sum(model.coverage.compressed for model in models.values()),
         total=sum(model.coverage.total for model in models.values()),
         skipped=tuple(
-            skipped if len(models) == 1 else replace(skipped, tensor=f"{name} {skipped.tensor}")
+            replace(skipped, tensor=_behind(name, skipped.tensor)) if len(models) > 1 else skipped
             for name, model in models.items()
             for skipped in model.coverage.skipped
         ),
     )
+
+
+def _behind(submodel: str, tensor: str) -> str:
+    """Put the name of its submodel in front of a weight's, where that does not begin with it."""
+    return tensor if tensor.startswith(f"{submodel}.") else f"{submodel} {tensor}"
 
 
 def needs(models: Mapping[str, Packed]) -> str:
@@ -113,6 +129,11 @@ def unit(metric: str) -> str:
     return " dB" if "sqnr" in metric or "psnr" in metric else ""
 
 
+def measure(figure: Accuracy) -> str:
+    """Name a metric in words, behind the submodel that it is about where there are several."""
+    return f"{figure.submodel} {words(figure.metric)}".strip()
+
+
 def speed_table(timings: Timings) -> Table:
     """Tabulate percentiles, load time and memory; of language models the tokens per second of the median run too.
 
@@ -150,7 +171,7 @@ def _remarks(timings: Sequence[Timing]) -> list[str]:
         + ("" if t.where.target else "; it is not the target")
         for t in timings
     )
-    untrusted = (f"{t.label} is not to be trusted: {t.verdict}" for t in timings if t.verdict != "valid")
+    untrusted = (f"{t.label} may be wrong: {t.verdict}" for t in timings if t.verdict != "valid")
     return [*_whole(timings), *places, *untrusted]
 
 
@@ -164,10 +185,9 @@ def _whole(timings: Sequence[Timing]) -> list[str]:
 
 
 def sizes_table(components: Sequence[Component]) -> Table:
-    """Tabulate bytes by component, with effective bits per weight."""
-    whole = Component(
-        name="total", parameters=sum(c.parameters for c in components), bytes=sum(c.bytes for c in components)
-    )
+    """Tabulate bytes by component, with effective bits per weight; the total is the model files' size."""
+    weights, size_of_all = stored(components), sum(c.bytes for c in components)
+    whole = Component(name="total", parameters=weights.parameters, bytes=size_of_all)
     head = ["component", "weights", "bytes", "share", "bits per weight"]
     rows: list[list[Cell]] = [
         [
@@ -175,23 +195,28 @@ def sizes_table(components: Sequence[Component]) -> Table:
             f"{c.parameters:,}",
             size(c.bytes),
             f"{c.bytes / whole.bytes:.1%}" if whole.bytes else None,
-            f"{c.bits_per_weight:.2f}" if c.parameters and c.name.rpartition(" ")[2] not in _REST else None,
+            _bits(weights if c is whole else c),
         ]
         for c in (*components, whole)
     ]
     return Table(head, rows, figures=head[1:])
 
 
+def _bits(component: Component) -> str | None:
+    counted = component.parameters and component.name.rpartition(" ")[2] not in _REST
+    return f"{component.bits_per_weight:.2f}" if counted else None
+
+
 def component_name(component: Component) -> str:
-    """Name a component for people: what belongs to no part of the network is the graph's own and its norms."""
+    """Name a component for people: what belongs to no part of the network is norms and constants."""
     whose, _, name = component.name.rpartition(" ")
     return f"{whose} {_REST.get(name, name)}".strip()
 
 
 def parameters(count: int, components: Sequence[Component]) -> str:
-    """Say how many parameters the checkpoint has, and how many weights the model file holds of them."""
+    """Say how many parameters the checkpoint has, and how many weights the bundle holds of them."""
     held = sum(component.parameters for component in components)
-    return f"{count:,}" if held == count else f"{count:,} in the checkpoint; the model file holds {held:,}"
+    return f"{count:,}" if held == count else f"{count:,} in the checkpoint; the bundle holds {held:,}"
 
 
 def compressed(coverage: Coverage) -> str:
@@ -208,7 +233,7 @@ def side_by_side(names: Sequence[str], facts: Sequence[Mapping[str, str]]) -> Ta
     """Tabulate the facts of bundles, a column for each; what all their names begin with is left out of the headings."""
     keys = dict.fromkeys(key for each in facts for key in each)
     figures = {key: [each.get(key, DASH) for each in facts] for key in keys}
-    rows = [[words(key), *cells] for key, cells in figures.items() if set(cells) != {DASH}]
+    rows = [[key, *cells] for key, cells in figures.items() if set(cells) != {DASH}]
     shared = _shared(names)
     short = [f"…{name.removeprefix(shared)}" if shared else name for name in names]
     return Table(["", *short], rows, figures=short)

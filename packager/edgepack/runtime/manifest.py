@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -169,7 +170,7 @@ def found(folder: Path) -> set[str]:
 
 def _version(version: Json, place: str) -> int:
     if isinstance(version, bool) or not isinstance(version, int) or version < 1:
-        raise BundleError(f"{place} has schema {version!r}, which is not a version", hint=_REBUILD)
+        raise BundleError(f"{place} has schema {json.dumps(version)}, which is not a version", hint=_REBUILD)
     if version > SCHEMA:
         raise BundleTooNew(
             f"{place} has schema {version}; this edgepack reads up to {SCHEMA}", hint="pip install -U edgepack"

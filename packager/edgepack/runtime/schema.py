@@ -77,7 +77,12 @@ class _Checker:
 
     def _names(self, value: Json, wanted: Json, schema: Schema, place: str) -> None:
         for name in value if isinstance(value, dict) else ():
-            self.check(name, wanted, place)
+            try:
+                self.check(name, wanted, "")
+            except Mismatch as error:
+                raise Mismatch(
+                    f"{_at(place)} has a key that cannot be: {str(error).removeprefix(_at('') + ' is ')}"
+                ) from error
 
     def _items(self, value: Json, wanted: Json, schema: Schema, place: str) -> None:
         for index, one in enumerate(value if isinstance(value, list) else ()):
@@ -140,9 +145,12 @@ def _is(value: Json, name: str) -> bool:
 
 
 def _at(place: str) -> str:
-    return place.lstrip(".") or "it"
+    return place.lstrip(".") or "the top level"
 
 
 def _shown(value: Json) -> str:
-    text = repr(value) if isinstance(value, str | int | float | None) else f"an {type(value).__name__}"
+    plain = {None: "null", True: "true", False: "false"}
+    if value is None or isinstance(value, bool):
+        return plain[value]
+    text = repr(value) if isinstance(value, str | int | float) else "an object" if isinstance(value, dict) else "a list"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

@@ -15,6 +15,7 @@ from huggingface_hub.errors import (
     GatedRepoError,
     HFValidationError,
     LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
@@ -88,6 +89,11 @@ def _cached(repository: str, revision: str | None, name: str, error: Exception) 
     try:
         path = Path(snapshot_download(repository, revision=revision, local_files_only=True))
     except LocalEntryNotFoundError:
+        if isinstance(error, OfflineModeIsEnabled):
+            raise NetworkError(
+                f"HF_HUB_OFFLINE is set, and {repository} is not in huggingface_hub's cache",
+                hint="unset HF_HUB_OFFLINE, or give a folder or python:package/folder",
+            ) from error
         raise NetworkError(
             f"the hub cannot be reached for {repository} ({type(error).__name__})",
             hint="check the network, or give a folder or python:package/folder",

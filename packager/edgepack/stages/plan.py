@@ -138,7 +138,9 @@ def _recipes(request: Request, target: Target, source: Source) -> list[Recipe]:
     if request.recipes:
         named = [targets_.recipe(target, recipe, source.task) for recipe in dict.fromkeys(request.recipes)]
         if any(recipe.scheme == _SEARCHED for recipe in named):
-            raise UsageError("the recipe mixed needs a size", hint="--max-size 25MB in its place")
+            raise UsageError(
+                "the recipe mixed needs a size", hint="leave --recipe out and give the size: --max-size 25MB"
+            )
         return named
     return [r for r in offered.values() if r not in searched] if request.fit else [target.recipe_for(source)]
 

@@ -88,7 +88,7 @@ def no_vector(architecture: str) -> UnsupportedModel:
 def _way_on(architecture: str, model_type: str, what: str) -> str:
     own = _supported.of(model_type)
     if own:
-        alone = " (--task text-embedding packs the encoder alone)" if takes("text-embedding", model_type) else ""
+        alone = " (--task text-embedding builds the encoder alone)" if takes("text-embedding", model_type) else ""
         return f"of a {model_type} it supports {', '.join(own)}{alone}; see {PAGE}"
     if what == LANGUAGE or architecture.endswith("ForCausalLM"):
         return f"it supports {', '.join(TABLE['text-generation'])}; see {PAGE}"

@@ -69,7 +69,7 @@ def schedule(folder: Path, pipeline: str) -> Schedule:
     text = _ENDLESS.sub(r"\1null", read_text(file, ModelError))
     config = parse_json(text, str(file), ModelError)
     if not isinstance(config, dict):
-        raise ModelError(f"{file} does not hold an object")
+        raise ModelError(f"{file} does not hold an object", hint="download or copy the file again")
     return read(config, pipeline)
 
 

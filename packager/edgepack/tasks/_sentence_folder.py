@@ -132,7 +132,7 @@ _BEGINNINGS = {
     "StaticEmbedding": "a table of word vectors needs no runtime: average its rows in your app",
     "WordEmbeddings": "a table of word vectors needs no runtime: average its rows in your app",
     "BoW": "a bag of words needs no runtime: count the words in your app",
-    "CLIPModel": "edgepack build FOLDER/0_CLIPModel packs its two encoders, for pictures with labels and their vectors",
+    "CLIPModel": "edgepack build FOLDER/0_CLIPModel builds its two encoders, for images with labels and their vectors",
     "Router": "save the route you need as a model of its own: SentenceTransformer(modules=list(model[0].…)).save(…)",
     "Asym": "save the route you need as a model of its own: SentenceTransformer(modules=list(model[0].…)).save(…)",
 }

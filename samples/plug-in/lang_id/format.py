@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edgepack.plans import Plan
 from edgepack.records import Artifact, Component, Coverage, TensorSpec
 from lang_id import engine
 
@@ -25,7 +26,7 @@ def needs(artifact, target):
 TOOLS = ("numpy",)
 
 
-def check(config):
+def check(plan: Plan) -> None:
     """Raises UnsupportedModel for what numpy cannot compute: nothing."""
 
 

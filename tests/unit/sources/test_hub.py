@@ -11,6 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from huggingface_hub.errors import OfflineModeIsEnabled
+
+from edgepack.errors import NetworkError
+from edgepack.sources import hub
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -93,3 +97,12 @@ def test_copies_of_the_weights_stay_on_the_hub(
     fetched = {file.name for file in (tmp_path / "hf").rglob("snapshots/*/*")}
     assert not fetched & set(copies)
     assert {"model.safetensors", "chat_template.jinja"} <= fetched
+
+
+def test_offline_mode_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(NetworkError, match="HF_HUB_OFFLINE is set") as error:
+        hub._cached("nobody/nothing", None, "nothing", OfflineModeIsEnabled("offline"))
+    assert "unset HF_HUB_OFFLINE" in error.value.hint
+    with pytest.raises(NetworkError, match="cannot be reached"):
+        hub._cached("nobody/nothing", None, "nothing", ConnectionError())

@@ -59,7 +59,7 @@ def find(format: str) -> Engine:
         return cast(Engine, plugins.load("runtime.engines", format))
     except UnknownName as unknown:
         raise BundleError(
-            f"nothing here computes models of the format {format!r}; there is {', '.join(unknown.known)}",
+            f"there is no engine for models of the format {format!r} here; installed: {', '.join(unknown.known)}",
             hint="pip install the package that brings the format, or a newer edgepack",
         ) from unknown
 
