@@ -177,11 +177,14 @@ def test_side_by_side_leaves_out_what_no_bundle_has() -> None:
     assert table.rows == [["recipe", "int8", "int4"]]
 
 
+_COVERED = Coverage(compressed=1, total=3, skipped=(Skipped(tensor="a.w", reason="small"),))
+
+
 @dataclass(frozen=True)
 class _Model:
     components: tuple[Component, ...]
     bytes: int
-    coverage: Coverage = Coverage(compressed=1, total=3, skipped=(Skipped(tensor="a.w", reason="small"),))
+    coverage: Coverage = _COVERED
     needs: str = "ONNX opset 17"
 
 

@@ -62,8 +62,8 @@ def _check_coverage(artifact: Artifact, recipe: Recipe) -> None:
     if coverage.share < recipe.min_coverage:
         left = "; ".join(f"{skipped.tensor}: {skipped.reason}" for skipped in coverage.skipped[:3])
         raise CoverageTooLow(
-            f"{recipe.name} compressed {coverage.share:.1%} of the weights; at least {recipe.min_coverage:.0%} are demanded "
-            f"({left or 'none was found'})",
+            f"{recipe.name} compressed {coverage.share:.1%} of the weights; the recipe demands "
+            f"{recipe.min_coverage:.0%} ({left or 'none was found'})",
             hint="choose another recipe, or lower min_coverage in [recipe.…] of edgepack.toml",
         )
 

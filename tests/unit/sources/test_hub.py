@@ -14,7 +14,7 @@ import pytest
 from huggingface_hub.errors import OfflineModeIsEnabled
 
 from edgepack.errors import NetworkError
-from edgepack.sources import hub
+from edgepack.sources import hub as place
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -102,7 +102,7 @@ def test_copies_of_the_weights_stay_on_the_hub(
 def test_offline_mode_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(NetworkError, match="HF_HUB_OFFLINE is set") as error:
-        hub._cached("nobody/nothing", None, "nothing", OfflineModeIsEnabled("offline"))
+        place._cached("nobody/nothing", None, "nothing", OfflineModeIsEnabled("offline"))
     assert "unset HF_HUB_OFFLINE" in error.value.hint
     with pytest.raises(NetworkError, match="cannot be reached"):
-        hub._cached("nobody/nothing", None, "nothing", ConnectionError())
+        place._cached("nobody/nothing", None, "nothing", ConnectionError())
