@@ -131,13 +131,13 @@ def run(
     task = listed.task
     if pair and task != "text-classification":
         raise UsageError(f"--pair is for text-classification; this bundle's task is {task}")
+    named = _labels(task, labels, template)
     _check(task, inputs or [], [*options, *(["system"] if system is not None else [])], json)
     _check_drawing(task, [*drawing.items(), ("size", size), ("output", output)], seed)
     if seed is not None:
         options["seed"] = drawing["seed"] = seed
     file = pictures.check(output) if task == pictures.TASK else None
     drawing = pictures.options(drawing, size)
-    named = _labels(task, labels, template)
     model = runtime.load(
         listed.folder,
         threads=threads,

@@ -20,7 +20,7 @@ from edgepack.tasks._fixed_context import limited as limited
 from edgepack.tasks._fixed_context import sized as sized
 
 NAME = "zero-shot-image-classification"
-TITLE = "pictures to labels of your own"
+TITLE = "images to labels of your own"
 ROUTE = "export"
 AUTO_CLASS = "AutoModelForZeroShotImageClassification"
 TOKENIZES = True

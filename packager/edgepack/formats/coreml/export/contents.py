@@ -105,5 +105,5 @@ def _coverage(constants: list[_Constant], names: Mapping[str, str], stored: Mapp
 
 def _reason(constant: _Constant) -> str:
     if constant.readers == ("gather",) and constant.parameters < TABLE:
-        return "a small table"
+        return "a small embedding table"
     return f"read by {' and '.join(constant.readers)}"

@@ -93,5 +93,5 @@ def _reason(graph: Graph, name: str) -> str:
         return "a convolution of few channels"
     kinds = sorted({node.op_type for node in graph.nodes if name in node.input})
     if component(name) == "embedding":
-        return "a small table"
+        return "a small embedding table"
     return f"read by {' and '.join(kinds)}, which has no compressed form"
