@@ -139,7 +139,7 @@ class Measured:
 
     @cached_property
     def makes_pictures(self) -> bool:
-        """Whether the bundle makes pictures of prompts."""
+        """True if the bundle makes images of prompts."""
         return self.manifest.processing.diffusion is not None
 
     @cached_property
