@@ -25,6 +25,16 @@ with none of the three (SigLIP without its head, SegFormer) is refused.
 """
 
 
+PICTURES = "text-to-image"
+PIPELINES = """Folders of diffusers, by `_class_name` in `model_index.json`, of
+UNet2DConditionModel with AutoencoderKL or AutoencoderTiny and CLIP's text encoders: Stable Diffusion 1.x and 2.x (noise
+or velocity), XL and its Turbo, latent consistency models, inpainting's UNets of nine channels. Schedulers: DDIM, PNDM,
+Euler, Euler ancestral, DPM-Solver++ (multistep), LCM ([pictures of prompts](text-to-image.md)). How each is held
+against diffusers: [Stable Diffusion](stable-diffusion.md). A LoRA in diffusers' names or kohya's is merged with
+`--adapter`.
+"""
+
+
 def text() -> str:
     """The page."""
     parts = [HEAD]
@@ -33,6 +43,11 @@ def text() -> str:
         rows = [f"| {model_type} | {', '.join(names)} |" for model_type, names in sorted(families.items())]
         parts.append("\n".join([f"## {task}\n\n{title[0].upper()}{title[1:]}.\n", "| model type | architectures |",
                                 "| --- | --- |", *rows]) + "\n")  # fmt: skip
+    made = plugins.load("tasks", PICTURES)
+    rows = "\n".join(f"| {name} |" for name in sorted(made.ARCHITECTURES))
+    parts.append(
+        f"## {PICTURES}\n\n{made.TITLE[0].upper()}{made.TITLE[1:]}. {PIPELINES}\n| pipeline |\n| --- |\n{rows}\n"
+    )
     return "\n".join(parts)
 
 

@@ -10,6 +10,7 @@ from diffusers import (
     LatentConsistencyModelPipeline,
     LCMScheduler,
     PNDMScheduler,
+    StableDiffusionImg2ImgPipeline,
     StableDiffusionInpaintPipeline,
     StableDiffusionPipeline,
     StableDiffusionXLPipeline,
@@ -82,6 +83,11 @@ def lcm(words):
     return LatentConsistencyModelPipeline(**parts(words, LCMScheduler(**BETAS), time_cond_proj_dim=256))
 
 
+def from_image(words):
+    """Stable Diffusion 1.x, saved by the pipeline that begins with an image."""
+    return StableDiffusionImg2ImgPipeline(**parts(words))
+
+
 def inpaint(words):
     """A UNet of nine channels."""
     return StableDiffusionInpaintPipeline(**parts(words, in_channels=9))
@@ -136,4 +142,4 @@ def turbo(words):
     return xl(words, EulerAncestralDiscreteScheduler(**BETAS, timestep_spacing="trailing"))
 
 
-KINDS = {made.__name__: made for made in (sd, v_prediction, lcm, inpaint, tiny_vae, safe, xl, turbo)}
+KINDS = {made.__name__: made for made in (sd, v_prediction, lcm, from_image, inpaint, tiny_vae, safe, xl, turbo)}

@@ -199,3 +199,14 @@ def test_every_command_opens_a_pipeline_s_bundle(bundle: Bundle, edgepack: Comma
         assert done.returncode == 0, (words, done.stdout, done.stderr)
         if words[0] == "bench":
             assert "a result takes about" in done.stdout
+        if words == ("inspect", bundle.path):
+            assert "32 × 32 pixels, 20 steps of pndm, guidance 7.5" in done.stdout
+
+
+def test_data_sets_that_would_have_no_effect_are_refused(
+    diffusers_folder: Callable[[str], Path], build: Callable[..., tuple[Bundle, ...]], tmp_path: Path
+) -> None:
+    (tmp_path / "p.jsonl").write_text('{"prompt": "a sofa"}')
+    for name in ("calibration", "evaluation"):
+        with pytest.raises(UsageError, match=rf"\[{name}\] has no effect"):
+            build(diffusers_folder("sd"), "rpi", **{name: DataSpec(path=tmp_path / "p.jsonl")})

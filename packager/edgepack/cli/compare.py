@@ -14,7 +14,7 @@ from edgepack.errors import UsageError
 from edgepack.records import NotMeasured, Timing
 from edgepack.reports.results import components, figure, measure, side_by_side, stored
 from edgepack.reports.table import DASH
-from edgepack.runtime import measurements
+from edgepack.runtime import estimate, measurements
 from edgepack.runtime.opening import opened
 from edgepack.units import duration, size
 
@@ -45,13 +45,15 @@ def _facts(bundle: Path, trust: bool) -> JsonDict:
         "recipe": listed.table["recipe"]["name"],
         "model file": size(listed.model_bytes),
         "bits per weight": f"{weights.bits_per_weight:.2f}" if weights.parameters else DASH,
-        **{measure(a): figure(a.compressed, a.metric) for a in accuracy},
+        **{measure(a): figure(a.compressed, a.metric) for a in sorted(accuracy, key=lambda a: bool(a.submodel))},
         **({"speed": str(timings)} if isinstance(timings, NotMeasured) else _speeds(timings)),
     }
 
 
 def _speeds(timings: tuple[Timing, ...]) -> dict[str, str]:
+    whole = estimate.whole(timings)
     return {
+        **({} if whole is None else {"a result, estimated": duration(whole)}),
         **{f"p50 {t.label}": duration(t.p50) for t in timings},
         **{f"peak memory {t.label}": size(t.peak_memory) for t in timings},
     }

@@ -28,6 +28,7 @@ from edgepack.reports.table import Table
 from edgepack.runtime import manifest, measurements
 from edgepack.runtime.manifest import SIGNATURE, Manifest
 from edgepack.runtime.opening import opened
+from edgepack.runtime.processing import Schedule
 from edgepack.runtime.submodel import Submodel
 from edgepack.units import size
 
@@ -94,13 +95,23 @@ def _facts(listed: Manifest) -> list[list[str]]:
             "context" if listed.processing.generation else "longest text",
             f"{longest:,} tokens" if longest is not None else None,
         ],
-        ["image", f"{image.size.width} × {image.size.height} pixels" if image else None],
+        ["pictures", _pictures(listed)],
+        ["image", f"{image.size.width} × {image.size.height} pixels" if image and not listed.processing.diffusion else None],
         ["recipe", f"{recipe['name']}: {recipe['weight_bits']}-bit weights"],
         ["parameters", parameters(source["parameters"], components(listed.models))],
         ["compressed", compressed(coverage(listed.models))],
         ["signed", "yes; by whom, edgepack validate --public-key tells" if _signed(listed) else "no"],
     ]
     return [[name, value] for name, value in facts if value is not None]
+
+
+def _pictures(listed: Manifest) -> str | None:
+    """Say what pictures of prompts are like where nothing is asked for; None of what makes none."""
+    if listed.processing.diffusion is None:
+        return None
+    usual, algorithm = listed.processing.diffusion, listed.processing.section(Schedule).algorithm
+    said = f"{usual.width} × {usual.height} pixels, {usual.steps} steps of {algorithm}, guidance {usual.guidance:g}"
+    return said if not usual.fixed_size else f"{said}; no other size"
 
 
 def _signed(listed: Manifest) -> bool:
@@ -117,7 +128,7 @@ def _interface(parts: Mapping[str, Sequence[TensorSpec]]) -> Table:
     rows: dict[tuple[str, ...], list[str]] = {}
     for part, specs in parts.items():
         for spec in specs:
-            shape = " × ".join(_side(side, named) for side in spec.shape)
+            shape = " × ".join(_side(side, named) for side in spec.shape) or "one value"
             rows.setdefault((part, _NUMBER.sub("#", spec.name), spec.dtype, shape), []).append(spec.name)
     return Table(["", "name", "type", "shape"], [[key[0], _range(names), *key[2:]] for key, names in rows.items()])
 

@@ -23,11 +23,12 @@ from edgepack.arrays import Array, Feeds
 from edgepack.documents import JsonDict
 from edgepack.errors import DamagedWeights, UnsupportedModel
 from edgepack.original import configs, imports, loading
-from edgepack.tasks import Task, read_config
+from edgepack.tasks import Task, read_config, read_model
 from edgepack.tasks._diffusion import Prompt, scene
 
 diffusers = imports.import_diffusers()
 
+_FROM_IMAGES = "StableDiffusionImg2ImgPipeline"
 _CLASSES = ("UNet2DConditionModel", "AutoencoderKL", "AutoencoderTiny")
 _DERIVED = {"block_out_channels"}  # that AutoencoderTiny saves beside the settings that it takes
 _DIGITS, _CAREFUL = 1000.0, 0.01  # of the safety checker: scores are rounded to three digits; added where care is due
@@ -270,16 +271,22 @@ def _size(pipeline: Any) -> tuple[int, int]:
 
 
 def _pipeline(folder: Path, modules: Mapping[str, Any]) -> Any:
-    """Return the pipeline of ``folder`` around modules that are open already."""
+    """Return the pipeline of ``folder`` around modules that are open already, to make images of prompts alone."""
     given = {name: module.encoder for name, module in modules.items() if isinstance(module, TextEncoder)}
     given |= {"unet": modules["unet"].unet, "vae": modules["vae_decoder"].vae}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        pipeline = diffusers.DiffusionPipeline.from_pretrained(
+        pipeline = _pipeline_class(folder).from_pretrained(
             folder, local_files_only=True, safety_checker=None, requires_safety_checker=False, **given
         )
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
+
+
+def _pipeline_class(folder: Path) -> Any:
+    """Return the class that ``folder`` names; of one that begins with an image its sibling that does not."""
+    named = str(read_model(folder)["_class_name"])
+    return diffusers.StableDiffusionPipeline if named == _FROM_IMAGES else diffusers.DiffusionPipeline
 
 
 @contextmanager
