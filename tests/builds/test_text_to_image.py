@@ -82,7 +82,7 @@ def changed(folder: Path, to: Path, file: str, **settings: object) -> Path:
         ("unet/config.json", {"cross_attention_dim": 24}, UnsupportedModel, "the UNet reads"),
         ("unet/config.json", {"sample_size": None}, ModelError, "sample_size"),
         ("unet/config.json", {"_class_name": "UNet3DConditionModel"}, UnsupportedModel, "UNet3DConditionModel"),
-        ("unet/config.json", {"block_out_channels": [4, 16]}, UnsupportedModel, "down_blocks"),
+        ("unet/config.json", {"block_out_channels": [16, 64]}, UnsupportedModel, "down_blocks"),
         ("scheduler/scheduler_config.json", {"_class_name": "UniPCMultistepScheduler"}, UnsupportedModel, "UniPC"),
         ("tokenizer/tokenizer_config.json", {"model_max_length": 10**30}, ModelError, "longest prompt"),
     ],

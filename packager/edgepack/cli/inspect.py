@@ -96,7 +96,10 @@ def _facts(listed: Manifest) -> list[list[str]]:
             f"{longest:,} tokens" if longest is not None else None,
         ],
         ["pictures", _pictures(listed)],
-        ["image", f"{image.size.width} × {image.size.height} pixels" if image and not listed.processing.diffusion else None],
+        [
+            "image",
+            f"{image.size.width} × {image.size.height} pixels" if image and not listed.processing.diffusion else None,
+        ],
         ["recipe", f"{recipe['name']}: {recipe['weight_bits']}-bit weights"],
         ["parameters", parameters(source["parameters"], components(listed.models))],
         ["compressed", compressed(coverage(listed.models))],
