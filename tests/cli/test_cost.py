@@ -111,3 +111,13 @@ def test_errors(edgepack: Command, options: tuple[object, ...], code: int) -> No
     assert done.returncode == code
     assert "Traceback" not in done.stderr
     assert not done.stdout
+
+
+def test_a_picture_takes_as_long_as_its_submodels_together(copied: Path) -> None:
+    """A bundle's timings say how often a result takes each submodel; others do not tell the time of a request."""
+    parts = (timing("64x64", 0.5, submodel="unet", calls=20), timing("64x64", 2.0, submodel="vae_decoder", calls=1))
+    measurements.write(copied, (), parts)
+    found = cost_bundle.seconds(opened(copied), Use(requests=1))
+    assert found.value == pytest.approx(12.0)
+    assert "estimated" in found.origin
+    assert "20 × unet" in found.origin
