@@ -44,11 +44,14 @@ def feeds(processing: Processing, submodel: Submodel, shape: str) -> Feeds:
 
 
 def calls(processing: Processing, name: str) -> int:
-    """Return how often a picture takes a submodel, with the usual steps and guidance and a prompt alone."""
+    """Return how often a picture takes a submodel, with the usual steps and guidance.
+
+    It is made of a prompt alone, or by a UNet of inpainting of a picture too, which is encoded once.
+    """
     settings = processing.section(Diffusion)
     if name == UNET:
         return len(scheduler(processing.section(Schedule), settings.steps).timesteps)
-    if name in (DECODER, SAFETY):
+    if name in (DECODER, SAFETY) or (name == ENCODER and settings.unet_channels != settings.latent_channels):
         return 1
     if name in [encoder.submodel for encoder in settings.encoders]:
         return 2 if _guided(settings) and not settings.zeros_for_empty_prompt else 1

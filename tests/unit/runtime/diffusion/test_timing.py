@@ -41,21 +41,35 @@ def manifest(processing):
     return SimpleNamespace(processing=processing, models={name: submodel(name) for name in PARTS})
 
 
-@pytest.mark.parametrize("guidance", [7.5, 1.0])
-def test_inputs_and_calls_are_those_of_the_loop(pndm, guidance):
-    """A picture is made, and each submodel watched."""
-    processing = pndm.processing(guidance=guidance)
+def watched(tiny, processing, **options):
+    """Shapes that each submodel is fed while a picture is made."""
     seen = {}
 
-    def watched(name, run):
+    def one(name, run):
         def call(given):
             seen.setdefault(name, []).append({key: value.shape for key, value in given.items()})
             return run(given)
 
         return call
 
-    runs = {name: watched(name, run) for name, run in pndm.runs().items()}
-    Model(runs, pndm.folder, processing).generate("a sofa", seed=0)
+    runs = {name: one(name, run) for name, run in tiny.runs().items()}
+    Model(runs, tiny.folder, processing).generate("a sofa", seed=0, **options)
+    return seen
+
+
+def test_inpainting_encodes_the_picture_once(tmp_path):
+    tiny = Tiny(tmp_path, in_channels=9)
+    picture = np.zeros((64, 64, 3), np.uint8)
+    seen = watched(tiny, tiny.processing(), image=picture, mask=picture[..., 0] + 255)
+    for name in PARTS:
+        assert timing.calls(tiny.processing(), name) == len(seen[name])
+
+
+@pytest.mark.parametrize("guidance", [7.5, 1.0])
+def test_inputs_and_calls_are_those_of_the_loop(pndm, guidance):
+    """A picture is made, and each submodel watched."""
+    processing = pndm.processing(guidance=guidance)
+    seen = watched(pndm, processing)
     made = manifest(processing)
     for name in PARTS:
         assert timing.calls(processing, name) == shapes.calls(made, name) == len(seen.get(name, ()))
