@@ -7,6 +7,7 @@ description, or in transformers itself where that is asked for (builder.py).
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from types import TracebackType
@@ -20,6 +21,9 @@ from edgepack.records import Source
 from edgepack.runtime import submodel
 from edgepack.runtime.processing import Processing
 from edgepack.tasks import Task, submodel_processing
+
+# Before anything imports transformers, which reads it once: it warns of packages that no model here needs
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 TRANSFORMERS = "transformers"  # the implementation that --original and suites can ask for
 
