@@ -51,9 +51,9 @@ def find(
     _check_files(fetched.path, merged)
     root = _root(fetched.path)
     _check_adapter(root, merged)
-    config = _config(root)
     folders = _weight_folders(root)
     files = [file for name in folders for file in weights.files(root / name)]
+    config = _config(root)
     stored = [tensor for file in files for tensor in weights.tensors(file)]
     foreign.check(root, config, stored)
     found = _task(fetched.path, config, task)
