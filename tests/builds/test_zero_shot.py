@@ -160,7 +160,7 @@ def test_commands(plain: Bundle, pictures: list[np.ndarray], tmp_path: Path) -> 
     assert "text_model 1x32" in timed
     assert "vision_model 1 picture" in timed
     assert "vision" not in invoke("bench", plain.path, "--input", "1x8", "--runs", 2, "--seconds", 0).output
-    assert "vision_model cosine_min" in invoke("compare", plain.path, packed, "--json").output
+    assert "vision_model cosine min" in invoke("compare", plain.path, packed, "--json").output
     for line in (["run", plain.path, picture], ["run", plain.path, picture, "--labels", ","]):
         assert "no labels given" in str(invoke(*line).exception)
 
