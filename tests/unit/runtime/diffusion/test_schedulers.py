@@ -14,7 +14,7 @@ from diffusers import (
     LCMScheduler,
     PNDMScheduler,
 )
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from edgepack.errors import BundleError, UsageError
@@ -189,10 +189,12 @@ def stated(name):
     return st.fixed_dictionaries({}, optional={key: one for key, one in choices.items() if key in known})
 
 
-@settings(deadline=None, max_examples=80)
+@settings(derandomize=True, deadline=None, max_examples=80)
 @given(st.data(), st.sampled_from(sorted(CLASSES)), st.integers(4, 25))
 def test_any_configuration_runs_as_in_diffusers(data, name, steps):
     config = data.draw(stated(name))
+    # diffusers makes NaN there, by the root of what rounding takes below 0
+    assume(name != "euler_ancestral" or config.get("beta_schedule") != "squaredcos_cap_v2")
     with pytest.MonkeyPatch.context() as patch:
         compare(name, config, steps, 0, patch)
 

@@ -26,6 +26,6 @@ class EulerAncestral(Ratios):
         """Return the next latents, with new noise; none is left after the last step, but drawn."""
         sigma, to = self.sigmas[index], self.sigmas[index + 1]
         up = np.sqrt(to**2 * (sigma**2 - to**2) / sigma**2)
-        down = np.sqrt(to**2 - up**2)
+        down = np.sqrt(np.maximum(to**2 - up**2, np.float32(0)))  # rounding may take it below
         slope = (latents - self.denoised(output, index, latents)) / sigma
         return np.asarray(latents + slope * (down - sigma) + normal(output.shape) * up)
