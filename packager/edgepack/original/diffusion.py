@@ -146,7 +146,7 @@ def open_component(folder: Path, name: str, task: Task, adapter: Path | str | No
     for what, keys in (("lack", report["missing_keys"]), ("hold, without a place for it,", report["unexpected_keys"])):
         if keys:
             raise DamagedWeights(f"{name}: the weights of {folder.name} {what} {min(keys)!r}", hint=_STRANGERS)
-    check_finite(model, f"{name}: {folder.name}")
+    loading.check_finite(model, f"{name}: {folder.name}")
     if adapter:
         plugins.load_module("edgepack.original.diffusion_lora").merge(model, task.NAME, Path(adapter))
     wrapped: nn.Module = _WRAPPERS[task.NAME](model)
@@ -157,16 +157,6 @@ def open_safety_checker(folder: Path, name: str, task: Task) -> nn.Module:
     """Return the safety checker of ``folder``. Raises UnsupportedModel, DamagedWeights."""
     kind = importlib.import_module("diffusers.pipelines.stable_diffusion.safety_checker").StableDiffusionSafetyChecker
     return SafetyChecker(loading.load_class(kind, folder, name, task))
-
-
-def check_finite(model: nn.Module, name: str) -> None:
-    """Raises DamagedWeights for NaN or infinity."""
-    for key, tensor in model.named_parameters():
-        if not bool(tensor.sum().isfinite()) and not bool(tensor.isfinite().all()):
-            raise DamagedWeights(
-                f"{name}: the weight {key!r} holds NaN or infinity",
-                hint="no recipe can repair it: take an earlier save of the model",
-            )
 
 
 def _opened(kind: Any, folder: Path, name: str) -> tuple[Any, Any]:

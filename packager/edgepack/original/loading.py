@@ -81,13 +81,18 @@ def load_class(
     _check(model, report, name, path, task)
     if adapter is not None:
         adapters.merge(model, Adapter.read(adapter))
+    check_finite(model, name)
+    return model
+
+
+def check_finite(model: PretrainedModel, name: str) -> None:
+    """Raises DamagedWeights for a weight of ``model``, which errors call ``name``, that holds NaN or infinity."""
     for weight, tensor in model.named_parameters():
         if not _finite(tensor):
             raise DamagedWeights(
                 f"{name}: the weight {weight!r} holds NaN or infinity",
                 hint="no recipe can repair it: take an earlier save of the model",
             )
-    return model
 
 
 def _finite(tensor: Tensor) -> bool:
