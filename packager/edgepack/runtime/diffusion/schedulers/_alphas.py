@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from edgepack.arrays import Array
+from edgepack.runtime.diffusion.schedulers._levels import alphas_cumprod
 
 ONE = np.float32(1)
 
@@ -42,3 +43,26 @@ class Alphas:
         """Return latents of a picture with the noise of a timestep."""
         left = self.left(timestep)
         return np.asarray(np.sqrt(left) * latents + np.sqrt(ONE - left) * noise)
+
+
+class ByAlphas:
+    """A run of a scheduler that reads ``Alphas``: what it does with latents at a step, beside taking it."""
+
+    timesteps: Array  # int64, descending
+
+    def __init__(self, settings: SimpleNamespace) -> None:
+        self._settings = settings
+        self._alphas = Alphas(alphas_cumprod(settings), settings)
+        self.initial_scale = ONE
+
+    def scaled(self, latents: Array, index: int) -> Array:
+        """Return the UNet's input: the latents as they are."""
+        return latents
+
+    def denoised(self, output: Array, index: int, latents: Array) -> Array:
+        """Return the latents without noise that ``output`` predicts."""
+        return self._alphas.denoised(output, int(self.timesteps[index]), latents)
+
+    def noised(self, latents: Array, noise: Array, index: int) -> Array:
+        """Return latents of a picture with as much noise as there is at a step."""
+        return self._alphas.noised(latents, noise, int(self.timesteps[index]))

@@ -8,8 +8,8 @@ from edgepack.arrays import Array
 from edgepack.errors import UsageError
 from edgepack.runtime.diffusion.noise import Normal
 from edgepack.runtime.diffusion.records import Schedule
-from edgepack.runtime.diffusion.schedulers._alphas import ONE, Alphas
-from edgepack.runtime.diffusion.schedulers._levels import TRAINING, alphas_cumprod, settled
+from edgepack.runtime.diffusion.schedulers._alphas import ByAlphas
+from edgepack.runtime.diffusion.schedulers._levels import TRAINING, settled
 
 DEFAULTS = {
     **TRAINING,
@@ -26,18 +26,12 @@ DEFAULTS = {
 _DATA = 0.5  # the data's deviation, sigma_data
 
 
-class Lcm:
+class Lcm(ByAlphas):
     """The steps of one run; see schedulers.Scheduler."""
 
     def __init__(self, schedule: Schedule, steps: int) -> None:
-        self._settings = settled(schedule, DEFAULTS)
-        self._alphas = Alphas(alphas_cumprod(self._settings), self._settings)
+        super().__init__(settled(schedule, DEFAULTS))
         self.timesteps = self._spaced(steps)
-        self.initial_scale = ONE
-
-    def scaled(self, latents: Array, index: int) -> Array:
-        """Return the UNet's input: the latents as they are."""
-        return latents
 
     def denoised(self, output: Array, index: int, latents: Array) -> Array:
         """Return the latents without noise that ``output`` predicts, weighted as the model was distilled."""
@@ -54,10 +48,6 @@ class Lcm:
         if index == len(self.timesteps) - 1:
             return denoised
         return self._alphas.noised(denoised, normal(denoised.shape), int(self.timesteps[index + 1]))
-
-    def noised(self, latents: Array, noise: Array, index: int) -> Array:
-        """Return latents of a picture with as much noise as there is at a step."""
-        return self._alphas.noised(latents, noise, int(self.timesteps[index]))
 
     def _spaced(self, steps: int) -> Array:
         """Return timesteps among those of the distillation, int64 [steps]. Raises UsageError."""

@@ -8,38 +8,28 @@ from edgepack.arrays import Array
 from edgepack.errors import UsageError
 from edgepack.runtime.diffusion.noise import Normal
 from edgepack.runtime.diffusion.records import Schedule
-from edgepack.runtime.diffusion.schedulers._alphas import ONE, Alphas
-from edgepack.runtime.diffusion.schedulers._levels import TRAINING, alphas_cumprod, settled, spaced
+from edgepack.runtime.diffusion.schedulers._alphas import ONE, ByAlphas
+from edgepack.runtime.diffusion.schedulers._levels import TRAINING, settled, spaced
 
 DEFAULTS = {**TRAINING, "skip_prk_steps": False, "set_alpha_to_one": False, "timestep_spacing": "leading"}
 _ORDER = 4  # of both methods
 
 
-class Pndm:
+class Pndm(ByAlphas):
     """The steps of one run; see schedulers.Scheduler.
 
     A step of Runge-Kutta's method is four of these; without them (skip_prk_steps) the first step is taken twice.
     """
 
     def __init__(self, schedule: Schedule, steps: int) -> None:
-        self._settings = settled(schedule, DEFAULTS)
-        self._alphas = Alphas(alphas_cumprod(self._settings), self._settings)
+        super().__init__(settled(schedule, DEFAULTS))
         self._distance = self._settings.num_train_timesteps // steps
         self._runge_kutta, multistep = self._spaced(steps)
         self.timesteps = np.concatenate([self._runge_kutta, multistep]).astype(np.int64)
-        self.initial_scale = ONE
         self._taken = 0
         self._outputs: list[Array] = []  # the last four
         self._sum: Array | float = 0.0  # of a Runge-Kutta step's outputs so far
         self._start: Array | None = None  # the latents that such a step began with
-
-    def scaled(self, latents: Array, index: int) -> Array:
-        """Return the UNet's input: the latents as they are."""
-        return latents
-
-    def denoised(self, output: Array, index: int, latents: Array) -> Array:
-        """Return the latents without noise that ``output`` predicts."""
-        return self._alphas.denoised(output, int(self.timesteps[index]), latents)
 
     def step(self, output: Array, index: int, latents: Array, normal: Normal) -> Array:
         """Return the next latents."""
@@ -48,10 +38,6 @@ class Pndm:
         if taken < len(self._runge_kutta):
             return self._by_runge_kutta(output, timestep, latents, taken)
         return self._by_multistep(output, timestep, latents, taken)
-
-    def noised(self, latents: Array, noise: Array, index: int) -> Array:
-        """Return latents of a picture with as much noise as there is at a step."""
-        return self._alphas.noised(latents, noise, int(self.timesteps[index]))
 
     def _spaced(self, steps: int) -> tuple[Array, Array]:
         """Return the timesteps of Runge-Kutta's method and of the other, descending. Raises UsageError."""
