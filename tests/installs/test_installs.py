@@ -26,11 +26,11 @@ from tests.installs.conftest import ROOT, Install, asked_for
 from edgepack.records import Bundle
 
 Installs = Callable[[str], Install]
-STORYTELLER = ROOT / "samples" / "storyteller" / "model"
+STORYTELLER, DECOR = ROOT / "samples" / "storyteller" / "model", ROOT / "samples" / "decor" / "model"
 ENCODERS = "build encoders and vision models for ONNX targets"
 LANGUAGE, CORE_ML = "build language models for ONNX targets", "build for Core ML targets"
-PICTURES = "read picture files"
-EXTRAS = ["", "llm", "build", "coreml", "images", "data", "sign"]
+PICTURES, PIPELINES = "read picture files", "build text-to-image models"
+EXTRAS = ["", "llm", "build", "coreml", "diffusion", "images", "data", "sign"]
 
 
 def test_no_extra_is_forgotten() -> None:
@@ -65,6 +65,7 @@ READY = {
     "llm": (LANGUAGE,),
     "build": (ENCODERS, LANGUAGE, PICTURES),
     "coreml": (ENCODERS, LANGUAGE, PICTURES, CORE_ML),
+    "diffusion": (ENCODERS, LANGUAGE, PICTURES, PIPELINES),
     "images": (PICTURES,),
     "data": ("read Parquet data",),
     "sign": ("sign bundles and check signatures",),
@@ -111,6 +112,9 @@ def test_a_bundle_runs(extra: str, install: Installs, minilm: Bundle) -> None:
         ("llm", "build {storyteller} --target iphone", "coreml"),
         ("build", "build {encoder} --target iphone", "coreml"),
         ("images", "build {encoder} --target rpi", "build"),
+        ("build", "build {pipeline} --target rpi", "diffusion"),
+        ("coreml", "build {pipeline} --target iphone", "diffusion"),
+        ("diffusion", "build {pipeline} --target iphone", "coreml"),
         ("", "run {pictures} {picture}", "images"),
         ("", "sign {copy} --key {picture}", "sign"),
         ("", "validate {bundle} --public-key {picture}", "sign"),
@@ -175,6 +179,8 @@ def test_another_version_is_one_line_and_not_an_import_error_later(
     [
         ("llm", "run {written} Once --max-tokens 2 --json", '"tokens": 2'),
         ("build", "run {traced} hello", "fair"),
+        ("diffusion", "validate {drawing}", "golden vectors"),
+        ("", "run {drawing} a-red-sofa --steps 1 -o {image}", "64 x 64"),
         ("coreml", "validate {package}/..", "golden vectors"),
         ("images", "run {pictures} {picture}", "class "),
         ("data", "validate {bundle} --suite {suite}", "spearman"),
@@ -194,7 +200,7 @@ def given(
     minilm: Bundle,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[str, Path]:
-    """What the commands are about: models, and bundles, of which three are made by the installs that can."""
+    """What the commands are about: models, and bundles, of which four are made by the installs that can."""
     folder, encoder = tmp_path_factory.mktemp("given"), tiny("text-classification")
     files = {name: folder / name for name in ("picture.png", "suite.toml", "pairs.parquet", "copy")}
     Image.fromarray(np.zeros((40, 40, 3), np.uint8)).save(files["picture.png"])
@@ -204,18 +210,27 @@ def given(
         '[[check]]\nkind = "metric"\nmetric = "spearman"\nat_least = 0.1\ndata = { path = "pairs.parquet" }\n'
     )
     shutil.copytree(minilm.path, files["copy"])
-    for extra, model, target in (("llm", STORYTELLER, "rpi"), ("build", encoder, "rpi"), ("coreml", encoder, "iphone")):
+    for extra, model, target in (
+        ("llm", STORYTELLER, "rpi"),
+        ("build", encoder, "rpi"),
+        ("coreml", encoder, "iphone"),
+        ("diffusion", DECOR, "rpi"),
+    ):
         done = install(extra)("build", model, "--target", target, "--out", folder / extra, "--no-speed")
         assert done.returncode == 0, done.stdout + done.stderr
     (written,), (traced,) = folder.glob("llm/*-rpi"), folder.glob("build/*-rpi")
+    (drawing,) = folder.glob("diffusion/*-rpi")
     (package,) = folder.glob("coreml/*/*.mlpackage")
     return {
         "encoder": encoder,
         "storyteller": STORYTELLER,
+        "pipeline": DECOR,
         "bundle": minilm.path,
         "pictures": build(tiny("image-classification"), "rpi")[0].path,
         "written": written,
         "traced": traced,
+        "drawing": drawing,
+        "image": folder / "image.png",
         "package": package,
         "picture": files["picture.png"],
         "suite": files["suite.toml"],

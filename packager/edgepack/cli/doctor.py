@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from edgepack import __version__, cache, formats, installed, plugins, targets
+from edgepack import __version__, cache, formats, installed, plugins, targets, tasks
 from edgepack.cli import show
 from edgepack.cli.options import Json
 from edgepack.errors import EdgepackError, MissingExtra
@@ -99,6 +99,8 @@ def _uses() -> Uses:
     uses: dict[str, Install | Broken] = {use: Install(EDGEPACK, extra) for extra, use in _EXTRAS.items()}
     for name in plugins.names("formats"):
         uses |= _tried("formats", name, _builds)
+    for name in plugins.names("tasks"):
+        uses |= _tried("tasks", name, _more)
     for kind, name, error in plugins.failing():
         uses |= _broken(kind, name, error)
     return uses
@@ -113,6 +115,12 @@ def _builds(format: str) -> Uses:
         f"build {models[route]}for {found.TITLE} targets": Install(distribution, extra)
         for route, extra in found.ROUTES.items()
     }
+
+
+def _more(task: str) -> Uses:
+    """Return the building of models of ``task``, if that takes an extra of its own."""
+    extra = getattr(tasks.load(task), "EXTRA", "")
+    return {f"build {task} models": Install(plugins.distribution("tasks", task), extra)} if extra else {}
 
 
 def _tried(kind: str, name: str, look: Callable[[str], Uses]) -> Uses:
