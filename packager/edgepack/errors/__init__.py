@@ -1,0 +1,177 @@
+"""Every way to fail on purpose: a class, an exit code, one line and a hint.
+
+EdgepackError                      1   (never raised itself; 1 is "a check failed")
+├── CheckFailed                    1   a release check or an accuracy floor was missed
+├── UsageError                     2   the command line or a call is wrong
+│   └── UnknownName                3   a target, recipe, task … that does not exist (nearest suggested)
+├── ProjectError                   4   edgepack.toml or a suite file is wrong
+├── MissingExtra                   5   a Python package that the command needs is not installed, or another version
+├── ModelError                    10   a model that cannot be read
+│   ├── ModelNotFound             11   no such folder, package or hub id
+│   ├── NetworkError              12   the hub cannot be reached
+│   ├── UnsafeModel               13   pickled weights or remote code
+│   ├── DamagedWeights            14   truncated or corrupt safetensors
+│   ├── UnsupportedModel          15   an architecture or task that edgepack does not support
+│   ├── PreprocessingDiffers      23   a model's own library makes other inputs, or other vectors, of the same text
+│   ├── UnreadSetting             24   a setting in config.json that edgepack does not know
+│   └── ReadingDiffers            25   edgepack's reading of config.json computes something else than transformers
+├── DoesNotFit                    16   the model does not fit the target's memory or store limit
+├── ConversionError               17   a conversion broke its promise
+├── CoverageTooLow                18   too few of the weights were compressed
+├── TargetError                   19   a target.toml that is wrong
+├── DataError                     20   a data set that is missing, empty or lacks columns
+├── DiskFull                      21   no space left to write
+├── FileTrouble                   22   a file or folder that cannot be read or written
+├── BundleError                   30   not a bundle
+│   ├── BundleDamaged             31   a byte differs from the manifest
+│   ├── BundleFileMissing         32   a listed file is not there
+│   ├── BundleUnsafe              33   a path outside the folder, or a zip bomb
+│   ├── BundleTooNew              34   written by a newer edgepack
+│   └── SignatureError            60   a signature that cannot be read
+│       ├── SignatureMissing      61   a signature is asked for, and the bundle has none
+│       ├── SignatureWrong        62   a signature of another key, or of something else
+│       ├── CertificateUntrusted  63   a signer's certificate that leads to no trusted root, or is not for signing
+│       ├── CertificateExpired    64   a signer's certificate that is not valid now
+│       └── FileNotSigned         65   a file that the signature does not cover
+├── InputError                    40   an input that the model cannot take
+│   ├── InputMissing              41   an input that is not given
+│   ├── InputUnknown              42   an input that the model does not have
+│   ├── InputTypeWrong            43   an input of another dtype or kind
+│   └── ShapeNotAllowed           44   a shape that the model does not take
+├── PackageError                  50   not a Core ML package
+│   ├── PackageDamaged            51   a Core ML package that is cut short or contradicts itself
+│   ├── PackageFileMissing        52   a file that the package names is not there
+│   ├── PackageUnsafe             53   a path or link that leads out of the package
+│   ├── PackageTooNew             54   a specification that is newer than edgepack
+│   ├── NotAProgram               55   a Core ML model of another kind than ML Program
+│   ├── UnsupportedOperator       56   an op that the evaluator does not know
+│   ├── OperatorTooNew            57   an op that the package's deployment target does not have
+│   └── EvaluationFailed          58   an op that cannot compute what it is given
+├── KeyUnusable                   66   a key or a certificate of yours that cannot be used
+└── Unexpected                    70   a mistake in edgepack itself
+
+and beside it, a BaseException:
+Interrupted                      130   Ctrl-C
+"""
+
+from __future__ import annotations
+
+from edgepack.errors._builds import (
+    CheckFailed,
+    ConversionError,
+    CoverageTooLow,
+    DataError,
+    DiskFull,
+    DoesNotFit,
+    FileTrouble,
+    TargetError,
+)
+from edgepack.errors._bundles import (
+    BundleDamaged,
+    BundleError,
+    BundleFileMissing,
+    BundleTooNew,
+    BundleUnsafe,
+    CertificateExpired,
+    CertificateUntrusted,
+    FileNotSigned,
+    KeyUnusable,
+    SignatureError,
+    SignatureMissing,
+    SignatureWrong,
+)
+from edgepack.errors._inputs import (
+    InputError,
+    InputMissing,
+    InputTypeWrong,
+    InputUnknown,
+    ShapeNotAllowed,
+)
+from edgepack.errors._models import (
+    DamagedWeights,
+    ModelError,
+    ModelNotFound,
+    NetworkError,
+    PreprocessingDiffers,
+    ReadingDiffers,
+    UnreadSetting,
+    UnsafeModel,
+    UnsupportedModel,
+)
+from edgepack.errors._packages import (
+    EvaluationFailed,
+    NotAProgram,
+    OperatorTooNew,
+    PackageDamaged,
+    PackageError,
+    PackageFileMissing,
+    PackageTooNew,
+    PackageUnsafe,
+    UnsupportedOperator,
+)
+from edgepack.errors._root import (
+    EdgepackError,
+    Interrupted,
+    Unexpected,
+    nearest,
+)
+from edgepack.errors._usage import (
+    MissingExtra,
+    ProjectError,
+    UnknownName,
+    UsageError,
+)
+
+__all__ = [
+    "BundleDamaged",
+    "BundleError",
+    "BundleFileMissing",
+    "BundleTooNew",
+    "BundleUnsafe",
+    "CertificateExpired",
+    "CertificateUntrusted",
+    "CheckFailed",
+    "ConversionError",
+    "CoverageTooLow",
+    "DamagedWeights",
+    "DataError",
+    "DiskFull",
+    "DoesNotFit",
+    "EdgepackError",
+    "EvaluationFailed",
+    "FileNotSigned",
+    "FileTrouble",
+    "InputError",
+    "InputMissing",
+    "InputTypeWrong",
+    "InputUnknown",
+    "Interrupted",
+    "KeyUnusable",
+    "MissingExtra",
+    "ModelError",
+    "ModelNotFound",
+    "NetworkError",
+    "NotAProgram",
+    "OperatorTooNew",
+    "PackageDamaged",
+    "PackageError",
+    "PackageFileMissing",
+    "PackageTooNew",
+    "PackageUnsafe",
+    "PreprocessingDiffers",
+    "ProjectError",
+    "ReadingDiffers",
+    "ShapeNotAllowed",
+    "SignatureError",
+    "SignatureMissing",
+    "SignatureWrong",
+    "TargetError",
+    "Unexpected",
+    "UnknownName",
+    "UnreadSetting",
+    "UnsafeModel",
+    "UnsupportedModel",
+    "UnsupportedOperator",
+    "UsageError",
+    "nearest",
+]
