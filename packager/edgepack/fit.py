@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from edgepack import decoders, targets
+from edgepack import decoders, sample_size, targets
 from edgepack.decoders import Decoder
 from edgepack.documents import JsonObject
 from edgepack.errors import DoesNotFit, UnsupportedModel
@@ -199,11 +199,10 @@ def _maps(config: JsonObject) -> tuple[int, str]:
     """Estimate a UNet's or an autoencoder's widest layer: a few maps of its first channels at full size, twice where
     a prompt guides (classifier-free guidance runs two rows).
     """
-    side = config.get("sample_size")
-    height, width = side if isinstance(side, list) else (int(side or 0), int(side or 0))
+    height, width = sample_size.sides(config) or (0, 0)
     rows = _GUIDED if config["_class_name"] == "UNet2DConditionModel" else 1
     wide = int(config["block_out_channels"][0])
-    return _FLOAT * rows * _MAPS * wide * int(height) * int(width), f"{rows} x {height} x {width}"
+    return _FLOAT * rows * _MAPS * wide * height * width, f"{rows} x {height} x {width}"
 
 
 def _transformer(config: JsonObject, length: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from edgepack import sample_size
 from edgepack.documents import JsonObject
 from edgepack.errors import ModelError, UnsupportedModel
 from edgepack.runtime.processing import Diffusion, Image, Processing, PromptEncoder
@@ -90,11 +91,10 @@ def _image(folder: Path, config: JsonObject) -> Image | None:
 
 
 def _sides(unet: JsonObject) -> tuple[int, int]:
-    side = unet.get("sample_size")
-    height, width = side if isinstance(side, list) else (side, side)
-    if not isinstance(height, int) or not isinstance(width, int):
+    found = sample_size.sides(unet)
+    if found is None:
         raise ModelError("unet/config.json names no sample_size", hint='for example "sample_size": 64')
-    return height, width
+    return found
 
 
 def _number(config: JsonObject, name: str) -> float:
