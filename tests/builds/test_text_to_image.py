@@ -7,8 +7,10 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import diffusers
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file, save_file
 from tests import diffusion_models
 
@@ -59,6 +61,18 @@ def test_a_bundle_validates_runs_and_is_compressed(folder: Callable[[str], Path]
     first, again = (model.generate("a red sofa", steps=2, seed=3)[0].pixels for _ in range(2))
     assert first.shape == (32, 32, 3)
     assert np.array_equal(first, again)
+
+
+def test_sizes_that_do_not_halve_evenly(folder: Callable[[str], Path], build: Build) -> None:
+    (bundle,) = build(folder("sd"), "rpi", recipes=("fp32",))
+    pipeline = diffusers.DiffusionPipeline.from_pretrained(folder("sd"))
+    pipeline.check_inputs = lambda *given, **named: None  # of pixels in eights, where a latent is of two here
+    asked = {"guidance_scale": 3.0, "num_inference_steps": 2, "height": 34, "width": 38}
+    theirs = pipeline("a red sofa", generator=torch.manual_seed(0), output_type="latent", **asked).images[0].numpy()
+    (ours,) = edgepack.load(bundle.path).generate("a red sofa", steps=2, guidance=3, seed=0, height=34, width=38)
+    assert ours.pixels.shape == (34, 38, 3)
+    assert ours.latents.shape == theirs.shape == (4, 17, 19)
+    assert np.abs(ours.latents - theirs).max() < 1e-4 * np.abs(theirs).max()
 
 
 def changed(folder: Path, to: Path, file: str, **settings: object) -> Path:

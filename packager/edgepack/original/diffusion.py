@@ -9,7 +9,7 @@ import importlib
 import inspect
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ _FROM_IMAGES = "StableDiffusionImg2ImgPipeline"
 _CLASSES = ("UNet2DConditionModel", "AutoencoderKL", "AutoencoderTiny")
 _DERIVED = {"block_out_channels"}  # that AutoencoderTiny saves beside the settings that it takes
 _DIGITS, _CAREFUL = 1000.0, 0.01  # of the safety checker: scores are rounded to three digits; added where care is due
+_MANY = 30  # enlargements by two
 _STRANGERS = "the checkpoint and its config.json do not belong together: download the component again"
 
 
@@ -68,15 +69,31 @@ class Denoiser(nn.Module):
     ) -> dict[str, Tensor]:
         """Return ``out_sample``, of the shape of ``sample`` but for its channels."""
         added = {} if text_embeds is None else {"text_embeds": text_embeds, "time_ids": time_ids}
-        (found,) = self.unet(
-            sample,
-            timestep,
-            encoder_hidden_states,
-            timestep_cond=timestep_cond,
-            added_cond_kwargs=added,
-            return_dict=False,
-        )
+        with _sizes_stated(self.unet) if torch.onnx.is_in_onnx_export() else nullcontext():
+            (found,) = self.unet(
+                sample,
+                timestep,
+                encoder_hidden_states,
+                timestep_cond=timestep_cond,
+                added_cond_kwargs=added,
+                return_dict=False,
+            )
         return {"out_sample": found}
+
+
+@contextmanager
+def _sizes_stated(unet: Any) -> Iterator[None]:
+    """Let ``unet`` be traced with each size that it enlarges to, that of the states on the way down.
+
+    diffusers states them for sizes that do not halve evenly, and doubles others, which is the same of those: a graph of
+    doublings would take no other. It decides by the number of enlargements, which here is more than any size halves.
+    """
+    usual = unet.num_upsamplers
+    unet.num_upsamplers = _MANY
+    try:
+        yield
+    finally:
+        unet.num_upsamplers = usual
 
 
 class ImageDecoder(nn.Module):

@@ -60,7 +60,7 @@ def read(folder: Path, config: JsonObject) -> Processing:
             shift_factor=_number(vae, "shift_factor"),
             height=height * factor,
             width=width * factor,
-            multiple_of=factor * 2 ** (len(unet["block_out_channels"]) - 1),
+            multiple_of=factor,
             timestep_cond=unet.get("time_cond_proj_dim"),
             time_ids=unet.get("addition_embed_type") == "text_time",
             zeros_for_empty_prompt=bool(config.get("force_zeros_for_empty_prompt", False)),

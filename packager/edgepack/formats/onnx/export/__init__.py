@@ -89,6 +89,7 @@ def prepare(original: Original, plan: Plan, calibration: Sequence[Feeds]) -> Tra
 
     def make(folder: Path) -> None:
         trials = trial.batches(calibration, processing.text)
+        trials = [*trial.resized(trials[0], getattr(task, "AXES", None) or {}), *trials]
         wanted = [_outputs(original, feeds) for feeds in trials]
         problems = []
         for way in _WAYS:

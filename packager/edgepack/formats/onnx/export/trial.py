@@ -1,7 +1,7 @@
 """A trial of an exported graph: does it compute what the module does, before anything is compressed?
 
-Batches of one, two and three rows of different lengths are tried: a trace can hold a number of the batch that it was
-made with, and a fusion can take padding for text.
+Batches of one, two and three rows of different lengths are tried, and maps of another size: a trace can hold a number
+of the batch that it was made with, and a fusion can take padding for text.
 """
 
 from __future__ import annotations
@@ -13,8 +13,11 @@ import numpy as np
 from edgepack.arrays import Array, Feeds, Outputs, Run
 from edgepack.errors import EdgepackError
 from edgepack.runtime.processing import Text
+from edgepack.tasks import Axes
 
 _SIZES = (1, 1, 2, 3)
+_ODD = (9, 11)  # sides of a map, which no graph that doubles what it has halved can give back
+_MAP = 4  # dimensions
 CLOSE = 1e-4  # of the largest value: float32 sums in another order stay far below it
 
 
@@ -34,19 +37,31 @@ def batches(feeds: Sequence[Feeds], text: Text | None) -> list[Feeds]:
     return made
 
 
+def resized(feeds: Feeds, axes: Axes) -> list[Feeds]:
+    """Return ``feeds`` once more with maps of odd sides, where ``axes`` let these vary; nothing where none do."""
+    varied = [name for name in feeds if {2, 3} <= axes.get(name, {}).keys()]
+    cut = {name: feeds[name][:, :, : _ODD[0], : _ODD[1]] for name in varied}
+    return [{**feeds, **cut}] if cut else []
+
+
 def difference(run: Run, feeds: Sequence[Feeds], wanted: Sequence[Outputs]) -> str:
     """Return what the graph computes otherwise than the module, in a clause; "" where nothing."""
     for feed, outputs in zip(feeds, wanted, strict=True):
-        rows = len(next(iter(feed.values())))
         try:
             made = run(feed)
         except EdgepackError as error:
-            return f"a batch of {rows} fails: {error}"
+            return f"{_said(feed)} fails: {error}"
         for name, value in outputs.items():
             apart = _apart(made[name], value, feed.get("attention_mask"))
             if not apart <= CLOSE:
-                return f"{name} of a batch of {rows} differs from PyTorch's by {apart:.1e} of its largest value"
+                return f"{name} of {_said(feed)} differs from PyTorch's by {apart:.1e} of its largest value"
     return ""
+
+
+def _said(feed: Feeds) -> str:
+    first = next(iter(feed.values()))
+    sides = f" and {first.shape[2]} x {first.shape[3]}" if first.ndim == _MAP else ""
+    return f"a batch of {len(first)}{sides}"
 
 
 def _apart(made: Array, true: Array, mask: Array | None) -> float:
