@@ -20,7 +20,7 @@ from edgepack import runtime
 from edgepack.cli import chat
 from edgepack.errors import InputError
 from edgepack.records import Bundle
-from edgepack.reports.results import speed_table
+from edgepack.reports.speed import speed_table
 from edgepack.reports.table import readable
 from edgepack.runtime import clock, manifest, measurements, shapes
 from edgepack.stages.bench import bench

@@ -13,7 +13,7 @@ from edgepack import reports
 from edgepack.metrics import agreement
 from edgepack.metrics.pictures import PicturePair
 from edgepack.records import Accuracy, NotMeasured
-from edgepack.reports import pictures, results
+from edgepack.reports import accuracy, pictures
 from edgepack.reports.submodels import submodels_table
 from edgepack.reports.table import readable
 from edgepack.suites import SuiteResult
@@ -37,7 +37,7 @@ FIGURES = [
 
 
 def test_the_whole_comes_first_and_each_submodel_has_one_row():
-    whole = readable(results.accuracy_table(FIGURES))
+    whole = readable(accuracy.accuracy_table(FIGURES))
     assert whole.rows == [("one step PSNR", "86.8 dB", "–", "2"), ("latents PSNR", "57.0 dB", "≥ 35 dB", "2")]
     assert whole.passed == [None, True]
     assert "Apple's tables" in whole.notes[0]
@@ -55,7 +55,7 @@ def test_the_whole_comes_first_and_each_submodel_has_one_row():
 def test_of_one_model_there_is_no_second_table():
     own = [Accuracy(metric="cosine_mean", compressed=0.9, samples=4)]
     assert not submodels_table(own).rows
-    assert results.accuracy_table(own).notes == []
+    assert accuracy.accuracy_table(own).notes == []
 
 
 def test_what_a_submodel_lacks_has_its_reason():

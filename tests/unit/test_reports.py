@@ -16,7 +16,7 @@ from rich.console import Console
 from edgepack import reports
 from edgepack.cli import columns, inspect, show
 from edgepack.records import Accuracy, Bundle, Component, Coverage, NotMeasured, Skipped, TensorSpec, Timing, Where
-from edgepack.reports import data, junit, plots, results
+from edgepack.reports import checks, data, junit, plots, side_by_side, sizes, speed
 from edgepack.reports.table import Table, readable
 from edgepack.suites import Check, CheckResult, SuiteResult
 from edgepack.units import duration
@@ -130,20 +130,20 @@ def test_a_table_fits_the_terminal_or_becomes_blocks(
 
 
 def test_shares_are_rounded_down_and_parameters_say_what_they_count() -> None:
-    assert "all 8 weights" in results.compressed(Coverage(compressed=8, total=8))
-    assert results.compressed(Coverage(compressed=99_999, total=100_000)).startswith("99.99 %")
-    assert results.parameters(5, [Component(name="mlp", parameters=3, bytes=3)]) == (
+    assert "all 8 weights" in sizes.compressed(Coverage(compressed=8, total=8))
+    assert sizes.compressed(Coverage(compressed=99_999, total=100_000)).startswith("99.99 %")
+    assert sizes.parameters(5, [Component(name="mlp", parameters=3, bytes=3)]) == (
         "5 in the checkpoint; the bundle holds 3"
     )
 
 
 def test_limits_say_what_was_judged_by() -> None:
     check = Check(kind="metric", name="m", limits={"at_least": 0.8, "at_most_loss": 0.01}, metric="f1", sure=True)
-    assert results.limits(CheckResult(check=check, value=0.9)) == "≥ 0.8, loss ≤ 0.01 by the 95 % interval"
+    assert checks.limits(CheckResult(check=check, value=0.9)) == "≥ 0.8, loss ≤ 0.01 by the 95 % interval"
     golden = Check(kind="golden", name="g", limits={"at_least": 0.93})
-    assert results.limits(CheckResult(check=golden, value=0.99)) == "cosine ≥ 0.93"
+    assert checks.limits(CheckResult(check=golden, value=0.99)) == "cosine ≥ 0.93"
     size = Check(kind="size", name="s", limits={"at_most": 24e6, "at_most_share": 0.3})
-    assert results.limits(CheckResult(check=size, value=1.0)) == "≤ 24.0 MB, ≤ 0.3 × the original's"
+    assert checks.limits(CheckResult(check=size, value=1.0)) == "≤ 24.0 MB, ≤ 0.3 × the original's"
 
 
 @pytest.mark.parametrize("values", [[0.5], [1.0] * 4, [1 - 2**-53, 1.0], [0.1, 0.9]])
@@ -155,8 +155,8 @@ def test_values_however_close_have_a_histogram(values: list[float]) -> None:
 
 def test_what_is_not_the_target_says_so(result: SuiteResult) -> None:
     other = Timing(**{**vars(TIMING), "where": Where(**{**vars(WHERE), "target": False})})
-    assert "not the target" in str(results.speed_table([other]).notes)
-    assert "not the target" not in str(results.speed_table([TIMING]).notes)
+    assert "not the target" in str(speed.speed_table([other]).notes)
+    assert "not the target" not in str(speed.speed_table([TIMING]).notes)
 
 
 def test_tensors_of_all_layers_share_a_row() -> None:
@@ -172,7 +172,7 @@ def test_tensors_of_all_layers_share_a_row() -> None:
 
 
 def test_side_by_side_leaves_out_what_no_bundle_has() -> None:
-    table = results.side_by_side(["a-rpi", "a-rpi-int4"], [{"recipe": "int8", "f1": "–"}, {"recipe": "int4"}])
+    table = side_by_side.side_by_side(["a-rpi", "a-rpi-int4"], [{"recipe": "int8", "f1": "–"}, {"recipe": "int4"}])
     assert list(table.head) == ["", "…-rpi", "…-rpi-int4"]
     assert table.rows == [["recipe", "int8", "int4"]]
 
@@ -191,12 +191,12 @@ class _Model:
 def test_sizes_add_up_to_the_files() -> None:
     part = Component(name="mlp", parameters=8, bytes=8)
     one, both = {"model": _Model((part,), 20)}, {"a": _Model((part,), 20), "b": _Model((part,), 8)}
-    assert [(c.name, c.bytes) for c in results.components(one)] == [("mlp", 8), ("graph", 12)]
-    assert [c.name for c in results.components(both)] == ["a mlp", "a graph", "b mlp"]
-    rows = results.sizes_table(results.components(both)).rows
+    assert [(c.name, c.bytes) for c in sizes.components(one)] == [("mlp", 8), ("graph", 12)]
+    assert [c.name for c in sizes.components(both)] == ["a mlp", "a graph", "b mlp"]
+    rows = sizes.sizes_table(sizes.components(both)).rows
     assert rows[-1][2:] == ["28 B", "100.0%", "8.00"]
     assert rows[1][4] is None
-    assert [s.tensor for s in results.coverage(both).skipped] == ["a.w", "b a.w"]
+    assert [s.tensor for s in sizes.coverage(both).skipped] == ["a.w", "b a.w"]
 
 
 def test_short_times_keep_their_digits() -> None:

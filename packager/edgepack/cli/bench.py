@@ -10,7 +10,7 @@ import typer
 from edgepack.cli import show
 from edgepack.cli.options import Bundle, Json, Threads, Trust
 from edgepack.errors import UsageError
-from edgepack.reports.results import speed_table
+from edgepack.reports.speed import speed_table
 from edgepack.runtime.opening import opened
 from edgepack.stages import bench as stage
 

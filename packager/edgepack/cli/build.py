@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -11,28 +10,11 @@ import typer
 
 from edgepack import pipeline, project
 from edgepack import targets as known_targets
-from edgepack.cli import show
+from edgepack.cli import built, plans, show
 from edgepack.cli.options import Json, output_path
-from edgepack.documents import JsonDict
 from edgepack.errors import UsageError
 from edgepack.original import TRANSFORMERS
-from edgepack.records import Bundle, Coverage
-from edgepack.reports.results import (
-    accuracy_table,
-    components,
-    compressed,
-    coverage,
-    figure,
-    measure,
-    needs,
-    parameters,
-    side_by_side,
-    sizes_table,
-    speed_table,
-)
-from edgepack.reports.submodels import submodels_table
-from edgepack.reports.table import Table
-from edgepack.units import parse_size, size
+from edgepack.units import parse_size
 
 _STEPS = 4  # that a bundle takes, for the progress bar
 
@@ -152,18 +134,11 @@ def build(
         force=force,
     )
     if dry_run:
-        _show_plans(pipeline.plan(request), json)
+        plans.show_plans(pipeline.plan(request), json)
         return
     with show.Steps(total=2 + _STEPS * len(request.targets) * max(len(request.recipes), 1)) as steps:
         bundles = pipeline.build(request, steps)
-    if json:
-        show.as_json([_facts(bundle) for bundle in bundles])
-    else:
-        for bundle in bundles:
-            _show(bundle)
-        if len(bundles) > 1:
-            show.line("")
-            show.table("side by side", _side_by_side(bundles))
+    built.show_bundles(bundles, json)
 
 
 def _implementation(original: str) -> str:
@@ -218,98 +193,3 @@ def _request(
         calibration=found.calibration if own else None,
         evaluation=found.evaluation if own else None,
     )
-
-
-def _show(bundle: Bundle) -> None:
-    show.line("")
-    models = bundle.artifacts
-    parts, covered = components(models), coverage(models)
-    show.line(f"{bundle.path}  {size(_bytes_of(bundle))}  {bundle.recipe.name}  for {needs(models)}", "bold")
-    show.table("accuracy, against the original on the same inputs", accuracy_table(bundle.accuracy))
-    show.table("accuracy of the submodels", submodels_table(bundle.accuracy))
-    show.table("speed on this machine", speed_table(bundle.timings))
-    show.table("size", sizes_table(parts))
-    show.line(f"parameters: {parameters(bundle.source.parameters, parts)}")
-    show.line(f"compressed: {compressed(covered)}{_left(covered)}")
-    show.line(f"report: {bundle.path}.html")
-
-
-def _side_by_side(bundles: Sequence[Bundle]) -> Table:
-    """Tabulate each bundle's recipe, size and metrics."""
-    facts = [
-        {
-            "recipe": bundle.recipe.name,
-            "model file": size(_bytes_of(bundle)),
-            **{measure(a): figure(a.compressed, a.metric) for a in bundle.accuracy},
-        }
-        for bundle in bundles
-    ]
-    return side_by_side([bundle.path.name for bundle in bundles], facts)
-
-
-def _bytes_of(bundle: Bundle) -> int:
-    return sum(artifact.bytes for artifact in bundle.artifacts.values())
-
-
-def _left(covered: Coverage) -> str:
-    names = [f"{skipped.tensor} ({skipped.reason})" for skipped in covered.skipped[:3]]
-    return f"; left: {', '.join(names)}" if names else ""
-
-
-def _show_plans(plans: list[pipeline.Plan], json: bool) -> None:
-    if json:
-        show.as_json(
-            [
-                {
-                    "bundle": p.name,
-                    "target": p.target.name,
-                    "recipe": p.recipe.name,
-                    "context": p.processing.max_length,
-                    "needs": p.need,
-                    "tokens_per_second_estimate": _pace(p),
-                    "fits": p.fits,
-                }
-                for p in plans
-            ]
-        )
-        return
-    head = [
-        "bundle", "recipe", "weights", "key-value cache", "activations", "runtime", "total", "available", "context",
-        "tokens/s (estimate)",
-    ]  # fmt: skip
-    rows = [_plan_row(plan) for plan in plans]
-    show.table("estimated memory", Table(head, rows, [plan.fits for plan in plans], figures=head[2:]))
-
-
-def _plan_row(plan: pipeline.Plan) -> list[str | None]:
-    need, pace, context = plan.need, _pace(plan), plan.processing.max_length
-    return [
-        plan.name,
-        plan.recipe.name,
-        size(need.weights),
-        size(need.cache) if need.cache else None,
-        size(need.activations),
-        size(need.runtime),
-        size(need.total),
-        size(plan.target.profile.memory),
-        f"{context:,}" if need.cache and context is not None else None,
-        f"{pace:.1f}" if pace else None,
-    ]
-
-
-def _pace(plan: pipeline.Plan) -> float | None:
-    """Return tokens per second by the target's memory bandwidth: an estimate, never a measurement."""
-    return plan.need.tokens_per_second(plan.target.profile.bandwidth) or None
-
-
-def _facts(bundle: Bundle) -> JsonDict:
-    return {
-        "path": bundle.path,
-        "target": bundle.target.name,
-        "recipe": bundle.recipe.name,
-        "bytes": bundle.artifact.bytes,
-        "accuracy": bundle.accuracy,
-        "timings": bundle.timings,
-        "components": bundle.artifact.components,
-        "coverage": bundle.artifact.coverage,
-    }

@@ -12,7 +12,9 @@ from edgepack.cli.options import Json, Trust
 from edgepack.documents import JsonDict
 from edgepack.errors import UsageError
 from edgepack.records import NotMeasured, Timing
-from edgepack.reports.results import components, figure, measure, side_by_side, stored
+from edgepack.reports.accuracy import figure, measure
+from edgepack.reports.side_by_side import side_by_side
+from edgepack.reports.sizes import components, stored
 from edgepack.reports.table import DASH
 from edgepack.runtime import estimate, measurements
 from edgepack.runtime.opening import opened

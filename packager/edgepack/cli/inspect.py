@@ -13,16 +13,9 @@ from edgepack.cli import show
 from edgepack.cli.options import Bundle, Json, Trust
 from edgepack.coreml.folder import PACKAGE
 from edgepack.records import TensorSpec
-from edgepack.reports.results import (
-    accuracy_table,
-    components,
-    compressed,
-    coverage,
-    needs,
-    parameters,
-    sizes_table,
-    speed_table,
-)
+from edgepack.reports.accuracy import accuracy_table
+from edgepack.reports.sizes import components, compressed, coverage, needs, parameters, sizes_table
+from edgepack.reports.speed import speed_table
 from edgepack.reports.submodels import submodels_table
 from edgepack.reports.table import Table
 from edgepack.runtime import manifest, measurements

@@ -18,7 +18,8 @@ from edgepack.original import TRANSFORMERS, Original, open_originals
 from edgepack.plans import Subject
 from edgepack.records import Source
 from edgepack.reports import MARK, data, junit, of_suite
-from edgepack.reports.results import checks_table, components
+from edgepack.reports.checks import checks_table
+from edgepack.reports.sizes import components
 from edgepack.runtime import archive, signing
 from edgepack.runtime.manifest import SIGNATURE, Manifest
 from edgepack.runtime.opening import opened

@@ -1,4 +1,4 @@
-"""What every deliberate failure is; what ends a command by itself; the nearest of known names."""
+"""The class of every deliberate failure, what ends a command by itself, and the nearest of known names."""
 
 from __future__ import annotations
 

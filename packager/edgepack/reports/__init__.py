@@ -10,8 +10,9 @@ from edgepack.documents import JsonObject
 from edgepack.metrics.pictures import PicturePair
 from edgepack.records import Accuracy, Bundle, Component, NotMeasured, Timings
 from edgepack.reports import bill as bills
-from edgepack.reports import courses, plots, results
+from edgepack.reports import checks, courses, plots, sizes, speed
 from edgepack.reports import pictures as made_pictures
+from edgepack.reports.accuracy import accuracy_table
 from edgepack.reports.page import MARK, Section
 from edgepack.reports.submodels import submodels_table
 from edgepack.reports.table import Table
@@ -26,23 +27,23 @@ def of_bundle(bundle: Bundle, samples: JsonObject, pictures: Sequence[PicturePai
     """Render the HTML report of a build."""
     failed = any(a.floor is not None and not a.passed for a in bundle.accuracy)
     models, source = bundle.artifacts, bundle.source
-    parts, covered = results.components(models), results.coverage(models)
+    parts, covered = sizes.components(models), sizes.coverage(models)
     facts = {
         "model": source.model,
         "task": source.task,
         "licence": source.licence or "not stated",
         "target": f"{bundle.target.title} ({bundle.target.profile.title})",
-        "needs": results.needs(models),
+        "needs": sizes.needs(models),
         "recipe": bundle.recipe.name,
         "size": size(sum(model.bytes for model in models.values())),
-        "parameters": results.parameters(source.parameters, parts),
-        "compressed": results.compressed(covered),
+        "parameters": sizes.parameters(source.parameters, parts),
+        "compressed": sizes.compressed(covered),
     }
     left = [[skipped.tensor, skipped.reason] for skipped in covered.skipped]
     sections = [
         *_accuracy(bundle.accuracy, samples, pictures),
-        Section("Speed", results.speed_table(bundle.timings), _latency_plot(bundle.timings)),
-        Section("Size", results.sizes_table(parts), _size_plot(parts)),
+        Section("Speed", speed.speed_table(bundle.timings), _latency_plot(bundle.timings)),
+        Section("Size", sizes.sizes_table(parts), _size_plot(parts)),
         Section("Left uncompressed", Table(["weight", "why"], left)),
     ]
     verdict = ("below a floor", False) if failed else ("keeps its floors", True)
@@ -58,10 +59,10 @@ def of_suite(result: SuiteResult, components: Sequence[Component], facts: Mappin
     if intervals:
         figures.append(plots.intervals(intervals))
     sections = [
-        Section("Checks", results.checks_table(result.results)),
+        Section("Checks", checks.checks_table(result.results)),
         *_accuracy(result.accuracy, result.samples, result.pictures, figures),
-        Section("Speed", results.speed_table(result.timings), _latency_plot(result.timings)),
-        Section("Size", results.sizes_table(components), _size_plot(components)),
+        Section("Speed", speed.speed_table(result.timings), _latency_plot(result.timings)),
+        Section("Size", sizes.sizes_table(components), _size_plot(components)),
     ]
     return _rendered(f"{result.bundle}: {result.suite}", verdict, facts, sections)
 
@@ -85,7 +86,7 @@ def _accuracy(
     figures: Sequence[str] = (),
 ) -> list[Section]:
     """Return the figures of the whole, and behind them those of submodels, where there are several."""
-    own = results.accuracy_table(accuracy)
+    own = accuracy_table(accuracy)
     if not any(a.submodel for a in accuracy):
         return [Section("Accuracy", own, [*_sample_plots(samples), *figures])]
     return [
@@ -108,7 +109,7 @@ def _latency_plot(timings: Timings) -> list[str]:
 
 
 def _size_plot(components: Sequence[Component]) -> list[str]:
-    bars = [(results.component_name(c), float(c.bytes), size(c.bytes)) for c in components]
+    bars = [(sizes.component_name(c), float(c.bytes), size(c.bytes)) for c in components]
     return [plots.bars(bars, "bytes by component")]
 
 

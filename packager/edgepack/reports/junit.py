@@ -8,7 +8,7 @@ from __future__ import annotations
 from xml.etree import ElementTree
 
 from edgepack.printable import printable
-from edgepack.reports.results import shown
+from edgepack.reports.checks import shown
 from edgepack.suites import CheckResult, SuiteResult
 
 

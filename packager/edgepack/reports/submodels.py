@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edgepack.records import Accuracy
-from edgepack.reports.results import figure, floor, words
+from edgepack.reports.accuracy import figure, floor, words
 from edgepack.reports.table import Cell, Table
 
 _LAST = ("max error",)  # columns that stand behind the others

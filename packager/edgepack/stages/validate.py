@@ -105,7 +105,7 @@ def _metric(bench: Measured, check: Check) -> CheckResult:
             f"{bench.task.NAME} has no metric {check.metric!r}",
             hint=f"it has {', '.join(bench.task.METRICS)}" if bench.task.METRICS else 'kind = "psnr" or "clip"',
         )
-    assert check.data is not None  # suites.py has seen to it
+    assert check.data is not None  # a suite that was read has one
     measured = {a.metric: a for a in bench.scores(check.data).accuracy}
     if check.metric not in measured:
         raise UsageError(f"{bench.manifest.name} has no {check.metric}", hint=f"it has {', '.join(measured)}")
@@ -128,7 +128,7 @@ def _psnr(bench: Measured, check: Check) -> CheckResult:
 def _clip(bench: Measured, check: Check) -> CheckResult:
     """Judge how well pictures fit their prompts, the bundle's and the original's, as a bundle of CLIP sees it."""
     _check_pictures(bench, check)
-    assert check.clip is not None  # suites.py has seen to it
+    assert check.clip is not None  # a suite that was read has one
     found = bench.likeness(check.clip, check.data, check.steps)
     value = float(np.mean(found.compressed))
     if found.original is None:

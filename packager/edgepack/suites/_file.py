@@ -1,66 +1,21 @@
-"""Release suites: what a bundle must keep before it ships, read from a TOML file.
-
-name = "release"
-original = "transformers"    # of language models: transformers itself, in memory (default: read a layer at a time)
-
-[[check]]
-kind = "agreement"           # with the original, on edgepack's own inputs or on `data`
-metric = "cosine"            # cosine, sqnr_db, max_error, top1; of language models kl, top1, greedy
-statistic = "mean"           # mean, min, max, median, p99
-at_least = 0.997
-
-[[check]]
-kind = "metric"              # the task's metric on a data set
-metric = "spearman"
-data = { path = "pairs.csv", columns = { sentence1 = 0, sentence2 = 1, score = 2 } }
-at_least = 0.86
-at_most_loss = 0.002         # below the original's value; with `sure = true` the 95 % interval must keep it
-
-[[check]]
-kind = "psnr"                # of models that make pictures: a whole run beside the original's, at equal seeds
-metric = "image"             # latents, image
-data = { path = "prompts.jsonl" }  # prompt, negative_prompt, seed, steps, guidance; default: edgepack's own prompts
-at_least = "35 dB"
-
-[[check]]
-kind = "clip"                # how well pictures fit their prompts: the mean cosine of both, by a bundle of CLIP
-clip = "dist/clip-rpi"
-at_most_loss = 0.01
-
-[[check]]
-kind = "size"                # size, memory: "24 MB"; load, latency: "50 ms"
-at_most = "24 MB"
-at_most_share = 0.3          # of the original's
-
-[[check]]
-kind = "latency"
-input = "1x128"
-percentile = 50              # 50, 90, 99
-
-[[check]]
-kind = "golden"              # the bundle's own vectors
-"""
+"""Read a suite's file; whatever cannot be understood is an error with its place."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 
 from edgepack.data import DataSpec
 from edgepack.documents import Json, JsonObject
 from edgepack.errors import ProjectError, nearest
 from edgepack.metrics.agreement import REDUCE
-from edgepack.metrics.pictures import PicturePair
-from edgepack.metrics.tasks import LESS_IS_BETTER
-from edgepack.records import Accuracy, NotMeasured, Timing
 from edgepack.runtime.schema import Schema
+from edgepack.suites._records import LIMITS, PICTURES, Check, Suite
 from edgepack.toml_file import check_keys, check_table, read_toml
 from edgepack.units import parse_size
 
-LIMITS = ("at_least", "at_most", "at_least_share", "at_most_share", "at_most_loss")
 _OPTIONS = {
     "agreement": {"metric", "statistic", "data", "submodel"},
     "metric": {"metric", "data", "sure"},
@@ -97,68 +52,6 @@ _TYPES: Schema = {
 _DECIBELS = {"psnr", "sqnr_db"}  # measures of agreement
 _BYTES = {"size", "memory"}
 _SECONDS = {"load", "latency"}
-PICTURES = ("latents", "image")  # that checks of the kind psnr compare
-
-
-@dataclass(frozen=True, kw_only=True)
-class Check:
-    """One demand; ``limits`` are in bytes, seconds or the metric's own unit."""
-
-    kind: str
-    name: str
-    limits: Mapping[str, float]
-    metric: str = ""
-    statistic: str = "mean"
-    data: DataSpec | None = None
-    sure: bool = False
-    input: str = ""  # batch x tokens; the longest stated one where nothing is said
-    percentile: int = 50
-    submodel: str = ""  # that it is about; "": all of them
-    steps: int | None = None  # of pictures; None: the data set's own, else the bundle's usual ones
-    clip: Path | None = None  # a bundle of CLIP, which judges pictures by their prompts
-
-
-@dataclass(frozen=True, kw_only=True)
-class Suite:
-    """The checks of a file, in its order."""
-
-    name: str
-    checks: tuple[Check, ...]
-    original: str = ""  # "transformers": a language model's original is transformers itself
-
-
-@dataclass(frozen=True, kw_only=True)
-class CheckResult:
-    """The result of a check: its value, what it was compared with, and whether it passed.
-
-    ``passed`` is None when it could not be measured, which does not count as passed.
-    """
-
-    check: Check
-    value: float | NotMeasured
-    original: float | None = None
-    interval: tuple[float, float] | None = None
-    passed: bool | None = None
-    reason: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SuiteResult:
-    """A whole run: the results, and the samples and timings behind them for plots."""
-
-    suite: str
-    bundle: str
-    results: tuple[CheckResult, ...]
-    accuracy: tuple[Accuracy, ...] = ()
-    timings: tuple[Timing, ...] = ()
-    samples: Mapping[str, Sequence[float]] = field(default_factory=dict)
-    pairs: Sequence[tuple[float, float]] = ()
-    pictures: Sequence[PicturePair] = ()
-
-    @property
-    def passed(self) -> bool:
-        """True if every check was measured and kept."""
-        return all(result.passed for result in self.results)
 
 
 def read(file: Path) -> Suite:
@@ -175,45 +68,6 @@ def read(file: Path) -> Suite:
         raise ProjectError(f"{file} has no [[check]]", hint="see docs/release-suites.md")
     parsed = tuple(_check(entry, f"{file}, check {number}", file.parent) for number, entry in enumerate(checks, 1))
     return Suite(name=table.get("name", file.stem), checks=parsed, original=original)
-
-
-def judge(
-    check: Check, value: float, original: float | None, interval: tuple[float, float] | None = None
-) -> CheckResult:
-    """Compare a figure with a check's limits; a relative limit without an original is not measured."""
-    missed = []
-    for limit, bound in check.limits.items():
-        if limit in ("at_least", "at_most"):
-            kept = value >= bound if limit == "at_least" else value <= bound
-        elif original is None:
-            return CheckResult(check=check, value=value, reason=f"{limit} needs the original, which is not here")
-        elif not math.isfinite(original):
-            return CheckResult(check=check, value=value, reason=f"{limit} needs the original's figure, which has none")
-        elif limit == "at_most_loss" and check.sure and interval is None:
-            return CheckResult(check=check, value=value, reason="sure needs an interval, which too few samples have")
-        elif limit == "at_most_loss":
-            loss = _loss(check, value, original, interval)
-            kept = loss <= bound
-        else:
-            share = value / original if original else float("nan")  # of nothing there is no share
-            kept = share >= bound if limit == "at_least_share" else share <= bound
-        if not kept:
-            missed.append(f"{limit} {bound:g}")
-    return CheckResult(
-        check=check,
-        value=value,
-        original=original,
-        interval=interval,
-        passed=not missed,
-        reason=", ".join(missed) and f"misses {', '.join(missed)}",
-    )
-
-
-def _loss(check: Check, value: float, original: float, interval: tuple[float, float] | None) -> float:
-    """Return how much worse the value is than the original's; with ``sure``, the worst that the interval allows."""
-    if check.metric in LESS_IS_BETTER:
-        return interval[1] if check.sure and interval else value - original
-    return -interval[0] if check.sure and interval else original - value
 
 
 def _check(entry: JsonObject, place: str, root: Path) -> Check:

@@ -1,0 +1,79 @@
+"""Figures of accuracy in words and as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from edgepack.metrics.pictures import LATENTS_PSNR, MEANINGS
+from edgepack.records import Accuracy, NotMeasured
+from edgepack.reports.table import DASH, Cell, Table
+
+_SMALL = 1e-4  # figures below are written with their exponent
+
+
+def figure(value: float | NotMeasured | None, metric: str = "") -> str:
+    """Write a figure with the digits that mean something; a dash where there is none."""
+    if value is None or isinstance(value, NotMeasured):
+        return DASH
+    if value != 0 and metric == "reading":  # a share of the largest logit, near what float32 rounds
+        return f"{value:.1e}"
+    if unit(metric):
+        return f"{value:.1f}{unit(metric)}"
+    return "0" if value == 0 else f"{value:.5f}" if abs(value) >= _SMALL else f"{value:.1e}"
+
+
+def accuracy_table(accuracy: Sequence[Accuracy]) -> Table:
+    """Tabulate each metric of the whole: original, bundle, the interval of their difference, floor and samples."""
+    head = ["metric", "original", "bundle", "95 % interval of the difference", "floor", "samples"]
+    whole = [a for a in accuracy if not a.submodel]
+    rows: list[list[Cell]] = [
+        [
+            words(a.metric),
+            _cell(a.original, a.metric),
+            _cell(a.compressed, a.metric),
+            f"{a.interval[0]:+.4f} to {a.interval[1]:+.4f}" if a.interval else None,
+            floor(a),
+            f"{a.samples:,}" if a.samples else None,
+        ]
+        for a in whole
+    ]
+    return Table(head, rows, [a.passed for a in whole], figures=head[1:], notes=_meanings(whole))
+
+
+def _meanings(whole: Sequence[Accuracy]) -> list[str]:
+    """Say what the figures of pictures mean."""
+    metrics = {a.metric for a in whole}
+    if LATENTS_PSNR not in metrics:
+        return []
+    return [f"{words(name)}: {told}" for name, told in MEANINGS.items() if name in metrics]
+
+
+def floor(accuracy: Accuracy) -> str | None:
+    """Write the least or the most that a figure may be; None where there is no floor."""
+    if accuracy.floor is None:
+        return None
+    return f"{'≥' if accuracy.higher_is_better else '≤'} {accuracy.floor:g}{unit(accuracy.metric)}"
+
+
+def unit(metric: str) -> str:
+    """Return the unit of a metric behind a space; "" where it has none."""
+    return " dB" if "sqnr" in metric or "psnr" in metric else ""
+
+
+def measure(figure: Accuracy) -> str:
+    """Name a metric in words, behind the submodel that it is about where there are several."""
+    return f"{figure.submodel} {words(figure.metric)}".strip()
+
+
+def _cell(value: float | NotMeasured | None, metric: str) -> Cell:
+    return value if value is None or isinstance(value, NotMeasured) else figure(value, metric)
+
+
+def words(metric: str) -> str:
+    """Write a metric's name as words, between which a line may end."""
+    return (
+        metric.replace("sqnr_db", "SQNR")
+        .replace("psnr", "PSNR")
+        .replace("max_error_max", "max_error")
+        .replace("_", " ")
+    )

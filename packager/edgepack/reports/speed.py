@@ -1,0 +1,60 @@
+"""A table of what was measured of speed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from edgepack.records import NotMeasured, Timing, Timings
+from edgepack.reports.table import Cell, Table
+from edgepack.runtime import estimate
+from edgepack.units import duration, size
+
+
+def speed_table(timings: Timings) -> Table:
+    """Tabulate percentiles, load time and memory; of language models the tokens per second of the median run too.
+
+    A percentile that no input has enough runs for has no column. Notes say on what machine it was measured, whether
+    that is the target, and which figures are not to be trusted.
+    """
+    if isinstance(timings, NotMeasured):
+        return Table(["speed"], [], notes=[str(timings)])
+    head = ["input", "tokens/s", "p50", "p90", "p99", "load", "peak memory", "runs"]
+    rows: list[list[Cell]] = [
+        [
+            t.label,
+            f"{t.tokens / t.p50:,.1f}" if t.tokens else None,
+            duration(t.p50),
+            *(_percentile(getattr(t, name), name, timings) for name in ("p90", "p99")),
+            duration(t.load),
+            size(t.peak_memory),
+            f"{t.runs:,}",
+        ]
+        for t in timings
+    ]
+    return Table(head, rows, figures=head[1:], notes=_remarks(timings))
+
+
+def _percentile(value: float | NotMeasured, name: str, timings: Sequence[Timing]) -> Cell:
+    if isinstance(value, NotMeasured):
+        anywhere = any(not isinstance(getattr(t, name), NotMeasured) for t in timings)
+        return value if anywhere else None
+    return duration(value)
+
+
+def _remarks(timings: Sequence[Timing]) -> list[str]:
+    places = dict.fromkeys(
+        f"measured on {t.where.machine}, {t.where.threads} {'thread' if t.where.threads == 1 else 'threads'}"
+        + ("" if t.where.target else "; it is not the target")
+        for t in timings
+    )
+    untrusted = (f"{t.label} may be wrong: {t.verdict}" for t in timings if t.verdict != "valid")
+    return [*_whole(timings), *places, *untrusted]
+
+
+def _whole(timings: Sequence[Timing]) -> list[str]:
+    """Say how long a result of several submodels takes, where that can be estimated."""
+    seconds = estimate.whole(timings)
+    if seconds is None:
+        return []
+    taken = estimate.said(estimate.calls(timings))
+    return [f"a result takes about {duration(seconds)}, estimated: {taken} at their medians, without loading"]
