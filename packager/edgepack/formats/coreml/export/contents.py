@@ -9,16 +9,19 @@ from math import prod
 from pathlib import Path
 
 import coremltools as ct
+import numpy as np
 from coremltools.proto import MIL_pb2 as mil
 
 from edgepack.coreml import Package, renaming
+from edgepack.coreml.folder import model_file, weight_file
 from edgepack.formats.coreml._mil import Node
+from edgepack.formats.coreml.builder.store import read
 from edgepack.formats.coreml.export.compressed import Encoding
 from edgepack.formats.coreml.export.compression import LEAST, TABLE
 from edgepack.quantization.components import component
 from edgepack.records import Artifact, Component, Coverage, Skipped
 
-_BYTES = {mil.FLOAT16: 2, mil.FLOAT32: 4}
+_TYPES = {mil.FLOAT16: np.dtype(np.float16), mil.FLOAT32: np.dtype(np.float32)}
 
 
 @dataclass(frozen=True)
@@ -27,10 +30,11 @@ class _Constant:
     shape: tuple[int, ...]
     bytes: int
     readers: tuple[str, ...]
+    mask: bool  # of two values, one that shows and one that hides: computed by the model's code, no weight
 
     @property
     def parameters(self) -> int:
-        return prod(self.shape)
+        return 0 if self.mask else prod(self.shape)
 
 
 def describe(
@@ -40,7 +44,7 @@ def describe(
 
     ``names`` are PyTorch's, by those in the program; None is stored where all was to stay float.
     """
-    constants = list(_constants(_main(ct.utils.load_spec(str(before)))))
+    constants = list(_constants(before, names))
     package = Package(out)
     told = package.metadata["user_defined"].get(renaming.RENAMING)
     usual = renaming.read(told).usual if told else tuple  # the manifest names what sessions take and give
@@ -62,8 +66,9 @@ def _main(spec: Node) -> Node:
     return function.block_specializations[function.opset]
 
 
-def _constants(block: Node) -> Iterator[_Constant]:
-    """Yield the float constants that lie in the weight file."""
+def _constants(package: Path, names: Mapping[str, str]) -> Iterator[_Constant]:
+    """Yield the float constants that lie in the weight file of ``package``."""
+    block = _main(ct.utils.load_spec(str(package)))
     readers: dict[str, set[str]] = defaultdict(set)
     for op in block.operations:
         for argument in op.inputs.values():
@@ -73,10 +78,17 @@ def _constants(block: Node) -> Iterator[_Constant]:
         if op.type != "const" or op.attributes["val"].WhichOneof("value") != "blobFileValue":
             continue
         kind = op.attributes["val"].type.tensorType
-        if kind.dataType in _BYTES:
+        if kind.dataType in _TYPES:
             shape = tuple(side.constant.size for side in kind.dimensions)
             name = op.outputs[0].name
-            yield _Constant(name, shape, prod(shape) * _BYTES[kind.dataType], tuple(sorted(readers[name])))
+            mask = name not in names and len(shape) > 1 and _is_mask(package, op, kind.dataType)
+            yield _Constant(name, shape, prod(shape) * _TYPES[kind.dataType].itemsize, tuple(sorted(readers[name])), mask)
+
+
+def _is_mask(package: Path, op: Node, kind: int) -> bool:
+    value = op.attributes["val"].blobFileValue
+    _, data = read(weight_file(package, model_file(package), value.fileName), value.offset)
+    return len(np.unique(data.view(_TYPES[kind]))) == 2
 
 
 def _components(
