@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import pytest
 from tests import pipelines
 
 import edgepack
+from edgepack.cli.built import show_bundles
 from edgepack.records import Bundle
 
 pytestmark = pytest.mark.filterwarnings("default")  # coremltools warns of torch, numpy and protobuf
@@ -68,6 +70,13 @@ def test_figures_tell_how_close_six_bits_are(bundles: dict[str, Bundle]) -> None
     assert 30 < figures["latents_psnr"] < 100
     sizes = {name: sum(one.bytes for one in bundle.artifacts.values()) for name, bundle in bundles.items()}
     assert sizes["palette6"] < sizes["fp32"]
+
+
+def test_facts_are_of_all_submodels(bundles: dict[str, Bundle], capsys: pytest.CaptureFixture[str]) -> None:
+    show_bundles(list(bundles.values()), json=True)
+    for told, bundle in zip(json.loads(capsys.readouterr().out), bundles.values(), strict=True):
+        assert told["bytes"] == sum(one.bytes for one in bundle.artifacts.values())
+        assert told["coverage"]["total"] == sum(one.coverage.total for one in bundle.artifacts.values())
 
 
 def test_compile_makes_the_folder_that_apples_client_opens(bundles: dict[str, Bundle], tmp_path: Path) -> None:

@@ -69,9 +69,9 @@ def _facts(bundle: Bundle) -> JsonDict:
         "path": bundle.path,
         "target": bundle.target.name,
         "recipe": bundle.recipe.name,
-        "bytes": bundle.artifact.bytes,
+        "bytes": _bytes_of(bundle),
         "accuracy": bundle.accuracy,
         "timings": bundle.timings,
-        "components": bundle.artifact.components,
-        "coverage": bundle.artifact.coverage,
+        "components": components(bundle.artifacts),
+        "coverage": coverage(bundle.artifacts),
     }
