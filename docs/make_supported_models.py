@@ -20,16 +20,16 @@ A model whose type is not listed for a task may still be tried with `--task`, wh
 is measured as every bundle is, but no test of edgepack covers it. Audio, video, detection, segmentation and
 encoder-decoder models are not supported.
 
-A picture's vector is the model's projection where it has one, else its pooled output, else its class token; an encoder
+An image's vector is the model's projection where it has one, else its pooled output, else its class token; an encoder
 with none of the three (SigLIP without its head, SegFormer) is refused.
 """
 
 
-PICTURES = "text-to-image"
+IMAGES = "text-to-image"
 PIPELINES = """Folders of diffusers, by `_class_name` in `model_index.json`, of
 UNet2DConditionModel with AutoencoderKL or AutoencoderTiny and CLIP's text encoders: Stable Diffusion 1.x and 2.x (noise
 or velocity), XL and its Turbo, latent consistency models, inpainting's UNets of nine channels. Schedulers: DDIM, PNDM,
-Euler, Euler ancestral, DPM-Solver++ (multistep), LCM ([pictures of prompts](text-to-image.md)). How each is held
+Euler, Euler ancestral, DPM-Solver++ (multistep), LCM ([images from prompts](text-to-image.md)). How each is held
 against diffusers: [Stable Diffusion](stable-diffusion.md). A LoRA in diffusers' names or kohya's is merged with
 `--adapter`.
 """
@@ -43,10 +43,10 @@ def text() -> str:
         rows = [f"| {model_type} | {', '.join(names)} |" for model_type, names in sorted(families.items())]
         parts.append("\n".join([f"## {task}\n\n{title[0].upper()}{title[1:]}.\n", "| model type | architectures |",
                                 "| --- | --- |", *rows]) + "\n")  # fmt: skip
-    made = plugins.load("tasks", PICTURES)
+    made = plugins.load("tasks", IMAGES)
     rows = "\n".join(f"| {name} |" for name in sorted(made.ARCHITECTURES))
     parts.append(
-        f"## {PICTURES}\n\n{made.TITLE[0].upper()}{made.TITLE[1:]}. {PIPELINES}\n| pipeline |\n| --- |\n{rows}\n"
+        f"## {IMAGES}\n\n{made.TITLE[0].upper()}{made.TITLE[1:]}. {PIPELINES}\n| pipeline |\n| --- |\n{rows}\n"
     )
     return "\n".join(parts)
 

@@ -242,7 +242,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 
 @pytest.fixture(scope="session")
-def picture() -> np.ndarray:
+def photo() -> np.ndarray:
     """uint8 [60, 44, 3], smooth as photographs are."""
     y, x = np.mgrid[0:60, 0:44]
     waves = [np.sin(y / (5 + c)) + np.cos(x / (7 - c)) for c in range(3)]

@@ -204,7 +204,7 @@ def generator(seed):
     return torch.Generator().manual_seed(seed)
 
 
-def picture(height=64, width=64, seed=3):
+def photo(height=64, width=64, seed=3):
     """Smooth colours, uint8."""
     y, x = np.mgrid[:height, :width] / max(height, width)
     turns = np.random.RandomState(seed).uniform(1, 6, (3, 2))

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 Array = np.ndarray[Any, Any]
-Example = Any  # an input as people give it: a text, a pair, messages, a picture, with labels
+Example = Any  # an input as people give it: a text, a pair, messages, an image, with labels
 TaskModel = Any  # an object of a class in runtime/tasks, whose calls are the task's own
 Rows = Sequence[Mapping[str, Any]]  # of a data set: column -> value
 Feeds = dict[str, Array]  # input name -> array

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from edgepack import client_pictures, modelfolder
+from edgepack import client_images, modelfolder
 from edgepack.containment import checked_name
 from edgepack.documents import JsonDict, JsonObject, read_json, read_object
 from edgepack.errors import ModelError, UnsafeModel
@@ -54,7 +54,7 @@ def _write_image_processor(folder: Path, image: Image) -> None:
 
     Where plain settings cannot say it, the model's own file stays.
     """
-    plain = client_pictures.preprocessor_config(image)
+    plain = client_images.preprocessor_config(image)
     if plain is not None:
         (folder / "processor_config.json").unlink(missing_ok=True)  # nested settings would go before
         _write(folder / "preprocessor_config.json", plain)

@@ -63,7 +63,7 @@ def agreement(
 ) -> Agreement:
     """Compare both models on the same inputs, a batch at a time, by every measure of the task.
 
-    ``shipped`` is what the compressed model is fed where it prepares the same pictures otherwise.
+    ``shipped`` is what the compressed model is fed where it prepares the same images otherwise.
     """
     compressed_feeds = shipped or feeds
     parts = []

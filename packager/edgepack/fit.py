@@ -160,8 +160,8 @@ _HEADS = ("num_attention_heads", "n_heads", "num_heads")  # a config without any
 
 
 def _activations(config: JsonObject, processing: Processing) -> tuple[int, str]:
-    """Estimate the bytes for one text or one picture, the larger of both, and name its shape."""
-    needs = [_picture(config, processing.image.size)] if processing.image else []
+    """Estimate the bytes for one text or one image, the larger of both, and name its shape."""
+    needs = [_image(config, processing.image.size)] if processing.image else []
     if processing.text:
         length = processing.text.max_length
         needs.append((_transformer(config, length), f"1 x {length} tokens"))
@@ -170,19 +170,19 @@ def _activations(config: JsonObject, processing: Processing) -> tuple[int, str]:
     elif not needs and isinstance(config.get("vision_config"), Mapping):  # an image encoder beside others
         vision = config["vision_config"]
         side = int(vision["image_size"]) if "image_size" in vision else _VISION
-        needs.append(_picture(vision, Size(height=side, width=side)))
+        needs.append(_image(vision, Size(height=side, width=side)))
     elif not needs and isinstance(config.get("max_position_embeddings"), int):  # a text encoder beside others
         length = int(config["max_position_embeddings"])
         needs.append((_transformer(config, length), f"1 x {length} tokens"))
     if not needs:
         raise UnsupportedModel(
-            "the memory of this model cannot be estimated: it takes neither texts nor pictures",
+            "the memory of this model cannot be estimated: it takes neither texts nor images",
             hint="its task has to name a text or an image in the processing",
         )
     return max(needs)
 
 
-def _picture(config: JsonObject, size: Size) -> tuple[int, str]:
+def _image(config: JsonObject, size: Size) -> tuple[int, str]:
     height, width = size.height, size.width
     shape = f"1 x {height} x {width} pixels"
     # convolutional: input and output of the first layers, 32 channels each at half the resolution
@@ -211,7 +211,7 @@ def _transformer(config: JsonObject, length: int) -> int:
     inner = int(config.get("intermediate_size") or config.get("hidden_dim") or 4 * hidden)
     heads = next((config[name] for name in _HEADS if config.get(name)), 12)
     heads = int(max(heads) if isinstance(heads, list) else heads)  # of the widest stage, where they have their own
-    window = config.get("window_size")  # of pictures, whose tokens see their window alone
+    window = config.get("window_size")  # of images, whose tokens see their window alone
     seen = min(length, window * window) if isinstance(window, int) and window else length
     return _FLOAT * (length * (6 * hidden + 2 * inner) + 2 * heads * length * seen)
 

@@ -33,7 +33,7 @@ class SubmodelInputs:
     golden: Sequence[tuple[Example, Feeds]]  # the example and its feeds
 
     def shipped(self, plan: Plan) -> Self:
-        """Return these with the feeds that ``plan``'s submodel makes, where its clients prepare pictures otherwise."""
+        """Return these with the feeds that ``plan``'s submodel makes, where its clients prepare images otherwise."""
         if not plan.processing.mix:
             return self
         model = task_model(plan.source.task, {}, plan.source.path, plan.processing)

@@ -12,9 +12,9 @@ from edgepack import comparison, tasks
 from edgepack.arrays import Array, Run, cosine
 from edgepack.data import DataSpec
 from edgepack.errors import UsageError
-from edgepack.metrics.pictures import PicturePair
+from edgepack.metrics.images import ImagePair
 from edgepack.original import Original, attach, recorders
-from edgepack.original.recorders import PictureRecorder, Recording, picture_figures
+from edgepack.original.recorders import ImageRecorder, Recording, image_figures
 from edgepack.plans import Subject
 from edgepack.records import Accuracy, Timing, Where
 from edgepack.runtime import clock, completeness, golden, graphs, machine, open_submodels, submodel
@@ -33,7 +33,7 @@ RUNS, _SECONDS = 64, 1.0  # of a speed check: enough for a p90
 
 @dataclass(frozen=True)
 class Likeness:
-    """Cosines of CLIP's vectors of each picture and its prompt: the bundle's, and the original's where it is here."""
+    """Cosines of CLIP's vectors of each image and its prompt: the bundle's, and the original's where it is here."""
 
     compressed: Sequence[float]
     original: Sequence[float] | None
@@ -51,9 +51,9 @@ class Measured:
     pairs: list[tuple[float, float]] = field(default_factory=list)
     timings: dict[tuple[str, str, int], Timing] = field(default_factory=dict)
     subject: Subject | None = None  # whose originals they are
-    pictures: list[PicturePair] = field(default_factory=list)
+    images: list[ImagePair] = field(default_factory=list)
     _recording: Recording | None = None
-    _made: dict[str, tuple[PicturePair, ...]] = field(default_factory=dict)
+    _made: dict[str, tuple[ImagePair, ...]] = field(default_factory=dict)
     _judged: dict[str, Likeness] = field(default_factory=dict)
     _references: dict[tuple[str, str], Timing] = field(default_factory=dict)
     _agreed: dict[tuple[str, str, str], comparison.Agreement] = field(default_factory=dict)
@@ -107,21 +107,21 @@ class Measured:
             self.pairs += _numbers(found)
         return self._scored[key]
 
-    def made(self, data: DataSpec | None, steps: int | None) -> tuple[PicturePair, ...]:
-        """Let the original and the bundle make pictures of the prompts of ``data``, or of edgepack's own."""
+    def made(self, data: DataSpec | None, steps: int | None) -> tuple[ImagePair, ...]:
+        """Let the original and the bundle make images of the prompts of ``data``, or of edgepack's own."""
         assert self.subject is not None  # the originals are here
         key = repr((data, steps))
         if key not in self._made:
             prompts = self._prompts(data, steps)
-            pairs = self._recorder.pictures(self.subject, self.originals, self._picturing, prompts)
+            pairs = self._recorder.images(self.subject, self.originals, self._picturing, prompts)
             self._made[key] = pairs
-            self.pictures += pairs
+            self.images += pairs
             said = data.name if data else "edgepack's own prompts"
-            self.accuracy += picture_figures(pairs, {}, f"{said}, equal seeds", self._where("unet"))
+            self.accuracy += image_figures(pairs, {}, f"{said}, equal seeds", self._where("unet"))
         return self._made[key]
 
     def likeness(self, clip: Path, data: DataSpec | None, steps: int | None) -> Likeness:
-        """Let the bundle of CLIP at ``clip`` judge the pictures by their prompts. Raises UsageError, BundleError."""
+        """Let the bundle of CLIP at ``clip`` judge the images by their prompts. Raises UsageError, BundleError."""
         key = repr((clip, data, steps))
         if key not in self._judged:
             judge = _clip(clip)
@@ -138,17 +138,17 @@ class Measured:
         return self._judged[key]
 
     @cached_property
-    def makes_pictures(self) -> bool:
-        """True if the bundle makes images of prompts."""
+    def makes_images(self) -> bool:
+        """True if the bundle makes images from prompts."""
         return self.manifest.processing.diffusion is not None
 
     @cached_property
-    def _recorder(self) -> PictureRecorder:
-        return cast(PictureRecorder, recorders.recorder(self.task))
+    def _recorder(self) -> ImageRecorder:
+        return cast(ImageRecorder, recorders.recorder(self.task))
 
     @cached_property
     def _picturing(self) -> Any:
-        """The task's object without what takes no part when pictures are compared."""
+        """The task's object without what takes no part when images are compared."""
         return self.model({name: run for name, run in self.runs.items() if name not in self._recorder.UNUSED})
 
     def _prompts(self, data: DataSpec | None, steps: int | None) -> Sequence[Any]:
@@ -158,7 +158,7 @@ class Measured:
         return self._recorder.prompts(comparison.rows(self.task, data), usual)
 
     def golden(self, name: str) -> GoldenResult:
-        """Run the golden vectors of a submodel, from their texts and pictures on; from the inputs where it has none."""
+        """Run the golden vectors of a submodel, from their texts and images on; from the inputs where it has none."""
         part = submodel(self.model(self.runs), name)
         make = None if part is None else part.feeds
         return golden.check(self.runs[name], self.manifest, make, name=name)
@@ -217,7 +217,7 @@ class Measured:
         return self.task.processing(folder, read_model(folder))
 
     def _agreement(self, name: str, trial: str, data: DataSpec | None) -> comparison.Agreement:
-        if self.makes_pictures:
+        if self.makes_images:
             return self._recorded_agreement(name, data)
         task, original, where = self.task_of(name), self.originals[name], self._where(name)
         examples = task.examples(submodel_processing(self.task, self.manifest.processing, name))[1::2]
@@ -235,11 +235,11 @@ class Measured:
         )
 
     def _recorded_agreement(self, name: str, data: DataSpec | None) -> comparison.Agreement:
-        """Compare a submodel on what the original's was fed while it made pictures of edgepack's own prompts."""
+        """Compare a submodel on what the original's was fed while it made images of edgepack's own prompts."""
         assert self.subject is not None  # the originals are here
         if data is not None:
             raise UsageError(
-                "the parts of what makes pictures are compared on edgepack's own prompts",
+                "the parts of what makes images are compared on edgepack's own prompts",
                 hint='kind = "psnr" takes data',
             )
         if self._recording is None:
@@ -270,10 +270,10 @@ def _clip(bundle: Path) -> Any:
     return task_model(listed.task, open_submodels(listed), listed.folder, listed.processing)
 
 
-def _cosines(clip: Any, pictures: Sequence[tuple[str, Array]]) -> list[float]:
-    """Return the cosine of each prompt's vector and that of its picture, uint8 [height, width, 3]."""
-    texts = clip.embed_text([prompt for prompt, _ in pictures])
-    return [cosine(a, b) for a, b in zip(texts, clip.embed_image([picture for _, picture in pictures]), strict=True)]
+def _cosines(clip: Any, images: Sequence[tuple[str, Array]]) -> list[float]:
+    """Return the cosine of each prompt's vector and that of its image, uint8 [height, width, 3]."""
+    texts = clip.embed_text([prompt for prompt, _ in images])
+    return [cosine(a, b) for a, b in zip(texts, clip.embed_image([image for _, image in images]), strict=True)]
 
 
 def _numbers(scores: comparison.Scores) -> list[tuple[float, float]]:

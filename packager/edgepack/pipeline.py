@@ -130,7 +130,7 @@ def _check_place(request: Request, name: str) -> None:
 
 def _keep_report(request: Request, bundle: Bundle, compared: compare.Compared) -> None:
     """Write the report beside the bundle, so that it stays when a floor is missed."""
-    page = reports.of_bundle(bundle, compared.samples, compared.pictures)
+    page = reports.of_bundle(bundle, compared.samples, compared.images)
     outfolder.write(_report(request, bundle.path.name), page, mark=reports.MARK, force=request.force)
 
 

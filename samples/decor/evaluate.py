@@ -1,8 +1,8 @@
-"""Do the asked colour and furniture come out? python evaluate.py [--bundle BUNDLE] [--captions 40] [--pictures 4]
+"""Do the asked colour and furniture come out? python evaluate.py [--bundle BUNDLE] [--captions 40] [--images 4]
 
-Makes pictures for the captions that training never saw, by diffusers' own pipeline or a bundle, and judges their
+Makes images for the captions that training never saw, by diffusers' own pipeline or a bundle, and judges their
 pixels by the rules of judge.py; the same for as many captions that it did see, and for drawings, which shows what the
-rules are worth. Leaves the pictures of the held-out captions in held-out.png.
+rules are worth. Leaves the images of the held-out captions in held-out.png.
 """
 
 import argparse
@@ -23,7 +23,7 @@ Generate = Callable[[Caption, int], np.ndarray]
 
 
 def pipeline() -> Generate:
-    """Pictures uint8 [64, 64, 3] by a caption and a seed."""
+    """Images uint8 [64, 64, 3] by a caption and a seed."""
     model = StableDiffusionPipeline.from_pretrained(MODEL)
     model.set_progress_bar_config(disable=True)
 
@@ -42,14 +42,14 @@ def of_bundle(bundle: Path) -> Generate:
 
 
 def report(name: str, asked: Sequence[Caption], each: int, generate: Generate) -> list[np.ndarray]:
-    """Print the shares of all pictures, so many of each caption, and return the first of each."""
-    pictures = {(caption, seed): generate(caption, seed) for caption in asked for seed in range(each)}
-    verdicts = {key: judge(key[0], picture) for key, picture in pictures.items()}
+    """Print the shares of all images, so many of each caption, and return the first of each."""
+    made = {(caption, seed): generate(caption, seed) for caption in asked for seed in range(each)}
+    verdicts = {key: judge(key[0], image) for key, image in made.items()}
     colour, furniture = np.mean(list(verdicts.values()), axis=0)
-    print(f"{name}: the colour comes out in {colour:.1%}, the furniture in {furniture:.1%} of {len(pictures)} pictures")
+    print(f"{name}: the colour comes out in {colour:.1%}, the furniture in {furniture:.1%} of {len(made)} images")
     missed = dict.fromkeys(str(caption) for (caption, _), verdict in verdicts.items() if not all(verdict))
     print("".join(f"  missed: {text}\n" for text in missed), end="", flush=True)
-    return [pictures[caption, 0] for caption in asked]
+    return [made[caption, 0] for caption in asked]
 
 
 def chosen(count: int, *, unseen: bool) -> list[Caption]:
@@ -60,11 +60,11 @@ def chosen(count: int, *, unseen: bool) -> list[Caption]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--bundle", type=Path, help="judge its pictures, not diffusers'")
+    parser.add_argument("--bundle", type=Path, help="judge its images, not diffusers'")
     parser.add_argument("--captions", type=int, choices=range(1, 41), metavar="1..40", default=40)
-    parser.add_argument("--pictures", type=int, default=4, help="of each caption")
+    parser.add_argument("--images", type=int, default=4, help="of each caption")
     arguments = parser.parse_args()
-    unseen, each = chosen(arguments.captions, unseen=True), arguments.pictures
+    unseen, each = chosen(arguments.captions, unseen=True), arguments.images
     report("drawings", unseen, each, lambda caption, seed: draw(caption, 1000 + seed))
     generate = of_bundle(arguments.bundle) if arguments.bundle else pipeline()
     report("captions of the training", chosen(arguments.captions, unseen=False), each, generate)

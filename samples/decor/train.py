@@ -19,12 +19,12 @@ from torch.nn.functional import l1_loss, mse_loss
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer, get_cosine_schedule_with_warmup
 
 SEED = 0
-VARIANTS = 32  # pictures of each caption
+VARIANTS = 32  # images of each caption
 VAE_STEPS, VAE_BATCH, VAE_RATE = 1500, 16, 2e-3
 DECODER_STEPS, DECODER_BATCH, DECODER_RATE = 4000, 8, 1e-3
 BLUR = 0.05  # of noise in the latents that the decoder learns from, since the UNet's are not exact
 STEPS, BATCH, RATE = 1600, 64, 1.5e-3
-UNTOLD = 0.1  # of the pictures are learnt without their caption, for classifier-free guidance
+UNTOLD = 0.1  # of the images are learnt without their caption, for classifier-free guidance
 WIDTH = 64  # of a token
 MODEL = Path(__file__).parent / "model"
 
@@ -86,9 +86,9 @@ def scheduler() -> DDIMScheduler:
     )
 
 
-def pixels(pictures: np.ndarray) -> torch.Tensor:
+def pixels(images: np.ndarray) -> torch.Tensor:
     """Float [n, 3, 64, 64] in -1..1."""
-    return torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def batches(count: int, size: int) -> Iterator[torch.Tensor]:
@@ -102,24 +102,24 @@ def main() -> None:
     torch.set_num_threads(1)  # leaves the other core alone, and sums in one order
     start = time.process_time()
     seen = [caption for caption in captions() if not held_out(caption)]
-    pictures = np.stack([draw(caption, number) for number in range(VARIANTS) for caption in seen])
-    vae = trained_autoencoder(pictures)
-    latents = encoded(vae, pictures)
-    refine_decoder(vae, pictures, latents)
+    images = np.stack([draw(caption, number) for number in range(VARIANTS) for caption in seen])
+    vae = trained_autoencoder(images)
+    latents = encoded(vae, images)
+    refine_decoder(vae, images, latents)
     tokenizer = write(MODEL / "tokenizer", map(str, captions()))
     text, unet = trained_diffusion(latents, tokenizer, [*map(str, seen), ""])
     save(vae, text, tokenizer, unet)
     print(f"{(time.process_time() - start) / 60:.1f} minutes of processor time")
 
 
-def trained_autoencoder(pictures: np.ndarray) -> AutoencoderKL:
+def trained_autoencoder(images: np.ndarray) -> AutoencoderKL:
     """By the distance of pixels and a little KL."""
     torch.manual_seed(SEED)
     vae = autoencoder()
     optimizer = torch.optim.AdamW(vae.parameters(), lr=VAE_RATE, betas=(0.9, 0.99), weight_decay=0.01)
     schedule = get_cosine_schedule_with_warmup(optimizer, VAE_STEPS // 20, VAE_STEPS)
-    for step, chosen in enumerate(islice(batches(len(pictures), VAE_BATCH), VAE_STEPS), 1):
-        x = pixels(pictures[chosen])
+    for step, chosen in enumerate(islice(batches(len(images), VAE_BATCH), VAE_STEPS), 1):
+        x = pixels(images[chosen])
         latents = vae.encode(x).latent_dist
         y = vae.decode(latents.sample()).sample
         update(optimizer, schedule, distance(y, x) + 1e-3 * latents.kl().mean() / latents.mean[0].numel())
@@ -134,25 +134,25 @@ def distance(y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
 
 
 def levels(y: torch.Tensor, x: torch.Tensor) -> str:
-    return f"{l1_loss(y, x).item() * 127.5:.2f} levels of 255 from the picture"
+    return f"{l1_loss(y, x).item() * 127.5:.2f} levels of 255 from the image"
 
 
-def encoded(vae: AutoencoderKL, pictures: np.ndarray) -> torch.Tensor:
+def encoded(vae: AutoencoderKL, images: np.ndarray) -> torch.Tensor:
     """Latents [n, 4, 16, 16] of a standard deviation of one, by the factor that this leaves in the config."""
     with torch.inference_mode():
-        latents = torch.cat([vae.encode(pixels(part)).latent_dist.mean for part in np.array_split(pictures, 64)])
+        latents = torch.cat([vae.encode(pixels(part)).latent_dist.mean for part in np.array_split(images, 64)])
     vae.register_to_config(scaling_factor=1 / latents.std().item())
     return (latents * vae.config.scaling_factor).clone()
 
 
-def refine_decoder(vae: AutoencoderKL, pictures: np.ndarray, latents: torch.Tensor) -> None:
+def refine_decoder(vae: AutoencoderKL, images: np.ndarray, latents: torch.Tensor) -> None:
     """The decoder alone goes on learning; what the latents mean is settled."""
     torch.manual_seed(SEED)
     parameters = [*vae.post_quant_conv.parameters(), *vae.decoder.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=DECODER_RATE, betas=(0.9, 0.99), weight_decay=0.01)
     schedule = get_cosine_schedule_with_warmup(optimizer, DECODER_STEPS // 20, DECODER_STEPS)
-    for step, chosen in enumerate(islice(batches(len(pictures), DECODER_BATCH), DECODER_STEPS), 1):
-        x, z = pixels(pictures[chosen]), latents[chosen]
+    for step, chosen in enumerate(islice(batches(len(images), DECODER_BATCH), DECODER_STEPS), 1):
+        x, z = pixels(images[chosen]), latents[chosen]
         y = vae.decode((z + BLUR * torch.randn_like(z)) / vae.config.scaling_factor).sample
         update(optimizer, schedule, distance(y, x))
         if step % 400 == 0:

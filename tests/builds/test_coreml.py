@@ -241,7 +241,7 @@ def test_wrong_lengths(build: Build, tiny: Callable[[str], Path]) -> None:
     ):  # fmt: skip
         with pytest.raises(UsageError, match=words):
             build(tiny("text-embedding"), target, lengths=lengths)
-    with pytest.raises(UsageError, match="pictures have no length"):
+    with pytest.raises(UsageError, match="images have no length"):
         build(tiny("image-embedding"), "iphone", lengths=(16,))
     done = CliRunner().invoke(app, ["build", str(tiny("text-embedding")), "--target", "iphone", "--lengths", "16,x"])
     assert done.exit_code != 0

@@ -1,4 +1,4 @@
-"""Core ML packages answer as transformers does, from the picture or the text on, without a Mac."""
+"""Core ML packages answer as transformers does, from the image or the text on, without a Mac."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ TEXTS = ["ada lovelace wrote the first program in london", "rain", "rain fell on
 
 
 def seeing(folder: Path, config: dict[str, Any], facts: dict[str, Any]) -> Path:
-    """A small ViT for pictures that are prepared by ``facts``."""
+    """A small ViT for images that are prepared by ``facts``."""
     folder.mkdir()
     made = transformers.ViTConfig(
         image_size=32, patch_size=8, hidden_size=64, num_hidden_layers=2, num_attention_heads=4,
@@ -55,10 +55,10 @@ def seeing(folder: Path, config: dict[str, Any], facts: dict[str, Any]) -> Path:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_pictures(kind: str, build: Build, picture: np.ndarray, tmp_path: Path) -> None:
+def test_images(kind: str, build: Build, photo: np.ndarray, tmp_path: Path) -> None:
     config, facts = KINDS[kind]
     folder = seeing(tmp_path / "model", config, facts)
-    given = Image.fromarray(picture).resize((48, 60))
+    given = Image.fromarray(photo).resize((48, 60))
     if config:
         given = given.convert("L")
     model = transformers.AutoModelForImageClassification.from_pretrained(folder).eval()

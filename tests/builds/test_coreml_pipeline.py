@@ -55,9 +55,9 @@ def test_latents_are_those_of_diffusers(tiny: pipelines.Tiny, bundles: dict[str,
     assert np.abs(made.latents - true).max() <= CLOSE * np.abs(true).max()
 
 
-def test_several_pictures_and_one_that_they_begin_with(bundles: dict[str, Bundle]) -> None:
+def test_several_images_and_one_that_they_begin_with(bundles: dict[str, Bundle]) -> None:
     model = edgepack.load(bundles["fp32"].path)
-    options = {"steps": 3, "image": pipelines.picture(), "strength": 0.7}
+    options = {"steps": 3, "image": pipelines.photo(), "strength": 0.7}
     one, other, third = model.generate("a sofa", seed=[5, 6, 7], **options)
     np.testing.assert_allclose(
         model.generate("a sofa", seed=6, together=False, **options)[0].latents, other.latents, atol=1e-5

@@ -60,7 +60,7 @@ _VISION: dict[str, Any] = {
 }  # fmt: skip
 _TWO = {"vision_config": _VISION, "text_config": {**_SMALL, "vocab_size": 99, "num_hidden_layers": 1}}
 _SWIN = {"image_size": 32, "patch_size": 4, "embed_dim": 16, "depths": [2, 2], "num_heads": [2, 2], "window_size": 4}
-_PICTURES: dict[str, dict[str, Any]] = {
+_IMAGES: dict[str, dict[str, Any]] = {
     "clip": _TWO, "siglip": _TWO,
     "convnext": {**_SIZES, "image_size": 32}, "convnextv2": {**_SIZES, "image_size": 32},
     "cvt": {"embed_dim": [16, 24, 32], "depth": [1, 2, 4], "num_heads": [1, 2, 4]},
@@ -98,7 +98,7 @@ def _make(entry: Entry, tiny: Tiny, folder: Path) -> Any:
     """A small random model of ``entry`` in ``folder``, with a tokenizer or an image processor."""
     kind = getattr(transformers, entry.architecture)
     if entry.task.startswith("image"):
-        options = {**_PICTURES.get(entry.model_type, _VISION), "num_labels": 5}
+        options = {**_IMAGES.get(entry.model_type, _VISION), "num_labels": 5}
         side = _SIDES.get(entry.model_type, 32)
         transformers.ViTImageProcessor(size={"height": side, "width": side}).save_pretrained(folder)
     else:
@@ -152,23 +152,23 @@ def _outputs(model: Any, task: str, folder: Path) -> np.ndarray:
 
 
 def _pixels(folder: Path, task: str) -> np.ndarray:
-    """The pictures as the bundle prepares them, which other tests compare with transformers' processors."""
+    """The images as the bundle prepares them, which other tests compare with transformers' processors."""
     facts = plugins.load("tasks", task).processing(folder, json.loads((folder / "config.json").read_text()))
-    return ImageInput(facts.section(Image)).feeds(_pictures())["pixel_values"]
+    return ImageInput(facts.section(Image)).feeds(_images())["pixel_values"]
 
 
 def _taken(model: Any) -> set[str]:
     return set(inspect.signature(model.forward).parameters)
 
 
-def _pictures() -> list[np.ndarray]:
+def _images() -> list[np.ndarray]:
     return [np.random.default_rng(seed).integers(0, 256, (70, 64, 3), np.uint8) for seed in range(3)]
 
 
 def _bundled(bundle: Path, task: str) -> np.ndarray:
     model = edgepack.load(bundle)
     if task.startswith("image"):
-        outputs = model._runs["model"](model.feeds(_pictures()))
+        outputs = model._runs["model"](model.feeds(_images()))
         return outputs["logits" if task == "image-classification" else "image_embedding"]
     texts = [f"{text} [MASK]" for text in TEXTS] if task == "fill-mask" else TEXTS
     feeds = model.feeds([(QUESTION, text) for text in texts] if task == "question-answering" else texts)

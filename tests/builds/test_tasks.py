@@ -141,14 +141,14 @@ def test_fill_mask(exact: Callable[[str], Bundle], tiny: Callable[[str], Path]) 
 
 
 def test_image_classification(
-    exact: Callable[[str], Bundle], tiny: Callable[[str], Path], picture: np.ndarray, tmp_path: Path
+    exact: Callable[[str], Bundle], tiny: Callable[[str], Path], photo: np.ndarray, tmp_path: Path
 ) -> None:
-    file = tmp_path / "picture.png"
-    Image.fromarray(picture).save(file)
+    file = tmp_path / "photo.png"
+    Image.fromarray(photo).save(file)
     pipe = transformers.pipeline("image-classification", str(tiny("image-classification")))
-    theirs = {entry["label"]: entry["score"] for entry in pipe(Image.fromarray(picture), top_k=6)}
+    theirs = {entry["label"]: entry["score"] for entry in pipe(Image.fromarray(photo), top_k=6)}
     model = edgepack.load(exact("image-classification").path)
-    for image in (picture, file, str(file)):
+    for image in (photo, file, str(file)):
         ours = {label.name: label.score for label in model.classify(image)}
         # Pillow rounds each pass of a resize to bytes in fixed point; a pixel may differ by one
         assert ours == pytest.approx(theirs, abs=5e-3)
@@ -163,8 +163,8 @@ def test_a_batch_gives_what_single_inputs_give(exact: Callable[[str], Bundle]) -
         np.testing.assert_allclose(model.embed(text), row, atol=EQUAL)
 
 
-def test_image_embedding(exact: Callable[[str], Bundle], picture: np.ndarray) -> None:
+def test_image_embedding(exact: Callable[[str], Bundle], photo: np.ndarray) -> None:
     model = edgepack.load(exact("image-embedding").path)
-    assert model.embed(picture).shape == (64,)
-    assert model.embed([picture, picture[:, :, 0]]).shape == (2, 64)
+    assert model.embed(photo).shape == (64,)
+    assert model.embed([photo, photo[:, :, 0]]).shape == (2, 64)
     assert model.embed([]).shape == (0, 64)

@@ -1,4 +1,4 @@
-"""Bundles for browsers: pictures of one channel, whose grey the graph makes, and what a client is told."""
+"""Bundles for browsers: images of one channel, whose grey the graph makes, and what a client is told."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ def test_grey_and_colour_are_answered_alike(digits: tuple[Bundle, ...]) -> None:
     grey = [np.array(json.loads(row)["image"], np.uint8) for row in rows[:40]]
     colour = [np.clip(digit[..., None] + rng.integers(-40, 40, 3), 0, 255).astype(np.uint8) for digit in grey]
     web, desktop = (edgepack.load(digits[place].path) for place in (1, 2))
-    for pictures, most in ((grey, EQUAL), (colour, LEVEL)):
+    for images, most in ((grey, EQUAL), (colour, LEVEL)):
         made, true = (
-            open_session(bundle.artifact.path, "onnx")(model.feeds(pictures))["logits"]
+            open_session(bundle.artifact.path, "onnx")(model.feeds(images))["logits"]
             for bundle, model in ((digits[1], web), (digits[2], desktop))
         )
         assert np.abs(made - true).max() <= most * np.abs(true).max()

@@ -52,7 +52,7 @@ def apple(build: Build, folder: Path) -> Bundle:
 
 
 @pytest.fixture(scope="module")
-def pictures() -> list[np.ndarray]:
+def photos() -> list[np.ndarray]:
     rng = np.random.default_rng(4)
     coarse = [rng.integers(0, 256, (6, 5, 3), np.uint8) for _ in range(3)]
     return [np.kron(part, np.ones((12, 14, 1), np.uint8)) for part in coarse]
@@ -64,24 +64,24 @@ def scores(found: list[Any]) -> dict[str, float]:
 
 @pytest.mark.parametrize("template", [None, "a drawing of {}"])
 def test_answers_are_those_of_transformers(
-    plain: Bundle, folder: Path, pictures: list[np.ndarray], template: str | None
+    plain: Bundle, folder: Path, photos: list[np.ndarray], template: str | None
 ) -> None:
     pipeline = transformers.pipeline(TASK, model=str(folder))
     options = {"hypothesis_template": template} if template else {}
     model = edgepack.load(plain.path)
-    for picture in pictures:
-        wanted = pipeline(Image.fromarray(picture), candidate_labels=LABELS, **options)
-        found = model.classify(picture, LABELS, template=template)
+    for image in photos:
+        wanted = pipeline(Image.fromarray(image), candidate_labels=LABELS, **options)
+        found = model.classify(image, LABELS, template=template)
         assert [label.name for label in found] == [entry["label"] for entry in wanted]
         assert [label.score for label in found] == pytest.approx([entry["score"] for entry in wanted], abs=1e-5)
-    together = model.classify(pictures, LABELS, template=template)
-    assert scores(together[0]) == pytest.approx(scores(model.classify(pictures[0], LABELS, template=template)))
+    together = model.classify(photos, LABELS, template=template)
+    assert scores(together[0]) == pytest.approx(scores(model.classify(photos[0], LABELS, template=template)))
 
 
-def test_vectors_are_those_of_transformers(plain: Bundle, folder: Path, pictures: list[np.ndarray]) -> None:
+def test_vectors_are_those_of_transformers(plain: Bundle, folder: Path, photos: list[np.ndarray]) -> None:
     processor, model = transformers.AutoProcessor.from_pretrained(folder), edgepack.load(plain.path)
     texts = ["a cat", "The PHONE of the dog, on the mat", "x"]
-    made = processor(text=texts, images=[Image.fromarray(one) for one in pictures], return_tensors="pt", padding=True)
+    made = processor(text=texts, images=[Image.fromarray(one) for one in photos], return_tensors="pt", padding=True)
     with torch.no_grad():
         wanted = transformers.CLIPModel.from_pretrained(folder)(**made, return_dict=True)
 
@@ -89,8 +89,8 @@ def test_vectors_are_those_of_transformers(plain: Bundle, folder: Path, pictures
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
     np.testing.assert_allclose(unit(model.embed_text(texts)), wanted.text_embeds, atol=1e-5)
-    np.testing.assert_allclose(unit(model.embed_image(pictures)), wanted.image_embeds, atol=1e-5)
-    assert model.embed_text("one").shape == model.embed_image(pictures[0]).shape == (24,)
+    np.testing.assert_allclose(unit(model.embed_image(photos)), wanted.image_embeds, atol=1e-5)
+    assert model.embed_text("one").shape == model.embed_image(photos[0]).shape == (24,)
 
 
 def test_each_submodel_is_told_apart(plain: Bundle) -> None:
@@ -108,60 +108,58 @@ def test_each_submodel_is_told_apart(plain: Bundle) -> None:
     assert isinstance(whole.compressed, NotMeasured)
 
 
-def test_accuracy_is_measured_on_pictures_with_labels(
-    build: Build, folder: Path, plain: Bundle, pictures: list[np.ndarray], tmp_path: Path
+def test_accuracy_is_measured_on_images_with_labels(
+    build: Build, folder: Path, plain: Bundle, photos: list[np.ndarray], tmp_path: Path
 ) -> None:
     model = edgepack.load(plain.path)
-    for index, picture in enumerate(pictures):
-        best = model.classify(picture, LABELS[:2])[0].name
+    for index, image in enumerate(photos):
+        best = model.classify(image, LABELS[:2])[0].name
         (tmp_path / "set" / best).mkdir(parents=True, exist_ok=True)
-        Image.fromarray(picture).save(tmp_path / "set" / best / f"{index}.png")
+        Image.fromarray(image).save(tmp_path / "set" / best / f"{index}.png")
     (tmp_path / "set" / "a dog").mkdir(exist_ok=True)
     (tmp_path / "set" / "a cat").mkdir(exist_ok=True)
-    Image.fromarray(pictures[0][::-1].copy()).save(tmp_path / "set" / "a dog" / "extra.png")
-    Image.fromarray(pictures[0][::-1].copy()).save(tmp_path / "set" / "a cat" / "extra.png")
+    Image.fromarray(photos[0][::-1].copy()).save(tmp_path / "set" / "a dog" / "extra.png")
+    Image.fromarray(photos[0][::-1].copy()).save(tmp_path / "set" / "a cat" / "extra.png")
     made = build(folder, "rpi", recipes=("fp32",), evaluation=DataSpec(path=tmp_path / "set"))[0]
     (found,) = [figure for figure in made.accuracy if figure.metric == "accuracy"]
-    assert found.samples == len(pictures) + 2
-    assert found.original == pytest.approx((len(pictures) + 1) / found.samples)
+    assert found.samples == len(photos) + 2
+    assert found.original == pytest.approx((len(photos) + 1) / found.samples)
     assert isinstance(found.compressed, float)
 
 
-def test_core_ml(apple: Bundle, plain: Bundle, pictures: list[np.ndarray]) -> None:
+def test_core_ml(apple: Bundle, plain: Bundle, photos: list[np.ndarray]) -> None:
     listed = manifest.read(apple.path)
     assert {name: one.path.name for name, one in listed.models.items()} == {name: f"{name}.mlpackage" for name in BOTH}
     for name, submodel in listed.models.items():
         assert golden.check(open_session(submodel.path, submodel.format), listed, name=name).passed
-    near = scores(edgepack.load(apple.path).classify(pictures[1], LABELS))
-    assert near == pytest.approx(scores(edgepack.load(plain.path).classify(pictures[1], LABELS)), abs=5e-3)
+    near = scores(edgepack.load(apple.path).classify(photos[1], LABELS))
+    assert near == pytest.approx(scores(edgepack.load(plain.path).classify(photos[1], LABELS)), abs=5e-3)
 
 
-def test_web(build: Build, folder: Path, plain: Bundle, pictures: list[np.ndarray]) -> None:
+def test_web(build: Build, folder: Path, plain: Bundle, photos: list[np.ndarray]) -> None:
     made = build(folder, "web", recipes=("fp32",))[0].path
     assert {file.name for file in (made / "onnx").iterdir()} == {"text_model.onnx", "vision_model.onnx"}
-    wanted = scores(edgepack.load(plain.path).classify(pictures[0], LABELS))
-    assert scores(edgepack.load(made).classify(pictures[0], LABELS)) == pytest.approx(wanted, abs=1e-5)
+    wanted = scores(edgepack.load(plain.path).classify(photos[0], LABELS))
+    assert scores(edgepack.load(made).classify(photos[0], LABELS)) == pytest.approx(wanted, abs=1e-5)
 
 
-def test_commands(plain: Bundle, pictures: list[np.ndarray], tmp_path: Path) -> None:
+def test_commands(plain: Bundle, photos: list[np.ndarray], tmp_path: Path) -> None:
     def invoke(*line: object) -> Any:
         return CliRunner().invoke(app, list(map(str, line)), env={"COLUMNS": "200"})
 
-    picture, packed = tmp_path / "p.png", tmp_path / "clip.edgepack"
-    Image.fromarray(pictures[0]).save(picture)
+    image, packed = tmp_path / "p.png", tmp_path / "clip.edgepack"
+    Image.fromarray(photos[0]).save(image)
     assert invoke("pack", plain.path, "--zip", "--out", packed).exit_code == 0
-    told = json.loads(
-        invoke("run", packed, picture, "--labels", "a cat,a dog", "--labels", "the phone", "--json").output
-    )
+    told = json.loads(invoke("run", packed, image, "--labels", "a cat,a dog", "--labels", "the phone", "--json").output)
     found = {entry["name"]: entry["score"] for entry in told[0]["result"]}
-    assert found == pytest.approx(scores(edgepack.load(plain.path).classify(str(picture), LABELS[:3])))
+    assert found == pytest.approx(scores(edgepack.load(plain.path).classify(str(image), LABELS[:3])))
     assert "text_model: inputs and outputs" in invoke("inspect", plain.path).output
     timed = invoke("bench", plain.path, "--runs", 2, "--seconds", 0).output
     assert "text_model 1x32" in timed
-    assert "vision_model 1 picture" in timed
+    assert "vision_model 1 image" in timed
     assert "vision" not in invoke("bench", plain.path, "--input", "1x8", "--runs", 2, "--seconds", 0).output
     assert "vision_model cosine min" in invoke("compare", plain.path, packed, "--json").output
-    for line in (["run", plain.path, picture], ["run", plain.path, picture, "--labels", ","]):
+    for line in (["run", plain.path, image], ["run", plain.path, image, "--labels", ","]):
         assert "no labels given" in str(invoke(*line).exception)
 
 
@@ -215,16 +213,14 @@ def _spoiled(plain: Bundle, place: Path, change: Callable[[dict[str, Any]], obje
 
 
 @pytest.mark.parametrize("wrong", ["missing", "renamed", "one more"])
-def test_other_submodels_than_the_task_has(
-    plain: Bundle, pictures: list[np.ndarray], tmp_path: Path, wrong: str
-) -> None:
+def test_other_submodels_than_the_task_has(plain: Bundle, photos: list[np.ndarray], tmp_path: Path, wrong: str) -> None:
     changes: dict[str, Callable[[dict[str, Any]], object]] = {
         "missing": lambda models: models.pop("vision_model"),
         "renamed": lambda models: models.update(audio=models.pop("vision_model")),
         "one more": lambda models: models.update(third=models["text_model"]),
     }
     copy = _spoiled(plain, tmp_path / "bundle", lambda table: changes[wrong](table["models"]))
-    Image.fromarray(pictures[0]).save(tmp_path / "p.png")
+    Image.fromarray(photos[0]).save(tmp_path / "p.png")
     lines: list[list[object]] = [
         ["run", copy, tmp_path / "p.png", "--labels", "a,b"], ["validate", copy], ["inspect", copy], ["pack", copy],
         ["pack", copy, "--zip"], ["bench", copy, "--runs", 2, "--seconds", 0], ["compare", plain.path, copy],

@@ -113,7 +113,7 @@ def test_errors(edgepack: Command, options: tuple[object, ...], code: int) -> No
     assert not done.stdout
 
 
-def test_a_picture_takes_as_long_as_its_submodels_together(copied: Path) -> None:
+def test_an_image_takes_as_long_as_its_submodels_together(copied: Path) -> None:
     """A bundle's timings say how often a result takes each submodel; others do not tell the time of a request."""
     parts = (timing("64x64", 0.5, submodel="unet", calls=20), timing("64x64", 2.0, submodel="vae_decoder", calls=1))
     measurements.write(copied, (), parts)

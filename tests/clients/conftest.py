@@ -32,7 +32,7 @@ TOKENS = 24  # that a language model goes on with
 
 @dataclass(frozen=True)
 class Packed:
-    """A bundle and what its clients are given: texts, pairs of them, or pictures' files."""
+    """A bundle and what its clients are given: texts, pairs of them, or images' files."""
 
     task: str
     folder: Path
@@ -61,10 +61,10 @@ class Packed:
 
 
 @pytest.fixture(scope="session")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+def images(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """PNG files of the size that the image classifier takes, smooth as photographs are."""
     y, x = np.mgrid[0:32, 0:32]
-    folder = tmp_path_factory.mktemp("pictures")
+    folder = tmp_path_factory.mktemp("images")
     for number in range(3):
         waves = [np.sin(y / (2 + c + number)) + np.cos(x / (5 - c)) for c in range(3)]
         pixels = (np.stack(waves, axis=-1) * 60 + 127).astype(np.uint8)
@@ -73,7 +73,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def packed(build: Build, tiny: Callable[[str], Path], pictures: list[str]) -> Callable[..., Packed]:
+def packed(build: Build, tiny: Callable[[str], Path], images: list[str]) -> Callable[..., Packed]:
     """``packed("text-embedding", "web")``: a bundle of that task, built once; language models in a recipe."""
     made: dict[tuple[str, str, str], Packed] = {}
 
@@ -82,8 +82,8 @@ def packed(build: Build, tiny: Callable[[str], Path], pictures: list[str]) -> Ca
             model = {"text-embedding": MINILM, "text-generation": _ROOT / "samples" / "storyteller" / "model"}
             inputs = {
                 **{"text-embedding": SENTENCES, "text-generation": PROMPTS, "fill-mask": MASKED},
-                **{"question-answering": QUESTIONS, "image-classification": pictures, "image-embedding": pictures},
-                "zero-shot-image-classification": pictures,
+                **{"question-answering": QUESTIONS, "image-classification": images, "image-embedding": images},
+                "zero-shot-image-classification": images,
             }
             bundles = build(model.get(task) or tiny(task), "rpi", "web", recipes=(recipe,), allow_loss=True)
             for name, bundle in zip(("rpi", "web"), bundles, strict=True):

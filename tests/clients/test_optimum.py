@@ -1,4 +1,4 @@
-"""optimum-onnx 0.1 on bundles, from the text or picture to the answer: what edgepack's runtime says."""
+"""optimum-onnx 0.1 on bundles, from the text or image to the answer: what edgepack's runtime says."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""edgepack's runtime on emulated Raspberry Pis: what the same bundle answers here, from the text or picture on."""
+"""edgepack's runtime on emulated Raspberry Pis: what the same bundle answers here, from the text or image on."""
 
 from __future__ import annotations
 

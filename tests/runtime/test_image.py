@@ -1,4 +1,4 @@
-"""The resize is Pillow's, and pictures of every kind are taken or refused."""
+"""The resize is Pillow's, and images of every kind are taken or refused."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_resize(name: Resampling, size: tuple[int, int], wanted: tuple[int, int]
     np.testing.assert_array_equal(part, np.asarray(theirs)[2:11, 1:3])
 
 
-def test_large_pictures_are_filtered_a_part_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_images_are_filtered_a_part_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     source = np.random.default_rng(0).integers(0, 256, (90, 70, 3), dtype=np.uint8)
     whole = resize(source, 31, 22, "bicubic")
     monkeypatch.setattr("edgepack.runtime.resize._AT_ONCE", 1000)
@@ -70,58 +70,58 @@ IMAGE = Image(
 
 @pytest.mark.parametrize("shape", [(60, 44, 3), (44, 60, 3), (60, 44), (60, 44, 1), (60, 44, 4)])
 def test_every_shape_becomes_one(shape: tuple[int, ...]) -> None:
-    picture = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    assert image.ImageInput(IMAGE).feeds([picture])["pixel_values"].shape == (1, 3, 32, 32)
+    photo = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    assert image.ImageInput(IMAGE).feeds([photo])["pixel_values"].shape == (1, 3, 32, 32)
 
 
-def test_grey_from_colour_is_pillows(picture: np.ndarray) -> None:
-    size = Size(height=picture.shape[0], width=picture.shape[1])
+def test_grey_from_colour_is_pillows(photo: np.ndarray) -> None:
+    size = Size(height=photo.shape[0], width=photo.shape[1])
     grey = image.ImageInput(replace(IMAGE, channels=1, size=size, steps=(Rescale(factor=1.0, offset=0.0),)))
-    theirs = np.asarray(Pillow.fromarray(picture).convert("L"), np.float32)
-    np.testing.assert_array_equal(grey.feeds([picture])["pixel_values"][0, 0], theirs)
+    theirs = np.asarray(Pillow.fromarray(photo).convert("L"), np.float32)
+    np.testing.assert_array_equal(grey.feeds([photo])["pixel_values"][0, 0], theirs)
 
 
-def test_a_small_picture_is_padded() -> None:
+def test_a_small_image_is_padded() -> None:
     assert image.crop(np.ones((10, 50, 3), np.uint8), 20, 20).shape == (20, 20, 3)
 
 
 @pytest.mark.parametrize(
     "wrong", [None, "nowhere.png", np.zeros((4, 4, 3)), np.zeros(5, np.uint8), np.zeros((4, 4, 2), np.uint8)]
 )
-def test_what_is_no_picture(wrong: object) -> None:
+def test_what_is_no_image(wrong: object) -> None:
     with pytest.raises(InputError):
         image.ImageInput(IMAGE).feeds([wrong])
 
 
-def test_a_file_that_is_no_picture(tmp_path: Path) -> None:
-    (tmp_path / "x.png").write_text("no picture")
-    with pytest.raises(InputError, match="not a picture"):
+def test_a_file_that_is_no_image(tmp_path: Path) -> None:
+    (tmp_path / "x.png").write_text("no image")
+    with pytest.raises(InputError, match="not an image"):
         image.pixels(tmp_path / "x.png")
-    with pytest.raises(InputError, match="not a picture"):
-        image.pixels(b"no picture")
+    with pytest.raises(InputError, match="not an image"):
+        image.pixels(b"no image")
 
 
 def _file(mode: str, path: Path) -> Path:
-    """A picture of ``mode`` in a format that holds it, turned on its side by EXIF where the format can."""
+    """An image of ``mode`` in a format that holds it, turned on its side by EXIF where the format can."""
     noise = np.random.default_rng(0).integers(0, 256, (20, 30, 4), np.uint8)
-    picture = Pillow.fromarray(noise, "RGBA")
+    photo = Pillow.fromarray(noise, "RGBA")
     exif = Pillow.Exif()
     exif[274] = 6
     if mode == "I;16":
-        picture = Pillow.fromarray(noise[..., 0].astype(np.uint16) * 300)
+        photo = Pillow.fromarray(noise[..., 0].astype(np.uint16) * 300)
     elif mode == "P":
-        picture = picture.convert("RGB").quantize(16)
-        picture.info["transparency"] = 3
+        photo = photo.convert("RGB").quantize(16)
+        photo.info["transparency"] = 3
     else:
-        picture = picture.convert(mode)
+        photo = photo.convert(mode)
     suffix = ".jpg" if mode in ("CMYK", "RGB", "L") else ".png"
-    picture.save(path.with_suffix(suffix), exif=exif)
+    photo.save(path.with_suffix(suffix), exif=exif)
     return path.with_suffix(suffix)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK", "RGBA", "LA", "P", "1", "I;16"])
 def test_files_are_read_as_transformers_reads_them(mode: str, tmp_path: Path) -> None:
-    file = _file(mode, tmp_path / "picture")
+    file = _file(mode, tmp_path / "photo")
     theirs = np.asarray(load_image(str(file)))
     assert theirs.shape == (30, 20, 3)
     for given in (file, str(file), file.read_bytes(), bytearray(file.read_bytes())):
@@ -132,7 +132,7 @@ def test_a_truncated_file(tmp_path: Path) -> None:
     for mode in ("RGB", "RGBA"):
         whole = _file(mode, tmp_path / mode).read_bytes()
         for length in (10, 60, len(whole) // 2):
-            with pytest.raises(InputError, match="not a picture"):
+            with pytest.raises(InputError, match="not an image"):
                 image.pixels(whole[:length])
 
 
@@ -142,10 +142,10 @@ def test_a_panorama_is_not_resized_whole() -> None:
     assert made.shape == (1, 3, 32, 32)
 
 
-def test_one_formula_for_all_values(picture: np.ndarray) -> None:
+def test_one_formula_for_all_values(photo: np.ndarray) -> None:
     given = replace(
         IMAGE,
-        size=Size(height=picture.shape[0], width=picture.shape[1]),
+        size=Size(height=photo.shape[0], width=photo.shape[1]),
         steps=(
             ReverseChannels(),
             Rescale(factor=2 / 255, offset=-1.0),
@@ -155,7 +155,7 @@ def test_one_formula_for_all_values(picture: np.ndarray) -> None:
     )
     facts = image.affine(given)
     assert facts.reverse
-    values = (picture[..., ::-1] * facts.scale + facts.offset - facts.mean) / facts.std
+    values = (photo[..., ::-1] * facts.scale + facts.offset - facts.mean) / facts.std
     np.testing.assert_allclose(
-        image.ImageInput(given).feeds([picture])["pixel_values"][0].transpose(1, 2, 0), values, rtol=1e-4, atol=1e-5
+        image.ImageInput(given).feeds([photo])["pixel_values"][0].transpose(1, 2, 0), values, rtol=1e-4, atol=1e-5
     )

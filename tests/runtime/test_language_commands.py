@@ -63,9 +63,9 @@ def test_run_says_what_is_wrong(edgepack: Command, speaker: Speakers, minilm: Bu
     cases = [
         ((minilm.path,), 2, "needs an input"),
         ((minilm.path, "a cat", "--top-k", 3), 2, "--top-k is for language models"),
-        ((minilm.path, "a cat", "--steps", 3), 2, "--steps is for models that make pictures"),
+        ((minilm.path, "a cat", "--steps", 3), 2, "--steps is for models that make images"),
         ((minilm.path, "a cat", "--seed", 3), 2, "--seed is for models that generate"),
-        ((path, "a", "--size", "512x512"), 2, "--size is for models that make pictures"),
+        ((path, "a", "--size", "512x512"), 2, "--size is for models that make images"),
         ((path, "--json"), 2, "no JSON"),
         ((path, "a", "--temperature", -1), 2, "temperature is -1"),
         ((path, "a", "--max-tokens", 0), 2, "max_tokens is 0"),

@@ -1,4 +1,4 @@
-"""The decor sample: what it draws, its tokenizer, the rules that judge pictures, and the model that is committed."""
+"""The decor sample: what it draws, its tokenizer, the rules that judge images, and the model that is committed."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ def modules() -> Iterator[Modules]:
                 sys.modules[name] = module
 
 
-def test_pictures_are_the_same_twice_and_differ_by_number(modules: Modules) -> None:
+def test_images_are_the_same_twice_and_differ_by_number(modules: Modules) -> None:
     rooms = modules("rooms")
     sofa = rooms.Caption("red", "sofa", "by a window")
     assert str(sofa) == "a red sofa by a window"
     assert str(rooms.Caption("orange", "bed", "")) == "an orange bed"
-    picture = rooms.draw(sofa, 3)
-    assert (picture.shape, picture.dtype) == ((64, 64, 3), np.uint8)
-    assert np.array_equal(picture, rooms.draw(sofa, 3))
-    assert not np.array_equal(picture, rooms.draw(sofa, 4))
+    image = rooms.draw(sofa, 3)
+    assert (image.shape, image.dtype) == ((64, 64, 3), np.uint8)
+    assert np.array_equal(image, rooms.draw(sofa, 3))
+    assert not np.array_equal(image, rooms.draw(sofa, 4))
 
 
 def test_one_pair_of_each_colour_and_furniture_is_held_out(modules: Modules) -> None:
@@ -53,13 +53,13 @@ def test_one_pair_of_each_colour_and_furniture_is_held_out(modules: Modules) -> 
 def test_the_rules_are_right_about_drawings(modules: Modules) -> None:
     rooms, judge = modules("rooms"), modules("judge").judge
     for caption in rooms.captions()[::13]:
-        picture = rooms.draw(caption, 1000)
-        assert all(judge(caption, picture)), caption
+        image = rooms.draw(caption, 1000)
+        assert all(judge(caption, image)), caption
         colours, furniture = list(rooms.COLOURS), list(rooms.FURNITURE)
         another = caption._replace(colour=colours[colours.index(caption.colour) - 1])
-        assert not judge(another, picture).colour
+        assert not judge(another, image).colour
         another = caption._replace(furniture=furniture[furniture.index(caption.furniture) - 1])
-        assert not judge(another, picture).furniture
+        assert not judge(another, image).furniture
 
 
 def test_an_empty_room_shows_nothing(modules: Modules) -> None:

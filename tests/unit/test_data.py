@@ -46,7 +46,7 @@ def test_no_header(tmp_path: Path) -> None:
     assert data.read(spec, ("a", "score")) == [{"a": "one", "score": "3"}, {"a": "four", "score": "6"}]
 
 
-def test_a_folder_of_pictures(tmp_path: Path) -> None:
+def test_a_folder_of_images(tmp_path: Path) -> None:
     for label in ("cat", "dog"):
         (tmp_path / label).mkdir()
         Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / label / "1.png")
@@ -132,5 +132,5 @@ def test_a_missing_column_suggests(tmp_path: Path) -> None:
 
 
 def test_an_empty_folder(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no pictures"):
+    with pytest.raises(DataError, match="no images"):
         data.read(DataSpec(path=tmp_path), ("image", "label"))

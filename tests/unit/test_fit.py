@@ -237,7 +237,7 @@ def test_attention_sees_patches_of_the_map_that_it_reads(config: Any, side: int,
 
 
 def test_inputs_are_told_apart_by_what_they_are() -> None:
-    """Nothing is taken for a picture because it is not a text; the larger of both counts."""
+    """Nothing is taken for an image because it is not a text; the larger of both counts."""
     config = transformers.ViTConfig().to_dict()
     size = Size(height=224, width=224)
     image = Image(input="pixel_values", channels=3, size=size, alpha="refuse", steps=())
@@ -250,5 +250,5 @@ def test_inputs_are_told_apart_by_what_they_are() -> None:
     )  # fmt: skip
     assert fit._activations(config, Processing(text=long, image=image))[1] == "1 x 512 tokens"
     assert fit._activations(config, Processing(text=short, image=image))[1] == "1 x 224 x 224 pixels"
-    with pytest.raises(UnsupportedModel, match="neither texts nor pictures"):
+    with pytest.raises(UnsupportedModel, match="neither texts nor images"):
         fit._activations(config, Processing())

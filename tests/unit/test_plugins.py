@@ -52,7 +52,7 @@ def outsider(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     meta.mkdir()
     (meta / "METADATA").write_text(
         "Metadata-Version: 2.1\nName: theirs\nVersion: 1\n"
-        "Provides-Extra: pictures\nRequires-Dist: tensorflow>=1 ; extra == 'pictures'\n"
+        "Provides-Extra: images\nRequires-Dist: tensorflow>=1 ; extra == 'images'\n"
     )
     (meta / "entry_points.txt").write_text(
         "[edgepack.tasks]\ntranslation = their_task\nimages = needs_tensorflow\nbroken = broken\n"
@@ -73,7 +73,7 @@ def test_a_third_party_s_entry_point() -> None:
 def test_a_missing_library_names_what_to_install() -> None:
     with pytest.raises(MissingExtra) as error:
         plugins.load("tasks", "images")
-    assert error.value.hint == "pip install 'theirs[pictures]'"
+    assert error.value.hint == "pip install 'theirs[images]'"
     with pytest.raises(ModuleNotFoundError):  # a broken plugin is not hidden
         plugins.load("tasks", "broken")
 

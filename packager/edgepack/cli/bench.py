@@ -22,7 +22,7 @@ def bench(
         typer.Option(
             "--input",
             help="Input shape: batch x tokens, e.g. 1x64; for language models 'prefill 64', 'decode 64'; for models "
-            "that make pictures the picture's width x height, e.g. 512x512. Repeatable.",
+            "that make images the image's width x height, e.g. 512x512. Repeatable.",
             metavar="<shape>",
             show_default=False,
         ),

@@ -17,7 +17,7 @@ from edgepack.runtime import engines, machine
 
 _EXTRAS = {
     "": "run and check bundles",
-    "images": "read picture files",
+    "images": "read image files",
     "data": "read Parquet data",
     "sign": "sign bundles and check signatures",
 }

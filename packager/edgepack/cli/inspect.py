@@ -88,9 +88,9 @@ def _facts(listed: Manifest) -> list[list[str]]:
             "context" if listed.processing.generation else "longest text",
             f"{longest:,} tokens" if longest is not None else None,
         ],
-        ["pictures", _pictures(listed)],
+        ["output", _images(listed)],
         [
-            "image",
+            "image size",
             f"{image.size.width} × {image.size.height} pixels" if image and not listed.processing.diffusion else None,
         ],
         ["recipe", f"{recipe['name']}: {recipe['weight_bits']}-bit weights"],
@@ -101,8 +101,8 @@ def _facts(listed: Manifest) -> list[list[str]]:
     return [[name, value] for name, value in facts if value is not None]
 
 
-def _pictures(listed: Manifest) -> str | None:
-    """Say what pictures of prompts are like where nothing is asked for; None of what makes none."""
+def _images(listed: Manifest) -> str | None:
+    """Say what images from prompts are like where nothing is asked for; None of what makes none."""
     if listed.processing.diffusion is None:
         return None
     usual, algorithm = listed.processing.diffusion, listed.processing.section(Schedule).algorithm

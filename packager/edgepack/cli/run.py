@@ -13,7 +13,7 @@ import typer
 
 from edgepack import runtime
 from edgepack.arrays import Example, TaskModel
-from edgepack.cli import chat, pictures, show
+from edgepack.cli import chat, show, text_to_image
 from edgepack.cli.options import Bundle, Json, PublicKey, RootCertificate, Threads, Trust, output_path
 from edgepack.documents import JsonDict
 from edgepack.errors import UsageError
@@ -78,31 +78,31 @@ def run(
     ] = None,
     stop: Annotated[list[str] | None, typer.Option(help="Stop before this text. Repeatable.", metavar="<text>")] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Seed: the same one gives the same text or picture.", metavar="<n>")
+        int | None, typer.Option(help="Seed: the same one gives the same text or image.", metavar="<n>")
     ] = None,
     system: Annotated[str | None, typer.Option(help="System message of a chat.", metavar="<text>")] = None,
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", help="PNG file of the picture that is made.", metavar="<path>", parser=output_path
+            "--output", "-o", help="PNG file of the image that is made.", metavar="<path>", parser=output_path
         ),
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Denoising steps [the model's own].", metavar="<n>")] = None,
     guidance: Annotated[
         float | None,
-        typer.Option(help="How closely a picture follows its prompt [the model's own].", metavar="<x>"),
+        typer.Option(help="How closely an image follows its prompt [the model's own].", metavar="<x>"),
     ] = None,
-    negative: Annotated[str | None, typer.Option(help="What a picture shall not show.", metavar="<text>")] = None,
+    negative: Annotated[str | None, typer.Option(help="What an image shall not show.", metavar="<text>")] = None,
     size: Annotated[
-        str | None, typer.Option(help="Width x height of a picture in pixels [the model's own].", metavar="<wxh>")
+        str | None, typer.Option(help="Width x height of an image in pixels [the model's own].", metavar="<wxh>")
     ] = None,
-    images: Annotated[int | None, typer.Option(help="Pictures of each prompt [1].", metavar="<n>")] = None,
-    image: Annotated[Path | None, typer.Option(help="Picture to begin with.", metavar="<path>")] = None,
+    images: Annotated[int | None, typer.Option(help="Images of each prompt [1].", metavar="<n>")] = None,
+    image: Annotated[Path | None, typer.Option(help="Image to begin with.", metavar="<path>")] = None,
     strength: Annotated[
         float | None, typer.Option(help="How much of it may change, 0 to 1 [0.8; with a mask 1].", metavar="<x>")
     ] = None,
     mask: Annotated[
-        Path | None, typer.Option(help="Picture that is bright where --image is painted anew.", metavar="<path>")
+        Path | None, typer.Option(help="Image that is bright where --image is painted anew.", metavar="<path>")
     ] = None,
     scheduler: Annotated[
         str | None,
@@ -117,7 +117,7 @@ def run(
     trust: Trust = False,
     json: Json = False,
 ) -> None:
-    """Run a bundle on texts or images, make pictures with it, or chat with it."""
+    """Run a bundle on texts or images, make images with it, or chat with it."""
     stated = {
         "max_tokens": max_tokens, "temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p,
         "repetition_penalty": repetition_penalty, "stop": stop or None,
@@ -136,8 +136,8 @@ def run(
     _check_drawing(task, [*drawing.items(), ("size", size), ("output", output)], seed)
     if seed is not None:
         options["seed"] = drawing["seed"] = seed
-    file = pictures.check(output) if task == pictures.TASK else None
-    drawing = pictures.options(drawing, size)
+    file = text_to_image.check(output) if task == text_to_image.TASK else None
+    drawing = text_to_image.options(drawing, size)
     model = runtime.load(
         listed.folder,
         threads=threads,
@@ -148,7 +148,7 @@ def run(
         one_at_a_time=file is not None and len(inputs or []) == 1,
     )
     if file is not None:
-        pictures.make(model, list(inputs or []), drawing, file, json)
+        text_to_image.make(model, list(inputs or []), drawing, file, json)
     elif task == ZERO_SHOT:
         _predict(partial(model.classify, labels=named, template=template), list(inputs or []), json)
     elif task != GENERATION:
@@ -174,11 +174,11 @@ def _check(task: str, inputs: list[str], options: list[str], json: bool) -> None
 
 
 def _check_drawing(task: str, options: list[tuple[str, Any]], seed: int | None) -> None:
-    """Raises UsageError for what only models that make pictures, or these and language models, can use."""
+    """Raises UsageError for what only models that make images, or these and language models, can use."""
     stated = ["--" + name.removesuffix("_prompt") for name, value in options if value is not None]
-    if stated and task != pictures.TASK:
-        raise UsageError(f"{stated[0]} is for models that make pictures; this bundle's task is {task}")
-    if seed is not None and task not in (GENERATION, pictures.TASK):
+    if stated and task != text_to_image.TASK:
+        raise UsageError(f"{stated[0]} is for models that make images; this bundle's task is {task}")
+    if seed is not None and task not in (GENERATION, text_to_image.TASK):
         raise UsageError(f"--seed is for models that generate; this bundle's task is {task}")
 
 
@@ -191,7 +191,7 @@ def _labels(task: str, given: list[str] | None, template: str | None) -> list[st
         )
     found = [label.strip() for text in given or () for label in text.split(",") if label.strip()]
     if task == ZERO_SHOT and not found:
-        raise UsageError("no labels given", hint='edgepack run BUNDLE picture.png --labels "a cat,a dog"')
+        raise UsageError("no labels given", hint='edgepack run BUNDLE image.png --labels "a cat,a dog"')
     return found
 
 

@@ -18,7 +18,7 @@ _SHOWN = 8  # shapes in a hint
 class Shapes:
     """The shapes that an input may have: the ``default``, one of ``enumerated``, or any within ``ranges``.
 
-    Pictures have [height, width, channels]. An upper bound of -1 is none.
+    Images have [height, width, channels]. An upper bound of -1 is none.
     """
 
     default: tuple[int, ...]
@@ -132,7 +132,7 @@ def _array_shapes(array: Message) -> Shapes:
 def _image(name: str, image: Message, words: str) -> Feature:
     colour = _COLOURS.get(image.colorSpace)
     if colour is None:
-        raise PackageDamaged(f"the picture {name!r} has the unknown colour space {image.colorSpace}")
+        raise PackageDamaged(f"the image {name!r} has the unknown colour space {image.colorSpace}")
     channels = 3 if colour in ("RGB", "BGR") else 1
     default, flexible = (int(image.height), int(image.width), channels), image.WhichOneof("SizeFlexibility")
     shapes = Shapes(default)

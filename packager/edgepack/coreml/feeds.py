@@ -16,7 +16,7 @@ _WORDS = {"f": "floats", "iu": "integers"}
 
 
 def arrays(features: Mapping[str, Feature], given: Mapping[str, Value]) -> dict[str, Array]:
-    """Return each input of ``features``: arrays in its own dtype, pictures as [1, channels, height, width] in float32.
+    """Return each input of ``features``: arrays in its own dtype, images as [1, channels, height, width] in float32.
 
     Raises InputMissing, InputUnknown, InputTypeWrong, ShapeNotAllowed.
     """
@@ -55,7 +55,7 @@ def _one(feature: Feature, given: Mapping[str, Value]) -> Array:
             return np.full(feature.shapes.default, feature.fallback, feature.dtype)
         raise InputMissing(f"the input {feature.name!r} is not given", hint=_example(feature))
     if feature.kind == "image":
-        return _picture(feature, given[feature.name])
+        return _image(feature, given[feature.name])
     if feature.kind != "array":
         raise InputTypeWrong(f"the input {feature.name!r} is a {feature.kind}, which ML Programs do not compute on")
     array = np.asarray(given[feature.name])
@@ -69,7 +69,7 @@ def _one(feature: Feature, given: Mapping[str, Value]) -> Array:
     return array.astype(feature.dtype)
 
 
-def _picture(feature: Feature, given: Value) -> Array:
+def _image(feature: Feature, given: Value) -> Array:
     """Make the array of a PIL image or of uint8 [height, width, channels] in RGB; grey ones may lack the channels."""
     grey = feature.colour.startswith("grey")
     if hasattr(given, "convert"):
@@ -78,7 +78,7 @@ def _picture(feature: Feature, given: Value) -> Array:
     wide = feature.dtype == "float16"
     if array.dtype != np.uint8 and not (wide and array.dtype.kind == "f"):
         raise InputTypeWrong(
-            f"the input {feature.name!r} takes a picture (uint8 [height, width, channels]), not {array.dtype}",
+            f"the input {feature.name!r} takes an image (uint8 [height, width, channels]), not {array.dtype}",
             hint="a PIL image does, or np.asarray of one",
         )
     array = array[..., None] if array.ndim == 2 else array
@@ -89,11 +89,11 @@ def _picture(feature: Feature, given: Value) -> Array:
 
 def _example(feature: Feature) -> str:
     shape = ", ".join(map(str, feature.spec.shape))
-    return f"it takes {'a picture' if feature.kind == 'image' else feature.dtype} [{shape}]"
+    return f"it takes {'an image' if feature.kind == 'image' else feature.dtype} [{shape}]"
 
 
 def result(feature: Feature, made: Value, declared: bool) -> Value:
-    """Return an output as callers get it: an array, a picture's bytes, a label or a dictionary."""
+    """Return an output as callers get it: an array, an image's bytes, a label or a dictionary."""
     if not isinstance(made, np.ndarray):
         return made
     if feature.kind == "image":

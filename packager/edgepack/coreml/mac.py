@@ -46,7 +46,7 @@ class Native:
 
 
 def _handed(feature: Feature, array: Array) -> Value:
-    """Return pictures as PIL has them; they were checked as [1, channels, height, width]."""
+    """Return images as PIL has them; they were checked as [1, channels, height, width]."""
     if feature.kind != "image":
         return array
     pixels = array[0, ::-1] if feature.colour == "BGR" else array[0]

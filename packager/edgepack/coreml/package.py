@@ -86,7 +86,7 @@ class Package:
         return Counter(kind for kind in found if kind != "const")
 
     def inputs(self, function: str | None = None) -> tuple[TensorSpec, ...]:
-        """Return a side that may vary is "1..512", "1.." or "32|64"; pictures are uint8 [height, width, channels]."""
+        """Return a side that may vary is "1..512", "1.." or "32|64"; images are uint8 [height, width, channels]."""
         return _specs(self._interface(function).inputs)
 
     def outputs(self, function: str | None = None) -> tuple[TensorSpec, ...]:
@@ -154,7 +154,7 @@ class Package:
 
         ``precision``: "declared" rounds what the program declares as float16; "float32" rounds nothing but the
         weights, so that errors of the graph show. Arrays are of the declared dtype (float32 for float16 in
-        "float32"); pictures are uint8 [height, width, channels]; a classifier gives a label and a dictionary.
+        "float32"); images are uint8 [height, width, channels]; a classifier gives a label and a dictionary.
 
         Raises InputError (InputMissing, InputUnknown, InputTypeWrong, ShapeNotAllowed), UnsupportedOperator,
         OperatorTooNew, EvaluationFailed, PackageDamaged.

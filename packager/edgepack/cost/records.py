@@ -41,7 +41,7 @@ class Service:
     """The price of a hosted service: by the request, or by the token."""
 
     title: str
-    unit: str = "request"  # that is paid for; "image" of pictures
+    unit: str = "request"  # that is paid for; "image" for models that make images
     per_thousand: float | None = None  # dollars for 1,000 requests
     per_million_in: float | None = None  # dollars for a million input tokens
     per_million_out: float | None = None

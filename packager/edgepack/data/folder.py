@@ -1,4 +1,4 @@
-"""A folder of pictures: each sub-folder's name is the label of the pictures in it."""
+"""A folder of images: each sub-folder's name is the label of the images in it."""
 
 from __future__ import annotations
 
@@ -20,4 +20,4 @@ def rows(path: Path, *, headless: bool) -> Iterator[Row]:
                 found = True
                 yield Row(str(file), {"image": str(file), "label": folder.name})
     if not found:
-        raise DataError(f"{path} holds no pictures in sub-folders", hint="put them in one sub-folder per label")
+        raise DataError(f"{path} holds no images in sub-folders", hint="put them in one sub-folder per label")

@@ -12,7 +12,7 @@ from edgepack.errors import DamagedWeights
 from edgepack.weights import Stored, names
 
 _PART = 1 << 24  # bytes that are compared at once
-# Parts of published checkpoints that the language model does not run: gemma 3's pictures, a trainer's value head.
+# Parts of published checkpoints that the language model does not run: gemma 3's images, a trainer's value head.
 _BESIDE = re.compile(r"(?:^|\.)(?:vision_tower|multi_modal_projector)\.|^v_head\.")
 
 

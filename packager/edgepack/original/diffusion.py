@@ -225,8 +225,8 @@ def watch(folder: Path, modules: Mapping[str, Any], prompts: Sequence[Prompt], g
         asked: JsonDict = {"negative_prompt": prompt.negative} if "negative_prompt" in taken else {}
         if "mask_image" in taken:
             height, width = _size(pipeline)
-            picture, mask = (Image.fromarray(part) for part in scene(height, width))
-            asked |= {"image": picture, "mask_image": mask, "height": height, "width": width}
+            base, mask = (Image.fromarray(part) for part in scene(height, width))
+            asked |= {"image": base, "mask_image": mask, "height": height, "width": width}
         with _watching(modules, feeds):
             image = _image(
                 pipeline,
@@ -278,7 +278,7 @@ def _size(pipeline: Any) -> tuple[int, int]:
 
 
 def _pipeline(folder: Path, modules: Mapping[str, Any]) -> Any:
-    """Return the pipeline of ``folder`` around modules that are open already, to make images of prompts alone."""
+    """Return the pipeline of ``folder`` around modules that are open already, to make images from prompts alone."""
     given = {name: module.encoder for name, module in modules.items() if isinstance(module, TextEncoder)}
     given |= {"unet": modules["unet"].unet, "vae": modules["vae_decoder"].vae}
     with warnings.catch_warnings():

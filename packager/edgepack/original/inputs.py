@@ -1,4 +1,4 @@
-"""Inputs of the original, made of a text or a picture by the authors' own pre-processing.
+"""Inputs of the original, made of a text or an image by the authors' own pre-processing.
 
 transformers' tokenizer (with what a sentence-transformers folder says) and its image processor; nothing of edgepack's
 runtime takes part, so that a setting that is read wrongly shows as a difference.
@@ -37,8 +37,8 @@ def match(
         tokenizers.compare(examples, ours, theirs)
         return theirs, 0.0
     image = processing.section(ImageRecord)
-    pictures = [_picture(example, image.channels) for example in examples]
-    made = _processor(source.origin)(images=pictures, return_tensors="np")
+    opened = [_image(example, image.channels) for example in examples]
+    made = _processor(source.origin)(images=opened, return_tensors="np")
     theirs = {image.input: np.asarray(made[image.input], np.float32)}
     return theirs, matching.pixels_apart(ours, theirs, image, source.name)
 
@@ -48,19 +48,19 @@ def _processor(folder: Path) -> Any:
     return transformers.AutoImageProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
-def _picture(example: Example, channels: int) -> Image.Image:
-    """Open a picture as transformers' pipelines do: in colour, unless the model takes one channel.
+def _image(example: Example, channels: int) -> Image.Image:
+    """Open an image as transformers' pipelines do: in colour, unless the model takes one channel.
 
     What has an alpha channel as an array goes to the processor with it.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of Pillow, at a palette with an alpha per colour
         if isinstance(example, str | Path):
-            picture: Image.Image = transformers.image_utils.load_image(str(example))
+            opened: Image.Image = transformers.image_utils.load_image(str(example))
         elif isinstance(example, bytes | bytearray | memoryview):
-            picture = transformers.image_utils.load_image(Image.open(io.BytesIO(example)))
+            opened = transformers.image_utils.load_image(Image.open(io.BytesIO(example)))
         else:
-            picture = Image.fromarray(np.asarray(example))
+            opened = Image.fromarray(np.asarray(example))
     if channels == 1:
-        return picture.convert("L")
-    return picture if picture.mode == "RGBA" else picture.convert("RGB")
+        return opened.convert("L")
+    return opened if opened.mode == "RGBA" else opened.convert("RGB")

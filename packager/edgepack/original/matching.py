@@ -37,7 +37,7 @@ class Matched:
         return made, encodings
 
     def feeds(self, examples: Sequence[Example]) -> Feeds:
-        """Return the feeds of a batch of pictures, or of encodings that were made before.
+        """Return the feeds of a batch of images, or of encodings that were made before.
 
         Raises PreprocessingDiffers.
         """
@@ -48,7 +48,7 @@ class Matched:
 
 
 def pixels_apart(ours: Feeds, theirs: Feeds, image: Image, name: str) -> float:
-    """Return the largest difference of two batches of pictures, in levels of 255.
+    """Return the largest difference of two batches of images, in levels of 255.
 
     Raises PreprocessingDiffers where it is more than LEVELS, or the shapes are not the same.
     """

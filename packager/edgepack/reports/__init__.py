@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from edgepack import plugins
 from edgepack.cost import Bill
 from edgepack.documents import JsonObject
-from edgepack.metrics.pictures import PicturePair
+from edgepack.metrics.images import ImagePair
 from edgepack.records import Accuracy, Bundle, Component, NotMeasured, Timings
 from edgepack.reports import bill as bills
 from edgepack.reports import checks, courses, plots, sizes, speed
@@ -23,7 +23,7 @@ _WORTH_DRAWING = 8  # samples of a submodel
 __all__ = ["MARK", "of_bill", "of_bundle", "of_suite"]
 
 
-def of_bundle(bundle: Bundle, samples: JsonObject, pictures: Sequence[PicturePair] = ()) -> str:
+def of_bundle(bundle: Bundle, samples: JsonObject, images: Sequence[ImagePair] = ()) -> str:
     """Render the HTML report of a build."""
     failed = any(a.floor is not None and not a.passed for a in bundle.accuracy)
     models, source = bundle.artifacts, bundle.source
@@ -82,7 +82,7 @@ def of_bill(bill: Bill, name: str) -> str:
 def _accuracy(
     accuracy: Sequence[Accuracy],
     samples: JsonObject,
-    pictures: Sequence[PicturePair],
+    images: Sequence[ImagePair],
     figures: Sequence[str] = (),
 ) -> list[Section]:
     """Return the figures of the whole, and behind them those of submodels, where there are several."""
@@ -90,7 +90,7 @@ def _accuracy(
     if not any(a.submodel for a in accuracy):
         return [Section("Accuracy", own, [*_sample_plots(samples), *figures])]
     return [
-        Section("Accuracy", own, [*made_pictures.figures(pictures), *figures]),
+        Section("Accuracy", own, [*made_images.figures(images), *figures]),
         Section("Accuracy of the submodels", submodels_table(accuracy), _sample_plots(samples, _WORTH_DRAWING)),
     ]
 

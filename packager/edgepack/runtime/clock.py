@@ -34,6 +34,7 @@ _CONFIDENCE = 0.99
 _STABLE = 0.05  # medians of the two halves of the warm-up agree this well
 _LONGEST_WARMUP = 50  # runs
 _LONGEST_WARMUP_SECONDS = 3.0
+_EARLIER = {"1 picture": "1 image"}  # inputs as measurements of earlier versions call them
 
 
 def untimed(format: str) -> NotMeasured | None:
@@ -95,7 +96,8 @@ def ask(module: str, argument: str, request: JsonObject) -> tuple[Timing, ...]:
 def timing(table: JsonObject) -> Timing:
     """Return a Timing from its JSON form."""
     percentiles = {key: _figure(table[key]) for key in ("p90", "p99")}
-    return Timing(**{**table, **percentiles, "where": Where(**table["where"])})
+    what = _EARLIER.get(table["what"], table["what"])
+    return Timing(**{**table, **percentiles, "what": what, "where": Where(**table["where"])})
 
 
 def percentile(times: Sequence[float], share: float) -> float | NotMeasured:

@@ -20,7 +20,7 @@ from edgepack.runtime.submodel import MODEL
 
 _AGAIN = "copy the bundle again, or build it again"
 _DTYPES = {"F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "U8": "|u1", "BOOL": "|b1"}
-
+_EXAMPLES = {"text": ("text",), "image": ("image", "picture")}  # by what an example is; bundles of schema 1 say picture
 
 Make = Callable[[Sequence[Example]], Feeds]  # a batch of examples to the model's inputs
 
@@ -45,7 +45,7 @@ class GoldenResult:
 
 
 def check(run: Run, manifest: Manifest, make: Make | None = None, *, name: str = MODEL) -> GoldenResult:
-    """Run the golden vectors of the submodel ``name`` through ``run``; with ``make``, from texts and pictures on.
+    """Run the golden vectors of the submodel ``name`` through ``run``; with ``make``, from texts and images on.
 
     Without ``make``, the inputs are taken as stored. Raises BundleDamaged.
     """
@@ -60,20 +60,20 @@ def check(run: Run, manifest: Manifest, make: Make | None = None, *, name: str =
         feeds = {key.removeprefix(start): value for key, value in tensors.items() if key.startswith(start)}
         if make is not None:
             image = manifest.processing.image
-            made = make([_example(tensors, index, pictures=image is not None and image.input in feeds)])
+            made = make([_example(tensors, index, images=image is not None and image.input in feeds)])
             wrong += _differences(made, feeds, image)
             feeds = {key: made.get(key, value) for key, value in feeds.items()}
         cosines.append(_cosine(_output(run(feeds), output), tensors[f"{index}.output.{output}"]))
     return GoldenResult(tuple(cosines), facts.least_cosine, tuple(wrong))
 
 
-def _example(tensors: Mapping[str, Array], index: int, *, pictures: bool) -> Any:
-    """Return the text, the pair of texts or the picture of a vector. Raises BundleDamaged where it holds none."""
-    kind = "picture" if pictures else "text"
-    stored = tensors.get(f"{index}.{kind}")
+def _example(tensors: Mapping[str, Array], index: int, *, images: bool) -> Any:
+    """Return the text, the pair of texts or the image of a vector. Raises BundleDamaged where it holds none."""
+    kind = "image" if images else "text"
+    stored = next((tensors[key] for name in _EXAMPLES[kind] if (key := f"{index}.{name}") in tensors), None)
     if stored is None or stored.dtype != np.uint8:
         raise BundleDamaged(f"golden vector {index} holds no {kind}", hint=_AGAIN)
-    if pictures:
+    if images:
         return stored
     text = parse_json(stored.tobytes(), f"golden vector {index}", BundleDamaged)
     texts = text if isinstance(text, list) else [text]

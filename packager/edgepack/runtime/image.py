@@ -1,4 +1,4 @@
-"""Pictures to model inputs, by the steps of a bundle's Image record; docs/bundle-format.md states each step.
+"""Images to model inputs, by the steps of a bundle's Image record; docs/bundle-format.md states each step.
 
 The values are those of transformers' image processors on their Pillow backend. Their torchvision backend resizes with
 torch's kernels, which round otherwise: mostly equal, for a few pixels one level of 255 apart.
@@ -45,7 +45,7 @@ class ImageInput:
 
     @property
     def fixed(self) -> bool:
-        """True if pictures must come in the model's own size: nothing resizes or crops them."""
+        """True if images must come in the model's own size: nothing resizes or crops them."""
         return unsized(self._image.steps)
 
     def _one(self, image: Array) -> Array:
@@ -53,7 +53,7 @@ class ImageInput:
         made = apply(coloured(image, self._image.channels, self._image.alpha), self._image.steps)
         if made.shape[:2] != (size.height, size.width):
             raise InputError(
-                f"a picture of {image.shape[0]} x {image.shape[1]} pixels (height x width) is not resized and becomes "
+                f"an image of {image.shape[0]} x {image.shape[1]} pixels (height x width) is not resized and becomes "
                 f"{made.shape[0]} x {made.shape[1]}; the model takes {size.height} x {size.width}",
                 hint="resize it first",
             )
@@ -64,7 +64,7 @@ def _check(image: Image) -> None:
     """Raises BundleDamaged for means and deviations of another number of channels."""
     for step in image.steps:
         if isinstance(step, Normalize) and not len(step.mean) == len(step.std) == image.channels:
-            raise BundleDamaged(f"the manifest normalizes {len(step.mean)} channels; pictures have {image.channels}")
+            raise BundleDamaged(f"the manifest normalizes {len(step.mean)} channels; images have {image.channels}")
 
 
 class Affine(NamedTuple):
@@ -112,7 +112,7 @@ def level(image: Image) -> Array:
 
 
 def unsized(todo: Sequence[Step]) -> bool:
-    """Return whether none of the steps changes a picture's size."""
+    """Return whether none of the steps changes an image's size."""
     return not any(isinstance(step, Resizing | Cropping) for step in todo)
 
 
@@ -123,13 +123,13 @@ def pixels(image: Example, alpha: str = "drop") -> Array:
     """
     if isinstance(image, str | Path | bytes | bytearray | memoryview):
         if isinstance(image, str | Path) and not Path(image).is_file():
-            raise InputError(f"there is no picture {image}")
+            raise InputError(f"there is no image {image}")
         read = plugins.load_module("edgepack.runtime.image_file").read
         return np.asarray(read(image, keyed=alpha == "white"))
     array = np.asarray(image) if image is not None else np.zeros(0)
     if array.dtype != np.uint8 or array.ndim not in (2, 3) or 0 in array.shape:
         raise InputError(
-            "a picture must be a uint8 array [height, width, 3] or [height, width], a path, or a file's bytes"
+            "an image must be a uint8 array [height, width, 3] or [height, width], a path, or a file's bytes"
         )
     return array
 
@@ -138,7 +138,7 @@ def coloured(image: Array, wanted: int, alpha: str) -> Array:
     """Return [h, w, wanted] of [h, w] or [h, w, 1, 3 or 4]; grey is repeated, colour becomes luma (ITU-R 601)."""
     image = image[..., None] if image.ndim == 2 else image
     if image.shape[-1] not in (1, 3, 4):
-        raise InputError(f"a picture has 1, 3 or 4 channels, last, not {image.shape[-1]}")
+        raise InputError(f"an image has 1, 3 or 4 channels, last, not {image.shape[-1]}")
     if image.shape[-1] == 4:
         image = _opaque(image, alpha)
     if wanted == image.shape[-1]:
@@ -153,7 +153,7 @@ def _opaque(image: Array, alpha: str) -> Array:
     """Return [h, w, 3] of RGBA, as ``alpha`` says: blended onto white, refused, or (in earlier bundles) dropped."""
     if alpha == "refuse":
         raise InputError(
-            "the picture has a fourth channel (transparency), and the model's image processor does not say what "
+            "the image has a fourth channel (transparency), and the model's image processor does not say what "
             "becomes of it",
             hint="give red, green and blue alone: image[..., :3], or blend it onto a background first",
         )
@@ -237,7 +237,7 @@ def _inside(size: int, wanted: int) -> Span:
 
 
 def crop(image: Array, height: int, width: int) -> Array:
-    """Return the centre [height, width]; what lies outside the picture is black, the odd line of it above and at
+    """Return the centre [height, width]; what lies outside the image is black, the odd line of it above and at
     the left.
     """
     rows, columns = _inside(image.shape[0], height), _inside(image.shape[1], width)

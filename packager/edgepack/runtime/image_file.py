@@ -1,4 +1,4 @@
-"""Decode a picture's file. This is the one part of the runtime that needs Pillow."""
+"""Decode an image file. This is the one part of the runtime that needs Pillow."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def read(file: str | Path | bytes | bytearray | memoryview, *, keyed: bool = Fal
 
     Palettes and other colour models are converted and an alpha channel is dropped: what transformers' ``load_image``
     does. It keeps a colour that the file names as the transparent one (a tRNS chunk of PNG, GIF's transparent index);
-    where ``keyed``, such a picture has a fourth channel, 0 at that colour and 255 elsewhere.
+    where ``keyed``, such an image has a fourth channel, 0 at that colour and 255 elsewhere.
     """
     source = file if isinstance(file, str | Path) else io.BytesIO(file)
     try:
-        with _quiet(), Image.open(source) as picture:
-            if picture.width * picture.height > _most():
+        with _quiet(), Image.open(source) as image:
+            if image.width * image.height > _most():
                 raise Image.DecompressionBombError
-            upright = ImageOps.exif_transpose(picture)
+            upright = ImageOps.exif_transpose(image)
             if isinstance(upright.info.get("transparency"), bytes):
                 del upright.info["transparency"]  # an alpha per colour of the palette; convert drops it, and warns
             coloured = upright.convert("RGB")
@@ -45,12 +45,12 @@ def read(file: str | Path | bytes | bytearray | memoryview, *, keyed: bool = Fal
             hint="make it smaller first, or raise PIL.Image.MAX_IMAGE_PIXELS where you trust it",
         ) from error
     except _DAMAGED as error:
-        raise InputError(f"{_named(file)} is not a picture that can be read") from error
+        raise InputError(f"{_named(file)} is not an image that can be read") from error
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence Pillow's warning of large pictures, which are refused here."""
+    """Silence Pillow's warning of large images, which are refused here."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         yield

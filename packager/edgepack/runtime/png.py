@@ -1,4 +1,4 @@
-"""PNG files of pictures, without Pillow: one filter for all rows, and zlib."""
+"""PNG files of images, without Pillow: one filter for all rows, and zlib."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ class ResizeWithin:
 
 @dataclass(frozen=True, kw_only=True)
 class CenterCrop:
-    """Cut the centre out; what lies outside of the picture is black."""
+    """Cut the centre out; what lies outside of the image is black."""
 
     TAG: ClassVar = ("op", "center_crop")
     height: Pixels
@@ -131,7 +131,7 @@ Step = Resize | ResizeShortestEdge | ResizeWithin | CenterCrop | CenterCropRatio
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """The pixels of a picture."""
+    """The pixels of an image."""
 
     height: Pixels
     width: Pixels
@@ -139,7 +139,7 @@ class Size:
 
 @dataclass(frozen=True, kw_only=True)
 class Image:
-    """Pictures to values, float32 [batch, channels, height, width]."""
+    """Images to values, float32 [batch, channels, height, width]."""
 
     input: Words
     channels: Literal[1, 3]  # grey; red, green, blue
@@ -169,7 +169,7 @@ class Generation:
 
 @dataclass(frozen=True, kw_only=True)
 class Embedding:
-    """A vector per text or picture, float32 [batch, width]."""
+    """A vector per text or image, float32 [batch, width]."""
 
     TAG: ClassVar = ("kind", "embedding")
     output: Words
@@ -214,11 +214,11 @@ class Mask:
 
 @dataclass(frozen=True, kw_only=True)
 class Match:
-    """A score per label of the caller's: the softmax of ``scale`` times the cosines of its vector and the picture's."""
+    """A score per label of the caller's: the softmax of ``scale`` times the cosines of its vector and the image's."""
 
     TAG: ClassVar = ("kind", "match")
     text_output: Words  # float32 [labels, width], of the text encoder
-    image_output: Words  # float32 [pictures, width], of the picture encoder
+    image_output: Words  # float32 [images, width], of the image encoder
     width: Tokens
     scale: Annotated[float, Rule(exclusiveMinimum=0)]
     template: Words  # the text that a label becomes, with {} in its place
@@ -229,7 +229,7 @@ Answer = Embedding | Classes | Entities | Span | Mask | Match
 
 @dataclass(frozen=True, kw_only=True)
 class Processing:
-    """All of a bundle's pre- and post-processing, by what it is about; a model may take both texts and pictures."""
+    """All of a bundle's pre- and post-processing, by what it is about; a model may take both texts and images."""
 
     text: Text | None = None
     image: Image | None = None
@@ -252,7 +252,7 @@ class Processing:
 
     @property
     def mix(self) -> tuple[tuple[float, ...], ...]:
-        """The part of the pictures' preparation that the graph does (Image.mix); none where it does nothing of it."""
+        """The part of the images' preparation that the graph does (Image.mix); none where it does nothing of it."""
         return self.image.mix if self.image else ()
 
     def section(self, kind: type[R]) -> R:
@@ -267,6 +267,6 @@ class Processing:
 
     @property
     def max_length(self) -> int | None:
-        """The tokens of the longest text; None of a model that takes pictures alone."""
+        """The tokens of the longest text; None of a model that takes images alone."""
         limited = self.text or self.generation
         return limited.max_length if limited else None

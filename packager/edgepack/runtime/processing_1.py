@@ -69,7 +69,7 @@ def _steps(flat: JsonObject) -> list[JsonDict]:
 
 
 def _size(steps: Sequence[JsonObject]) -> dict[str, int]:
-    """Return the size of the pictures that the last resize or crop makes; square where it keeps their proportions."""
+    """Return the size of the images that the last resize or crop makes; square where it keeps their proportions."""
     boxes = (step for step in reversed(steps) if step["op"] in ("center_crop", "resize"))
     box: JsonObject = next(boxes, {})
     edge = box.get("shortest_edge", _USUAL)

@@ -1,6 +1,6 @@
 """Resizing as Pillow does it, to the last bit, in numpy.
 
-A separable filter, widened by the scale where the picture shrinks (antialiasing), with weights in 22-bit fixed point
+A separable filter, widened by the scale where the image shrinks (antialiasing), with weights in 22-bit fixed point
 and a rounding to bytes after each of the two passes. Source: Pillow 13's ``libImaging/Resample.c``.
 """
 
@@ -17,7 +17,7 @@ from edgepack.runtime.processing import Resampling
 
 Span = tuple[int, int]  # from, up to
 _BITS = 22  # of Pillow's fixed point
-_AT_ONCE = 1 << 24  # bytes of a picture that are filtered at once
+_AT_ONCE = 1 << 24  # bytes of an image that are filtered at once
 
 
 def resize(
@@ -32,8 +32,8 @@ def resize(
         raise InputError(f"no resampling {resample!r}; known: {', '.join(RESAMPLINGS)}")
     if height < 1 or width < 1 or 0 in image.shape:
         raise InputError(
-            f"a picture of {image.shape[0]} x {image.shape[1]} pixels would become {height} x {width}",
-            hint="give a picture that is less long and narrow",
+            f"an image of {image.shape[0]} x {image.shape[1]} pixels would become {height} x {width}",
+            hint="give an image that is less long and narrow",
         )
     rows, columns = rows or (0, height), columns or (0, width)
     if image.shape[:2] == (height, width):

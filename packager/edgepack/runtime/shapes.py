@@ -15,21 +15,21 @@ from edgepack.runtime.processing import Generation, Image
 from edgepack.runtime.submodel import MODEL, Submodel
 
 LENGTHS = (32, 128)  # tokens
-PICTURE, INPUT = "1 picture", "1 input"
+IMAGE, INPUT = "1 image", "1 input"
 GENERATION = "text-generation"
 
 
 def shapes(manifest: Manifest, name: str = MODEL) -> list[str]:
-    """Return "1x32" and "1x128" tokens, as far as the submodel ``name`` takes them, or one picture.
+    """Return "1x32" and "1x128" tokens, as far as the submodel ``name`` takes them, or one image.
 
     For language models "prefill 32", "prefill 128" and "decode 128": one token after so many. For the parts of a model
-    that makes pictures the size of its pictures, such as "512x512", and "1x77" for prompts.
+    that makes images the size of its images, such as "512x512", and "1x77" for prompts.
     """
     if _of_pipeline(manifest, name):
         return [timing.shape(manifest.processing, manifest.models[name])]
     longest = manifest.processing.max_length
-    if longest is None or _takes_pictures(manifest, name):
-        return [PICTURE if manifest.processing.image else INPUT]
+    if longest is None or _takes_images(manifest, name):
+        return [IMAGE if manifest.processing.image else INPUT]
     if manifest.processing.generation:
         lengths = [length for length in LENGTHS if length <= longest] or [longest]
         return [*(f"prefill {length}" for length in lengths), f"decode {min(LENGTHS[-1], longest - 1)}"]
@@ -51,7 +51,7 @@ def takes(manifest: Manifest, shape: str, name: str) -> bool:
 
 
 def feeds(manifest: Manifest, shape: str, name: str = MODEL) -> Feeds:
-    """Make inputs for the submodel ``name``, shaped "batch x tokens" or "1 picture"; of language models see _text.
+    """Make inputs for the submodel ``name``, shaped "batch x tokens" or "1 image"; of language models see _text.
 
     Raises InputError.
     """
@@ -59,10 +59,10 @@ def feeds(manifest: Manifest, shape: str, name: str = MODEL) -> Feeds:
         return timing.feeds(manifest.processing, manifest.models[name], shape)
     if manifest.processing.generation:
         return _text(manifest.processing.generation, shape)
-    if _takes_pictures(manifest, name):
-        if shape != PICTURE:
-            raise InputError(f"no input {shape!r}", hint=f'it is timed with "{PICTURE}"')
-        return _picture(manifest.processing.section(Image), manifest.models[name])
+    if _takes_images(manifest, name):
+        if shape != IMAGE:
+            raise InputError(f"no input {shape!r}", hint=f'it is timed with "{IMAGE}"')
+        return _image(manifest.processing.section(Image), manifest.models[name])
     if manifest.processing.text is None:
         return {spec.name: _ones(spec) for spec in manifest.models[name].inputs}
     longest, match = manifest.processing.text.max_length, re.fullmatch(r"(\d+)x(\d+)", shape)
@@ -98,12 +98,12 @@ def _ones(spec: TensorSpec) -> Array:
 
 
 def _of_pipeline(manifest: Manifest, name: str) -> bool:
-    """Return whether a submodel makes pictures of prompts with others; a safety checker looks at them as others do."""
-    return manifest.processing.diffusion is not None and not _takes_pictures(manifest, name)
+    """Return whether a submodel makes images from prompts with others; a safety checker looks at them as others do."""
+    return manifest.processing.diffusion is not None and not _takes_images(manifest, name)
 
 
-def _takes_pictures(manifest: Manifest, name: str) -> bool:
-    """Return whether a submodel is fed pictures, of a model that may take texts too."""
+def _takes_images(manifest: Manifest, name: str) -> bool:
+    """Return whether a submodel is fed images, of a model that may take texts too."""
     text = manifest.processing.text
     own = {spec.name for spec in manifest.models[name].inputs}
     if manifest.processing.image is None or (
@@ -113,7 +113,7 @@ def _takes_pictures(manifest: Manifest, name: str) -> bool:
     return text is None or not own & set(text.inputs)
 
 
-def _picture(image: Image, submodel: Submodel) -> Feeds:
+def _image(image: Image, submodel: Submodel) -> Feeds:
     shape = (1, image.channels, image.size.height, image.size.width)
     ramp = np.linspace(-1, 1, int(np.prod(shape)), dtype=np.float32).reshape(shape)
     seen = next((spec for spec in submodel.inputs if spec.name == image.input), submodel.inputs[0])

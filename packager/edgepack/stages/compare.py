@@ -12,7 +12,7 @@ from edgepack import comparison
 from edgepack.arrays import Array, Feeds, Runs
 from edgepack.errors import CheckFailed, ConversionError, InputError
 from edgepack.inputs import Inputs, SubmodelInputs
-from edgepack.metrics.pictures import PicturePair
+from edgepack.metrics.images import ImagePair
 from edgepack.original import Original, recorders
 from edgepack.original.recorders import Judgement
 from edgepack.plans import Plan
@@ -24,11 +24,11 @@ from edgepack.runtime.submodel import MODEL
 
 @dataclass(frozen=True, kw_only=True)
 class Compared:
-    """A bundle beside the original: figures, agreement by sample, and of what makes pictures the pictures of both."""
+    """A bundle beside the original: figures, agreement by sample, and of what makes images the images of both."""
 
     accuracy: tuple[Accuracy, ...]
     samples: Mapping[str, Array]
-    pictures: tuple[PicturePair, ...]
+    images: tuple[ImagePair, ...]
 
 
 def compare(originals: Mapping[str, Original], runs: Mapping[str, Runs], plan: Plan, inputs: Inputs) -> Compared:
@@ -46,7 +46,7 @@ def compare(originals: Mapping[str, Original], runs: Mapping[str, Runs], plan: P
     judged = _judgement(runs, plan, inputs)
     figures += judged.accuracy
     figures += _metrics(originals, runs, plan, inputs)
-    return Compared(accuracy=tuple(figures), samples=samples, pictures=judged.pictures)
+    return Compared(accuracy=tuple(figures), samples=samples, images=judged.images)
 
 
 def _submodel(
@@ -137,14 +137,14 @@ def _input_accuracy(original: Original, feeds: Sequence[Feeds]) -> tuple[Accurac
     """Return what the bundle's pre-processing makes beside the authors' own; of language models the oracle tells."""
     if original.input_difference is None:
         return ()
-    pictures = "image" in original.task.INPUTS
+    images = "image" in original.task.INPUTS
     return (
         Accuracy(
-            metric="pixels_max_error" if pictures else "token_ids_max_error",
+            metric="pixels_max_error" if images else "token_ids_max_error",
             compressed=original.input_difference,
-            floor=image.LEVELS if pictures else 0.0,
+            floor=image.LEVELS if images else 0.0,
             samples=sum(len(next(iter(batch.values()))) for batch in feeds),
-            data="edgepack's own inputs, in levels of 255" if pictures else "edgepack's own inputs",
+            data="edgepack's own inputs, in levels of 255" if images else "edgepack's own inputs",
             higher_is_better=False,
         ),
     )

@@ -14,7 +14,7 @@ import numpy as np
 from edgepack import (
     client_apple,
     client_files,
-    client_pictures,
+    client_images,
     client_pipeline,
     client_tokenizers,
     formats,
@@ -66,7 +66,7 @@ def copy_files(plan: Plan, folder: Path) -> None:
     if target.layout == "transformers.js":
         _tell_transformers_js(folder / "config.json", source, recipe)
         notes = client_tokenizers.write(folder, processing.text.inputs) if processing.text else ()
-        notes += tuple(client_pictures.notes(processing.image)) if processing.image else ()
+        notes += tuple(client_images.notes(processing.image)) if processing.image else ()
     vocabularies = {"tokenizer.json", "vocab.json", "added_tokens.json"}
     configs = [file for file in sorted(folder.rglob("*.json")) if file.name not in vocabularies]
     inside = {artifact.parent for artifact in folder.rglob("Manifest.json")}  # of packages
@@ -106,13 +106,13 @@ def write_golden(
 def _vectors(
     vectors: Sequence[tuple[Any, Mapping[str, np.ndarray]]], outputs: Sequence[np.ndarray], name: str
 ) -> dict[str, np.ndarray]:
-    """Return the tensors: an example is a picture, uint8 [h, w] or [h, w, 3], or a text (two of a pair) as JSON;
+    """Return the tensors: an example is an image, uint8 [h, w] or [h, w, 3], or a text (two of a pair) as JSON;
     None where the inputs were recorded.
     """
     tensors: dict[str, np.ndarray] = {}
     for index, ((example, feed), output) in enumerate(zip(vectors, outputs, strict=True)):
         if example is not None:
-            kind = "picture" if isinstance(example, np.ndarray) else "text"
+            kind = "image" if isinstance(example, np.ndarray) else "text"
             text = np.frombuffer(json.dumps(example).encode(), np.uint8) if kind == "text" else example
             tensors[f"{index}.{kind}"] = np.ascontiguousarray(text)
         tensors |= {f"{index}.input.{key}": np.array(value, order="C") for key, value in feed.items()}

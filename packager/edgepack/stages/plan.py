@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 
-from edgepack import client_pictures, fit, formats, tasks
+from edgepack import client_images, fit, formats, tasks
 from edgepack import targets as targets_
 from edgepack.documents import JsonDict
 from edgepack.errors import ProjectError, UnsupportedModel, UsageError
@@ -95,7 +95,7 @@ def _for_target(request: Request, subject: Subject, name: str) -> list[Plan]:
 def _processing(target: Target, processing: Processing) -> Processing:
     """Return what the task says, so far as the target's clients can. Raises UnsupportedModel."""
     if target.layout == "transformers.js" and processing.image:
-        return replace(processing, image=client_pictures.for_transformers_js(processing.image))
+        return replace(processing, image=client_images.for_transformers_js(processing.image))
     return processing
 
 

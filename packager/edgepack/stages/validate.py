@@ -51,7 +51,7 @@ def validate(
         timings=tuple(bench.timings.values()),
         samples=bench.samples,
         pairs=bench.pairs,
-        pictures=bench.pictures,
+        images=bench.images,
     )
 
 
@@ -116,8 +116,8 @@ def _metric(bench: Measured, check: Check) -> CheckResult:
 
 
 def _psnr(bench: Measured, check: Check) -> CheckResult:
-    """Judge the pictures of a whole run, or the latents that they are made of, beside the original's at equal seeds."""
-    _check_pictures(bench, check)
+    """Judge the images of a whole run, or the latents that they are made of, beside the original's at equal seeds."""
+    _check_images(bench, check)
     if not bench.originals:
         return _unmeasured(check, "the original model is not here")
     pairs = bench.made(check.data, check.steps)
@@ -141,11 +141,9 @@ def _mean(values: Sequence[float], references: Sequence[float]) -> float:
     return float(np.mean(values))
 
 
-def _check_pictures(bench: Measured, check: Check) -> None:
-    if not bench.makes_pictures:
-        raise UsageError(
-            f"{check.name}: {bench.manifest.name} makes no pictures", hint=f"its task is {bench.task.NAME}"
-        )
+def _check_images(bench: Measured, check: Check) -> None:
+    if not bench.makes_images:
+        raise UsageError(f"{check.name}: {bench.manifest.name} makes no images", hint=f"its task is {bench.task.NAME}")
 
 
 def _size(bench: Measured, check: Check) -> CheckResult:

@@ -111,8 +111,8 @@ def _check(entry: JsonObject, place: str, root: Path) -> Check:
 
 def _check_psnr(metric: str, limits: Mapping[str, float], place: str) -> None:
     """Raises ProjectError for a metric that there is not, and for limits that are relative to the original's."""
-    if metric not in PICTURES:
-        raise ProjectError(f"{place}: no metric {metric!r}", hint=f"known: {', '.join(PICTURES)}")
+    if metric not in IMAGES:
+        raise ProjectError(f"{place}: no metric {metric!r}", hint=f"known: {', '.join(IMAGES)}")
     if relative := sorted({*limits} - {"at_least", "at_most"}):
         raise ProjectError(f"{place}: {relative[0]} says nothing of a psnr", hint='at_least = "35 dB"')
 

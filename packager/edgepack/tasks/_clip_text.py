@@ -1,4 +1,4 @@
-"""CLIP's text encoder with its projection, as a model of its own: texts to vectors that pictures' are compared with."""
+"""CLIP's text encoder with its projection, as a model of its own: texts to vectors that images' are compared with."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from edgepack.tasks.text_embedding import predict as predict
 from edgepack.tasks.text_embedding import references as references
 
 NAME = "clip-text"
-TITLE = "texts to vectors that pictures' are compared with"
+TITLE = "texts to vectors that images' are compared with"
 ROUTE = "export"
 AUTO_CLASS = "CLIPTextModelWithProjection"
 TOKENIZES = True

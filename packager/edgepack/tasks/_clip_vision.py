@@ -1,4 +1,4 @@
-"""CLIP's picture encoder with its projection, as a model of its own: pictures to vectors that texts' compare with."""
+"""CLIP's image encoder with its projection, as a model of its own: images to vectors that texts' compare with."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from edgepack.tasks.image_embedding import predict as predict
 from edgepack.tasks.image_embedding import references as references
 
 NAME = "clip-vision"
-TITLE = "pictures to vectors that texts' are compared with"
+TITLE = "images to vectors that texts' are compared with"
 ROUTE = "export"
 AUTO_CLASS = "CLIPVisionModelWithProjection"
 TOKENIZES = False
@@ -40,5 +40,5 @@ def processing(folder: Path, config: JsonObject) -> Processing:
 
 
 def rows(feeds: Feeds, outputs: Outputs) -> list[Array]:
-    """Return one vector per picture."""
+    """Return one vector per image."""
     return list(outputs[OUTPUTS[0]])

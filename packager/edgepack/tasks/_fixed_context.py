@@ -18,18 +18,18 @@ PAIRS: Mapping[str, tuple[str, ...]] = {}
 _LEAST = 8  # tokens: a short text with its marks
 _VECTORS = 4  # golden ones: enough to notice a wrong kernel, small beside the model
 _MIXED = 6  # examples in batches of one, two and three
-_SIDE = 48  # pixels of their pictures
+_SIDE = 48  # pixels of their images
 
 
 def sized(processing: Processing, context: int | None) -> Processing:
     """Return ``processing`` for texts of at most ``context`` tokens (None: as long as the model takes).
 
-    Raises UsageError for more than it takes, hardly any, and for pictures.
+    Raises UsageError for more than it takes, hardly any, and for images.
     """
     if context is None:
         return processing
     if processing.text is None:
-        raise UsageError("pictures have no context to choose", hint="leave --context out")
+        raise UsageError("images have no context to choose", hint="leave --context out")
     longest = processing.text.max_length
     if not _LEAST <= context <= longest:
         raise UsageError(f"a context of {context:,} tokens: the model takes texts of {_LEAST} to {longest:,}")
@@ -44,7 +44,7 @@ def limited(processing: Processing, lengths: Sequence[int]) -> Processing:
     if not lengths:
         return processing
     if processing.text is None:
-        raise UsageError("pictures have no length in tokens", hint="leave --lengths out")
+        raise UsageError("images have no length in tokens", hint="leave --lengths out")
     longest = processing.text.max_length
     if not _LEAST <= lengths[0] <= lengths[-1] <= longest:
         wrong = lengths[0] if lengths[0] < _LEAST else lengths[-1]
@@ -72,10 +72,10 @@ def batches(model: TaskModel, examples: Sequence[Example], *, use: str = "") -> 
 
 
 def golden(model: TaskModel, examples: Sequence[Example]) -> list[tuple[Example, Feeds]]:
-    """Return a few of ``examples``, each with its feeds: short texts and long ones, or small parts of pictures."""
+    """Return a few of ``examples``, each with its feeds: short texts and long ones, or small parts of images."""
     if isinstance(examples[0], np.ndarray):
         side = None if model.image.fixed else _SIDE
-        chosen = [np.ascontiguousarray(picture[:side, :side]) for picture in examples[:_VECTORS]]
+        chosen = [np.ascontiguousarray(image[:side, :side]) for image in examples[:_VECTORS]]
     else:
         ordered = sorted(examples, key=text_length)
         chosen = [ordered[place] for place in np.linspace(0, len(ordered) - 1, _VECTORS).astype(int)]

@@ -1,4 +1,4 @@
-"""Parts of the image tasks: how pictures become inputs, and pictures that edgepack draws."""
+"""Parts of the image tasks: how images become inputs, and images that edgepack draws."""
 
 from __future__ import annotations
 
@@ -10,38 +10,38 @@ from edgepack.documents import Json
 from edgepack.runtime.image import unsized
 from edgepack.runtime.processing import Image
 
-_PICTURES = 64
+_IMAGES = 64
 _FILES = slice(9, None, 4)  # places of files
 # Shapes that show a wrong resize or crop: very wide and tall, smaller than any crop, odd, a line, grey. They take the
-# place of every eighth drawn picture, at odd indices: those measure agreement and do not calibrate.
-# Files of every kind take others, behind those that golden vectors are made of; _picture_files.py makes them.
+# place of every eighth drawn image, at odd indices: those measure agreement and do not calibrate.
+# Files of every kind take others, behind those that golden vectors are made of; _image_files.py makes them.
 _AWKWARD = ((48, 700, 3), (700, 48, 3), (11, 17, 3), (225, 301), (1, 40, 3), (97, 33, 3), (256, 256), (150, 224, 3))
-_FILE = (61, 90)  # pixels of the files' pictures
+_FILE = (61, 90)  # pixels of the files' images
 
 
-def pictures(image: Image) -> list[Example]:
-    """Draw seeded pictures, uint8 [h, w, 3] or grey [h, w], some as a file's bytes: smooth fields with shapes on them.
+def images(image: Image) -> list[Example]:
+    """Draw seeded images, uint8 [h, w, 3] or grey [h, w], some as a file's bytes: smooth fields with shapes on them.
 
     The sizes vary, unless the processor neither resizes nor crops: then all have the model's.
     """
     rng = np.random.default_rng(0)
     fixed = (image.size.height, image.size.width) if unsized(image.steps) else None
-    drawn: list[Example] = [_picture(rng, fixed) for _ in range(_PICTURES)]
+    drawn: list[Example] = [_image(rng, fixed) for _ in range(_IMAGES)]
     for index, shape in enumerate(_AWKWARD):
-        picture = _draw(rng, *(fixed or shape[:2]))
-        drawn[8 * index + 7] = picture if len(shape) == 3 else picture[..., 0]
-    files = plugins.load_module("edgepack.tasks._picture_files").files(_draw(rng, *(fixed or _FILE)))
-    for place, file in zip(range(_PICTURES)[_FILES], files.values(), strict=False):
+        made = _draw(rng, *(fixed or shape[:2]))
+        drawn[8 * index + 7] = made if len(shape) == 3 else made[..., 0]
+    files = plugins.load_module("edgepack.tasks._image_files").files(_draw(rng, *(fixed or _FILE)))
+    for place, file in zip(range(_IMAGES)[_FILES], files.values(), strict=False):
         drawn[place] = file
     return drawn
 
 
 def example(value: Json) -> Example:
-    """Return a data set's picture: a path, or rows of numbers 0..255."""
+    """Return a data set's image: a path, or rows of numbers 0..255."""
     return np.asarray(value, np.uint8) if isinstance(value, list) else value
 
 
-def _picture(rng: np.random.Generator, fixed: tuple[int, int] | None) -> Array:
+def _image(rng: np.random.Generator, fixed: tuple[int, int] | None) -> Array:
     height, width = (int(side) for side in rng.integers(96, 320, 2))
     return _draw(rng, *(fixed or (height, width)))
 

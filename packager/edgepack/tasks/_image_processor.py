@@ -39,7 +39,7 @@ PADDING = {
     "LevitImageProcessor", "MobileNetV1ImageProcessor", "PoolFormerImageProcessor", "PvtImageProcessor",
     "SiglipImageProcessor", "ViTImageProcessor",
 }  # fmt: skip
-# Models that take pictures of config.json's image_size alone. The others take any, or what their patches divide.
+# Models that take images of config.json's image_size alone. The others take any, or what their patches divide.
 FIXED = {
     "aimv2_vision_model", "chinese_clip_vision_model", "clip", "clip_vision_model", "deit", "hiera", "ijepa", "levit",
     "metaclip_2", "metaclip_2_vision_model", "pvt", "siglip", "siglip_vision_model", "vit", "vit_mae", "vit_msn",
@@ -49,11 +49,11 @@ _RESIZABLE: tuple[tuple[type[Resizing], tuple[set[str], ...]], ...] = (
     (ResizeShortestEdge, ({"shortest_edge"}, {"shortest_edge", "longest_edge"})),
     (ResizeWithin, ({"max_height", "max_width"},)),
 )
-_WARPED = 384  # pixels from which on ConvNeXT's processor squeezes the picture into a square and crops nothing
+_WARPED = 384  # pixels from which on ConvNeXT's processor squeezes the image into a square and crops nothing
 
 
 def read(folder: Path, config: JsonObject) -> Image:
-    """Read how pictures become inputs, for the manifest.
+    """Read how images become inputs, for the manifest.
 
     Raises ModelError and UnsupportedModel, which name the key and the value that cannot be followed.
     """
@@ -76,13 +76,13 @@ def _check(settings: Settings) -> None:
         if settings.has(key):
             settings.size(key)
     if settings.text("input_data_format") not in (None, "channels_last"):
-        raise settings.wrong("input_data_format", "edgepack takes pictures as [height, width, channels]")
+        raise settings.wrong("input_data_format", "edgepack takes images as [height, width, channels]")
     if settings.text("use_square_size") not in (None, False):
         raise settings.wrong("use_square_size", "not supported", 'say it with "size": {"height": …, "width": …}')
 
 
 def _channels(settings: Settings, config: JsonObject) -> Literal[1, 3]:
-    """Read the channels of the model's pictures.
+    """Read the channels of the model's images.
 
     Raises UnsupportedModel, and ModelError where the processor makes others.
     """
@@ -90,8 +90,8 @@ def _channels(settings: Settings, config: JsonObject) -> Literal[1, 3]:
     channels = config.get("num_channels", vision.get("num_channels", 3) if isinstance(vision, dict) else 3)
     if isinstance(channels, bool) or channels not in (1, 3):
         raise UnsupportedModel(
-            f"config.json: num_channels is {channels!r}: pictures have 1 or 3 channels",
-            hint="choose a model of pictures",
+            f"config.json: num_channels is {channels!r}: images have 1 or 3 channels",
+            hint="choose a model of images",
         )
     if channels == 1 and settings.on("do_convert_rgb"):
         raise settings.wrong(
@@ -162,7 +162,7 @@ def _poolformer(settings: Settings, size: Mapping[str, int], resample: Resamplin
 def _enlarged(settings: Settings, edge: int) -> int:
     larger = int(edge / settings.number("crop_pct"))
     if larger < 1:
-        raise settings.wrong("crop_pct", "the share of the picture that is kept, as 0.875")
+        raise settings.wrong("crop_pct", "the share of the image that is kept, as 0.875")
     return larger
 
 
@@ -210,14 +210,14 @@ def _deviation(settings: Settings, channels: int) -> tuple[float, ...]:
 
 
 def _size(settings: Settings, config: JsonObject, steps: list[Step]) -> Size:
-    """Find the size that every picture comes out with. Raises ModelError where they differ or do not suit."""
+    """Find the size that every image comes out with. Raises ModelError where they differ or do not suit."""
     takes = _takes(config)
     made = _made(steps)
     moves = not unsized(steps)
     found = made or takes
     if found is None or (made is None and moves):
-        key, why = ("size", "pictures keep their proportions, so each has another shape") if moves else (
-            "do_resize", "pictures keep the shape that they come in"
+        key, why = ("size", "images keep their proportions, so each has another shape") if moves else (
+            "do_resize", "images keep the shape that they come in"
         )  # fmt: skip
         raise settings.wrong(
             key,
@@ -228,7 +228,7 @@ def _size(settings: Settings, config: JsonObject, steps: list[Step]) -> Size:
         raise settings.wrong("do_pad", "padding is not supported", 'set "do_pad": false')
     if made and takes and made != takes and config.get("model_type") in FIXED:
         raise ModelError(
-            f"{settings.file} makes pictures of {made[0]} x {made[1]} pixels (height x width); the model takes "
+            f"{settings.file} makes images of {made[0]} x {made[1]} pixels (height x width); the model takes "
             f"{takes[0]} x {takes[1]} (image_size in config.json)",
             hint="one of the two belongs to another model: take both from the same repository",
         )
@@ -236,7 +236,7 @@ def _size(settings: Settings, config: JsonObject, steps: list[Step]) -> Size:
 
 
 def _padded(settings: Settings, made: tuple[int, int] | None) -> bool:
-    """Return whether pictures have the size that they would be padded to; without a pad_size that is the batch's
+    """Return whether images have the size that they would be padded to; without a pad_size that is the batch's
     largest.
     """
     return made is not None and (not settings.has("pad_size") or settings.box("pad_size") == made)
@@ -251,7 +251,7 @@ def _made(steps: list[Step]) -> tuple[int, int] | None:
 
 
 def _takes(config: JsonObject) -> tuple[int, int] | None:
-    """Return height and width of the pictures that the model was made for, where config.json says so."""
+    """Return height and width of the images that the model was made for, where config.json says so."""
     vision = config.get("vision_config")
     size = config.get("image_size", vision.get("image_size") if isinstance(vision, dict) else None)
     if isinstance(size, list | tuple) and len(size) == 2:

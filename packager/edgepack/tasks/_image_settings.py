@@ -55,7 +55,7 @@ class Settings:
             if key not in known and value is not None:
                 close = nearest(key, known, least=0.85)  # do_grayscale is no misspelling of do_rescale
                 raise UnsupportedModel(
-                    f"{file}: edgepack does not know what the key {key!r} ({_short(value)}) does to pictures",
+                    f"{file}: edgepack does not know what the key {key!r} ({_short(value)}) does to images",
                     hint=f"did you mean {close!r}?" if close else "take it out if it does nothing",
                 )
         self._values = {"rescale_factor": 1 / 255, **CLASSES[name], **given}
@@ -99,7 +99,7 @@ class Settings:
             raise self.wrong(key, "not a list of numbers")
         if len(value) != channels:
             what = "channel" if channels == 1 else "channels"
-            raise self.wrong(key, f"{len(value)} numbers; the model's pictures have {channels} {what}")
+            raise self.wrong(key, f"{len(value)} numbers; the model's images have {channels} {what}")
         return [float(each) for each in value]
 
     def size(self, key: str, *, square: bool = True) -> dict[str, int]:
@@ -153,7 +153,7 @@ def _given(folder: Path) -> tuple[Path, JsonObject]:
     given = read_config(folder / FILE)
     if not given:
         raise ModelError(
-            f"{folder} has no {FILE}, so it is unclear how pictures are prepared",
+            f"{folder} has no {FILE}, so it is unclear how images are prepared",
             hint="copy it from the model's repository",
         )
     return folder / FILE, given

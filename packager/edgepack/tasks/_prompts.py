@@ -1,4 +1,4 @@
-"""Rows of a data set as prompts to make pictures of, each with its seed, steps and guidance where it states them."""
+"""Rows of a data set as prompts to make images of, each with its seed, steps and guidance where it states them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def prompt(row: Mapping[Any, Any], index: int, steps: int) -> Prompt:
     """
     text = _text(row, "prompt")
     if text is None or not text.strip():
-        raise DataError(f"{_place(row)}: the prompt is empty", hint="say what the picture shows")
+        raise DataError(f"{_place(row)}: the prompt is empty", hint="say what the image shows")
     return Prompt(
         text=text,
         negative=_text(row, "negative_prompt"),

@@ -11,7 +11,7 @@ from edgepack.tasks import _diffusion_settings, _supported
 from edgepack.tasks._supported import PAGE, TABLE, takes
 
 LANGUAGE = "a language model of a family that is not described yet"
-# Model types whose architectures' names end like those of texts or pictures.
+# Model types whose architectures' names end like those of texts or images.
 _TYPES = {
     "an audio model": """audio-spectrogram-transformer bark clap clvp csm dac data2vec-audio dia encodec
         fastspeech2_conformer granite_speech hubert kyutai_speech_to_text lasr_ctc mctct mimi moonshine musicgen
@@ -22,7 +22,7 @@ _TYPES = {
     "a time series model": "autoformer informer patchtsmixer patchtst time_series_transformer timesfm timesfm2_5",
     "a model of documents, which reads layouts beside texts": """layoutlm layoutlmv2 layoutlmv3 lilt markuplm bros udop
         donut-swin tapas""",
-    "a model that reads pictures and texts together": """align altclip blip blip-2 bridgetower chinese_clip clip clipseg
+    "a model that reads images and texts together": """align altclip blip blip-2 bridgetower chinese_clip clip clipseg
         flava git groupvit idefics idefics2 idefics3 instructblip internvl kosmos-2 llama4 llava llava_next
         llava_onevision mistral3 mllama owlv2 owlvit paligemma qwen2_5_vl qwen2_vl qwen3_vl qwen3_vl_moe siglip siglip2
         smolvlm vilt vipllava vision-encoder-decoder vision-text-dual-encoder visual_bert x_clip florence2 gemma3n
@@ -30,7 +30,7 @@ _TYPES = {
     "an encoder-decoder, which writes a text from another": """bigbird_pegasus blenderbot blenderbot-small
         encoder-decoder fsmt led longt5 m2m_100 marian mbart mt5 mvp nllb-moe pegasus pegasus_x plbart prophetnet
         switch_transformers t5 t5gemma umt5""",
-    "a pre-training model of pictures, which hides parts of them at random": "vit_mae",
+    "a pre-training model of images, which hides parts of them at random": "vit_mae",
     "a state-space model": "bamba falcon_mamba jamba mamba mamba2 rwkv zamba zamba2 xlstm",
 }
 _NAMES = (
@@ -39,10 +39,10 @@ _NAMES = (
     (r"ObjectDetection|Yolos", "an object detector"),
     (r"Segmentation|^Sam", "a segmentation model"),
     (r"DepthEstimation", "a model of depth"),
-    (r"ForMaskedImageModeling|ViTMAE|^MAE", "a pre-training model of pictures, without a head"),
+    (r"ForMaskedImageModeling|ViTMAE|^MAE", "a pre-training model of images, without a head"),
     (r"ForNextSentencePrediction|ForMultipleChoice", "a model of another text task"),
     (r"QuestionEncoder|ContextEncoder", "one half of a retriever"),
-    (r"TextModel", "the text half of a model of pictures and texts"),
+    (r"TextModel", "the text half of a model of images and texts"),
     (r"Moe|Mixtral|Deepseek|GptOss", "a mixture of experts"),
     (r"ForCausalLM$|LMHeadModel$", LANGUAGE),
     (r"ForConditionalGeneration$|MTModel$|EncoderModel$", "an encoder-decoder, which writes a text from another"),
@@ -75,12 +75,11 @@ def refusal(architecture: str, model_type: str, task: str = "") -> UnsupportedMo
 
 
 def no_vector(architecture: str) -> UnsupportedModel:
-    """Return the error for a picture encoder without anything that its authors or a library take for a picture's
+    """Return the error for an image encoder without anything that its authors or a library take for an image's
     vector.
     """
     return UnsupportedModel(
-        f"{architecture} gives no vector for a picture: this one has no projection, no pooled output and no class "
-        "token",
+        f"{architecture} gives no vector for an image: this one has no projection, no pooled output and no class token",
         hint="take a checkpoint with a head (pooler, or projection), or add one and save the model with it",
     )
 

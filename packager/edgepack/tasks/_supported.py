@@ -26,7 +26,7 @@ _ENCODERS = {
 _WITHOUT_ANSWERS = {"esm", "eurobert", "gte", "nomic_bert"}  # no class for question answering
 _PRETRAINED = {"albert", "bert", "ernie", "megatron-bert", "mobilebert"}  # with a vocabulary head
 _DECODERS = {"gpt2": "GPT2", "llama": "Llama", "mistral": "Mistral", "qwen2": "Qwen2", "qwen3": "Qwen3"}
-_PICTURES = {
+_IMAGES = {
     "beit": "Beit", "clip": "CLIP", "convnext": "ConvNext", "convnextv2": "ConvNextV2", "cvt": "Cvt",
     "data2vec-vision": "Data2VecVision", "deit": "DeiT", "dinov2": "Dinov2",
     "efficientnet": "EfficientNet", "hiera": "Hiera", "levit": "Levit",
@@ -36,7 +36,7 @@ _PICTURES = {
     "vit_msn": "ViTMSN",
 }  # fmt: skip
 _TEACHERS = {"deit", "levit"}  # have a class with a distillation head too
-_PICTURE_ENCODERS = {
+_IMAGE_ENCODERS = {
     "beit": ("BeitModel",), "clip_vision_model": ("CLIPVisionModelWithProjection", "CLIPVisionModel"),
     "convnext": ("ConvNextModel",), "deit": ("DeiTModel",), "dinov2": ("Dinov2Model",),
     "resnet": ("ResNetModel",),
@@ -111,8 +111,8 @@ TABLE: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "image-classification": {
         name: (f"{stem}ForImageClassification",)
         + ((f"{stem}ForImageClassificationWithTeacher",) if name in _TEACHERS else ())
-        for name, stem in _PICTURES.items()
+        for name, stem in _IMAGES.items()
     },
-    "image-embedding": _PICTURE_ENCODERS,
+    "image-embedding": _IMAGE_ENCODERS,
     "zero-shot-image-classification": {"clip": ("CLIPModel",)},
 }

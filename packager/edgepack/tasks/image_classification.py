@@ -1,4 +1,4 @@
-"""Pictures to labels."""
+"""Images to labels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from edgepack.tasks._fixed_context import limited as limited
 from edgepack.tasks._fixed_context import sized as sized
 
 NAME = "image-classification"
-TITLE = "pictures to labels"
+TITLE = "images to labels"
 ROUTE = "export"
 AUTO_CLASS = "AutoModelForImageClassification"
 TOKENIZES = False
@@ -36,8 +36,8 @@ def processing(folder: Path, config: JsonObject) -> Processing:
 
 
 def examples(processing: Processing) -> list[Array]:
-    """Return pictures that edgepack draws."""
-    return _image.pictures(processing.section(Image))
+    """Return images that edgepack draws."""
+    return _image.images(processing.section(Image))
 
 
 def inputs(rows: Rows) -> list[Example]:
@@ -46,7 +46,7 @@ def inputs(rows: Rows) -> list[Example]:
 
 
 def rows(feeds: Feeds, outputs: Outputs) -> list[Array]:
-    """Return the logits of each picture."""
+    """Return the logits of each image."""
     return list(outputs["logits"])
 
 

@@ -1,4 +1,4 @@
-"""Pictures to vectors."""
+"""Images to vectors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from edgepack.tasks._fixed_context import sized as sized
 from edgepack.tasks._refusals import no_vector
 
 NAME = "image-embedding"
-TITLE = "pictures to vectors"
+TITLE = "images to vectors"
 ROUTE = "export"
 AUTO_CLASS = "AutoModel"
 TOKENIZES = False
@@ -56,8 +56,8 @@ def _width(config: JsonObject) -> int | None:
 
 
 def examples(processing: Processing) -> list[Array]:
-    """Return pictures that edgepack draws."""
-    return _image.pictures(processing.section(Image))
+    """Return images that edgepack draws."""
+    return _image.images(processing.section(Image))
 
 
 def inputs(rows: Rows) -> list[Example]:
@@ -66,12 +66,12 @@ def inputs(rows: Rows) -> list[Example]:
 
 
 def rows(feeds: Feeds, outputs: Outputs) -> list[Array]:
-    """Return one vector per picture."""
+    """Return one vector per image."""
     return list(outputs["image_embedding"])
 
 
 def predict(model: TaskModel, rows: Rows) -> list[Array]:
-    """Return a vector per picture."""
+    """Return a vector per image."""
     vectors: list[Array] = model.predict(inputs(rows))
     return vectors
 

@@ -235,7 +235,7 @@ def references(rows: Rows, model: TaskModel) -> list[None]:
 def _check_tokenizer(folder: Path, vocabulary: int) -> None:
     """Check that the tokenizer's own ids lie within the model's; tokens that were added to it may lie beyond.
 
-    Those are placeholders, such as gemma 3's for a picture, that no text but one with their name in it leads to; the
+    Those are placeholders, such as gemma 3's for an image, that no text but one with their name in it leads to; the
     runtime refuses such a text, where transformers ends in an IndexError. Raises ModelError.
     """
     file = folder / "tokenizer.json"

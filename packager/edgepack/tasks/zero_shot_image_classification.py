@@ -1,4 +1,4 @@
-"""Pictures to labels that are named when the model is used: CLIP, in two submodels."""
+"""Images to labels that are named when the model is used: CLIP, in two submodels."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def _scale(folder: Path) -> float:
 
 
 def inputs(rows: Rows) -> list[Example]:
-    """Return a data set's pictures."""
+    """Return a data set's images."""
     return [_image.example(row["image"]) for row in rows]
 
 

@@ -12,7 +12,7 @@ const TASKS = {
 };
 
 // `request`: {task, inputs, options, call}. `inputs` go to the pipeline one by one, so that none changes another's answer;
-// with `batch` all at once. A picture's input is a path or an address.
+// with `batch` all at once. An image's input is a path or an address.
 export default async function answers(t, model, request) {
   if (request.task === "zero-shot-image-classification") return await vectors(t, model, request);
   const pipe = await t.pipeline(TASKS[request.task], model, request.options ?? {});
@@ -27,7 +27,7 @@ export default async function answers(t, model, request) {
   return { version: t.env.version, answers: found, ids, pixels };
 }
 
-// The vectors of CLIP's two encoders: of `texts`, and of the pictures in `inputs`.
+// The vectors of CLIP's two encoders: of `texts`, and of the images in `inputs`.
 async function vectors(t, model, request) {
   const tokenizer = await t.AutoTokenizer.from_pretrained(model);
   const processor = await t.AutoProcessor.from_pretrained(model);
@@ -41,7 +41,7 @@ async function vectors(t, model, request) {
   return { version: t.env.version, texts, images };
 }
 
-// What the processor makes of pictures.
+// What the processor makes of images.
 async function seen(t, pipe, inputs) {
   const found = [];
   for (const input of inputs) {

@@ -20,8 +20,8 @@ ANSWERS: dict[str, Callable[[Any, Any], Any]] = {
     "token-classification": lambda model, text: {f"{e.label} {e.start}-{e.end}": e.score for e in model.tag(text)},
     "question-answering": lambda model, pair: {found.text: found.score for found in [model.answer(*pair)]},
     "fill-mask": lambda model, text: {filled.token: filled.score for filled in model.fill(text, top=ALL)},
-    "image-classification": lambda model, picture: {label.name: label.score for label in model.classify(picture)},
-    "image-embedding": lambda model, picture: model.embed(picture).tolist(),
+    "image-classification": lambda model, image: {label.name: label.score for label in model.classify(image)},
+    "image-embedding": lambda model, image: model.embed(image).tolist(),
     "text-generation": lambda model, text: "".join(model.generate(text, max_tokens=TOKENS)),
 }
 

@@ -45,30 +45,30 @@ def tag(folder: str, texts: list[str]) -> list[Any]:
     return [[{**entity, "score": float(entity["score"])} for entity in run(text)] for text in texts]
 
 
-def see(folder: str, pictures: list[str]) -> list[Any]:
+def see(folder: str, images: list[str]) -> list[Any]:
     """Every label with its score, best first."""
     model, processor = (
         ORTModelForImageClassification.from_pretrained(folder),
         AutoImageProcessor.from_pretrained(folder),
     )
     run = pipeline("image-classification", model=model, image_processor=processor)
-    return [run(picture, top_k=len(model.config.id2label)) for picture in pictures]
+    return [run(image, top_k=len(model.config.id2label)) for image in images]
 
 
-def see_vectors(folder: str, pictures: list[str]) -> list[Any]:
-    """The vector of each picture."""
+def see_vectors(folder: str, images: list[str]) -> list[Any]:
+    """The vector of each image."""
     model = ORTModelForCustomTasks.from_pretrained(folder)
     processor = AutoImageProcessor.from_pretrained(folder)
-    opened = [processor(Image.open(picture), return_tensors="pt") for picture in pictures]
+    opened = [processor(Image.open(image), return_tensors="pt") for image in images]
     return [model(**pixels)["image_embedding"][0].tolist() for pixels in opened]
 
 
-def compare(folder: str, pictures: list[str]) -> dict[str, Any]:
-    """The vectors of two texts and of each picture, from the two files of a bundle."""
+def compare(folder: str, images: list[str]) -> dict[str, Any]:
+    """The vectors of two texts and of each image, from the two files of a bundle."""
     opened = [ORTModelForCustomTasks.from_pretrained(folder, file_name=f"{n}_model.onnx") for n in ("text", "vision")]
     tokens = AutoTokenizer.from_pretrained(folder)(["a cat", "the phone of the dog"], padding=True, return_tensors="pt")
     processor = AutoImageProcessor.from_pretrained(folder)
-    pixels = processor([Image.open(picture) for picture in pictures], return_tensors="pt")
+    pixels = processor([Image.open(image) for image in images], return_tensors="pt")
     return {
         "texts": opened[0](**tokens)["text_embeds"].tolist(),
         "images": opened[1](**pixels)["image_embeds"].tolist(),

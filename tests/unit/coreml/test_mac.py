@@ -72,7 +72,7 @@ class Model:
 
 
 @pytest.mark.parametrize("colour", ["RGB", "BGR", "grey"])
-def test_pictures_and_states_are_handed_over(colour: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_and_states_are_handed_over(colour: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ct.models, "MLModel", Model)
     shape = (4, 5, 1 if colour == "grey" else 3)
     interface = Interface({"x": Feature("x", "image", "uint8", Shapes(shape), colour)}, {}, {})

@@ -79,7 +79,7 @@ def test_a_setting_that_transformers_refuses_is_named(tiny: Tiny, tmp_path: Path
 
 
 @pytest.mark.parametrize("value", [{"bad": 0, "good": 1}, ["bad", "good"], {"0": "bad", "2": "good"}])
-def test_labels_of_pictures_that_have_no_numbers(tiny: Tiny, tmp_path: Path, value: Any) -> None:
+def test_labels_of_images_that_have_no_numbers(tiny: Tiny, tmp_path: Path, value: Any) -> None:
     folder = changed(tiny("image-classification"), tmp_path / "model", id2label=value)
     with pytest.raises(ModelError, match="label"):
         pipeline.plan(pipeline.Request(model=str(folder), targets=("rpi",)))

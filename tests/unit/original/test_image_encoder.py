@@ -1,4 +1,4 @@
-"""A picture's vector is one that transformers or the model's authors give, or none."""
+"""An image's vector is one that transformers or the model's authors give, or none."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ PROCESSING: dict[str, dict[str, Any]] = {
     "text-generation": {"generation": _GENERATION},
 }  # fmt: skip
 _TEXT_1 = {name: _TEXT[name] for name in _TEXT if name not in ("prompts", "include_prompt")}
-_PICTURE_1 = {
+_IMAGE_1 = {
     "inputs": ["pixel_values"], "channels": 3, "size": {"height": 32, "width": 32}, "alpha": "white",
     "steps": [{"op": "resize", "resample": "bilinear", "shortest_edge": 40}, *_IMAGE["steps"][1:]],  # type: ignore[index]
 }  # fmt: skip
@@ -80,14 +80,14 @@ PROCESSING_1: dict[str, dict[str, Any]] = {
     "token-classification": {**_TEXT_1, "labels": ["O", "B-X"]},
     "question-answering": {**_TEXT_1, "max_answer": 30, "stride": 64},
     "fill-mask": {**_TEXT_1, "mask_token": "[MASK]", "mask_id": 0},
-    "image-classification": {**_PICTURE_1, "labels": ["cat"], "problem": ""},
-    "image-embedding": {**_PICTURE_1, "output": "image_embeds", "width": 12},
+    "image-classification": {**_IMAGE_1, "labels": ["cat"], "problem": ""},
+    "image-embedding": {**_IMAGE_1, "output": "image_embeds", "width": 12},
     "text-generation": {
         "max_length": 256, "layers": 3, "kv_heads": 2, "head": 16, "vocabulary": 320, "eos_ids": [2],
         "positions": False, "repetition_penalty": 1.1,
     },
 }  # fmt: skip
-_OLD_PICTURE = {
+_OLD_IMAGE = {
     "inputs": ["pixel_values"], "channels": 3, "scale": 0.1, "mean": [0.0] * 3, "std": [1.0] * 3, "resize": None,
 }  # fmt: skip
 
@@ -201,9 +201,9 @@ EARLIER: dict[str, tuple[dict[str, Any], dict[str, int], list[str]]] = {
 
 
 @pytest.mark.parametrize("name", EARLIER)
-def test_pictures_of_earlier_bundles(name: str) -> None:
+def test_images_of_earlier_bundles(name: str) -> None:
     given, size, ops = EARLIER[name]
-    table = {**manifest_1("image-embedding"), "processing": {**_OLD_PICTURE, **given, "output": "x", "width": 0}}
+    table = {**manifest_1("image-embedding"), "processing": {**_OLD_IMAGE, **given, "output": "x", "width": 0}}
     schema.check(table, SCHEMAS["bundle-1"])
     made = schema_1.upgraded(table)
     schema.check(made, SCHEMAS["bundle-2"])

@@ -11,7 +11,7 @@ import pytest
 import transformers
 from PIL import Image as Pillow
 
-from edgepack import client_files, client_pictures
+from edgepack import client_files, client_images
 from edgepack.errors import UnsupportedModel
 from edgepack.runtime.image import ImageInput
 from edgepack.runtime.processing import Image, Normalize, Processing, Rescale, ReverseChannels, Size
@@ -31,7 +31,7 @@ UNSAYABLE = {"PerceiverImageProcessor"}
 
 
 @pytest.mark.parametrize("name", FACTS)
-def test_transformers_reads_the_bundles_file_as_the_models(name: str, tmp_path: Path, picture: np.ndarray) -> None:
+def test_transformers_reads_the_bundles_file_as_the_models(name: str, tmp_path: Path, photo: np.ndarray) -> None:
     model, bundle = tmp_path / "model", tmp_path / "bundle"
     model.mkdir(), bundle.mkdir()
     (model / "processor_config.json").write_text(json.dumps({"image_processor": FACTS[name]}))
@@ -41,8 +41,8 @@ def test_transformers_reads_the_bundles_file_as_the_models(name: str, tmp_path: 
     assert written == (name not in UNSAYABLE)
     assert (bundle / "processor_config.json").is_file() != written
     processor = transformers.AutoImageProcessor.from_pretrained(bundle)
-    theirs = processor(Pillow.fromarray(picture), return_tensors="np")["pixel_values"]
-    ours = ImageInput(image).feeds([picture])["pixel_values"]
+    theirs = processor(Pillow.fromarray(photo), return_tensors="np")["pixel_values"]
+    ours = ImageInput(image).feeds([photo])["pixel_values"]
     np.testing.assert_allclose(ours, np.asarray(theirs, np.float32), rtol=NEAR, atol=NEAR)
     if written:  # and the file means the same to edgepack
         assert read(bundle, RESNET).size == image.size
@@ -77,9 +77,9 @@ def test_what_transformers_js_does_otherwise(
     facts = {"image_processor_type": "ViTImageProcessor", **facts}
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(facts))
     image = read(tmp_path, {**RESNET, "num_channels": channels})
-    found = client_pictures.transformers_js(image)
+    found = client_images.transformers_js(image)
     assert [(difference.step, difference.in_graph) for difference in found] == steps
-    assert "canvas" in client_pictures.transformers_js_filter(image)
+    assert "canvas" in client_images.transformers_js_filter(image)
 
 
 GREY = {"image_processor_type": "ViTImageProcessor", "size": 32, "image_mean": 0.4, "image_std": 0.3}
@@ -93,18 +93,18 @@ def image_of(facts: dict[str, Any], folder: Path, channels: int = 3) -> Image:
 @pytest.mark.parametrize("side", [32, 47])
 def test_grey_is_made_behind_what_transformers_js_does(side: int, tmp_path: Path) -> None:
     image = image_of(GREY, tmp_path, channels=1)
-    made = client_pictures.for_transformers_js(image)
-    picture = np.random.default_rng(4).integers(0, 256, (side, side, 3), np.uint8)
-    fed = ImageInput(made).feeds([picture])["pixel_values"]
+    made = client_images.for_transformers_js(image)
+    photo = np.random.default_rng(4).integers(0, 256, (side, side, 3), np.uint8)
+    fed = ImageInput(made).feeds([photo])["pixel_values"]
     mixed = np.einsum("mc,bchw->bmhw", np.array(made.mix), fed)
-    ours = ImageInput(image).feeds([picture])["pixel_values"]
+    ours = ImageInput(image).feeds([photo])["pixel_values"]
     level = 1 / 255 / 0.3
     assert fed.shape == (1, 3, 32, 32)
     assert np.abs(mixed - ours).max() <= (0.51 if side == 32 else 1.51) * level  # luma, and a resize, round to levels
-    config = client_pictures.preprocessor_config(made)
+    config = client_images.preprocessor_config(made)
     assert config is not None
     assert (config["do_convert_rgb"], config["image_mean"]) == (True, [0.4] * 3)
-    assert client_pictures.transformers_js(made) == []
+    assert client_images.transformers_js(made) == []
 
 
 def test_channels_are_turned_around_behind_mean_and_deviation() -> None:
@@ -119,12 +119,12 @@ def test_channels_are_turned_around_behind_mean_and_deviation() -> None:
             Normalize(mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7)),
         ),
     )
-    made = client_pictures.for_transformers_js(image)
-    picture = np.random.default_rng(4).integers(0, 256, (9, 7, 3), np.uint8)
-    fed = ImageInput(made).feeds([picture])["pixel_values"]
+    made = client_images.for_transformers_js(image)
+    photo = np.random.default_rng(4).integers(0, 256, (9, 7, 3), np.uint8)
+    fed = ImageInput(made).feeds([photo])["pixel_values"]
     mixed = np.einsum("mc,bchw->bmhw", np.array(made.mix, np.float32), fed)
-    np.testing.assert_array_equal(mixed, ImageInput(image).feeds([picture])["pixel_values"])
-    assert client_pictures.transformers_js(made) == []
+    np.testing.assert_array_equal(mixed, ImageInput(image).feeds([photo])["pixel_values"])
+    assert client_images.transformers_js(made) == []
 
 
 @pytest.mark.parametrize(
@@ -137,13 +137,13 @@ def test_channels_are_turned_around_behind_mean_and_deviation() -> None:
 )
 def test_what_transformers_js_cannot_do_is_refused(facts: dict[str, Any], why: str, tmp_path: Path) -> None:
     with pytest.raises(UnsupportedModel, match=why):
-        client_pictures.for_transformers_js(image_of({"image_processor_type": "ViTImageProcessor", **facts}, tmp_path))
+        client_images.for_transformers_js(image_of({"image_processor_type": "ViTImageProcessor", **facts}, tmp_path))
 
 
 def test_the_card_says_what_is_not_equal(tmp_path: Path) -> None:
-    image = client_pictures.for_transformers_js(image_of(GREY, tmp_path, channels=1))
-    said = " ".join(client_pictures.notes(image))
+    image = client_images.for_transformers_js(image_of(GREY, tmp_path, channels=1))
+    said = " ".join(client_images.notes(image))
     assert "resizes otherwise" in said
     assert "red, green and blue" in said
     small = {"image_processor_type": "ViTImageProcessor", "do_center_crop": True, "crop_size": 230}
-    assert "smaller than the crop" in " ".join(client_pictures.notes(image_of(small, tmp_path)))
+    assert "smaller than the crop" in " ".join(client_images.notes(image_of(small, tmp_path)))

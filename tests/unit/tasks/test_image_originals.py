@@ -1,4 +1,4 @@
-"""What the original is fed for pictures: transformers' own image processor, and ours agrees with it on awkward ones."""
+"""What the original is fed for images: transformers' own image processor, and ours agrees with it on awkward ones."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from edgepack.original import inputs
 from edgepack.runtime.image import ImageInput, levels_apart
 from edgepack.runtime.processing import Image as ImageRecord
 from edgepack.runtime.processing import Processing
-from edgepack.tasks import _image, _image_processor, _picture_files, image_classification
+from edgepack.tasks import _image, _image_files, _image_processor, image_classification
 
 NEAR = 1e-3  # levels of 255
 GREY = {"model_type": "vit", "num_channels": 1, "image_size": 28}
@@ -43,7 +43,7 @@ def test_the_examples_are_prepared_alike(tmp_path: Path, name: str) -> None:
     facts = {"image_processor_type": f"{name}ImageProcessor", **facts}
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(facts))
     image = _image_processor.read(tmp_path, config)
-    examples = _image.pictures(image)
+    examples = _image.images(image)
     shapes = [example.shape for example in examples if not isinstance(example, bytes)]
     assert {len(shape) for shape in shapes} == {2, 3}
     assert min(min(shape[:2]) for shape in shapes) < 28 < 10 * 28 < max(max(shape[:2]) for shape in shapes)
@@ -68,20 +68,20 @@ def test_pixels_that_differ_are_told(tmp_path: Path) -> None:
     wrong = _image_processor.read(tmp_path, {"model_type": "efficientnet"})
     wrong = replace(wrong, steps=wrong.steps[:-1])  # without include_top
     with pytest.raises(PreprocessingDiffers, match="levels of 255"):
-        _apart(tmp_path, wrong, _image.pictures(wrong)[:2])
+        _apart(tmp_path, wrong, _image.images(wrong)[:2])
 
 
 # --- files of every kind ---
 
 DRAWN = np.random.default_rng(1).integers(0, 4, (20, 31, 3), np.uint8) * 85
-KINDS = _picture_files.files(DRAWN)
+KINDS = _image_files.files(DRAWN)
 SIDES = {"size": {"height": 24, "width": 20}}
 
 
 def _modes() -> dict[str, tuple[str, bool]]:
     """Of each file the mode that Pillow opens it in, and whether it names a transparency."""
     opened = {kind: Image.open(io.BytesIO(file)) for kind, file in KINDS.items()}
-    return {kind: (picture.mode, "transparency" in picture.info) for kind, picture in opened.items()}
+    return {kind: (photo.mode, "transparency" in photo.info) for kind, photo in opened.items()}
 
 
 def test_the_files_are_of_every_kind() -> None:
@@ -108,15 +108,15 @@ def test_arrays_with_a_fourth_channel(tmp_path: Path) -> None:
     facts = {"image_processor_type": "CLIPImageProcessor", "do_center_crop": False, **SIDES}
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(facts))
     image = _image_processor.read(tmp_path, {"model_type": "resnet"})
-    picture = np.random.default_rng(0).integers(0, 256, (24, 20, 4), np.uint8)
-    assert _apart(tmp_path, image, [picture]) <= 1
+    photo = np.random.default_rng(0).integers(0, 256, (24, 20, 4), np.uint8)
+    assert _apart(tmp_path, image, [photo]) <= 1
 
 
-def test_pictures_that_nothing_resizes_have_the_size_of_the_model(tmp_path: Path) -> None:
+def test_images_that_nothing_resizes_have_the_size_of_the_model(tmp_path: Path) -> None:
     facts = {"image_processor_type": "ViTImageProcessor", "do_resize": False, "do_convert_rgb": True}
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(facts))
     image = _image_processor.read(tmp_path, {"model_type": "vit", "image_size": [32, 24]})
-    examples = _image.pictures(image)
+    examples = _image.images(image)
     assert sum(isinstance(example, bytes) for example in examples) == len(KINDS)
     assert _apart(tmp_path, image, examples) <= NEAR
     model = SimpleNamespace(image=ImageInput(image), feeds=ImageInput(image).feeds)

@@ -39,9 +39,9 @@ def _write(folder: Path, **facts: Any) -> Path:
     return folder
 
 
-def _theirs(folder: Path, picture: Any) -> np.ndarray:
+def _theirs(folder: Path, photo: Any) -> np.ndarray:
     processor = transformers.AutoImageProcessor.from_pretrained(folder)
-    return np.asarray(processor(picture, return_tensors="np")["pixel_values"])
+    return np.asarray(processor(photo, return_tensors="np")["pixel_values"])
 
 
 def _agree(folder: Path, image: ImageRecord, array: np.ndarray) -> None:
@@ -80,7 +80,7 @@ def test_every_model_type_has_the_class_of_transformers() -> None:
     assert dict(MODELS) == expected
 
 
-# --- random settings and pictures ---
+# --- random settings and images ---
 
 SIDE = st.integers(1, 96)
 NUMBER = st.floats(0.05, 0.95).map(lambda value: round(value, 3))
@@ -130,10 +130,10 @@ def test_what_is_read_gives_transformers_pixels(
         image = read(folder, RESNET)
     except ModelError:
         assume(False)
-    picture = np.random.default_rng(seed).integers(0, 256, (*shape, 3), np.uint8)
+    photo = np.random.default_rng(seed).integers(0, 256, (*shape, 3), np.uint8)
     try:
-        _agree(folder, image, picture)
-    except InputError as error:  # a side of no pixels: Pillow raises too, or makes up a black picture
+        _agree(folder, image, photo)
+    except InputError as error:  # a side of no pixels: Pillow raises too, or makes up a black image
         assume("would become" not in str(error))
         raise
 
@@ -141,7 +141,7 @@ def test_what_is_read_gives_transformers_pixels(
 @given(facts=SETTINGS)
 @BOUNDED
 def test_what_is_refused_is_not_one_shape_in_transformers(tmp_path: Path, facts: dict[str, Any]) -> None:
-    """A refusal is either transformers' own, or because pictures would come out in two shapes."""
+    """A refusal is either transformers' own, or because images would come out in two shapes."""
     folder = _write(tmp_path, **facts)
     try:
         read(folder, RESNET)
@@ -188,19 +188,19 @@ LEGACY = {
 
 
 @pytest.mark.parametrize("name", LEGACY)
-def test_forms_that_checkpoints_have(tmp_path: Path, name: str, picture: np.ndarray) -> None:
+def test_forms_that_checkpoints_have(tmp_path: Path, name: str, photo: np.ndarray) -> None:
     (tmp_path / "config.json").write_text(json.dumps(RESNET))
     folder = _write(tmp_path, **LEGACY[name])
-    _agree(folder, read(folder, RESNET), picture)
+    _agree(folder, read(folder, RESNET), photo)
 
 
-def test_settings_nested_in_the_processor_go_first(tmp_path: Path, picture: np.ndarray) -> None:
+def test_settings_nested_in_the_processor_go_first(tmp_path: Path, photo: np.ndarray) -> None:
     folder = _write(tmp_path, image_processor_type="ViTImageProcessor", size=32)
     nested = {"image_processor_type": "CLIPImageProcessor", "size": 40, "crop_size": 36}
     (folder / "processor_config.json").write_text(json.dumps({"image_processor": nested}))
     image = read(folder, RESNET)
     assert image.size == Size(height=36, width=36)
-    _agree(folder, image, picture)
+    _agree(folder, image, photo)
 
 
 @pytest.mark.parametrize("name", ["CLIPImageProcessor", "ViTImageProcessor"])
@@ -316,7 +316,7 @@ def test_no_class_at_all(tmp_path: Path) -> None:
         ({"model_type": "vit", "num_channels": 1}, "image_mean"),
     ],
 )
-def test_pictures_that_the_model_does_not_take(tmp_path: Path, config: dict[str, Any], words: str) -> None:
+def test_images_that_the_model_does_not_take(tmp_path: Path, config: dict[str, Any], words: str) -> None:
     with pytest.raises(ModelError, match=words):
         read(_write(tmp_path, **ViT), config)
 
@@ -327,7 +327,7 @@ def test_colour_for_a_model_of_one_channel(tmp_path: Path) -> None:
         read(_write(tmp_path, **facts), {"model_type": "resnet", "num_channels": 1})
 
 
-def test_without_a_resize_the_picture_has_the_models_size(tmp_path: Path) -> None:
+def test_without_a_resize_the_image_has_the_models_size(tmp_path: Path) -> None:
     image = read(_write(tmp_path, **ViT, do_resize=False), {"model_type": "vit", "image_size": 32})
     ImageInput(image).feeds([np.zeros((32, 32, 3), np.uint8)])
     with pytest.raises(InputError, match="32 x 31"):

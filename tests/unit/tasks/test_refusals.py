@@ -32,17 +32,17 @@ def test_what_is_listed_is_found(entry: _supported.Entry, tmp_path: Path) -> Non
         ("WhisperForAudioClassification", "whisper", "is an audio model", ""),
         ("VideoMAEForVideoClassification", "videomae", "is a video model", ""),
         ("VideoMAEForPreTraining", "videomae", "is a video model", ""),
-        ("ViTMAEForPreTraining", "vit_mae", "pre-training model of pictures", ""),
-        ("ViTForMaskedImageModeling", "vit", "pre-training model of pictures", "ViTForImageClassification"),
+        ("ViTMAEForPreTraining", "vit_mae", "pre-training model of images", ""),
+        ("ViTForMaskedImageModeling", "vit", "pre-training model of images", "ViTForImageClassification"),
         ("ElectraForPreTraining", "electra", "without a vocabulary head", "--task text-embedding"),
         ("DetrForObjectDetection", "detr", "is an object detector", ""),
         ("SegformerForSemanticSegmentation", "segformer", "is a segmentation model", "SegformerForImageClassification"),
         ("T5ForConditionalGeneration", "t5", "is an encoder-decoder", ""),
         ("MarianMTModel", "marian", "is an encoder-decoder", ""),
-        ("SiglipModel", "siglip", "pictures and texts together", "SiglipForImageClassification"),
+        ("SiglipModel", "siglip", "images and texts together", "SiglipForImageClassification"),
         ("LayoutLMv3ForTokenClassification", "layoutlmv3", "is a model of documents", ""),
         ("TapasForQuestionAnswering", "tapas", "is a model of documents", ""),
-        ("ViltForQuestionAnswering", "vilt", "pictures and texts together", ""),
+        ("ViltForQuestionAnswering", "vilt", "images and texts together", ""),
         ("MixtralForCausalLM", "mixtral", "is a mixture of experts", "llama"),
         ("FalconForCausalLM", "falcon", "family that is not described", "llama"),
         ("PatchTSTForClassification", "patchtst", "is a time series model", ""),
@@ -66,7 +66,7 @@ def test_no_task_takes_another_tasks_class(table: str, tmp_path: Path) -> None:
              "TIME_SERIES", "SEQ_TO_SEQ", "IMAGE_TEXT_TO_TEXT", "VISUAL_QUESTION", "DOCUMENT", "TABLE_",
              "MULTIPLE_CHOICE", "NEXT_SENTENCE", "MASKED_IMAGE", "KEYPOINT")  # fmt: skip
     if not any(kind in table for kind in kinds):
-        pytest.skip("a table of texts or pictures")
+        pytest.skip("a table of texts or images")
     for model_type, names in getattr(modeling_auto, table).items():
         for name in [names] if isinstance(names, str) else names:
             if name in {"Gemma3ForConditionalGeneration"}:  # whose language model is taken

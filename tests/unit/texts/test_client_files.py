@@ -135,7 +135,7 @@ def test_what_transformers_5_renamed_has_its_old_name(tmp_path: Path) -> None:
     assert ours(text)["input_ids"] == theirs(text)["input_ids"]
 
 
-def test_models_of_pictures_have_no_length(tmp_path: Path) -> None:
+def test_models_of_images_have_no_length(tmp_path: Path) -> None:
     origin, bundle = tmp_path / "model", tmp_path / "bundle"
     bundle.mkdir()
     edit(origin / "config.json", model_type="vit")

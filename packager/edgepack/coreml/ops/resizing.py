@@ -1,4 +1,4 @@
-"""Pictures of another size; the last two dimensions are height and width."""
+"""Images of another size; the last two dimensions are height and width."""
 
 from __future__ import annotations
 

@@ -92,13 +92,13 @@ def tile(x: Tensor, reps: Ints) -> Tensor:
 
 @op("pixel_shuffle", exact=True)
 def pixel_shuffle(x: Tensor, upscale_factor: int) -> Tensor:
-    """Move channels to the picture (Shi et al. 2016): [N, C f², H, W] to [N, C, H f, W f]."""
+    """Move channels to the image (Shi et al. 2016): [N, C f², H, W] to [N, C, H f, W f]."""
     return F.pixel_shuffle(x, upscale_factor)
 
 
 @op("pixel_unshuffle", exact=True)
 def pixel_unshuffle(x: Tensor, downscale_factor: int) -> Tensor:
-    """Return the picture to channels: [N, C, H f, W f] to [N, C f², H, W]."""
+    """Return the image to channels: [N, C, H f, W f] to [N, C f², H, W]."""
     return F.pixel_unshuffle(x, downscale_factor)
 
 

@@ -1,4 +1,4 @@
-"""Gemma 3 as it is published with its picture tower: the language model alone is built."""
+"""Gemma 3 as it is published with its vision tower: the language model alone is built."""
 
 from __future__ import annotations
 

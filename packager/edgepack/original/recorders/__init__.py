@@ -12,7 +12,7 @@ from typing import Any, Protocol, cast
 
 from edgepack import plugins
 from edgepack.arrays import Array, Feeds, Rows, TaskModel
-from edgepack.metrics.pictures import IMAGE_PSNR, LATENTS_PSNR, PicturePair
+from edgepack.metrics.images import IMAGE_PSNR, LATENTS_PSNR, ImagePair
 from edgepack.original import Original
 from edgepack.plans import Subject
 from edgepack.records import Accuracy, Where
@@ -40,7 +40,7 @@ class Judgement:
     """Figures of a task's object at the work that was recorded, and what it made beside what the original made."""
 
     accuracy: tuple[Accuracy, ...] = ()
-    pictures: tuple[PicturePair, ...] = ()
+    images: tuple[ImagePair, ...] = ()
 
 
 class Recorder(Protocol):
@@ -60,8 +60,8 @@ class Recorder(Protocol):
         """Let ``model``, the task's object around a bundle's submodels, do the same work, and compare the results."""
 
 
-class PictureRecorder(Recorder, Protocol):
-    """A recorder of what makes pictures of prompts; a prompt is as it understands it."""
+class ImageRecorder(Recorder, Protocol):
+    """A recorder of what makes images from prompts; a prompt is as it understands it."""
 
     def prompts(self, rows: Rows, steps: int) -> Sequence[Any]:
         """Read the prompts of a data set, of ``steps`` where a row states none. Raises DataError."""
@@ -69,19 +69,19 @@ class PictureRecorder(Recorder, Protocol):
     def own(self, parameters: int, steps: int | None) -> Sequence[Any]:
         """Return edgepack's own prompts for a model of so many parameters, in so many steps if any are stated."""
 
-    def pictures(
+    def images(
         self, subject: Subject, originals: Mapping[str, Original], model: TaskModel, prompts: Sequence[Any]
-    ) -> tuple[PicturePair, ...]:
-        """Let the original, as its authors wrote it, and ``model`` make pictures of the same prompts."""
+    ) -> tuple[ImagePair, ...]:
+        """Let the original, as its authors wrote it, and ``model`` make images of the same prompts."""
 
     def image(self, model: TaskModel, prompt: Any, size: tuple[int, int]) -> tuple[str, Array]:
-        """Let ``model`` make a picture, uint8 [height, width, 3]; with the prompt's text."""
+        """Let ``model`` make an image, uint8 [height, width, 3]; with the prompt's text."""
 
 
-def picture_figures(
-    pairs: Sequence[PicturePair], floors: Mapping[str, float], data: str, where: Where | None
+def image_figures(
+    pairs: Sequence[ImagePair], floors: Mapping[str, float], data: str, where: Where | None
 ) -> tuple[Accuracy, ...]:
-    """Return the mean PSNR (dB) of the last latents and of the pictures."""
+    """Return the mean PSNR (dB) of the last latents and of the images."""
     found = {
         LATENTS_PSNR: [pair.by_step[-1] for pair in pairs],
         IMAGE_PSNR: [pair.image_psnr for pair in pairs],

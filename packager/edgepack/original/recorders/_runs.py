@@ -11,7 +11,7 @@ import numpy as np
 
 from edgepack.arrays import Array, Feeds, TaskModel
 from edgepack.metrics import agreement as measures
-from edgepack.metrics.pictures import PicturePair
+from edgepack.metrics.images import ImagePair
 from edgepack.tasks import _diffusion
 from edgepack.tasks._diffusion import Prompt
 
@@ -32,7 +32,7 @@ def made(model: TaskModel, prompt: Prompt, size: tuple[int, int]) -> Run:
     """Let ``model`` make the image, of a model that paints parts of images the recorded scene's."""
     run = Run()
     image, mask = _diffusion.scene(*size) if model.repaints else (None, None)
-    (picture,) = model.generate(
+    (one,) = model.generate(
         prompt.text,
         negative_prompt=prompt.negative,
         steps=prompt.steps,
@@ -42,14 +42,14 @@ def made(model: TaskModel, prompt: Prompt, size: tuple[int, int]) -> Run:
         guidance=prompt.guidance,
         progress=lambda step: run.latents.append(np.array(step.latents)),
     )
-    run.image = picture.pixels
+    run.image = one.pixels
     return run
 
 
-def beside(prompt: Prompt, true: Run, model: TaskModel) -> PicturePair:
+def beside(prompt: Prompt, true: Run, model: TaskModel) -> ImagePair:
     """Let ``model`` make the image of ``true``, the original's run, and compare them."""
     ours = made(model, prompt, true.image.shape[:2])
-    return PicturePair(
+    return ImagePair(
         prompt=prompt.text,
         seed=prompt.seed,
         steps=prompt.steps,

@@ -13,9 +13,9 @@ import numpy as np
 
 from edgepack import cache, plugins
 from edgepack.arrays import Array, Rows, TaskModel
-from edgepack.metrics.pictures import ONE_STEP_PSNR, PicturePair
+from edgepack.metrics.images import ONE_STEP_PSNR, ImagePair
 from edgepack.original import Original
-from edgepack.original.recorders import Judgement, Recorded, Recording, picture_figures
+from edgepack.original.recorders import Judgement, Recorded, Recording, image_figures
 from edgepack.original.recorders._runs import Run, beside, load, made, save
 from edgepack.plans import Subject
 from edgepack.records import Accuracy
@@ -55,10 +55,10 @@ def record(subject: Subject, originals: Mapping[str, Original]) -> Recording:
     return Recording(submodels=submodels, results=Results(whole=list(whole), single=list(single)))
 
 
-def pictures(
+def images(
     subject: Subject, originals: Mapping[str, Original], model: TaskModel, prompts: Sequence[Prompt]
-) -> tuple[PicturePair, ...]:
-    """Return the pictures of ``prompts`` by diffusers' pipeline, which the cache may hold, and by ``model``."""
+) -> tuple[ImagePair, ...]:
+    """Return the images of ``prompts`` by diffusers' pipeline, which the cache may hold, and by ``model``."""
     runs = _recorded(subject, originals, prompts, fed=False)
     return tuple(beside(prompt, true, model) for prompt, true in zip(prompts, runs, strict=True))
 
@@ -75,7 +75,7 @@ def own(parameters: int, steps: int | None) -> list[Prompt]:
 
 
 def image(model: TaskModel, prompt: Prompt, size: tuple[int, int]) -> tuple[str, Array]:
-    """Return the text of ``prompt`` and its picture by ``model``, uint8 [height, width, 3]."""
+    """Return the text of ``prompt`` and its image by ``model``, uint8 [height, width, 3]."""
     return prompt.text, made(model, prompt, size).image
 
 
@@ -101,9 +101,9 @@ def judge(recording: Recording, model: TaskModel, floors: Mapping[str, float]) -
     """Return the peak signal to noise ratio of the final latents and images, beside diffusers' at equal seed."""
     pairs = tuple(beside(prompt, true, model) for prompt, true in recording.results.whole)
     single = tuple(beside(prompt, true, model) for prompt, true in recording.results.single)
-    first, *_ = picture_figures(single, {}, _DATA.format(1), None)
-    figures = picture_figures(pairs, floors, _DATA.format(_steps(recording)), None)
-    return Judgement(accuracy=(replace(first, metric=ONE_STEP_PSNR), *figures), pictures=pairs)
+    first, *_ = image_figures(single, {}, _DATA.format(1), None)
+    figures = image_figures(pairs, floors, _DATA.format(_steps(recording)), None)
+    return Judgement(accuracy=(replace(first, metric=ONE_STEP_PSNR), *figures), images=pairs)
 
 
 def _guidance(subject: Subject) -> float:

@@ -1,4 +1,4 @@
-"""The VAE: pictures to latents and back."""
+"""The VAE: images to latents and back."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from edgepack.arrays import Array, Run
 from edgepack.runtime.diffusion import tiles
-from edgepack.runtime.diffusion.pictures import levels
+from edgepack.runtime.diffusion.image_values import levels
 from edgepack.runtime.processing import Diffusion
 
 ENCODER, DECODER = "vae_encoder", "vae_decoder"
@@ -19,7 +19,7 @@ _LOGARITHMS = (-30.0, 20.0)  # that the variance's is kept within
 def encoded(encoder: Run, values: Array, draw: Callable[[tuple[int, ...]], Array], settings: Diffusion) -> Array:
     """Return latents of float32 [1, 3, height, width] from -1 to 1, drawn from the distribution that the encoder gives.
 
-    ``draw`` makes the noise, of one picture or of a batch, which is then that of the latents.
+    ``draw`` makes the noise, of one image or of a batch, which is then that of the latents.
     """
     mean, logarithm = np.split(np.asarray(encoder({_SAMPLE: values})[_PARAMETERS], np.float32), 2, axis=1)
     deviation = np.exp(np.float32(0.5) * np.clip(logarithm, *_LOGARITHMS))

@@ -9,8 +9,8 @@ import numpy as np
 
 from edgepack.arrays import Array, Feeds, Run
 from edgepack.runtime.diffusion.guidance import guided
+from edgepack.runtime.diffusion.image_values import levels
 from edgepack.runtime.diffusion.noise import Normal
-from edgepack.runtime.diffusion.pictures import levels
 from edgepack.runtime.diffusion.prompts import Condition
 from edgepack.runtime.diffusion.schedulers import Scheduler
 
@@ -30,7 +30,7 @@ class Step:
     rows: tuple[tuple[float, ...], ...]  # Diffusion.preview
 
     def preview(self) -> Array | None:
-        """Return small pictures of what is coming, uint8 [batch, height, width, 3], a pixel for one of the latents.
+        """Return small images of what is coming, uint8 [batch, height, width, 3], a pixel for one of the latents.
 
         None of a bundle that has no colours for its latents.
         """
@@ -43,10 +43,10 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Inpainting:
-    """A part of a picture that is kept: ``mask``, float32 [1, 1, height, width], is 1 where something new is painted.
+    """A part of an image that is kept: ``mask``, float32 [1, 1, height, width], is 1 where something new is painted.
 
-    A UNet of inpainting is told the mask and the picture around it, ``told``, float32 [1, channels, height, width].
-    Any other is given the picture's latents, ``kept``, as noisy as its own, in the place of what it painted there.
+    A UNet of inpainting is told the mask and the image around it, ``told``, float32 [1, channels, height, width].
+    Any other is given the image's latents, ``kept``, as noisy as its own, in the place of what it painted there.
     """
 
     mask: Array
@@ -125,7 +125,7 @@ class Denoising:
         return np.asarray(self.unet(feeds)[OUTPUT], np.float32)
 
     def _kept(self, latents: Array, index: int) -> Array:
-        """Return the latents with the picture's own outside of the mask, where the UNet is not told of it."""
+        """Return the latents with the image's own outside of the mask, where the UNet is not told of it."""
         inpainting = self.inpainting
         if inpainting is None or inpainting.kept is None or inpainting.noise is None:
             return latents

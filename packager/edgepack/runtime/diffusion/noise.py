@@ -21,7 +21,7 @@ _SEEDS = 1 << 32  # torch's Mersenne Twister begins with the lower half of a see
 
 
 class Draws:
-    """Draws for a batch: from one generator for all of it, or with several seeds from one for each picture.
+    """Draws for a batch: from one generator for all of it, or with several seeds from one for each image.
 
     A seed is a whole number from 0 to 2^63 - 1.
     """

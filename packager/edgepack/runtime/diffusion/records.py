@@ -1,4 +1,4 @@
-"""How a bundle makes pictures of prompts: the records ``diffusion`` and ``schedule`` under ``processing``."""
+"""How a bundle makes images from prompts: the records ``diffusion`` and ``schedule`` under ``processing``."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class PromptEncoder:
 
 @dataclass(frozen=True, kw_only=True)
 class Diffusion:
-    """Prompts to pictures: noise is taken away from latents, [batch, latent_channels, height, width], step by step."""
+    """Prompts to images: noise is taken away from latents, [batch, latent_channels, height, width], step by step."""
 
     encoders: Annotated[tuple[PromptEncoder, ...], Rule(minItems=1, maxItems=2)]  # hidden states are joined in width
     latent_channels: Channels
@@ -78,7 +78,7 @@ class Diffusion:
     vae_scale_factor: Annotated[int, Rule(minimum=1, maximum=64)]  # pixels of a side for one of the latents
     scaling_factor: Annotated[float, Rule(exclusiveMinimum=0)]  # latents: this times what the VAE gives, less the shift
     shift_factor: float = 0.0
-    height: Pixels  # of pictures where none is asked for
+    height: Pixels  # of images where none is asked for
     width: Pixels
     fixed_size: bool = False  # whether the submodels take no other
     multiple_of: Pixels  # that height and width are

@@ -11,7 +11,7 @@ from edgepack.arrays import Array, Example
 from edgepack.documents import Json
 from edgepack.errors import InputError, UnknownName, UsageError
 from edgepack.runtime import arguments
-from edgepack.runtime.diffusion import pictures, tiles
+from edgepack.runtime.diffusion import image_values, tiles
 from edgepack.runtime.diffusion.noise import Generator
 from edgepack.runtime.diffusion.schedulers import ALGORITHMS
 from edgepack.runtime.processing import Diffusion, Schedule
@@ -20,14 +20,14 @@ _SEEDS = 1 << 63
 _TYPED = 1 << 31  # seeds that are chosen, so that a person can type them
 _LARGEST = 16_384  # pixels of a side
 _IMAGE, _INPAINTING = 0.8, 1.0  # strength where none is asked for, as in diffusers
-_OFTEN = 1000  # pictures of a batch
+_OFTEN = 1000  # images of a batch
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A picture to begin with, uint8 [h, w, 3], and its mask, uint8 [h, w, 1], bright where it is painted anew."""
+    """An image to begin with, uint8 [h, w, 3], and its mask, uint8 [h, w, 1], bright where it is painted anew."""
 
-    picture: Array
+    pixels: Array
     mask: Array | None
     strength: float
 
@@ -45,12 +45,12 @@ class Source:
 def prompt(value: Json) -> str:
     """Return ``value``, a text that says something. Raises InputError, UsageError."""
     if not arguments.text("prompt", value).strip():
-        raise InputError("the prompt is empty", hint="say what the picture shows")
+        raise InputError("the prompt is empty", hint="say what the image shows")
     return str(value)
 
 
 def source(settings: Diffusion, image: Example | None, mask: Example | None, strength: float | None) -> Source | None:
-    """Return the picture to begin with; None for pictures out of nothing. Raises InputError, UsageError."""
+    """Return the image to begin with; None for images out of nothing. Raises InputError, UsageError."""
     inpaints = settings.unet_channels != settings.latent_channels
     if image is None:
         if mask is not None or strength is not None:
@@ -59,40 +59,40 @@ def source(settings: Diffusion, image: Example | None, mask: Example | None, str
             )
         if inpaints:
             raise UsageError(
-                "this model repaints parts of pictures: it needs an image and a mask", hint="give image and mask"
+                "this model repaints parts of images: it needs an image and a mask", hint="give image and mask"
             )
         return None
     if inpaints and mask is None:
-        raise UsageError("this model repaints parts of pictures: it needs a mask", hint="it is bright where to paint")
-    picture = pictures.colours(image)
-    covered = None if mask is None else pictures.greys(mask)
+        raise UsageError("this model repaints parts of images: it needs a mask", hint="it is bright where to paint")
+    pixels = image_values.colours(image)
+    covered = None if mask is None else image_values.greys(mask)
     if covered is not None:
-        pictures.matching(picture, covered)
+        image_values.matching(pixels, covered)
     usual = _IMAGE if mask is None else _INPAINTING
     share = usual if strength is None else arguments.number("strength", strength, "from 0 to 1")
     if not 0 <= share <= 1:
         raise UsageError(f"strength is {share:g}", hint="it must be from 0, the image as it is, to 1")
-    return Source(picture=picture, mask=covered, strength=share)
+    return Source(pixels=pixels, mask=covered, strength=share)
 
 
 def size(settings: Diffusion, found: Source | None, height: int | None, width: int | None) -> tuple[int, int]:
-    """Return height and width: what is asked for, the picture's own, or the model's. Raises UsageError."""
+    """Return height and width: what is asked for, the image's own, or the model's. Raises UsageError."""
     own = (settings.height, settings.width)
     usual = own
     if found is not None and not settings.fixed_size:
         unit = settings.multiple_of
-        usual = (max(unit, found.picture.shape[0] // unit * unit), max(unit, found.picture.shape[1] // unit * unit))
+        usual = (max(unit, found.pixels.shape[0] // unit * unit), max(unit, found.pixels.shape[1] // unit * unit))
     made = (_side(settings, "height", height, usual[0]), _side(settings, "width", width, usual[1]))
     if settings.fixed_size and made != own:
         raise UsageError(
-            f"pictures of {made[1]} x {made[0]} pixels are asked for, and this bundle makes {own[1]} x {own[0]}",
+            f"images of {made[1]} x {made[0]} pixels are asked for, and this bundle makes {own[1]} x {own[0]}",
             hint="leave width and height out, or build a bundle of another size",
         )
     return made
 
 
 def seeds(seed: int | Sequence[int] | None, images: int | None) -> tuple[int | list[int], int]:
-    """Return the seed of a batch, or one for each picture, and how many pictures there are. Raises UsageError."""
+    """Return the seed of a batch, or one for each image, and how many images there are. Raises UsageError."""
     count = None if images is None else arguments.whole("images", images, 1, f"a whole number from 1 to {_OFTEN:,}")
     if count is not None and count > _OFTEN:
         raise UsageError(f"images is {count:,}", hint=f"it must be a whole number from 1 to {_OFTEN:,}")

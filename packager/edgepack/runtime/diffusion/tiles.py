@@ -1,9 +1,9 @@
-"""Decoding in tiles: the memory of a part of the picture, and no seams.
+"""Decoding in tiles: the memory of a part of the image, and no seams.
 
 Tiles overlap. At a tile's inner edge the decoder's convolutions see padding in the place of the neighbour, so that a
 ``HALO`` of each edge is thrown away; where two tiles meet, one goes over into the other along ``BLEND``. With this halo
-convolutions as deep as Stable Diffusion's come within two levels of 255 of the whole picture, shallower ones give it.
-What remains is what a decoder computes over the whole picture, normalisation and attention: a tile does so over the
+convolutions as deep as Stable Diffusion's come within two levels of 255 of the whole image, shallower ones give it.
+What remains is what a decoder computes over the whole image, normalisation and attention: a tile does so over the
 tile, which shifts colours and contrast, without a seam.
 """
 
@@ -53,7 +53,7 @@ def spans(size: int, side: int) -> Iterator[Span]:
 
 
 def weights(span: Span, all_: list[Span], factor: int) -> Array:
-    """Return how much of a tile is in the picture along an axis, float32 [pixels]; over all tiles they add up to 1."""
+    """Return how much of a tile is in the image along an axis, float32 [pixels]; over all tiles they add up to 1."""
     place = np.arange(span[0] * factor, span[1] * factor) + 0.5
     own = _raw(place, span, all_, factor)
     return (own / sum(_raw(place, one, all_, factor) for one in all_)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""How the submodels of a pipeline are timed: as the loop runs them for a picture with the model's usual settings."""
+"""How the submodels of a pipeline are timed: as the loop runs them for an image with the model's usual settings."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _PIXELS = (ENCODER,)  # that take pixels and not latents
 
 
 def shape(processing: Processing, submodel: Submodel) -> str:
-    """Return "1x77" for a prompt of 77 tokens, or the size of a picture in pixels, width first: "512x512"."""
+    """Return "1x77" for a prompt of 77 tokens, or the size of an image in pixels, width first: "512x512"."""
     settings = processing.section(Diffusion)
     return f"1x{_length(settings, submodel.name)}" if _reads(submodel) else f"{settings.width}x{settings.height}"
 
 
 def feeds(processing: Processing, submodel: Submodel, shape: str) -> Feeds:
-    """Make inputs for a prompt or a picture; of guided steps the UNet's are a batch of two. Raises InputError."""
+    """Make inputs for a prompt or an image; of guided steps the UNet's are a batch of two. Raises InputError."""
     settings = processing.section(Diffusion)
     if _reads(submodel):
         length = _length(settings, submodel.name)
@@ -44,9 +44,9 @@ def feeds(processing: Processing, submodel: Submodel, shape: str) -> Feeds:
 
 
 def calls(processing: Processing, name: str) -> int:
-    """Return how often a picture takes a submodel, with the usual steps and guidance.
+    """Return how often an image takes a submodel, with the usual steps and guidance.
 
-    It is made of a prompt alone, or by a UNet of inpainting of a picture too, which is encoded once.
+    It is made of a prompt alone, or by a UNet of inpainting of an image too, which is encoded once.
     """
     settings = processing.section(Diffusion)
     if name == UNET:
@@ -78,7 +78,7 @@ def _size(settings: Diffusion, shape: str) -> tuple[int, int]:
     own = (settings.height, settings.width)
     if not width * height or width % unit or height % unit or (settings.fixed_size and (height, width) != own):
         said = "" if settings.fixed_size else f", or other multiples of {unit}"
-        raise InputError(f"no input {shape!r}", hint=f"write the picture's width x height, {own[1]}x{own[0]}{said}")
+        raise InputError(f"no input {shape!r}", hint=f"write the image's width x height, {own[1]}x{own[0]}{said}")
     return height, width
 
 

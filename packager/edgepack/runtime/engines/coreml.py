@@ -1,4 +1,4 @@
-"""Core ML packages: the same feeds as for other formats, a row at a time, pictures as bytes again.
+"""Core ML packages: the same feeds as for other formats, a row at a time, images as bytes again.
 
 Computed by Core ML on a Mac, elsewhere by edgepack.coreml's evaluator.
 """
@@ -23,7 +23,7 @@ from edgepack.runtime import machine
 from edgepack.runtime.decoding import Decoding
 
 EXTRA = "coreml"
-IMAGE = "edgepack.image"  # user-defined metadata: how pictures are prepared inside
+IMAGE = "edgepack.image"  # user-defined metadata: how images are prepared inside
 _PIXELS = "pixel_values"
 
 
@@ -78,7 +78,7 @@ class Session:
     def _rows(self, feeds: Mapping[str, Array]) -> Iterator[dict[str, Array]]:
         """Yield the inputs of one row after the other."""
         if self._image is not None and _PIXELS in feeds:
-            yield from ({self.inputs[0].name: _picture(pixels, self._image)} for pixels in feeds[_PIXELS])
+            yield from ({self.inputs[0].name: _on_levels(pixels, self._image)} for pixels in feeds[_PIXELS])
             return
         missing = [spec.name for spec in self.inputs if spec.name not in feeds]
         if missing:
@@ -116,7 +116,7 @@ def untimed() -> NotMeasured | None:
 
 
 def _image(told: str) -> JsonDict:
-    """Return how pictures are prepared inside, as the package's metadata say it. Raises PackageDamaged."""
+    """Return how images are prepared inside, as the package's metadata say it. Raises PackageDamaged."""
     facts = parse_json(told, f"the metadata {IMAGE}", PackageDamaged)
     known = isinstance(facts, dict) and {"mean", "std", "scale", "offset"} <= facts.keys()
     if not known or not all(_numbers(facts[part]) for part in ("mean", "std", "scale", "offset")) or not facts["scale"]:
@@ -129,10 +129,10 @@ def _numbers(value: Json) -> bool:
     return all(isinstance(one, int | float) for one in listed)
 
 
-def _picture(pixels: Array, facts: JsonObject) -> Array:
+def _on_levels(pixels: Array, facts: JsonObject) -> Array:
     """Return uint8 [height, width, channels] of normalised float32 [channels, height, width]."""
     mean, std = (np.array(facts[part], np.float32)[:, None, None] for part in ("mean", "std"))
     values = (pixels * std + mean - np.float32(facts["offset"])) / np.float32(facts["scale"])
     values = values[::-1] if facts.get("reverse") else values
-    picture: Array = np.clip(np.rint(values), 0, 255).astype(np.uint8).transpose(1, 2, 0)
-    return picture
+    image: Array = np.clip(np.rint(values), 0, 255).astype(np.uint8).transpose(1, 2, 0)
+    return image

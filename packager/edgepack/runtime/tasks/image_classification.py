@@ -1,4 +1,4 @@
-"""Pictures to labels."""
+"""Images to labels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edgepack.runtime.submodel import MODEL
 
 
 class Model:
-    """``classify(image)``: the labels of each picture, best first."""
+    """``classify(image)``: the labels of each image, best first."""
 
     def __init__(self, runs: Mapping[str, Run], folder: Path, processing: Processing) -> None:
         classes = processing.section(Classes)
@@ -24,7 +24,7 @@ class Model:
         self.image = ImageInput(processing.section(Image))
 
     def classify(self, images: Example | Sequence[Example], *, batch_size: int = BATCH) -> Any:
-        """Return a list of Label per picture (uint8 array [h, w, 3] or [h, w], or a file's path); one gives one
+        """Return a list of Label per image (uint8 array [h, w, 3] or [h, w], or a file's path); one gives one
         list.
         """
         if isinstance(images, list | tuple):
@@ -36,7 +36,7 @@ class Model:
         return self.image.feeds(examples)
 
     def predict(self, examples: Sequence[Example], *, batch_size: int = BATCH) -> list[list[Label]]:
-        """Return the labels of each picture, best first."""
+        """Return the labels of each image, best first."""
         return in_batches(
             examples,
             batch_size,

@@ -1,4 +1,4 @@
-"""Pictures to vectors."""
+"""Images to vectors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edgepack.runtime.submodel import MODEL
 
 
 class Model:
-    """``embed(images)``: one float32 vector per picture."""
+    """``embed(images)``: one float32 vector per image."""
 
     def __init__(self, runs: Mapping[str, Run], folder: Path, processing: Processing) -> None:
         embedding = processing.section(Embedding)
@@ -24,7 +24,7 @@ class Model:
         self.image = ImageInput(processing.section(Image))
 
     def embed(self, images: Example | Sequence[Example], *, batch_size: int = BATCH) -> Array:
-        """Return float32 [images, width]; a single picture (array or path) gives [width]. Raises InputError."""
+        """Return float32 [images, width]; a single image (array or path) gives [width]. Raises InputError."""
         if not isinstance(images, list | tuple):
             return self.predict([images])[0]
         vectors = self.predict(images, batch_size=batch_size)
@@ -35,5 +35,5 @@ class Model:
         return self.image.feeds(examples)
 
     def predict(self, examples: Sequence[Example], *, batch_size: int = BATCH) -> list[Array]:
-        """Return a vector per picture."""
+        """Return a vector per image."""
         return in_batches(examples, batch_size, lambda batch: list(self._runs[MODEL](self.feeds(batch))[self._output]))

@@ -1,4 +1,4 @@
-"""A prompt to pictures, by diffusion of latents."""
+"""A prompt to images, by diffusion of latents."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import numpy as np
 from edgepack.arrays import Array, Example, Feeds, Run
 from edgepack.errors import BundleDamaged, BundleError, DoesNotFit, InputError, UsageError
 from edgepack.runtime import arguments
-from edgepack.runtime.diffusion import autoencoder, guidance, pictures, requests
+from edgepack.runtime.diffusion import autoencoder, guidance, image_values, requests
 from edgepack.runtime.diffusion.autoencoder import DECODER, ENCODER
 from edgepack.runtime.diffusion.denoising import GUIDANCE, TIME_IDS, Denoising, Inpainting, Step
+from edgepack.runtime.diffusion.image_values import GeneratedImage
 from edgepack.runtime.diffusion.noise import Draws
-from edgepack.runtime.diffusion.pictures import Picture
 from edgepack.runtime.diffusion.prompts import Condition, Prompts
 from edgepack.runtime.diffusion.requests import Source
 from edgepack.runtime.diffusion.schedulers import Scheduler
@@ -31,7 +31,7 @@ _UNSUITABLE = "has_nsfw_concepts"
 
 
 class Model:
-    """``generate(prompt)``: pictures of what a prompt says.
+    """``generate(prompt)``: images of what a prompt says.
 
     Submodels are looked up in ``runs`` when they are needed, one after the other: the text encoders, the VAE's
     encoder, the UNet, the VAE's decoder, the safety checker. A mapping may open one and close the one before.
@@ -63,13 +63,13 @@ class Model:
         together: bool = True,
         progress: Callable[[Step], object] | None = None,
         stop: Callable[[], bool] | None = None,
-    ) -> list[Picture]:
-        """Return as many pictures as ``images`` says, or none where ``stop``, asked before each step, returns True.
+    ) -> list[GeneratedImage]:
+        """Return as many images as ``images`` says, or none where ``stop``, asked before each step, returns True.
 
         They begin with an ``image`` (a uint8 array, a path or a file's bytes) where there is one: ``strength`` 1 leaves
         nothing of it, 0 all. With a ``mask`` of its size they are painted where that is bright. ``seed`` gives the
         noise that diffusers draws with ``torch.Generator("cpu").manual_seed(seed)`` for a whole batch; a list of
-        seeds has one for each picture. With ``noise="numpy"`` it is that of ``numpy.random.RandomState``, which Apple's
+        seeds has one for each image. With ``noise="numpy"`` it is that of ``numpy.random.RandomState``, which Apple's
         package can draw too. What is None is as usual for the model; the seed is random then.
 
         ``scheduler`` names one of ddim, dpm_solver_multistep, euler, euler_ancestral, lcm, pndm. ``clip_skip`` leaves
@@ -77,7 +77,7 @@ class Model:
         ``together=False`` makes the two predictions of a guided step one after the other: both take less memory.
 
         Warns of the part of a prompt that the model has no room for. Raises InputError (a prompt that is empty, an
-        image that is none, a mask of another size, a picture that the safety checker refuses), UsageError.
+        image that is none, a mask of another size, an image that the safety checker refuses), UsageError.
         """
         words = requests.prompt(prompt)
         without = None if negative_prompt is None else arguments.text("negative_prompt", negative_prompt)
@@ -115,16 +115,16 @@ class Model:
         with _fitting():
             made = denoising.run(latents, start)
             del denoising  # so that the UNet can be closed before the decoder is opened
-            return [] if made is None else self._pictures(made, seed, side)
+            return [] if made is None else self._images(made, seed, side)
 
     @property
     def repaints(self) -> bool:
         """True if it paints parts of images anew, and needs an image and a mask."""
         return self._settings.unet_channels != self._settings.latent_channels
 
-    def predict(self, examples: Sequence[str]) -> list[Picture]:
-        """Return a picture of each prompt, with the options that ``generate`` has by default."""
-        return [picture for prompt in examples for picture in self.generate(prompt)]
+    def predict(self, examples: Sequence[str]) -> list[GeneratedImage]:
+        """Return an image of each prompt, with the options that ``generate`` has by default."""
+        return [made for prompt in examples for made in self.generate(prompt)]
 
     @cached_property
     def _settings(self) -> Diffusion:
@@ -135,7 +135,7 @@ class Model:
             raise BundleDamaged(f"{self._folder.name} lacks the submodel {min(needed)!r}, which its task needs")
         if settings.multiple_of % settings.vae_scale_factor:
             raise BundleDamaged(
-                f"the manifest has pictures in multiples of {settings.multiple_of} pixels and latents of "
+                f"the manifest has images in multiples of {settings.multiple_of} pixels and latents of "
                 f"{settings.vae_scale_factor}"
             )
         return settings
@@ -184,16 +184,16 @@ class Model:
         start: int,
         draws: Draws,
     ) -> tuple[Array, Inpainting | None]:
-        """Return the latents of the first step, and what is kept of a picture; noise is drawn in diffusers' order."""
+        """Return the latents of the first step, and what is kept of an image; noise is drawn in diffusers' order."""
         factor = self._settings.vae_scale_factor
         shape = (count, self._settings.latent_channels, size[0] // factor, size[1] // factor)
         if source is None:
             return draws(shape) * schedule.initial_scale, None
-        values = pictures.values(source.picture, *size)
+        values = image_values.values(source.pixels, *size)
         if source.mask is None:
             latents = self._encoded(values, lambda one: draws(shape if draws.one_each else one))
             return schedule.noised(latents, draws(shape), start), None
-        mask = pictures.mask(source.mask, *size)
+        mask = image_values.mask(source.mask, *size)
         tells = self._settings.unet_channels != self._settings.latent_channels
         whole = self._encoded(values, draws.first) if not tells or source.strength < 1 else None
         noise = draws(shape)
@@ -210,14 +210,14 @@ class Model:
     def _encoded(self, values: Array, draw: Callable[[tuple[int, ...]], Array]) -> Array:
         if ENCODER not in self._runs:
             raise UsageError(
-                "this bundle cannot begin with a picture: it has no encoder for pictures",
+                "this bundle cannot begin with an image: it has no encoder for images",
                 hint="build it from a model with one",
             )
         return autoencoder.encoded(self._runs[ENCODER], values, draw, self._settings)
 
-    def _pictures(self, latents: Array, seed: int | list[int], side: int | None) -> list[Picture]:
+    def _images(self, latents: Array, seed: int | list[int], side: int | None) -> list[GeneratedImage]:
         made = [
-            Picture(
+            GeneratedImage(
                 pixels=autoencoder.decoded(self._runs[DECODER], one, self._settings, side),
                 latents=one,
                 seed=seed if isinstance(seed, int) else seed[index],
@@ -229,17 +229,16 @@ class Model:
             self._check(made)
         return made
 
-    def _check(self, made: Sequence[Picture]) -> None:
-        """Raises InputError for a picture that the safety checker refuses."""
+    def _check(self, made: Sequence[GeneratedImage]) -> None:
+        """Raises InputError for an image that the safety checker refuses."""
         if self._processing.image is None:
             raise BundleError("the bundle's safety checker does not say what it sees", hint="build it again")
         seen = ImageInput(self._processing.image)
-        for picture in made:
-            outputs = self._runs[SAFETY](seen.feeds([picture.pixels]))
+        for one in made:
+            outputs = self._runs[SAFETY](seen.feeds([one.pixels]))
             if np.any(outputs[_UNSUITABLE]):
                 raise InputError(
-                    f"the model's safety checker refuses picture {picture.index + 1} of {len(made)}, of seed "
-                    f"{picture.seed}",
+                    f"the model's safety checker refuses image {one.index + 1} of {len(made)}, of seed {one.seed}",
                     hint="take another seed or another prompt",
                 )
 
@@ -251,6 +250,6 @@ def _fitting() -> Iterator[None]:
         yield
     except (DoesNotFit, MemoryError) as error:
         raise DoesNotFit(
-            "there is not enough memory to make this picture",
+            "there is not enough memory to make this image",
             hint="a smaller size needs less, and so do --tile 256 (tile=256) and together=False",
         ) from error

@@ -1,4 +1,4 @@
-"""Pictures to labels that the caller names, and both to vectors that can be compared (CLIP)."""
+"""Images to labels that the caller names, and both to vectors that can be compared (CLIP)."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _PLACE = "{}"  # of the label in a template
 
 
 class Model:
-    """``classify(images, labels)``: how well each label fits a picture; ``embed_text``, ``embed_image``: the vectors.
+    """``classify(images, labels)``: how well each label fits an image; ``embed_text``, ``embed_image``: the vectors.
 
-    A text and a picture are alike as their vectors' cosine says. ``submodels`` are the two encoders by name.
+    A text and an image are alike as their vectors' cosine says. ``submodels`` are the two encoders by name.
     """
 
     def __init__(self, runs: Mapping[str, Run], folder: Path, processing: Processing) -> None:
@@ -43,20 +43,20 @@ class Model:
         template: str | None = None,
         batch_size: int = BATCH,
     ) -> Any:
-        """Return a list of Label per picture (uint8 array [h, w, 3] or [h, w], or a file's path), best first.
+        """Return a list of Label per image (uint8 array [h, w, 3] or [h, w], or a file's path), best first.
 
         Each label stands in the place of ``{}`` in the ``template``, by default a sentence. The scores are the softmax
-        over ``labels``: they say which of these fits best, not whether any does. A single picture
+        over ``labels``: they say which of these fits best, not whether any does. A single image
         gives one list. Raises InputError, UsageError.
         """
         listed = arguments.texts("labels", labels)
         if not listed:
             raise UsageError("there are no labels to choose from", hint='labels=["a cat", "a dog"]')
         sentences = [self._sentence(label, template) for label in listed]
-        pictures = images if isinstance(images, list | tuple) else [images]
-        if not pictures:
+        given = images if isinstance(images, list | tuple) else [images]
+        if not given:
             return []
-        cosines = _unit(self.embed_image(list(pictures), batch_size=batch_size)) @ _unit(self.embed_text(sentences)).T
+        cosines = _unit(self.embed_image(list(given), batch_size=batch_size)) @ _unit(self.embed_text(sentences)).T
         found = [_ranked(row, listed) for row in self._scale * cosines]
         return found if isinstance(images, list | tuple) else found[0]
 

@@ -80,7 +80,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
     )  # fmt: skip
 
 
-PICTURES = np.random.default_rng(3).normal(size=(3, 3, 16, 16)).astype(np.float32)
+IMAGES = np.random.default_rng(3).normal(size=(3, 3, 16, 16)).astype(np.float32)
 
 
 def unet(**options: Any) -> Unet:
@@ -95,7 +95,7 @@ def text(kind: Any, *outputs: str) -> TextEncoder:
 
 
 def checker() -> SafetyChecker:
-    """A safety checker with concepts that some pictures are close to."""
+    """A safety checker with concepts that some images are close to."""
     torch.manual_seed(0)
     sizes = {"hidden_size": 8, "intermediate_size": 16, "num_attention_heads": 2, "num_hidden_layers": 2}
     vision = {**sizes, "image_size": 16, "patch_size": 8}
@@ -104,7 +104,7 @@ def checker() -> SafetyChecker:
         getattr(made, name).data.normal_()
     made.special_care_embeds_weights.data.fill_(0.1)
     with torch.inference_mode():
-        scores = original.SafetyChecker(made.eval())(torch.from_numpy(PICTURES))["concept_scores"]
+        scores = original.SafetyChecker(made.eval())(torch.from_numpy(IMAGES))["concept_scores"]
         made.concept_embeds_weights.data += scores.amax(1).sort().values[:2].mean()
     return SafetyChecker(made, (16, 16))
 
@@ -136,12 +136,12 @@ def latents(module: Any, feeds: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def judged(module: Any, feeds: Mapping[str, Any]) -> dict[str, Any]:
-    pictures = torch.from_numpy(feeds["clip_input"])
-    _, found = module(pictures, [np.zeros((2, 2, 3))] * len(pictures))
+    images = torch.from_numpy(feeds["clip_input"])
+    _, found = module(images, [np.zeros((2, 2, 3))] * len(images))
     assert len(set(found)) == 2  # one is suitable, another is not
-    scores = original.SafetyChecker(module)(pictures)["concept_scores"]
+    scores = original.SafetyChecker(module)(images)["concept_scores"]
     return {
-        "filtered_images": torch.zeros(len(pictures), 512, 512, 3),
+        "filtered_images": torch.zeros(len(images), 512, 512, 3),
         "has_nsfw_concepts": torch.tensor(found).float(),
         "concept_scores": scores,
     }
@@ -160,7 +160,7 @@ CASES: dict[str, Case] = {
         encoded,
         {"input_ids": IDS},
     ),
-    "safety checker": (checker, judged, {"clip_input": PICTURES, "images": random(3, 2, 2, 3)}),
+    "safety checker": (checker, judged, {"clip_input": IMAGES, "images": random(3, 2, 2, 3)}),
     "unet, LCM, inpainting": (
         lambda: unet(**WIDE, time_cond_proj_dim=9, in_channels=9),
         predicted,

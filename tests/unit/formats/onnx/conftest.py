@@ -168,7 +168,7 @@ def _texts(module: nn.Module) -> list[Feeds]:
     return feeds
 
 
-def _pictures(module: nn.Module) -> list[Feeds]:
+def _images(module: nn.Module) -> list[Feeds]:
     random = np.random.default_rng(7)
     side = module.config.image_size
     return [{"pixel_values": random.normal(size=(n, 3, side, side)).astype(np.float32)} for n in (1, 4, 4)]
@@ -186,7 +186,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Export
             module, task = make().eval(), plugins.load("tasks", task_name)
             folder = tmp_path_factory.mktemp(name)
             plain, fused = folder / "plain.onnx", folder / "fused.onnx"
-            feeds = _pictures(module) if "image" in task_name else _texts(module)
+            feeds = _images(module) if "image" in task_name else _texts(module)
             batch = feeds[1], pytorch.run(module, feeds[1], task.OUTPUTS)
             tables = export(
                 module, plain, batch=batch, outputs=task.OUTPUTS, opset=OPSET, own_attention=name not in _EAGER

@@ -90,7 +90,7 @@ def test_zeros_stay_zeros(tmp_path):
 
 
 def test_convolutions_alone_are_stored_in_8_bits(tmp_path):
-    """Grouped, dilated or plain: restored to float, and so computed, as pictures are too large for windows."""
+    """Grouped, dilated or plain: restored to float, and so computed, as images are too large for windows."""
     random = np.random.default_rng(3)
     weights = {
         "grouped": random.normal(size=(16, 1, 5, 5)).astype(np.float32),
@@ -184,7 +184,7 @@ def test_weights_lie_beside_the_graph_and_are_counted(unet, tmp_path):
     assert components["conv"].bytes == pytest.approx(components["conv"].parameters, rel=0.3)
 
 
-def test_pictures_of_several_sizes_share_an_arena(unet, tmp_path):
+def test_images_of_several_sizes_share_an_arena(unet, tmp_path):
     """Sessions of weights that lie beside the graph take their memory from one place."""
     model, feeds, _ = unet
     SCHEME.quantize(model, tmp_path / "model.onnx", PRODUCTS, [])

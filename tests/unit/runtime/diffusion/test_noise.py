@@ -34,7 +34,7 @@ def test_latents_of_many_values_are_torchs():
         same(ours(shape), torch.randn(shape, generator=generator).numpy())
 
 
-def test_a_seed_for_each_picture_as_a_list_of_generators():
+def test_a_seed_for_each_image_as_a_list_of_generators():
     drawn = noise.Draws([3, 4])((2, 4, 8, 8))
     for index, seed in enumerate((3, 4)):
         wanted = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(seed)).numpy()

@@ -157,7 +157,7 @@ def test_steps_as_in_diffusers(name, config, steps, monkeypatch):
 
 @pytest.mark.parametrize("name", CLASSES)
 @pytest.mark.parametrize("start", [1, 2, 9])
-def test_runs_from_a_picture_as_in_diffusers(name, start, monkeypatch):
+def test_runs_from_an_image_as_in_diffusers(name, start, monkeypatch):
     skip = {"skip_prk_steps": True} if name == "pndm" else {}
     compare(name, {**SD, **skip}, 20, start, monkeypatch)
 

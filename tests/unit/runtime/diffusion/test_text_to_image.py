@@ -10,7 +10,7 @@ import pytest
 import torch
 from diffusers import EulerDiscreteScheduler
 from PIL import Image
-from tests.pipelines import Tiny, generator, picture, quiet
+from tests.pipelines import Tiny, generator, photo, quiet
 
 from edgepack.errors import BundleDamaged, DoesNotFit, FileTrouble, InputError, UnknownName, UsageError
 from edgepack.runtime import schema
@@ -23,7 +23,7 @@ PROMPT = "a red sofa by the window"
 
 
 def same(ours, pipeline, seed, **asked):
-    """Compare the latents and the pictures of all that was made."""
+    """Compare the latents and the images of all that was made."""
     for kind in ("latent", "np"):
         with quiet():
             found = pipeline(generator=generator(seed), output_type=kind, **asked).images
@@ -58,7 +58,7 @@ def xl(tmp_path_factory):
 
 
 @EACH_SCHEDULER
-def test_pictures_of_a_prompt(tmp_path, name, config):
+def test_images_of_a_prompt(tmp_path, name, config):
     tiny = Tiny(tmp_path, name, config)
     made = tiny.ours().generate(PROMPT, negative_prompt="blurry", steps=6, guidance=4.0, seed=7, images=2)
     same(
@@ -70,11 +70,11 @@ def test_pictures_of_a_prompt(tmp_path, name, config):
 @pytest.mark.parametrize("seed", [7, [5, 6]], ids=["one seed", "a seed each"])
 @pytest.mark.parametrize("guidance", [1.0, 5.0])
 @EACH_SCHEDULER
-def test_pictures_that_begin_with_another(tmp_path, name, config, guidance, seed):
+def test_images_that_begin_with_another(tmp_path, name, config, guidance, seed):
     tiny = Tiny(tmp_path, name, config)
-    made = tiny.ours().generate(PROMPT, image=picture(), strength=0.6, steps=7, guidance=guidance, seed=seed, images=2)
+    made = tiny.ours().generate(PROMPT, image=photo(), strength=0.6, steps=7, guidance=guidance, seed=seed, images=2)
     same(
-        made, tiny.diffusers("StableDiffusionImg2ImgPipeline"), seed, prompt=PROMPT, image=Image.fromarray(picture()),
+        made, tiny.diffusers("StableDiffusionImg2ImgPipeline"), seed, prompt=PROMPT, image=Image.fromarray(photo()),
         strength=0.6, num_inference_steps=7, guidance_scale=guidance, num_images_per_prompt=2,
     )  # fmt: skip
 
@@ -82,14 +82,14 @@ def test_pictures_that_begin_with_another(tmp_path, name, config, guidance, seed
 @pytest.mark.parametrize("channels", [4, 9])
 @pytest.mark.parametrize("strength", [1.0, 0.5])
 @pytest.mark.parametrize("name", ["PNDMScheduler", "EulerAncestralDiscreteScheduler"])
-def test_parts_of_a_picture(tmp_path, name, strength, channels):
+def test_parts_of_an_image(tmp_path, name, strength, channels):
     tiny = Tiny(tmp_path, name, dict(SCHEDULERS)[name], in_channels=channels)
     mask = np.zeros((64, 64), np.uint8)
     mask[13:47, 22:64] = 200
-    made = tiny.ours().generate(PROMPT, image=picture(), mask=mask, strength=strength, steps=6, seed=[3, 4])
+    made = tiny.ours().generate(PROMPT, image=photo(), mask=mask, strength=strength, steps=6, seed=[3, 4])
     same(
         made, tiny.diffusers("StableDiffusionInpaintPipeline"), [3, 4], prompt=PROMPT, height=64, width=64,
-        image=Image.fromarray(picture()), mask_image=Image.fromarray(mask), strength=strength,
+        image=Image.fromarray(photo()), mask_image=Image.fromarray(mask), strength=strength,
         num_inference_steps=6, guidance_scale=5.0, num_images_per_prompt=2,
     )  # fmt: skip
 
@@ -104,10 +104,10 @@ def test_two_text_encoders(xl, negative, skipped):
     )  # fmt: skip
 
 
-def test_two_text_encoders_and_a_picture(xl):
-    made = xl.ours().generate(PROMPT, image=picture(), strength=0.5, steps=6, seed=1)
+def test_two_text_encoders_and_an_image(xl):
+    made = xl.ours().generate(PROMPT, image=photo(), strength=0.5, steps=6, seed=1)
     same(
-        made, xl.diffusers("StableDiffusionXLImg2ImgPipeline"), 1, prompt=PROMPT, image=Image.fromarray(picture()),
+        made, xl.diffusers("StableDiffusionXLImg2ImgPipeline"), 1, prompt=PROMPT, image=Image.fromarray(photo()),
         strength=0.5, num_inference_steps=6, guidance_scale=5.0,
     )  # fmt: skip
 
@@ -189,7 +189,7 @@ def test_the_last_prediction_without_noise_is_what_is_made(plain):
     np.testing.assert_allclose(steps[-1].denoised[0], made[0].latents, atol=1e-5)
 
 
-def test_a_picture_is_written_without_pillow_and_read_with_it(plain, tmp_path):
+def test_an_image_is_written_without_pillow_and_read_with_it(plain, tmp_path):
     made = plain.ours().generate(PROMPT, steps=1, seed=3)[0]
     made.save(tmp_path / "made.png")
     with Image.open(tmp_path / "made.png") as read:
@@ -199,14 +199,14 @@ def test_a_picture_is_written_without_pillow_and_read_with_it(plain, tmp_path):
         made.save(tmp_path / "nowhere" / "made.png")
 
 
-def test_a_seed_that_is_chosen_gives_the_picture_again(plain):
+def test_a_seed_that_is_chosen_gives_the_image_again(plain):
     model = plain.ours()
     first = model.generate(PROMPT, steps=1)[0]
     np.testing.assert_array_equal(model.generate(PROMPT, steps=1, seed=first.seed)[0].pixels, first.pixels)
     assert first.seed != model.generate(PROMPT, steps=1)[0].seed
 
 
-PAINTING = {"image": picture(), "mask": picture()[..., 0]}
+PAINTING = {"image": photo(), "mask": photo()[..., 0]}
 
 
 @pytest.mark.parametrize(
@@ -229,11 +229,11 @@ PAINTING = {"image": picture(), "mask": picture()[..., 0]}
         ({"noise": "cuda"}, UnknownName, "no noise named 'cuda'"),
         ({"strength": 0.5}, UsageError, "a strength and no image"),
         ({"mask": PAINTING["mask"]}, UsageError, "a mask and no image"),
-        ({"image": picture(), "strength": 1.1}, UsageError, "strength is 1.1"),
-        ({"image": picture(), "strength": 0.1}, UsageError, "leaves no step"),
-        ({"image": np.zeros((64, 64, 3))}, InputError, "a picture must be"),
-        ({"image": b"not a picture"}, InputError, "not a picture"),
-        ({"image": picture(), "mask": picture(64, 72)}, InputError, "64 x 64 pixels, the mask 72 x 64"),
+        ({"image": photo(), "strength": 1.1}, UsageError, "strength is 1.1"),
+        ({"image": photo(), "strength": 0.1}, UsageError, "leaves no step"),
+        ({"image": np.zeros((64, 64, 3))}, InputError, "an image must be"),
+        ({"image": b"not an image"}, InputError, "not an image"),
+        ({"image": photo(), "mask": photo(64, 72)}, InputError, "64 x 64 pixels, the mask 72 x 64"),
         ({"clip_skip": 1}, UsageError, "clip_skip is 1"),
         ({"tile": 64}, UsageError, "tile is 64"),
     ],
@@ -250,18 +250,18 @@ def test_a_model_that_repaints_needs_image_and_mask(tmp_path):
     with pytest.raises(UsageError, match="it needs an image and a mask"):
         model.generate(PROMPT)
     with pytest.raises(UsageError, match="it needs a mask"):
-        model.generate(PROMPT, image=picture())
+        model.generate(PROMPT, image=photo())
 
 
 def test_a_bundle_of_one_size(plain):
     model = plain.ours(fixed_size=True)
     with pytest.raises(UsageError, match="96 x 64 pixels are asked for, and this bundle makes 64 x 64"):
         model.generate(PROMPT, width=96)
-    assert model.generate(PROMPT, image=picture(80, 120), steps=2)[0].pixels.shape == (64, 64, 3)
+    assert model.generate(PROMPT, image=photo(80, 120), steps=2)[0].pixels.shape == (64, 64, 3)
 
 
-def test_the_picture_gives_the_size(plain):
-    assert plain.ours().generate(PROMPT, image=picture(70, 100), steps=2)[0].pixels.shape == (64, 96, 3)
+def test_the_image_gives_the_size(plain):
+    assert plain.ours().generate(PROMPT, image=photo(70, 100), steps=2)[0].pixels.shape == (64, 96, 3)
 
 
 def test_a_safety_checker_that_refuses(plain):
@@ -269,7 +269,7 @@ def test_a_safety_checker_that_refuses(plain):
     seen = ImageSettings(input="clip_input", channels=3, size=Size(height=64, width=64), alpha="drop", steps=())
     runs = {**plain.runs(), "safety_checker": lambda feeds: {"has_nsfw_concepts": feeds["clip_input"][:, 0, 0, 0] >= 0}}
     model = Model(runs, plain.folder, replace(plain.processing(), image=seen))
-    with pytest.raises(InputError, match="refuses picture 1 of 1, of seed 3"):
+    with pytest.raises(InputError, match="refuses image 1 of 1, of seed 3"):
         model.generate(PROMPT, steps=1, seed=3)
 
 
@@ -280,8 +280,8 @@ def test_a_manifest_that_contradicts_itself_or_lacks_a_part(plain):
     with pytest.raises(BundleDamaged, match="lacks the submodel 'unet'"):
         Model(runs, plain.folder, plain.processing()).generate(PROMPT)
     runs = {name: run for name, run in plain.runs().items() if name != "vae_encoder"}
-    with pytest.raises(UsageError, match="no encoder for pictures"):
-        Model(runs, plain.folder, plain.processing()).generate(PROMPT, image=picture())
+    with pytest.raises(UsageError, match="no encoder for images"):
+        Model(runs, plain.folder, plain.processing()).generate(PROMPT, image=photo())
 
 
 def test_memory_that_is_short(plain):
@@ -289,7 +289,7 @@ def test_memory_that_is_short(plain):
         raise MemoryError
 
     model = Model({**plain.runs(), "vae_decoder": fails}, plain.folder, plain.processing())
-    with pytest.raises(DoesNotFit, match="not enough memory to make this picture") as caught:
+    with pytest.raises(DoesNotFit, match="not enough memory to make this image") as caught:
         model.generate(PROMPT, steps=1)
     assert "--tile" in caught.value.hint
 

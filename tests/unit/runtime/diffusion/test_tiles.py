@@ -12,7 +12,7 @@ CONVOLUTIONS = 6  # of latents on each side that they see, less than the halo
 
 
 def convolutional(scale=2):
-    """A decoder without normalisation, as small ones are: its tiles are those of the whole picture."""
+    """A decoder without normalisation, as small ones are: its tiles are those of the whole image."""
     torch.manual_seed(0)
     layers = [torch.nn.Conv2d(4, 4, 3, padding=1) for _ in range(CONVOLUTIONS)]
     decoder = torch.nn.Sequential(*layers, torch.nn.Upsample(scale_factor=scale), torch.nn.Conv2d(4, 3, 3, padding=1))

@@ -1,4 +1,4 @@
-"""The inputs that a pipeline's submodels are timed with, and how often a picture takes each."""
+"""The inputs that a pipeline's submodels are timed with, and how often an image takes each."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -42,7 +42,7 @@ def manifest(processing):
 
 
 def watched(tiny, processing, **options):
-    """Shapes that each submodel is fed while a picture is made."""
+    """Shapes that each submodel is fed while an image is made."""
     seen = {}
 
     def one(name, run):
@@ -57,17 +57,17 @@ def watched(tiny, processing, **options):
     return seen
 
 
-def test_inpainting_encodes_the_picture_once(tmp_path):
+def test_inpainting_encodes_the_image_once(tmp_path):
     tiny = Tiny(tmp_path, in_channels=9)
-    picture = np.zeros((64, 64, 3), np.uint8)
-    seen = watched(tiny, tiny.processing(), image=picture, mask=picture[..., 0] + 255)
+    photo = np.zeros((64, 64, 3), np.uint8)
+    seen = watched(tiny, tiny.processing(), image=photo, mask=photo[..., 0] + 255)
     for name in PARTS:
         assert timing.calls(tiny.processing(), name) == len(seen[name])
 
 
 @pytest.mark.parametrize("guidance", [7.5, 1.0])
 def test_inputs_and_calls_are_those_of_the_loop(pndm, guidance):
-    """A picture is made, and each submodel watched."""
+    """An image is made, and each submodel watched."""
     processing = pndm.processing(guidance=guidance)
     seen = watched(pndm, processing)
     made = manifest(processing)

@@ -51,7 +51,7 @@ def convert(
 ) -> dict[str, str]:
     """Write ``module`` (see original/pytorch.py) to ``out``; the names of its weights by those in the program.
 
-    Texts have one row of any length up to the model's, or of ``lengths``; pictures are image inputs, prepared inside;
+    Texts have one row of any length up to the model's, or of ``lengths``; images are image inputs, prepared inside;
     with a ``problem`` (a config's problem_type) there are PROBABILITIES beside the logits. Raises ConversionError.
     """
     outputs = tuple(name for name in task.OUTPUTS if name != "last_hidden_state")
@@ -138,10 +138,10 @@ _WORDS = {
     "input_ids": "the tokens' numbers",
     "attention_mask": "1 for a token, 0 for padding",
     "token_type_ids": "0 for the first text, 1 for the second of a pair",
-    "image": "a picture of this size, 0 to 255",
+    "image": "an image of this size, 0 to 255",
     "sentence_embedding": "a vector; the cosine of two tells how alike the texts are",
-    "image_embedding": "a vector; the cosine of two tells how alike the pictures are",
-    "text_embeds": "a vector, to be compared with pictures' by its cosine",
+    "image_embedding": "a vector; the cosine of two tells how alike the images are",
+    "text_embeds": "a vector, to be compared with images' by its cosine",
     "image_embeds": "a vector, to be compared with texts' by its cosine",
     "logits": "a score for each class or token, before softmax",
     "start_logits": "how well the answer begins at each token",

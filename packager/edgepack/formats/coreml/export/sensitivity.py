@@ -121,7 +121,7 @@ def architecture(module: nn.Module) -> str:
 def cropped(batches: Sequence[Feeds], sides: Mapping[str, int]) -> list[Feeds]:
     """Return ``batches`` with the middle of each map whose largest side is named in ``sides``.
 
-    What an error costs on a part of a picture stands for the whole; a pass takes a fraction of the time.
+    What an error costs on a part of an image stands for the whole; a pass takes a fraction of the time.
     """
     return [{name: _middle(array, sides.get(name, 0)) for name, array in batch.items()} for batch in batches]
 

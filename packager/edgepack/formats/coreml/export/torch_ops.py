@@ -1,6 +1,6 @@
 """Operators of PyTorch that coremltools 9.0 does not convert, or not as PyTorch computes them: registered on import.
 
-Masks of transformers 5 are made by ``new_ones`` and joined by ``|``; position tables are fitted to a picture by bicubic
+Masks of transformers 5 are made by ``new_ones`` and joined by ``|``; position tables are fitted to an image by bicubic
 interpolation; BEiT writes single values into its table of relative positions. ``new_zeros`` and ``new_full`` exist in
 coremltools, which makes floats whatever dtype they ask for.
 """

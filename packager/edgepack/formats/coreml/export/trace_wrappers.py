@@ -72,7 +72,7 @@ class TracedText(nn.Module):
 
 
 class TracedImage(nn.Module):
-    """A picture of 0..255 to the outputs: its channels put into order, rescaled and normalised inside."""
+    """An image of 0..255 to the outputs: its channels put into order, rescaled and normalised inside."""
 
     mean: Tensor
     std: Tensor
@@ -97,7 +97,7 @@ class TracedImage(nn.Module):
         return (torch.zeros(self._shape()),)
 
     def inputs(self) -> list[Any]:
-        """Return one picture, as the camera or the photo library gives it."""
+        """Return one image, as the camera or the photo library gives it."""
         grey = self._shape()[1] == 1
         layout = ct.colorlayout.GRAYSCALE if grey else ct.colorlayout.RGB
         return [ct.ImageType(name="image", shape=self._shape(), color_layout=layout)]
@@ -113,7 +113,7 @@ def wrapped(
     lengths: Sequence[int],
     problem: str | None,
 ) -> TracedText | TracedImage:
-    """Return ``module`` in evaluation mode, as its inputs ask: texts of ``lengths`` (none: any), or a picture."""
+    """Return ``module`` in evaluation mode, as its inputs ask: texts of ``lengths`` (none: any), or an image."""
     outputs = Outputs(module, names, problem)
     if processing.image:
         return TracedImage(outputs, processing.image).eval()

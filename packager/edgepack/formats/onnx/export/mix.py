@@ -1,4 +1,4 @@
-"""Mix a picture's channels at the beginning of a graph, for clients that cannot."""
+"""Mix an image's channels at the beginning of a graph, for clients that cannot."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _NAME = "channels_mixed"
 def put_before(path: Path, weights: Sequence[Sequence[float]]) -> None:
     """Let the model at ``path`` take the channels that ``weights`` [its own, those fed] makes its own of."""
     graph = Graph(path)
-    picture = graph.model.graph.input[0]
+    image = graph.model.graph.input[0]
     for node in graph.nodes:
-        node.input[:] = [_NAME if name == picture.name else name for name in node.input]
-    picture.type.tensor_type.shape.dim[1].dim_value = len(weights[0])
+        node.input[:] = [_NAME if name == image.name else name for name in node.input]
+    image.type.tensor_type.shape.dim[1].dim_value = len(weights[0])
     kernel = graph.add(f"{_NAME}_weights", np.array(weights, np.float32)[:, :, None, None])
-    graph.nodes.insert(0, helper.make_node("Conv", [picture.name, kernel], [_NAME], name=_NAME))
+    graph.nodes.insert(0, helper.make_node("Conv", [image.name, kernel], [_NAME], name=_NAME))
     graph.save(path)

@@ -24,7 +24,7 @@ CLOSE = 1e-4  # of the largest value: float32 sums in another order stay far bel
 def batches(feeds: Sequence[Feeds], text: Text | None) -> list[Feeds]:
     """Make batches of one (a short row, a long one), two and three rows of ``feeds``.
 
-    They are padded as ``text`` says; None for pictures.
+    They are padded as ``text`` says; None for images.
     """
     rows = [_row(feed, index) for feed in feeds for index in range(len(next(iter(feed.values()))))]
     order = np.linspace(0, len(rows) - 1, sum(_SIZES)).astype(int)  # feeds come by length: short, …, long

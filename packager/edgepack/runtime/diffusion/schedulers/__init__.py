@@ -43,7 +43,7 @@ class Scheduler(Protocol):
         """Return the next latents, with new noise of ``normal`` where the algorithm adds some."""
 
     def noised(self, latents: Array, noise: Array, index: int) -> Array:
-        """Return latents of a picture with as much noise as there is at a step."""
+        """Return latents of an image with as much noise as there is at a step."""
 
 
 class Algorithm(NamedTuple):

@@ -40,7 +40,7 @@ class Alphas:
         return np.clip(denoised, -reach, reach)
 
     def noised(self, latents: Array, noise: Array, timestep: int) -> Array:
-        """Return latents of a picture with the noise of a timestep."""
+        """Return latents of an image with the noise of a timestep."""
         left = self.left(timestep)
         return np.asarray(np.sqrt(left) * latents + np.sqrt(ONE - left) * noise)
 
@@ -64,5 +64,5 @@ class ByAlphas:
         return self._alphas.denoised(output, int(self.timesteps[index]), latents)
 
     def noised(self, latents: Array, noise: Array, index: int) -> Array:
-        """Return latents of a picture with as much noise as there is at a step."""
+        """Return latents of an image with as much noise as there is at a step."""
         return self._alphas.noised(latents, noise, int(self.timesteps[index]))

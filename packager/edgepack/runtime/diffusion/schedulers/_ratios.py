@@ -39,5 +39,5 @@ class Ratios:
         return np.asarray(latents - sigma * output)
 
     def noised(self, latents: Array, noise: Array, index: int) -> Array:
-        """Return latents of a picture with as much noise as there is at a step."""
+        """Return latents of an image with as much noise as there is at a step."""
         return np.asarray(latents + noise * self.sigmas[index])

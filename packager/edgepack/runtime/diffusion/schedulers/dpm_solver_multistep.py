@@ -78,7 +78,7 @@ class DpmSolverMultistep:
         return self._moved(latents, index, order, noise)
 
     def noised(self, latents: Array, noise: Array, index: int) -> Array:
-        """Return latents of a picture with as much noise as there is at a step."""
+        """Return latents of an image with as much noise as there is at a step."""
         level = self._level(index)
         return np.asarray(level.signal * latents + level.noise * noise)
 

@@ -117,7 +117,7 @@ class Unet(TracedPart):
 
 
 class VaeDecoder(TracedPart):
-    """Latents [1, channels, height, width], divided by the scaling factor, to a picture of -1..1."""
+    """Latents [1, channels, height, width], divided by the scaling factor, to an image of -1..1."""
 
     def __init__(self, module: nn.Module, size: tuple[int, int]) -> None:
         config: Any = module.config
@@ -131,7 +131,7 @@ class VaeDecoder(TracedPart):
 
 
 class VaeEncoder(TracedPart):
-    """A picture of -1..1 to the means and the logarithms of the variances of its latents, behind each other."""
+    """An image of -1..1 to the means and the logarithms of the variances of its latents, behind each other."""
 
     def __init__(self, module: nn.Module, size: tuple[int, int]) -> None:
         config: Any = module.config
@@ -145,9 +145,9 @@ class VaeEncoder(TracedPart):
 
 
 class SafetyChecker(TracedPart):
-    """Pictures as CLIP reads them to whether they are unsuitable, by scores of concepts.
+    """Images as CLIP reads them to whether they are unsuitable, by scores of concepts.
 
-    Apple's package hands over pictures ``images`` too, of 512 by 512 whatever their size, to have them blackened, and
+    Apple's package hands over images ``images`` too, of 512 by 512 whatever their size, to have them blackened, and
     an ``adjustment`` of the scores; nobody uses what comes of it.
     """
 
@@ -158,7 +158,7 @@ class SafetyChecker(TracedPart):
         super().__init__(module, shapes, renaming)
 
     def forward(self, clip_input: Tensor, images: Tensor, adjustment: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the pictures, 1 or 0 [1], and scores [1, concepts].
+        """Return the images, 1 or 0 [1], and scores [1, concepts].
 
         diffusers' StableDiffusionSafetyChecker rounds scores to three digits before it compares them with 0.
         """

@@ -1,8 +1,8 @@
 """int8 weights per output channel for linear layers and convolutions, and products in 8 bits (see products.py).
 
 ``activation_bits`` is 8 (one term) or 16 (two). With ``weight_bits`` of 4 linear layers have blocks of 4 bits (see
-blocks.py), and convolutions keep 8. In a model without layer normalisation, as those that make latents into pictures,
-convolutions are stored in 8 bits and computed in float: at a picture's resolution windows in two terms take more memory
+blocks.py), and convolutions keep 8. In a model without layer normalisation, as those that make latents into images,
+convolutions are stored in 8 bits and computed in float: at an image's resolution windows in two terms take more memory
 than the floats (twice the peak for Stable Diffusion's decoder) and more time. The weights lie in ``<out>_data``, from
 where they are mapped.
 """

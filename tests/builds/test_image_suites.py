@@ -1,4 +1,4 @@
-"""Release suites of what makes pictures: psnr of whole runs, CLIP's judgement, prompts of one's own, the submodels."""
+"""Release suites of what makes images: psnr of whole runs, CLIP's judgement, prompts of one's own, the submodels."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_without_the_original_it_is_not_measured(bundle: Bundle, suite: Path, tm
     assert found[3].passed
 
 
-def test_clip_judges_pictures_by_their_prompts(
+def test_clip_judges_images_by_their_prompts(
     bundle: Bundle,
     diffusers_folder: Callable[[str], Path],
     build: Callable[..., tuple[Bundle, ...]],
@@ -139,8 +139,8 @@ def test_clip_judges_pictures_by_their_prompts(
     listed = manifest.read(bundle.path)
     found = measured(listed, check + "at_most_loss = 0.5\nsure = true\n", diffusers_folder("sd"), tmp_path).results[0]
     judge, model = edgepack.load(clip.path), edgepack.load(bundle.path)
-    pictures = [model.generate("a sofa", seed=0, steps=2)[0], model.generate("the cat", seed=5, steps=2)[0]]
-    texts, seen = judge.embed_text(["a sofa", "the cat"]), judge.embed_image([one.pixels for one in pictures])
+    photos = [model.generate("a sofa", seed=0, steps=2)[0], model.generate("the cat", seed=5, steps=2)[0]]
+    texts, seen = judge.embed_text(["a sofa", "the cat"]), judge.embed_image([one.pixels for one in photos])
     cosines = (texts * seen).sum(1) / np.linalg.norm(texts, axis=1) / np.linalg.norm(seen, axis=1)
     assert found.value == pytest.approx(cosines.mean(), abs=1e-5)
     assert found.original == pytest.approx(found.value, abs=0.2)
@@ -150,7 +150,7 @@ def test_clip_judges_pictures_by_their_prompts(
     assert "needs the original" in alone.reason
     with pytest.raises(UsageError, match="not of CLIP"):
         measured(listed, check.replace(str(clip.path), str(bundle.path)) + "at_least = 0\n", None, tmp_path)
-    with pytest.raises(UsageError, match="makes no pictures"):
+    with pytest.raises(UsageError, match="makes no images"):
         measured(manifest.read(clip.path), check + "at_least = 0\n", None, tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""Pictures of the same prompt and seed by the original and by a compressed model, and how far they are apart."""
+"""Images of the same prompt and seed by the original and by a compressed model, and how far they are apart."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ MEANINGS = {
     ONE_STEP_PSNR: "the latents after a run of a single step; Apple's tables for Stable Diffusion state this figure, "
     "of the UNet alone",
     LATENTS_PSNR: "the last latents of a whole run; each step goes on from what the bundle made of the one before",
-    IMAGE_PSNR: "the picture of the whole run",
+    IMAGE_PSNR: "the image of the whole run",
     "reading": "how far edgepack's loop around the original's own modules is from diffusers' pipeline, of the largest "
     "latent",
 }
 
 
 @dataclass(frozen=True, kw_only=True)
-class PicturePair:
-    """A prompt's picture by both, uint8 [height, width, 3]; of the same size."""
+class ImagePair:
+    """A prompt's image by both, uint8 [height, width, 3]; of the same size."""
 
     prompt: str
     seed: int

@@ -1,4 +1,4 @@
-"""The report of a model that makes pictures: whole figures first, the drift, pictures side by side."""
+"""The report of a model that makes images: whole figures first, the drift, images side by side."""
 
 import base64
 import io
@@ -11,7 +11,7 @@ from PIL import Image
 
 from edgepack import reports
 from edgepack.metrics import agreement
-from edgepack.metrics.pictures import PicturePair
+from edgepack.metrics.images import ImagePair
 from edgepack.records import Accuracy, NotMeasured
 from edgepack.reports import accuracy, pictures
 from edgepack.reports.submodels import submodels_table
@@ -21,7 +21,7 @@ from edgepack.suites import SuiteResult
 
 def pair(seed=1, by_step=(60.0, 50.0, 40.0), prompt="a <red> sofa"):
     pixels = np.random.RandomState(seed).randint(0, 256, (8, 12, 3)).astype(np.uint8)
-    return PicturePair(
+    return ImagePair(
         prompt=prompt, seed=seed, steps=3, by_step=by_step, image_psnr=41.25, original=pixels, compressed=255 - pixels
     )
 
@@ -63,8 +63,8 @@ def test_what_a_submodel_lacks_has_its_reason():
     assert parts.notes == ["¹ not measured: why"]
 
 
-def test_pictures_lie_in_the_page_pixel_by_pixel():
-    found = SuiteResult(suite="s", bundle="b", results=(), accuracy=tuple(FIGURES), pictures=[pair(), pair(2)])
+def test_images_lie_in_the_page_pixel_by_pixel():
+    found = SuiteResult(suite="s", bundle="b", results=(), accuracy=tuple(FIGURES), images=[pair(), pair(2)])
     page = reports.of_suite(found, [], {})
     files = re.findall(r'src="data:image/png;base64,([^"]+)"', page)
     seen = [np.asarray(Image.open(io.BytesIO(base64.b64decode(file)))) for file in files]
@@ -77,14 +77,14 @@ def test_pictures_lie_in_the_page_pixel_by_pixel():
     assert page.index("latents PSNR") < page.index("Accuracy of the submodels") < page.index("text_encoder")
 
 
-def test_a_report_holds_a_few_pictures_only():
-    assert sum("<img" in figure for figure in pictures.figures([pair(seed) for seed in range(40)])) == 6
-    assert pictures.figures([]) == []
+def test_a_report_holds_a_few_images_only():
+    assert sum("<img" in figure for figure in images.figures([pair(seed) for seed in range(40)])) == 6
+    assert images.figures([]) == []
 
 
 @pytest.mark.parametrize("courses", [[(60.0, 50.0, 40.0), (30.0, 20.0)], [(42.0,)], [(160.0,) * 3] * 2])
 def test_the_drift_is_drawn_where_its_figures_are(courses):
-    drawn = ElementTree.fromstring(pictures.drift(courses))
+    drawn = ElementTree.fromstring(images.drift(courses))
     spots = drawn.findall(".//{*}circle")
     longest = max(map(len, courses))
     means = [np.mean([one[i] for one in courses if i < len(one)]) for i in range(longest)]
@@ -95,7 +95,7 @@ def test_the_drift_is_drawn_where_its_figures_are(courses):
     assert len(drawn.findall(".//{*}polyline")) == 1 + (len(courses) if len(courses) > 1 else 0)
 
 
-def test_psnr_is_that_of_apple_and_of_pictures():
+def test_psnr_is_that_of_apple_and_of_images():
     true = np.array([3.0, -4.0])
     assert agreement.psnr(true, np.array([3.1, -4.1])) == pytest.approx(20 * np.log10(4 / 0.1))
     assert agreement.psnr(true, np.array([3.1, -4.1]), 255) == pytest.approx(20 * np.log10(255 / 0.1))

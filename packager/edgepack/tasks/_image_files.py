@@ -1,4 +1,4 @@
-"""Pictures as files of every kind that a camera, a browser or a drawing program writes. Needs Pillow.
+"""Images as files of every kind that a camera, a browser or a drawing program writes. Needs Pillow.
 
 Colours, transparency and the way up are said otherwise in each, and image processors treat them otherwise: the bundle
 and the original are compared from the file's bytes on.
@@ -14,11 +14,11 @@ from PIL import Image
 
 from edgepack.arrays import Array
 
-_ORIENTATION, _QUARTER = 0x0112, 6  # the EXIF tag, and its value for a picture that lies on its side
+_ORIENTATION, _QUARTER = 0x0112, 6  # the EXIF tag, and its value for an image that lies on its side
 
 
 def files(drawn: Array) -> dict[str, bytes]:
-    """Return the picture ``drawn``, uint8 [h, w, 3], as a file of each kind; upright, all have its height and width."""
+    """Return the image ``drawn``, uint8 [h, w, 3], as a file of each kind; upright, all have its height and width."""
     colour = Image.fromarray(drawn)
     grey, few = colour.convert("L"), colour.quantize(16)
     fading = Image.fromarray(np.broadcast_to(np.linspace(0, 255, drawn.shape[1]).astype(np.uint8), drawn.shape[:2]))
@@ -42,7 +42,7 @@ def files(drawn: Array) -> dict[str, bytes]:
     }
 
 
-def _file(picture: Image.Image, kind: str = "PNG", **how: Any) -> bytes:
+def _file(image: Image.Image, kind: str = "PNG", **how: Any) -> bytes:
     made = io.BytesIO()
-    picture.save(made, kind, **how)
+    image.save(made, kind, **how)
     return made.getvalue()

@@ -1,4 +1,4 @@
-"""Pictures of the original and the bundle side by side, and how far the bundle drifts from step to step."""
+"""Images of the original and the bundle side by side, and how far the bundle drifts from step to step."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgepack.arrays import Array
-from edgepack.metrics.pictures import PicturePair
+from edgepack.metrics.images import ImagePair
 from edgepack.printable import printable
 from edgepack.reports.plots import figure
 from edgepack.runtime import png
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 384, 18, 184  # edges of the drawing, of 420 units
-_SHOWN = 6  # pairs of pictures of a report, each of which takes their bytes
+_SHOWN = 6  # pairs of images of a report, each of which takes their bytes
 _LINES = 5  # across, at most
 
 
-def figures(pairs: Sequence[PicturePair]) -> list[str]:
-    """Return the drift curve, and behind it the first pairs of pictures."""
+def figures(pairs: Sequence[ImagePair]) -> list[str]:
+    """Return the drift curve, and behind it the first pairs of images."""
     if not pairs:
         return []
     return [drift([pair.by_step for pair in pairs]), *(_pair(pair) for pair in pairs[:_SHOWN])]
@@ -88,8 +88,8 @@ def _axis(longest: int) -> str:
     return f'<text class="tick" x="{_LEFT}" y="{_BOTTOM + 20}">run 1</text>{last if longest > 1 else ""}'
 
 
-def _pair(pair: PicturePair) -> str:
-    """Return both pictures of a prompt as PNG files inside the page."""
+def _pair(pair: ImagePair) -> str:
+    """Return both images of a prompt as PNG files inside the page."""
     steps = "1 step" if pair.steps == 1 else f"{pair.steps} steps"
     said = f"“{pair.prompt}”, seed {pair.seed}, {steps}: image PSNR {pair.image_psnr:.1f} dB"
     shown = "".join(

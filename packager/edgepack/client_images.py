@@ -95,8 +95,8 @@ def for_transformers_js(image: Image) -> Image:
     if preprocessor_config(made) is None:
         clauses = "; it ".join(found.what for found in transformers_js(made)) or "has no settings for it"
         raise UnsupportedModel(
-            f"transformers.js cannot prepare this model's pictures: it {clauses}",
-            hint="--target desktop, for onnxruntime; or a model whose pictures are resized to a height and a width",
+            f"transformers.js cannot prepare this model's images: it {clauses}",
+            hint="--target desktop, for onnxruntime; or a model whose images are resized to a height and a width",
         )
     return made
 
@@ -138,7 +138,7 @@ def transformers_js(image: Image) -> list[Difference]:
     """
     found = []
     if image.channels == 1:
-        what = "leaves a colour picture its three channels, and stops at a mean for one"
+        what = "leaves a colour image its three channels, and stops at a mean for one"
         found.append(Difference("channels", what, True))
     before: Resizing | Cropping | None = None
     for step in _geometry(image):
@@ -155,7 +155,7 @@ def transformers_js(image: Image) -> list[Difference]:
 def transformers_js_filter(image: Image) -> str:
     """Say with what transformers.js resizes, in a clause; "" where nothing is resized.
 
-    Measured in Node.js on a picture with edges, 240 x 150 to 64 x 64: bilinear and bicubic are 9 levels of 255 off on
+    Measured in Node.js on an image with edges, 240 x 150 to 64 x 64: bilinear and bicubic are 9 levels of 255 off on
     average and 160 to 170 at most, lanczos 0.2 and 8. A browser's canvas also cuts odd margins at half a pixel.
     """
     kind = next((step.resample for step in image.steps if isinstance(step, Resizing)), None)
@@ -199,11 +199,11 @@ def _cropped(step: Cropping, before: Resizing | Cropping | None) -> str:
     height, width = _least(before)
     if height >= step.height and width >= step.width:
         return ""
-    return "pads a picture that is smaller than the crop a pixel further up and left, or stops"
+    return "pads an image that is smaller than the crop a pixel further up and left, or stops"
 
 
 def _least(step: Resizing | Cropping | None) -> tuple[int, int]:
-    """Return the height and the width that a picture has at least after ``step``."""
+    """Return the height and the width that an image has at least after ``step``."""
     if isinstance(step, Resize | CenterCrop):
         return step.height, step.width
     if isinstance(step, ResizeShortestEdge) and step.longest_edge is None:

@@ -1,4 +1,4 @@
-"""edgepack run, for models that make pictures: prompts to PNG files."""
+"""edgepack run, for models that make images: prompts to PNG files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgepack.cli import show
 from edgepack.documents import JsonDict
 from edgepack.errors import FileTrouble, UsageError
 from edgepack.runtime.diffusion.denoising import Step
-from edgepack.runtime.diffusion.pictures import Picture
+from edgepack.runtime.diffusion.image_values import GeneratedImage
 
 TASK = "text-to-image"
 _SIZE = re.compile(r"(\d{1,5})(?:x(\d{1,5}))?")
@@ -44,18 +44,18 @@ def check(output: Path | None) -> Path:
 
 
 def make(model: TaskModel, prompts: Sequence[str], asked: JsonDict, output: Path, json: bool) -> None:
-    """Write a file for each picture of each prompt: ``output``, or where there are several with -1, -2, … in its name.
+    """Write a file for each image of each prompt: ``output``, or where there are several with -1, -2, … in its name.
 
     Tells seeds, and what of a prompt was cut.
     """
     results: list[JsonDict] = []
     for prompt in prompts:
         began = time.perf_counter()
-        for picture in _made(model, prompt, asked):
+        for image in _made(model, prompt, asked):
             many = len(prompts) * int(asked.get("images", 1)) > 1
             file = output.with_stem(f"{output.stem}-{len(results) + 1}") if many else output
-            picture.save(file)
-            results.append(_row(prompt, picture, file, time.perf_counter() - began))
+            image.save(file)
+            results.append(_row(prompt, image, file, time.perf_counter() - began))
     if json:
         show.as_json(results)
         return
@@ -63,23 +63,23 @@ def make(model: TaskModel, prompts: Sequence[str], asked: JsonDict, output: Path
         show.line(f"{row['file']}  {row['width']} x {row['height']}, seed {row['seed']}, {row['seconds']:.1f} s")
 
 
-def _made(model: TaskModel, prompt: str, asked: JsonDict) -> Iterator[Picture]:
-    """Yield the pictures of a prompt, with a bar while they are made."""
+def _made(model: TaskModel, prompt: str, asked: JsonDict) -> Iterator[GeneratedImage]:
+    """Yield the images of a prompt, with a bar while they are made."""
 
     def progress(step: Step) -> None:
         bar.step(f"step {step.index + 1} of {step.count}")
 
     with warnings.catch_warnings(record=True) as told, show.Steps() as bar:
         warnings.simplefilter("always", UserWarning)
-        pictures: list[Picture] = model.generate(prompt, progress=progress, **asked)
+        images: list[GeneratedImage] = model.generate(prompt, progress=progress, **asked)
     for one in told:
         show.note(str(one.message))
-    yield from pictures
+    yield from images
 
 
-def _row(prompt: str, picture: Picture, file: Path, seconds: float) -> JsonDict:
-    height, width = picture.pixels.shape[:2]
+def _row(prompt: str, image: GeneratedImage, file: Path, seconds: float) -> JsonDict:
+    height, width = image.pixels.shape[:2]
     return {
-        "prompt": prompt, "file": str(file), "width": width, "height": height, "seed": picture.seed,
-        "index": picture.index, "seconds": round(seconds, 3),
+        "prompt": prompt, "file": str(file), "width": width, "height": height, "seed": image.seed,
+        "index": image.index, "seconds": round(seconds, 3),
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""edgepack run on a bundle that makes pictures, as a process of its own."""
+"""edgepack run on a bundle that makes images, as a process of its own."""
 
 import json
 import shutil
@@ -21,7 +21,7 @@ def bundle(build, tmp_path_factory):
     return build(folder, "rpi", recipes=("fp32",))[0]
 
 
-def test_the_command_makes_the_library_s_picture(edgepack, bundle, tmp_path):
+def test_the_command_makes_the_library_s_image(edgepack, bundle, tmp_path):
     file = tmp_path / "sofa.png"
     done = edgepack("run", bundle.path, PROMPT, "-o", file, "--steps", 3, "--seed", 5, "--size", "96x64", "--json")
     assert done.returncode == 0, done.stderr
@@ -31,15 +31,15 @@ def test_the_command_makes_the_library_s_picture(edgepack, bundle, tmp_path):
     np.testing.assert_array_equal(np.asarray(Image.open(file)), wanted[0].pixels)
 
 
-def test_a_picture_is_repainted(edgepack, bundle, tmp_path):
-    Image.fromarray(pipelines.picture()).save(tmp_path / "room.png")
+def test_an_image_is_repainted(edgepack, bundle, tmp_path):
+    Image.fromarray(pipelines.photo()).save(tmp_path / "room.png")
     mask = np.zeros((64, 64), np.uint8)
     mask[:, 32:] = 255
     Image.fromarray(mask).save(tmp_path / "mask.png")
     options = ("--image", tmp_path / "room.png", "--mask", tmp_path / "mask.png", "--steps", 3, "--seed", 5)
     done = edgepack("run", bundle.path, PROMPT, "-o", tmp_path / "made.png", *options)
     assert done.returncode == 0, done.stderr
-    wanted = library.load(bundle.path).generate(PROMPT, image=pipelines.picture(), mask=mask, steps=3, seed=5)
+    wanted = library.load(bundle.path).generate(PROMPT, image=pipelines.photo(), mask=mask, steps=3, seed=5)
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "made.png")), wanted[0].pixels)
 
 
@@ -64,7 +64,7 @@ def test_submodels_that_the_task_does_not_know(edgepack, bundle, tmp_path):
 
 def test_what_is_wrong_is_told_in_a_line(edgepack, bundle, tmp_path):
     file = ("-o", tmp_path / "it.png")
-    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "text.png").write_text("no image")
     cases = [
         ((PROMPT,), 2, "no file to write"),
         ((*file,), 2, "needs an input"),
@@ -72,7 +72,7 @@ def test_what_is_wrong_is_told_in_a_line(edgepack, bundle, tmp_path):
         ((PROMPT, *file, "--size", "100"), 2, "height is 100"),
         ((PROMPT, *file, "--steps", 0), 2, "steps is 0"),
         ((PROMPT, *file, "--strength", 0.5), 2, "a strength and no image"),
-        ((PROMPT, *file, "--image", tmp_path / "text.png"), 40, "not a picture"),
+        ((PROMPT, *file, "--image", tmp_path / "text.png"), 40, "not an image"),
         ((PROMPT, *file, "--scheduler", "heun"), 3, "no scheduler named 'heun'"),
         ((PROMPT, *file, "--temperature", 1), 2, "--temperature is for language models"),
     ]
