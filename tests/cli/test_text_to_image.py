@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from tests.pipelines import Tiny
 
-from edgepack.cli import text_to_image
+from edgepack.cli import text_to_image as command
 from edgepack.errors import FileTrouble, UsageError
 
 
@@ -18,32 +18,37 @@ def model(tmp_path_factory):
 
 def test_options_are_those_of_generate():
     stated = {"steps": 3, "guidance": None, "negative_prompt": "grey"}
-    assert text_to_image.options(stated, "512x768") == {"steps": 3, "negative_prompt": "grey", "width": 512, "height": 768}
-    assert text_to_image.options({}, "64") == {"width": 64, "height": 64}
+    assert command.options(stated, "512x768") == {
+        "steps": 3,
+        "negative_prompt": "grey",
+        "width": 512,
+        "height": 768,
+    }
+    assert command.options({}, "64") == {"width": 64, "height": 64}
     for size in ("512*512", "x512", "-1x3", "512x", ""):
         with pytest.raises(UsageError, match="--size"):
-            text_to_image.options({}, size)
+            command.options({}, size)
 
 
 def test_a_file_is_asked_for_before_anything_is_opened(tmp_path):
-    assert text_to_image.check(tmp_path / "sofa.PNG") == tmp_path / "sofa.PNG"
+    assert command.check(tmp_path / "sofa.PNG") == tmp_path / "sofa.PNG"
     with pytest.raises(UsageError, match="no file to write"):
-        text_to_image.check(None)
+        command.check(None)
     with pytest.raises(UsageError, match=r"sofa\.jpg, which is no PNG file"):
-        text_to_image.check(tmp_path / "sofa.jpg")
+        command.check(tmp_path / "sofa.jpg")
     with pytest.raises(FileTrouble, match="no folder"):
-        text_to_image.check(tmp_path / "none" / "sofa.png")
+        command.check(tmp_path / "none" / "sofa.png")
 
 
 def test_one_image_has_the_name_that_is_given(model, tmp_path, capsys):
-    text_to_image.make(model, ["a red sofa"], {"seed": 4, "steps": 2}, tmp_path / "sofa.png", json=False)
+    command.make(model, ["a red sofa"], {"seed": 4, "steps": 2}, tmp_path / "sofa.png", json=False)
     wanted = model.generate("a red sofa", seed=4, steps=2)[0].pixels
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "sofa.png")), wanted)
     assert "sofa.png  64 x 64, seed 4, " in capsys.readouterr().out
 
 
 def test_several_are_numbered(model, tmp_path, capsys):
-    text_to_image.make(model, ["a sofa", "the sofa"], {"images": 2, "steps": 1, "seed": 1}, tmp_path / "it.png", json=True)
+    command.make(model, ["a sofa", "the sofa"], {"images": 2, "steps": 1, "seed": 1}, tmp_path / "it.png", json=True)
     told = json.loads(capsys.readouterr().out)
     assert [row["file"] for row in told] == [str(tmp_path / f"it-{number}.png") for number in (1, 2, 3, 4)]
     assert [(row["prompt"], row["index"]) for row in told] == [
@@ -53,7 +58,7 @@ def test_several_are_numbered(model, tmp_path, capsys):
 
 
 def test_what_is_cut_is_told_beside_the_results(model, tmp_path, capsys):
-    text_to_image.make(model, ["sofa " * 80], {"steps": 1}, tmp_path / "sofa.png", json=True)
+    command.make(model, ["sofa " * 80], {"steps": 1}, tmp_path / "sofa.png", json=True)
     told = capsys.readouterr()
     assert "note: the prompt is longer than the 77 tokens" in " ".join(told.err.split())
     assert len(json.loads(told.out)) == 1

@@ -1,4 +1,4 @@
-"""The size of a pipeline's pictures, whatever version of diffusers saved it: as diffusers' own pipeline has it."""
+"""The size of a pipeline's images, whatever version of diffusers saved it: as diffusers' own pipeline has it."""
 
 from __future__ import annotations
 
