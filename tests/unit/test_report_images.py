@@ -13,7 +13,7 @@ from edgepack import reports
 from edgepack.metrics import agreement
 from edgepack.metrics.images import ImagePair
 from edgepack.records import Accuracy, NotMeasured
-from edgepack.reports import accuracy, pictures
+from edgepack.reports import accuracy, images
 from edgepack.reports.submodels import submodels_table
 from edgepack.reports.table import readable
 from edgepack.suites import SuiteResult

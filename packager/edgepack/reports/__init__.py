@@ -11,7 +11,7 @@ from edgepack.metrics.images import ImagePair
 from edgepack.records import Accuracy, Bundle, Component, NotMeasured, Timings
 from edgepack.reports import bill as bills
 from edgepack.reports import checks, courses, plots, sizes, speed
-from edgepack.reports import pictures as made_pictures
+from edgepack.reports import images as made_images
 from edgepack.reports.accuracy import accuracy_table
 from edgepack.reports.page import MARK, Section
 from edgepack.reports.submodels import submodels_table
@@ -41,7 +41,7 @@ def of_bundle(bundle: Bundle, samples: JsonObject, images: Sequence[ImagePair] =
     }
     left = [[skipped.tensor, skipped.reason] for skipped in covered.skipped]
     sections = [
-        *_accuracy(bundle.accuracy, samples, pictures),
+        *_accuracy(bundle.accuracy, samples, images),
         Section("Speed", speed.speed_table(bundle.timings), _latency_plot(bundle.timings)),
         Section("Size", sizes.sizes_table(parts), _size_plot(parts)),
         Section("Left uncompressed", Table(["weight", "why"], left)),
@@ -60,7 +60,7 @@ def of_suite(result: SuiteResult, components: Sequence[Component], facts: Mappin
         figures.append(plots.intervals(intervals))
     sections = [
         Section("Checks", checks.checks_table(result.results)),
-        *_accuracy(result.accuracy, result.samples, result.pictures, figures),
+        *_accuracy(result.accuracy, result.samples, result.images, figures),
         Section("Speed", speed.speed_table(result.timings), _latency_plot(result.timings)),
         Section("Size", sizes.sizes_table(components), _size_plot(components)),
     ]

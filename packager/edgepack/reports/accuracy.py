@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edgepack.metrics.pictures import LATENTS_PSNR, MEANINGS
+from edgepack.metrics.images import LATENTS_PSNR, MEANINGS
 from edgepack.records import Accuracy, NotMeasured
 from edgepack.reports.table import DASH, Cell, Table
 
@@ -41,7 +41,7 @@ def accuracy_table(accuracy: Sequence[Accuracy]) -> Table:
 
 
 def _meanings(whole: Sequence[Accuracy]) -> list[str]:
-    """Say what the figures of pictures mean."""
+    """Say what the figures of images mean."""
     metrics = {a.metric for a in whole}
     if LATENTS_PSNR not in metrics:
         return []

@@ -126,8 +126,8 @@ def _psnr(bench: Measured, check: Check) -> CheckResult:
 
 
 def _clip(bench: Measured, check: Check) -> CheckResult:
-    """Judge how well pictures fit their prompts, the bundle's and the original's, as a bundle of CLIP sees it."""
-    _check_pictures(bench, check)
+    """Judge how well images fit their prompts, the bundle's and the original's, as a bundle of CLIP sees it."""
+    _check_images(bench, check)
     assert check.clip is not None  # a suite that was read has one
     found = bench.likeness(check.clip, check.data, check.steps)
     value = float(np.mean(found.compressed))

@@ -17,13 +17,13 @@ at_least = 0.86
 at_most_loss = 0.002         # below the original's value; with `sure = true` the 95 % interval must keep it
 
 [[check]]
-kind = "psnr"                # of models that make pictures: a whole run beside the original's, at equal seeds
+kind = "psnr"                # of models that make images: a whole run beside the original's, at equal seeds
 metric = "image"             # latents, image
 data = { path = "prompts.jsonl" }  # prompt, negative_prompt, seed, steps, guidance; default: edgepack's own prompts
 at_least = "35 dB"
 
 [[check]]
-kind = "clip"                # how well pictures fit their prompts: the mean cosine of both, by a bundle of CLIP
+kind = "clip"                # how well images fit their prompts: the mean cosine of both, by a bundle of CLIP
 clip = "dist/clip-rpi"
 at_most_loss = 0.01
 
@@ -44,7 +44,7 @@ kind = "golden"              # the bundle's own vectors
 from __future__ import annotations
 
 from edgepack.suites._file import read
-from edgepack.suites._records import LIMITS, PICTURES, Check, CheckResult, Suite, SuiteResult
+from edgepack.suites._records import IMAGES, LIMITS, Check, CheckResult, Suite, SuiteResult
 from edgepack.suites._verdict import judge
 
-__all__ = ["LIMITS", "PICTURES", "Check", "CheckResult", "Suite", "SuiteResult", "judge", "read"]
+__all__ = ["IMAGES", "LIMITS", "Check", "CheckResult", "Suite", "SuiteResult", "judge", "read"]

@@ -12,7 +12,7 @@ from edgepack.documents import Json, JsonObject
 from edgepack.errors import ProjectError, nearest
 from edgepack.metrics.agreement import REDUCE
 from edgepack.runtime.schema import Schema
-from edgepack.suites._records import LIMITS, PICTURES, Check, Suite
+from edgepack.suites._records import IMAGES, LIMITS, Check, Suite
 from edgepack.toml_file import check_keys, check_table, read_toml
 from edgepack.units import parse_size
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgepack.data import DataSpec
-from edgepack.metrics.pictures import PicturePair
+from edgepack.metrics.images import ImagePair
 from edgepack.records import Accuracy, NotMeasured, Timing
 
 LIMITS = ("at_least", "at_most", "at_least_share", "at_most_share", "at_most_loss")
-PICTURES = ("latents", "image")  # that checks of the kind psnr compare
+IMAGES = ("latents", "image")  # that checks of the kind psnr compare
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +28,8 @@ class Check:
     input: str = ""  # batch x tokens; the longest stated one where nothing is said
     percentile: int = 50
     submodel: str = ""  # that it is about; "": all of them
-    steps: int | None = None  # of pictures; None: the data set's own, else the bundle's usual ones
-    clip: Path | None = None  # a bundle of CLIP, which judges pictures by their prompts
+    steps: int | None = None  # of images; None: the data set's own, else the bundle's usual ones
+    clip: Path | None = None  # a bundle of CLIP, which judges images by their prompts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +67,7 @@ class SuiteResult:
     timings: tuple[Timing, ...] = ()
     samples: Mapping[str, Sequence[float]] = field(default_factory=dict)
     pairs: Sequence[tuple[float, float]] = ()
-    pictures: Sequence[PicturePair] = ()
+    images: Sequence[ImagePair] = ()
 
     @property
     def passed(self) -> bool:
