@@ -81,8 +81,9 @@ def _constants(package: Path, names: Mapping[str, str]) -> Iterator[_Constant]:
         if kind.dataType in _TYPES:
             shape = tuple(side.constant.size for side in kind.dimensions)
             name = op.outputs[0].name
+            size = prod(shape) * _TYPES[kind.dataType].itemsize
             mask = name not in names and len(shape) > 1 and _is_mask(package, op, kind.dataType)
-            yield _Constant(name, shape, prod(shape) * _TYPES[kind.dataType].itemsize, tuple(sorted(readers[name])), mask)
+            yield _Constant(name, shape, size, tuple(sorted(readers[name])), mask)
 
 
 def _is_mask(package: Path, op: Node, kind: int) -> bool:
