@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import coremltools as ct
 import numpy as np
@@ -21,7 +22,7 @@ from edgepack.formats.coreml.export.compression import LEAST, TABLE
 from edgepack.quantization.components import component
 from edgepack.records import Artifact, Component, Coverage, Skipped
 
-_TYPES = {mil.FLOAT16: np.dtype(np.float16), mil.FLOAT32: np.dtype(np.float32)}
+_TYPES: Mapping[int, np.dtype[Any]] = {mil.FLOAT16: np.dtype(np.float16), mil.FLOAT32: np.dtype(np.float32)}
 
 
 @dataclass(frozen=True)
