@@ -73,9 +73,9 @@ def _build(request: Request, subject: Subject, vectors: sentence_check.Check, pr
         with open_originals(subject, inputs=given.digest, implementation=request.original) as originals:
             progress.step("running the original")
             inputs = examples.prepare(request, subject, originals, given, (reading, vectors))
+            looped = examples.check_loop(originals, inputs)
             examples.learn(originals, inputs)
             vectors.hold(inputs.matched(originals))
-            looped = examples.check_loop(originals, inputs)
             return tuple(_one(request, originals, each, inputs, looped, progress) for each in plans)
 
 

@@ -50,6 +50,9 @@ class Original(Protocol):
     def learn(self, feeds: Sequence[Feeds]) -> None:
         """Prepare to be asked for the outputs of all of ``feeds``."""
 
+    def remember(self, feeds: Feeds, outputs: Outputs) -> None:
+        """Take ``outputs`` as what the original makes of ``feeds``, where that saves computing it."""
+
     def __call__(self, feeds: JsonObject, /) -> Outputs:
         """Return the task's outputs for ``feeds`` (input name -> array)."""
 

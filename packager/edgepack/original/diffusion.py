@@ -6,29 +6,21 @@ The weights are read by diffusers' own classes, and every stored one has to have
 from __future__ import annotations
 
 import importlib
-import inspect
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 from edgepack import plugins
-from edgepack.arrays import Array, Feeds
-from edgepack.documents import JsonDict
 from edgepack.errors import DamagedWeights, UnsupportedModel
 from edgepack.original import configs, imports, loading
-from edgepack.tasks import Task, read_config, read_model
-from edgepack.tasks._diffusion import Prompt, scene
+from edgepack.tasks import Task, read_config
 
 diffusers = imports.import_diffusers()
 
-_FROM_IMAGES = "StableDiffusionImg2ImgPipeline"
 _CLASSES = ("UNet2DConditionModel", "AutoencoderKL", "AutoencoderTiny")
 _DERIVED = {"block_out_channels"}  # that AutoencoderTiny saves beside the settings that it takes
 _DIGITS, _CAREFUL = 1000.0, 0.01  # of the safety checker: scores are rounded to three digits; added where care is due
@@ -202,150 +194,3 @@ def _check_settings(folder: Path, kind: str, config: Any) -> None:
             f"{folder.name}/config.json has the setting {strange[0]!r}, which {kind} does not know",
             hint="another version of diffusers saved it; pip install -U 'edgepack[diffusion]'",
         )
-
-
-def watch(folder: Path, modules: Mapping[str, Any], prompts: Sequence[Prompt], guidance: float) -> list[JsonDict]:
-    """Let diffusers' own pipeline make an image of each prompt, and watch its ``modules``.
-
-    Return of each prompt ``feeds``, what each module was fed by name, ``latents``, float32 [1, channels, height, width]
-    after each step, and ``image``, uint8 [height, width, 3]. What a prompt has no need of, the encoder of images, is
-    fed the image that was made, and so is the safety checker, which judges nothing here.
-    """
-    pipeline = _pipeline(folder, modules)
-    taken = inspect.signature(pipeline.__call__).parameters
-    recorded = []
-    for prompt in prompts:
-        feeds: dict[str, list[Feeds]] = {name: [] for name in modules}
-        latents: list[Array] = []
-
-        def keep(pipe: Any, index: int, timestep: Any, tensors: dict[str, Tensor], kept: list[Array] = latents) -> Any:
-            kept.append(tensors["latents"].numpy().copy())
-            return {}
-
-        asked: JsonDict = {"negative_prompt": prompt.negative} if "negative_prompt" in taken else {}
-        if "mask_image" in taken:
-            height, width = _size(pipeline)
-            base, mask = (Image.fromarray(part) for part in scene(height, width))
-            asked |= {"image": base, "mask_image": mask, "height": height, "width": width}
-        with _watching(modules, feeds):
-            image = _image(
-                pipeline,
-                prompt.text,
-                **asked,
-                num_inference_steps=prompt.steps,
-                guidance_scale=guidance if prompt.guidance is None else prompt.guidance,
-                generator=torch.Generator().manual_seed(prompt.seed),
-                output_type="np",
-                callback_on_step_end=keep,
-            )
-        made = np.asarray(image * 255).round().astype(np.uint8)
-        if "vae_encoder" in modules:
-            pixels = np.ascontiguousarray(np.transpose(image[None], (0, 3, 1, 2)) * 2 - 1, np.float32)
-            feeds["vae_encoder"].append({"sample": pixels})
-        if "safety_checker" in modules:
-            seen = pipeline.feature_extractor(Image.fromarray(made), return_tensors="np").pixel_values
-            feeds["safety_checker"].append({"clip_input": np.asarray(seen, np.float32)})
-        recorded.append({"feeds": feeds, "latents": latents, "image": made})
-    return recorded
-
-
-def _image(pipeline: Any, prompt: str, **asked: Any) -> Array:
-    """Return the image that diffusers makes, float32 [height, width, 3] of 0 to 1.
-
-    Raises UnsupportedModel where its own code breaks down, as over components that are not each other's.
-    """
-    with torch.inference_mode(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            image = np.asarray(pipeline(prompt, **asked).images[0], np.float32)
-        except Exception as error:  # whatever its code runs into
-            raise UnsupportedModel(
-                f"diffusers' {type(pipeline).__name__} cannot run these components: {configs.line(error)}",
-                hint="the pipeline has to run in diffusers: correct its configs in a copy",
-            ) from error
-    if not np.isfinite(image).all():
-        raise UnsupportedModel(
-            f"diffusers' {type(pipeline).__name__} makes NaN of these components", hint="take an earlier save of them"
-        )
-    return image
-
-
-def _size(pipeline: Any) -> tuple[int, int]:
-    """Return the height and width of the pipeline's images, in pixels."""
-    side = pipeline.unet.config.sample_size
-    height, width = side if isinstance(side, list | tuple) else (side, side)
-    return height * pipeline.vae_scale_factor, width * pipeline.vae_scale_factor
-
-
-def _pipeline(folder: Path, modules: Mapping[str, Any]) -> Any:
-    """Return the pipeline of ``folder`` around modules that are open already, to make images from prompts alone."""
-    given = {name: module.encoder for name, module in modules.items() if isinstance(module, TextEncoder)}
-    given |= {"unet": modules["unet"].unet, "vae": modules["vae_decoder"].vae}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        pipeline = _pipeline_class(folder).from_pretrained(
-            folder, local_files_only=True, safety_checker=None, requires_safety_checker=False, **given
-        )
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
-
-
-def _pipeline_class(folder: Path) -> Any:
-    """Return the class that ``folder`` names; of one that begins with an image its sibling that does not."""
-    named = str(read_model(folder)["_class_name"])
-    return diffusers.StableDiffusionPipeline if named == _FROM_IMAGES else diffusers.DiffusionPipeline
-
-
-@contextmanager
-def _watching(modules: Mapping[str, Any], feeds: Mapping[str, list[Feeds]]) -> Iterator[None]:
-    """Add to ``feeds`` what each module is called with."""
-    handles = [
-        module.encoder.register_forward_pre_hook(_keeper(feeds[name], _text_feeds), with_kwargs=True)
-        for name, module in modules.items()
-        if isinstance(module, TextEncoder)
-    ]
-    unet, vae = modules["unet"].unet, modules["vae_decoder"].vae
-    handles.append(unet.register_forward_pre_hook(_keeper(feeds["unet"], _unet_feeds), with_kwargs=True))
-    decode = vae.decode
-
-    def watched(latents: Tensor, *rest: Any, **named: Any) -> Any:
-        feeds["vae_decoder"].append({"latent_sample": latents.numpy().copy()})
-        return decode(latents, *rest, **named)
-
-    vae.decode = watched
-    try:
-        yield
-    finally:
-        del vae.decode
-        for handle in handles:
-            handle.remove()
-
-
-def _keeper(kept: list[Feeds], read: Callable[..., dict[str, Any]]) -> Callable[..., None]:
-    def hook(module: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
-        found = {name: value for name, value in read(*given, **named).items() if value is not None}
-        kept.append({name: value.numpy().copy() for name, value in found.items()})
-
-    return hook
-
-
-def _text_feeds(input_ids: Tensor, attention_mask: Tensor | None = None, **rest: Any) -> dict[str, Any]:
-    return {"input_ids": input_ids}
-
-
-def _unet_feeds(
-    sample: Tensor,
-    timestep: Any,
-    encoder_hidden_states: Tensor,
-    timestep_cond: Tensor | None = None,
-    added_cond_kwargs: Mapping[str, Tensor] | None = None,
-    **rest: Any,
-) -> dict[str, Any]:
-    added = {} if added_cond_kwargs is None else added_cond_kwargs
-    return {
-        "sample": sample,
-        "timestep": torch.as_tensor(timestep, dtype=torch.float32).reshape(()),
-        "encoder_hidden_states": encoder_hidden_states,
-        "timestep_cond": timestep_cond,
-        **added,
-    }

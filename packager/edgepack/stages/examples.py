@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from edgepack import comparison
-from edgepack.arrays import Example, Rows
+from edgepack.arrays import Example, Rows, Run, TaskModel
 from edgepack.errors import UsageError
 from edgepack.inputs import Check, Inputs, SubmodelInputs, matched
 from edgepack.original import Original, recorders
@@ -111,17 +111,26 @@ def prepare(
 
 def check_loop(originals: Mapping[str, Original], inputs: Inputs) -> tuple[Accuracy, ...]:
     """Hold the task's loop around the originals against the authors' own, where a run of theirs was recorded."""
+
+    def around(runs: Mapping[str, Run]) -> TaskModel:
+        return matched(inputs.subject, inputs.processing, {}, runs)
+
     recorder = recorders.recorder(inputs.subject.task)
     if recorder is None or inputs.recording is None:
         return ()
     taking = {name: original for name, original in originals.items() if name not in recorder.UNUSED}
-    return recorder.check(inputs.recording, inputs.matched(taking))
+    return recorder.check(inputs.recording, taking, around)
 
 
 def learn(originals: Mapping[str, Original], inputs: Inputs) -> None:
-    """Ask the originals for all outputs that will be compared, so that their weights can be freed."""
+    """Ask the originals for all outputs that will be compared, so that their weights can be freed.
+
+    Those of a recorded run are freed here: large ones are not in memory together.
+    """
     for name, original in originals.items():
         own = inputs.submodels[name]
         original.learn([*own.agreement, *(feeds for _, feeds in own.golden)])
+        if inputs.recording is not None:
+            original.close()
     if inputs.rows and all(original.frees for original in originals.values()):
         inputs.subject.task.predict(inputs.matched(originals), inputs.rows)

@@ -38,7 +38,7 @@ PROMPTS = (
     Prompt(text="a bed, a lamp and green curtains", negative=None, seed=3),
 )
 # Of large models, whose steps take seconds
-FEW_PROMPTS = (replace(PROMPTS[0], steps=2), PROMPTS[1])
+FEW_PROMPTS = (replace(PROMPTS[0], steps=2), replace(PROMPTS[1], steps=4))
 LARGE = 200_000_000  # parameters
 
 

@@ -6,12 +6,12 @@ One module per kind of model, named by its task (RECORDER); a third party's is a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 from edgepack import plugins
-from edgepack.arrays import Array, Feeds, Rows, TaskModel
+from edgepack.arrays import Array, Feeds, Rows, Run, TaskModel
 from edgepack.metrics.images import IMAGE_PSNR, LATENTS_PSNR, ImagePair
 from edgepack.original import Original
 from edgepack.plans import Subject
@@ -53,8 +53,13 @@ class Recorder(Protocol):
     def record(self, subject: Subject, originals: Mapping[str, Original]) -> Recording:
         """Let the original work as its authors wrote it."""
 
-    def check(self, recording: Recording, model: TaskModel) -> tuple[Accuracy, ...]:
-        """Let ``model``, the task's object around the originals, do the same work: is that what its authors made?"""
+    def check(
+        self, recording: Recording, originals: Mapping[str, Original], around: Callable[[Mapping[str, Run]], TaskModel]
+    ) -> tuple[Accuracy, ...]:
+        """Let the task's object ``around`` the originals, or their recorded answers, do the same work.
+
+        Is what they are fed, and what comes out, what it was when their authors' code did it?
+        """
 
     def judge(self, recording: Recording, model: TaskModel, floors: Mapping[str, float]) -> Judgement:
         """Let ``model``, the task's object around a bundle's submodels, do the same work, and compare the results."""

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from edgepack.arrays import Array, Feeds, TaskModel
+from edgepack.arrays import Array, Feeds, Outputs, TaskModel
 from edgepack.metrics import agreement as measures
 from edgepack.metrics.images import ImagePair
 from edgepack.tasks import _diffusion
 from edgepack.tasks._diffusion import Prompt
 
-_LATENTS, _IMAGE = "latents", "image"
+_LATENTS, _IMAGE, _FED, _MADE = "latents", "image", "fed", "made"
 _PEAK = 255  # of an image's values
 
 
@@ -24,6 +24,7 @@ class Run:
     """A run of one prompt."""
 
     feeds: dict[str, list[Feeds]] = field(default_factory=lambda: defaultdict(list))  # by submodel, in order
+    outputs: dict[str, list[Outputs]] = field(default_factory=lambda: defaultdict(list))  # of those that were kept
     latents: list[Array] = field(default_factory=list)  # after each step, float32 [1, channels, height, width]
     image: Array = field(default_factory=lambda: np.zeros(0, np.uint8))  # uint8 [height, width, 3]
 
@@ -66,9 +67,10 @@ def save(file: Path, runs: Sequence[Run]) -> None:
     for prompt, run in enumerate(runs):
         arrays |= {f"{prompt}/{_LATENTS}/{index}/": latents for index, latents in enumerate(run.latents)}
         arrays[f"{prompt}/{_IMAGE}/0/"] = run.image
-        for name, recorded in run.feeds.items():
-            for index, feeds in enumerate(recorded):
-                arrays |= {f"{prompt}/{name}/{index}/{key}": value for key, value in feeds.items()}
+        for kind, recorded in ((_FED, run.feeds), (_MADE, run.outputs)):
+            for name, calls in recorded.items():
+                for index, values in enumerate(calls):
+                    arrays |= {f"{prompt}/{kind}.{name}/{index}/{key}": value for key, value in values.items()}
     np.savez(file, allow_pickle=False, **arrays)
 
 
@@ -84,7 +86,8 @@ def load(file: Path, count: int) -> list[Run]:
             elif name == _IMAGE:
                 run.image = value
             else:
-                recorded = run.feeds[name]
-                recorded += [{} for _ in range(int(index) + 1 - len(recorded))]
-                recorded[int(index)][key] = value
+                kind, _, part = name.partition(".")
+                calls = (run.feeds if kind == _FED else run.outputs)[part]
+                calls += [{} for _ in range(int(index) + 1 - len(calls))]
+                calls[int(index)][key] = value
     return runs

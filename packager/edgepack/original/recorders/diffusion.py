@@ -5,18 +5,21 @@ diffusers' own pipeline makes an image of each prompt; its modules are watched. 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from edgepack import cache, plugins
-from edgepack.arrays import Array, Rows, TaskModel
+from edgepack.arrays import Array, Rows, Run, TaskModel
 from edgepack.metrics.images import ONE_STEP_PSNR, ImagePair
 from edgepack.original import Original
 from edgepack.original.recorders import Judgement, Recorded, Recording, image_figures
-from edgepack.original.recorders._runs import Run, beside, load, made, save
+from edgepack.original.recorders._replay import Replayed
+from edgepack.original.recorders._runs import Run as RecordedRun
+from edgepack.original.recorders._runs import beside, load, made, save
 from edgepack.plans import Subject
 from edgepack.records import Accuracy
 from edgepack.runtime.processing import Diffusion
@@ -35,8 +38,8 @@ _DATA = "edgepack's own prompts, steps: {}, equal seeds"
 class Results:
     """Prompts and their runs, in the steps that were asked for and in a single one."""
 
-    whole: Sequence[tuple[Prompt, Run]]
-    single: Sequence[tuple[Prompt, Run]]
+    whole: Sequence[tuple[Prompt, RecordedRun]]
+    single: Sequence[tuple[Prompt, RecordedRun]]
 
 
 def record(subject: Subject, originals: Mapping[str, Original]) -> Recording:
@@ -44,6 +47,10 @@ def record(subject: Subject, originals: Mapping[str, Original]) -> Recording:
     asked = _diffusion.prompts(subject.source.parameters)
     short = [replace(prompt, steps=1) for prompt in asked[1::2]]
     runs = _recorded(subject, originals, [*asked, *short], fed=True)
+    for run in runs:  # so that nothing that the run computed is computed again
+        for name, answers in run.outputs.items():
+            for feeds, outputs in zip(run.feeds[name][: len(answers)], answers, strict=True):
+                originals[name].remember(feeds, outputs)
     submodels = {
         name: Recorded(
             calibration=[feeds for run in runs[0 : len(asked) : 2] for feeds in run.feeds[name]],
@@ -79,18 +86,31 @@ def image(model: TaskModel, prompt: Prompt, size: tuple[int, int]) -> tuple[str,
     return prompt.text, made(model, prompt, size).image
 
 
-def check(recording: Recording, model: TaskModel) -> tuple[Accuracy, ...]:
-    """Return how far our loop around diffusers' modules is from diffusers' pipeline, of the largest final latent."""
+def check(
+    recording: Recording, originals: Mapping[str, Original], around: Callable[[Mapping[str, Run]], TaskModel]
+) -> tuple[Accuracy, ...]:
+    """Return how far our loop is from diffusers' pipeline, of the largest value of the final latents.
+
+    A module that is fed what it was fed in the recorded run, to rounding, answers what it did there; what differed is
+    part of the figure.
+    """
     apart = []
     for prompt, run in recording.results.whole:
-        ours, theirs = made(model, prompt, run.image.shape[:2]).latents[-1], run.latents[-1]
+        played = {
+            name: Replayed(list(zip(run.feeds[name], run.outputs[name], strict=True)), original, CLOSE)
+            if run.outputs[name]
+            else original
+            for name, original in originals.items()
+        }
+        ours, theirs = made(around(played), prompt, run.image.shape[:2]).latents[-1], run.latents[-1]
+        apart += [part.apart for part in played.values() if isinstance(part, Replayed)]
         apart.append(float(np.abs(ours - theirs).max() / np.abs(theirs).max()))
     return (
         Accuracy(
             metric=READING,
             compressed=max(apart),
             floor=CLOSE,
-            samples=len(apart),
+            samples=len(recording.results.whole),
             data=f"diffusers' pipeline, {_steps(recording)} steps",
             higher_is_better=False,
         ),
@@ -116,7 +136,7 @@ def _steps(recording: Recording) -> int:
 
 def _recorded(
     subject: Subject, originals: Mapping[str, Original], prompts: Sequence[Prompt], *, fed: bool
-) -> list[Run]:
+) -> list[RecordedRun]:
     """Return diffusers' runs of ``prompts``, kept in the cache; with what submodels are ``fed``, or without."""
     facts = {
         "model": subject.source.name,
@@ -129,12 +149,27 @@ def _recorded(
 
     def fill(folder: Path) -> None:
         runs = _watched(subject, originals, prompts)
-        save(folder / _FILE, runs if fed else [replace(run, feeds={}) for run in runs])
+        save(folder / _FILE, runs if fed else [replace(run, feeds={}, outputs={}) for run in runs])
 
     return load(cache.fetch(_KIND, facts, fill) / _FILE, len(prompts))
 
 
-def _watched(subject: Subject, originals: Mapping[str, Original], prompts: Sequence[Prompt]) -> Sequence[Run]:
-    modules = {name: original.module for name, original in originals.items()}
-    watch = plugins.load_module("edgepack.original.diffusion").watch
-    return [Run(**made) for made in watch(subject.source.path, modules, prompts, _guidance(subject))]
+def _watched(subject: Subject, originals: Mapping[str, Original], prompts: Sequence[Prompt]) -> Sequence[RecordedRun]:
+    """Let diffusers work; the weights of large models are in memory in turn."""
+    watch = plugins.load_module("edgepack.original.diffusion_run").watch
+    folder, guidance = subject.source.path, _guidance(subject)
+    if subject.source.parameters < _diffusion.LARGE:
+        modules = {name: original.module for name, original in originals.items()}
+        return [RecordedRun(**made) for made in watch(folder, modules, prompts, guidance)]
+
+    def opened(name: str) -> Any:
+        module = originals[name].module
+        originals[name].close()  # which holds it no longer
+        return module
+
+    empty = plugins.load_module("edgepack.original.turns").empty
+    modules = {}
+    for name in originals:
+        modules[name] = opened(name)
+        empty(modules[name])
+    return [RecordedRun(**made) for made in watch(folder, modules, prompts, guidance, opened)]

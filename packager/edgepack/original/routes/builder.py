@@ -50,6 +50,9 @@ class DecoderOriginal(Original):
         """Expect the ids of ``feeds``: they run together when the first is asked for, or on the calibration's walk."""
         self.module.expect(row for feed in feeds for row in feed["input_ids"])
 
+    def remember(self, feeds: Feeds, outputs: Outputs) -> None:
+        """Do nothing: no run is recorded."""
+
     def __call__(self, feeds: Mapping[str, Array], /) -> Outputs:
         """Return logits for ``input_ids``, whole sequences without padding: the last token's, or from logits_from
         on.

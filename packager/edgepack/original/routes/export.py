@@ -97,6 +97,13 @@ class TorchOriginal(Original):
         for feed in feeds:
             self(feed)
 
+    def remember(self, feeds: Feeds, outputs: Outputs) -> None:
+        """Take ``outputs``, which were computed before, for those of ``feeds``; all that are asked for, or none."""
+        if set(self._names) <= outputs.keys():
+            key = _digest(feeds)
+            self._news |= f"{key}.{self._names[0]}" not in self._memory
+            self._memory |= {f"{key}.{name}": outputs[name] for name in self._names}
+
     def close(self) -> None:
         """Free the weights and keep what was learned for the next build."""
         if self._module is not None:

@@ -1,0 +1,230 @@
+"""diffusers' own pipeline at work, its parts watched: what each is fed, and what it makes of it."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from edgepack.arrays import Array, Feeds, Outputs
+from edgepack.documents import JsonDict
+from edgepack.errors import UnsupportedModel
+from edgepack.original import configs, imports
+from edgepack.original.diffusion import TextEncoder
+from edgepack.original.turns import Turns
+from edgepack.tasks import read_model
+from edgepack.tasks._diffusion import Prompt, scene
+
+diffusers = imports.import_diffusers()
+
+_FROM_IMAGES = "StableDiffusionImg2ImgPipeline"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Part:
+    """A method of a component, watched as the submodel ``name``: how its inputs and outputs are read off."""
+
+    name: str
+    component: Any
+    method: str
+    feeds: Callable[..., dict[str, Any]] | None = None  # None: it is no submodel's
+    outputs: Callable[[Any], dict[str, Tensor]] | None = None  # None: what it makes is not kept
+
+
+def watch(
+    folder: Path,
+    modules: Mapping[str, Any],
+    prompts: Sequence[Prompt],
+    guidance: float,
+    reopen: Callable[[str], nn.Module] | None = None,
+) -> list[JsonDict]:
+    """Let diffusers' own pipeline make an image of each prompt, and watch its ``modules``.
+
+    Return of each prompt ``feeds``, what each module was fed by name, ``outputs``, what the UNet and the decoder made
+    of it, ``latents``, float32 [1, channels, height, width] after each step, and ``image``, uint8 [height, width, 3].
+    What a prompt has no need of, the encoder of images, is fed the image that was made, and so is the safety checker,
+    which judges nothing here. With ``reopen``, which opens a module once more, the ``modules`` may have let go of their
+    weights (turns.py): one of them has its own at a time.
+    """
+    pipeline = _pipeline(folder, modules)
+    taken = inspect.signature(pipeline.__call__).parameters
+    turns = None if reopen is None else Turns(modules, reopen)
+    recorded = []
+    for prompt in prompts:
+        feeds: dict[str, list[Feeds]] = {name: [] for name in modules}
+        outputs: dict[str, list[Outputs]] = {name: [] for name in modules}
+        latents: list[Array] = []
+
+        def keep(pipe: Any, index: int, timestep: Any, tensors: dict[str, Tensor], kept: list[Array] = latents) -> Any:
+            kept.append(tensors["latents"].numpy().copy())
+            return {}
+
+        asked: JsonDict = {"negative_prompt": prompt.negative} if "negative_prompt" in taken else {}
+        if "mask_image" in taken:
+            height, width = _size(pipeline)
+            base, mask = (Image.fromarray(part) for part in scene(height, width))
+            asked |= {"image": base, "mask_image": mask, "height": height, "width": width}
+        with _watching(_parts(modules), feeds, outputs, turns):
+            image = _image(
+                pipeline,
+                prompt.text,
+                **asked,
+                num_inference_steps=prompt.steps,
+                guidance_scale=guidance if prompt.guidance is None else prompt.guidance,
+                generator=torch.Generator().manual_seed(prompt.seed),
+                output_type="np",
+                callback_on_step_end=keep,
+            )
+        made = np.asarray(image * 255).round().astype(np.uint8)
+        if "vae_encoder" in modules:
+            pixels = np.ascontiguousarray(np.transpose(image[None], (0, 3, 1, 2)) * 2 - 1, np.float32)
+            feeds["vae_encoder"].append({"sample": pixels})
+        if "safety_checker" in modules:
+            seen = pipeline.feature_extractor(Image.fromarray(made), return_tensors="np").pixel_values
+            feeds["safety_checker"].append({"clip_input": np.asarray(seen, np.float32)})
+        recorded.append({"feeds": feeds, "outputs": outputs, "latents": latents, "image": made})
+    return recorded
+
+
+def _image(pipeline: Any, prompt: str, **asked: Any) -> Array:
+    """Return the image that diffusers makes, float32 [height, width, 3] of 0 to 1.
+
+    Raises UnsupportedModel where its own code breaks down, as over components that are not each other's.
+    """
+    with torch.inference_mode(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            image = np.asarray(pipeline(prompt, **asked).images[0], np.float32)
+        except Exception as error:  # whatever its code runs into
+            raise UnsupportedModel(
+                f"diffusers' {type(pipeline).__name__} cannot run these components: {configs.line(error)}",
+                hint="the pipeline has to run in diffusers: correct its configs in a copy",
+            ) from error
+    if not np.isfinite(image).all():
+        raise UnsupportedModel(
+            f"diffusers' {type(pipeline).__name__} makes NaN of these components", hint="take an earlier save of them"
+        )
+    return image
+
+
+def _size(pipeline: Any) -> tuple[int, int]:
+    """Return the height and width of the pipeline's images, in pixels."""
+    side = pipeline.unet.config.sample_size
+    height, width = side if isinstance(side, list | tuple) else (side, side)
+    return height * pipeline.vae_scale_factor, width * pipeline.vae_scale_factor
+
+
+def _pipeline(folder: Path, modules: Mapping[str, Any]) -> Any:
+    """Return the pipeline of ``folder`` around modules that are open already, to make images from prompts alone."""
+    given = {name: module.encoder for name, module in modules.items() if isinstance(module, TextEncoder)}
+    given |= {"unet": modules["unet"].unet, "vae": modules["vae_decoder"].vae}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pipeline = _pipeline_class(folder).from_pretrained(
+            folder, local_files_only=True, safety_checker=None, requires_safety_checker=False, **given
+        )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def _pipeline_class(folder: Path) -> Any:
+    """Return the class that ``folder`` names; of one that begins with an image its sibling that does not."""
+    named = str(read_model(folder)["_class_name"])
+    return diffusers.StableDiffusionPipeline if named == _FROM_IMAGES else diffusers.DiffusionPipeline
+
+
+def _parts(modules: Mapping[str, Any]) -> list[_Part]:
+    """Return what is watched: the text encoders, the UNet, the autoencoder."""
+    vae = modules["vae_decoder"].vae
+    return [
+        *(
+            _Part(name=name, component=module.encoder, method="forward", feeds=_text_feeds)
+            for name, module in modules.items()
+            if isinstance(module, TextEncoder)
+        ),
+        _Part(
+            name="unet",
+            component=modules["unet"].unet,
+            method="forward",
+            feeds=_unet_feeds,
+            outputs=lambda made: {"out_sample": made[0]},
+        ),
+        _Part(
+            name="vae_decoder",
+            component=vae,
+            method="decode",
+            feeds=lambda z, *rest, **named: {"latent_sample": z},
+            outputs=lambda made: {"sample": made[0]},
+        ),
+        _Part(name="vae_decoder", component=vae, method="encode"),  # where a run begins with a picture
+    ]
+
+
+@contextmanager
+def _watching(
+    parts: Sequence[_Part],
+    feeds: Mapping[str, list[Feeds]],
+    outputs: Mapping[str, list[Outputs]],
+    turns: Turns | None,
+) -> Iterator[None]:
+    """Add to ``feeds`` what each of ``parts`` is called with, and to ``outputs`` what it makes."""
+    for part in parts:
+        setattr(part.component, part.method, _watched(part, feeds[part.name], outputs[part.name], turns))
+    try:
+        yield
+    finally:
+        for part in parts:
+            delattr(part.component, part.method)
+
+
+def _watched(part: _Part, fed: list[Feeds], kept: list[Outputs], turns: Turns | None) -> Callable[..., Any]:
+    method = getattr(part.component, part.method)
+
+    @functools.wraps(method)
+    def call(*given: Any, **named: Any) -> Any:
+        if turns is not None:
+            turns.take(part.name)
+        if part.feeds is not None:
+            fed.append(_arrays(part.feeds(*given, **named)))
+        made = method(*given, **named)
+        if part.outputs is not None:
+            kept.append(_arrays(part.outputs(made)))
+        return made
+
+    return call
+
+
+def _arrays(tensors: Mapping[str, Tensor | None]) -> dict[str, Array]:
+    return {name: value.numpy().copy() for name, value in tensors.items() if value is not None}
+
+
+def _text_feeds(input_ids: Tensor, attention_mask: Tensor | None = None, **rest: Any) -> dict[str, Any]:
+    return {"input_ids": input_ids}
+
+
+def _unet_feeds(
+    sample: Tensor,
+    timestep: Any,
+    encoder_hidden_states: Tensor,
+    timestep_cond: Tensor | None = None,
+    added_cond_kwargs: Mapping[str, Tensor] | None = None,
+    **rest: Any,
+) -> dict[str, Any]:
+    added = {} if added_cond_kwargs is None else added_cond_kwargs
+    return {
+        "sample": sample,
+        "timestep": torch.as_tensor(timestep, dtype=torch.float32).reshape(()),
+        "encoder_hidden_states": encoder_hidden_states,
+        "timestep_cond": timestep_cond,
+        **added,
+    }
