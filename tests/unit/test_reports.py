@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from xml.etree import ElementTree
 
 import pytest
@@ -14,7 +14,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from edgepack import reports
-from edgepack.cli import columns, inspect, show
+from edgepack.cli import built, columns, inspect, show
 from edgepack.records import Accuracy, Bundle, Component, Coverage, NotMeasured, Skipped, TensorSpec, Timing, Where
 from edgepack.reports import checks, data, junit, plots, side_by_side, sizes, speed
 from edgepack.reports.table import Table, readable
@@ -69,6 +69,14 @@ def test_the_build_s_page(minilm: Bundle) -> None:
     assert alone(page)
     assert "keeps its floors" in page
     assert "token_type_embeddings" in page
+
+
+def test_the_build_s_json_adds_up_its_submodels(minilm: Bundle, capsys: pytest.CaptureFixture[str]) -> None:
+    built.show_bundles([replace(minilm, artifacts={"a": minilm.artifact, "b": minilm.artifact})], json=True)
+    (facts,) = json.loads(capsys.readouterr().out)
+    assert facts["bytes"] == 2 * minilm.artifact.bytes == sum(part["bytes"] for part in facts["components"])
+    assert facts["coverage"]["total"] == 2 * minilm.artifact.coverage.total
+    assert {part["name"].split()[0] for part in facts["components"]} == {"a", "b"}
 
 
 def test_junit(result: SuiteResult) -> None:
