@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -111,15 +110,15 @@ def _defined(value: float, metric: str, samples: int) -> float | NotMeasured:
     return NotMeasured(reason=f"no {metric} of these {samples} predictions: too few, all alike, or not finite")
 
 
-def rows(task: Task, spec: DataSpec, columns: Sequence[str] = ()) -> list[Row]:
+def rows(task: Task, spec: DataSpec, columns: Sequence[str] = ()) -> list[Row[str]]:
     """Return the data set's rows, with ``columns`` (default: what the task's metrics need). Raises DataError."""
     optional = () if columns else getattr(task, "OPTIONAL_COLUMNS", ())
     return data.read(spec, columns or task.COLUMNS, task.PAIRS, optional)
 
 
 def metric(
-    original: Any | None,
-    compressed: Any,
+    original: TaskModel | None,
+    compressed: TaskModel,
     task: Task,
     table: Rows,
     *,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
-from edgepack.arrays import Example, Feeds, Rows, Run
+from edgepack.arrays import Example, Feeds, Rows, Run, TaskModel
 from edgepack.data import DataSpec
 from edgepack.original import Original, attach
 from edgepack.original.recorders import Recording
@@ -62,14 +62,14 @@ class Inputs:
         """The calibration of each submodel."""
         return {name: own.calibration for name, own in self.submodels.items()}
 
-    def matched(self, originals: Mapping[str, Original]) -> Any:
+    def matched(self, originals: Mapping[str, Original]) -> TaskModel:
         """Return the task's object around the originals, fed by the authors' own pre-processing."""
         return matched(self.subject, self.processing, originals, originals)
 
 
 def matched(
     subject: Subject, processing: Processing, originals: Mapping[str, Original], runs: Mapping[str, Run]
-) -> Any:
+) -> TaskModel:
     """Make the task's object around ``runs``, whose inputs the originals compare with what their authors make."""
     model = task_model(subject.source.task, runs, subject.source.path, processing)
     return attach(originals, model, subject.task, processing)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
 
 from edgepack.documents import Json, read_json
 
@@ -43,7 +42,7 @@ def remove(configs: list[Path], name: str) -> None:
             file.write_text(json.dumps(cleaned, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
-def _cleaned(value: Json, name: str) -> Any:
+def _cleaned(value: Json, name: str) -> Json:
     if isinstance(value, list):
         return [_cleaned(one, name) for one in value]
     if isinstance(value, dict):

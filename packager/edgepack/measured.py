@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from edgepack import comparison, tasks
-from edgepack.arrays import Array, Run, cosine
+from edgepack.arrays import Array, Run, TaskModel, cosine
 from edgepack.data import DataSpec
 from edgepack.errors import UsageError
 from edgepack.metrics.images import ImagePair
@@ -26,6 +26,7 @@ from edgepack.runtime.opening import opened
 from edgepack.runtime.processing import Diffusion, Processing
 from edgepack.runtime.shapes import calls, feeds
 from edgepack.tasks import Task, read_model, submodel_processing, submodel_task
+from edgepack.tasks._diffusion import Prompt
 
 _CLIP = "zero-shot-image-classification"
 RUNS, _SECONDS = 64, 1.0  # of a speed check: enough for a p90
@@ -147,11 +148,11 @@ class Measured:
         return cast(ImageRecorder, recorders.recorder(self.task))
 
     @cached_property
-    def _picturing(self) -> Any:
+    def _picturing(self) -> TaskModel:
         """The task's object without what takes no part when images are compared."""
         return self.model({name: run for name, run in self.runs.items() if name not in self._recorder.UNUSED})
 
-    def _prompts(self, data: DataSpec | None, steps: int | None) -> Sequence[Any]:
+    def _prompts(self, data: DataSpec | None, steps: int | None) -> Sequence[Prompt]:
         if data is None:
             return self._recorder.own(int(self.manifest.table["source"]["parameters"]), steps)
         usual = self.manifest.processing.section(Diffusion).steps if steps is None else steps
@@ -199,11 +200,11 @@ class Measured:
             (self._references[key],) = clock.ask("edgepack.original.clock", source.name, asked)
         return self._references[key]
 
-    def model(self, runs: Mapping[str, Run]) -> Any:
+    def model(self, runs: Mapping[str, Run]) -> TaskModel:
         """Return the task's object around ``runs``."""
         return task_model(self.manifest.task, runs, self.manifest.folder, self.manifest.processing)
 
-    def matched(self, runs: Mapping[str, Run]) -> Any:
+    def matched(self, runs: Mapping[str, Run]) -> TaskModel:
         """Return the task's object around ``runs``, whose inputs are compared with what the originals' authors make."""
         made = task_model(self.manifest.task, runs, self.manifest.folder, self._own_processing)
         return attach(self.originals, made, self.task, self._own_processing)
@@ -262,7 +263,7 @@ class Measured:
         return machine.where(run.threads, self.manifest.isa, run.runtime)
 
 
-def _clip(bundle: Path) -> Any:
+def _clip(bundle: Path) -> TaskModel:
     """Open a bundle of CLIP. Raises UsageError, BundleError."""
     listed = opened(bundle)
     if listed.task != _CLIP:
@@ -270,7 +271,7 @@ def _clip(bundle: Path) -> Any:
     return task_model(listed.task, open_submodels(listed), listed.folder, listed.processing)
 
 
-def _cosines(clip: Any, images: Sequence[tuple[str, Array]]) -> list[float]:
+def _cosines(clip: TaskModel, images: Sequence[tuple[str, Array]]) -> list[float]:
     """Return the cosine of each prompt's vector and that of its image, uint8 [height, width, 3]."""
     texts = clip.embed_text([prompt for prompt, _ in images])
     return [cosine(a, b) for a, b in zip(texts, clip.embed_image([image for _, image in images]), strict=True)]

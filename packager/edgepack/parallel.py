@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import cache
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from threadpoolctl import ThreadpoolController
 
@@ -40,9 +40,9 @@ def in_parts(step: Callable[[int, int], T], rows: int, at_once: int) -> Iterator
             yield waiting.popleft().result()
 
 
-def alone() -> AbstractContextManager[Any]:
+def alone() -> AbstractContextManager[object]:
     """Run BLAS in one thread, for products that are too small to share or whose threads are ours."""
-    limited: AbstractContextManager[Any] = _controller().limit(limits=1, user_api="blas")
+    limited: AbstractContextManager[object] = _controller().limit(limits=1, user_api="blas")
     return limited
 
 

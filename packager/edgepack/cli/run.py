@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import is_dataclass
 from functools import partial
 from pathlib import Path
@@ -173,7 +173,7 @@ def _check(task: str, inputs: list[str], options: list[str], json: bool) -> None
         raise UsageError(f"--{options[0].replace('_', '-')} is for language models; this bundle's task is {task}")
 
 
-def _check_drawing(task: str, options: list[tuple[str, Any]], seed: int | None) -> None:
+def _check_drawing(task: str, options: list[tuple[str, object]], seed: int | None) -> None:
     """Raises UsageError for what only models that make images, or these and language models, can use."""
     stated = ["--" + name.removesuffix("_prompt") for name, value in options if value is not None]
     if stated and task != text_to_image.TASK:
@@ -221,7 +221,7 @@ def _figures(last: Statistics) -> dict[str, float]:
     return {"tokens": last.new, "tokens_per_second": last.speed, "seconds_to_first_token": last.first}
 
 
-def _predict(predict: Callable[[list[Example]], Any], examples: list[Example], json: bool) -> None:
+def _predict(predict: Callable[[list[Example]], Sequence[object]], examples: list[Example], json: bool) -> None:
     """Print the task's result for each example."""
     results = predict(examples)
     if json:
@@ -230,8 +230,9 @@ def _predict(predict: Callable[[list[Example]], Any], examples: list[Example], j
     for example, result in zip(examples, results, strict=True):
         show.paragraph(str(example) if isinstance(example, str) else " | ".join(example), "bold")
         _show(result)
-    if isinstance(results[0], np.ndarray) and len(results) > 1:
-        _similarity(examples, results)
+    vectors = [result for result in results if isinstance(result, np.ndarray)]
+    if len(vectors) > 1:
+        _similarity(examples, vectors)
 
 
 def _examples(task: str, inputs: list[str]) -> list[Example]:
@@ -255,7 +256,7 @@ def _paired(inputs: list[str], pair: list[str]) -> list[Example]:
     return list(zip(firsts, pair, strict=True))
 
 
-def _show(result: Any) -> None:
+def _show(result: object) -> None:
     if isinstance(result, np.ndarray | np.generic) and result.ndim != 1:
         result = result.tolist()
     if isinstance(result, np.ndarray):
@@ -268,7 +269,7 @@ def _show(result: Any) -> None:
         show.line(f"  {_entry(result)}")
 
 
-def _entry(entry: Example) -> str:
+def _entry(entry: object) -> str:
     """Return an answer in a line: the values of a record or of a dict, or the number or text that it is."""
     facts = vars(entry) if is_dataclass(entry) else entry
     values = facts.values() if isinstance(facts, dict) else [facts]

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from rich.console import Console, JustifyMethod
@@ -17,6 +16,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from edgepack.cli import columns
+from edgepack.documents import Json
 from edgepack.errors import EdgepackError
 from edgepack.printable import OBEYED, printable
 from edgepack.reports.table import DASH, Readable, Table, readable
@@ -86,7 +86,7 @@ def paragraph(text: str, style: str = "") -> None:
     console().print(Text(printable(text), style=style), soft_wrap=not sys.stdout.isatty())
 
 
-def as_json(value: Any) -> None:
+def as_json(value: object) -> None:
     """Print the value as JSON; records become objects, paths and arrays what they hold."""
     text = json.dumps(value, indent=2, default=_plain, ensure_ascii=False)
     sys.stdout.write(OBEYED.sub(lambda found: json.dumps(found[0])[1:-1], text) + "\n")
@@ -146,7 +146,7 @@ class Steps:
             self._drawn.console.print(Text(printable(text)))
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Json:
     if is_dataclass(value) and not isinstance(value, type):
         return asdict(value)
     if isinstance(value, np.ndarray | np.generic):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Self
 
 from edgepack import plugins
-from edgepack.data.row import Row
+from edgepack.data.row import Column, Row
 from edgepack.documents import Json
 from edgepack.errors import DataError, ProjectError, nearest
 from edgepack.runtime.schema import Schema
@@ -43,7 +43,7 @@ class DataSpec:
     """A data set: where it lies and which of its columns mean what."""
 
     path: Path
-    columns: Mapping[str, str | int] = field(default_factory=dict)  # the task's name -> the file's name or number
+    columns: Mapping[str, Column] = field(default_factory=dict)  # the task's name -> the file's name or number
     limit: int | None = None
     name: str = ""
 
@@ -67,7 +67,7 @@ def read(
     wanted: Iterable[str],
     pairs: Mapping[str, tuple[str, ...]] | None = None,
     optional: Collection[str] = (),
-) -> list[Row]:
+) -> list[Row[str]]:
     """Return the rows of a data set, each with the columns ``wanted``, or where it has them with those of ``pairs`` for
     one. Those of ``optional`` are added where a row has them.
 
@@ -96,7 +96,9 @@ def read(
     return chosen
 
 
-def _offered(spec: DataSpec, wanted: Iterable[str], pairs: Mapping[str, tuple[str, ...]], row: Row) -> Iterator[str]:
+def _offered(
+    spec: DataSpec, wanted: Iterable[str], pairs: Mapping[str, tuple[str, ...]], row: Row[Column]
+) -> Iterator[str]:
     """Yield ``wanted``, with several columns in the place of one that the data set lacks and has as several."""
     for name in wanted:
         several = pairs.get(name, ())
@@ -106,8 +108,8 @@ def _offered(spec: DataSpec, wanted: Iterable[str], pairs: Mapping[str, tuple[st
 
 
 def _there(
-    row: Row, names: Mapping[str, str | int], more: Mapping[str, str | int], spec: DataSpec
-) -> Mapping[str, str | int]:
+    row: Row[Column], names: Mapping[str, Column], more: Mapping[str, Column], spec: DataSpec
+) -> Mapping[str, Column]:
     """Return the columns to take of a row: those of ``more`` that it has too. Raises DataError."""
     strange = [key for key in row if key not in (*names.values(), *more.values())]
     if more and not spec.columns and strange:
@@ -118,7 +120,7 @@ def _there(
     return {**names, **{name: column for name, column in more.items() if column in row or name in spec.columns}}
 
 
-def _pick(row: Row, names: Mapping[str, str | int], spec: DataSpec) -> Row:
+def _pick(row: Row[Column], names: Mapping[str, Column], spec: DataSpec) -> Row[str]:
     """Raises DataError for a column that is not there, and a number that is not finite."""
     for name, column in names.items():
         if column not in row:

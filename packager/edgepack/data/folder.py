@@ -11,7 +11,7 @@ from edgepack.errors import DataError
 _KINDS = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"}
 
 
-def rows(path: Path, *, headless: bool) -> Iterator[Row]:
+def rows(path: Path, *, headless: bool) -> Iterator[Row[str]]:
     """Yield ``image`` (a path) and ``label``, in the order of the names. Raises DataError."""
     found = False
     for folder in sorted(entry for entry in path.iterdir() if entry.is_dir()):

@@ -10,7 +10,7 @@ from edgepack.documents import read_json_lines
 from edgepack.errors import DataError
 
 
-def rows(path: Path, *, headless: bool) -> Iterator[Row]:
+def rows(path: Path, *, headless: bool) -> Iterator[Row[str]]:
     """Yield the object of each line. Raises DataError with the line's number."""
     for number, row in read_json_lines(path, DataError):
         if not isinstance(row, dict):

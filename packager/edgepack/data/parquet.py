@@ -12,7 +12,7 @@ from edgepack.data.row import Row
 from edgepack.errors import DataError
 
 
-def rows(path: Path, *, headless: bool) -> Iterator[Row]:
+def rows(path: Path, *, headless: bool) -> Iterator[Row[str]]:
     """Yield one dict per row. Raises DataError."""
     try:
         with pyarrow.parquet.ParquetFile(path) as file:

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-from edgepack.data.row import Row
+from edgepack.data.row import Column, Row
 from edgepack.errors import DataError
 
 
-def rows(path: Path, *, headless: bool) -> Iterator[Row]:
+def rows(path: Path, *, headless: bool) -> Iterator[Row[Column]]:
     """Yield one dict per line: by column name, or by number from 0 when there is no header. Raises DataError."""
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
     with path.open(encoding="utf-8-sig", newline="") as stream:
         reader = csv.reader(stream, delimiter=delimiter, strict=True)
         try:
-            header: list[Any] = [] if headless else next(reader, [])
+            header = [] if headless else next(reader, [])
             if len(set(header)) != len(header):
                 raise DataError(f"{path.name} names a column twice in its first line")
             for line in reader:
                 if not line:
                     continue
-                names = list(range(len(line))) if headless else header
+                names: Sequence[Column] = range(len(line)) if headless else header
                 if len(line) != len(names):
                     raise DataError(f"{path.name} line {reader.line_num}: {len(line)} fields, not {len(names)}")
                 yield Row(f"{path.name} line {reader.line_num}", dict(zip(names, line, strict=True)))

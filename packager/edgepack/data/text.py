@@ -10,7 +10,7 @@ from edgepack.documents import read_text
 from edgepack.errors import DataError
 
 
-def rows(path: Path, *, headless: bool) -> Iterator[Row]:
+def rows(path: Path, *, headless: bool) -> Iterator[Row[str]]:
     """Yield one row with the column "text". Raises DataError where the file is not UTF-8."""
     text = read_text(path, DataError).removeprefix("\ufeff")
     if text.strip():

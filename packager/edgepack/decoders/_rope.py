@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 from edgepack.decoders import Rotary
 from edgepack.decoders.rotary import check
@@ -67,7 +66,7 @@ def turning(
     table: Settings,
     head: int,
     *,
-    base: Any,
+    base: Json,
     share: float = 1.0,
     partial: bool = False,
     trained: int | None = None,

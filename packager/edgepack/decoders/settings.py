@@ -8,9 +8,8 @@ that names the key.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
 
-from edgepack.documents import JsonDict, JsonObject
+from edgepack.documents import Json, JsonDict, JsonObject
 from edgepack.errors import ModelError
 
 CORRECT = "correct config.json in a copy of the folder: take what the model's authors published"
@@ -70,7 +69,7 @@ class Settings(JsonObject):
         self._read: set[str] = set()
         self._inner: dict[str, Settings] = {}
 
-    def __getitem__(self, key: str) -> Any:
+    def __getitem__(self, key: str) -> Json:
         self._read.add(key)
         value = self._stated[key] if key in self._stated else self._defaults[key]
         if not isinstance(value, Mapping):
@@ -126,7 +125,7 @@ class Settings(JsonObject):
         """Return a text. Raises ModelError for anything else."""
         return str(self._typed(key, str, "a text"))
 
-    def _typed(self, key: str, kind: type | tuple[type, ...], wanted: str) -> Any:
+    def _typed(self, key: str, kind: type | tuple[type, ...], wanted: str) -> Json:
         try:
             value = self[key]
         except KeyError as missing:

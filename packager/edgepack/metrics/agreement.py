@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 
@@ -64,7 +63,7 @@ MEASURES: dict[str, Callable[[Array, Array], float]] = {
     "kl": kl,
 }
 LESS_IS_BETTER = {"max_error", "kl"}
-REDUCE: dict[str, Callable[[Array], Any]] = {
+REDUCE: dict[str, Callable[[Array], np.floating]] = {
     "mean": np.mean,
     "min": np.min,
     "max": np.max,

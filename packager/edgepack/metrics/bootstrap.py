@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 
 RESAMPLES = 1000
+P = TypeVar("P")  # a prediction
+T = TypeVar("T")  # its truth
 
 
 def difference(
-    metric: Callable[[Any, Any], float],
-    original: Sequence[Any],
-    compressed: Sequence[Any],
-    references: Sequence[Any],
+    metric: Callable[[Sequence[P], Sequence[T]], float],
+    original: Sequence[P],
+    compressed: Sequence[P],
+    references: Sequence[T],
     *,
     resamples: int = RESAMPLES,
     seed: int = 0,

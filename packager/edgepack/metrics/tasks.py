@@ -7,11 +7,11 @@ import re
 import string
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from edgepack.arrays import Array
+from edgepack.documents import Json
 from edgepack.errors import DataError
 
 LESS_IS_BETTER = {"perplexity"}
@@ -101,7 +101,7 @@ def retrieval(predictions: Sequence[Array], references: Sequence[Hashable]) -> f
     return _mean([references[i] == references[int(j)] for i, j in enumerate(likeness.argmax(axis=1))])
 
 
-def number(row: Mapping[Any, Any], column: str) -> float:
+def number(row: Mapping[str, Json], column: str) -> float:
     """Return a finite number of a data set's row. Raises DataError with the row's place."""
     value, place = row[column], getattr(row, "place", "a row")
     try:

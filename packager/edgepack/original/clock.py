@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Any
+from collections.abc import Callable
 
 import torch
 
@@ -18,7 +18,7 @@ from edgepack.original import pytorch
 from edgepack.runtime import clock
 
 
-def opener(asked: JsonDict) -> Any:
+def opener(asked: JsonDict) -> Callable[[int], Run]:
     """Return a function that opens the model named in the request with so many threads."""
     task = tasks.submodel_task(tasks.load(asked["task"]), asked["submodel"])
 

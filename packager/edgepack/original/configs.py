@@ -9,7 +9,6 @@ import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import transformers
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
@@ -50,7 +49,7 @@ def opened(folder: Path, kind: PretrainedConfig = None) -> PretrainedConfig:
     return config
 
 
-def refused(folder: Path, error: Exception, attempt: Callable[[JsonObject], Any]) -> ModelError:
+def refused(folder: Path, error: Exception, attempt: Callable[[JsonObject], object]) -> ModelError:
     """Return the error for a config.json that ``attempt(content)`` fails over with ``error``: it names the key."""
     stated = read_config(folder / _FILE)
     tried = () if _passes(attempt, stated) else [key for key in stated if key != "model_type"]
@@ -68,7 +67,7 @@ def line(error: Exception) -> str:
     return lines[-1] if lines[0].startswith("Validation error") else lines[0]
 
 
-def _passes(attempt: Callable[[JsonObject], Any], stated: JsonObject) -> bool:
+def _passes(attempt: Callable[[JsonObject], object], stated: JsonObject) -> bool:
     try:
         attempt(copy.deepcopy(stated))  # which transformers changes
     except Exception:  # as above

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any
 
 from torch import Tensor
 from transformers import masking_utils
@@ -35,7 +34,7 @@ def broadcast() -> Iterator[None]:
 
 
 def _expansion(pattern: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    def expanded(*indices: Any) -> Tensor:
+    def expanded(*indices: Tensor) -> Tensor:
         sides = [one.shape[0] for one in indices]  # not len, which the tracer cannot see
         return pattern(*masking_utils._non_vmap_expansion_sdpa(*indices)).expand(*sides)
 

@@ -7,12 +7,13 @@ original compare them with its own.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from edgepack.arrays import Example, Feeds
 from edgepack.errors import PreprocessingDiffers
-from edgepack.runtime.image import LEVELS, levels_apart
+from edgepack.runtime.image import LEVELS, ImageInput, levels_apart
 from edgepack.runtime.processing import Image
+from edgepack.runtime.text import TextInput
 
 _HINT = "a setting of preprocessor_config.json is read otherwise than transformers reads it: please report the model"
 Match = Callable[[Sequence[Example], Feeds], None]
@@ -21,7 +22,7 @@ Match = Callable[[Sequence[Example], Feeds], None]
 class Matched:
     """A TextInput or ImageInput whose every batch is told to ``match(examples, feeds)``."""
 
-    def __init__(self, inner: Any, match: Match) -> None:
+    def __init__(self, inner: TextInput | ImageInput, match: Match) -> None:
         self._inner, self._match = inner, match
 
     def __getattr__(self, name: str) -> Any:
@@ -32,7 +33,8 @@ class Matched:
 
         Raises PreprocessingDiffers.
         """
-        made, encodings = self._inner.encode(texts, prompt)
+        inner = cast(TextInput, self._inner)  # pictures are not encoded
+        made, encodings = inner.encode(texts, prompt)
         self._match(texts, made)
         return made, encodings
 

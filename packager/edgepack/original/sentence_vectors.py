@@ -10,8 +10,8 @@ from __future__ import annotations
 import gc
 import json
 import sys
-from typing import Any
 
+from edgepack.arrays import Array
 from edgepack.documents import JsonDict
 from edgepack.original import imports
 from edgepack.original.library import PretrainedModel
@@ -40,18 +40,21 @@ def main(folder: str, result: str, kind: str) -> None:
     np.save(result, np.asarray(answer(model, asked), np.float32))
 
 
-def _encode(model: PretrainedModel, asked: JsonDict) -> Any:
-    return model.encode(asked["texts"], show_progress_bar=False)
+def _encode(model: PretrainedModel, asked: JsonDict) -> Array:
+    made: Array = model.encode(asked["texts"], show_progress_bar=False)
+    return made
 
 
-def _predict(model: PretrainedModel, asked: JsonDict) -> Any:
+def _predict(model: PretrainedModel, asked: JsonDict) -> Array:
     from torch import nn
 
     activation = model.activation_fn
     if model.num_labels > 1 and isinstance(activation, nn.Identity):
         activations = {"single_label_classification": nn.Softmax(-1), "multi_label_classification": nn.Sigmoid()}
         activation = activations.get(asked["problem"], activation)
-    made = model.predict([tuple(pair) for pair in asked["texts"]], activation_fn=activation, show_progress_bar=False)
+    made: Array = model.predict(
+        [tuple(pair) for pair in asked["texts"]], activation_fn=activation, show_progress_bar=False
+    )
     return made.reshape(len(made), -1)
 
 

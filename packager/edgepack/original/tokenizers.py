@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import transformers
 from tokenizers import normalizers
 
 from edgepack.arrays import Feeds
-from edgepack.documents import JsonDict, JsonObject
+from edgepack.documents import Json, JsonDict, JsonObject
 from edgepack.errors import ModelError, PreprocessingDiffers, UnsupportedModel
 from edgepack.original import configs
 from edgepack.original.library import PretrainedTokenizer
@@ -126,7 +126,7 @@ def _reason(ours: JsonObject, theirs: JsonObject) -> str:
     return "the normalizer or the pre-tokenizer (do_lower_case, add_prefix_space, tokenizer_class)"
 
 
-def _without_none(columns: dict[str, list[Any]]) -> dict[str, list[Any]]:
+def _without_none(columns: dict[str, list[Json]]) -> dict[str, list[Json]]:
     return {name: values for name, values in columns.items() if None not in values}
 
 
@@ -206,8 +206,10 @@ def _check_length(tokenizer: PretrainedTokenizer, settings: str) -> None:
 
 def _lower(fast: PretrainedTokenizer) -> None:
     """Put lower-casing first, unless the tokenizer does it, as sentence-transformers' do_lower_case asks."""
-    own: Any = fast.normalizer
-    steps = list(cast(Any, own)) if isinstance(own, normalizers.Sequence) else [own] if own is not None else []
+    own = fast.normalizer
+    steps = [] if own is None else [own]
+    if isinstance(own, normalizers.Sequence):
+        steps = list(cast(Iterable[normalizers.Normalizer], own))
     if not any(isinstance(step, normalizers.Lowercase) for step in steps):
         fast.normalizer = normalizers.Sequence([normalizers.Lowercase(), *steps])
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
-from typing import Any
 
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
-from edgepack.documents import Json
 from edgepack.printable import printable
 from edgepack.reports.page import MARK, Section
 from edgepack.reports.table import DASH
@@ -40,6 +38,6 @@ def _template() -> Template:
     return environment.from_string(_FILES.joinpath("page.html").read_text("utf-8"))
 
 
-def _shown(value: Json) -> Any:
+def _shown(value: object) -> str:
     """Escape in a text what a browser would obey; markup of our own stays."""
     return value if isinstance(value, Markup) else printable(str(value))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -67,7 +66,7 @@ def check(run: Run, manifest: Manifest, make: Make | None = None, *, name: str =
     return GoldenResult(tuple(cosines), facts.least_cosine, tuple(wrong))
 
 
-def _example(tensors: Mapping[str, Array], index: int, *, images: bool) -> Any:
+def _example(tensors: Mapping[str, Array], index: int, *, images: bool) -> Example:
     """Return the text, the pair of texts or the image of a vector. Raises BundleDamaged where it holds none."""
     kind = "image" if images else "text"
     stored = next((tensors[key] for name in _EXAMPLES[kind] if (key := f"{index}.{name}") in tensors), None)

@@ -25,10 +25,13 @@ _LARGE = 10**20
 _SHOWN = 60  # characters of a value in an error
 
 
+Annotation = Any  # a type as a field states it, with what ``Annotated`` says: Python 3.11 has no type of these
+
+
 class Rule:
     """JSON Schema's keywords for a value, beside its type in ``Annotated``."""
 
-    def __init__(self, **keywords: Any) -> None:
+    def __init__(self, **keywords: Json) -> None:
         self.keywords = keywords
 
 
@@ -43,10 +46,11 @@ def write(record: Json) -> Json:
     return {key: write(value) for key, value in record.items()} if isinstance(record, Mapping) else record
 
 
-def read(kind: Any, value: Json, place: str) -> Json:
+def read(kind: Annotation, value: Json, place: str) -> Json:
     """Return ``value``, JSON that stands at ``place``, as a ``kind``. Raises BundleError, which names what is wrong."""
     kind = plain(kind)
-    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    origin: object = typing.get_origin(kind)
+    inner = typing.get_args(kind)
     if kind is Any:
         return value
     if origin in (typing.Union, UnionType):
@@ -68,9 +72,10 @@ def read(kind: Any, value: Json, place: str) -> Json:
         raise BundleError(f"{place} is too large a number", hint=_AGAIN) from error
 
 
-def plain(kind: Any) -> Json:
+def plain(kind: Annotation) -> Annotation:
     """Return a type without what ``Annotated`` says beside it."""
-    return typing.get_args(kind)[0] if typing.get_origin(kind) is typing.Annotated else kind
+    origin: object = typing.get_origin(kind)
+    return typing.get_args(kind)[0] if origin is typing.Annotated else kind
 
 
 @cache
@@ -85,7 +90,7 @@ def required(record: Json) -> list[str]:
     return [each.name for each in fields(record) if each.default is MISSING and each.default_factory is MISSING]
 
 
-def _record(kind: Any, value: Json, place: str) -> Json:
+def _record(kind: Annotation, value: Json, place: str) -> Json:
     table, known = _held(dict, "an object", value, place), hints(kind)
     given = {key: one for key, one in table.items() if not hasattr(kind, "TAG") or key != kind.TAG[0]}
     for key in given.keys() - known.keys():
@@ -96,7 +101,7 @@ def _record(kind: Any, value: Json, place: str) -> Json:
     return kind(**{key: read(known[key], one, f"{place}.{key}") for key, one in given.items()})
 
 
-def _alternative(kinds: list[Any], value: Json, place: str) -> Json:
+def _alternative(kinds: list[Annotation], value: Json, place: str) -> Json:
     """Return the one of several records that ``value`` names, or the only kind that there is."""
     if len(kinds) == 1:
         return read(kinds[0], value, place)
@@ -108,7 +113,7 @@ def _alternative(kinds: list[Any], value: Json, place: str) -> Json:
     return _record(known[name], value, place)
 
 
-def _literal(allowed: tuple[Any, ...], value: Json, place: str) -> Json:
+def _literal(allowed: tuple[Json, ...], value: Json, place: str) -> Json:
     if not any(type(value) is type(one) and value == one for one in allowed):
         raise _unknown(f"{place} is {_shown(value)}", str(value), map(str, allowed))
     return value

@@ -6,7 +6,6 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from tokenizers import Encoding, Tokenizer
@@ -128,12 +127,12 @@ def checked(text: Example) -> str:
     raise InputError(f"a text must be a str, not {type(text).__name__}")
 
 
-def _behind(prompt: str, text: Example) -> Any:
+def _behind(prompt: str, text: Example) -> Example:
     """Return the text, or a pair whose first text it is, with ``prompt`` in front."""
     return prompt + text if isinstance(text, str) else (prompt + text[0], text[1])
 
 
-def _each(text: Example) -> Any:
+def _each(text: Example) -> str | tuple[str, ...]:
     """Return a text, or a pair of texts, checked."""
     if isinstance(text, tuple | list) and len(text) == 2:
         return tuple(checked(part) for part in text)

@@ -7,7 +7,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -22,6 +21,7 @@ from edgepack import (
     local_paths,
     weights,
 )
+from edgepack.arrays import Example
 from edgepack.documents import Json, JsonDict, JsonObject, read_object
 from edgepack.errors import BundleError, Unexpected
 from edgepack.inputs import SubmodelInputs
@@ -104,7 +104,7 @@ def write_golden(
 
 
 def _vectors(
-    vectors: Sequence[tuple[Any, Mapping[str, np.ndarray]]], outputs: Sequence[np.ndarray], name: str
+    vectors: Sequence[tuple[Example, Mapping[str, np.ndarray]]], outputs: Sequence[np.ndarray], name: str
 ) -> dict[str, np.ndarray]:
     """Return the tensors: an example is an image, uint8 [h, w] or [h, w, 3], or a text (two of a pair) as JSON;
     None where the inputs were recorded.
@@ -167,7 +167,7 @@ def _check_schema(table: JsonObject) -> None:
         ) from error
 
 
-def _plain(table: JsonObject) -> Any:
+def _plain(table: JsonObject) -> Json:
     """Return the values of JSON: tuples are lists."""
     return json.loads(json.dumps(table))
 

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from edgepack import cache, modelfolder, plugins, sources, tasks, weights
 from edgepack.documents import JsonDict, JsonObject, parse_json, read_bytes, read_object
@@ -222,7 +221,7 @@ def _check_tokenizer(folder: Path, merged: Path) -> None:
             )
 
 
-def _content(file: Path) -> Any:
+def _content(file: Path) -> bytes | JsonDict:
     raw = read_bytes(file, ModelError) if file.is_file() else b""
     try:
         content = parse_json(raw, str(file), ModelError)

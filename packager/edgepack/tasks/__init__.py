@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 from edgepack import plugins
 from edgepack.arrays import Array, Example, Feeds, Outputs, Rows, Run, TaskModel
@@ -65,7 +65,7 @@ class AnyTask(Protocol):
         """Columns that may stand in the place of one."""
 
     @property
-    def METRICS(self) -> Mapping[str, Callable[[Any, Any], float]]:
+    def METRICS(self) -> Mapping[str, Callable[[Sequence[Example], Sequence[Example]], float]]:
         """Metrics of (predictions, references) by name; the first is the main one."""
 
     def processing(self, folder: Path, config: JsonObject) -> Processing:

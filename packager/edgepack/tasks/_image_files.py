@@ -7,7 +7,6 @@ and the original are compared from the file's bytes on.
 from __future__ import annotations
 
 import io
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -42,7 +41,7 @@ def files(drawn: Array) -> dict[str, bytes]:
     }
 
 
-def _file(image: Image.Image, kind: str = "PNG", **how: Any) -> bytes:
+def _file(image: Image.Image, kind: str = "PNG", **how: object) -> bytes:
     made = io.BytesIO()
     image.save(made, kind, **how)
     return made.getvalue()

@@ -11,7 +11,7 @@ import math
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import TypeGuard
 
 from edgepack.documents import Json, JsonObject
 from edgepack.errors import ModelError, UnsupportedModel, nearest
@@ -68,7 +68,7 @@ class Settings:
         """Return whether the key has a value, from the file or the class."""
         return self._values.get(key) is not None
 
-    def text(self, key: str) -> Any:
+    def text(self, key: str) -> Json:
         """Return the value as it is."""
         return self._values.get(key)
 

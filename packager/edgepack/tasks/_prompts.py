@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
+from edgepack.documents import Json
 from edgepack.errors import DataError
 from edgepack.tasks._diffusion import Prompt
 
 _SEEDS, _STEPS = (1 << 63) - 1, 1000  # at most
 
 
-def prompt(row: Mapping[Any, Any], index: int, steps: int) -> Prompt:
+def prompt(row: Mapping[str, Json], index: int, steps: int) -> Prompt:
     """Return the prompt of a row; its number, from 0, is the seed where none is stated, and ``steps`` its steps.
 
     Raises DataError with the row's place.
@@ -29,23 +29,23 @@ def prompt(row: Mapping[Any, Any], index: int, steps: int) -> Prompt:
     )
 
 
-def _place(row: Mapping[Any, Any]) -> str:
+def _place(row: Mapping[str, Json]) -> str:
     return str(getattr(row, "place", "a row"))
 
 
-def _stated(row: Mapping[Any, Any], column: str) -> Any:
+def _stated(row: Mapping[str, Json], column: str) -> Json:
     """Return a value; None where the row has none, as null and as an empty cell."""
     return None if row.get(column) == "" else row.get(column)
 
 
-def _text(row: Mapping[Any, Any], column: str) -> str | None:
+def _text(row: Mapping[str, Json], column: str) -> str | None:
     value = row.get(column)
     if value is not None and not isinstance(value, str):
         raise DataError(f"{_place(row)}: {value!r} in column {column!r} is no text")
     return value
 
 
-def _whole(row: Mapping[Any, Any], column: str, usual: int, least: int, most: int) -> int:
+def _whole(row: Mapping[str, Json], column: str, usual: int, least: int, most: int) -> int:
     value = _stated(row, column)
     if value is None:
         return usual
@@ -55,7 +55,7 @@ def _whole(row: Mapping[Any, Any], column: str, usual: int, least: int, most: in
     return int(value)
 
 
-def _guidance(row: Mapping[Any, Any]) -> float | None:
+def _guidance(row: Mapping[str, Json]) -> float | None:
     value = _stated(row, "guidance")
     if value is None:
         return None

@@ -6,9 +6,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
-from edgepack.documents import JsonDict, JsonObject, parse_json, read_text
+from edgepack.documents import Json, JsonDict, JsonObject, parse_json, read_text
 from edgepack.errors import BundleError, ModelError, UnreadSetting, UnsupportedModel, nearest
 from edgepack.runtime import record_json
 from edgepack.runtime.diffusion import schedulers
@@ -26,7 +25,7 @@ _ALGORITHMS = {
 _USED = frozenset(each.name for each in fields(Schedule)) - {"algorithm"}
 _CLASS = "_class_name"
 # what must have one of these values, which turn off what the runtime does not do
-_OFF: Mapping[str, tuple[Any, ...]] = {
+_OFF: Mapping[str, tuple[Json, ...]] = {
     "thresholding": (False,),
     "use_beta_sigmas": (False,),
     "use_flow_sigmas": (False,),
@@ -118,5 +117,5 @@ def _stated(config: JsonObject) -> JsonDict:
     return found
 
 
-def _named(key: str, value: Any) -> Any:
+def _named(key: str, value: Json) -> Json:
     return _ALIASES.get(key, {}).get(value, value) if isinstance(value, str) else value

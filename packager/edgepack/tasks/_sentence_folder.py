@@ -11,10 +11,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 from edgepack.containment import checked_name
-from edgepack.documents import JsonDict, JsonObject, read_json
+from edgepack.documents import Json, JsonDict, JsonObject, read_json
 from edgepack.errors import ModelError, UnsafeModel, UnsupportedModel
 from edgepack.runtime.processing import Similarity
 from edgepack.tasks import _sentence_settings, _supported, read_config
@@ -169,7 +169,7 @@ def _kind(entry: JsonObject) -> str:
     return str(entry["type"]).rsplit(".", 1)[-1]
 
 
-def _check_prompts(folder: Path, prompts: Mapping[str, str], default: Any, layers: tuple[Layer, ...]) -> None:
+def _check_prompts(folder: Path, prompts: Mapping[str, str], default: Json, layers: tuple[Layer, ...]) -> None:
     if default is not None and (not isinstance(default, str) or default not in prompts):
         raise ModelError(
             f"{folder.name} has no prompt named {default!r}, which is its default_prompt_name",

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from edgepack.arrays import Array, Feeds, Outputs, Rows, TaskModel
-from edgepack.documents import JsonObject, parse_json
+from edgepack.documents import Json, JsonObject, parse_json
 from edgepack.errors import DataError
 from edgepack.metrics import tasks as metrics
 from edgepack.runtime.processing import Entities, Processing
@@ -73,6 +72,6 @@ def references(rows: Rows, model: TaskModel) -> list[list[tuple[str, int, int]]]
     return spans
 
 
-def _listed(entities: Any) -> Any:
+def _listed(entities: Json) -> Json:
     """Return a row's entities, which in a table are JSON in a text."""
     return parse_json(entities, "a list of entities", DataError) if isinstance(entities, str) else entities

@@ -12,13 +12,12 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from edgepack import weights
 from edgepack.arrays import Array
-from edgepack.documents import JsonDict, JsonObject, read_object
+from edgepack.documents import Json, JsonDict, JsonObject, read_object
 from edgepack.errors import DamagedWeights, ModelError, UnsafeModel, UnsupportedModel
 from edgepack.weights import Stored, names
 from edgepack.weights.choice import ADAPTER
@@ -208,6 +207,6 @@ def _update(module: str, parts: Mapping[str, Stored], config: JsonObject) -> Upd
     return Update(a, b, scale, parts.get("magnitude"))
 
 
-def _pattern(table: JsonObject | None, module: str, usual: Any) -> Any:
+def _pattern(table: JsonObject | None, module: str, usual: Json) -> Json:
     """Return the value of the first key that ``module`` ends with (PEFT's regular expressions), else ``usual``."""
     return next((v for key, v in (table or {}).items() if re.match(rf"(.*\.)?({key})$", module)), usual)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 import onnx
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from edgepack.arrays import Array
-from edgepack.documents import JsonDict
+from edgepack.documents import Json, JsonDict
 
 _LARGE, _PAGE = 1 << 16, 4096  # bytes; runtimes map a large tensor where it begins with a page
 CONTRIB = "com.microsoft"  # the operators that ONNX Runtime adds on every platform
@@ -167,7 +167,7 @@ def attributes(node: NodeProto) -> JsonDict:
     return {a.name: helper.get_attribute_value(a) for a in node.attribute}
 
 
-def contrib(kind: str, inputs: list[str], outputs: list[str], **values: Any) -> NodeProto:
+def contrib(kind: str, inputs: list[str], outputs: list[str], **values: Json) -> NodeProto:
     """Return a node of one of ONNX Runtime's own operators."""
     return helper.make_node(kind, inputs, outputs, name=outputs[0], domain=CONTRIB, **values)
 

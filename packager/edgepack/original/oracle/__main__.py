@@ -6,7 +6,6 @@ import gc
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 from edgepack import plugins
 from edgepack.errors import EdgepackError
@@ -17,7 +16,7 @@ def main(origin: str, folder: str, result: str) -> None:
     """Write RESULT.json: the differences that were measured, or the error and its hint."""
     gc.disable()  # the imports make a million objects and no garbage, and looking for some takes a fifth of the time
     imports.import_transformers()
-    check: Any = plugins.load_module("edgepack.original.oracle.check")
+    check = plugins.load_module("edgepack.original.oracle.check")
     try:
         found = check.check(Path(origin), Path(folder))
     except EdgepackError as error:

@@ -7,7 +7,6 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from edgepack.decoders import describe
 from edgepack.documents import JsonDict, JsonObject, read_object
@@ -62,7 +61,7 @@ def reading(stated: JsonObject) -> float:
     return difference
 
 
-def _low(config: PretrainedConfig) -> Any:
+def _low(config: PretrainedConfig) -> PretrainedConfig:
     """Return the same config with few layers: every layer has the same shapes."""
     config = copy.deepcopy(config)
     text = config.get_text_config()

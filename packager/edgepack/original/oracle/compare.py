@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +14,7 @@ from edgepack.arrays import Array
 from edgepack.decoders import Decoder, Rotary
 from edgepack.decoders.checkpoint import Checkpoint
 from edgepack.decoders.rotary import frequencies
+from edgepack.documents import Json
 from edgepack.original.decoder import Reference
 from edgepack.original.library import PretrainedConfig
 from edgepack.original.oracle.models import run
@@ -68,7 +68,7 @@ def numbers(decoder: Decoder, config: PretrainedConfig) -> str:
     return ""
 
 
-def _own(config: PretrainedConfig, key: str, otherwise: Any) -> Any:
+def _own(config: PretrainedConfig, key: str, otherwise: Json) -> Json:
     """Return what transformers reads; a key that its class does not have is kept there, but nobody reads it."""
     return getattr(config, key) if key in type(config).__dataclass_fields__ else otherwise
 

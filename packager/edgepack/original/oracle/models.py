@@ -6,7 +6,6 @@ import logging
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 import transformers
@@ -74,7 +73,7 @@ def save(model: PretrainedModel, folder: Path) -> None:
     model.save_pretrained(folder)
 
 
-def run(model: PretrainedModel, ids: Array, **options: Any) -> Answer:
+def run(model: PretrainedModel, ids: Array, **options: object) -> Answer:
     """Return the outputs of ``model`` for int64 ``ids`` [batch, tokens].
 
     Raises UnsupportedModel where it breaks down.

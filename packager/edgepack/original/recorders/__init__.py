@@ -17,6 +17,7 @@ from edgepack.original import Original
 from edgepack.plans import Subject
 from edgepack.records import Accuracy, Where
 from edgepack.tasks import AnyTask
+from edgepack.tasks._diffusion import Prompt
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,18 +69,18 @@ class Recorder(Protocol):
 class ImageRecorder(Recorder, Protocol):
     """A recorder of what makes images from prompts; a prompt is as it understands it."""
 
-    def prompts(self, rows: Rows, steps: int) -> Sequence[Any]:
+    def prompts(self, rows: Rows, steps: int) -> Sequence[Prompt]:
         """Read the prompts of a data set, of ``steps`` where a row states none. Raises DataError."""
 
-    def own(self, parameters: int, steps: int | None) -> Sequence[Any]:
+    def own(self, parameters: int, steps: int | None) -> Sequence[Prompt]:
         """Return edgepack's own prompts for a model of so many parameters, in so many steps if any are stated."""
 
     def images(
-        self, subject: Subject, originals: Mapping[str, Original], model: TaskModel, prompts: Sequence[Any]
+        self, subject: Subject, originals: Mapping[str, Original], model: TaskModel, prompts: Sequence[Prompt]
     ) -> tuple[ImagePair, ...]:
         """Let the original, as its authors wrote it, and ``model`` make images of the same prompts."""
 
-    def image(self, model: TaskModel, prompt: Any, size: tuple[int, int]) -> tuple[str, Array]:
+    def image(self, model: TaskModel, prompt: Prompt, size: tuple[int, int]) -> tuple[str, Array]:
         """Let ``model`` make an image, uint8 [height, width, 3]; with the prompt's text."""
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -102,11 +101,11 @@ class Session:
         """Return a language model's tokens, one by one. Raises BundleDamaged where the graph states no sizes."""
         return BoundDecoding(self, longest)
 
-    def binding(self) -> Any:
+    def binding(self) -> onnxruntime.IOBinding:
         """Return a new onnxruntime.IOBinding: inputs and outputs at places in memory that the caller owns."""
         return self._session.io_binding()
 
-    def run_bound(self, binding: Any) -> None:
+    def run_bound(self, binding: onnxruntime.IOBinding) -> None:
         """Run on what is bound, with no array made. Raises InputError."""
         try:
             self._session.run_with_iobinding(binding)
@@ -230,7 +229,7 @@ def _is_map(spec: TensorSpec) -> bool:
     return len(spec.shape) == _MAP and not any(isinstance(side, int) for side in spec.shape[2:])
 
 
-def _tidying() -> Any:
+def _tidying() -> onnxruntime.RunOptions:
     """Return options of runs that give memory back: else it is planned anew for the second run, beside the first's.
 
     Measured on the shape of Stable Diffusion's decoder: half of the activations' memory, and no time.

@@ -10,7 +10,8 @@ import importlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Protocol
+from types import ModuleType
+from typing import Protocol
 
 from edgepack.containment import contained, open_file
 from edgepack.documents import read_bytes, read_open
@@ -115,7 +116,7 @@ def statement_of(manifest: Manifest) -> Statement:
     return Statement(manifest.name, files | {MANIFEST: manifest.sha256})
 
 
-def cryptographic(name: str) -> Any:
+def cryptographic(name: str) -> ModuleType:
     """Return the module ``name`` of this package, which needs the package cryptography. Raises MissingExtra."""
     try:
         return importlib.import_module(f"{__name__}.{name}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -102,7 +101,7 @@ def _single(text: str) -> str:
     raise InputError(f"a text must be a str, not {type(text).__name__}")
 
 
-_SIMILARITIES: dict[str, Callable[[Array, Array], Any]] = {
+_SIMILARITIES: dict[str, Callable[[Array, Array], float | np.floating | Array]] = {
     "cosine": cosine,
     "dot": lambda a, b: a @ b,
     "euclidean": lambda a, b: -np.linalg.norm(a - b),

@@ -6,8 +6,6 @@ where it hides nothing.
 
 from __future__ import annotations
 
-from typing import Any
-
 import coremltools as ct
 import numpy as np
 from coremltools.converters.mil.mil import Builder as mb  # noqa: N813  (as everybody calls it)
@@ -21,7 +19,7 @@ _MOST = np.finfo(np.float16).max
 _ROUNDED = "common::add_fp16_cast"  # coremltools' pass that rounds
 
 
-def pipeline() -> Any:
+def pipeline() -> ct.PassPipeline:
     """Return the passes of coremltools for a program in float16, with ours before it is rounded."""
     passes = ct.PassPipeline.DEFAULT
     passes.insert_pass(passes.passes.index(_ROUNDED), "edgepack::bounded")

@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import coremltools as ct
 import numpy as np
@@ -70,7 +69,14 @@ def convert(
 
 
 def converted(
-    traceable: nn.Module, inputs: Sequence[Any], outputs: Sequence[str], name: str, *, opset: int, bits: int, hint: str
+    traceable: nn.Module,
+    inputs: Sequence[ct.TensorType | ct.ImageType],
+    outputs: Sequence[str],
+    name: str,
+    *,
+    opset: int,
+    bits: int,
+    hint: str,
 ) -> MLModel:
     """Return ``traceable``, a module with an ``example``, as a model of coremltools whose floats have ``bits``.
 

@@ -8,7 +8,6 @@ coremltools, which makes floats whatever dtype they ask for.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +17,7 @@ from coremltools.converters.mil.frontend.torch.torch_op_registry import register
 from coremltools.converters.mil.frontend.torch.utils import NUM_TO_NUMPY_DTYPE
 from coremltools.converters.mil.mil import Builder as mb  # noqa: N813  (as everybody calls it)
 from coremltools.converters.mil.mil import types
+from torch import Tensor
 
 from edgepack.arrays import Array
 from edgepack.documents import Json
@@ -118,7 +118,7 @@ def _upsample_bilinear2d_aa(context: Context, node: Node) -> None:
     _resampled(context, node, torch.ops.aten._upsample_bilinear2d_aa)
 
 
-def _filled(context: Context, node: Node, given: Var, size: Var, value: Json, rest: list[Any]) -> None:
+def _filled(context: Context, node: Node, given: Var, size: Var, value: Json, rest: list[Var]) -> None:
     """Add a tensor of ``value`` in the dtype that is asked for, else in that of ``given``, as Core ML has it."""
     asked = rest[0] if rest else None
     kind = types.nptype_from_builtin(given.dtype) if asked is None else NUM_TO_NUMPY_DTYPE[int(asked.val)]
@@ -131,7 +131,7 @@ def _filled(context: Context, node: Node, given: Var, size: Var, value: Json, re
         context.add(mb.const(val=kind(value), name=node.name))  # a scalar, which ``fill`` does not make
 
 
-def _resampled(context: Context, node: Node, function: Any) -> None:
+def _resampled(context: Context, node: Node, function: Callable[..., Tensor]) -> None:
     """Add a resize along the height and the width, each a product with a matrix, made by ``function`` itself."""
     x, size, aligned, *scales = _get_inputs(context, node, min_expected=3)
     if any(not isinstance(side, int | np.integer) for side in x.shape[-2:]) or (size is not None and size.val is None):
@@ -152,7 +152,7 @@ def _sides(sides: Var, factors: list[float | None]) -> list[int]:
     return [int(side * factor) for side, factor in zip(sides, factors, strict=True) if factor is not None]
 
 
-def _matrix(function: Any, side: int, wanted: int, factor: float | None, corners: bool) -> Array:
+def _matrix(function: Callable[..., Tensor], side: int, wanted: int, factor: float | None, corners: bool) -> Array:
     """Return float32 [wanted, side]: how much each place counts in each new one."""
     unit = torch.eye(int(side)).reshape(1, 1, int(side), int(side))
     made: Array = function(unit, [wanted, int(side)], corners, factor, None)[0, 0].numpy()

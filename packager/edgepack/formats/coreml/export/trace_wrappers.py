@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import coremltools as ct
 import numpy as np
@@ -59,11 +58,11 @@ class TracedText(nn.Module):
         pairs = zip(self.outputs.names, short, long, strict=False)  # probabilities come after the named ones
         return [name for name, one, other in pairs if one.shape != other.shape]
 
-    def inputs(self) -> list[Any]:
+    def inputs(self) -> list[ct.TensorType]:
         """Return coremltools' types: a range, one shape or several."""
         return [ct.TensorType(name=name, shape=self._shape(), dtype=np.int32) for name in self.text.inputs]
 
-    def _shape(self) -> Any:
+    def _shape(self) -> ct.EnumeratedShapes | tuple[int | ct.RangeDim, ...]:
         if not self.lengths:
             longest = self.text.max_length
             return 1, ct.RangeDim(1, longest, default=min(_USUAL, longest))
@@ -96,7 +95,7 @@ class TracedImage(nn.Module):
         """Return what is traced."""
         return (torch.zeros(self._shape()),)
 
-    def inputs(self) -> list[Any]:
+    def inputs(self) -> list[ct.ImageType]:
         """Return one image, as the camera or the photo library gives it."""
         grey = self._shape()[1] == 1
         layout = ct.colorlayout.GRAYSCALE if grey else ct.colorlayout.RGB

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
 
 import onnx_ir as ir
 
 from edgepack.arrays import Array
+from edgepack.documents import Json
 from edgepack.formats.onnx._graph import CONTRIB
 
 
@@ -50,12 +50,12 @@ class Builder:
         self._initializers[str(tensor.name)] = value
         return value
 
-    def op(self, kind: str, *inputs: ir.Value | None, name: str, domain: str = "", **attributes: Any) -> ir.Value:
+    def op(self, kind: str, *inputs: ir.Value | None, name: str, domain: str = "", **attributes: Json) -> ir.Value:
         """Return the only output of a new node."""
         return self.ops(kind, *inputs, names=(name,), domain=domain, **attributes)[0]
 
     def ops(
-        self, kind: str, *inputs: ir.Value | None, names: tuple[str, ...], domain: str = "", **attributes: Any
+        self, kind: str, *inputs: ir.Value | None, names: tuple[str, ...], domain: str = "", **attributes: Json
     ) -> tuple[ir.Value, ...]:
         """Return the outputs ``names`` of a new node; an empty name is an output that nobody reads."""
         outputs = [ir.Value(name=name) for name in names]

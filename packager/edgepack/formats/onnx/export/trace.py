@@ -18,6 +18,7 @@ from edgepack.errors import ConversionError
 from edgepack.formats.onnx.export import attention
 from edgepack.formats.onnx.export.quiet import quiet
 from edgepack.original import masks
+from edgepack.original.library import PretrainedConfig
 from edgepack.tasks import Axes
 
 _ROWS = 1024  # of a table that stay while tracing
@@ -84,7 +85,7 @@ def _axes(given: Feeds, found: Outputs) -> dict[str, dict[int, str]]:
 
 
 @contextmanager
-def _tupled(module: Any, inputs: Sequence[str], outputs: Sequence[str]) -> Iterator[None]:
+def _tupled(module: nn.Module, inputs: Sequence[str], outputs: Sequence[str]) -> Iterator[None]:
     """Let ``module`` take tensors in the order of ``inputs`` and give a tuple in the order of ``outputs``."""
     named = module.forward
 
@@ -119,7 +120,7 @@ def _attending(module: nn.Module, *, own: bool) -> Iterator[None]:
 
 
 @contextmanager
-def _small_tables(module: Any, given: dict[str, Tensor]) -> Iterator[dict[str, Array]]:
+def _small_tables(module: nn.Module, given: dict[str, Tensor]) -> Iterator[dict[str, Array]]:
     """Leave a few rows of every large embedding table, and ids below them; the whole tables by parameter name."""
     cut: dict[str, nn.Parameter] = {}
     paddings: dict[str, int | None] = {}  # ids that a cut table may lack; they matter in training alone
@@ -138,7 +139,7 @@ def _small_tables(module: Any, given: dict[str, Tensor]) -> Iterator[dict[str, A
             owners[path].weight, owners[path].padding_idx = weight, paddings[path]
 
 
-def _vocabulary(config: Any) -> int | None:
+def _vocabulary(config: PretrainedConfig) -> int | None:
     """Return the words of a model of transformers; None of a component of diffusers."""
     return getattr(config.get_text_config(), "vocab_size", None) if hasattr(config, "get_text_config") else None
 

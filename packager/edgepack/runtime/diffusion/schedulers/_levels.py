@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 
 from edgepack.arrays import Array
+from edgepack.documents import JsonObject
 from edgepack.runtime.diffusion.records import Schedule
 
 # of diffusers' schedulers, where scheduler_config.json says nothing
-TRAINING: Mapping[str, Any] = {
+TRAINING: JsonObject = {
     "num_train_timesteps": 1000,
     "beta_start": 0.0001,
     "beta_end": 0.02,
@@ -26,7 +25,7 @@ _LARGEST_BETA = 0.999
 _LEAST_ALPHA = np.float32(2**-24)  # in the place of 0, whose logarithm is needed
 
 
-def settled(schedule: Schedule, defaults: Mapping[str, Any]) -> SimpleNamespace:
+def settled(schedule: Schedule, defaults: JsonObject) -> SimpleNamespace:
     """Return the settings that ``defaults`` names, as stated or else by default."""
     stated = {name: getattr(schedule, name) for name in defaults}
     return SimpleNamespace(**{name: defaults[name] if one is None else one for name, one in stated.items()})

@@ -48,7 +48,7 @@ class TracedPart(nn.Module):
         """Return what is traced: float32 zeros."""
         return tuple(torch.zeros(shape) for shape in self.shapes.values())
 
-    def inputs(self, bits: int) -> list[Any]:
+    def inputs(self, bits: int) -> list[ct.TensorType]:
         """Return coremltools' types: floats of ``bits``."""
         usual = np.float32 if bits == 32 else np.float16
         return [
