@@ -52,17 +52,22 @@ def test_other_recipes_trade_as_they_say(build: Build) -> None:
     assert [bundle.path.name[-9:] for bundle in (fine, small)] == ["int8-fine", "-rpi-int4"]
 
 
-def test_on_the_sts_benchmark(build: Build, data: Path) -> None:
+def test_on_the_sts_benchmark(build: Build, data: Path, tmp_path: Path) -> None:
+    """Every fourth pair; benchmarks/minilm_peers.py takes them all. sentence-transformers' own encode gives 0.8653."""
+    with (data / "stsb" / "stsb-en-dev.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.reader(file))[::4]
+    with (tmp_path / "pairs.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows(rows)
     columns = {"sentence1": 0, "sentence2": 1, "score": 2}
-    spec = DataSpec(path=data / "stsb" / "stsb-en-dev.csv", columns=columns, name="STS-B dev")
-    bundle = build(MINILM, "rpi", evaluation=spec)[0]
+    bundle = build(MINILM, "rpi", evaluation=DataSpec(path=tmp_path / "pairs.csv", columns=columns, name="STS-B dev"))[
+        0
+    ]
     found = {a.metric: a for a in bundle.accuracy}["spearman"]
-    assert found.samples == 1500
-    assert found.original == pytest.approx(0.8672, abs=1e-4)
+    assert found.samples == len(rows) == 375
+    assert found.original == pytest.approx(0.8653, abs=1e-4)
     assert found.original - found.compressed < 0.001
     low, high = found.interval
     assert low <= found.compressed - found.original <= high
-    rows = list(csv.reader((data / "stsb" / "stsb-en-dev.csv").read_text("utf-8").splitlines()))
     model = edgepack.load(bundle.path)
     a, b = model.embed([row[0] for row in rows]), model.embed([row[1] for row in rows])
     assert spearman((a * b).sum(1), [float(row[2]) for row in rows]) == pytest.approx(found.compressed, abs=1e-3)
