@@ -17,7 +17,7 @@ from edgepack.metrics import bootstrap
 from edgepack.metrics import tasks as scores
 from edgepack.original import Original
 from edgepack.records import Accuracy, NotMeasured, Where
-from edgepack.tasks import Task
+from edgepack.tasks import AnyTask, Task, options
 
 _LEARNT = 64  # batches that pass through the original together
 # How per-sample values become one figure; cosines are judged by the mean and by the worst sample.
@@ -110,16 +110,16 @@ def _defined(value: float, metric: str, samples: int) -> float | NotMeasured:
     return NotMeasured(reason=f"no {metric} of these {samples} predictions: too few, all alike, or not finite")
 
 
-def rows(task: Task, spec: DataSpec, columns: Sequence[str] = ()) -> list[Row[str]]:
+def rows(task: AnyTask, spec: DataSpec, columns: Sequence[str] = ()) -> list[Row[str]]:
     """Return the data set's rows, with ``columns`` (default: what the task's metrics need). Raises DataError."""
-    optional = () if columns else getattr(task, "OPTIONAL_COLUMNS", ())
+    optional = () if columns else options(task).optional_columns
     return data.read(spec, columns or task.COLUMNS, task.PAIRS, optional)
 
 
 def metric(
     original: TaskModel | None,
     compressed: TaskModel,
-    task: Task,
+    task: AnyTask,
     table: Rows,
     *,
     name: str,

@@ -14,7 +14,8 @@ import re
 import shutil
 import stat
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from edgepack.errors import BundleFileMissing, BundleUnsafe, EdgepackError, FileTrouble
@@ -28,65 +29,48 @@ _LINK = {errno.ELOOP, errno.ENOTDIR, errno.EMLINK}  # what systems say of a link
 _WRONG = re.compile(r"[\x00-\x1f\x7f\\:]")  # control characters; what Windows separates paths, drives and streams by
 
 
-def contained(
-    folder: Path,
-    name: object,
-    *,
-    unsafe: Failure = BundleUnsafe,
-    missing: Failure = BundleFileMissing,
-    within: Iterable[Path] = (),
-    hint: str = _HINT,
-) -> Path:
-    """Return the regular file ``folder/name``; links may lead into ``folder`` or into the folders ``within``.
+@dataclass(frozen=True, kw_only=True)
+class Holder:
+    """The owner of files: its failures, and where its links may lead beside its own folder."""
 
-    Raises ``unsafe`` for a name or a link that leads out, and for what is not a regular file; ``missing``.
-    """
-    path = folder / checked_name(name, folder, unsafe, hint)
-    check_file(path, folder, unsafe=unsafe, missing=missing, within=within, hint=hint)
+    unsafe: Failure = BundleUnsafe  # of a name or a link that leads out, and of what is not a regular file
+    missing: Failure = BundleFileMissing
+    within: Sequence[Path] = ()
+    hint: str = _HINT
+
+
+BUNDLE = Holder()
+
+
+def contained(folder: Path, name: object, holder: Holder = BUNDLE) -> Path:
+    """Return the regular file ``folder/name``. Raises what ``holder`` says, and FileTrouble."""
+    path = folder / checked_name(name, folder, holder.unsafe, holder.hint)
+    check_file(path, folder, holder)
     return path
 
 
-def open_file(
-    folder: Path,
-    name: object,
-    *,
-    unsafe: Failure = BundleUnsafe,
-    missing: Failure = BundleFileMissing,
-    within: Iterable[Path] = (),
-    hint: str = _HINT,
-) -> int:
-    """Return a descriptor of the regular file ``folder/name``, open for reading; links are as in ``contained``.
+def open_file(folder: Path, name: object, holder: Holder = BUNDLE) -> int:
+    """Return a descriptor of the regular file ``folder/name``, open for reading.
 
     What is open is what was checked. Raises as ``contained`` does, and FileTrouble for a file that cannot be read.
     """
-    homes = (folder, *within)
-    path = contained(folder, name, unsafe=unsafe, missing=missing, within=within, hint=hint)
+    path = contained(folder, name, holder)
     try:
-        way = _way(path, homes)
+        way = _way(path, (folder, *holder.within))
         return os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0)) if way is None else _opened(*way)
     except _NotRegular as error:
-        raise unsafe(f"{name!r} in {folder} is not a regular file", hint=hint) from error
+        raise holder.unsafe(f"{name!r} in {folder} is not a regular file", hint=holder.hint) from error
     except FileNotFoundError as error:
-        raise missing(f"{folder} lacks {name}", hint="copy it again") from error
+        raise holder.missing(f"{folder} lacks {name}", hint="copy it again") from error
     except OSError as error:
         if error.errno in _LINK:
-            raise unsafe(f"{name!r} in {folder} is a link out of its folder", hint=hint) from error
+            raise holder.unsafe(f"{name!r} in {folder} is a link out of its folder", hint=holder.hint) from error
         raise FileTrouble(f"{path} cannot be read: {error.strerror}", hint=READABLE) from error
 
 
-def copy_file(
-    folder: Path,
-    name: str,
-    to: Path,
-    *,
-    unsafe: Failure = BundleUnsafe,
-    missing: Failure = BundleFileMissing,
-    within: Iterable[Path] = (),
-    hint: str = _HINT,
-) -> None:
+def copy_file(folder: Path, name: str, to: Path, holder: Holder = BUNDLE) -> None:
     """Copy the regular file ``folder/name`` to the path ``to``, whose folder is made. Raises as ``open_file`` does."""
-    opened = open_file(folder, name, unsafe=unsafe, missing=missing, within=within, hint=hint)
-    with open(opened, "rb") as source:
+    with open(open_file(folder, name, holder), "rb") as source:
         to.parent.mkdir(parents=True, exist_ok=True)
         with to.open("wb") as sink:
             shutil.copyfileobj(source, sink, _CHUNK)
@@ -120,28 +104,20 @@ def _opened(home: Path, name: str) -> int:
     return descriptor
 
 
-def check_file(
-    path: Path,
-    folder: Path,
-    *,
-    unsafe: Failure = BundleUnsafe,
-    missing: Failure = BundleFileMissing,
-    within: Iterable[Path] = (),
-    hint: str = _HINT,
-) -> None:
+def check_file(path: Path, folder: Path, holder: Holder = BUNDLE) -> None:
     """Check a ``path`` below ``folder`` that was found there, as ``contained`` does; a folder on the way that this user
     may not enter raises FileTrouble.
     """
-    _check_way(path, folder, within, unsafe, hint)
+    _check_way(path, folder, holder)
     name = path.relative_to(folder).as_posix()
     try:
         kind = path.stat().st_mode
     except PermissionError as error:
         raise FileTrouble(f"{path} cannot be read: {error.strerror}", hint=READABLE) from error
     except OSError as error:
-        raise missing(f"{folder} lacks {name}", hint="copy it again") from error
+        raise holder.missing(f"{folder} lacks {name}", hint="copy it again") from error
     if not stat.S_ISREG(kind):
-        raise unsafe(f"{name!r} in {folder} is not a regular file", hint=hint)
+        raise holder.unsafe(f"{name!r} in {folder} is not a regular file", hint=holder.hint)
 
 
 def checked_name(name: object, place: object, unsafe: Failure = BundleUnsafe, hint: str = _HINT) -> str:
@@ -170,10 +146,11 @@ def _links(folder: Path, path: Path) -> bool:
     return False
 
 
-def _check_way(path: Path, folder: Path, within: Iterable[Path], unsafe: Failure, hint: str) -> None:
+def _check_way(path: Path, folder: Path, holder: Holder) -> None:
     if not _links(folder, path):
         return
     real = os.path.realpath(path)
-    homes = [os.path.realpath(home) for home in (folder, *within)]
+    homes = [os.path.realpath(home) for home in (folder, *holder.within)]
     if not any(real.startswith(home.rstrip(os.sep) + os.sep) for home in homes):
-        raise unsafe(f"{path.relative_to(folder).as_posix()!r} in {folder} is a link out of its folder", hint=hint)
+        name = path.relative_to(folder).as_posix()
+        raise holder.unsafe(f"{name!r} in {folder} is a link out of its folder", hint=holder.hint)

@@ -39,7 +39,7 @@ class SubmodelInputs:
         model = task_model(plan.source.task, {}, plan.source.path, plan.processing)
         return replace(
             self,
-            agreement=plan.task.batches(model, self.examples, use="agreement"),
+            agreement=plan.own_task.batches(model, self.examples, use="agreement"),
             golden=[(example, model.feeds([example])) for example, _ in self.golden],
         )
 

@@ -25,7 +25,7 @@ from edgepack.runtime.manifest import Manifest
 from edgepack.runtime.opening import opened
 from edgepack.runtime.processing import Diffusion, Processing
 from edgepack.runtime.shapes import calls, feeds
-from edgepack.tasks import Task, read_model, submodel_processing, submodel_task
+from edgepack.tasks import AnyTask, Task, read_model, submodel_processing, submodel_task
 from edgepack.tasks._diffusion import Prompt
 
 _CLIP = "zero-shot-image-classification"
@@ -61,7 +61,7 @@ class Measured:
     _scored: dict[str, comparison.Scores] = field(default_factory=dict)
 
     @cached_property
-    def task(self) -> Task:
+    def task(self) -> AnyTask:
         """The bundle's task."""
         return tasks.load(self.manifest.task)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from edgepack.containment import check_file, copy_file, open_file
+from edgepack.containment import Holder, check_file, copy_file, open_file
 from edgepack.errors import ModelError, UnsafeModel
 
 # What edgepack reads of a model's folder, or copies.
@@ -22,11 +22,11 @@ def check(folder: Path, subfolders: Iterable[str] = ()) -> None:
 
     The hub's cache keeps files by their hashes and has links to them in a model's folder: those are its own too.
     """
-    own = homes(folder)
+    holder = _holder(folder)
     for place in {folder, *(folder / name for name in subfolders)}:
         for file in (file for pattern in _READ for file in place.glob(pattern)):
             if not file.is_dir():
-                check_file(file, folder, unsafe=UnsafeModel, missing=ModelError, within=own, hint=_HINT)
+                check_file(file, folder, holder)
 
 
 def copy(folder: Path, name: str, to: Path, model: Path | None = None) -> None:
@@ -35,15 +35,17 @@ def copy(folder: Path, name: str, to: Path, model: Path | None = None) -> None:
     ``model`` is the model's own folder, where ``folder`` was arranged from it, with links to it. Raises UnsafeModel,
     ModelError, FileTrouble.
     """
-    copy_file(folder, name, to, unsafe=UnsafeModel, missing=ModelError, within=homes(model or folder), hint=_HINT)
+    copy_file(folder, name, to, _holder(model or folder))
 
 
 def read(folder: Path, name: str, model: Path | None = None) -> str:
     """Return the text of a file of a model, with bytes that are not UTF-8 replaced. Raises as ``copy`` does."""
-    own = homes(model or folder)
-    opened = open_file(folder, name, unsafe=UnsafeModel, missing=ModelError, within=own, hint=_HINT)
-    with open(opened, encoding="utf-8", errors="replace") as stream:
+    with open(open_file(folder, name, _holder(model or folder)), encoding="utf-8", errors="replace") as stream:
         return stream.read()
+
+
+def _holder(folder: Path) -> Holder:
+    return Holder(unsafe=UnsafeModel, missing=ModelError, within=homes(folder), hint=_HINT)
 
 
 def homes(folder: Path) -> list[Path]:

@@ -13,7 +13,18 @@ from edgepack.documents import JsonObject
 from edgepack.records import Recipe, Source, Target
 from edgepack.runtime.processing import Processing
 from edgepack.runtime.submodel import MODEL
-from edgepack.tasks import SubmodelTask, Task, load, read_config, read_model, submodel_processing, submodels
+from edgepack.tasks import (
+    AnyTask,
+    SubmodelTask,
+    Task,
+    load,
+    options,
+    read_config,
+    read_model,
+    submodel_processing,
+    submodel_task,
+    submodels,
+)
 from edgepack.weights import Stored
 
 # What float32 keeps beside PyTorch: below, the graph computes something else
@@ -58,7 +69,7 @@ class Subject:
     """
 
     source: Source
-    task: Task
+    task: AnyTask
     config: JsonObject
     name: str = MODEL
     weights: tuple[str, ...] = ("",)
@@ -86,6 +97,11 @@ class Subject:
         stored = (tensor for file in weights.files(self.source.path) for tensor in weights.tensors(file))
         return [tensor for tensor in stored if tensor.name.startswith(self.weights)]
 
+    @property
+    def own_task(self) -> Task:
+        """The task of a model that is one submodel; TypeError for others."""
+        return submodel_task(self.task, MODEL)
+
     def processing_of(self, name: str, processing: Processing) -> Processing:
         """Return the part of ``processing`` that is about the submodel ``name``."""
         return submodel_processing(self.task, processing, name)
@@ -93,7 +109,9 @@ class Subject:
     def estimate(self, recipe: Recipe, processing: Processing) -> fit.Estimate:
         """Estimate the memory of a bundle."""
         return fit.together(
-            fit.estimate(each.source, recipe, each.config, self.processing_of(name, processing))
+            fit.estimate(
+                each.source, recipe, each.config, self.processing_of(name, processing), options(each.task).activations
+            )
             for name, each in self.submodels.items()
         )
 
@@ -133,9 +151,14 @@ class Plan:
         return self.subject.source
 
     @property
-    def task(self) -> Task:
+    def task(self) -> AnyTask:
         """The model's."""
         return self.subject.task
+
+    @property
+    def own_task(self) -> Task:
+        """The task of a model that is one submodel; TypeError for others."""
+        return self.subject.own_task
 
     @property
     def config(self) -> JsonObject:

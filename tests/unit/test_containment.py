@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgepack import containment
-from edgepack.containment import check_distinct, checked_name, contained, copy_file, open_file
+from edgepack.containment import Holder, check_distinct, checked_name, contained, copy_file, open_file
 from edgepack.errors import BundleFileMissing, BundleUnsafe
 from edgepack.folder import DESCRIPTORS
 
@@ -65,7 +65,7 @@ def test_what_is_no_file_of_the_folder(name: str, tmp_path: Path, monkeypatch: p
 
 
 def read(folder: Path, name: str, within: Sequence[Path] = ()) -> str:
-    with open(open_file(folder, name, within=within)) as stream:
+    with open(open_file(folder, name, Holder(within=within))) as stream:
         return stream.read()
 
 
@@ -127,9 +127,9 @@ def test_links_inside_and_into_named_places(tmp_path: Path) -> None:
     (folder / "kept").symlink_to("../store/hash")
     with pytest.raises(BundleUnsafe, match="link out"):
         contained(folder, "kept")
-    assert contained(folder, "kept", within=[store]).read_text() == read(folder, "kept", [store]) == "y"
+    assert contained(folder, "kept", Holder(within=[store])).read_text() == read(folder, "kept", [store]) == "y"
     assert read(folder, "link") == read(folder, "b/file") == "x"
-    copy_file(folder, "kept", tmp_path / "new" / "copy", within=[store])
+    copy_file(folder, "kept", tmp_path / "new" / "copy", Holder(within=[store]))
     assert (tmp_path / "new" / "copy").read_text() == "y"
     (folder / "away").symlink_to(store)
     with pytest.raises(BundleUnsafe, match="link out"):

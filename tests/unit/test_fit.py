@@ -13,7 +13,7 @@ import torch
 import transformers
 from tests.unit.decoders.conftest import FAMILIES, config_of, make, with_tokenizer
 
-from edgepack import fit, pipeline, targets
+from edgepack import activations, fit, pipeline, targets
 from edgepack.decoders import describe
 from edgepack.decoders.checkpoint import Checkpoint
 from edgepack.errors import DoesNotFit, UnsupportedModel
@@ -230,9 +230,9 @@ def test_attention_sees_patches_of_the_map_that_it_reads(config: Any, side: int,
     stated = config.to_dict()
     size = Size(height=side, width=side)
     image = Image(input="pixel_values", channels=3, size=size, alpha="refuse", steps=())
-    found, shape = fit._activations(stated, Processing(image=image))
+    found, shape = activations.of(stated, Processing(image=image))
     assert shape == f"1 x {side} x {side} pixels"
-    assert found == fit._transformer(stated, tokens)
+    assert found == activations._transformer(stated, tokens)
     assert found < 100e6
 
 
@@ -248,7 +248,7 @@ def test_inputs_are_told_apart_by_what_they_are() -> None:
         )
         for length in (512, 16)
     )  # fmt: skip
-    assert fit._activations(config, Processing(text=long, image=image))[1] == "1 x 512 tokens"
-    assert fit._activations(config, Processing(text=short, image=image))[1] == "1 x 224 x 224 pixels"
+    assert activations.of(config, Processing(text=long, image=image))[1] == "1 x 512 tokens"
+    assert activations.of(config, Processing(text=short, image=image))[1] == "1 x 224 x 224 pixels"
     with pytest.raises(UnsupportedModel, match="neither texts nor images"):
-        fit._activations(config, Processing())
+        activations.of(config, Processing())

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from tests import typed_plugins
 
-from edgepack import plugins
-from edgepack.errors import MissingExtra, UnknownName
+from edgepack import plugins, tasks
+from edgepack.errors import MissingExtra, UnknownName, UsageError
+from edgepack.runtime.submodel import MODEL
 
 
 def test_our_own_are_files() -> None:
@@ -67,6 +68,20 @@ def outsider(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_third_party_s_entry_point() -> None:
     assert "translation" in plugins.names("tasks")
     assert plugins.load("tasks", "translation").NAME == "translation"
+
+
+@pytest.mark.usefixtures("outsider")
+def test_a_task_that_lacks_a_part_is_named() -> None:
+    with pytest.raises(UsageError, match="the task translation of theirs lacks TITLE"):
+        tasks.load("translation")
+
+
+def test_what_a_task_does_not_state_is_as_usual() -> None:
+    assert tasks.options(tasks.load("fill-mask")) == tasks.Options()
+    stated = tasks.options(tasks.load("text-to-image"))
+    assert (stated.extra, stated.layouts, next(iter(stated.submodels))) == ("diffusion", ("flat",), "text_encoder")
+    with pytest.raises(TypeError, match="text-to-image has several submodels"):
+        tasks.submodel_task(tasks.load("text-to-image"), MODEL)
 
 
 @pytest.mark.usefixtures("outsider")

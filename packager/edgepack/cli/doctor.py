@@ -119,7 +119,7 @@ def _builds(format: str) -> Uses:
 
 def _more(task: str) -> Uses:
     """Return the building of models of ``task``, if that takes an extra of its own."""
-    extra = getattr(tasks.load(task), "EXTRA", "")
+    extra = tasks.options(tasks.load(task)).extra
     return {f"build {task} models": Install(plugins.distribution("tasks", task), extra)} if extra else {}
 
 

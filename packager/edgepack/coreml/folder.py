@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgepack.containment import check_file, checked_name
+from edgepack.containment import Holder, check_file, checked_name
 from edgepack.documents import read_json
 from edgepack.errors import PackageDamaged, PackageError, PackageFileMissing, PackageUnsafe
 
 PACKAGE, PACKAGES = ".mlpackage", ".mlpackages"  # one package, and a folder of several in a row
 _AGAIN = "copy or convert the package again"
+_HOLDER = Holder(unsafe=PackageUnsafe, missing=PackageFileMissing, hint=_AGAIN)
 _HINT = "a Core ML package is a folder that ends in .mlpackage and holds Manifest.json"
 _FORMAT = "1."
 _MODEL_PATH = "@model_path"
@@ -43,7 +44,7 @@ def weight_file(package: Path, model: Path, name: str) -> Path:
 def inside(package: Path, folder: Path, name: str) -> Path:
     """Return ``folder / name``, a file of ``package``. Raises PackageUnsafe, PackageFileMissing."""
     path = folder / checked_name(name, package, PackageUnsafe, _AGAIN)
-    check_file(path, package, unsafe=PackageUnsafe, missing=PackageFileMissing, hint=_AGAIN)
+    check_file(path, package, _HOLDER)
     return path
 
 

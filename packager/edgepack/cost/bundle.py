@@ -54,6 +54,7 @@ def memory(listed: Manifest) -> Figure:
                 recipe,
                 _config(listed, name, tasks.submodels(task).get(name)),
                 tasks.submodel_processing(task, listed.processing, name),
+                tasks.options(tasks.submodel_task(task, name)).activations,
             )
             for name in listed.models
         )

@@ -17,7 +17,7 @@ from edgepack.errors import UnsupportedModel
 from edgepack.original import Original
 from edgepack.plans import Plan
 from edgepack.records import Artifact, Recipe, Target
-from edgepack.tasks import Task
+from edgepack.tasks import AnyTask, options
 
 
 class Prepared(Protocol):
@@ -81,7 +81,7 @@ def find(name: str) -> Format:
     return cast(Format, plugins.load("formats", name))
 
 
-def route(target: Target, task: Task) -> Route:
+def route(target: Target, task: AnyTask) -> Route:
     """Find the route of ``task``'s models to ``target``. Raises UnknownName, UnsupportedModel, MissingExtra."""
     found = find(target.format)
     _check_route(found, target, task)
@@ -101,7 +101,7 @@ def check_versions(target: Target) -> None:
         installed.check(extras.pop(), distribution)
 
 
-def check_installed(target: Target, task: Task) -> None:
+def check_installed(target: Target, task: AnyTask) -> None:
     """Raises MissingExtra where what takes ``task``'s models to ``target`` is not installed; imports nothing of it.
 
     Raises UnsupportedModel where nothing takes them there.
@@ -109,10 +109,10 @@ def check_installed(target: Target, task: Task) -> None:
     found = find(target.format)
     _check_route(found, target, task)
     installed.check(found.ROUTES[task.ROUTE], plugins.distribution("formats", target.format))
-    installed.check(getattr(task, "EXTRA", ""), plugins.distribution("tasks", task.NAME))
+    installed.check(options(task).extra, plugins.distribution("tasks", task.NAME))
 
 
-def _check_route(found: Format, target: Target, task: Task) -> None:
+def _check_route(found: Format, target: Target, task: AnyTask) -> None:
     if task.ROUTE not in found.ROUTES:
         raise UnsupportedModel(
             f"{target.name} takes {found.TITLE} files, which have the routes {' and '.join(found.ROUTES)}; models of "
@@ -121,6 +121,6 @@ def _check_route(found: Format, target: Target, task: Task) -> None:
         )
 
 
-def tools(target: Target, task: Task) -> dict[str, str]:
+def tools(target: Target, task: AnyTask) -> dict[str, str]:
     """Return the versions that decide what the conversion gives."""
     return plugins.versions(route(target, task).TOOLS)

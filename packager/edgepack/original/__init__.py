@@ -20,7 +20,7 @@ from edgepack.plans import Subject
 from edgepack.records import Source
 from edgepack.runtime import submodel
 from edgepack.runtime.processing import Processing
-from edgepack.tasks import Task, submodel_processing
+from edgepack.tasks import AnyTask, Task, submodel_processing
 
 # Before anything imports transformers, which reads it once: it warns of packages that no model here needs
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
@@ -52,6 +52,7 @@ class Original(Protocol):
 
     def remember(self, feeds: Feeds, outputs: Outputs) -> None:
         """Take ``outputs`` as what the original makes of ``feeds``, where that saves computing it."""
+        return None
 
     def __call__(self, feeds: JsonObject, /) -> Outputs:
         """Return the task's outputs for ``feeds`` (input name -> array)."""
@@ -100,7 +101,7 @@ def open_original(subject: Subject, *, inputs: str = "", implementation: str = "
     return way.open_original(subject, inputs=inputs, implementation=implementation)
 
 
-def attach(originals: Mapping[str, Original], model: TaskModel, task: Task, processing: Processing) -> TaskModel:
+def attach(originals: Mapping[str, Original], model: TaskModel, task: AnyTask, processing: Processing) -> TaskModel:
     """Make each part of ``model`` compare what its pre-processing makes with what its original's makes."""
     for name, original in originals.items():
         original.attach(submodel(model, name), submodel_processing(task, processing, name))

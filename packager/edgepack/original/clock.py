@@ -12,20 +12,19 @@ from collections.abc import Callable
 import torch
 
 from edgepack import tasks
-from edgepack.arrays import Run
 from edgepack.documents import JsonDict
 from edgepack.original import pytorch
 from edgepack.runtime import clock
 
 
-def opener(asked: JsonDict) -> Callable[[int], Run]:
+def opener(asked: JsonDict) -> Callable[[int], clock.Work]:
     """Return a function that opens the model named in the request with so many threads."""
     task = tasks.submodel_task(tasks.load(asked["task"]), asked["submodel"])
 
-    def opened(threads: int) -> Run:
+    def opened(threads: int) -> clock.Work:
         torch.set_num_threads(clock.threads_of(asked))
         module = pytorch.open_path(asked["path"], asked["model_type"], asked["name"], task, asked.get("adapter"))
-        return lambda feeds: pytorch.run(module, feeds, task.OUTPUTS)
+        return clock.one_pass(lambda feeds: pytorch.run(module, feeds, task.OUTPUTS))
 
     return opened
 

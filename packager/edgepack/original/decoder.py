@@ -20,6 +20,7 @@ from edgepack.decoders.rotary import cos_sin_cache
 from edgepack.documents import JsonDict
 from edgepack.parallel import alone, in_parts
 from edgepack.records import Source
+from edgepack.runtime.labels import softmax
 from edgepack.tasks import read_config
 
 Watch = Callable[[str, Array], None]  # told the name of a product and what enters it, [batch, tokens, width]
@@ -117,7 +118,7 @@ class Reference:
             scores = q[:, head] @ k[:, shared].transpose(0, 2, 1) * np.float32(d.scaling(layer))
             if d.attention_cap:
                 scores = np.tanh(scores / d.attention_cap) * np.float32(d.attention_cap)
-            mixed[:, head] = _softmax(np.where(unseen, _NEVER, scores)) @ v[:, shared]
+            mixed[:, head] = softmax(np.where(unseen, _NEVER, scores), np.float32) @ v[:, shared]
         joined = mixed.transpose(0, 2, 1, 3).reshape(batch, tokens, -1)
         watch(f"layers.{layer}.attention.out", joined)
         return _product(joined, self.checkpoint.o_proj(layer))
@@ -189,11 +190,6 @@ def _gather(matrix: Matrix, ids: Array) -> Array:
     wanted, places = np.unique(ids, return_inverse=True)
     rows = np.concatenate([matrix.rows(int(row), int(row) + 1) for row in wanted])
     return np.asarray(rows[places].reshape(*ids.shape, -1))
-
-
-def _softmax(scores: Array) -> Array:
-    raised = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    return np.asarray(raised / raised.sum(axis=-1, keepdims=True))
 
 
 def _silu(x: Array) -> Array:

@@ -19,14 +19,14 @@ from edgepack.errors import ModelError, UnsupportedModel
 from edgepack.original import configs, imports, tokenizers
 from edgepack.original.library import PretrainedConfig, PretrainedModel, PretrainedTokenizer
 from edgepack.original.model_files import files, take
-from edgepack.tasks import Task, _sentence_folder, read_config, submodels
+from edgepack.tasks import AnyTask, _sentence_folder, options, read_config, submodels
 
 imports.import_transformers()  # at once, not when a model is asked for: load_module keeps the collector out of imports
 
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
-def arrange(folder: Path, task: Task, to: Path) -> None:
+def arrange(folder: Path, task: AnyTask, to: Path) -> None:
     """Fill ``to`` with the model of ``folder``. Raises ModelError, UnsupportedModel."""
     sentences = _sentence_folder.is_one(folder)
     root = folder / (_sentence_folder.transformer(folder) if sentences else "")
@@ -40,7 +40,7 @@ def arrange(folder: Path, task: Task, to: Path) -> None:
     tokenizers.save(tokenizer, {**read_config(to / "tokenizer_config.json"), **_stated(tokenizer, root, task)}, to)
 
 
-def _stated(tokenizer: PretrainedTokenizer, root: Path, task: Task) -> JsonDict:
+def _stated(tokenizer: PretrainedTokenizer, root: Path, task: AnyTask) -> JsonDict:
     """Return what tokenizer_config.json may leave to a class or a default."""
     if tokenizer.pad_token is None:
         raise ModelError(
@@ -78,7 +78,7 @@ def _stated(tokenizer: PretrainedTokenizer, root: Path, task: Task) -> JsonDict:
     }
 
 
-def _model(root: Path, task: Task) -> tuple[PretrainedConfig, PretrainedModel]:
+def _model(root: Path, task: AnyTask) -> tuple[PretrainedConfig, PretrainedModel]:
     """Return the config and the class of the model; of several submodels, of the one that reads texts.
 
     Raises UnsupportedModel.
@@ -116,7 +116,7 @@ def _counts_padding(model: PretrainedModel) -> bool:
     return "pad_token_id is None" in inspect.getsource(type(model).forward)
 
 
-def _longest(tokenizer: PretrainedTokenizer, config: PretrainedConfig, model: PretrainedModel, task: Task) -> int:
+def _longest(tokenizer: PretrainedTokenizer, config: PretrainedConfig, model: PretrainedModel, task: AnyTask) -> int:
     """Return the longest text in tokens: the tokenizer's, at most what the model has positions for.
 
     Raises ModelError.
@@ -126,7 +126,7 @@ def _longest(tokenizer: PretrainedTokenizer, config: PretrainedConfig, model: Pr
     learned = _learned_positions(model)
     if learned is not None:
         limits.append(learned)
-    elif not limits or task.AUTO_CLASS == "AutoModel":  # sentence-transformers cuts at both
+    elif not limits or options(task).cut_at_positions:
         stated = getattr(config.get_text_config(), "max_position_embeddings", -1)
         limits += [stated] if stated is not None and stated > 0 else []
     if not limits:

@@ -20,13 +20,13 @@ from edgepack.documents import JsonDict, read_object
 from edgepack.errors import ModelError
 from edgepack.original.model_files import WEIGHTS, files, take
 from edgepack.runtime.text import tokenizer
-from edgepack.tasks import Task, _pipeline_folder, read_config
+from edgepack.tasks import AnyTask, _pipeline_folder, read_config
 
 _FOLDERS = "text-folders"  # of the cache
 _AGAIN = "save it again where it opens: AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)"
 
 
-def arranged(folder: Path, task: Task) -> Path:
+def arranged(folder: Path, task: AnyTask) -> Path:
     """Return the folder in the cache, made on first use. Raises ModelError, UnsupportedModel."""
     making = "edgepack.original.text_arrangement"
     made = _fetch(
@@ -45,7 +45,7 @@ def arranged_pipeline(folder: Path) -> Path:
     return made / folder.name
 
 
-def is_arranged(folder: Path, task: Task) -> bool:
+def is_arranged(folder: Path, task: AnyTask) -> bool:
     """Return whether ``arranged`` finds it in the cache."""
     return cache.find(_FOLDERS, _with_tools(_facts(folder, task))) is not None
 
@@ -67,7 +67,7 @@ def arranged_language_model(folder: Path) -> Path:
     return _fetch(_FOLDERS, facts, lambda fresh: _overlay(folder, found, fresh / folder.name)) / folder.name
 
 
-def _facts(folder: Path, task: Task) -> JsonDict:
+def _facts(folder: Path, task: AnyTask) -> JsonDict:
     return {"model": folder.name, "folder": str(folder), "task": task.NAME, "files": _digest(files(folder), folder)}
 
 

@@ -30,6 +30,9 @@ from edgepack.records import NotMeasured, Timing, Where
 from edgepack.runtime import engines, graphs, machine
 from edgepack.runtime.decoding import Decoding
 
+# What is timed with feeds, and the tokens that it processes: 0 where the model is not a language model
+Work = Callable[[Mapping[str, Array]], tuple[Callable[[], object], int]]
+
 _CONFIDENCE = 0.99
 _STABLE = 0.05  # medians of the two halves of the warm-up agree this well
 _LONGEST_WARMUP = 50  # runs
@@ -123,24 +126,24 @@ def _figure(value: Json) -> float | NotMeasured:
     return NotMeasured(reason=value["reason"]) if isinstance(value, dict) else float(value)
 
 
-def serve(opened: Callable[[int], Run | Decoding], asked: JsonObject) -> list[JsonDict]:
-    """Answer a request: ``opened(threads)`` loads the model, which is timed too."""
+def serve(opened: Callable[[int], Work], asked: JsonObject) -> list[JsonDict]:
+    """Answer a request: ``opened(threads)`` loads the model and gives its work; loading is timed too."""
     started = time.perf_counter()
-    run = opened(asked["threads"])
+    work = opened(asked["threads"])
     load = time.perf_counter() - started
-    return [asdict(_one(run, name, _arrays(feeds), load, asked)) for name, feeds in asked["inputs"]]
+    return [asdict(_one(work, name, _arrays(feeds), load, asked)) for name, feeds in asked["inputs"]]
 
 
-def opener(path: Path, asked: JsonObject) -> Callable[[int], Run | Decoding]:
+def opener(path: Path, asked: JsonObject) -> Callable[[int], Work]:
     """Return a function that opens the model at ``path``: a language model with a cache for the longest input asked."""
 
-    def opened(threads: int) -> Run | Decoding:
+    def opened(threads: int) -> Work:
         session = engines.open_session(graphs.generating(path), str(asked["format"]), threads)
         if not session.decodes:
-            return session
+            return one_pass(session)
         made = session.decoding(max(_length(_arrays(feeds)) for _, feeds in asked["inputs"]))
         made.reserve(made.longest)
-        return made
+        return partial(_by_token, made)
 
     return opened
 
@@ -149,12 +152,13 @@ def _length(feeds: Mapping[str, Array]) -> int:
     return sum(array.shape[-1] for array in feeds.values())
 
 
-def _work(run: Run | Decoding, feeds: Mapping[str, Array]) -> tuple[Callable[[], object], int]:
-    """Return what is timed, and the tokens that it processes: ``input_ids``, or the first of them after
-    ``past_ids``.
-    """
-    if not isinstance(run, Decoding):
-        return partial(run, feeds), 0
+def one_pass(run: Run) -> Work:
+    """Return the work of a model that is not a language model: a run."""
+    return lambda feeds: (partial(run, feeds), 0)
+
+
+def _by_token(run: Decoding, feeds: Mapping[str, Array]) -> tuple[Callable[[], object], int]:
+    """Return the work of a language model: to process ``input_ids``, or the first of them after ``past_ids``."""
     past, new = (feeds[name][0].tolist() for name in ("past_ids", "input_ids"))
     if past:
         run.prefill(past)
@@ -176,15 +180,15 @@ def _arrays(feeds: JsonObject) -> dict[str, Array]:
     }
 
 
-def _one(run: Run | Decoding, name: str, feeds: Mapping[str, Array], load: float, asked: JsonObject) -> Timing:
-    work, tokens = _work(run, feeds)
-    first = _timed(work)
-    warmup = _warm_up(work)
+def _one(work: Work, name: str, feeds: Mapping[str, Array], load: float, asked: JsonObject) -> Timing:
+    step, tokens = work(feeds)
+    first = _timed(step)
+    warmup = _warm_up(step)
     before, cpu = machine.state(), time.process_time()
-    times = [_timed(work)]
+    times = [_timed(step)]
     started = time.perf_counter()
     while not _enough(len(times), time.perf_counter() - started, asked):
-        times.append(_timed(work))
+        times.append(_timed(step))
     used = (time.process_time() - cpu) / len(times)
     return Timing(
         what=name,

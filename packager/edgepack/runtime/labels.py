@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,13 +20,13 @@ class Label:
     score: float
 
 
-def softmax(logits: Array) -> Array:
-    """Return probabilities along the last axis, float64, shifted by the maximum so that nothing overflows."""
-    shifted = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
+def softmax(logits: Array, dtype: type[np.floating] = np.float64) -> Array:
+    """Return probabilities along the last axis in ``dtype``, shifted by the maximum so that nothing overflows."""
+    shifted = np.exp(logits.astype(dtype, copy=False) - logits.max(axis=-1, keepdims=True))
     return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))
 
 
-def labels(logits: Array, names: list[str], problem: ProblemType) -> list[Label]:
+def labels(logits: Array, names: Sequence[str], problem: ProblemType) -> list[Label]:
     """Return the labels of one row of logits, best first. ``problem`` is the config's problem_type.
 
     Raises BundleDamaged where there are more or fewer names than logits.

@@ -58,7 +58,7 @@ def _submodel(
     shipped = inputs.shipped(plan).agreement
     try:
         agreed = comparison.agreement(
-            original, compressed, plan.task, inputs.agreement, floors=floors, where=where, shipped=shipped
+            original, compressed, plan.own_task, inputs.agreement, floors=floors, where=where, shipped=shipped
         )
     except InputError as error:  # on inputs that the original took
         raise ConversionError(f"{plan.name} does not run: {error}") from error

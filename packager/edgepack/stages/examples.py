@@ -16,7 +16,7 @@ from edgepack.records import Accuracy
 from edgepack.runtime import model as task_model
 from edgepack.runtime import submodel
 from edgepack.runtime.processing import Processing, Text
-from edgepack.tasks import Task
+from edgepack.tasks import AnyTask, Task
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,8 @@ def gather(request: Request, subject: Subject, plans: Sequence[Plan]) -> Example
         shortest = min(plan.processing.section(Text).max_length for plan in plans)
         processing = replace(processing, text=replace(processing.text, max_length=shortest))
     own = {
-        name: part.task.examples(subject.processing_of(name, processing)) for name, part in subject.submodels.items()
+        name: part.own_task.examples(subject.processing_of(name, processing))
+        for name, part in subject.submodels.items()
     }
     return Examples(
         processing=processing,
@@ -64,7 +65,7 @@ def _check_data(request: Request, subject: Subject) -> None:
         )
 
 
-def _calibration(request: Request, task: Task, own: Sequence[Example]) -> Sequence[Example]:
+def _calibration(request: Request, task: AnyTask, own: Sequence[Example]) -> Sequence[Example]:
     if request.calibration is None:
         return own[0::2]
     return task.inputs(comparison.rows(task, request.calibration, task.INPUTS))
@@ -100,7 +101,7 @@ def prepare(
     return Inputs(
         subject=subject,
         processing=examples.processing,
-        submodels={name: made(name, part.task) for name, part in subject.submodels.items()},
+        submodels={name: made(name, part.own_task) for name, part in subject.submodels.items()},
         rows=examples.rows,
         evaluation=request.evaluation,
         digest=examples.digest,

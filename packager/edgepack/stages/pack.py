@@ -94,7 +94,7 @@ def write_golden(
     """
     made = {}
     for name, part in plan.submodels.items():
-        output, own = part.task.OUTPUTS[-1], inputs[name]
+        output, own = part.own_task.OUTPUTS[-1], inputs[name]
         file = "golden.safetensors" if name == MODEL else f"golden_{name}.safetensors"
         answers = [originals[name](feeds)[output] for _, feeds in own.golden]
         (folder / file).write_bytes(weights.encode(_vectors(own.shipped(part).golden, answers, output)))

@@ -12,7 +12,7 @@ from edgepack.errors import ProjectError, UnsupportedModel, UsageError
 from edgepack.plans import Plan, Request, Subject
 from edgepack.records import Recipe, Source, Target
 from edgepack.runtime.processing import Processing
-from edgepack.tasks import Task
+from edgepack.tasks import AnyTask, options
 from edgepack.toml_file import check_types
 
 _USEFUL_CONTEXT = 2048  # tokens: a recipe that leaves less gives way to a coarser one that leaves them
@@ -65,10 +65,10 @@ def bundle_name(source: Source, target: Target, recipe: Recipe) -> str:
     return "-".join(parts)
 
 
-def _check_layout(target: Target, task: Task) -> None:
+def _check_layout(target: Target, task: AnyTask) -> None:
     """Raises UnsupportedModel for a target whose clients have no use for models of ``task``."""
-    layouts = getattr(task, "LAYOUTS", (target.layout,))
-    if target.layout not in layouts:
+    layouts = options(task).layouts
+    if layouts is not None and target.layout not in layouts:
         raise UnsupportedModel(
             f"{target.layout}, which {target.name}'s bundles are for, has no {task.NAME}",
             hint="choose another target: edgepack targets lists them",
@@ -99,7 +99,7 @@ def _processing(target: Target, processing: Processing) -> Processing:
     return processing
 
 
-def _given(target: Target, task: Task, recipes: Sequence[Recipe], *, strict: bool) -> list[Recipe]:
+def _given(target: Target, task: AnyTask, recipes: Sequence[Recipe], *, strict: bool) -> list[Recipe]:
     """Return those of ``recipes`` that models of the task can be given; where ``strict``, UsageError for one that
     cannot.
 

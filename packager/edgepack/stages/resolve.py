@@ -12,11 +12,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from edgepack import cache, modelfolder, plugins, sources, tasks, weights
-from edgepack.documents import JsonDict, JsonObject, parse_json, read_bytes, read_object
-from edgepack.errors import ModelError, ModelNotFound, UnknownName, UnsafeModel
-from edgepack.original import text_folder
+from edgepack.documents import JsonDict, JsonObject, read_object
+from edgepack.errors import ModelNotFound, UnknownName
+from edgepack.original import folder_kinds
+from edgepack.original.folder_kinds import FolderKind
 from edgepack.records import Source
-from edgepack.tasks import _pipeline_folder, _recognition, _refusals, _sentence_folder
+from edgepack.sources import Fetched
+from edgepack.tasks import _recognition, _sentence_folder
 from edgepack.weights import foreign, lora, lora_file
 from edgepack.weights.choice import ADAPTER
 
@@ -45,18 +47,22 @@ def find(
     ``reference`` is a folder, ``python:package/folder`` or a hub id, and so is ``adapter``, a LoRA to merge into it;
     ``task`` overrides what the files tell. Raises ModelError and its subclasses, UnknownName.
     """
-    fetched = sources.find(_place(reference)).fetch(reference, say)
-    merged = _adapter(fetched.path, adapter, say)
-    _check_files(fetched.path, merged)
-    root = _root(fetched.path)
-    _check_adapter(root, merged)
-    folders = _weight_folders(root)
-    files = [file for name in folders for file in weights.files(root / name)]
-    config = _config(root)
+
+    def fetch(named: str) -> Fetched:
+        return sources.find(_place(named)).fetch(named, say)
+
+    fetched = fetch(reference)
+    folder = folder_kinds.kind_of(fetched.path)
+    merged = folder.adapter(adapter, lambda named: fetch(named).path) if adapter else None
+    _check_files(folder, merged)
+    folder.check_adapter(merged)
+    folders = folder.weight_folders
+    files = [file for name in folders for file in weights.files(folder.root / name)]
+    config = folder.config()
     stored = [tensor for file in files for tensor in weights.tensors(file)]
-    foreign.check(root, config, stored)
+    foreign.check(folder.root, config, stored)
     found = _task(fetched.path, config, task)
-    shaping = [*files, *_shaping(fetched.path, root), *_adapter_files(merged)]
+    shaping = [*files, *_shaping(folder), *_adapter_files(merged)]
     source = Source(
         model=fetched.name if _local(reference) else reference,
         name=fetched.name,
@@ -79,23 +85,11 @@ def find(
     return source
 
 
-def _adapter(folder: Path, reference: str | None, say: Callable[[str], None]) -> Path | None:
-    """Return the folder of the LoRA that ``reference`` names; of a pipeline its file and scale. Raises ModelError."""
-    if not reference:
-        return None
-    if _pipeline_folder.is_one(folder):
-        return lora_file.find(reference)
-    return sources.find(_place(reference)).fetch(reference, say).path
-
-
-def _check_files(folder: Path, merged: Path | None) -> None:
+def _check_files(folder: FolderKind, merged: Path | None) -> None:
     """Raises UnsafeModel where a file that is read or copied is a link out of its folder, or none."""
-    modelfolder.check(folder)  # modules.json too, before it is read
-    if _sentence_folder.is_one(folder):
-        modelfolder.check(folder, [entry["path"] for entry in _sentence_folder.modules(folder)])
-    if _pipeline_folder.is_one(folder):
-        modelfolder.check(folder, _pipeline_folder.components(folder))
-    elif merged is not None:
+    modelfolder.check(folder.folder)  # modules.json too, before it is read
+    modelfolder.check(folder.folder, folder.subfolders)
+    if merged is not None and merged.is_dir():
         modelfolder.check(merged)
 
 
@@ -105,24 +99,12 @@ def arrange(source: Source) -> Source:
 
     Raises ModelError, UnsupportedModel.
     """
-    task = tasks.load(source.task)
-    if _pipeline_folder.is_one(source.origin):
-        return replace(source, path=text_folder.arranged_pipeline(source.origin))
-    if not task.TOKENIZES:
-        return source
-    described = task.ROUTE == "builder"
-    arranged = (
-        text_folder.arranged_language_model(source.origin) if described else text_folder.arranged(source.origin, task)
-    )
-    return replace(source, path=arranged)
+    return replace(source, path=folder_kinds.kind_of(source.origin).arranged(tasks.load(source.task)))
 
 
 def is_new(source: Source) -> bool:
     """Return whether arranging ``source`` has to ask transformers."""
-    task = tasks.load(source.task)
-    if task.ROUTE != "export" or not task.TOKENIZES or _pipeline_folder.is_one(source.origin):
-        return False
-    return not text_folder.is_arranged(source.origin, task)
+    return not folder_kinds.kind_of(source.origin).is_arranged(tasks.load(source.task))
 
 
 def references(named: JsonObject) -> tuple[str, str | None]:
@@ -165,95 +147,19 @@ def _place(reference: str) -> str:
     return "folder" if looks_local or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?(@.+)?", reference) else "hub"
 
 
-def _root(folder: Path) -> Path:
-    """Return where config.json and the weights lie: in the folder, or in a subfolder that sentence-transformers
-    names.
-    """
-    return folder / _sentence_folder.transformer(folder) if _sentence_folder.is_one(folder) else folder
-
-
-def _weight_folders(root: Path) -> tuple[str, ...]:
-    """Return the subfolders that hold weights; "" is the folder itself."""
-    if not _pipeline_folder.is_one(root):
-        return ("",)
-    return tuple(sorted(name for name in _pipeline_folder.components(root) if (root / name / "config.json").is_file()))
-
-
 def _adapter_files(merged: Path | None) -> list[Path]:
     if merged is None:
         return []
     return [merged / ADAPTER, merged / lora.FILE] if merged.is_dir() else [lora_file.parse(merged)[0]]
 
 
-def _shaping(folder: Path, root: Path) -> list[Path]:
+def _shaping(folder: FolderKind) -> list[Path]:
     """Return the files that shape a conversion, those of sentence-transformers' modules included."""
-    modules = _sentence_folder.modules(folder) if _sentence_folder.is_one(folder) else []
-    parts = [entry["path"] for entry in modules]
-    parts += _pipeline_folder.components(folder) if _pipeline_folder.is_one(folder) else []
-    places = {folder, root, *(folder / name for name in parts)}
-    found = {file for place in places for pattern in _SHAPING for file in place.glob(pattern)}
-    beside = {folder / entry["path"] for entry in modules} - {folder, root}
-    heads = {file for place in beside for file in place.glob("*.safetensors")}
+    own, subfolders = {folder.folder, folder.root}, {folder.folder / name for name in folder.subfolders}
+    found = {file for place in own | subfolders for pattern in _SHAPING for file in place.glob(pattern)}
+    weighed = {folder.root / name for name in folder.weight_folders}  # whose weights are taken as the model's
+    heads = {file for place in subfolders - own - weighed for file in place.glob("*.safetensors")}
     return sorted(file for file in found | heads if not file.name.endswith(".safetensors.index.json"))
-
-
-def _check_adapter(folder: Path, merged: Path | None) -> None:
-    """Raises ModelError for an adapter beside a model that nobody asked to merge, or one that cannot be read."""
-    if _pipeline_folder.is_one(folder):
-        return
-    if merged is not None:
-        lora.Adapter.read(merged)
-        _check_tokenizer(folder, merged)
-    elif lora.is_adapter(folder) and (folder / "config.json").is_file():
-        raise ModelError(
-            f"{folder} holds an adapter ({ADAPTER}) beside a model, and it is unclear whether it is meant to be in it",
-            hint=f"--adapter {folder} merges it; to build the model without it, give a copy without {ADAPTER}",
-        )
-
-
-def _check_tokenizer(folder: Path, merged: Path) -> None:
-    """Raises ModelError where an adapter brings a tokenizer or a chat template that is not the model's."""
-    for name in ("tokenizer.json", "chat_template.jinja"):
-        if (merged / name).is_file() and _content(merged / name) != _content(folder / name):
-            raise ModelError(
-                f"the adapter {merged.name} brings another {name} than the model's",
-                hint="copy the model's folder and the adapter's tokenizer files over it, and build the copy",
-            )
-
-
-def _content(file: Path) -> bytes | JsonDict:
-    raw = read_bytes(file, ModelError) if file.is_file() else b""
-    try:
-        content = parse_json(raw, str(file), ModelError)
-    except ModelError:
-        return raw
-    if not isinstance(content, dict):
-        return raw
-    return {**content, "padding": None, "truncation": None}  # what a trainer leaves set
-
-
-def _config(folder: Path) -> JsonDict:
-    if _pipeline_folder.is_one(folder):
-        return _pipeline_folder.read(folder)
-    file = folder / "config.json"
-    if not file.is_file():
-        raise ModelError(f"{folder} has no config.json", hint="give the folder that holds config.json and safetensors")
-    config = read_object(file, ModelError)
-    if not config.get("architectures"):
-        raise _refusals.unnamed(folder, config)
-    named = config["architectures"]
-    if not isinstance(named, list) or not all(isinstance(name, str) and name for name in named):
-        raise ModelError(
-            f"{file}: architectures is not a list of names", hint='for example "architectures": ["BertModel"]'
-        )
-    if config.get("auto_map") and str(config.get("model_type")).replace("_", "-") not in plugins.names(
-        "decoders.families"
-    ):
-        raise UnsafeModel(
-            f"{folder.name} brings its own code (auto_map in config.json), which edgepack does not run",
-            hint="remove auto_map from a copy of the folder if transformers itself knows the architecture",
-        )
-    return config
 
 
 def _task(folder: Path, config: JsonDict, asked: str | None) -> str:

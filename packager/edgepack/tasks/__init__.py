@@ -6,14 +6,15 @@ _recognition.py tells the task of a model from its files.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol, cast, runtime_checkable
 
 from edgepack import plugins
+from edgepack.activations import Activations
 from edgepack.arrays import Array, Example, Feeds, Outputs, Rows, Run, TaskModel
 from edgepack.documents import JsonDict, JsonObject, read_object
-from edgepack.errors import ModelError
+from edgepack.errors import ModelError, UsageError
 from edgepack.runtime.processing import Processing
 from edgepack.runtime.submodel import MODEL
 from edgepack.tasks import _pipeline_folder
@@ -21,11 +22,12 @@ from edgepack.tasks import _pipeline_folder
 Axes = Mapping[str, Mapping[int, str]]  # input or output -> the names of its dynamic dimensions
 
 
+@runtime_checkable
 class AnyTask(Protocol):
     """The contract of this package's modules, and of third parties' tasks (entry points ``edgepack.tasks``).
 
     A ``model`` is an object of the task's class in runtime/tasks, which differ from each other. A task of several
-    submodels names them in SUBMODELS; any other is a Task.
+    submodels names them in SUBMODELS; any other is a Task. What else a task may state is in Options.
     """
 
     @property
@@ -93,6 +95,7 @@ class AnyTask(Protocol):
         """Return the truth per row, in the words of ``model``. Raises DataError for what it does not know."""
 
 
+@runtime_checkable
 class Task(AnyTask, Protocol):
     """The contract of a task of one submodel, or of a submodel of several: what is compared with an original too."""
 
@@ -145,23 +148,56 @@ class SubmodelTask:
         return self.task if self.adapt is None else self.adapt(whole, own)
 
 
-def load(name: str) -> Task:
-    """Load the task ``name``. Raises UnknownName, MissingExtra."""
-    return cast(Task, plugins.load("tasks", name))
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Statements of a task about what is not as usual: constants of its module, by these names in capitals."""
+
+    extra: str = ""  # of its distribution, that brings what models of it take to be built
+    submodels: Mapping[str, SubmodelTask] = field(default_factory=dict)  # by name; none: a model is one
+    layouts: tuple[str, ...] | None = None  # of targets that have a use for it; None: all
+    optional_columns: tuple[str, ...] = ()  # that rows of a data set may have
+    recorder: str = ""  # of original/recorders, that inputs come from; "": they are made of examples
+    recorded: bool = False  # of a submodel: its inputs are recorded, so there are none of its authors' to compare
+    axes: Axes | None = None  # None: told by running the model
+    graph_outputs: tuple[str, ...] = ()  # OUTPUTS in the order that clients expect, where that is another
+    cut_at_positions: bool = False  # texts: at config.json's max_position_embeddings too, as sentence-transformers does
+    activations: Activations | None = None  # what their memory depends on; None: the longest text, the largest image
 
 
-def submodels(task: Task) -> Mapping[str, SubmodelTask]:
-    """Return the submodels that ``task`` names in SUBMODELS; none where a model of it is one submodel."""
-    named: Mapping[str, SubmodelTask] = getattr(task, "SUBMODELS", {})
-    return named
+def options(task: AnyTask) -> Options:
+    """Return what ``task`` states, and the usual for the rest."""
+    stated = {each.name: getattr(task, each.name.upper(), None) for each in fields(Options)}
+    return Options(**{name: value for name, value in stated.items() if value is not None})
 
 
-def submodel_task(task: Task, name: str) -> Task:
+def load(name: str) -> AnyTask:
+    """Load the task ``name``. Raises UnknownName, MissingExtra, UsageError for a module that is none."""
+    module = plugins.load("tasks", name)
+    contract = AnyTask if hasattr(module, "SUBMODELS") else Task
+    for kind in reversed(contract.__mro__):
+        if lacking := [member for member in vars(kind) if member[0] != "_" and not hasattr(module, member)]:
+            raise UsageError(
+                f"the task {name} of {plugins.distribution('tasks', name)} lacks {lacking[0]}",
+                hint="docs/adding-a-task-or-a-format.md says what a task offers",
+            )
+    return cast(AnyTask, module)
+
+
+def submodels(task: AnyTask) -> Mapping[str, SubmodelTask]:
+    """Return the submodels that ``task`` names; none where a model of it is one submodel."""
+    return options(task).submodels
+
+
+def submodel_task(task: AnyTask, name: str) -> Task:
     """Return the task of the submodel ``name`` as a model of its own: ``task`` itself where there is one."""
-    return task if name == MODEL else submodels(task)[name].task
+    if name != MODEL:
+        return submodels(task)[name].task
+    if not isinstance(task, Task):
+        raise TypeError(f"{task.NAME} has several submodels")
+    return task
 
 
-def submodel_processing(task: Task, processing: Processing, name: str) -> Processing:
+def submodel_processing(task: AnyTask, processing: Processing, name: str) -> Processing:
     """Return the part of ``processing`` that is about the submodel ``name``."""
     return processing if name == MODEL else submodels(task)[name].processing(processing)
 

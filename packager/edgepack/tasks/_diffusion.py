@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from edgepack import activations
+from edgepack.activations import Activations
 from edgepack.arrays import Array, Example, Feeds, Outputs, Rows, TaskModel
 from edgepack.documents import JsonObject
 from edgepack.runtime.processing import Processing
@@ -60,6 +62,7 @@ class Part:
     ROUTE: str = "export"
     TOKENIZES: bool = False
     RECORDED: bool = True
+    ACTIVATIONS: Activations = activations.maps
     ARCHITECTURES: tuple[str, ...] = ()
     INPUTS: tuple[str, ...] = ()
     COLUMNS: tuple[str, ...] = ()
@@ -119,6 +122,7 @@ TEXT_ENCODER = Part(
     NAME="text-encoder",
     TITLE="a prompt to the states that the UNet attends to",
     AUTO_CLASS="CLIPTextModel",
+    ACTIVATIONS=activations.texts,
     OUTPUTS=("pooler_output", "last_hidden_state"),
     GRAPH_OUTPUTS=("last_hidden_state", "pooler_output"),
     AXES={"input_ids": _TOKENS, "last_hidden_state": _TOKENS, "pooler_output": _BATCH},
@@ -167,6 +171,7 @@ SAFETY_CHECKER = Part(
     NAME="safety-checker",
     TITLE="images to whether they are fit to be shown",
     AUTO_CLASS="StableDiffusionSafetyChecker",
+    ACTIVATIONS=activations.images,
     OUTPUTS=("has_nsfw_concepts", "concept_scores"),
     AXES={"clip_input": _BATCH, "has_nsfw_concepts": _BATCH, "concept_scores": _BATCH},
 )

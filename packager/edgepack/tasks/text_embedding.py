@@ -25,6 +25,7 @@ NAME = "text-embedding"
 TITLE = "sentences to vectors"
 ROUTE = "export"
 AUTO_CLASS = "AutoModel"
+CUT_AT_POSITIONS = True
 TOKENIZES = True
 ARCHITECTURES = _supported.architectures(NAME)
 OUTPUTS = ("last_hidden_state", "sentence_embedding")

@@ -1,18 +1,25 @@
 """What computes an .npz on the device, with numpy: fits the Protocol edgepack.runtime.engines.Engine."""
 
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
 import numpy as np
 
+from edgepack.arrays import Array, Outputs
 from edgepack.errors import BundleError, InputError
-from edgepack.records import TensorSpec
+from edgepack.records import NotMeasured, TensorSpec
+from edgepack.runtime.decoding import Decoding
 
 EXTRA = ""  # of this package: none is needed
 
 
 class Session:
     decodes = False
-    optional = ()
+    inputs: tuple[TensorSpec, ...]
+    optional: tuple[TensorSpec, ...] = ()
+    outputs: tuple[TensorSpec, ...]
 
-    def __init__(self, path, threads):
+    def __init__(self, path: Path, threads: int) -> None:
         try:
             with np.load(path) as stored:
                 tensors = dict(stored)
@@ -25,21 +32,21 @@ class Session:
         self.inputs = (TensorSpec(name="counts", dtype="float32", shape=("batch", buckets)),)
         self.outputs = (TensorSpec(name="logits", dtype="float32", shape=("batch", classes)),)
 
-    def __call__(self, feeds, names=None):
+    def __call__(self, feeds: Mapping[str, Array], names: Sequence[str] | None = None, /) -> Outputs:
         if "counts" not in feeds:
             raise InputError("the model also needs the input 'counts'")
         return {"logits": feeds["counts"] @ self._weight.T + self._bias}
 
-    def each(self, feeds):
+    def each(self, feeds: Sequence[Mapping[str, Array]], /) -> Iterator[Outputs]:
         return map(self, feeds)
 
-    def decoding(self, longest):
+    def decoding(self, longest: int) -> Decoding:
         raise InputError("this is no language model")
 
 
-def open_session(path, threads):
+def open_session(path: Path, threads: int) -> Session:
     return Session(path, threads)
 
 
-def untimed():
+def untimed() -> NotMeasured | None:
     return None  # any machine can time it

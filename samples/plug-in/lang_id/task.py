@@ -1,5 +1,10 @@
 """The task for the build: fits the Protocol edgepack.tasks.Task."""
 
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from edgepack.arrays import Array, Example, Feeds, Outputs, Rows, Run, TaskModel
+from edgepack.documents import JsonObject
 from edgepack.errors import UsageError
 from edgepack.metrics.tasks import first
 from edgepack.runtime.processing import Classes, Processing
@@ -14,35 +19,35 @@ OUTPUTS = ("logits",)
 MEASURES = ("cosine", "max_error", "top1")
 INPUTS = ("text",)
 COLUMNS = ("text", "label")
-PAIRS = {}
-TRIALS = {}
+PAIRS: Mapping[str, tuple[str, ...]] = {}
+TRIALS: Mapping[str, Callable[[Run, TaskModel, Sequence[Feeds]], Array]] = {}
 METRICS = {"accuracy": first}
 
 
-def processing(folder, config):
+def processing(folder: Path, config: JsonObject) -> Processing:
     return Processing(
         answer=Classes(labels=tuple(config["languages"]), problem_type="single_label_classification"),
         own={"buckets": config["buckets"]},
     )
 
 
-def sized(processing, context):
+def sized(processing: Processing, context: int | None) -> Processing:
     if context is not None:
         raise UsageError("texts of any length are taken", hint="leave --context out")
     return processing
 
 
-def limited(processing, lengths):
+def limited(processing: Processing, lengths: Sequence[int]) -> Processing:
     if lengths:
         raise UsageError("texts of any length are taken", hint="leave --lengths out")
     return processing
 
 
-def contexts(processing):
+def contexts(processing: Processing) -> list[int | None]:
     return [None]
 
 
-def examples(processing):
+def examples(processing: Processing) -> list[Example]:
     return [
         "the river runs through the old town",
         "der Fluss fließt durch die alte Stadt",
@@ -55,25 +60,25 @@ def examples(processing):
     ]
 
 
-def inputs(rows):
+def inputs(rows: Rows) -> list[Example]:
     return [str(row["text"]) for row in rows]
 
 
-def batches(model, examples, *, use=""):
+def batches(model: TaskModel, examples: Sequence[Example], *, use: str = "") -> list[Feeds]:
     return [model.feeds(examples[start : start + 8]) for start in range(0, len(examples), 8)]
 
 
-def golden(model, examples):
+def golden(model: TaskModel, examples: Sequence[Example]) -> list[tuple[Example, Feeds]]:
     return [(example, model.feeds([example])) for example in examples[:4]]
 
 
-def rows(feeds, outputs):
+def rows(feeds: Feeds, outputs: Outputs) -> list[Array]:
     return list(outputs["logits"])
 
 
-def predict(model, rows):
+def predict(model: TaskModel, rows: Rows) -> list[Example]:
     return [[label.name for label in best] for best in model.predict(inputs(rows))]
 
 
-def references(rows, model):
+def references(rows: Rows, model: TaskModel) -> list[Example]:
     return [str(row["label"]) for row in rows]

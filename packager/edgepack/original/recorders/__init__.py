@@ -16,7 +16,7 @@ from edgepack.metrics.images import IMAGE_PSNR, LATENTS_PSNR, ImagePair
 from edgepack.original import Original
 from edgepack.plans import Subject
 from edgepack.records import Accuracy, Where
-from edgepack.tasks import AnyTask
+from edgepack.tasks import AnyTask, options
 from edgepack.tasks._diffusion import Prompt
 
 
@@ -107,5 +107,5 @@ def image_figures(
 
 def recorder(task: AnyTask) -> Recorder | None:
     """Return the recorder that ``task`` names; None where its inputs are made of examples. Raises UnknownName."""
-    name = getattr(task, "RECORDER", "")
+    name = options(task).recorder
     return cast(Recorder, plugins.load("original.recorders", name)) if name else None

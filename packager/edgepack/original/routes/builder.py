@@ -23,7 +23,7 @@ class DecoderOriginal(Original):
     frees = False  # it holds no weights
 
     def __init__(self, subject: Subject, implementation: str) -> None:
-        self.source, self.task = subject.source, subject.task
+        self.source, self.task = subject.source, subject.own_task
         self.input_difference = None
         self._theirs = implementation == TRANSFORMERS
 

@@ -20,6 +20,7 @@ from edgepack.original import Original, matching
 from edgepack.plans import Subject
 from edgepack.runtime import model as task_model
 from edgepack.runtime.processing import Processing
+from edgepack.tasks import options
 
 _OUTPUTS, _FILE = "outputs", "outputs.npz"  # of the cache
 _FEW = 2  # inputs of a check: a model that takes one may fail over a batch
@@ -32,8 +33,8 @@ class TorchOriginal(Original):
     frees = True
 
     def __init__(self, subject: Subject, inputs: str) -> None:
-        self.source, self.task = subject.source, subject.task
-        self.input_difference: float | None = None if getattr(self.task, "RECORDED", False) else 0.0
+        self.source, self.task = subject.source, subject.own_task
+        self.input_difference: float | None = None if options(self.task).recorded else 0.0
         self._module: Any = None  # torch.nn.Module, which is not imported here
         self._facts: JsonDict = {}
         self._memory: dict[str, Array] = {}
@@ -62,7 +63,7 @@ class TorchOriginal(Original):
     def check(self, processing: Processing) -> None:
         """Open the model, which checks every weight's name and shape, and run it on two inputs. Raises ModelError."""
         self.module  # noqa: B018 - opened
-        if getattr(self.task, "RECORDED", False):
+        if options(self.task).recorded:
             return
         model = self.attach(task_model(self.source.task, {}, self.source.path, processing), processing)
         for feeds in self.task.batches(model, self.task.examples(processing)[:_FEW]):

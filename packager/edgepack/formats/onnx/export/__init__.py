@@ -21,6 +21,7 @@ from edgepack.plans import Plan
 from edgepack.records import Artifact, Recipe, Target
 from edgepack.runtime.engines import open_session
 from edgepack.runtime.processing import Processing
+from edgepack.tasks import options
 
 TOOLS = ("torch", "transformers", "onnx", "onnxruntime")
 _MODEL = "model.onnx"
@@ -89,7 +90,7 @@ def prepare(original: Original, plan: Plan, calibration: Sequence[Feeds]) -> Tra
 
     def make(folder: Path) -> None:
         trials = trial.batches(calibration, processing.text)
-        trials = [*trial.resized(trials[0], getattr(task, "AXES", None) or {}), *trials]
+        trials = [*trial.resized(trials[0], options(task).axes or {}), *trials]
         wanted = [_outputs(original, feeds) for feeds in trials]
         problems = []
         for way in _WAYS:
@@ -138,10 +139,10 @@ def _trace(
         original.module,
         plain,
         batch=batch,
-        outputs=getattr(original.task, "GRAPH_OUTPUTS", ()) or original.task.OUTPUTS,
+        outputs=options(original.task).graph_outputs or original.task.OUTPUTS,
         opset=target.opset,
         own_attention=own_attention,
-        axes=getattr(original.task, "AXES", None),
+        axes=options(original.task).axes,
     )
     original.close()
     plugins.load_module("edgepack.formats.onnx.export.fuse").fuse(
