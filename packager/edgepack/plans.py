@@ -167,17 +167,10 @@ class Plan:
 
     @cached_property
     def submodels(self) -> Mapping[str, Plan]:
-        """Each submodel's plan by name; a budget of bytes is shared by their numbers of parameters."""
-        parts = self.subject.submodels
-        total = sum(part.source.parameters for part in parts.values())
+        """Each submodel's plan by name."""
         return {
-            name: replace(
-                self,
-                subject=part,
-                recipe=replace(self.recipe, max_bytes=self.recipe.max_bytes * part.source.parameters // max(total, 1)),
-                processing=self.subject.processing_of(name, self.processing),
-            )
-            for name, part in parts.items()
+            name: replace(self, subject=part, processing=self.subject.processing_of(name, self.processing))
+            for name, part in self.subject.submodels.items()
         }
 
     @property

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from edgepack import installed, plugins
 from edgepack.arrays import Feeds, Runs
@@ -18,6 +18,8 @@ from edgepack.original import Original
 from edgepack.plans import Plan
 from edgepack.records import Artifact, Recipe, Target
 from edgepack.tasks import AnyTask, options
+
+SEARCHED = "mixed"  # the scheme of a recipe whose bits are searched for a size
 
 
 class Prepared(Protocol):
@@ -45,6 +47,16 @@ class Route(Protocol):
 
     def open(self, path: Path, threads: int) -> Runs:
         """Open the model at ``path`` to compare it with the original, in little memory where it may be large."""
+
+
+class SearchingRoute(Route, Protocol):
+    """A route with the scheme SEARCHED: what each weight becomes is searched for a size of the whole model."""
+
+    def within(self, prepared: Mapping[str, Any], budget: int) -> Mapping[str, Prepared]:
+        """Return ``prepared``, its own models by name, such that compressed they have ``budget`` bytes together.
+
+        Raises DoesNotFit.
+        """
 
 
 class Format(Protocol):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 from edgepack import formats, memory
 from edgepack.arrays import Feeds, Runs
@@ -28,15 +29,41 @@ def convert(
     Raises ConversionError, CoverageTooLow, DoesNotFit where one breaks what the target or the recipe demands.
     """
     made = {}
-    for name, part in plan.submodels.items():
-        whose = f" {name}" if len(outs) > 1 else ""
-        say(f"exporting{whose}")
-        prepared = formats.route(part.target, part.task).prepare(originals[name], part, calibration[name])
-        originals[name].close()
-        say(f"compressing{whose} to {part.recipe.name}")
-        made[name] = _compress(prepared, part, outs[name], calibration[name])
+    prepared = _prepared(originals, plan, calibration, say)
+    if plan.recipe.scheme == formats.SEARCHED:
+        prepared = iter(_within(dict(prepared), plan, say).items())
+    for name, one in prepared:
+        part = plan.submodels[name]
+        say(f"compressing{_whose(name, plan)} to {part.recipe.name}")
+        made[name] = _compress(one, part, outs[name], calibration[name])
     _check_store(made.values(), plan.target)
     return made
+
+
+def _prepared(
+    originals: Mapping[str, Original],
+    plan: Plan,
+    calibration: Mapping[str, Sequence[Feeds]],
+    say: Callable[[str], None],
+) -> Iterator[tuple[str, Prepared]]:
+    """Yield each submodel, exported when it is asked for: in memory is what one takes."""
+    for name, part in plan.submodels.items():
+        say(f"exporting{_whose(name, plan)}")
+        prepared = formats.route(part.target, part.task).prepare(originals[name], part, calibration[name])
+        originals[name].close()
+        yield name, prepared
+
+
+def _within(prepared: Mapping[str, Prepared], plan: Plan, say: Callable[[str], None]) -> Mapping[str, Prepared]:
+    """Divide the recipe's budget of bytes among the weights of all submodels. Raises DoesNotFit."""
+    say(f"searching what fits into {size(plan.recipe.max_bytes)}")
+    first = next(iter(plan.submodels.values()))
+    route = cast(formats.SearchingRoute, formats.route(first.target, first.task))
+    return route.within(prepared, plan.recipe.max_bytes)
+
+
+def _whose(name: str, plan: Plan) -> str:
+    return f" {name}" if len(plan.submodels) > 1 else ""
 
 
 def open_artifacts(artifacts: Mapping[str, Artifact], plan: Plan) -> dict[str, Runs]:

@@ -16,7 +16,6 @@ from edgepack.tasks import AnyTask, options
 from edgepack.toml_file import check_types
 
 _USEFUL_CONTEXT = 2048  # tokens: a recipe that leaves less gives way to a coarser one that leaves them
-_SEARCHED = "mixed"  # the scheme whose recipe is searched for a size
 
 
 def check_names(request: Request) -> None:
@@ -125,7 +124,7 @@ def _recipes(request: Request, target: Target, source: Source) -> list[Recipe]:
     Raises UsageError where a search lacks its size, or the size a search.
     """
     offered = target.recipes_of(source.task)
-    searched = [recipe for recipe in offered.values() if recipe.scheme == _SEARCHED]
+    searched = [recipe for recipe in offered.values() if recipe.scheme == formats.SEARCHED]
     if request.max_size is not None:
         if request.recipes or not searched:
             why = (
@@ -137,7 +136,7 @@ def _recipes(request: Request, target: Target, source: Source) -> list[Recipe]:
         return [replace(recipe, max_bytes=request.max_size) for recipe in searched]
     if request.recipes:
         named = [targets_.recipe(target, recipe, source.task) for recipe in dict.fromkeys(request.recipes)]
-        if any(recipe.scheme == _SEARCHED for recipe in named):
+        if any(recipe.scheme == formats.SEARCHED for recipe in named):
             raise UsageError(
                 "the recipe mixed needs a size", hint="leave --recipe out and give the size: --max-size 25MB"
             )

@@ -240,7 +240,7 @@ def test_unet_is_split_where_its_restored_weights_are_more_than_a_file_may_hold(
     for most in (30_000, 60_000):  # of 38,000 bytes
         out = tmp_path / str(most) / "Unet.mlpackage"
         out.parent.mkdir()
-        made[most] = Traced(halves, 18, {}, Study(), (), most).compress(out, recipe, ())
+        made[most] = Traced(halves, 18, {}, Study(), (), {}, most).compress(out, recipe, ())
     split, whole = made.values()
     assert (split.path.name, whole.path.name) == ("Unet.mlpackages", "Unet.mlpackage")
     assert not whole.path.with_suffix(".mlpackages").exists()

@@ -48,7 +48,7 @@ def test_errors_of_a_kernel_are_those_of_its_outputs() -> None:
 
 
 def test_weights_that_are_known_are_not_tried_again() -> None:
-    model, given = Convolved(), batches()
+    model, given = Convolved(), batches(2)
     found = sensitivity.losses(model, given, ("y",), {})
     assert {key.partition(" ")[0] for key in found} == {"first.weight", "last.weight", "linear.weight"}
     assert model.runs == 8  # of two batches: the original, and each weight rounded

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections import Counter
@@ -15,9 +14,10 @@ from edgepack import cache, memory, plugins
 from edgepack.arrays import Feeds, Runs
 from edgepack.coreml import chain
 from edgepack.coreml.folder import PACKAGES
-from edgepack.documents import JsonDict, JsonObject, read_json
+from edgepack.documents import JsonObject, read_json
 from edgepack.formats import _positions
 from edgepack.formats.coreml import _requirements as requirements
+from edgepack.formats.coreml.export import studies
 from edgepack.original import Original
 from edgepack.plans import Plan
 from edgepack.records import Artifact, Recipe
@@ -26,14 +26,7 @@ from edgepack.runtime.processing import Classes, Processing
 from edgepack.tasks import _diffusion
 
 TOOLS = ("torch", "transformers", "coremltools")
-_PROGRAM, _NAMES, _STUDY = "model.mlpackage", "names.json", "study.npz"
-_LOSSES, _SHARED = "losses.json", "what errors of single weights cost"
-# sides of the maps that a submodel is fed where each of its weights is tried
-_CROPPED = {
-    _diffusion.UNET.NAME: {"sample": 16},
-    _diffusion.VAE_DECODER.NAME: {"latent_sample": 16},
-    _diffusion.VAE_ENCODER.NAME: {"sample": 128},
-}
+_PROGRAM, _NAMES = "model.mlpackage", "names.json"
 _DIFFUSION = "edgepack.formats.coreml.export.diffusion"
 _HALF = 2  # bytes of a weight, as the Neural Engine's compiler restores it
 _SCHEMES = {
@@ -50,14 +43,21 @@ class Traced:
     names: Mapping[str, str]
     study: Any  # study.Study; None for recipes that compress nothing
     labels: Sequence[str]  # of a classifier
+    facts: JsonObject  # that it shares with its fine-tunes
     most: int | None = None  # bytes of restored weights in one file, where a model can be split
+    chosen: Any = None  # by a search: forms.Form of each weight, by name
+
+    @property
+    def newest(self) -> bool:
+        """True if iOS 18's encodings may be used."""
+        return self.opset >= requirements.NEWEST
 
     def compress(self, out: Path, recipe: Recipe, calibration: Sequence[Feeds]) -> Artifact:
         """Compress as ``recipe`` says, and describe the result."""
         schemes = plugins.load_module("edgepack.formats.coreml.export.schemes")
         contents = plugins.load_module("edgepack.formats.coreml.export.contents")
-        newest = self.opset >= requirements.NEWEST
-        stored = schemes.Compression(self.path, recipe, self.names, self.study, newest=newest).run(out)
+        given = (self.path, recipe, self.names, self.study)
+        stored = schemes.Compression(*given, newest=self.newest, chosen=self.chosen).run(out)
         if self.labels:
             plugins.load_module("edgepack.formats.coreml.export.classifier").label(out, self.labels)
         artifact: Artifact = contents.describe(out, self.opset, self.path, self.names, stored)
@@ -94,6 +94,20 @@ def open(path: Path, threads: int) -> Runs:
     return open_session(path, "coreml", threads)
 
 
+def within(prepared: Mapping[str, Traced], budget: int) -> dict[str, Traced]:
+    """Return each of ``prepared`` with the forms that its weights get of ``budget`` bytes for all.
+
+    Raises DoesNotFit.
+    """
+    module = plugins.load_module("edgepack.formats.coreml.export.demand")
+    demands = {
+        name: module.demand(one.path, one.names, one.study, one.facts, newest=one.newest)
+        for name, one in prepared.items()
+    }
+    divided = module.divide(demands, budget)
+    return {name: replace(one, chosen=divided[name]) for name, one in prepared.items()}
+
+
 def prepare(original: Original, plan: Plan, calibration: Sequence[Feeds]) -> Traced:
     """Return the float program of ``original`` and its study, from the cache when the same were made before.
 
@@ -108,7 +122,8 @@ def prepare(original: Original, plan: Plan, calibration: Sequence[Feeds]) -> Tra
         "tools": plugins.versions(TOOLS),
     }
     diffused = original.task.NAME in _diffusion.NAMES
-    found = _study(original, recipe, calibration, facts)
+    shared = studies.shared(original, calibration, facts)
+    found = studies.find(original, recipe, calibration, facts, shared)
     if diffused:
         folder = _diffused(original, opset, recipe, calibration[0], facts)
     else:
@@ -116,7 +131,7 @@ def prepare(original: Original, plan: Plan, calibration: Sequence[Feeds]) -> Tra
     names = read_json(folder / _NAMES)
     classes = _classes(processing)
     most = plan.target.file_limit if original.task.NAME == _diffusion.UNET.NAME else None
-    return Traced(folder / _PROGRAM, opset, names, found, classes.labels if classes else (), most)
+    return Traced(folder / _PROGRAM, opset, names, found, classes.labels if classes else (), shared, most)
 
 
 def _classes(processing: Processing) -> Classes | None:
@@ -157,45 +172,3 @@ def _diffused(original: Original, opset: int, recipe: Recipe, feeds: Feeds, fact
         memory.release()
 
     return cache.fetch("exports", {**facts, **wanted, "shapes": shapes}, make)
-
-
-def _study(original: Original, recipe: Recipe, calibration: Sequence[Feeds], facts: JsonObject) -> Any:
-    """Return what calibration tells of the weights; of a search what errors of each cost, too."""
-    if recipe.scheme in requirements.FLOATS:
-        return None
-    module = plugins.load_module("edgepack.formats.coreml.export.sensitivity")
-    outputs, diffused = original.task.OUTPUTS[-1:], original.task.NAME in _diffusion.NAMES
-    searched = recipe.scheme == "mixed"
-    inputs = hashlib.sha256(b"".join(array.tobytes() for batch in calibration for array in batch.values())).hexdigest()
-
-    def make(folder: Path) -> None:
-        found = module.study(original.module, calibration, outputs, kernels=diffused)
-        losses = _losses(original, calibration, {**facts, "inputs": inputs}) if searched else {}
-        replace(found, losses=losses).save(folder / _STUDY)
-
-    folder = cache.fetch("studies", {**facts, "inputs": inputs, "losses": searched}, make)
-    return module.load(folder / _STUDY)
-
-
-def _losses(original: Original, calibration: Sequence[Feeds], facts: JsonDict) -> dict[str, float]:
-    """Return what errors of each weight cost, by its name; a fine-tune shares what it shares weights for.
-
-    Its recorded inputs are other ones then, of the same shapes and prompts.
-    """
-    module = plugins.load_module("edgepack.formats.coreml.export.sensitivity")
-    if original.task.NAME in _diffusion.NAMES:
-        calibration = module.cropped(calibration, _CROPPED.get(original.task.NAME, {}))
-        facts["inputs"] = [{name: list(array.shape) for name, array in batch.items()} for batch in calibration]
-    shared = {key: facts[key] for key in ("format", "task", "tools", "inputs")}
-    shared |= {"model": _SHARED, "architecture": module.architecture(original.module)}
-    before = cache.find("sensitivities", shared)
-    known = read_json(before / _LOSSES) if before else {}
-    found = module.losses(original.module, calibration, original.task.OUTPUTS[-1:], known)
-    if found.keys() - known.keys():
-        table = json.dumps({**known, **found}, sort_keys=True)
-        cache.store("sensitivities", shared, lambda folder: _write(folder / _LOSSES, table))
-    return {key.partition(" ")[0]: loss for key, loss in found.items()}
-
-
-def _write(file: Path, text: str) -> None:
-    file.write_text(text, "utf-8")

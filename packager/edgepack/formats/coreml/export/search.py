@@ -2,7 +2,7 @@
 
 A form's loss is what the model's output lost when that weight alone was coarse, times the ratio of the two errors
 in the layer's own outputs; losses of several weights add up. The choice is the multiple-choice knapsack's, solved by
-dynamic programming over the budget in ``_CELLS`` parts (Dudzinski & Walukiewicz 1987).
+dynamic programming over the budget in ``_CELLS`` parts or more (Dudzinski & Walukiewicz 1987).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from edgepack.arrays import Array
 
 F = TypeVar("F")
 
-_CELLS = 8192
+_CELLS, _EACH = 8192, 64  # of the budget, and for each weight at least
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,12 @@ def choose(options: Mapping[str, Sequence[Option[F]]], budget: int) -> dict[str,
     """
     if budget < 0 or sum(min(option.bytes for option in some) for some in options.values()) > budget:
         return None
-    cell = max(budget // _CELLS, 1)
+    cell = max(budget // max(_CELLS, _EACH * len(options)), 1)
     cells = budget // cell
     least, taken = np.zeros(cells + 1), list[Array]()  # the least loss of the weights so far, by cells used at most
     for some in options.values():
         tried = np.stack([_shifted(least, -(-option.bytes // cell)) + option.loss for option in some])
-        taken.append(tried.argmin(axis=0))
+        taken.append(tried.argmin(axis=0).astype(np.uint8))
         least = tried.min(axis=0)
     if not np.isfinite(least[cells]):
         return {name: min(some, key=lambda option: option.bytes).form for name, some in options.items()}

@@ -20,7 +20,7 @@ from edgepack.formats.coreml.export.encoders import palettized
 from edgepack.quantization.gptq import GROUP, covariance
 
 _LEAST = 1024  # values of a weight that is looked at
-_EVERY = 3  # of the batches, each of texts of like length, tells what coarse weights lose
+_EVERY = 3  # of the batches tells what coarse weights lose
 _PLACES = 1024  # under a kernel, of each batch
 _REFERENCE = 6  # bits that each weight is given in its turn
 
@@ -86,7 +86,7 @@ def study(module: nn.Module, batches: Sequence[Feeds], outputs: tuple[str, ...],
 def losses(
     module: nn.Module, batches: Sequence[Feeds], outputs: tuple[str, ...], known: Mapping[str, float]
 ) -> dict[str, float]:
-    """Return what errors of each weight cost, by its name and hash (see ``key``): run some batches for each.
+    """Return what errors of each weight cost, by its name and hash (see ``key``): run ``batches`` for each.
 
     Those that are ``known`` are not measured again.
     """
@@ -101,9 +101,9 @@ def losses(
             if place in known:
                 found[place] = known[place]
                 continue
-            true = true or _run(module, batches[::_EVERY], outputs)
+            true = true or _run(module, batches, outputs)
             with _coarse(parameter):
-                found[place] = _loss(_run(module, batches[::_EVERY], outputs), true)
+                found[place] = _loss(_run(module, batches, outputs), true)
     return found
 
 
@@ -116,6 +116,17 @@ def architecture(module: nn.Module) -> str:
     """Return a hash of the parameters' names and shapes, which fine-tunes of a model share."""
     parts = [f"{name} {list(parameter.shape)}" for name, parameter in module.named_parameters()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def few(batches: Sequence[Feeds]) -> Sequence[Feeds]:
+    """Return some of ``batches``, each of texts of like length."""
+    return batches[::_EVERY]
+
+
+def spread(batches: Sequence[Feeds]) -> list[Feeds]:
+    """Return as many of ``batches``, which were recorded one after the other: the first and the last among them."""
+    count = min(max(len(batches) // _EVERY, 2), len(batches))
+    return [batches[round(place)] for place in np.linspace(0, len(batches) - 1, count)]
 
 
 def cropped(batches: Sequence[Feeds], sides: Mapping[str, int]) -> list[Feeds]:
