@@ -31,7 +31,7 @@ UNet2DConditionModel with AutoencoderKL or AutoencoderTiny and CLIP's text encod
 or velocity), XL and its Turbo, latent consistency models, inpainting's UNets of nine channels. Schedulers: DDIM, PNDM,
 Euler, Euler ancestral, DPM-Solver++ (multistep), LCM ([images from prompts](text-to-image.md)). How each is held
 against diffusers: [Stable Diffusion](stable-diffusion.md). A LoRA in diffusers' names or kohya's is merged with
-`--adapter`.
+`--adapter FILE:0.8`; several one after the other, each at its scale.
 """
 
 

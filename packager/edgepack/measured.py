@@ -195,7 +195,7 @@ class Measured:
                 "path": str(source.path),
                 "model_type": source.model_type,
                 "name": source.name,
-                "adapter": str(source.adapter_path) if source.adapter_path else None,
+                "adapters": [str(path) for path in source.adapter_paths],
             }
             (self._references[key],) = clock.ask("edgepack.original.clock", source.name, asked)
         return self._references[key]

@@ -36,7 +36,7 @@ class Progress(Protocol):
 def plan(request: Request) -> list[Plan]:
     """Plan what a request would build, without building it. Raises as build does for the model and the names."""
     planning.check_names(request)
-    found = resolve.find(request.model, task=request.task, adapter=request.adapter)
+    found = resolve.find(request.model, task=request.task, adapters=request.adapters)
     planning.check_installed(request, found)
     subject = Subject.of(resolve.arrange(found))
     with Reading(subject, allow_unread=request.allow_unread) as reading:
@@ -56,7 +56,7 @@ def build(request: Request, progress: Progress) -> tuple[Bundle, ...]:
     """
     planning.check_names(request)
     progress.step(f"finding {request.model}")
-    found = resolve.find(request.model, task=request.task, adapter=request.adapter, say=progress.note)
+    found = resolve.find(request.model, task=request.task, adapters=request.adapters, say=progress.note)
     planning.check_installed(request, found)
     with sentence_check.Check(found, early=resolve.is_new(found)) as vectors:
         return _build(request, Subject.of(resolve.arrange(found)), vectors, progress)

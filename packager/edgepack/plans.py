@@ -45,7 +45,7 @@ class Request:
     targets: tuple[str, ...]
     recipes: tuple[str, ...] = ()  # none: the target's default for the model
     task: str | None = None
-    adapter: str | None = None  # a LoRA to merge into the model
+    adapters: tuple[str, ...] = ()  # LoRAs to merge into the model, one after the other
     out: Path = Path("dist")
     overrides: Mapping[str, JsonObject] = field(default_factory=dict)
     calibration: DataSpec | None = None

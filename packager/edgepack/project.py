@@ -1,7 +1,7 @@
 """edgepack.toml: what a project builds, so that ``edgepack build`` needs no arguments.
 
 model = "sentence-transformers/all-MiniLM-L6-v2"
-adapter = "./my-lora"               # optional: a PEFT LoRA to merge into the weights
+adapter = "./my-lora"               # optional: a LoRA to merge into the weights, or a list of them
 targets = ["rpi", "android"]
 recipes = ["int8"]                 # optional: the target's default for the task
 
@@ -34,7 +34,8 @@ FILE = "edgepack.toml"
 _STRING = {"type": "string", "maxLength": 4000}
 _TYPES: Schema = {
     "properties": {
-        **dict.fromkeys(("model", "adapter", "task", "suite", "out"), _STRING),
+        **dict.fromkeys(("model", "task", "suite", "out"), _STRING),
+        "adapter": {},  # as _adapters reads it
         "recipe": {"type": "object", "additionalProperties": {"type": "object"}},
         "targets": {},  # as _names and DataSpec read them
         "recipes": {},
@@ -49,7 +50,7 @@ class Project:
     """The content of an edgepack.toml; paths are already relative to the file's folder."""
 
     model: str | None = None
-    adapter: str | None = None
+    adapters: tuple[str, ...] = ()
     task: str | None = None
     targets: tuple[str, ...] = ()
     recipes: tuple[str, ...] = ()
@@ -67,10 +68,10 @@ def read(file: Path) -> Project:
     table = read_toml(file, ProjectError)
     check_table(table, _TYPES, file, ProjectError)
     root = file.parent
-    model, adapter = table.get("model"), table.get("adapter")
+    model = table.get("model")
     return Project(
         model=_below(root, model) if isinstance(model, str) else None,
-        adapter=_below(root, adapter) if isinstance(adapter, str) else None,
+        adapters=tuple(_below(root, adapter) for adapter in _adapters(table, file)),
         task=table.get("task"),
         targets=tuple(_names(table, "targets", file)),
         recipes=tuple(_names(table, "recipes", file)),
@@ -101,6 +102,12 @@ def template(model: str, targets: tuple[str, ...]) -> str:
 def _below(root: Path, model: str) -> str:
     """Return a relative folder is meant from the file's place; ids and python: references stay as they are."""
     return str(root / model) if model.startswith(".") else model
+
+
+def _adapters(table: JsonObject, file: Path) -> list[str]:
+    """Return the adapters: one name, or a list of them."""
+    adapter = table.get("adapter")
+    return [adapter] if isinstance(adapter, str) else _names(table, "adapter", file)
 
 
 def _names(table: JsonObject, key: str, file: Path) -> list[str]:

@@ -38,13 +38,18 @@ class Source:
     convolutional: bool  # most of the weights are convolutions' kernels
     sha256: str  # over the weights, the adapter and every config that shapes the conversion
     folders: tuple[str, ...] = ("",)  # below ``path``, that hold weights: a diffusers pipeline has several
-    adapter: str | None = None  # a LoRA that is merged into the weights, named as ``model`` is
-    adapter_path: Path | None = None  # the folder of the LoRA, or the file:scale of a pipeline's
+    adapters: tuple[str, ...] = ()  # LoRAs that are merged into the weights in this order, named as ``model`` is
+    adapter_paths: tuple[Path, ...] = ()  # the folder of each; of a pipeline's its file:scale
 
     @property
     def credited(self) -> str:
         """The hub id, without a revision, or else the name: what names the model in files that are shipped."""
         return self.model.partition("@")[0] if self.revision else self.name
+
+    @property
+    def adapter_path(self) -> Path | None:
+        """The folder of the LoRA of a model that is no pipeline, into which one is merged at most."""
+        return self.adapter_paths[0] if self.adapter_paths else None
 
 
 @dataclass(frozen=True, kw_only=True)

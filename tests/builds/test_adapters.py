@@ -59,7 +59,7 @@ def llama(tiny: Callable[[str], Path], tmp_path: Path) -> Path:
 def test_a_language_model(llama: Path, build: Build, tmp_path: Path) -> None:
     options = {"task_type": "CAUSAL_LM", "target_modules": ["q_proj", "v_proj", "down_proj"]}
     model = adapted(llama, transformers.LlamaForCausalLM, tmp_path / "lora", **options)
-    bundle = build(llama, "rpi", recipes=("fp32",), adapter=str(tmp_path / "lora"))[0]
+    bundle = build(llama, "rpi", recipes=("fp32",), adapters=(str(tmp_path / "lora"),))[0]
     opened = edgepack.load(bundle.path)
     ids = opened.tokens(TEXTS[0])
     made = model.generate(torch.tensor([ids]), max_new_tokens=8, do_sample=False)[0, len(ids) :].tolist()
@@ -83,7 +83,7 @@ def test_a_classifier(beside: bool, tiny: Callable[[str], Path], build: Build, e
     model = adapted(base, transformers.BertForSequenceClassification, lora, **options)
     encoded = transformers.AutoTokenizer.from_pretrained(base)(TEXTS, return_tensors="pt", padding=True)
     wanted = model(**encoded).logits.softmax(-1).detach().numpy()
-    bundle = build(base, "rpi", recipes=("fp32",), adapter=str(lora))[0]
+    bundle = build(base, "rpi", recipes=("fp32",), adapters=(str(lora),))[0]
     found = globals()["edgepack"].load(bundle.path).classify(TEXTS)
     names = model.config.id2label
     scores = [[next(label.score for label in row if label.name == names[i]) for i in range(3)] for row in found]
@@ -99,7 +99,7 @@ def test_the_hash_follows_the_adapter(llama: Path, tmp_path: Path) -> None:
         torch.manual_seed(len(name))
         options = {"task_type": "CAUSAL_LM", "target_modules": ["q_proj" if name == "one" else "v_proj"]}
         adapted(llama, transformers.LlamaForCausalLM, tmp_path / name, **options)
-        hashes.add(resolve.resolve(str(llama), adapter=str(tmp_path / name)).sha256)
+        hashes.add(resolve.resolve(str(llama), adapters=(str(tmp_path / name),)).sha256)
     assert len(hashes) == 3
 
 
@@ -115,14 +115,16 @@ def other_tokenizer(folder: Path) -> None:
 def test_a_dry_run_says_what_a_build_would(llama: Path, tmp_path: Path) -> None:
     lora = tmp_path / "lora"
     adapted(llama, transformers.LlamaForCausalLM, lora, task_type="CAUSAL_LM", target_modules=["q_proj"])
-    planned(llama, adapter=str(lora))
+    planned(llama, adapters=(str(lora),))
+    with pytest.raises(UnsupportedModel, match="takes one adapter, not 2"):
+        planned(llama, adapters=(str(lora), str(lora)))
     with pytest.raises(ModelError, match="adapter alone"):
         planned(lora)
     with pytest.raises(ModelError, match="not a PEFT adapter"):
-        planned(llama, adapter=str(llama))
+        planned(llama, adapters=(str(llama),))
     other_tokenizer(lora)
     with pytest.raises(ModelError, match=r"another tokenizer\.json"):
-        planned(llama, adapter=str(lora))
+        planned(llama, adapters=(str(lora),))
     (llama / "adapter_config.json").write_bytes((lora / "adapter_config.json").read_bytes())
     with pytest.raises(ModelError, match="beside a model"):
         planned(llama)
@@ -137,7 +139,7 @@ def test_a_head_that_is_the_embedding_too(kind: dict[str, Any], llama: Path, tmp
     options = {"task_type": "CAUSAL_LM", "target_modules": ["q_proj"], **kind}
     adapted(llama, transformers.LlamaForCausalLM, tmp_path / "lora", **options)
     with pytest.raises(UnsupportedModel, match=r"lm_head\.weight', which this model uses as embedding and as head"):
-        planned(llama, adapter=str(tmp_path / "lora"))
+        planned(llama, adapters=(str(tmp_path / "lora"),))
 
 
 @pytest.mark.parametrize(

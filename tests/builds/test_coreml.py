@@ -304,9 +304,11 @@ def test_a_size(build: Build, tiny: Callable[[str], Path]) -> None:
     assert figures(sizes[0])["cosine_mean"] > figures(sizes[1])["cosine_mean"]
     with pytest.raises(DoesNotFit, match="at least"):
         build(model, "iphone", max_size=10_000)
-    for targets, recipes in ((("rpi",), ()), (("iphone",), ("int8",))):
-        with pytest.raises(UsageError, match="--max-size"):
-            build(model, *targets, recipes=recipes, max_size=10_000_000)
+    with pytest.raises(UsageError, match="rpi has no mixed-precision recipe") as raised:
+        build(model, "rpi", max_size=10_000_000)
+    assert "int8, int8-fine" in raised.value.hint
+    with pytest.raises(UsageError, match="--max-size chooses the recipe itself"):
+        build(model, "iphone", recipes=("int8",), max_size=10_000_000)
     with pytest.raises(UsageError, match="needs a size"):
         build(model, "iphone", recipes=("mixed",))
 

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers import StableDiffusionPipeline
-from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
+from diffusers import StableDiffusionPipeline, UNet2DConditionModel
+from diffusers.utils.peft_utils import set_weights_and_activate_adapters
+from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, inject_adapter_in_model
 from safetensors.torch import save_file
 from tests import diffusion_models
 from tests.pipelines import quiet
@@ -18,7 +19,10 @@ from tests.pipelines import quiet
 import edgepack
 from edgepack import pipeline
 from edgepack.errors import ModelError, UnsafeModel, UnsupportedModel
+from edgepack.original import pytorch
 from edgepack.records import Bundle
+from edgepack.stages import resolve
+from edgepack.tasks import _diffusion
 
 Build = Callable[..., tuple[Bundle, ...]]
 SCALE = 0.7
@@ -74,7 +78,7 @@ def of_peft(model: Path) -> Any:
 
 @pytest.mark.parametrize("names", ["diffusers", "kohya"])
 def test_a_lora_is_merged_as_diffusers_does(names: str, model: Path, loras: dict[str, Path], build: Build) -> None:
-    (bundle,) = build(model, "rpi", recipes=("fp32",), adapter=f"{loras[names]}:{SCALE}")
+    (bundle,) = build(model, "rpi", recipes=("fp32",), adapters=(f"{loras[names]}:{SCALE}",))
     (made,) = edgepack.load(bundle.path).generate("a red sofa", steps=3, seed=4)
     true = of_peft(model)
     assert np.abs(made.latents - true).max() < 1e-4 * np.abs(true).max()
@@ -82,6 +86,37 @@ def test_a_lora_is_merged_as_diffusers_does(names: str, model: Path, loras: dict
     (without,) = edgepack.load(plain.path).generate("a red sofa", steps=3, seed=4)
     assert np.abs(without.latents - true).max() > 1e-3 * np.abs(true).max()
     assert bundle.source.sha256 != plain.source.sha256
+
+
+def test_several_loras_are_merged_as_diffusers_weighs_them(model: Path, tmp_path: Path) -> None:
+    with quiet():
+        theirs = UNet2DConditionModel.from_pretrained(model / "unet")
+    scales = {"first": 0.8, "second": -0.5}
+    for seed, name in enumerate(scales):
+        torch.manual_seed(seed)
+        with quiet():
+            inject_adapter_in_model(LoraConfig(lora_alpha=2, **SETTINGS, target_modules=TARGETS["unet"]), theirs, name)
+        state = get_peft_model_state_dict(theirs, adapter_name=name)
+        named = {f"unet.{key}": value.contiguous() for key, value in state.items()}
+        save_file(named, tmp_path / f"{name}.safetensors")
+    set_weights_and_activate_adapters(theirs, list(scales), list(scales.values()))
+    files = [f"{tmp_path / name}.safetensors:{scale}" for name, scale in scales.items()]
+    sources = {
+        adapters: resolve.resolve(str(model), adapters=adapters)
+        for adapters in (tuple(files), tuple(files[:1]), tuple(files[1:]))
+    }
+    given = torch.randn(1, 4, 16, 16), torch.tensor(7.0), torch.randn(1, 9, 32)
+    with torch.inference_mode(), quiet():
+        true = theirs(*given).sample
+        apart = []
+        for source in sources.values():
+            unet = pytorch.open_path(model / "unet", "", "sd", _diffusion.UNET, source.adapter_paths)
+            apart.append(float((unet(*given)["out_sample"] - true).abs().max() / true.abs().max()))
+    assert apart[0] < 1e-5 < 1e-3 < min(apart[1:])
+    assert len({source.sha256 for source in sources.values()}) == len(sources)
+    assert sources[tuple(files)].adapters == ("first.safetensors:0.8", "second.safetensors:-0.5")
+    named = {"model": "sd", "sha256": sources[tuple(files)].sha256, "revision": None}
+    assert resolve.references(named) == (str(model), tuple(files))
 
 
 @pytest.mark.parametrize(
@@ -106,4 +141,4 @@ def test_what_is_no_lora_of_the_model_is_told(
     if tensors is not None:
         save_file(tensors, tmp_path / name.partition(":")[0])
     with pytest.raises(error, match=told):
-        pipeline.plan(pipeline.Request(model=str(model), targets=("rpi",), adapter=str(tmp_path / name)))
+        pipeline.plan(pipeline.Request(model=str(model), targets=("rpi",), adapters=(str(tmp_path / name),)))

@@ -26,6 +26,14 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     assert (found.evaluation.path, found.evaluation.limit, found.evaluation.name) == (tmp_path / "d.csv", 5, "d.csv")
 
 
+@pytest.mark.parametrize(("stated", "read"), [('"./lora"', ["lora"]), ('["./a", "org/b"]', ["a", "org/b"])])
+def test_adapters_are_one_or_a_list(stated: str, read: list[str], tmp_path: Path) -> None:
+    found = project.read(write(tmp_path, f'model = "org/name"\nadapter = {stated}\n'))
+    assert found.adapters == tuple(name if "/" in name else str(tmp_path / name) for name in read)
+    with pytest.raises(ProjectError, match="adapter must be a list"):
+        project.read(write(tmp_path, "adapter = 3\n"))
+
+
 def test_the_template_is_a_project(tmp_path: Path) -> None:
     text = project.template("org/name", ("rpi", "web"))
     assert project.read(write(tmp_path, text)).targets == ("rpi", "web")

@@ -59,9 +59,9 @@ def build(
         str | None, typer.Option(help="Task, where the model's files do not say.", metavar="<task>", show_default=False)
     ] = None,
     adapter: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
-            help="LoRA adapter to merge: PEFT folder or hub id, FILE[:scale] of a pipeline.",
+            help="LoRA adapter to merge: PEFT folder or hub id, FILE[:scale] of a pipeline (repeatable).",
             metavar="<adapter>",
             show_default=False,
         ),
@@ -122,7 +122,7 @@ def build(
     found = _request(model, target, recipe, out, task)
     request = replace(
         found,
-        adapter=adapter or found.adapter,
+        adapters=tuple(adapter or found.adapters),
         context=context,
         lengths=_lengths(lengths),
         max_size=_bytes(max_size),
@@ -187,7 +187,7 @@ def _request(
         targets=targets,
         recipes=tuple(recipe or found.recipes),
         task=task or (found.task if own else None),
-        adapter=found.adapter if own else None,
+        adapters=found.adapters if own else (),
         out=out or found.out,
         overrides=found.overrides,
         calibration=found.calibration if own else None,

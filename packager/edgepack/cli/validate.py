@@ -120,8 +120,8 @@ def _originals(
     implementation = TRANSFORMERS if model == TRANSFORMERS else suite.original
     model = None if model == TRANSFORMERS else model
     try:
-        own, adapter = (model, None) if model else resolve.references(listed.table["source"])
-        source = resolve.resolve(own, task=listed.task, adapter=adapter)
+        own, adapters = (model, ()) if model else resolve.references(listed.table["source"])
+        source = resolve.resolve(own, task=listed.task, adapters=adapters)
         _check_same(source, listed)
         subject = Subject.of(source)
         return subject, stack.enter_context(open_originals(subject, implementation=implementation))

@@ -23,7 +23,7 @@ def opener(asked: JsonDict) -> Callable[[int], clock.Work]:
 
     def opened(threads: int) -> clock.Work:
         torch.set_num_threads(clock.threads_of(asked))
-        module = pytorch.open_path(asked["path"], asked["model_type"], asked["name"], task, asked.get("adapter"))
+        module = pytorch.open_path(asked["path"], asked["model_type"], asked["name"], task, asked["adapters"])
         return clock.one_pass(lambda feeds: pytorch.run(module, feeds, task.OUTPUTS))
 
     return opened

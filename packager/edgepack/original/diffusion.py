@@ -6,7 +6,7 @@ The weights are read by diffusers' own classes, and every stored one has to have
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -139,8 +139,8 @@ class SafetyChecker(nn.Module):
 _WRAPPERS = {"unet": Denoiser, "vae-decoder": ImageDecoder, "vae-encoder": ImageEncoder}
 
 
-def open_component(folder: Path, name: str, task: Task, adapter: Path | str | None = None) -> nn.Module:
-    """Return the component of ``folder`` in float32, with the interface of ``task``'s graph and ``adapter`` merged in.
+def open_component(folder: Path, name: str, task: Task, adapters: Sequence[Path | str] = ()) -> nn.Module:
+    """Return the component of ``folder`` in float32, with the interface of ``task``'s graph and ``adapters`` merged in.
 
     Raises UnsupportedModel, DamagedWeights, ModelError (a LoRA of another base).
     """
@@ -156,7 +156,7 @@ def open_component(folder: Path, name: str, task: Task, adapter: Path | str | No
         if keys:
             raise DamagedWeights(f"{name}: the weights of {folder.name} {what} {min(keys)!r}", hint=_STRANGERS)
     loading.check_finite(model, f"{name}: {folder.name}")
-    if adapter:
+    for adapter in adapters:
         plugins.load_module("edgepack.original.diffusion_lora").merge(model, task.NAME, Path(adapter))
     wrapped: nn.Module = _WRAPPERS[task.NAME](model)
     return wrapped

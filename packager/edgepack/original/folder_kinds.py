@@ -12,7 +12,7 @@ from typing import Protocol
 
 from edgepack import plugins
 from edgepack.documents import JsonDict, parse_json, read_bytes, read_object
-from edgepack.errors import ModelError, UnsafeModel
+from edgepack.errors import ModelError, UnsafeModel, UnsupportedModel
 from edgepack.original import text_folder
 from edgepack.tasks import AnyTask, _pipeline_folder, _refusals, _sentence_folder
 from edgepack.weights import lora, lora_file
@@ -20,7 +20,7 @@ from edgepack.weights.choice import ADAPTER
 
 
 class FolderKind(Protocol):
-    """A folder of one kind. Its files are checked before anything but ``folder`` and ``adapter`` is asked for."""
+    """A folder of one kind. Its files are checked before anything but ``folder`` and ``adapters`` is asked for."""
 
     @property
     def folder(self) -> Path:
@@ -41,10 +41,10 @@ class FolderKind(Protocol):
     def config(self) -> JsonDict:
         """Return config.json, or what stands for it. Raises ModelError, UnsafeModel for code of its own."""
 
-    def adapter(self, reference: str, fetch: Callable[[str], Path]) -> Path:
-        """Return the LoRA that ``reference`` names, for which ``fetch`` gets a folder. Raises ModelError."""
+    def adapters(self, references: Sequence[str], fetch: Callable[[str], Path]) -> list[Path]:
+        """Return the LoRAs that ``references`` name, for which ``fetch`` gets a folder. Raises ModelError."""
 
-    def check_adapter(self, merged: Path | None) -> None:
+    def check_adapters(self, merged: Sequence[Path]) -> None:
         """Raises ModelError for an adapter that does not suit the model, or that nobody asked to merge."""
 
     def arranged(self, task: AnyTask) -> Path:
@@ -108,17 +108,22 @@ class ModelFolder:
             )
         return config
 
-    def adapter(self, reference: str, fetch: Callable[[str], Path]) -> Path:
-        """Return the folder of a PEFT adapter."""
-        return fetch(reference)
+    def adapters(self, references: Sequence[str], fetch: Callable[[str], Path]) -> list[Path]:
+        """Return the folder of a PEFT adapter. Raises UnsupportedModel for several."""
+        if len(references) > 1:
+            raise UnsupportedModel(
+                f"{self.folder.name} takes one adapter, not {len(references)}; pipelines of diffusers take several",
+                hint="merge the others before with PEFT: merge_and_unload().save_pretrained(folder)",
+            )
+        return [fetch(reference) for reference in references]
 
-    def check_adapter(self, merged: Path | None) -> None:
+    def check_adapters(self, merged: Sequence[Path]) -> None:
         """Raises ModelError for an adapter beside the model, or one that cannot be read or has another tokenizer."""
         root = self.root
-        if merged is not None:
-            lora.Adapter.read(merged)
-            _check_tokenizer(root, merged)
-        elif lora.is_adapter(root) and (root / "config.json").is_file():
+        for adapter in merged:
+            lora.Adapter.read(adapter)
+            _check_tokenizer(root, adapter)
+        if not merged and lora.is_adapter(root) and (root / "config.json").is_file():
             raise ModelError(
                 f"{root} holds an adapter ({ADAPTER}) beside a model, and it is unclear whether it is meant to be in "
                 "it",
@@ -163,12 +168,12 @@ class Pipeline:
         """Return model_index.json, with the pipeline's class as its architecture. Raises ModelError."""
         return _pipeline_folder.read(self.folder)
 
-    def adapter(self, reference: str, fetch: Callable[[str], Path]) -> Path:
-        """Return the file of a LoRA, with its scale. Raises ModelError, UnsafeModel, UnsupportedModel."""
-        return lora_file.find(reference)
+    def adapters(self, references: Sequence[str], fetch: Callable[[str], Path]) -> list[Path]:
+        """Return the file of each LoRA, with its scale. Raises ModelError, UnsafeModel, UnsupportedModel."""
+        return [lora_file.find(reference) for reference in references]
 
-    def check_adapter(self, merged: Path | None) -> None:
-        """Raises nothing: ``adapter`` has looked at it."""
+    def check_adapters(self, merged: Sequence[Path]) -> None:
+        """Raises nothing: ``adapters`` has looked at them."""
 
     def arranged(self, task: AnyTask) -> Path:
         """Return it with a tokenizer.json in each tokenizer's folder. Raises ModelError."""

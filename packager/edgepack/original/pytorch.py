@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -36,26 +36,28 @@ transformers.utils.logging.disable_progress_bar()
 
 def open_module(source: Source, task: Task) -> nn.Module:
     """Return the module of ``source``; see open_path."""
-    return open_path(source.path, source.model_type, source.name, task, source.adapter_path)
+    return open_path(source.path, source.model_type, source.name, task, source.adapter_paths)
 
 
-def open_path(path: Path | str, model_type: str, name: str, task: Task, adapter: Path | str | None = None) -> nn.Module:
-    """Return the model in evaluation mode, float32, from safetensors, with no code of its own, ``adapter`` merged into
-    it.
+def open_path(
+    path: Path | str, model_type: str, name: str, task: Task, adapters: Sequence[Path | str] = ()
+) -> nn.Module:
+    """Return the model in evaluation mode, float32, from safetensors, with no code of its own, ``adapters`` merged
+    into it.
 
     Raises UnsupportedModel, DamagedWeights (weights missing, left over or not finite), ModelError.
     """
     if _pipeline_folder.is_component(Path(path)):
         diffusion = plugins.load_module("edgepack.original.diffusion")
-        return cast(nn.Module, diffusion.open_component(Path(path), name, task, adapter).eval())
+        return cast(nn.Module, diffusion.open_component(Path(path), name, task, adapters).eval())
     if task.NAME == _diffusion.SAFETY_CHECKER.NAME:
         diffusion = plugins.load_module("edgepack.original.diffusion")
         return cast(nn.Module, diffusion.open_safety_checker(Path(path), name, task).eval())
     if not model_type:
         raise UnsupportedModel(f"{name}: config.json has no model_type", hint="copy it from the model's repository")
     piped = task.NAME in _diffusion.TEXT_ENCODERS
-    model = loading.load(Path(path), name, task, Path(adapter) if adapter and not piped else None)
-    if piped and adapter:
+    model = loading.load(Path(path), name, task, Path(adapters[0]) if adapters and not piped else None)
+    for adapter in adapters if piped else ():
         plugins.load_module("edgepack.original.diffusion_lora").merge(model, task.NAME, Path(adapter))
     config = model.config.to_dict()
     processing = task.processing(Path(path), config)  # raises for what is not supported

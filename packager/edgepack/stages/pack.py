@@ -174,7 +174,8 @@ def _plain(table: JsonObject) -> Json:
 
 def _source(source: Source) -> JsonDict:
     facts = _of(source, "model revision architecture model_type licence parameters sha256")
-    return facts | ({"adapter": source.adapter} if source.adapter else {})
+    adapters = list(source.adapters)
+    return facts | ({"adapter": adapters if len(adapters) > 1 else adapters[0]} if adapters else {})
 
 
 def _of(record: Json, names: str) -> JsonDict:

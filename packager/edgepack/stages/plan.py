@@ -126,13 +126,16 @@ def _recipes(request: Request, target: Target, source: Source) -> list[Recipe]:
     offered = target.recipes_of(source.task)
     searched = [recipe for recipe in offered.values() if recipe.scheme == formats.SEARCHED]
     if request.max_size is not None:
-        if request.recipes or not searched:
-            why = (
-                "chooses the recipe itself: it cannot go with --recipe"
-                if request.recipes
-                else f"needs a Core ML target; {target.name} has no mixed-precision recipe"
+        if not searched:
+            raise UsageError(
+                f"--max-size needs a Core ML target; {target.name} has no mixed-precision recipe",
+                hint=f"choose one of its recipes, each of one size: --recipe {', '.join(offered)}",
             )
-            raise UsageError(f"--max-size {why}", hint="edgepack build MODEL --target iphone --max-size 25MB")
+        if request.recipes:
+            raise UsageError(
+                "--max-size chooses the recipe itself: it cannot go with --recipe",
+                hint="edgepack build MODEL --target iphone --max-size 25MB",
+            )
         return [replace(recipe, max_bytes=request.max_size) for recipe in searched]
     if request.recipes:
         named = [targets_.recipe(target, recipe, source.task) for recipe in dict.fromkeys(request.recipes)]

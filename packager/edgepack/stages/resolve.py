@@ -6,13 +6,13 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 from edgepack import cache, modelfolder, plugins, sources, tasks, weights
-from edgepack.documents import JsonDict, JsonObject, read_object
+from edgepack.documents import Json, JsonDict, JsonObject, read_object
 from edgepack.errors import ModelNotFound, UnknownName
 from edgepack.original import folder_kinds
 from edgepack.original.folder_kinds import FolderKind
@@ -32,19 +32,19 @@ def _say_nothing(line: str) -> None:
     pass
 
 
-def resolve(reference: str, *, task: str | None = None, adapter: str | None = None) -> Source:
+def resolve(reference: str, *, task: str | None = None, adapters: Sequence[str] = ()) -> Source:
     """Return the model that ``reference`` names, fetched, looked through and ready to be read: ``find``, then
     ``arrange``.
     """
-    return arrange(find(reference, task=task, adapter=adapter))
+    return arrange(find(reference, task=task, adapters=adapters))
 
 
 def find(
-    reference: str, *, task: str | None = None, adapter: str | None = None, say: Callable[[str], None] = _say_nothing
+    reference: str, *, task: str | None = None, adapters: Sequence[str] = (), say: Callable[[str], None] = _say_nothing
 ) -> Source:
     """Return the model that ``reference`` names, fetched and looked through; to be arranged before it is read.
 
-    ``reference`` is a folder, ``python:package/folder`` or a hub id, and so is ``adapter``, a LoRA to merge into it;
+    ``reference`` is a folder, ``python:package/folder`` or a hub id, and so are ``adapters``, LoRAs to merge into it;
     ``task`` overrides what the files tell. Raises ModelError and its subclasses, UnknownName.
     """
 
@@ -53,9 +53,9 @@ def find(
 
     fetched = fetch(reference)
     folder = folder_kinds.kind_of(fetched.path)
-    merged = folder.adapter(adapter, lambda named: fetch(named).path) if adapter else None
+    merged = folder.adapters(adapters, lambda named: fetch(named).path)
     _check_files(folder, merged)
-    folder.check_adapter(merged)
+    folder.check_adapters(merged)
     folders = folder.weight_folders
     files = [file for name in folders for file in weights.files(folder.root / name)]
     config = folder.config()
@@ -78,19 +78,20 @@ def find(
         convolutional=_kernels(stored) > 0.5,
         sha256=_digest(shaping, fetched.path, merged),
         folders=folders,
-        adapter=merged.name if merged and adapter and _local(adapter) else adapter,
-        adapter_path=merged,
+        adapters=tuple(one.name if _local(named) else named for one, named in zip(merged, adapters, strict=True)),
+        adapter_paths=tuple(merged),
     )
-    _remember(source, {"model": reference, "adapter": adapter})
+    _remember(source, {"model": [reference], "adapter": adapters})
     return source
 
 
-def _check_files(folder: FolderKind, merged: Path | None) -> None:
+def _check_files(folder: FolderKind, merged: Sequence[Path]) -> None:
     """Raises UnsafeModel where a file that is read or copied is a link out of its folder, or none."""
     modelfolder.check(folder.folder)  # modules.json too, before it is read
     modelfolder.check(folder.folder, folder.subfolders)
-    if merged is not None and merged.is_dir():
-        modelfolder.check(merged)
+    for adapter in merged:
+        if adapter.is_dir():
+            modelfolder.check(adapter)
 
 
 def arrange(source: Source) -> Source:
@@ -107,29 +108,40 @@ def is_new(source: Source) -> bool:
     return not folder_kinds.kind_of(source.origin).is_arranged(tasks.load(source.task))
 
 
-def references(named: JsonObject) -> tuple[str, str | None]:
-    """Return what leads to the model and to the adapter that a manifest's "source" names. Raises ModelNotFound.
+def references(named: JsonObject) -> tuple[str, tuple[str, ...]]:
+    """Return what leads to the model and to the adapters that a manifest's "source" names. Raises ModelNotFound.
 
     Of a folder a bundle holds the name alone, so as not to tell where it lay; this machine's cache knows the place.
     """
-    model, adapter = str(named["model"]), named.get("adapter")
+    model, adapters = str(named["model"]), _listed(named.get("adapter"))
     folder = cache.find(_PLACES, {"sha256": str(named["sha256"])})
     if folder is not None:
         places = read_object(folder / _PLACE)
-        return places.get("model", model), places.get("adapter", adapter)
+        return places.get("model", model), _listed(places.get("adapter")) or adapters
     if named["revision"] or model.startswith("python:") or Path(model).is_absolute():
-        return model, adapter
+        return model, adapters
     raise ModelNotFound(f"{model} was a folder, which this machine has not seen", hint="--model FOLDER tells where")
 
 
-def _remember(source: Source, typed: Mapping[str, str | None]) -> None:
+def _listed(adapter: Json) -> tuple[str, ...]:
+    """Return the adapters of a manifest: none, one name, or a list of them."""
+    return (adapter,) if isinstance(adapter, str) else tuple(adapter or ())
+
+
+def _remember(source: Source, typed: Mapping[str, Sequence[str]]) -> None:
     """Note where the folders of ``typed`` references lie."""
-    places = {key: str(Path(one).expanduser().resolve()) for key, one in typed.items() if one and _local(one)}
+    places = {key: _places(named) for key, named in typed.items() if any(map(_local, named))}
     if places:
         text, facts = json.dumps(places), {"sha256": source.sha256}
         known = cache.find(_PLACES, facts)
         if known is None or (known / _PLACE).read_text("utf-8") != text:  # the cache may be one that is only read
             cache.store(_PLACES, facts, lambda folder: _write(folder / _PLACE, text))
+
+
+def _places(named: Sequence[str]) -> str | list[str]:
+    """Return where folders lie; ids stay as they are."""
+    found = [str(Path(one).expanduser().resolve()) if _local(one) else one for one in named]
+    return found if len(found) > 1 else found[0]
 
 
 def _write(file: Path, text: str) -> None:
@@ -147,10 +159,9 @@ def _place(reference: str) -> str:
     return "folder" if looks_local or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?(@.+)?", reference) else "hub"
 
 
-def _adapter_files(merged: Path | None) -> list[Path]:
-    if merged is None:
-        return []
-    return [merged / ADAPTER, merged / lora.FILE] if merged.is_dir() else [lora_file.parse(merged)[0]]
+def _adapter_files(merged: Sequence[Path]) -> list[Path]:
+    folders = [adapter / file for adapter in merged if adapter.is_dir() for file in (ADAPTER, lora.FILE)]
+    return folders + [lora_file.parse(adapter)[0] for adapter in merged if not adapter.is_dir()]
 
 
 def _shaping(folder: FolderKind) -> list[Path]:
@@ -187,7 +198,7 @@ def _kernels(stored: list[weights.Stored]) -> float:
     return sum(tensor.parameters for tensor in stored if len(tensor.shape) == 4) / max(total, 1)
 
 
-def _digest(files: list[Path], root: Path, merged: Path | None) -> str:
+def _digest(files: list[Path], root: Path, merged: Sequence[Path]) -> str:
     """Return SHA-256 over the names, the sizes and the parts' digests of ``files``; absent ones count as absent.
 
     Parts are read side by side: the weights of a large model take as long as one thread needs for all of them.
@@ -201,8 +212,9 @@ def _digest(files: list[Path], root: Path, merged: Path | None) -> str:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for digest in pool.map(_part_digest, parts):
             total.update(digest)
-    if merged is not None and not merged.is_dir():
-        total.update(f"scale {lora_file.parse(merged)[1]}".encode())
+    for adapter in merged:
+        if not adapter.is_dir():
+            total.update(f"scale {lora_file.parse(adapter)[1]}".encode())
     return total.hexdigest()
 
 

@@ -152,10 +152,10 @@ def test_a_place_that_is_known_is_not_written_again(tmp_path: Path, monkeypatch:
     """So that a build goes by a cache that holds all that it needs and may only be read."""
     monkeypatch.setenv("EDGEPACK_CACHE", str(tmp_path / "cache"))
     source: Any = SimpleNamespace(sha256="1" * 64)
-    resolve._remember(source, {"model": str(tmp_path), "adapter": None})
+    resolve._remember(source, {"model": [str(tmp_path)], "adapter": ()})
     written = list[str]()
     monkeypatch.setattr(cache, "store", lambda kind, facts, make: written.append(kind))
-    resolve._remember(source, {"model": str(tmp_path), "adapter": None})
+    resolve._remember(source, {"model": [str(tmp_path)], "adapter": ()})
     assert written == []
-    resolve._remember(source, {"model": str(tmp_path / "cache"), "adapter": None})
+    resolve._remember(source, {"model": [str(tmp_path / "cache")], "adapter": ()})
     assert written == ["places"]

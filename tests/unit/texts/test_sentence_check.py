@@ -101,7 +101,7 @@ def test_a_build_that_ends_early_leaves_nothing(sentences: Path, asked: bool) ->
 def test_not_measured_where_it_cannot_be(sentences: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ours = read(sentences)
     vectors = np.zeros((1, 4), np.float32)
-    adapted = replace(ours.source, adapter_path=tmp_path)
+    adapted = replace(ours.source, adapter_paths=(tmp_path,))
     found = difference(adapted, ours.processing, ["x"], vectors)
     assert isinstance(found, NotMeasured)
     assert "adapter" in found.reason
