@@ -9,6 +9,7 @@ import numpy as np
 
 Array = np.ndarray[Any, Any]
 Example = Any  # an input as people give it: a text, a pair, messages, an image, with labels
+Answers = Any  # of a task: for one input its answer, for a list of inputs a list of answers
 TaskModel = Any  # an object of a class in runtime/tasks, whose calls are the task's own
 Rows = Sequence[Mapping[str, Any]]  # of a data set: column -> value
 Feeds = dict[str, Array]  # input name -> array

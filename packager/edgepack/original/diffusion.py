@@ -9,14 +9,15 @@ import importlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from edgepack import plugins
+from edgepack.documents import JsonObject
 from edgepack.errors import DamagedWeights, UnsupportedModel
 from edgepack.original import configs, imports, loading
+from edgepack.original.library import Component
 from edgepack.tasks import Task, read_config
 
 diffusers = imports.import_diffusers()
@@ -74,7 +75,7 @@ class Denoiser(nn.Module):
 
 
 @contextmanager
-def _sizes_stated(unet: Any) -> Iterator[None]:
+def _sizes_stated(unet: Component) -> Iterator[None]:
     """Let ``unet`` be traced with each size that it enlarges to, that of the states on the way down.
 
     diffusers states them for sizes that do not halve evenly, and doubles others, which is the same of those: a graph of
@@ -91,7 +92,7 @@ def _sizes_stated(unet: Any) -> Iterator[None]:
 class ImageDecoder(nn.Module):
     """The decoder of the autoencoder: latents to images of values about -1..1."""
 
-    def __init__(self, vae: Any) -> None:
+    def __init__(self, vae: Component) -> None:
         super().__init__()
         self.vae, self.config = vae, vae.config
 
@@ -103,7 +104,7 @@ class ImageDecoder(nn.Module):
 class ImageEncoder(nn.Module):
     """The encoder of the autoencoder: images of values in -1..1 to the distribution of their latents."""
 
-    def __init__(self, vae: Any) -> None:
+    def __init__(self, vae: Component) -> None:
         super().__init__()
         self.vae, self.config = vae, vae.config
 
@@ -115,7 +116,7 @@ class ImageEncoder(nn.Module):
 class SafetyChecker(nn.Module):
     """The safety checker of Stable Diffusion 1, with the scores that its answer follows from."""
 
-    def __init__(self, checker: Any) -> None:
+    def __init__(self, checker: Component) -> None:
         super().__init__()
         self.checker, self.config = checker, checker.config
 
@@ -168,7 +169,7 @@ def open_safety_checker(folder: Path, name: str, task: Task) -> nn.Module:
     return SafetyChecker(loading.load_class(kind, folder, name, task))
 
 
-def _opened(kind: Any, folder: Path, name: str) -> tuple[Any, Any]:
+def _opened(kind: Component, folder: Path, name: str) -> tuple[Component, JsonObject]:
     try:
         model, report = kind.from_pretrained(
             folder,
@@ -185,7 +186,7 @@ def _opened(kind: Any, folder: Path, name: str) -> tuple[Any, Any]:
     return model, report
 
 
-def _check_settings(folder: Path, kind: str, config: Any) -> None:
+def _check_settings(folder: Path, kind: str, config: JsonObject) -> None:
     """Raises UnsupportedModel for a setting that diffusers' class does not take: it would be ignored."""
     known = getattr(diffusers, kind)._get_init_keys(getattr(diffusers, kind))
     strange = sorted(key for key in config if key not in known | _DERIVED and not key.startswith("_"))

@@ -10,7 +10,6 @@ import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -60,7 +59,7 @@ def merge(model: nn.Module, task: str, adapter: Path) -> None:
 
 def _read(file: Path, model: nn.Module, prefix: str) -> tuple[JsonDict, Mapping[str, float]]:
     """Return the tensors for the component ``prefix`` by diffusers' names, and alphas by module."""
-    mixin: Any = diffusers.loaders.StableDiffusionLoraLoaderMixin
+    mixin = diffusers.loaders.StableDiffusionLoraLoaderMixin
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -80,7 +79,7 @@ def _names(state: JsonDict, prefix: str) -> JsonDict:
     """Return what is of the component ``prefix``, by the names of peft; diffusers translates its own older ones."""
     start = f"{prefix}."
     own = {key.removeprefix(start): value for key, value in state.items() if key.startswith(start)}
-    utils: Any = diffusers.utils.state_dict_utils
+    utils = diffusers.utils.state_dict_utils
     if prefix == "unet":
         made: JsonDict = utils.convert_unet_state_dict_to_peft(own)
         return made

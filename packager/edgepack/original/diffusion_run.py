@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +20,7 @@ from edgepack.documents import JsonDict
 from edgepack.errors import UnsupportedModel
 from edgepack.original import configs, imports
 from edgepack.original.diffusion import TextEncoder
+from edgepack.original.library import Component
 from edgepack.original.turns import Turns
 from edgepack.tasks import read_model
 from edgepack.tasks._diffusion import Prompt, scene
@@ -35,15 +35,15 @@ class _Part:
     """A method of a component, watched as the submodel ``name``: how its inputs and outputs are read off."""
 
     name: str
-    component: Any
+    component: Component
     method: str
-    feeds: Callable[..., dict[str, Any]] | None = None  # None: it is no submodel's
-    outputs: Callable[[Any], dict[str, Tensor]] | None = None  # None: what it makes is not kept
+    feeds: Callable[..., dict[str, Tensor | None]] | None = None  # None: it is no submodel's
+    outputs: Callable[[Sequence[Tensor]], dict[str, Tensor]] | None = None  # None: what it makes is not kept
 
 
 def watch(
     folder: Path,
-    modules: Mapping[str, Any],
+    modules: Mapping[str, Component],
     prompts: Sequence[Prompt],
     guidance: float,
     reopen: Callable[[str], nn.Module] | None = None,
@@ -65,7 +65,9 @@ def watch(
         outputs: dict[str, list[Outputs]] = {name: [] for name in modules}
         latents: list[Array] = []
 
-        def keep(pipe: Any, index: int, timestep: Any, tensors: dict[str, Tensor], kept: list[Array] = latents) -> Any:
+        def keep(
+            pipe: Component, index: int, timestep: object, tensors: dict[str, Tensor], kept: list[Array] = latents
+        ) -> dict[str, Tensor]:
             kept.append(tensors["latents"].numpy().copy())
             return {}
 
@@ -96,7 +98,7 @@ def watch(
     return recorded
 
 
-def _image(pipeline: Any, prompt: str, **asked: Any) -> Array:
+def _image(pipeline: Component, prompt: str, **asked: object) -> Array:
     """Return the image that diffusers makes, float32 [height, width, 3] of 0 to 1.
 
     Raises UnsupportedModel where its own code breaks down, as over components that are not each other's.
@@ -117,14 +119,14 @@ def _image(pipeline: Any, prompt: str, **asked: Any) -> Array:
     return image
 
 
-def _size(pipeline: Any) -> tuple[int, int]:
+def _size(pipeline: Component) -> tuple[int, int]:
     """Return the height and width of the pipeline's images, in pixels."""
     side = pipeline.unet.config.sample_size
     height, width = side if isinstance(side, list | tuple) else (side, side)
     return height * pipeline.vae_scale_factor, width * pipeline.vae_scale_factor
 
 
-def _pipeline(folder: Path, modules: Mapping[str, Any]) -> Any:
+def _pipeline(folder: Path, modules: Mapping[str, Component]) -> Component:
     """Return the pipeline of ``folder`` around modules that are open already, to make images from prompts alone."""
     given = {name: module.encoder for name, module in modules.items() if isinstance(module, TextEncoder)}
     given |= {"unet": modules["unet"].unet, "vae": modules["vae_decoder"].vae}
@@ -137,13 +139,13 @@ def _pipeline(folder: Path, modules: Mapping[str, Any]) -> Any:
     return pipeline
 
 
-def _pipeline_class(folder: Path) -> Any:
+def _pipeline_class(folder: Path) -> Component:
     """Return the class that ``folder`` names; of one that begins with an image its sibling that does not."""
     named = str(read_model(folder)["_class_name"])
     return diffusers.StableDiffusionPipeline if named == _FROM_IMAGES else diffusers.DiffusionPipeline
 
 
-def _parts(modules: Mapping[str, Any]) -> list[_Part]:
+def _parts(modules: Mapping[str, Component]) -> list[_Part]:
     """Return what is watched: the text encoders, the UNet, the autoencoder."""
     vae = modules["vae_decoder"].vae
     return [
@@ -187,11 +189,13 @@ def _watching(
             delattr(part.component, part.method)
 
 
-def _watched(part: _Part, fed: list[Feeds], kept: list[Outputs], turns: Turns | None) -> Callable[..., Any]:
-    method = getattr(part.component, part.method)
+def _watched(
+    part: _Part, fed: list[Feeds], kept: list[Outputs], turns: Turns | None
+) -> Callable[..., Sequence[Tensor]]:
+    method: Callable[..., Sequence[Tensor]] = getattr(part.component, part.method)
 
     @functools.wraps(method)
-    def call(*given: Any, **named: Any) -> Any:
+    def call(*given: object, **named: object) -> Sequence[Tensor]:
         if turns is not None:
             turns.take(part.name)
         if part.feeds is not None:
@@ -208,18 +212,18 @@ def _arrays(tensors: Mapping[str, Tensor | None]) -> dict[str, Array]:
     return {name: value.numpy().copy() for name, value in tensors.items() if value is not None}
 
 
-def _text_feeds(input_ids: Tensor, attention_mask: Tensor | None = None, **rest: Any) -> dict[str, Any]:
+def _text_feeds(input_ids: Tensor, attention_mask: Tensor | None = None, **rest: object) -> dict[str, Tensor | None]:
     return {"input_ids": input_ids}
 
 
 def _unet_feeds(
     sample: Tensor,
-    timestep: Any,
+    timestep: Tensor | float,
     encoder_hidden_states: Tensor,
     timestep_cond: Tensor | None = None,
     added_cond_kwargs: Mapping[str, Tensor] | None = None,
-    **rest: Any,
-) -> dict[str, Any]:
+    **rest: object,
+) -> dict[str, Tensor | None]:
     added = {} if added_cond_kwargs is None else added_cond_kwargs
     return {
         "sample": sample,

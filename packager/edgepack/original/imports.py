@@ -14,7 +14,6 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import ModuleType
-from typing import Any
 
 from edgepack.documents import JsonDict
 
@@ -22,21 +21,21 @@ from edgepack.documents import JsonDict
 def import_transformers() -> None:
     """Import what every model of transformers needs."""
     _import("transformers.modeling_utils", {"scipy": None})
-    available: Any = importlib.import_module("transformers.utils.import_utils").is_scipy_available
+    available = importlib.import_module("transformers.utils.import_utils").is_scipy_available
     available.cache_clear()  # who asks from now on may have it
 
 
-def import_sentence_transformers() -> Any:
+def import_sentence_transformers() -> ModuleType:
     """Import and give sentence-transformers. Raises ImportError."""
     import_transformers()
-    metrics: Any = ModuleType("sklearn.metrics")
-    metrics.pairwise_distances = None  # of vectors with each other; encode() knows none
+    metrics = ModuleType("sklearn.metrics")
+    vars(metrics)["pairwise_distances"] = None  # of vectors with each other; encode() knows none
     package = ModuleType("sklearn")
     package.__spec__ = importlib.machinery.ModuleSpec("sklearn", None)
     return _import("sentence_transformers", {"sklearn": package, "sklearn.metrics": metrics})
 
 
-def import_diffusers() -> Any:
+def import_diffusers() -> ModuleType:
     """Import and give diffusers, which says nothing of packages that no pipeline here needs. Raises ImportError."""
     import_transformers()
     for name in ("transformers", "diffusers"):
@@ -48,7 +47,7 @@ def import_diffusers() -> Any:
     return diffusers
 
 
-def _import(name: str, instead: Mapping[str, ModuleType | None]) -> Any:
+def _import(name: str, instead: Mapping[str, ModuleType | None]) -> ModuleType:
     try:
         with _standing_in(instead):
             return importlib.import_module(name)

@@ -11,7 +11,6 @@ import warnings
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import transformers
@@ -44,7 +43,7 @@ def match(
 
 
 @lru_cache(maxsize=1)
-def _processor(folder: Path) -> Any:
+def _processor(folder: Path) -> transformers.BaseImageProcessor:
     return transformers.AutoImageProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 

@@ -13,7 +13,6 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 import transformers
@@ -67,7 +66,7 @@ def load(path: Path, name: str, task: Task, adapter: Path | None = None) -> Pret
 
 
 def load_class(
-    kind: PretrainedModel, path: Path, name: str, task: Task, adapter: Path | None = None, **options: Any
+    kind: PretrainedModel, path: Path, name: str, task: Task, adapter: Path | None = None, **options: object
 ) -> PretrainedModel:
     """Return the model as an object of the class ``kind``; ``options`` are its from_pretrained's.
 
@@ -110,7 +109,7 @@ def _class(task: Task, config: JsonObject) -> PretrainedModel:
     return TasksManager.get_model_class_for_task(asked, framework="pt", library="transformers")
 
 
-def _opened(kind: PretrainedModel, path: Path, name: str, **options: Any) -> tuple[PretrainedModel, JsonObject]:
+def _opened(kind: PretrainedModel, path: Path, name: str, **options: object) -> tuple[PretrainedModel, JsonObject]:
     _check_index(path)
     config = configs.opened(path, getattr(kind, "config_class", None))
     gc.freeze()  # what the imports made stays: later collections need not look at it again

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
+from tokenizers import Encoding
+
 from edgepack.arrays import Example, Feeds
 from edgepack.errors import PreprocessingDiffers
 from edgepack.runtime.image import LEVELS, ImageInput, levels_apart
@@ -25,10 +27,10 @@ class Matched:
     def __init__(self, inner: TextInput | ImageInput, match: Match) -> None:
         self._inner, self._match = inner, match
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> Any:  # whatever the input that it stands for has
         return getattr(self._inner, name)
 
-    def encode(self, texts: Sequence[Example], prompt: str = "") -> tuple[Feeds, Any]:
+    def encode(self, texts: Sequence[Example], prompt: str = "") -> tuple[Feeds, list[Encoding]]:
         """Return the feeds and encodings of a batch of texts, with their default prompt.
 
         Raises PreprocessingDiffers.

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from edgepack import outfolder
 from edgepack.errors import FileNotSigned, UsageError
@@ -16,12 +16,15 @@ from edgepack.runtime.manifest import SIGNATURE, Manifest
 from edgepack.runtime.signing import envelope, statement
 from edgepack.runtime.signing.envelope import Envelope
 
+if TYPE_CHECKING:  # where cryptography is not installed, the command says so
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey as PrivateKey
+
 
 @dataclass(frozen=True, kw_only=True)
 class Signer:
     """A private key, with the certificates (DER) that lead from its own to, but not including, a root."""
 
-    key: Any
+    key: PrivateKey
     certificates: tuple[bytes, ...] = ()
 
     @property

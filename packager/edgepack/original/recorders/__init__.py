@@ -33,7 +33,7 @@ class Recording:
     """A run of the original: what each submodel was fed, by name, and what came out, as its recorder understands it."""
 
     submodels: Mapping[str, Recorded]
-    results: Any
+    results: Any  # each recorder has a type of its own
 
 
 @dataclass(frozen=True, kw_only=True)

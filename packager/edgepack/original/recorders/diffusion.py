@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from edgepack import cache, plugins
 from edgepack.arrays import Array, Rows, Run, TaskModel
 from edgepack.metrics.images import ONE_STEP_PSNR, ImagePair
 from edgepack.original import Original
+from edgepack.original.library import Component
 from edgepack.original.recorders import Judgement, Recorded, Recording, image_figures
 from edgepack.original.recorders._replay import Replayed
 from edgepack.original.recorders._runs import Run as RecordedRun
@@ -162,7 +162,7 @@ def _watched(subject: Subject, originals: Mapping[str, Original], prompts: Seque
         modules = {name: original.module for name, original in originals.items()}
         return [RecordedRun(**made) for made in watch(folder, modules, prompts, guidance)]
 
-    def opened(name: str) -> Any:
+    def opened(name: str) -> Component:
         module = originals[name].module
         originals[name].close()  # which holds it no longer
         return module

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from edgepack.plans import Subject
 from edgepack.runtime import model as task_model
 from edgepack.runtime.processing import Processing
 from edgepack.tasks import options
+
+if TYPE_CHECKING:  # PyTorch is imported when the module is opened
+    from torch import nn
 
 _OUTPUTS, _FILE = "outputs", "outputs.npz"  # of the cache
 _FEW = 2  # inputs of a check: a model that takes one may fail over a batch
@@ -35,7 +38,7 @@ class TorchOriginal(Original):
     def __init__(self, subject: Subject, inputs: str) -> None:
         self.source, self.task = subject.source, subject.own_task
         self.input_difference: float | None = None if options(self.task).recorded else 0.0
-        self._module: Any = None  # torch.nn.Module, which is not imported here
+        self._module: nn.Module | None = None
         self._facts: JsonDict = {}
         self._memory: dict[str, Array] = {}
         self._theirs: dict[str, Feeds] = {}  # by the digest of the bundle's, until they are used
@@ -53,10 +56,11 @@ class TorchOriginal(Original):
             self._recall()
 
     @property
-    def module(self) -> Any:
+    def module(self) -> nn.Module:
         """The torch.nn.Module, opened on first use."""
         if self._module is None:
-            self._module = plugins.load_module("edgepack.original.pytorch").open_module(self.source, self.task)
+            opened: nn.Module = plugins.load_module("edgepack.original.pytorch").open_module(self.source, self.task)
+            self._module = opened
             self.forget()  # what only the check has looked at
         return self._module
 

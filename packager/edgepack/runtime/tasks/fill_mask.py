@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from edgepack.arrays import Array, Feeds, Run
+from edgepack.arrays import Answers, Array, Feeds, Run
 from edgepack.errors import InputError
 from edgepack.runtime import arguments
 from edgepack.runtime.batch import BATCH, in_batches, many, text_length
@@ -37,7 +36,7 @@ class Model:
         self._mask, self._mask_id = mask.mask_token, mask.mask_id
         self.text = TextInput(folder, text)
 
-    def fill(self, texts: str | Sequence[str], *, top: int = 5) -> Any:
+    def fill(self, texts: str | Sequence[str], *, top: int = 5) -> Answers:
         """Return a list of Filled per text, best first; a single str gives one list.
 
         Raises InputError without a mask.

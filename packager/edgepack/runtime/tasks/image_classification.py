@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from edgepack.arrays import Example, Feeds, Run
+from edgepack.arrays import Answers, Example, Feeds, Run
 from edgepack.runtime.batch import BATCH, in_batches
 from edgepack.runtime.image import ImageInput
 from edgepack.runtime.labels import Label, labels
@@ -23,7 +22,7 @@ class Model:
         self.labels, self._problem = list(classes.labels), classes.problem_type
         self.image = ImageInput(processing.section(Image))
 
-    def classify(self, images: Example | Sequence[Example], *, batch_size: int = BATCH) -> Any:
+    def classify(self, images: Example | Sequence[Example], *, batch_size: int = BATCH) -> Answers:
         """Return a list of Label per image (uint8 array [h, w, 3] or [h, w], or a file's path); one gives one
         list.
         """

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from edgepack.arrays import Array, Feeds, Run
+from edgepack.arrays import Answers, Array, Feeds, Run
 from edgepack.runtime.batch import BATCH, in_batches, many, text_length
 from edgepack.runtime.labels import Label, labels, scores
 from edgepack.runtime.processing import Classes, Processing, Text
@@ -25,7 +24,7 @@ class Model:
         self.labels, self._problem = list(classes.labels), classes.problem_type
         self.text = TextInput(folder, processing.section(Text))
 
-    def classify(self, texts: Example | Sequence[Example], *, batch_size: int = BATCH) -> Any:
+    def classify(self, texts: Example | Sequence[Example], *, batch_size: int = BATCH) -> Answers:
         """Return a list of Label per text; one text (or one pair, as a tuple) gives one list. Raises InputError."""
         if isinstance(texts, str | tuple):
             return self.predict([texts])[0]

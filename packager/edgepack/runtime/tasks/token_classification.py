@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from tokenizers import Encoding
 
-from edgepack.arrays import Array, Feeds, Run
+from edgepack.arrays import Answers, Array, Feeds, Run
 from edgepack.runtime.batch import BATCH, in_batches, many, text_length
 from edgepack.runtime.labels import softmax
 from edgepack.runtime.processing import Entities, Processing, Text
@@ -39,7 +38,7 @@ class Model:
         self.spans = [label for label in dict.fromkeys(map(_title, self._names)) if label != _OUTSIDE]
         self.text = TextInput(folder, processing.section(Text))
 
-    def tag(self, texts: str | Sequence[str], *, batch_size: int = BATCH) -> Any:
+    def tag(self, texts: str | Sequence[str], *, batch_size: int = BATCH) -> Answers:
         """Return a list of Entity per text; a single str gives one list. Raises InputError."""
         if isinstance(texts, str):
             return self.predict([texts])[0]

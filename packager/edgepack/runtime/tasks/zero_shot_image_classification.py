@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from edgepack.arrays import Array, Example, Run
+from edgepack.arrays import Answers, Array, Example, Run
 from edgepack.errors import UsageError
 from edgepack.runtime import arguments
 from edgepack.runtime.batch import BATCH
@@ -42,7 +41,7 @@ class Model:
         *,
         template: str | None = None,
         batch_size: int = BATCH,
-    ) -> Any:
+    ) -> Answers:
         """Return a list of Label per image (uint8 array [h, w, 3] or [h, w], or a file's path), best first.
 
         Each label stands in the place of ``{}`` in the ``template``, by default a sentence. The scores are the softmax

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from edgepack import cache, memory, plugins
 from edgepack.arrays import Feeds, Runs
@@ -24,6 +24,10 @@ from edgepack.records import Artifact, Recipe
 from edgepack.runtime.engines import open_session
 from edgepack.runtime.processing import Classes, Processing
 from edgepack.tasks import _diffusion
+
+if TYPE_CHECKING:  # what imports PyTorch is loaded when it is needed
+    from edgepack.formats.coreml.export.forms import Form
+    from edgepack.formats.coreml.export.sensitivity import Study
 
 TOOLS = ("torch", "transformers", "coremltools")
 _PROGRAM, _NAMES = "model.mlpackage", "names.json"
@@ -41,11 +45,11 @@ class Traced:
     path: Path
     opset: int
     names: Mapping[str, str]
-    study: Any  # study.Study; None for recipes that compress nothing
+    study: Study | None  # None for recipes that compress nothing
     labels: Sequence[str]  # of a classifier
     facts: JsonObject  # that it shares with its fine-tunes
     most: int | None = None  # bytes of restored weights in one file, where a model can be split
-    chosen: Any = None  # by a search: forms.Form of each weight, by name
+    chosen: Mapping[str, Form] | None = None  # by a search: of each weight, by name
 
     @property
     def newest(self) -> bool:

@@ -7,16 +7,19 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from edgepack import cache, plugins
 from edgepack.arrays import Feeds
-from edgepack.documents import JsonDict, JsonObject, read_json
+from edgepack.documents import Json, JsonDict, JsonObject, read_json
 from edgepack.formats import SEARCHED
 from edgepack.formats.coreml import _requirements as requirements
 from edgepack.original import Original
 from edgepack.records import Recipe
 from edgepack.tasks import _diffusion
+
+if TYPE_CHECKING:  # what imports PyTorch is loaded when it is needed
+    from edgepack.formats.coreml.export.sensitivity import Study
 
 _STUDY = "study.npz"
 _KIND, _COSTS, _LOSSES = "sensitivities", "what errors of single weights cost", "losses.json"
@@ -33,7 +36,7 @@ def shared(original: Original, calibration: Sequence[Feeds], facts: JsonObject) 
 
     What was recorded of a fine-tune are other values, of the same shapes and prompts.
     """
-    inputs: Any = _digest(calibration)
+    inputs: Json = _digest(calibration)
     if original.task.NAME in _diffusion.NAMES:
         inputs = [{name: list(array.shape) for name, array in batch.items()} for batch in calibration]
     return {**{key: facts[key] for key in ("format", "task", "tools")}, "inputs": inputs}
@@ -45,7 +48,7 @@ def _digest(calibration: Sequence[Feeds]) -> str:
 
 def find(
     original: Original, recipe: Recipe, calibration: Sequence[Feeds], facts: JsonObject, shared: JsonObject
-) -> Any:
+) -> Study | None:
     """Return what calibration tells of the weights; of a search what errors of each cost, too."""
     if recipe.scheme in requirements.FLOATS:
         return None
@@ -59,7 +62,8 @@ def find(
         replace(found, losses=losses).save(folder / _STUDY)
 
     folder = cache.fetch("studies", {**facts, "inputs": _digest(calibration), "losses": searched}, make)
-    return module.load(folder / _STUDY)
+    study: Study = module.load(folder / _STUDY)
+    return study
 
 
 def _losses(original: Original, calibration: Sequence[Feeds], shared: JsonObject) -> dict[str, float]:

@@ -11,20 +11,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Protocol, cast
 
 import numpy as np
 import torch
 from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 from torch import Tensor, nn
+from torch._C import Value
+from torch.autograd.function import FunctionCtx
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import bidirectional_mask_function, eager_mask
 
-from edgepack.documents import Json
 from edgepack.formats.onnx._graph import CONTRIB, attributes, contrib
 
 NAME = "edgepack"
 _HEADS_FIRST = [0, 2, 1, 3]  # [batch, tokens, heads, head_dim] <-> [batch, heads, tokens, head_dim]
+
+
+class _Graph(Protocol):
+    """PyTorch's graph that is being written, as symbolic functions see it."""
+
+    def op(self, kind: str, *inputs: Value, **attributes: object) -> Value:
+        """Add a node, and return its output."""
 
 
 class _MultiHeadAttention(torch.autograd.Function):
@@ -32,7 +40,7 @@ class _MultiHeadAttention(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any,
+        ctx: FunctionCtx,
         query: Tensor,
         key: Tensor,
         value: Tensor,
@@ -49,8 +57,17 @@ class _MultiHeadAttention(torch.autograd.Function):
         return (scores.softmax(-1) @ value).transpose(1, 2).contiguous()
 
     @staticmethod
-    def symbolic(g: Any, query: Any, key: Any, value: Json, padding: Any, bias: Any, scale: float, heads: int) -> Any:
-        def joined(part: Any) -> Any:
+    def symbolic(
+        g: _Graph,
+        query: Value,
+        key: Value,
+        value: Value,
+        padding: Value | None,
+        bias: Value | None,
+        scale: float,
+        heads: int,
+    ) -> Value:
+        def joined(part: Value) -> Value:
             by_token = g.op("Transpose", part, perm_i=_HEADS_FIRST)
             return g.op("Reshape", by_token, g.op("Constant", value_t=torch.tensor([0, 0, -1])))
 
@@ -73,7 +90,7 @@ def _attend(
     scaling: float | None = None,
     softcap: float | None = None,
     s_aux: Tensor | None = None,
-    **ignored: Any,
+    **ignored: object,
 ) -> tuple[Tensor, None]:
     """Return an attention function as transformers calls it.
 
@@ -117,12 +134,12 @@ def of_pytorch() -> Iterator[None]:
         nn.functional.scaled_dot_product_attention = before
 
 
-def _mask(*args: Any, **facts: Any) -> Tensor | None:
+def _mask(*args: object, **facts: object) -> Tensor | None:
     """Return a mask as _attend takes it: the padding alone, bool [batch, tokens], else float [batch, 1, tokens,
     tokens].
     """
     if facts["mask_function"] is bidirectional_mask_function:
-        return facts["attention_mask"]
+        return cast(Tensor | None, facts["attention_mask"])
     return eager_mask(*args, **{**facts, "allow_is_causal_skip": False, "allow_is_bidirectional_skip": False})
 
 

@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +17,7 @@ from edgepack.errors import ConversionError
 from edgepack.formats.onnx.export import attention
 from edgepack.formats.onnx.export.quiet import quiet
 from edgepack.original import masks
-from edgepack.original.library import PretrainedConfig
+from edgepack.original.library import PretrainedConfig, PretrainedModel
 from edgepack.tasks import Axes
 
 _ROWS = 1024  # of a table that stay while tracing
@@ -106,7 +105,9 @@ def _tupled(module: nn.Module, inputs: Sequence[str], outputs: Sequence[str]) ->
 @contextmanager
 def _attending(module: nn.Module, *, own: bool) -> Iterator[None]:
     """Let the model inside ``module`` have attention as one node, or else as transformers writes it out ("eager")."""
-    model: Any = next((part for part in module.modules() if hasattr(part, "set_attn_implementation")), None)
+    model: PretrainedModel | None = next(
+        (part for part in module.modules() if hasattr(part, "set_attn_implementation")), None
+    )
     if model is None:
         with attention.of_pytorch() if own else nullcontext():
             yield

@@ -7,7 +7,6 @@ one first, and hands texts over with their channels first and their tokens last 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import coremltools as ct
 import numpy as np
@@ -17,6 +16,7 @@ from torch.nn.functional import normalize
 
 from edgepack.arrays import Feeds
 from edgepack.coreml.renaming import Renaming
+from edgepack.original.library import Component, PretrainedConfig
 from edgepack.tasks import Task, _diffusion
 
 ROWS = 2  # of the UNet: without and with the prompt
@@ -86,7 +86,7 @@ class Unet(TracedPart):
     EXACT = ("timestep", "time_ids")
 
     def __init__(self, module: nn.Module, size: tuple[int, int], *, tokens: int) -> None:
-        config: Any = module.config
+        config: PretrainedConfig = module.config
         shapes: dict[str, tuple[int, ...]] = {
             "sample": (ROWS, int(config.in_channels), *size),
             "timestep": (ROWS,),
@@ -120,7 +120,7 @@ class VaeDecoder(TracedPart):
     """Latents [1, channels, height, width], divided by the scaling factor, to an image of -1..1."""
 
     def __init__(self, module: nn.Module, size: tuple[int, int]) -> None:
-        config: Any = module.config
+        config: PretrainedConfig = module.config
         shapes = {"z": (1, int(config.latent_channels), *size)}
         super().__init__(module, shapes, Renaming({"z": "latent_sample"}, {"image": "sample"}))
 
@@ -134,7 +134,7 @@ class VaeEncoder(TracedPart):
     """An image of -1..1 to the means and the logarithms of the variances of its latents, behind each other."""
 
     def __init__(self, module: nn.Module, size: tuple[int, int]) -> None:
-        config: Any = module.config
+        config: PretrainedConfig = module.config
         shapes = {"x": (1, int(config.in_channels), *size)}
         super().__init__(module, shapes, Renaming({"x": "sample"}, {"latent": "latent_parameters"}))
 
@@ -162,7 +162,7 @@ class SafetyChecker(TracedPart):
 
         diffusers' StableDiffusionSafetyChecker rounds scores to three digits before it compares them with 0.
         """
-        checker: Any = self.module
+        checker: Component = self.module
         embedding = normalize(checker.visual_projection(checker.vision_model(clip_input)[1]))
         special = embedding @ normalize(checker.special_care_embeds).T - checker.special_care_embeds_weights
         careful = (special + adjustment > _ROUNDED).float().amax(1, keepdim=True) * _CAREFUL
@@ -171,7 +171,7 @@ class SafetyChecker(TracedPart):
         return images * (1 - found), found, scores
 
 
-def traced(module: Any, task: Task, feeds: Feeds) -> TracedPart:
+def traced(module: Component, task: Task, feeds: Feeds) -> TracedPart:
     """Return the part that ``module`` (see original/diffusion.py) is, for inputs of the shapes of ``feeds``."""
     if task.NAME in _diffusion.TEXT_ENCODERS:
         return TextEncoder(module.encoder, task.OUTPUTS, tokens=feeds["input_ids"].shape[1])
