@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
+from typer.models import OptionInfo
 
 from edgepack import cost as costs
 from edgepack import outfolder, reports
@@ -18,8 +19,9 @@ from edgepack.runtime.manifest import Manifest
 from edgepack.runtime.opening import opened
 
 
-def _number(help: str, metavar: str = "<n>") -> Any:
-    return typer.Option(help=help, metavar=metavar, show_default=False)
+def _number(help: str, metavar: str = "<n>") -> OptionInfo:
+    found: OptionInfo = typer.Option(help=help, metavar=metavar, show_default=False)
+    return found
 
 
 def cost(

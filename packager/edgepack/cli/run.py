@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import is_dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import typer
@@ -195,7 +195,7 @@ def _labels(task: str, given: list[str] | None, template: str | None) -> list[st
     return found
 
 
-def _prompt(text: str, system: str | None) -> Any:
+def _prompt(text: str, system: str | None) -> str | list[dict[str, str]]:
     """Return a text to go on from; with a system message a question to answer."""
     if system is None:
         return text

@@ -11,6 +11,7 @@ from edgepack.documents import JsonDict
 from edgepack.errors import ModelError, UnsupportedModel
 
 Config = Settings
+Change = Any  # a value of one of Decoder's fields, each of which has a type of its own
 # By transformers' names. gelu_new, gelu_fast and gelu_accurate are spellings of one formula.
 _ACTIVATIONS = {
     "silu": "silu", "swish": "silu", "gelu": "gelu", "gelu_python": "gelu", "gelu_new": "gelu_tanh",
@@ -50,7 +51,7 @@ def attention_biases(config: Config) -> frozenset[str]:
     return biases(qkv=stated, o_proj=stated)
 
 
-def llama_like(config: Config, **changes: Any) -> Decoder:
+def llama_like(config: Config, **changes: Change) -> Decoder:
     """Return a decoder with LLaMA's numbers and names, and ``changes``."""
     heads, hidden = config.integer("num_attention_heads"), config.integer("hidden_size")
     kv_heads, stated = config.maybe("num_key_value_heads"), config.maybe("head_dim")

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from edgepack.decoders import Decoder, Norm
-from edgepack.decoders.families._common import Config, activation, attention_biases, llama_like, refuse_bidirectional
+from edgepack.decoders.families._common import (
+    Change,
+    Config,
+    activation,
+    attention_biases,
+    llama_like,
+    refuse_bidirectional,
+)
 
 DEFAULTS = {
     "vocab_size": 256_000, "hidden_size": 3072, "intermediate_size": 24_576, "num_hidden_layers": 28,
@@ -22,7 +27,7 @@ def describe(config: Config) -> Decoder:
     return scaled(config, activation="gelu_tanh" if stated == "gelu" else activation(config, "hidden_act"))
 
 
-def scaled(config: Config, **changes: Any) -> Decoder:
+def scaled(config: Config, **changes: Change) -> Decoder:
     """Return LLaMA with Gemma's norms and its embedding times the square root of its width, and ``changes``."""
     refuse_bidirectional(config)
     return llama_like(

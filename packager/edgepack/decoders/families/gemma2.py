@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from edgepack.decoders import Decoder
 from edgepack.decoders.families import gemma
-from edgepack.decoders.families._common import LLAMA, Config, activation, window, windows
+from edgepack.decoders.families._common import LLAMA, Change, Config, activation, window, windows
 from edgepack.decoders.settings import CORRECT
 from edgepack.documents import JsonDict
 from edgepack.errors import ModelError
@@ -34,7 +33,7 @@ def describe(config: Config) -> Decoder:
     return capped(config, windows=windows(config, layers, window(config), tuple(i % 2 == 0 for i in range(layers))))
 
 
-def capped(config: Config, **changes: Any) -> Decoder:
+def capped(config: Config, **changes: Change) -> Decoder:
     """Return Gemma with its later names, query_pre_attn_scalar and caps, and ``changes``. Raises ModelError."""
     scalar = config.real("query_pre_attn_scalar")
     if scalar <= 0:

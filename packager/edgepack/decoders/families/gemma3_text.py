@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from edgepack.decoders import Decoder, Rotary
 from edgepack.decoders._rope import BOTH, THETA, turning
 from edgepack.decoders.families import gemma2
-from edgepack.decoders.families._common import Config, window, windows
+from edgepack.decoders.families._common import Change, Config, window, windows
 from edgepack.decoders.settings import Settings
 from edgepack.errors import ModelError
 
@@ -28,7 +27,7 @@ def describe(config: Config) -> Decoder:
     return changed(config)
 
 
-def changed(config: Config, **changes: Any) -> Decoder:
+def changed(config: Config, **changes: Change) -> Decoder:
     """Return the description with ``changes``."""
     layers = config.integer("num_hidden_layers")
     pattern = config.integer("sliding_window_pattern") if "sliding_window_pattern" in config else _PATTERN

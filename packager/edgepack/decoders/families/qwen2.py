@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from edgepack.decoders import Decoder
-from edgepack.decoders.families._common import Config, biases, llama_like, window, windows
+from edgepack.decoders.families._common import Change, Config, biases, llama_like, window, windows
 
 DEFAULTS = {
     "vocab_size": 151_936, "hidden_size": 4096, "intermediate_size": 22_016, "num_hidden_layers": 32,
@@ -21,7 +19,7 @@ def describe(config: Config) -> Decoder:
     return windowed(config, biases=biases(qkv=True))
 
 
-def windowed(config: Config, **changes: Any) -> Decoder:
+def windowed(config: Config, **changes: Change) -> Decoder:
     """Return LLaMA with Qwen's windows, which hold where use_sliding_window says so, and ``changes``."""
     layers, first = config.integer("num_hidden_layers"), config.integer("max_window_layers")
     width = None
