@@ -109,7 +109,8 @@ def run(
         typer.Option(help="ddim, pndm, euler, euler_ancestral, dpm_solver_multistep or lcm.", metavar="<name>"),
     ] = None,
     tile: Annotated[
-        int | None, typer.Option(help="Decode in tiles of this side in pixels: less memory.", metavar="<n>")
+        int | None,
+        typer.Option(help="Decode as many pixels at a time as a tile of this side has: less memory.", metavar="<n>"),
     ] = None,
     public_key: PublicKey = None,
     root_certificate: RootCertificate = None,

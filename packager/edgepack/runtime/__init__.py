@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import cast
 
 from edgepack import plugins
 from edgepack.arrays import Run, TaskModel
 from edgepack.errors import BundleDamaged, BundleError, UnknownName, UsageError
 from edgepack.runtime import arguments, completeness, graphs, signing
+from edgepack.runtime.diffusion import bands
+from edgepack.runtime.diffusion.autoencoder import DECODER
+from edgepack.runtime.diffusion.bands import Bands, PartSession
 from edgepack.runtime.engines import Session, open_session
 from edgepack.runtime.manifest import Manifest
 from edgepack.runtime.one_at_a_time import OneAtATime
@@ -51,7 +55,7 @@ def load(
 
     def read() -> TaskModel:
         listed = opened(path, verify=verify, trust=trust, verifier=verifier)
-        runs = one_by_one(listed, threads) if one_at_a_time else open_submodels(listed, threads)
+        runs = one_by_one(listed, threads) if one_at_a_time else _all(listed, threads)
         made = model(listed.task, runs, listed.folder, listed.processing)
         if verifier is not None:
             getattr(made, "chats", None)  # reads the chat template now, not at the first conversation
@@ -95,15 +99,39 @@ def open_submodel(listed: Manifest, name: str, threads: int | None = None) -> Se
     return run
 
 
+def _all(listed: Manifest, threads: int | None) -> dict[str, Run]:
+    return {**open_submodels(listed, threads), **{name: open() for name, open in _in_bands(listed, threads).items()}}
+
+
+def _in_bands(listed: Manifest, threads: int | None) -> dict[str, Callable[[], Bands]]:
+    """Return, by the name of the run, what opens the decoder of latents in bands; nothing where it has no parts."""
+
+    decoder = listed.models.get(DECODER)
+    if decoder is None or not decoder.parts:
+        return {}
+    format, parts = decoder.format, decoder.parts
+
+    def opened(part: Path) -> PartSession:
+        run = open_session(part, format, threads or listed.threads)
+        check_unchanged(listed)
+        return cast(PartSession, run)
+
+    return {bands.RUN: lambda: Bands(parts, opened)}
+
+
 def one_by_one(listed: Manifest, threads: int | None = None) -> OneAtATime:
     """Return the submodels of a bundle, each opened when it is needed, and then unchanged since it was checked."""
 
-    def opened(name: str) -> Session:
+    others = _in_bands(listed, threads)
+
+    def opened(name: str) -> Run:
+        if name in others:
+            return others[name]()
         run = open_submodel(listed, name, threads)
         check_unchanged(listed)
         return run
 
-    return OneAtATime(tuple(listed.models), opened)
+    return OneAtATime((*listed.models, *others), opened)
 
 
 def model(task: str, runs: Mapping[str, Run], folder: Path, processing: Processing) -> TaskModel:

@@ -1,4 +1,6 @@
-"""The graphs of a language model: one for any client, and beside it one that is fastest at generating.
+"""Graphs beside a model's own, over the same weights.
+
+Of a language model there is one for any client, and beside it one that is fastest at generating.
 
 ``model.onnx`` takes any attention mask and gives the logits of every token. ``model_last.onnx``, over the same
 weights, takes sequences that begin at the first place and gives those of the last token. A bundle for transformers.js
@@ -7,7 +9,8 @@ has one graph, which is told how many logits are wanted (NUM_LOGITS); so have bu
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +21,7 @@ from edgepack.errors import InputError
 LOGITS, PAST = "logits", "past_key_values"
 FIRST = "logits_from"  # int64 [1], as we feed it: the first token whose logits are wanted, -1 for the last
 NUM_LOGITS = "num_logits_to_keep"  # int64, as transformers.js feeds it: so many of the last tokens, 0 for all
-_LAST = "_last"
+_LAST, _PART = "_last", "_part_"
 
 
 def last(model: Path) -> Path:
@@ -34,6 +37,22 @@ def generating(model: Path) -> Path:
 def scoring(model: Path) -> Path:
     """Return the graph that gives every token's logits, from the path of either."""
     return model.with_stem(model.stem.removesuffix(_LAST))
+
+
+def part(model: Path, index: int) -> Path:
+    """Return where the graph ``index`` of those that a decoder is cut into lies (runtime/diffusion/bands.py)."""
+    return model.with_stem(f"{model.stem}{_PART}{index:02}")
+
+
+def parts(model: Path, files: Iterable[Path]) -> tuple[Path, ...]:
+    """Return those of ``files`` that ``model`` is cut into, in order."""
+    own = (file for file in files if is_part(file) and file.name.startswith(f"{model.stem}{_PART}"))
+    return tuple(sorted(file for file in own if file.parent == model.parent))
+
+
+def is_part(file: Path) -> bool:
+    """Return whether ``file`` is named as a part of a model."""
+    return re.search(_PART + r"\d\d$", file.stem) is not None
 
 
 def completed(feeds: Mapping[str, Array], inputs: Collection[str]) -> Mapping[str, Array]:

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from edgepack import memory
-from edgepack.runtime.engines import Session
+from edgepack.arrays import Run
 
 
-class OneAtATime(Mapping[str, Session]):
+class OneAtATime(Mapping[str, Run]):
     """A mapping of ``names`` to sessions that ``open`` makes.
 
     Asking for another closes the one before, unless the caller still holds it; asking for the same gives it again.
     """
 
-    def __init__(self, names: tuple[str, ...], open: Callable[[str], Session]) -> None:
+    def __init__(self, names: tuple[str, ...], open: Callable[[str], Run]) -> None:
         self._names, self._open = names, open
         self._name = ""
-        self._session: Session | None = None
+        self._session: Run | None = None
 
-    def __getitem__(self, name: str) -> Session:
+    def __getitem__(self, name: str) -> Run:
         """Return the session ``name``. Raises KeyError, and what opening it raises."""
         if name not in self._names:
             raise KeyError(name)

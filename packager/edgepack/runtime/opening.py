@@ -45,10 +45,11 @@ def opened(
 
 def _check(listed: Manifest) -> None:
     """Raises BundleUnsafe for graphs and tokenizers that could take for ever, BundleDamaged for what is neither."""
-    for model in (submodel.path for submodel in listed.models.values()):
+    for submodel in listed.models.values():
+        model = submodel.path
         if model.suffix == _ONNX:
             beside = set(_beside(model.relative_to(listed.folder), listed.table["files"]))
-            for graph in {graphs.scoring(model), graphs.generating(model)}:
+            for graph in {graphs.scoring(model), graphs.generating(model), *submodel.parts}:
                 onnx_file.check(graph, beside)
     for name in listed.table["files"]:
         if PurePosixPath(name).name == "tokenizer.json":

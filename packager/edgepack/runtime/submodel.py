@@ -8,6 +8,7 @@ from pathlib import Path
 
 from edgepack.documents import JsonObject
 from edgepack.records import Component, Coverage, Skipped, TensorSpec
+from edgepack.runtime import graphs
 
 MODEL = "model"  # the name of the submodel of a task that has one
 
@@ -35,6 +36,7 @@ class Submodel:
     coverage: Coverage
     operators: Mapping[str, int]  # operator -> how often
     needs: str  # of the device, in words
+    parts: tuple[Path, ...]  # graphs that a decoder is cut into, in order; of most models none
     files: tuple[str, ...]  # all that it consists of, relative to the bundle: graphs, weights, a package's files
     bytes: int  # of all its files
     golden: Golden
@@ -57,6 +59,7 @@ def read(name: str, entry: JsonObject, folder: Path, files: Mapping[str, JsonObj
         coverage=Coverage(**{**coverage, "skipped": tuple(Skipped(**one) for one in coverage["skipped"])}),
         operators=entry["operators"],
         needs=entry["needs"],
+        parts=graphs.parts(folder / entry["file"], (folder / file for file in entry["files"])),
         files=tuple(entry["files"]),
         bytes=sum(files[file]["bytes"] for file in entry["files"]),
         golden=Golden(**entry["golden"]),

@@ -199,10 +199,11 @@ def _submodel(artifact: Artifact, golden: Golden, folder: Path) -> JsonDict:
 
 
 def _files(model: Path) -> list[Path]:
-    """Return the files of a package or of packages; of a graph itself, its weights and the graph for the last token."""
+    """Return the files of a package or of packages; of a graph itself, its weights and the graphs that share them."""
     if model.is_dir():
         return [file for file in model.rglob("*") if file.is_file()]
-    return [*model.parent.glob(f"{model.name}*"), *model.parent.glob(graphs.last(model).name)]
+    beside = [*model.parent.glob(f"{model.name}*"), *model.parent.glob(graphs.last(model).name)]
+    return [*beside, *graphs.parts(model, model.parent.iterdir())]
 
 
 def _hashes(folder: Path) -> dict[str, JsonDict]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from edgepack.arrays import Array, Run
-from edgepack.runtime.diffusion import tiles
+from edgepack.runtime.diffusion import bands
 from edgepack.runtime.diffusion.image_values import levels
 from edgepack.runtime.processing import Diffusion
 
@@ -27,11 +27,15 @@ def encoded(encoder: Run, values: Array, draw: Callable[[tuple[int, ...]], Array
     return np.asarray((latents - np.float32(settings.shift_factor)) * np.float32(settings.scaling_factor))
 
 
-def decoded(decoder: Run, latents: Array, settings: Diffusion, tile: int | None) -> Array:
-    """Return uint8 [height, width, 3] of latents, float32 [channels, height, width], in tiles of a side, if any."""
+def decoded(runs: Mapping[str, Run], latents: Array, settings: Diffusion, tile: int | None) -> Array:
+    """Return uint8 [height, width, 3] of latents, float32 [channels, height, width].
+
+    In bands of as many pixels as a ``tile`` of a side has, if any.
+    """
     given = latents[None] / np.float32(settings.scaling_factor) + np.float32(settings.shift_factor)
 
-    def decode(part: Array) -> Array:
-        return np.asarray(decoder({_LATENTS: part})[_SAMPLE], np.float32)
-
-    return levels((decode(given) if tile is None else tiles.decoded(decode, given, tile))[0])
+    if tile is None:
+        found = runs[DECODER]({_LATENTS: given})
+    else:
+        found = runs[bands.RUN]({bands.LATENTS: given, bands.AREA: np.array(tile**2)})
+    return levels(np.asarray(found[_SAMPLE], np.float32)[0])

@@ -11,7 +11,7 @@ from edgepack.arrays import Array, Example
 from edgepack.documents import Json
 from edgepack.errors import InputError, UnknownName, UsageError
 from edgepack.runtime import arguments
-from edgepack.runtime.diffusion import image_values, tiles
+from edgepack.runtime.diffusion import image_values
 from edgepack.runtime.diffusion.noise import Generator
 from edgepack.runtime.diffusion.schedulers import ALGORITHMS
 from edgepack.runtime.processing import Diffusion, Schedule
@@ -20,6 +20,7 @@ _SEEDS = 1 << 63
 _TYPED = 1 << 31  # seeds that are chosen, so that a person can type them
 _LARGEST = 16_384  # pixels of a side
 _IMAGE, _INPAINTING = 0.8, 1.0  # strength where none is asked for, as in diffusers
+_TILE = 8  # of the latents, the side of a tile
 _OFTEN = 1000  # images of a batch
 
 
@@ -112,13 +113,23 @@ def generator(name: str) -> Generator:
     raise UnknownName("noise", str(name), get_args(Generator))
 
 
-def tile(settings: Diffusion, pixels: int | None) -> int | None:
-    """Return the latents of a tile's side, of its ``pixels``. Raises UsageError."""
+def tile(settings: Diffusion, pixels: int | None, size: tuple[int, int], in_bands: bool) -> int | None:
+    """Return the ``pixels`` of a tile's side; None where an image of a ``size`` is decoded at once. Raises UsageError.
+
+    ``in_bands``: whether the bundle's decoder can be computed part by part.
+    """
     if pixels is None:
         return None
-    least = tiles.LEAST * settings.vae_scale_factor
+    least = _TILE * settings.vae_scale_factor
     side = arguments.whole("tile", pixels, least, f"a whole number of pixels, {least} or more")
-    return side // settings.vae_scale_factor
+    if side**2 >= size[0] * size[1]:
+        return None
+    if not in_bands:
+        raise UsageError(
+            f"tile is {side}, and this bundle decodes images as a whole",
+            hint="leave it out; bundles for ONNX Runtime can where they are built anew",
+        )
+    return side
 
 
 def schedule(usual: Schedule, name: str | None) -> Schedule:

@@ -49,7 +49,7 @@ class Session:
         options.inter_op_num_threads = 1
         options.log_severity_level = 3  # errors only
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path.parent))
-        large = graph is None and _is_large(path)
+        large = graph is None and (_is_large(path) or graphs.is_part(path))
         if large:
             _spare(options)
         try:
@@ -67,6 +67,7 @@ class Session:
         self.optional = tuple(_spec(node) for node in self._session.get_overridable_initializers())
         self.outputs = tuple(_spec(node) for node in self._session.get_outputs())
         self.path, self.threads, self.runtime = path, threads, f"onnxruntime {onnxruntime.__version__}"
+        self.metadata: Mapping[str, str] = self._session.get_modelmeta().custom_metadata_map
         self.decodes = any(spec.name.startswith(_PAST) for spec in self.inputs)
         self._options = _tidying() if any(map(_is_map, self.inputs)) and not large else None
         self._speaks = graph is None and self.decodes and any(spec.name == graphs.LOGITS for spec in self.outputs)

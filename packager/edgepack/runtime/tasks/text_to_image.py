@@ -12,7 +12,7 @@ import numpy as np
 from edgepack.arrays import Array, Example, Feeds, Run
 from edgepack.errors import BundleDamaged, BundleError, DoesNotFit, InputError, UsageError
 from edgepack.runtime import arguments
-from edgepack.runtime.diffusion import autoencoder, guidance, image_values, requests
+from edgepack.runtime.diffusion import autoencoder, bands, guidance, image_values, requests
 from edgepack.runtime.diffusion.autoencoder import DECODER, ENCODER
 from edgepack.runtime.diffusion.denoising import GUIDANCE, TIME_IDS, Denoising, Inpainting, Step
 from edgepack.runtime.diffusion.image_values import GeneratedImage
@@ -73,8 +73,9 @@ class Model:
         package can draw too. What is None is as usual for the model; the seed is random then.
 
         ``scheduler`` names one of ddim, dpm_solver_multistep, euler, euler_ancestral, lcm, pndm. ``clip_skip`` leaves
-        out so many more of the text encoders' last layers. ``tile``, in pixels, decodes in tiles of that side, and
-        ``together=False`` makes the two predictions of a guided step one after the other: both take less memory.
+        out so many more of the text encoders' last layers. ``tile``, in pixels, decodes in bands of as many pixels as a
+        tile of that side has, and ``together=False`` makes the two predictions of a guided step one after the other:
+        both take less memory, and change nothing that is seen.
 
         Warns of the part of a prompt that the model has no room for. Raises InputError (a prompt that is empty, an
         image that is none, a mask of another size, an image that the safety checker refuses), UsageError.
@@ -85,7 +86,7 @@ class Model:
         size = requests.size(self._settings, source, height, width)
         seed, count = requests.seeds(seed, images)
         generator = requests.generator(noise)
-        side = requests.tile(self._settings, tile)
+        side = requests.tile(self._settings, tile, size, bands.RUN in self._runs)
         clip_skip = arguments.whole("clip_skip", clip_skip, 0)
         together = arguments.switch("together", together)
         scale = self._guidance(guidance)
@@ -218,7 +219,7 @@ class Model:
     def _images(self, latents: Array, seed: int | list[int], side: int | None) -> list[GeneratedImage]:
         made = [
             GeneratedImage(
-                pixels=autoencoder.decoded(self._runs[DECODER], one, self._settings, side),
+                pixels=autoencoder.decoded(self._runs, one, self._settings, side),
                 latents=one,
                 seed=seed if isinstance(seed, int) else seed[index],
                 index=index,
@@ -251,5 +252,5 @@ def _fitting() -> Iterator[None]:
     except (DoesNotFit, MemoryError) as error:
         raise DoesNotFit(
             "there is not enough memory to make this image",
-            hint="a smaller size needs less, and so do --tile 256 (tile=256) and together=False",
+            hint="a smaller size needs less, and so do --tile 128 (tile=128) and together=False",
         ) from error

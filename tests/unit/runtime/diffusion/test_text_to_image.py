@@ -235,7 +235,8 @@ PAINTING = {"image": photo(), "mask": photo()[..., 0]}
         ({"image": b"not an image"}, InputError, "not an image"),
         ({"image": photo(), "mask": photo(64, 72)}, InputError, "64 x 64 pixels, the mask 72 x 64"),
         ({"clip_skip": 1}, UsageError, "clip_skip is 1"),
-        ({"tile": 64}, UsageError, "tile is 64"),
+        ({"tile": 63}, UsageError, "tile is 63"),
+        ({"tile": 64, "width": 128}, UsageError, "decodes images as a whole"),
     ],
 )
 def test_what_cannot_be_made_is_told(plain, asked, failure, said):

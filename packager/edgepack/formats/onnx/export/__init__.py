@@ -21,7 +21,7 @@ from edgepack.plans import Plan
 from edgepack.records import Artifact, Recipe, Target
 from edgepack.runtime.engines import open_session
 from edgepack.runtime.processing import Processing
-from edgepack.tasks import options
+from edgepack.tasks import _diffusion, options
 
 TOOLS = ("torch", "transformers", "onnx", "onnxruntime")
 _MODEL = "model.onnx"
@@ -38,6 +38,7 @@ class Traced:
 
     path: Path
     denied: tuple[str, ...] = ()  # operators that the target lacks
+    in_bands: bool = False  # whether it decodes pictures, which can be done part by part
     mix: Sequence[Sequence[float]] = ()  # of the channels that the graph is fed, where it is to begin with that
 
     def compress(self, out: Path, recipe: Recipe, calibration: Sequence[Feeds]) -> Artifact:
@@ -48,6 +49,8 @@ class Traced:
         plugins.load_module("edgepack.formats.onnx.export.plain").write_out(out, self.denied)
         if self.mix:
             plugins.load_module("edgepack.formats.onnx.export.mix").put_before(out, self.mix)
+        if self.in_bands:
+            plugins.load_module("edgepack.formats.onnx.export.bands").write(out)
         artifact: Artifact = contents.describe(out, coverage, self.path)
         return artifact
 
@@ -108,7 +111,9 @@ def prepare(original: Original, plan: Plan, calibration: Sequence[Feeds]) -> Tra
             f"{source.name} cannot be exported to ONNX{_positions.kinds(config)}: {problems[-1]}", hint=_ELSEWHERE
         )
 
-    return Traced(cache.fetch("exports", facts, make) / _MODEL, target.denied_operators, processing.mix)
+    made = cache.fetch("exports", facts, make) / _MODEL
+    decodes = task.NAME == _diffusion.VAE_DECODER.NAME
+    return Traced(made, target.denied_operators, in_bands=decodes, mix=processing.mix)
 
 
 def _difference(path: Path, trials: Sequence[Feeds], wanted: Sequence[Outputs]) -> str:
