@@ -36,14 +36,16 @@ def test_every_file_of_the_cache(tmp_path: Path, tiny: Callable[[str], Path], ed
     bundle = tmp_path / "out" / "tiny-text-embedding-rpi" / "edgepack.json"
     first = json.loads(bundle.read_text())
     kinds = {entry.kind for entry in cache.entries()}
-    assert {"exports", "outputs", "text-folders", "places"} <= kinds
+    assert {"exports", "outputs", "text-folders", "model-folders"} <= kinds
     for damage in (zeros, lambda file: os.truncate(file, file.stat().st_size // 2)):
         for file in list(cache.root().rglob("*")):
             if file.is_file() and not file.is_symlink() and file.name != "facts.json":
                 damage(file)
         done = edgepack(*command)
         assert done.returncode == 0, done.stderr
-        assert done.stderr.count("is damaged and will be made again") >= len(kinds) - 1  # "places" is only written
+        assert (
+            done.stderr.count("is damaged and will be made again") >= len(kinds) - 1
+        )  # "model-folders" is only written
         assert json.loads(bundle.read_text()) == first
         assert "damaged" not in edgepack(*command).stderr
 

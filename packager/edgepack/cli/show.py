@@ -47,8 +47,9 @@ def table(title: str, content: Table) -> None:
     out.print()
     out.print(Text(printable(title), style="bold"))
     if shown.rows:
-        widths = columns.fitted(shown, out.width)
-        _draw(out, shown, widths) if widths else _stack(out, shown)
+        for part in columns.groups(shown, out.width):
+            widths = columns.fitted(part, out.width)
+            _draw(out, part, widths) if widths else _stack(out, part)
     for note in shown.notes:
         out.print(Text(printable(note), style="dim"))
 
@@ -59,9 +60,11 @@ def _draw(out: Console, content: Readable, widths: Sequence[int]) -> None:
     drawn = RichTable(box=None, pad_edge=False, padding=(0, columns.GAP, 0, 0), show_header=named)
     for column, width in zip(content.columns, widths, strict=True):
         side: JustifyMethod = "right" if column.figures else "left"
-        drawn.add_column(printable(column.name), header_style="dim", width=width, justify=side, vertical="top")
+        heading = columns.wrapped(column.name, width)
+        drawn.add_column(escape(heading), header_style="dim", width=width, justify=side, vertical="top")
     for row, mark in zip(content.rows, content.passed, strict=True):
-        drawn.add_row(*(Text(printable(cell)) for cell in row), style=_STYLES[mark])
+        cells = (columns.wrapped(cell, width) for cell, width in zip(row, widths, strict=True))
+        drawn.add_row(*map(Text, cells), style=_STYLES[mark])
     out.print(drawn)
 
 

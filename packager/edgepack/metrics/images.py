@@ -13,8 +13,8 @@ MEANINGS = {
     "of the UNet alone",
     LATENTS_PSNR: "the last latents of a whole run; each step goes on from what the bundle made of the one before",
     IMAGE_PSNR: "the image of the whole run",
-    "reading": "how far edgepack's loop around the original's own modules is from diffusers' pipeline, of the largest "
-    "latent",
+    "reading": "the largest difference between edgepack's denoising loop around the original's PyTorch modules and "
+    "diffusers' pipeline, as a share of the largest latent",
 }
 
 

@@ -8,18 +8,25 @@ from edgepack.metrics.images import LATENTS_PSNR, MEANINGS
 from edgepack.records import Accuracy, NotMeasured
 from edgepack.reports.table import DASH, Cell, Table
 
+READING = "reading"  # the metric by which edgepack's own reading of a model's files is checked
+_DECIBELS = " dB"
 _SMALL = 1e-4  # figures below are written with their exponent
+_LANGUAGE = {
+    READING: "the largest difference between edgepack's implementation of this architecture and transformers', as a "
+    "share of the largest logit, on a small model of this config.json with random weights",
+}
 
 
 def figure(value: float | NotMeasured | None, metric: str = "") -> str:
     """Write a figure with the digits that mean something; a dash where there is none."""
     if value is None or isinstance(value, NotMeasured):
         return DASH
-    if value != 0 and metric == "reading":  # a share of the largest logit, near what float32 rounds
+    if value != 0 and metric == READING:  # a share of the largest logit, near what float32 rounds
         return f"{value:.1e}"
-    if unit(metric):
-        return f"{value:.1f}{unit(metric)}"
-    return "0" if value == 0 else f"{value:.5f}" if abs(value) >= _SMALL else f"{value:.1e}"
+    if unit(metric) == _DECIBELS:
+        return f"{value:.1f}{_DECIBELS}"
+    digits = "0" if value == 0 else f"{value:.5f}" if abs(value) >= _SMALL else f"{value:.1e}"
+    return f"{digits}{unit(metric)}"
 
 
 def accuracy_table(accuracy: Sequence[Accuracy]) -> Table:
@@ -41,11 +48,10 @@ def accuracy_table(accuracy: Sequence[Accuracy]) -> Table:
 
 
 def _meanings(whole: Sequence[Accuracy]) -> list[str]:
-    """Say what the figures of images mean."""
+    """Say what figures mean whose names do not."""
     metrics = {a.metric for a in whole}
-    if LATENTS_PSNR not in metrics:
-        return []
-    return [f"{words(name)}: {told}" for name, told in MEANINGS.items() if name in metrics]
+    meanings = MEANINGS if LATENTS_PSNR in metrics else _LANGUAGE
+    return [f"{words(name)}: {told}" for name, told in meanings.items() if name in metrics]
 
 
 def floor(accuracy: Accuracy) -> str | None:
@@ -57,7 +63,9 @@ def floor(accuracy: Accuracy) -> str | None:
 
 def unit(metric: str) -> str:
     """Return the unit of a metric behind a space; "" where it has none."""
-    return " dB" if "sqnr" in metric or "psnr" in metric else ""
+    if metric.startswith("kl_"):
+        return " nats"
+    return _DECIBELS if "sqnr" in metric or "psnr" in metric else ""
 
 
 def measure(figure: Accuracy) -> str:
@@ -71,8 +79,12 @@ def _cell(value: float | NotMeasured | None, metric: str) -> Cell:
 
 def words(metric: str) -> str:
     """Write a metric's name as words, between which a line may end."""
+    if metric == READING:
+        return "reference check"
     return (
         metric.replace("sqnr_db", "SQNR")
+        .replace("kl_", "KL_")
+        .replace("top1_mean", "top-1_agreement")
         .replace("psnr", "PSNR")
         .replace("max_error_max", "max_error")
         .replace("_", " ")

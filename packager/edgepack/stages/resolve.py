@@ -24,7 +24,7 @@ from edgepack.weights.choice import ADAPTER
 
 # Files beside the weights that shape a conversion, but for cards and logs.
 _SHAPING = ("*.json", "*.txt", "*.model", "*.tiktoken", "*.jinja")
-_PLACES, _PLACE = "places", "places.json"  # of the cache
+_PLACES, _PLACE = "model-folders", "folders.json"  # of the cache
 _CHUNK, _PART = 1 << 20, 1 << 26  # bytes
 
 
@@ -114,7 +114,7 @@ def references(named: JsonObject) -> tuple[str, tuple[str, ...]]:
     Of a folder a bundle holds the name alone, so as not to tell where it lay; this machine's cache knows the place.
     """
     model, adapters = str(named["model"]), _listed(named.get("adapter"))
-    folder = cache.find(_PLACES, {"sha256": str(named["sha256"])})
+    folder = cache.find(_PLACES, {"model": model, "sha256": str(named["sha256"])})
     if folder is not None:
         places = read_object(folder / _PLACE)
         return places.get("model", model), _listed(places.get("adapter")) or adapters
@@ -132,7 +132,7 @@ def _remember(source: Source, typed: Mapping[str, Sequence[str]]) -> None:
     """Note where the folders of ``typed`` references lie."""
     places = {key: _places(named) for key, named in typed.items() if any(map(_local, named))}
     if places:
-        text, facts = json.dumps(places), {"sha256": source.sha256}
+        text, facts = json.dumps(places), {"model": source.model, "sha256": source.sha256}
         known = cache.find(_PLACES, facts)
         if known is None or (known / _PLACE).read_text("utf-8") != text:  # the cache may be one that is only read
             cache.store(_PLACES, facts, lambda folder: _write(folder / _PLACE, text))

@@ -151,11 +151,11 @@ def test_no_tokenizer(folder: Path, build: Build) -> None:
 def test_a_place_that_is_known_is_not_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a build goes by a cache that holds all that it needs and may only be read."""
     monkeypatch.setenv("EDGEPACK_CACHE", str(tmp_path / "cache"))
-    source: Any = SimpleNamespace(sha256="1" * 64)
+    source: Any = SimpleNamespace(model="a model", sha256="1" * 64)
     resolve._remember(source, {"model": [str(tmp_path)], "adapter": ()})
     written = list[str]()
     monkeypatch.setattr(cache, "store", lambda kind, facts, make: written.append(kind))
     resolve._remember(source, {"model": [str(tmp_path)], "adapter": ()})
     assert written == []
     resolve._remember(source, {"model": [str(tmp_path / "cache")], "adapter": ()})
-    assert written == ["places"]
+    assert written == ["model-folders"]
