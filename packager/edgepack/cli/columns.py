@@ -55,11 +55,11 @@ def wrapped(text: str, width: int) -> str:
             lines[-1] += space + word
             continue
         for index, piece in enumerate(_pieces(word)):
-            start = space if index == 0 else ""
-            if lines[-1] and cell_len(lines[-1] + start + piece) > width:
-                lines.append(piece)
+            start = lines[-1] + (space if index == 0 else "")
+            if cell_len(start + piece) <= width:
+                lines[-1] = start + piece
             else:
-                lines[-1] += start + piece
+                lines = [*(lines if lines[-1].strip() else lines[:-1]), piece]
     return "\n".join(lines)
 
 
