@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from edgepack.errors import MissingExtra, UnknownName
+from edgepack.errors import MissingExtra, UnknownName, UsageError
 
 if TYPE_CHECKING:  # opening a bundle does without the 20 ms that importlib.metadata takes
     from importlib.metadata import EntryPoints
@@ -44,6 +44,17 @@ def load(kind: str, name: str) -> ModuleType:
     for entry in _entries(kind).select(name=name):
         return load_module(entry.value, distribution(kind, name))
     raise UnknownName(kind.rpartition(".")[2].removesuffix("s"), name, names(kind))
+
+
+def check(kind: str, name: str, module: ModuleType, contract: type) -> None:
+    """Raises UsageError where ``module``, the plug-in ``name``, lacks a part of the Protocol ``contract``."""
+    parts = [part for one in reversed(contract.__mro__) for part in vars(one) if part[0] != "_"]
+    for part in parts:
+        if not hasattr(module, part):
+            raise UsageError(
+                f"{name} ({kind}) of {distribution(kind, name)} lacks {part}",
+                hint="docs/adding-a-task-or-a-format.md says what a plug-in offers",
+            )
 
 
 def failing() -> Iterator[tuple[str, str, Exception]]:

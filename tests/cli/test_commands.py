@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgepack.cli import run
+from edgepack.cli import answers
 from edgepack.records import Bundle
 from edgepack.runtime.labels import Label
 
@@ -314,7 +314,7 @@ def test_data_errors(edgepack: Command, tiny: Callable[[str], Path], tmp_path: P
 )
 def test_answers_of_another_package_s_task(answer: object, shown: str, capsys: pytest.CaptureFixture[str]) -> None:
     """What ``predict`` of a task may return is what JSON can hold, records and arrays."""
-    run._predict(lambda examples: [answer], ["x"], False)
+    answers.predict(lambda examples: [answer], ["x"], False)
     assert capsys.readouterr().out.rstrip("\n") == f"x\n{shown}"
-    run._predict(lambda examples: [answer], ["x"], True)
+    answers.predict(lambda examples: [answer], ["x"], True)
     assert json.loads(capsys.readouterr().out)[0]["input"] == "x"

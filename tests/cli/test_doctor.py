@@ -116,7 +116,7 @@ def test_another_package_s_broken_plug_ins_hide_nothing(tmp_path: Path, monkeypa
     assert "pip install 'theirs[mars]'" in rows["use theirs's plug-in mars (formats)"]
     assert "tools-of-mars" in rows["use theirs's plug-in mars (formats)"]
     assert "No module named 'no_such_thing'" in rows["use theirs's plug-in torn (formats)"]
-    assert "AttributeError" in rows["use theirs's plug-in empty (formats)"]
+    assert "empty (formats) of theirs lacks TITLE" in rows["use theirs's plug-in empty (formats)"]
     assert "ZeroDivisionError" in rows["use theirs's plug-in smelling (tasks)"]
     assert {ONNX, CORE_ML} <= rows.keys()
     told = json.loads(CliRunner().invoke(app, ["doctor", "--json"]).stdout)

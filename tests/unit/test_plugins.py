@@ -72,7 +72,7 @@ def test_a_third_party_s_entry_point() -> None:
 
 @pytest.mark.usefixtures("outsider")
 def test_a_task_that_lacks_a_part_is_named() -> None:
-    with pytest.raises(UsageError, match="the task translation of theirs lacks TITLE"):
+    with pytest.raises(UsageError, match=r"translation \(tasks\) of theirs lacks TITLE"):
         tasks.load("translation")
 
 

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import is_dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
 
 from edgepack import runtime
-from edgepack.arrays import Example, TaskModel
-from edgepack.cli import chat, show, text_to_image
+from edgepack.arrays import Example
+from edgepack.cli import answers, chat, text_to_image
 from edgepack.cli.options import Bundle, Json, PublicKey, RootCertificate, Threads, Trust, output_path
-from edgepack.documents import JsonDict
 from edgepack.errors import UsageError
-from edgepack.reports.table import Table
-from edgepack.runtime.generation import Statistics
 from edgepack.runtime.opening import opened
 from edgepack.runtime.shapes import GENERATION
 
 ZERO_SHOT = "zero-shot-image-classification"
-_NUMBERS = 6  # of a vector that are shown
 
 
 def run(
@@ -151,11 +144,11 @@ def run(
     if file is not None:
         text_to_image.make(model, list(inputs or []), drawing, file, json)
     elif task == ZERO_SHOT:
-        _predict(partial(model.classify, labels=named, template=template), list(inputs or []), json)
+        answers.predict(partial(model.classify, labels=named, template=template), list(inputs or []), json)
     elif task != GENERATION:
-        _predict(model.predict, _paired(inputs or [], pair) if pair else _examples(task, inputs or []), json)
+        answers.predict(model.predict, _paired(inputs or [], pair) if pair else _examples(task, inputs or []), json)
     elif inputs:
-        _complete(model, [_prompt(text, system) for text in inputs], inputs, options, json)
+        answers.complete(model, [_prompt(text, system) for text in inputs], inputs, options, json)
     else:
         chat.chat(model, options, system)
 
@@ -203,39 +196,6 @@ def _prompt(text: str, system: str | None) -> str | list[dict[str, str]]:
     return [{"role": "system", "content": system}, {"role": "user", "content": text}]
 
 
-def _complete(model: TaskModel, prompts: list[Example], inputs: list[str], options: JsonDict, json: bool) -> None:
-    """Print what follows each prompt, as it is made; or all of it as JSON."""
-    results = []
-    for prompt, text in zip(prompts, inputs, strict=True):
-        pieces = model.generate(prompt, **options)
-        if json:
-            results.append({"prompt": text, "text": "".join(pieces), **_figures(model.last)})
-            continue
-        if len(inputs) > 1:
-            show.paragraph(text, "bold")
-        chat.stream(pieces)
-    if json:
-        show.as_json(results)
-
-
-def _figures(last: Statistics) -> dict[str, float]:
-    return {"tokens": last.new, "tokens_per_second": last.speed, "seconds_to_first_token": last.first}
-
-
-def _predict(predict: Callable[[list[Example]], Sequence[object]], examples: list[Example], json: bool) -> None:
-    """Print the task's result for each example."""
-    results = predict(examples)
-    if json:
-        show.as_json([{"input": example, "result": result} for example, result in zip(examples, results, strict=True)])
-        return
-    for example, result in zip(examples, results, strict=True):
-        show.paragraph(str(example) if isinstance(example, str) else " | ".join(example), "bold")
-        _show(result)
-    vectors = [result for result in results if isinstance(result, np.ndarray)]
-    if len(vectors) > 1:
-        _similarity(examples, vectors)
-
-
 def _examples(task: str, inputs: list[str]) -> list[Example]:
     if task != "question-answering":
         return list(inputs)
@@ -255,35 +215,3 @@ def _paired(inputs: list[str], pair: list[str]) -> list[Example]:
             hint='edgepack run BUNDLE "a question" --pair "one passage" --pair "another"',
         )
     return list(zip(firsts, pair, strict=True))
-
-
-def _show(result: object) -> None:
-    if isinstance(result, np.ndarray | np.generic) and result.ndim != 1:
-        result = result.tolist()
-    if isinstance(result, np.ndarray):
-        numbers = ", ".join(f"{value:.4f}" for value in result[:_NUMBERS])
-        show.line(f"  [{numbers}, …] {result.shape[0]} numbers")
-    elif isinstance(result, list):
-        for entry in result[:5]:
-            show.line(f"  {_entry(entry)}")
-    else:
-        show.line(f"  {_entry(result)}")
-
-
-def _entry(entry: object) -> str:
-    """Return an answer in a line: the values of a record or of a dict, or the number or text that it is."""
-    facts = vars(entry) if is_dataclass(entry) else entry
-    values = facts.values() if isinstance(facts, dict) else [facts]
-    return "  ".join(f"{v:.4f}" if isinstance(v, float) else str(v) for v in values)
-
-
-def _similarity(examples: list[Example], vectors: list[np.ndarray]) -> None:
-    """Print how alike the inputs are: the cosine of each pair."""
-    unit = np.stack(vectors) / np.linalg.norm(np.stack(vectors), axis=1, keepdims=True)
-    rows = [
-        [f"{unit[i] @ unit[j]:.4f}", str(examples[i]), str(examples[j])]
-        for i in range(len(vectors))
-        for j in range(i + 1, len(vectors))
-    ]
-    rows.sort(key=lambda row: row[0], reverse=True)
-    show.table("similarity", Table(["cosine", "", ""], rows))

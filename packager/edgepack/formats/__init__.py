@@ -89,8 +89,10 @@ class Format(Protocol):
 
 
 def find(name: str) -> Format:
-    """Find the format ``name``. Raises UnknownName, MissingExtra."""
-    return cast(Format, plugins.load("formats", name))
+    """Find the format ``name``. Raises UnknownName, MissingExtra, UsageError for a module that is none."""
+    module = plugins.load("formats", name)
+    plugins.check("formats", name, module, Format)
+    return cast(Format, module)
 
 
 def route(target: Target, task: AnyTask) -> Route:

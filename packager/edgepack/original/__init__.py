@@ -95,10 +95,11 @@ def open_original(subject: Subject, *, inputs: str = "", implementation: str = "
 
     ``inputs`` is a hash of all inputs that will be asked for; what is computed for them is remembered under it.
     ``implementation`` is TRANSFORMERS for a language model that transformers itself is to compute. Raises UnknownName,
-    MissingExtra.
+    MissingExtra, UsageError for a route that is none.
     """
-    way = cast(OriginalRoute, plugins.load("original.routes", subject.task.ROUTE))
-    return way.open_original(subject, inputs=inputs, implementation=implementation)
+    module = plugins.load("original.routes", subject.task.ROUTE)
+    plugins.check("original.routes", subject.task.ROUTE, module, OriginalRoute)
+    return cast(OriginalRoute, module).open_original(subject, inputs=inputs, implementation=implementation)
 
 
 def attach(originals: Mapping[str, Original], model: TaskModel, task: AnyTask, processing: Processing) -> TaskModel:

@@ -31,8 +31,10 @@ def named(path: Path, otherwise: str) -> str:
 
 
 def find(kind: str) -> Place:
-    """Find the kind of place ``kind``: folder, hub or python. Raises UnknownName, MissingExtra."""
-    return cast(Place, plugins.load("sources", kind))
+    """Find the kind of place ``kind``: folder, hub or python. Raises UnknownName, MissingExtra, UsageError."""
+    module = plugins.load("sources", kind)
+    plugins.check("sources", kind, module, Place)
+    return cast(Place, module)
 
 
 class Place(Protocol):

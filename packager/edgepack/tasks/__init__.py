@@ -14,7 +14,7 @@ from edgepack import plugins
 from edgepack.activations import Activations
 from edgepack.arrays import Array, Example, Feeds, Outputs, Rows, Run, TaskModel
 from edgepack.documents import JsonDict, JsonObject, read_object
-from edgepack.errors import ModelError, UsageError
+from edgepack.errors import ModelError
 from edgepack.runtime.processing import Processing
 from edgepack.runtime.submodel import MODEL
 from edgepack.tasks import _pipeline_folder
@@ -173,13 +173,7 @@ def options(task: AnyTask) -> Options:
 def load(name: str) -> AnyTask:
     """Load the task ``name``. Raises UnknownName, MissingExtra, UsageError for a module that is none."""
     module = plugins.load("tasks", name)
-    contract = AnyTask if hasattr(module, "SUBMODELS") else Task
-    for kind in reversed(contract.__mro__):
-        if lacking := [member for member in vars(kind) if member[0] != "_" and not hasattr(module, member)]:
-            raise UsageError(
-                f"the task {name} of {plugins.distribution('tasks', name)} lacks {lacking[0]}",
-                hint="docs/adding-a-task-or-a-format.md says what a task offers",
-            )
+    plugins.check("tasks", name, module, AnyTask if hasattr(module, "SUBMODELS") else Task)
     return cast(AnyTask, module)
 
 

@@ -108,4 +108,8 @@ def image_figures(
 def recorder(task: AnyTask) -> Recorder | None:
     """Return the recorder that ``task`` names; None where its inputs are made of examples. Raises UnknownName."""
     name = options(task).recorder
-    return cast(Recorder, plugins.load("original.recorders", name)) if name else None
+    if not name:
+        return None
+    module = plugins.load("original.recorders", name)
+    plugins.check("original.recorders", name, module, Recorder)
+    return cast(Recorder, module)

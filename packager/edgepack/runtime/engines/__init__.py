@@ -54,14 +54,19 @@ class Engine(Protocol):
 
 
 def find(format: str) -> Engine:
-    """Find the engine for models of ``format``. Raises BundleError where there is none here, MissingExtra."""
+    """Find the engine for models of ``format``.
+
+    Raises BundleError where there is none here, MissingExtra, UsageError for a module that is none.
+    """
     try:
-        return cast(Engine, plugins.load("runtime.engines", format))
+        module = plugins.load("runtime.engines", format)
     except UnknownName as unknown:
         raise BundleError(
             f"there is no engine for models of the format {format!r} here; installed: {', '.join(unknown.known)}",
             hint="pip install the package that brings the format, or a newer edgepack",
         ) from unknown
+    plugins.check("runtime.engines", format, module, Engine)
+    return cast(Engine, module)
 
 
 def open_session(path: Path, format: str, threads: int | None = None) -> Session:

@@ -20,7 +20,7 @@ def gather(model: ModelProto) -> None:
     graph = _Graph(model)
     nodes = [new for node in model.graph.node for new in graph.joined(node) or [node]]
     del model.graph.node[:]
-    model.graph.node.extend(nodes)  # what made the scores is left for attention.join to prune
+    model.graph.node.extend(nodes)  # what made the scores is left for attention_nodes.join to prune
 
 
 class _Graph:

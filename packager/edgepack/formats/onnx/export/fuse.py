@@ -22,7 +22,7 @@ from onnxruntime.transformers.optimizer import optimize_by_fusion
 from edgepack import memory
 from edgepack.arrays import Array
 from edgepack.errors import ConversionError
-from edgepack.formats.onnx.export import attention, eager
+from edgepack.formats.onnx.export import attention_nodes, eager
 from edgepack.formats.onnx.export.quiet import quiet
 
 logging.getLogger("onnxruntime.transformers").setLevel(logging.ERROR)
@@ -64,7 +64,7 @@ def fuse(
         before = _interface(light)
         if join_eager:
             eager.gather(light)
-        attention.join(light)
+        attention_nodes.join(light)
         if heads and hidden:
             _join_scales(light, (hidden / heads) ** -0.5)
         fused: ModelProto = light
