@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -131,3 +132,13 @@ def test_mypy_checks_every_plugin() -> None:
     routes = [plugins.load(f"formats.{name}", route) for name in ("coreml", "onnx") for route in ("builder", "export")]
     assert routes == list(typed_plugins.ROUTES)
     assert all(plugins.names(f"formats.{name}") == ["builder", "export"] for name in ("coreml", "onnx"))
+
+
+def test_mypy_checks_the_sample_package() -> None:
+    root = Path(typed_plugins.__file__).parent.parent
+    checked = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["tool"]["mypy"]["files"]
+    assert "samples/plug-in/lang_id" in checked
+    offered = tomllib.loads((root / "samples/plug-in/pyproject.toml").read_text("utf-8"))["project"]["entry-points"]
+    modules = {module for kind in offered if kind != "edgepack.runtime.tasks" for module in offered[kind].values()}
+    assigned = (root / "samples/plug-in/lang_id/protocols.py").read_text("utf-8")
+    assert all(f" = {module.removeprefix('lang_id.')}\n" in assigned for module in modules)
