@@ -48,19 +48,23 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _published_schemas() -> Iterator[None]:
-    """Every bundle that any test builds in this process keeps the published schemas, as the package jsonschema says."""
-    build = pipeline.build
+def built() -> Iterator[set[tuple[str, str, str]]]:
+    """The task, target and recipe of every bundle that a test built in this process so far.
+
+    Each keeps the published schemas, as the package jsonschema says.
+    """
+    build, kinds = pipeline.build, set()
 
     def checked(*given: Any, **named: Any) -> tuple[Bundle, ...]:
         bundles = build(*given, **named)
         for bundle in bundles:
             check_schemas(bundle.path)
+            kinds.add((bundle.source.task, bundle.target.name, bundle.recipe.name))
         return bundles
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pipeline, "build", checked)
-        yield
+        yield kinds
 
 
 def check_schemas(bundle: Path) -> None:

@@ -83,7 +83,7 @@ def test_a_split_bundle_says_what_one_package_says(split: Path, build: Build, tm
 
 
 def test_a_matrix_is_not_cut(build: Build, tmp_path: Path) -> None:
-    with pytest.raises(DoesNotFit, match="for the embedding alone"):
+    with pytest.raises(DoesNotFit, match="makes the embedding alone"):
         build(MODEL, phone(tmp_path / "phone", 200_000), context=64)
 
 

@@ -148,7 +148,7 @@ def test_other_token_ids_than_transformers_are_an_error(build: Build, monkeypatc
 
     encode = TextInput.encode
     monkeypatch.setattr(TextInput, "encode", shifted)
-    with pytest.raises(PreprocessingDiffers, match="makes other tokens") as failure:
+    with pytest.raises(PreprocessingDiffers, match="gives other tokens") as failure:
         build(MINILM, "rpi")
     assert failure.value.exit_code == 23
 

@@ -110,7 +110,7 @@ def changed(folder: Path, to: Path, file: str, **settings: object) -> Path:
         ("unet/config.json", {"_class_name": "UNet3DConditionModel"}, UnsupportedModel, "UNet3DConditionModel"),
         ("unet/config.json", {"block_out_channels": [16, 64]}, UnsupportedModel, "down_blocks"),
         ("scheduler/scheduler_config.json", {"_class_name": "UniPCMultistepScheduler"}, UnsupportedModel, "UniPC"),
-        ("tokenizer/tokenizer_config.json", {"model_max_length": 10**30}, ModelError, "longest prompt"),
+        ("tokenizer/tokenizer_config.json", {"model_max_length": 10**30}, ModelError, "maximum prompt length"),
     ],
 )
 def test_what_cannot_be_built_is_told(

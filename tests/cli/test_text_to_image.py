@@ -32,9 +32,9 @@ def test_options_are_those_of_generate():
 
 def test_a_file_is_asked_for_before_anything_is_opened(tmp_path):
     assert command.check(tmp_path / "sofa.PNG") == tmp_path / "sofa.PNG"
-    with pytest.raises(UsageError, match="no file to write"):
+    with pytest.raises(UsageError, match="no output file given"):
         command.check(None)
-    with pytest.raises(UsageError, match=r"sofa\.jpg, which is no PNG file"):
+    with pytest.raises(UsageError, match=r"sofa\.jpg, which is not a PNG file"):
         command.check(tmp_path / "sofa.jpg")
     with pytest.raises(FileTrouble, match="no folder"):
         command.check(tmp_path / "none" / "sofa.png")

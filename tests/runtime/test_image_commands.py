@@ -66,7 +66,7 @@ def test_what_is_wrong_is_told_in_a_line(edgepack, bundle, tmp_path):
     file = ("-o", tmp_path / "it.png")
     (tmp_path / "text.png").write_text("no image")
     cases = [
-        ((PROMPT,), 2, "no file to write"),
+        ((PROMPT,), 2, "no output file given"),
         ((*file,), 2, "needs an input"),
         (("", *file), 40, "the prompt is empty"),
         ((PROMPT, *file, "--size", "100"), 2, "height is 100"),

@@ -437,7 +437,7 @@ def test_a_file_that_changes_while_it_is_opened(when: str, signed: Path, monkeyp
         return usual(*arguments, **options)
 
     monkeypatch.setattr(runtime, when, slow)
-    with pytest.raises(BundleDamaged, match=r"tokenizer\.json .* was changed while it was opened"):
+    with pytest.raises(BundleDamaged, match=r"tokenizer\.json .* was changed while the bundle was being opened"):
         runtime.load(signed, public_key=PUBLIC)
 
 

@@ -35,7 +35,7 @@ def check(output: Path | None) -> Path:
     """Return the file to write. Raises UsageError, FileTrouble, before the model is opened."""
     if output is None or output.suffix.lower() != _SUFFIX:
         raise UsageError(
-            "there is no file to write" if output is None else f"--output is {output}, which is no PNG file",
+            "no output file given" if output is None else f"--output is {output}, which is not a PNG file",
             hint='edgepack run BUNDLE "a red sofa" -o sofa.png',
         )
     if not output.parent.is_dir():

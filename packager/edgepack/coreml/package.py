@@ -72,7 +72,7 @@ class Package:
         self._engine = _Engine(self._functions, self._constants, threads, held)
         self._wants_native = native
         if native and sys.platform != "darwin":
-            raise UsageError("Core ML itself computes on a Mac alone", hint="leave native out")
+            raise UsageError("Core ML itself runs only on a Mac", hint="leave native out")
 
     @property
     def functions(self) -> tuple[str, ...]:

@@ -75,7 +75,7 @@ def _toml(file: Path) -> Iterable[Device]:
 
 def _csv(file: Path) -> Iterable[Device]:
     if not file.is_file():
-        raise DataError(f"{file} is no file", hint="paths are relative to where you are")
+        raise DataError(f"{file} is not a file", hint="paths are relative to where you are")
     for row in table.rows(file, headless=False):
         check_keys(map(str, row), _COLUMNS, row.place, DataError)
         missing = [name for name in _REQUIRED if name not in row]

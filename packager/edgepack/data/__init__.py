@@ -114,7 +114,7 @@ def _there(
     strange = [key for key in row if key not in (*names.values(), *more.values())]
     if more and not spec.columns and strange:
         raise DataError(
-            f"{row.place} has a column {str(strange[0])!r}, which means nothing here",
+            f"{row.place} has a column {str(strange[0])!r}, which is not used here",
             hint=f"known: {', '.join((*names, *more))}; columns = {{ … }} leaves out all but those that it names",
         )
     return {**names, **{name: column for name, column in more.items() if column in row or name in spec.columns}}

@@ -86,7 +86,7 @@ def turning(
             f"partial_rotary_factor {share} with the rotary scaling {kind!r} is not supported", hint=SUPPORTED
         )
     if width % 2:
-        raise UnsupportedModel(f"{width} of {head} dimensions rotate, which is an odd number", hint="even ones can")
+        raise UnsupportedModel(f"{width} of {head} dimensions rotate; the number has to be even", hint="even ones can")
     longest = config.integer("max_position_embeddings")
     starts = kind in _SCALINGS and _SCALINGS[kind][1]
     within = table.maybe(_TRAINED)  # without effect on the others
@@ -101,9 +101,7 @@ def turning(
     try:
         check(found)
     except (ValueError, ZeroDivisionError, OverflowError) as error:
-        raise ModelError(
-            "config.json: the rotary embedding's numbers give no angles (rope_parameters)", hint=CORRECT
-        ) from error
+        raise ModelError("config.json: rope_parameters give no finite rotary angles", hint=CORRECT) from error
     return found
 
 
@@ -185,7 +183,9 @@ def _numbers(table: Settings, key: str) -> list[float]:
 def _share(value: Json) -> float:
     share = _positive("partial_rotary_factor", value)
     if share > 1:
-        raise ModelError(f"config.json: partial_rotary_factor is {share}; 1.0 turns all of a head", hint=CORRECT)
+        raise ModelError(
+            f"config.json: partial_rotary_factor is {share}; 1.0 rotates all dimensions of a head", hint=CORRECT
+        )
     return share
 
 

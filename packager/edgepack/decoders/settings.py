@@ -7,6 +7,7 @@ that names the key.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 
 from edgepack.documents import Json, JsonDict, JsonObject
@@ -105,7 +106,7 @@ class Settings(JsonObject):
         value = int(self._typed(key, int, "a whole number"))
         if value > _LARGEST.get(key, value):
             raise ModelError(
-                f"config.json: {self._path}{key} is {value:,}; at most {_LARGEST[key]:,} is believed", hint=CORRECT
+                f"config.json: {self._path}{key} is {value:,}; at most {_LARGEST[key]:,} is accepted", hint=CORRECT
             )
         return value
 
@@ -131,7 +132,9 @@ class Settings(JsonObject):
         except KeyError as missing:
             raise ModelError(f"config.json lacks {self._path}{key}", hint=CORRECT) from missing
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            raise ModelError(f"config.json: {self._path}{key} is {value!r}, which is not {wanted}", hint=CORRECT)
+            raise ModelError(
+                f"config.json: {self._path}{key} is {json.dumps(value)}, which is not {wanted}", hint=CORRECT
+            )
         return value
 
     def unread(self, irrelevant: Iterable[str] = (), neutral: JsonObject | None = None) -> JsonDict:

@@ -22,7 +22,7 @@ def check(plan: Plan) -> None:
         if longest > trained:
             raise UnsupportedModel(
                 f"{plan.source.name}: its rope_type {kind!r} turns texts of more than {trained:,} tokens by other "
-                f"angles, and an exported graph has one table of angles; the bundle would take {longest:,} tokens",
+                f"angles, and an exported graph has one set of angles; the bundle would take {longest:,} tokens",
                 hint=f"--context {trained}",
             )
 

@@ -21,6 +21,8 @@ _TOOLS = {
     "transformers": "Apache-2.0",
 }
 
+_FORMATS = {"onnx": "ONNX", "coreml": "Core ML"}
+
 
 def write(
     folder: Path,
@@ -65,8 +67,8 @@ def _card(source: Source, target: Target, recipe: Recipe, notes: Sequence[str]) 
     return (
         f"# {source.name} for {target.title}\n\n"
         f"- base model: {source.model}{f' at {source.revision}' if source.revision else ''}\n"
-        f"- what was changed: exported to {target.format.upper()}, compressed with the recipe {recipe.name} "
-        f"({recipe.weight_bits}-bit weights, {recipe.embedding_bits}-bit embedding)\n"
+        f"- what was changed: exported to {_FORMATS.get(target.format, target.format)}, compressed with the recipe "
+        f"{recipe.name} ({recipe.weight_bits}-bit weights)\n"
         f"- licence: {source.licence or 'not stated'}\n{''.join(f'- {note}' + chr(10) for note in notes)}\n"
         "The original model's card follows.\n\n---\n\n"
         f"{_without_front_matter(body)}\n"

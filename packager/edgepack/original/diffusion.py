@@ -149,7 +149,8 @@ def open_component(folder: Path, name: str, task: Task, adapters: Sequence[Path 
     kind = str(config["_class_name"])
     if kind not in _CLASSES:
         raise UnsupportedModel(
-            f"{name}: {folder.name} is a {kind}, which edgepack does not pack", hint=f"it packs {', '.join(_CLASSES)}"
+            f"{name}: {folder.name} is a {kind}, which edgepack does not support",
+            hint=f"it supports {', '.join(_CLASSES)}",
         )
     _check_settings(folder, kind, config)
     model, report = _opened(getattr(diffusers, kind), folder, name)

@@ -114,7 +114,7 @@ def _pairs(state: JsonDict, file: Path) -> dict[str, dict[str, Tensor]]:
     for key, value in state.items():
         found = _FACTORS.match(key)
         if found is None:
-            raise ModelError(f"the LoRA {file.name} holds {key}, which is no factor of a weight", hint="save it again")
+            raise ModelError(f"the LoRA {file.name} holds {key}, which is not a LoRA factor", hint="save it again")
         which = {"A": "down", "B": "up"}.get(found["which"], found["which"])
         pairs.setdefault(found["module"], {})[which] = value
     for module, factors in pairs.items():

@@ -114,7 +114,7 @@ def _image(pipeline: Component, prompt: str, **asked: object) -> Array:
             ) from error
     if not np.isfinite(image).all():
         raise UnsupportedModel(
-            f"diffusers' {type(pipeline).__name__} makes NaN of these components", hint="take an earlier save of them"
+            f"diffusers' {type(pipeline).__name__} gives NaN with these components", hint="use an earlier checkpoint"
         )
     return image
 

@@ -90,7 +90,7 @@ def check_finite(model: PretrainedModel, name: str) -> None:
         if not _finite(tensor):
             raise DamagedWeights(
                 f"{name}: the weight {weight!r} holds NaN or infinity",
-                hint="no recipe can repair it: take an earlier save of the model",
+                hint="no recipe can repair it: use an earlier checkpoint",
             )
 
 

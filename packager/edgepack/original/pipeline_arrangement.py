@@ -33,12 +33,13 @@ def _state_tokenizer(folder: Path, to: Path) -> None:
     tokenizer = tokenizers.opened(folder)
     if tokenizer.pad_token is None:
         raise ModelError(
-            f"the tokenizer in {folder} has no padding token, which fills a prompt up",
+            f"the tokenizer in {folder} has no padding token, with which prompts are padded",
             hint='name one in its tokenizer_config.json, for example "pad_token": "<|endoftext|>"',
         )
     if tokenizer.model_max_length >= tokenizers.UNBOUNDED:
         raise ModelError(
-            f"the tokenizer in {folder} names no longest prompt", hint='write "model_max_length": 77 into its config'
+            f"the tokenizer in {folder} states no maximum prompt length",
+            hint='write "model_max_length": 77 into its config',
         )
     tokenizers.save(tokenizer, read_config(to / "tokenizer_config.json"), to)
     _write_vocabulary(tokenizers.backend(tokenizer), to)

@@ -119,7 +119,7 @@ class Reading:
         done = self._child.wait()
         if done.code != 0:
             raise ModelError(
-                f"the check against transformers broke down: {done.trouble or 'no message'}",
+                f"the check against transformers failed: {done.trouble or 'no message'}",
                 hint=f"python -m edgepack.original.oracle {' '.join(self._folders)} /dev/stdout shows all of it",
             )
         found = read_object(self._result, ModelError)

@@ -180,7 +180,7 @@ def _compare(texts: Sequence[Text], ours: Array, theirs: Array, what: str) -> fl
     """Return the largest difference, relative to the largest number of its vector. Raises PreprocessingDiffers."""
     if ours.shape != theirs.shape:
         raise PreprocessingDiffers(
-            f"{_LIBRARY} makes {what}s of {theirs.shape[-1]:,} numbers of this model, edgepack of {ours.shape[-1]:,}",
+            f"{_LIBRARY} gives {what}s of {theirs.shape[-1]:,} numbers for this model, edgepack of {ours.shape[-1]:,}",
             hint="look at the modules in modules.json",
         )
     wrong = np.abs(ours - theirs).max(axis=1) / np.abs(theirs).max(axis=1).clip(min=1e-30)
@@ -194,7 +194,7 @@ def _compare(texts: Sequence[Text], ours: Array, theirs: Array, what: str) -> fl
         text = texts[worst]
         shown = text if isinstance(text, str) else " | ".join(text)
         raise PreprocessingDiffers(
-            f"{_LIBRARY} makes another {what} of {shown[:_SHOWN]!r} ({apart})",
+            f"{_LIBRARY} gives another {what} for {shown[:_SHOWN]!r} ({apart})",
             hint="the modules, the pooling or the prompts in the folder mean something else than edgepack reads",
         )
     return float(wrong[worst])

@@ -131,7 +131,7 @@ def _longest(tokenizer: PretrainedTokenizer, config: PretrainedConfig, model: Pr
         limits += [stated] if stated is not None and stated > 0 else []
     if not limits:
         raise ModelError(
-            "neither the tokenizer nor the model names a longest text",
+            "neither the tokenizer nor the model states a maximum length",
             hint='write "model_max_length" into tokenizer_config.json',
         )
     return min(limits)

@@ -102,7 +102,7 @@ def compare(texts: Texts, ours: Feeds, theirs: Feeds) -> None:
     text, reason = max(reasons.items(), key=lambda entry: entry[1] not in _PADDING.values())
     shown = text if isinstance(text, str) else " | ".join(text)
     raise PreprocessingDiffers(
-        f"the model's own tokenizer makes other tokens of {shown[:_SHOWN]!r}: {reason} differs",
+        f"the model's own tokenizer gives other tokens for {shown[:_SHOWN]!r}: {reason} differs",
         hint="save the tokenizer again: AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)",
     )
 
@@ -199,7 +199,7 @@ def _check_length(tokenizer: PretrainedTokenizer, settings: str) -> None:
     whole = isinstance(said, int) and not isinstance(said, bool) and said > special
     if said is not None and not whole and not (isinstance(said, float) and said >= UNBOUNDED):
         raise ModelError(
-            f"{settings}_config.json sets the longest text (model_max_length) to {json.dumps(said)}",
+            f"{settings}_config.json sets model_max_length, the longest text, to {json.dumps(said)}",
             hint=f"give a whole number of tokens above {special}: as many are special ones",
         )
 

@@ -144,7 +144,7 @@ def model(task: str, runs: Mapping[str, Run], folder: Path, processing: Processi
         found = plugins.load("runtime.tasks", task)
     except UnknownName as unknown:
         raise BundleError(
-            f"{folder.name} is for the task {task!r}, which neither edgepack nor another package here brings",
+            f"{folder.name} is for the task {task!r}, which neither edgepack nor any installed package provides",
             hint="pip install the package that it was built with, or a newer edgepack",
         ) from unknown
     return found.Model(runs, folder, processing)

@@ -70,7 +70,7 @@ class _Walk:
                 yield from self._location(start, end)
                 continue
             if depth > _DEEPEST:
-                raise self._unsafe(f"more than {_DEEPEST} graphs inside each other")
+                raise self._unsafe(f"more than {_DEEPEST} subgraphs inside each other")
             fed = False
             for number, first, last in self._messages(start, end):
                 if (kind, number) in _REFUSED:

@@ -33,7 +33,7 @@ def resize(
     if height < 1 or width < 1 or 0 in image.shape:
         raise InputError(
             f"an image of {image.shape[0]} x {image.shape[1]} pixels would become {height} x {width}",
-            hint="give an image that is less long and narrow",
+            hint="give an image with a less extreme aspect ratio",
         )
     rows, columns = rows or (0, height), columns or (0, width)
     if image.shape[:2] == (height, width):

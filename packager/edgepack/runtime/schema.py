@@ -57,7 +57,7 @@ class _Checker:
 
     def _enum(self, value: Json, wanted: Json, schema: Schema, place: str) -> None:
         if not any(type(value) is type(one) and value == one for one in wanted):
-            raise Mismatch(f"{_at(place)} is {_shown(value)}, not {' or '.join(map(str, wanted))}")
+            raise Mismatch(f"{_at(place)} is {_shown(value)}, not {' or '.join(map(_shown, wanted))}")
 
     def _properties(self, value: Json, wanted: Json, schema: Schema, place: str) -> None:
         for name, own in wanted.items() if isinstance(value, dict) else ():
@@ -81,7 +81,7 @@ class _Checker:
                 self.check(name, wanted, "")
             except Mismatch as error:
                 raise Mismatch(
-                    f"{_at(place)} has a key that cannot be: {str(error).removeprefix(_at('') + ' is ')}"
+                    f"{_at(place)} has an invalid key: {str(error).removeprefix(_at('') + ' is ')}"
                 ) from error
 
     def _items(self, value: Json, wanted: Json, schema: Schema, place: str) -> None:

@@ -24,7 +24,8 @@ def check_unchanged(manifest: Manifest) -> None:
     for name, state in manifest.states.items():
         if _state(manifest.folder, name) != state:
             raise BundleDamaged(
-                f"{name} in {manifest.folder} was changed while it was opened", hint="let nobody write there, and retry"
+                f"{name} in {manifest.folder} was changed while the bundle was being opened",
+                hint="make sure that nothing writes there, and try again",
             )
 
 

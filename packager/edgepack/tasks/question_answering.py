@@ -44,7 +44,7 @@ def processing(folder: Path, config: JsonObject) -> Processing:
     count = _labels.numbered(config)[1]
     if count != _ENDS:
         raise ModelError(
-            f"config.json names {count} labels; a model of spans has two, where an answer starts and where it ends",
+            f"config.json names {count} labels; question answering needs two, the start and the end of an answer",
             hint="correct num_labels (and id2label) in config.json, or choose the task that the model was trained for",
         )
     text = replace(_text.text(folder), stride=_STRIDE)

@@ -81,7 +81,7 @@ def _hidden(config: JsonObject) -> int:
     found = next((config[name] for name in _WIDTHS if isinstance(config.get(name), int)), None)
     if found is None:
         raise ModelError(
-            f"config.json names no width of its token vectors: none of {', '.join(_WIDTHS)}",
+            f"config.json states no hidden size: none of {', '.join(_WIDTHS)}",
             hint='write "hidden_size" into a copy of config.json',
         )
     return int(found)

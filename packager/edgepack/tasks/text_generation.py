@@ -65,7 +65,7 @@ def sized(processing: Processing, context: int | None) -> Processing:
     """Return ``processing`` for ``context`` tokens at most, prompt and answer together.
 
     Raises UsageError beyond the model's own length, and beyond the length up to which its rotary embedding is the same
-    for every text: a bundle has one table of angles.
+    for every text: a bundle has one set of angles.
     """
     whole = processing.section(Generation)
     longest, reach = whole.max_length, _reach(whole)
@@ -73,7 +73,7 @@ def sized(processing: Processing, context: int | None) -> Processing:
     if reach < asked <= longest:
         raise UsageError(
             f"a context of {asked:,} tokens: this model's longrope turns texts of more than {reach:,} tokens by other "
-            "angles from their first token on, and a bundle has one table of angles",
+            "angles from their first token on, and a bundle has one set of angles",
             hint=f"--context {reach}",
         )
     if context is not None and not _LEAST <= context <= longest:
@@ -150,7 +150,7 @@ def eos_ids(folder: Path, config: JsonObject) -> list[int]:
         )
     ids = [int(token) for token in listed if token is not None and token >= 0]  # none has a number below 0
     if len(ids) > _MOST_ENDS or max(ids, default=0) > _LARGEST_ID:
-        raise ModelError(f"{folder.name}: eos_token_id is {str(found)[:60]}, which no vocabulary holds", hint=_ENDS)
+        raise ModelError(f"{folder.name}: eos_token_id is {str(found)[:60]}, which no vocabulary has", hint=_ENDS)
     return ids
 
 

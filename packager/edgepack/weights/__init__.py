@@ -145,7 +145,7 @@ def _checked_end(header: Mapping[str, JsonObject], file: Path) -> int:
         except (KeyError, TypeError, ValueError) as error:
             raise DamagedWeights(f"{file}: the entry of tensor {name!r} is broken", hint=_AGAIN) from error
         if begin != end or stop - begin != wanted:
-            raise DamagedWeights(f"{file}: tensor {name!r} does not lie where its shape says", hint=_AGAIN)
+            raise DamagedWeights(f"{file}: tensor {name!r} has other offsets than its shape needs", hint=_AGAIN)
         end = stop
     return end
 

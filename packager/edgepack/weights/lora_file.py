@@ -30,7 +30,7 @@ def parse(reference: str | Path) -> tuple[Path, float]:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise ModelError(f"the scale of the LoRA {text} is no number", hint=f"for example --adapter {name}:0.8")
+        raise ModelError(f"the scale of the LoRA {text} is not a number", hint=f"for example --adapter {name}:0.8")
     return Path(name).expanduser(), value
 
 
@@ -44,7 +44,7 @@ def find(reference: str) -> Path:
         )
     if not file.is_file() or file.suffix != _SUFFIX:
         raise ModelError(
-            f"{file} is no LoRA of a pipeline", hint="give its safetensors file: --adapter FILE.safetensors:0.8"
+            f"{file} is not a LoRA of a pipeline", hint="give its safetensors file: --adapter FILE.safetensors:0.8"
         )
     names = [tensor.name for tensor in weights.tensors(file)]
     for method, pattern in _OTHERS.items():
@@ -55,7 +55,7 @@ def find(reference: str) -> Path:
     strange = [name for name in names if not _KNOWN.search(name)]
     if strange or not names:
         raise ModelError(
-            f"{file.name} is no LoRA: it holds {strange[0] if strange else 'nothing'}",
+            f"{file.name} is not a LoRA: it holds {strange[0] if strange else 'nothing'}",
             hint="give the file of the LoRA, not of a model",
         )
     return Path(f"{file.resolve()}:{scale:g}")

@@ -316,5 +316,5 @@ def test_a_process_that_breaks_down_is_told(llama: Path, monkeypatch: pytest.Mon
     config = config_of(llama)
     with Reading(Subject(source=source_of(llama), task=text_generation, config=config), allow_unread=False) as checked:
         (llama / "config.json").write_text("{}")
-        with pytest.raises(ModelError, match="broke down"):
+        with pytest.raises(ModelError, match="failed"):
             checked.finish()

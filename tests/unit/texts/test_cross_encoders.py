@@ -99,7 +99,7 @@ def test_scores_are_held_against_the_library(tmp_path: Path, labels: int) -> Non
         asked.ask(ours.processing, TEXTS)
         ours.model.text.tokenizer.enable_truncation(12)  # a length that was read wrongly
         asked.hold(ours.model)
-        with pytest.raises(PreprocessingDiffers, match="makes another score of"):
+        with pytest.raises(PreprocessingDiffers, match="gives another score for"):
             asked.finish()
 
 

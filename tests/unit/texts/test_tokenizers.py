@@ -282,7 +282,7 @@ def test_what_is_refused(tmp_path: Path, make: Callable[[Path], None], kind: typ
 
 @pytest.mark.parametrize(
     ("model_type", "kind", "words"),
-    [("xlnet", ModelError, "longest text"), ("fnet", UnsupportedModel, "attention mask")],
+    [("xlnet", ModelError, "maximum length"), ("fnet", UnsupportedModel, "attention mask")],
 )
 def test_what_a_model_lacks(tmp_path: Path, model_type: str, kind: type[EdgepackError], words: str) -> None:
     bert(tmp_path / "model", model_max_length=None)

@@ -85,7 +85,7 @@ def window(config: Config) -> int | None:
     width = config.maybe("sliding_window")
     if width is not None and width < 2:  # transformers' own cache breaks down with 1
         raise ModelError(
-            f"config.json: sliding_window is {width}; a window has 2 tokens at least, and null is none", hint=CORRECT
+            f"config.json: sliding_window is {width}; it must be at least 2, or null for no window", hint=CORRECT
         )
     return width
 

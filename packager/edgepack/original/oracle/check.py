@@ -51,7 +51,7 @@ def reading(stated: JsonObject) -> float:
         key = _culprit(small)
         where = f"; with {key} left out the two agree" if key else ""
         raise ReadingDiffers(
-            f"by edgepack's reading of config.json this {family} computes other logits than transformers' own "
+            f"by edgepack's reading of config.json this {family} computes other logits than transformers "
             f"(by {difference:.1e} of the largest){where}",
             hint=_REPORT,
         )

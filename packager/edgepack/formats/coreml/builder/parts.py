@@ -71,13 +71,13 @@ def shard(checkpoint: Checkpoint, recipe: Recipe, slots: int, file_limit: int | 
     for name, taken in (("embedding", fixed[0]), ("head", fixed[1]), ("layer", sizes.always + sizes.layer)):
         if taken > file_limit:
             raise DoesNotFit(
-                f"{recipe.name} leaves {size(taken)} for the {name} alone; a file may hold {size(file_limit)}",
+                f"{recipe.name} makes the {name} alone {size(taken)}; a file may hold {size(file_limit)}",
                 hint=_SMALLER,
             )
     first, middle, last = ((file_limit - taken) // sizes.layer for taken in (fixed[0], sizes.always, fixed[1]))
     if decoder.names.positions and not first:
         raise DoesNotFit(
-            f"{recipe.name} leaves no place for a layer beside the embedding; a file may hold {size(file_limit)}",
+            f"{recipe.name} leaves no room for a layer beside the embedding; a file may hold {size(file_limit)}",
             hint=_SMALLER,
         )
     between = max(-(-(decoder.layers - first - last) // middle), 0)

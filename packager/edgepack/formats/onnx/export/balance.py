@@ -1,6 +1,6 @@
 """How to prepare an activation for rounding to 8 bits, chosen by the noise that each way leaves in the product.
 
-Dynamic quantization rounds a whole activation with one scale, so a single loud channel or token costs all others
+Dynamic quantization rounds a whole activation with one scale, so a single outlier channel or token costs all others
 their precision. Two remedies: divide the channels by constants that go into the weights (SmoothQuant, Xiao et al.
 2023), and divide each token by its own largest value, given back after the product.
 """
@@ -14,7 +14,7 @@ import numpy as np
 from edgepack.arrays import Array
 
 _ALPHAS = (0.5, 0.6, 0.7, 0.8)
-_FLOOR = 0.02  # of the loudest channel: one that was quiet in the samples may be loud in other inputs
+_FLOOR = 0.02  # of the largest channel: one that was small in the samples may be an outlier in other inputs
 # What a remedy must divide the noise by to be worth its time: one product, or a reduction and two products.
 _CHANNELS_PRICE, _TOKENS_PRICE = 1.25, 1.6
 _ROWS = 256  # of the samples: the noise is a mean over them

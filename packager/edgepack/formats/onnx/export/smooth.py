@@ -2,7 +2,7 @@
 
 x W = (x / s) (s W): with a large s where a channel of x is large, the scaled activation fits eight bits better. The
 paper's s = max|x|^a / max|W|^(1-a) is tried for several a, with a floor below which a channel's largest value is
-not believed: channels that were quiet in the calibration texts may be loud in others. What is best on texts that s
+not believed: channels that were small in the calibration texts may be outliers in others. What is best on texts that s
 was not fitted on is taken.
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from edgepack.arrays import Array
 
-# (a, floor as a share of the loudest channel); None: no smoothing
+# (a, floor as a share of the largest channel); None: no smoothing
 CANDIDATES: tuple[tuple[float, float] | None, ...] = (
     None,
     (0.75, 0.02),

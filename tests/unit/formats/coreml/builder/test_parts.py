@@ -138,11 +138,11 @@ def test_parts_without_layers(wordy: Path, tmp_path: Path) -> None:
 
 def test_what_no_part_can_hold(wordy: Path, family: Any) -> None:
     checkpoint, found = described(wordy).reference.checkpoint, rooms(wordy)
-    with pytest.raises(DoesNotFit, match="for the embedding alone"):
+    with pytest.raises(DoesNotFit, match="makes the embedding alone"):
         shard(checkpoint, FP16, CONTEXT, found.embedding)
     positions = described(family("gpt2")[0]).reference.checkpoint
     most = tight(family("gpt2")[0], 1) - 1
-    with pytest.raises(DoesNotFit, match="no place for a layer beside the embedding"):
+    with pytest.raises(DoesNotFit, match="no room for a layer beside the embedding"):
         shard(positions, FP16, CONTEXT, most)
 
 
