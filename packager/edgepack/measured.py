@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import cast
 
 from edgepack import comparison, tasks
-from edgepack.arrays import Array, Run, TaskModel, cosine
+from edgepack.arrays import Run, TaskModel
 from edgepack.data import DataSpec
 from edgepack.errors import UsageError
+from edgepack.metrics import clip_judge
+from edgepack.metrics.clip_judge import Likeness
 from edgepack.metrics.images import ImagePair
 from edgepack.original import Original, attach, recorders
 from edgepack.original.recorders import ImageRecorder, Recording, image_figures
@@ -22,22 +24,12 @@ from edgepack.runtime import model as task_model
 from edgepack.runtime.engines import Session, open_session
 from edgepack.runtime.golden import GoldenResult
 from edgepack.runtime.manifest import Manifest
-from edgepack.runtime.opening import opened
 from edgepack.runtime.processing import Diffusion, Processing
 from edgepack.runtime.shapes import calls, feeds
 from edgepack.tasks import AnyTask, Task, read_model, submodel_processing, submodel_task
 from edgepack.tasks._diffusion import Prompt
 
-_CLIP = "zero-shot-image-classification"
 RUNS, _SECONDS = 64, 1.0  # of a speed check: enough for a p90
-
-
-@dataclass(frozen=True)
-class Likeness:
-    """Cosines of CLIP's vectors of each image and its prompt: the bundle's, and the original's where it is here."""
-
-    compressed: Sequence[float]
-    original: Sequence[float] | None
 
 
 @dataclass
@@ -125,17 +117,17 @@ class Measured:
         """Let the bundle of CLIP at ``clip`` judge the images by their prompts. Raises UsageError, BundleError."""
         key = repr((clip, data, steps))
         if key not in self._judged:
-            judge = _clip(clip)
+            judge = clip_judge.open_judge(clip)
             if self.originals:
                 pairs = self.made(data, steps)
                 shown = [(pair.prompt, pair.compressed) for pair in pairs]
-                original = _cosines(judge, [(pair.prompt, pair.original) for pair in pairs])
+                original = clip_judge.cosines(judge, [(pair.prompt, pair.original) for pair in pairs])
             else:
                 size = self.manifest.processing.section(Diffusion)
                 prompts = self._prompts(data, steps)
                 shown = [self._recorder.image(self._picturing, one, (size.height, size.width)) for one in prompts]
                 original = None
-            self._judged[key] = Likeness(_cosines(judge, shown), original)
+            self._judged[key] = Likeness(clip_judge.cosines(judge, shown), original)
         return self._judged[key]
 
     @cached_property
@@ -261,20 +253,6 @@ class Measured:
     def _where(self, name: str) -> Where:
         run = self.runs[name]
         return machine.where(run.threads, self.manifest.isa, run.runtime)
-
-
-def _clip(bundle: Path) -> TaskModel:
-    """Open a bundle of CLIP. Raises UsageError, BundleError."""
-    listed = opened(bundle)
-    if listed.task != _CLIP:
-        raise UsageError(f"{bundle} is a bundle for {listed.task}, not of CLIP", hint=f"build one for {_CLIP}")
-    return task_model(listed.task, open_submodels(listed), listed.folder, listed.processing)
-
-
-def _cosines(clip: TaskModel, images: Sequence[tuple[str, Array]]) -> list[float]:
-    """Return the cosine of each prompt's vector and that of its image, uint8 [height, width, 3]."""
-    texts = clip.embed_text([prompt for prompt, _ in images])
-    return [cosine(a, b) for a, b in zip(texts, clip.embed_image([image for _, image in images]), strict=True)]
 
 
 def _numbers(scores: comparison.Scores) -> list[tuple[float, float]]:
