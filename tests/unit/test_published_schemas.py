@@ -77,5 +77,8 @@ def test_every_recipe_is_built(
     names = [name for name, target in TARGETS.items() if target.format == format]
     if not any(made[1] in names and made[2] == recipe for made in built):
         asked = {"max_size": 10**6} if recipe == "mixed" else {"recipes": (recipe,)}
-        build(tiny("image-classification"), names[-1], allow_loss=True, **asked)
+        task = (
+            "image-classification" if recipe == "int8-static" else "text-embedding"
+        )  # embeddings are not its business
+        build(tiny(task), names[-1], allow_loss=True, **asked)
     assert any(made[1] in names and made[2] == recipe for made in built)

@@ -57,11 +57,11 @@ def test_a_config_of_defaults_is_described() -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"hidden_size": None}, "hidden_size is None"),
-        ({"hidden_size": "64"}, "hidden_size is '64'"),
-        ({"num_hidden_layers": True}, "num_hidden_layers is True"),
+        ({"hidden_size": None}, "hidden_size is null"),
+        ({"hidden_size": "64"}, 'hidden_size is "64"'),
+        ({"num_hidden_layers": True}, "num_hidden_layers is true"),
         ({"rms_norm_eps": "small"}, "rms_norm_eps"),
-        ({"tie_word_embeddings": None}, "tie_word_embeddings is None"),
+        ({"tie_word_embeddings": None}, "tie_word_embeddings is null"),
         ({"attention_bias": 1}, "attention_bias is 1"),
         ({"num_key_value_heads": 0}, "num_key_value_heads is 0"),
         ({"num_key_value_heads": 3}, "4 heads cannot share 3"),
