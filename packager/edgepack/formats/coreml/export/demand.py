@@ -27,8 +27,8 @@ from edgepack.units import size
 
 _LARGE, _PART = 1 << 22, 1 << 19  # values; of a larger weight so many are tried
 SMALL = 1024  # values; a smaller weight gains nothing by less than 8 bits per channel
-# bytes that a weight takes beside its numbers: names, and where it begins; in iOS 16 zero points of its rows too
-_ROOM = 320
+# bytes of a weight beside its numbers: names, and where it begins; in iOS 16 by form, and zero points of its rows
+_ROOM, _PALETTE, _CHANNELS = 320, 256, 360
 _KIND, _SHARED, _FILE = "sensitivities", "errors of forms of single weights", "errors.json"
 _PLACE = "\0"  # between the names of a model and of its weight
 
@@ -75,18 +75,24 @@ def demand(package: Path, names: Mapping[str, str], study: Study, facts: JsonObj
     found = weights(package)
     fixed = sum(file.stat().st_size for file in package.rglob("*") if file.is_file())
     fixed -= sum(weight.value.nbytes for weight in found)
-    fixed += sum(_ROOM + (0 if newest else len(weight.value)) for weight in found)
     forms = (*EVERYWHERE, *(NEWEST if newest else ()))
     errors = _errors([weight for weight in found if weight.value.size >= SMALL], names, study, facts, forms)
     options = {}
     for weight in found:
         shape, loss = weight.value.shape, study.losses.get(names.get(weight.name, weight.name), 1.0)
         if weight.name in errors:
-            ratios = zip(forms, errors[weight.name], strict=True)
-            options[weight.name] = [search.Option(form, form.bytes(shape), loss * ratio) for form, ratio in ratios]
+            tried = [(form, loss * ratio) for form, ratio in zip(forms, errors[weight.name], strict=True)]
         else:
-            options[weight.name] = [search.Option(CHANNELS, CHANNELS.bytes(shape), 0.0)]
+            tried = [(CHANNELS, 0.0)]
+        options[weight.name] = [search.Option(form, _bytes(form, shape, newest), lost) for form, lost in tried]
     return Demand(fixed, options)
+
+
+def _bytes(form: Form, shape: tuple[int, ...], newest: bool) -> int:
+    """Return what a weight of ``shape`` takes in the package."""
+    if newest:
+        return form.bytes(shape) + _ROOM
+    return form.bytes(shape) + (_CHANNELS + shape[0] if form.kind == CHANNELS.kind else _PALETTE)
 
 
 def _errors(
