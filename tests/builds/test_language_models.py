@@ -198,7 +198,7 @@ def test_bad_weights(damage: Any, error: type[Exception], words: str, llama: Pat
         ({"rope_parameters": {"rope_type": "linear", "factor": 0}}, ModelError, "give no finite rotary angles"),
         ({"rope_scaling": {"rope_type": "linear", "factor": 2.0}}, ModelError, "both rope_scaling and rope_parameters"),
         ({"num_key_value_heads": 3}, ModelError, "4 heads cannot share 3"),
-        ({"hidden_size": "big"}, ModelError, "hidden_size is 'big'"),
+        ({"hidden_size": "big"}, ModelError, 'hidden_size is "big"'),
         ({"vocab_size": 200}, DamagedWeights, r"config.json says \(200, 64\)"),
         ({"rope_parameters": {"rope_type": "mrope", "mrope_section": [2]}}, UnsupportedModel, "scaling 'mrope'"),
         ({"vocab_size": 100}, ModelError, "has the id 159"),

@@ -70,7 +70,7 @@ def cost(
     trust: Trust = False,
     json: Json = False,
 ) -> None:
-    """Compare the yearly cost of a hosted service with the users' own devices.
+    """Compare the yearly cost of a hosted service and of devices.
 
     Prices are in US dollars. A figure that is not stated is left out, and named; docs/cost.md has the arithmetic.
     """

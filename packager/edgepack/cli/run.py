@@ -76,26 +76,26 @@ def run(
     system: Annotated[str | None, typer.Option(help="System message of a chat.", metavar="<text>")] = None,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output", "-o", help="PNG file of the image that is made.", metavar="<path>", parser=output_path
-        ),
+        typer.Option("--output", "-o", help="PNG file to write.", metavar="<path>", parser=output_path),
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Denoising steps [the model's own].", metavar="<n>")] = None,
     guidance: Annotated[
         float | None,
         typer.Option(help="How closely an image follows its prompt [the model's own].", metavar="<x>"),
     ] = None,
-    negative: Annotated[str | None, typer.Option(help="What an image shall not show.", metavar="<text>")] = None,
+    negative: Annotated[
+        str | None, typer.Option(help="Negative prompt: what the image should not show.", metavar="<text>")
+    ] = None,
     size: Annotated[
         str | None, typer.Option(help="Width x height of an image in pixels [the model's own].", metavar="<wxh>")
     ] = None,
     images: Annotated[int | None, typer.Option(help="Images of each prompt [1].", metavar="<n>")] = None,
-    image: Annotated[Path | None, typer.Option(help="Image to begin with.", metavar="<path>")] = None,
+    image: Annotated[Path | None, typer.Option(help="Image to start from.", metavar="<path>")] = None,
     strength: Annotated[
         float | None, typer.Option(help="How much of it may change, 0 to 1 [0.8; with a mask 1].", metavar="<x>")
     ] = None,
     mask: Annotated[
-        Path | None, typer.Option(help="Image that is bright where --image is painted anew.", metavar="<path>")
+        Path | None, typer.Option(help="Mask: an image that is bright where --image is repainted.", metavar="<path>")
     ] = None,
     scheduler: Annotated[
         str | None,
@@ -103,7 +103,7 @@ def run(
     ] = None,
     tile: Annotated[
         int | None,
-        typer.Option(help="Decode as many pixels at a time as a tile of this side has: less memory.", metavar="<n>"),
+        typer.Option(help="Decode as many pixels at a time as a tile of this side: less memory.", metavar="<n>"),
     ] = None,
     public_key: PublicKey = None,
     root_certificate: RootCertificate = None,
@@ -111,7 +111,7 @@ def run(
     trust: Trust = False,
     json: Json = False,
 ) -> None:
-    """Run a bundle on texts or images, make images with it, or chat with it."""
+    """Run a bundle on texts or images, make images, or chat."""
     stated = {
         "max_tokens": max_tokens, "temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p,
         "repetition_penalty": repetition_penalty, "stop": stop or None,
