@@ -314,7 +314,7 @@ _POOL, _FULL = "1_Pooling/config.json", [("", "Transformer"), ("1_Pooling", "Poo
         (types(("", "Transformer"), ("2_Normalize", "Normalize"), ("1_Pooling", "Pooling")), ModelError, "before Pool"),
         (keys(_BERT, max_seq_length="32"), ModelError, 'sentence_bert_config.json sets max_seq_length to "32"'),
         (keys(_BERT, max_seq_length=True), ModelError, "max_seq_length"),
-        (keys(_BERT, max_seq_length=2), ModelError, "model_max_length. to 2"),
+        (keys(_BERT, max_seq_length=2), ModelError, "model_max_length, the longest text, to 2"),
         (keys(_BERT, do_lower_case="yes"), ModelError, "do_lower_case"),
         (keys(_BERT, tokenizer_args=["x"]), ModelError, "tokenizer_args"),
         (keys(_BERT, processor_kwargs={"model_max_length": "8"}), ModelError, "processor_kwargs.model_max_length"),
@@ -325,10 +325,18 @@ _POOL, _FULL = "1_Pooling/config.json", [("", "Transformer"), ("1_Pooling", "Poo
         (keys(_MODEL, prompts=["query"]), ModelError, "prompts to"),
         (keys(_MODEL, prompts={"query": 3}), ModelError, "prompts to"),
         (keys(_MODEL, default_prompt_name=["query"]), ModelError, "default_prompt_name"),
-        (keys("tokenizer_config.json", model_max_length="64"), ModelError, 'model_max_length. to "64"'),
-        (keys("tokenizer_config.json", model_max_length=0), ModelError, "model_max_length. to 0"),
-        (keys("tokenizer_config.json", model_max_length=-1), ModelError, "model_max_length. to -1"),
-        (keys("tokenizer_config.json", model_max_length=64.0), ModelError, "model_max_length. to 64.0"),
+        (
+            keys("tokenizer_config.json", model_max_length="64"),
+            ModelError,
+            'model_max_length, the longest text, to "64"',
+        ),
+        (keys("tokenizer_config.json", model_max_length=0), ModelError, "model_max_length, the longest text, to 0"),
+        (keys("tokenizer_config.json", model_max_length=-1), ModelError, "model_max_length, the longest text, to -1"),
+        (
+            keys("tokenizer_config.json", model_max_length=64.0),
+            ModelError,
+            "model_max_length, the longest text, to 64.0",
+        ),
     ],
 )
 def test_what_is_refused(folder: Path, change: Callable[[Path], None], kind: type[EdgepackError], words: str) -> None:
