@@ -76,7 +76,8 @@ def _build(request: Request, subject: Subject, vectors: sentence_check.Check, pr
             looped = examples.check_loop(originals, inputs)
             examples.learn(originals, inputs)
             vectors.hold(inputs.matched(originals))
-            return tuple(_one(request, originals, each, inputs, looped, progress) for each in plans)
+            completed = [examples.completed(each, inputs) for each in plans]
+            return tuple(_one(request, originals, each, inputs, looped, progress) for each in completed)
 
 
 def _one(

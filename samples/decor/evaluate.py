@@ -41,15 +41,15 @@ def of_bundle(bundle: Path) -> Generate:
     return lambda caption, seed: model.generate(str(caption), steps=STEPS, guidance=GUIDANCE, seed=seed)[0].pixels
 
 
-def report(name: str, asked: Sequence[Caption], each: int, generate: Generate) -> list[np.ndarray]:
-    """Print the shares of all images, so many of each caption, and return the first of each."""
+def report(name: str, asked: Sequence[Caption], each: int, generate: Generate) -> tuple[float, list[np.ndarray]]:
+    """Print the shares of all images, so many of each caption; return the smaller one, and the first of each."""
     made = {(caption, seed): generate(caption, seed) for caption in asked for seed in range(each)}
     verdicts = {key: judge(key[0], image) for key, image in made.items()}
     colour, furniture = np.mean(list(verdicts.values()), axis=0)
     print(f"{name}: the colour comes out in {colour:.1%}, the furniture in {furniture:.1%} of {len(made)} images")
     missed = dict.fromkeys(str(caption) for (caption, _), verdict in verdicts.items() if not all(verdict))
     print("".join(f"  missed: {text}\n" for text in missed), end="", flush=True)
-    return [made[caption, 0] for caption in asked]
+    return min(colour, furniture), [made[caption, 0] for caption in asked]
 
 
 def chosen(count: int, *, unseen: bool) -> list[Caption]:
@@ -63,12 +63,16 @@ def main() -> None:
     parser.add_argument("--bundle", type=Path, help="judge its images, not diffusers'")
     parser.add_argument("--captions", type=int, choices=range(1, 41), metavar="1..40", default=40)
     parser.add_argument("--images", type=int, default=4, help="of each caption")
+    parser.add_argument("--at-least", type=float, default=0.0, metavar="SHARE", help="of held-out captions")
     arguments = parser.parse_args()
     unseen, each = chosen(arguments.captions, unseen=True), arguments.images
     report("drawings", unseen, each, lambda caption, seed: draw(caption, 1000 + seed))
     generate = of_bundle(arguments.bundle) if arguments.bundle else pipeline()
     report("captions of the training", chosen(arguments.captions, unseen=False), each, generate)
-    sheet(report("held-out captions", unseen, each, generate), 8).save("held-out.png")
+    share, shown = report("held-out captions", unseen, each, generate)
+    sheet(shown, 8).save("held-out.png")
+    if share < arguments.at_least:
+        raise SystemExit(f"{share:.1%} of the images show what was asked for; {arguments.at_least:.1%} have to")
 
 
 if __name__ == "__main__":

@@ -96,3 +96,11 @@ def test_the_asked_colour_and_furniture_come_out(modules: Modules) -> None:
     colour, furniture = np.mean([judge(caption, generate(caption, 7)) for caption in asked], axis=0)
     assert colour >= 7 / 8
     assert furniture >= 7 / 8
+
+
+def test_the_release_suite_is_the_one_that_the_documentation_runs() -> None:
+    """Which builds the sample, too, and judges the colours of the bundle's images."""
+    told = (FOLDER.parents[1] / "docs" / "stable-diffusion.md").read_text("utf-8")
+    for language, file in (("toml", "release.toml"), ("jsonl", "prompts.jsonl")):
+        assert f"```{language}\n{(FOLDER / file).read_text('utf-8')}```" in told
+    assert "python evaluate.py --bundle" in told

@@ -105,6 +105,18 @@ def run(
         int | None,
         typer.Option(help="Decode as many pixels at a time as a tile of this side: less memory.", metavar="<n>"),
     ] = None,
+    preview: Annotated[
+        Path | None,
+        typer.Option(
+            help="PNG file of what is coming, small, written anew after each step.",
+            metavar="<path>",
+            parser=output_path,
+        ),
+    ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(help="What the process may take while it makes an image, such as 1GB.", metavar="<size>"),
+    ] = None,
     public_key: PublicKey = None,
     root_certificate: RootCertificate = None,
     threads: Threads = None,
@@ -127,11 +139,15 @@ def run(
         raise UsageError(f"--pair is for text-classification; this bundle's task is {task}")
     named = _labels(task, labels, template)
     _check(task, inputs or [], [*options, *(["system"] if system is not None else [])], json)
-    _check_drawing(task, [*drawing.items(), ("size", size), ("output", output)], seed)
+    _check_drawing(
+        task, [*drawing.items(), ("size", size), ("output", output), ("preview", preview), ("memory", memory)], seed
+    )
     if seed is not None:
         options["seed"] = drawing["seed"] = seed
     file = text_to_image.check(output) if task == text_to_image.TASK else None
     drawing = text_to_image.options(drawing, size)
+    if preview is not None:
+        text_to_image.check_preview(preview, listed)
     model = runtime.load(
         listed.folder,
         threads=threads,
@@ -140,9 +156,10 @@ def run(
         public_key=public_key,
         root_certificates=root_certificate or None,
         one_at_a_time=file is not None and len(inputs or []) == 1,
+        memory=memory,
     )
     if file is not None:
-        text_to_image.make(model, list(inputs or []), drawing, file, json)
+        text_to_image.make(model, list(inputs or []), drawing, file, json, preview=preview)
     elif task == ZERO_SHOT:
         answers.predict(partial(model.classify, labels=named, template=template), list(inputs or []), json)
     elif task != GENERATION:

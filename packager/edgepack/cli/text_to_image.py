@@ -12,8 +12,11 @@ from edgepack.arrays import TaskModel
 from edgepack.cli import show
 from edgepack.documents import JsonDict
 from edgepack.errors import FileTrouble, UsageError
+from edgepack.runtime import png
 from edgepack.runtime.diffusion.denoising import Step
 from edgepack.runtime.diffusion.image_values import GeneratedImage
+from edgepack.runtime.manifest import Manifest
+from edgepack.runtime.processing import Diffusion
 
 TASK = "text-to-image"
 _SIZE = re.compile(r"(\d{1,5})(?:x(\d{1,5}))?")
@@ -31,11 +34,11 @@ def options(stated: JsonDict, size: str | None) -> JsonDict:
     return found
 
 
-def check(output: Path | None) -> Path:
+def check(output: Path | None, option: str = "output") -> Path:
     """Return the file to write. Raises UsageError, FileTrouble, before the model is opened."""
     if output is None or output.suffix.lower() != _SUFFIX:
         raise UsageError(
-            "no output file given" if output is None else f"--output is {output}, which is not a PNG file",
+            "no output file given" if output is None else f"--{option} is {output}, which is not a PNG file",
             hint='edgepack run BUNDLE "a red sofa" -o sofa.png',
         )
     if not output.parent.is_dir():
@@ -43,15 +46,33 @@ def check(output: Path | None) -> Path:
     return output
 
 
-def make(model: TaskModel, prompts: Sequence[str], asked: JsonDict, output: Path, json: bool) -> None:
+def check_preview(file: Path, listed: Manifest) -> None:
+    """Raises UsageError, FileTrouble, for a file that cannot be, and for a bundle that has no colours for latents."""
+    check(file, "preview")
+    if not listed.processing.section(Diffusion).preview:
+        raise UsageError(
+            f"--preview: {listed.name} does not say what colours its latents have",
+            hint="build it again, which finds out",
+        )
+
+
+def make(
+    model: TaskModel,
+    prompts: Sequence[str],
+    asked: JsonDict,
+    output: Path,
+    json: bool,
+    *,
+    preview: Path | None = None,
+) -> None:
     """Write a file for each image of each prompt: ``output``, or where there are several with -1, -2, … in its name.
 
-    Tells seeds, and what of a prompt was cut.
+    ``preview`` shows the first of those that are being made. Tells seeds, and what of a prompt was cut.
     """
     results: list[JsonDict] = []
     for prompt in prompts:
         began = time.perf_counter()
-        for image in _made(model, prompt, asked):
+        for image in _made(model, prompt, asked, preview):
             many = len(prompts) * int(asked.get("images", 1)) > 1
             file = output.with_stem(f"{output.stem}-{len(results) + 1}") if many else output
             image.save(file)
@@ -63,11 +84,13 @@ def make(model: TaskModel, prompts: Sequence[str], asked: JsonDict, output: Path
         show.line(f"{row['file']}  {row['width']} x {row['height']}, seed {row['seed']}, {row['seconds']:.1f} s")
 
 
-def _made(model: TaskModel, prompt: str, asked: JsonDict) -> Iterator[GeneratedImage]:
+def _made(model: TaskModel, prompt: str, asked: JsonDict, preview: Path | None) -> Iterator[GeneratedImage]:
     """Yield the images of a prompt, with a bar while they are made."""
 
     def progress(step: Step) -> None:
         bar.step(f"step {step.index + 1} of {step.count}")
+        if preview is not None and (shown := step.preview()) is not None:
+            preview.write_bytes(png.encoded(shown[0]))
 
     with warnings.catch_warnings(record=True) as told, show.Steps() as bar:
         warnings.simplefilter("always", UserWarning)

@@ -9,10 +9,11 @@ from typing import cast
 from edgepack import plugins
 from edgepack.arrays import Run, TaskModel
 from edgepack.errors import BundleDamaged, BundleError, UnknownName, UsageError
-from edgepack.runtime import arguments, completeness, graphs, signing
+from edgepack.runtime import arguments, completeness, engines, graphs, measurements, signing
 from edgepack.runtime.diffusion import bands
 from edgepack.runtime.diffusion.autoencoder import DECODER
 from edgepack.runtime.diffusion.bands import Bands, PartSession
+from edgepack.runtime.diffusion.memory import Budget, budget
 from edgepack.runtime.engines import Session, open_session
 from edgepack.runtime.manifest import Manifest
 from edgepack.runtime.one_at_a_time import OneAtATime
@@ -21,6 +22,7 @@ from edgepack.runtime.processing import Embedding, Processing, Span
 from edgepack.runtime.rereading import steady
 from edgepack.runtime.submodel import MODEL, Submodel
 from edgepack.runtime.unchanged import check_unchanged
+from edgepack.units import parse_size
 
 __all__ = ["load"]
 
@@ -34,6 +36,7 @@ def load(
     verify: bool = True,
     trust: bool = False,
     one_at_a_time: bool = False,
+    memory: int | str | None = None,
     public_key: signing.Pem | None = None,
     root_certificates: Iterable[signing.Pem] | None = None,
 ) -> TaskModel:
@@ -41,9 +44,12 @@ def load(
 
     ``threads`` defaults to the target's, at most what this machine has; ``verify=False`` skips the hashing of every
     file; ``trust=True`` opens what could take much more time or memory than its size. ``one_at_a_time=True`` opens each
-    submodel when it is needed and closes the one before, in each call again. With a ``public_key``, or with
+    submodel when it is needed and closes the one before, in each call again. ``memory``, bytes or a text such as
+    "1GB", is what this process may have while a model makes images: it opens submodels one at a time, and takes what
+    else it needs of the levers that ``generate`` has. With a ``public_key``, or with
     ``root_certificates``, the bundle has to be signed; a key or a certificate is a PEM file's path or its bytes.
-    Raises BundleError and its subclasses, UsageError, KeyUnusable, MissingExtra.
+    Raises BundleError and its subclasses, DoesNotFit (a budget that is too small), UsageError, KeyUnusable,
+    MissingExtra.
     """
     threads = None if threads is None else arguments.whole("threads", threads, 1)
     verify, trust = arguments.switch("verify", verify), arguments.switch("trust", trust)
@@ -55,8 +61,12 @@ def load(
 
     def read() -> TaskModel:
         listed = opened(path, verify=verify, trust=trust, verifier=verifier)
-        runs = one_by_one(listed, threads) if one_at_a_time else _all(listed, threads)
+        limit = None if memory is None else _budget(listed, memory)
+        lazily = one_at_a_time or limit is not None
+        runs = one_by_one(listed, threads) if lazily else _all(listed, threads)
         made = model(listed.task, runs, listed.folder, listed.processing)
+        if limit is not None:
+            made.limit(limit)
         if verifier is not None:
             getattr(made, "chats", None)  # reads the chat template now, not at the first conversation
         check_unchanged(listed)
@@ -97,6 +107,20 @@ def open_submodel(listed: Manifest, name: str, threads: int | None = None) -> Se
     completeness.check_specs(listed, submodel, run)
     _check_outputs(listed, submodel, run)
     return run
+
+
+def _budget(listed: Manifest, memory: int | str) -> Budget:
+    """Raises UsageError for what is no size, for models that make no images, and where nothing was measured."""
+    try:
+        bytes = arguments.whole("memory", parse_size(memory), 1, "a size, such as '1GB'")
+    except ValueError as error:
+        raise UsageError(f"memory is {memory!r}", hint="it must be a size, such as '1GB' or '900 MB'") from error
+    if listed.processing.diffusion is None:
+        raise UsageError(f"memory is for models that make images; this bundle's task is {listed.task}")
+    for submodel in listed.models.values():
+        engines.find(submodel.format)  # whose libraries are part of what is taken before
+    _, timings = measurements.read(listed.folder)
+    return budget(bytes, listed.processing, listed.models, timings)
 
 
 def _all(listed: Manifest, threads: int | None) -> dict[str, Run]:

@@ -111,6 +111,13 @@ def peak_memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
+def memory() -> int:
+    """Return the resident size of this process, bytes; where the system does not tell, the largest so far."""
+    status = _text(Path("/proc/self/status")) or ""
+    own = [line for line in status.splitlines() if line.startswith("VmRSS:")]
+    return int(own[0].split()[1]) * 1024 if own else peak_memory()
+
+
 def _others() -> float | None:
     """Return busy processor seconds of the whole machine less this process's own (proc(5), /proc/stat)."""
     first = (_text(Path("/proc/stat")) or "").splitlines()[:1]

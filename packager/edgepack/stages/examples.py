@@ -123,6 +123,14 @@ def check_loop(originals: Mapping[str, Original], inputs: Inputs) -> tuple[Accur
     return recorder.check(inputs.recording, taking, around)
 
 
+def completed(plan: Plan, inputs: Inputs) -> Plan:
+    """Return ``plan`` with the processing that a recorded run completes, where one was."""
+    recorder = recorders.recorder(inputs.subject.task)
+    if recorder is None or inputs.recording is None:
+        return plan
+    return replace(plan, processing=recorder.completed(inputs.recording, plan.processing))
+
+
 def learn(originals: Mapping[str, Original], inputs: Inputs) -> None:
     """Ask the originals for all outputs that will be compared, so that their weights can be freed.
 

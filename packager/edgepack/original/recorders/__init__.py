@@ -16,6 +16,7 @@ from edgepack.metrics.images import IMAGE_PSNR, LATENTS_PSNR, ImagePair
 from edgepack.original import Original
 from edgepack.plans import Subject
 from edgepack.records import Accuracy, Where
+from edgepack.runtime.processing import Processing
 from edgepack.tasks import AnyTask, options
 from edgepack.tasks._diffusion import Prompt
 
@@ -53,6 +54,9 @@ class Recorder(Protocol):
 
     def record(self, subject: Subject, originals: Mapping[str, Original]) -> Recording:
         """Let the original work as its authors wrote it."""
+
+    def completed(self, recording: Recording, processing: Processing) -> Processing:
+        """Return ``processing`` with what was learned from the recorded work."""
 
     def check(
         self, recording: Recording, originals: Mapping[str, Original], around: Callable[[Mapping[str, Run]], TaskModel]

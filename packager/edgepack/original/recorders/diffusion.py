@@ -22,12 +22,13 @@ from edgepack.original.recorders._runs import Run as RecordedRun
 from edgepack.original.recorders._runs import beside, load, made, save
 from edgepack.plans import Subject
 from edgepack.records import Accuracy
-from edgepack.runtime.processing import Diffusion
+from edgepack.runtime.processing import Diffusion, Processing
 from edgepack.tasks import _diffusion, _prompts
 from edgepack.tasks._diffusion import Prompt
 
 READING = "reading"
 UNUSED = ("safety_checker",)  # which would refuse images: it is compared by itself
+_DIGITS = 6  # of a weight of a colour
 CLOSE = 1e-4  # of the largest latent
 _KIND, _FILE = "recordings", "run.npz"  # of the cache
 _TOOLS = ("torch", "transformers", "diffusers")
@@ -84,6 +85,26 @@ def own(parameters: int, steps: int | None) -> list[Prompt]:
 def image(model: TaskModel, prompt: Prompt, size: tuple[int, int]) -> tuple[str, Array]:
     """Return the text of ``prompt`` and its image by ``model``, uint8 [height, width, 3]."""
     return prompt.text, made(model, prompt, size).image
+
+
+def completed(recording: Recording, processing: Processing) -> Processing:
+    """Return ``processing`` with colours for latents: by least squares, of the last ones of each run and its image."""
+    runs = [run for _, run in (*recording.results.whole, *recording.results.single)]
+    diffusion = processing.section(Diffusion)
+    latents = [np.moveaxis(run.latents[-1][0], 0, -1).reshape(-1, diffusion.latent_channels) for run in runs]
+    colours = [_reduced(run.image, diffusion.vae_scale_factor).reshape(-1, 3) for run in runs]
+    given = np.concatenate(latents).astype(np.float64)
+    given = np.concatenate([given, np.ones((len(given), 1))], axis=1)
+    found, *_ = np.linalg.lstsq(given, np.concatenate(colours), rcond=None)
+    rows = tuple(tuple(round(weight, _DIGITS) for weight in row) for row in found.T.tolist())
+    return replace(processing, diffusion=replace(diffusion, preview=rows))
+
+
+def _reduced(image: Array, factor: int) -> Array:
+    """Return the means of an image's squares of ``factor`` pixels, from -1 to 1, float64 [height, width, 3]."""
+    height, width = (side // factor for side in image.shape[:2])
+    squares = image[: height * factor, : width * factor].reshape(height, factor, width, factor, 3)
+    return np.asarray(squares.mean(axis=(1, 3)) / 127.5 - 1)
 
 
 def check(

@@ -37,5 +37,6 @@ def decoded(runs: Mapping[str, Run], latents: Array, settings: Diffusion, tile: 
     if tile is None:
         found = runs[DECODER]({_LATENTS: given})
     else:
-        found = runs[bands.RUN]({bands.LATENTS: given, bands.AREA: np.array(tile**2)})
+        width = latents.shape[2] * settings.vae_scale_factor
+        found = runs[bands.RUN]({bands.LATENTS: given, bands.HEIGHT: np.array(tile**2 // width)})
     return levels(np.asarray(found[_SAMPLE], np.float32)[0])

@@ -20,7 +20,7 @@ from edgepack.arrays import Array, Feeds, Outputs
 from edgepack.runtime.engines import Session
 
 RUN = "vae_decoder bands"  # the name under which a task finds its Bands
-LATENTS, AREA, SAMPLE = "latent_sample", "area", "sample"  # inputs and output
+LATENTS, HEIGHT, SAMPLE = "latent_sample", "height", "sample"  # inputs and output
 
 HALO = "edgepack.halo"  # in a graph's metadata: rows that it reads beyond a band; it takes all rows where there is none
 SCALE = "edgepack.scale"  # rows of its output for one of its input
@@ -40,7 +40,7 @@ class PartSession(Session, Protocol):
 class Bands:
     """A run: LATENTS, float32 [1, channels, height, width], to SAMPLE, float32 [1, 3, height, width].
 
-    AREA, an integer, is how many values of a channel a band has at most, where that is more than a few rows.
+    HEIGHT, an integer, is how many rows of a part's output are made at a time, where they are more than its halo.
     """
 
     def __init__(self, graphs: Sequence[Path], open: Callable[[Path], PartSession]) -> None:
@@ -48,14 +48,14 @@ class Bands:
 
     def __call__(self, feeds: Mapping[str, Array]) -> Outputs:
         """Return the picture. Raises InputError, DoesNotFit, as sessions do."""
-        kept, area = _Map.of(feeds[LATENTS]), int(feeds[AREA])
+        kept, height = _Map.of(feeds[LATENTS]), int(feeds[HEIGHT])
         measured: Feeds = {}
         for graph in self._graphs:
             part = _Part(self._open(graph))
             if part.measures:
-                measured |= part.measure(kept, measured, area)
+                measured |= part.measure(kept, measured, height)
             else:
-                kept, measured = part.made(kept, measured, area), {}
+                kept, measured = part.made(kept, measured, height), {}
                 memory.release()
             del part
         return {SAMPLE: kept.rows(0, kept.height)}
@@ -110,11 +110,11 @@ class _Part:
         """True if it gives what a norm's mean and variance are computed from."""
         return self._groups > 0
 
-    def measure(self, kept: _Map, measured: Feeds, area: int) -> Feeds:
+    def measure(self, kept: _Map, measured: Feeds, height: int) -> Feeds:
         """Return the mean and the variance of a norm, under the names of the inputs that take them."""
         rows, squares = self._outputs
         sums, count = np.zeros((2, self._groups)), 0
-        for _, found in self._bands(kept, measured, area):
+        for _, found in self._bands(kept, measured, height):
             each = [found[name].astype(np.float64).reshape(self._groups, -1) for name in (rows, squares)]
             sums += [one.sum(axis=1) for one in each]
             count += each[0].shape[1]
@@ -123,14 +123,14 @@ class _Part:
         found = {f"{MEAN}{norm}": mean, f"{VARIANCE}{norm}": np.maximum(square - mean**2, 0)}
         return {name: one.astype(np.float32)[None, :, None] for name, one in found.items()}
 
-    def made(self, kept: _Map, measured: Feeds, area: int) -> _Map:
+    def made(self, kept: _Map, measured: Feeds, height: int) -> _Map:
         """Return what the graph makes of a map, which takes the place of that one where it has its shape."""
         (output,) = self._outputs
         if self._halo is None:
             return _Map.of(self._session({self._input: kept.rows(0, kept.height)})[output])
         made: _Map | None = None
         waiting: list[tuple[int, Array]] = []  # in its place are rows that the next band reads
-        for start, found in self._bands(kept, measured, area):
+        for start, found in self._bands(kept, measured, height):
             values = found[output]
             if made is None:
                 shape = (*values.shape[:2], kept.height * self._scale, kept.width * self._scale)
@@ -142,10 +142,10 @@ class _Part:
         made.put(*waiting[0])
         return made
 
-    def _bands(self, kept: _Map, measured: Feeds, area: int) -> Iterator[tuple[int, Feeds]]:
+    def _bands(self, kept: _Map, measured: Feeds, height: int) -> Iterator[tuple[int, Feeds]]:
         """Yield the first row of each band, and the outputs without their halo."""
         halo = self._halo or 0
-        rows = max(1, halo, area // (kept.width * self._scale) // self._scale)
+        rows = max(1, halo, height // self._scale)
         for start in range(0, kept.height, rows):
             end = min(start + rows, kept.height)
             first, last = max(0, start - halo), min(kept.height, end + halo)

@@ -43,6 +43,17 @@ def feeds(processing: Processing, submodel: Submodel, shape: str) -> Feeds:
     return {spec.name: _made(spec, sizes.get(len(spec.shape), ())) for spec in submodel.inputs}
 
 
+def pixels(processing: Processing, submodel: Submodel) -> int:
+    """Return how many pixels the images of ``feeds`` have at the usual size, of the whole batch; 0 of what takes none
+    of their size.
+    """
+    if _reads(submodel) or submodel.name == SAFETY:
+        return 0
+    settings = processing.section(Diffusion)
+    batch = 2 if submodel.name == UNET and _guided(settings) else 1
+    return batch * settings.height * settings.width
+
+
 def calls(processing: Processing, name: str) -> int:
     """Return how often an image takes a submodel, with the usual steps and guidance.
 

@@ -16,6 +16,7 @@ from edgepack.runtime.diffusion import autoencoder, bands, guidance, image_value
 from edgepack.runtime.diffusion.autoencoder import DECODER, ENCODER
 from edgepack.runtime.diffusion.denoising import GUIDANCE, TIME_IDS, Denoising, Inpainting, Step
 from edgepack.runtime.diffusion.image_values import GeneratedImage
+from edgepack.runtime.diffusion.memory import Budget
 from edgepack.runtime.diffusion.noise import Draws
 from edgepack.runtime.diffusion.prompts import Condition, Prompts
 from edgepack.runtime.diffusion.requests import Source
@@ -39,8 +40,15 @@ class Model:
 
     def __init__(self, runs: Mapping[str, Run], folder: Path, processing: Processing) -> None:
         self._runs, self._folder, self._processing = runs, folder, processing
+        self._budget: Budget | None = None
         # which take what the loop makes, and have no calls of their own
         self.submodels = dict.fromkeys((*SUBMODELS, *OPTIONAL))
+
+    def limit(self, budget: Budget) -> None:
+        """Make images within a ``budget``. Raises DoesNotFit where one of the usual size has no room in it."""
+        size = self._settings.height, self._settings.width
+        budget.levers(size, guided=self._is_guided(self._settings.guidance))
+        self._budget = budget
 
     def generate(
         self,
@@ -93,6 +101,10 @@ class Model:
         steps = self._settings.steps if steps is None else arguments.whole("steps", steps, 1)
         schedule = make_scheduler(requests.schedule(self._processing.section(Schedule), scheduler), steps)
         start = 0 if source is None else source.start(steps)
+
+        if self._budget is not None:
+            levers = self._budget.levers(size, count, guided=self._is_guided(scale), begun=source is not None)
+            together, side = together and levers.together, levers.tile if side is None else side
 
         with _fitting():
             positive, negative = self._conditions(words, without, scale, clip_skip, count)
@@ -153,11 +165,15 @@ class Model:
             raise UsageError(f"guidance is {made:g}", hint="it must be a number, 0 or more; 7.5 is usual")
         return made
 
+    def _is_guided(self, scale: float) -> bool:
+        """Return whether a step takes two predictions."""
+        return scale > 1 and self._settings.timestep_cond is None
+
     def _conditions(
         self, prompt: str, without: str | None, scale: float, clip_skip: int, count: int
     ) -> tuple[Condition, Condition | None]:
         """Return the batch's conditions, and of guided steps the negative ones."""
-        if scale <= 1 or self._settings.timestep_cond is not None:
+        if not self._is_guided(scale):
             (positive,) = self._prompts.conditions(self._runs, [prompt], clip_skip)
             return positive.repeated(count), None
         if without is None and self._settings.zeros_for_empty_prompt:

@@ -57,7 +57,7 @@ def test_bands_are_the_whole(kind, beside, held, apart, tmp_path, monkeypatch):
     monkeypatch.setattr(bands._Map, "put", lambda *given: (rows.append(given[2].shape[2]), put(*given)))
     monkeypatch.setattr(bands, "_SMALL", held)  # values of a map that is kept in 32 bits
     run = bands.Bands(parts, lambda part: open_session(part, "onnx", 1))
-    made = run({bands.LATENTS: latents, bands.AREA: np.array(8 * whole.shape[3])})[bands.SAMPLE]
+    made = run({bands.LATENTS: latents, bands.HEIGHT: np.array(8)})[bands.SAMPLE]
     assert np.abs(made - whole).max() < apart * np.abs(whole).max()
     assert max(rows) < whole.shape[2]  # never all at once
 
