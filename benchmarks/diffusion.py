@@ -1,156 +1,219 @@
-"""Write a Stable Diffusion of random weights in its real shape: for what a build costs and how fast a step is.
+"""Stable Diffusion 1.5 in its real shape, with random weights: what a build, an image and a step cost.
 
-    python benchmarks/diffusion.py --tokenizer FOLDER OUT
+    python benchmarks/diffusion.py --write --tokenizer FOLDER    # the model (random_diffusion.py)
+    python benchmarks/diffusion.py --build                       # seconds, peak memory and bytes of builds
+    python benchmarks/diffusion.py --run                         # peak memory and seconds of images of 512 x 512
+    python benchmarks/diffusion.py --steps                       # a step of the UNet, int8 beside fp32, interleaved
+    python benchmarks/diffusion.py --recipes                     # PSNR by recipe of the small model of samples/decor
 
-The folder looks like one from a model hub: model_index.json, float32 safetensors (--half: float16), configs, and the
-tokenizer of FOLDER (vocab.json, merges.txt of CLIP), which is not ours to write. One piece of one tensor is in memory
-at a time. Weights are drawn as PyTorch initialises layers, so that activations stay finite through the UNet.
+Everything lies in --work: the model, the bundles of --build, which the others use, and the cache. A build begins with
+an empty cache. Memory is the largest resident size of the command's process, Python and libraries included.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import platform
 import shutil
-from collections.abc import Iterator
-from math import prod, sqrt
+import sys
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
-from diffusers import AutoencoderKL, PNDMScheduler, UNet2DConditionModel
-from transformers import CLIPTextConfig, CLIPTextModel
+import peers
+import random_diffusion
 
-POOL = 16_777_213  # random numbers that are drawn once; a prime, so that no row of a matrix repeats another
-TOKENIZER = ("vocab.json", "merges.txt")
-DTYPES = {"F32": np.float32, "F16": np.float16}
-UNET = {
-    "sample_size": 64,
-    "block_out_channels": (320, 640, 1280, 1280),
-    "layers_per_block": 2,
-    "attention_head_dim": 8,
-    "cross_attention_dim": 768,
-    "down_block_types": ("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
-    "up_block_types": ("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3,
-}
-VAE = {
-    "sample_size": 512,
-    "block_out_channels": (128, 256, 512, 512),
-    "layers_per_block": 2,
-    "latent_channels": 4,
-    "down_block_types": ("DownEncoderBlock2D",) * 4,
-    "up_block_types": ("UpDecoderBlock2D",) * 4,
-}
-TEXT = {
-    "hidden_size": 768,
-    "intermediate_size": 3072,
-    "num_hidden_layers": 12,
-    "num_attention_heads": 12,
-    "projection_dim": 768,
-}
-SCHEDULER = {
-    "beta_start": 0.00085,
-    "beta_end": 0.012,
-    "beta_schedule": "scaled_linear",
-    "skip_prk_steps": True,
-    "steps_offset": 1,
-    "set_alpha_to_one": False,
-}
+from edgepack.arrays import Array
+from edgepack.formats.onnx._graph import Graph
+from edgepack.original import open_originals, recorders
+from edgepack.plans import Subject
+from edgepack.records import NotMeasured
+from edgepack.runtime import golden, machine, measurements
+from edgepack.runtime import model as task_model
+from edgepack.runtime.engines import open_session
+from edgepack.runtime.manifest import Manifest, read
+from edgepack.stages import resolve
 
-Shapes = dict[str, tuple[int, ...]]
+EDGEPACK = Path(sys.executable).with_name("edgepack")
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+DECOR = Path(__file__).parents[1] / "samples" / "decor" / "model"
+BUILDS = (("rpi", "int8"), ("iphone", "palette6"))
+RECIPES = (("rpi", "int8"), ("rpi", "int8-fast"), ("rpi", "int4"), ("iphone", "palette6"), ("iphone", "palette4"))
+LEVERS: Mapping[str, tuple[str, ...]] = {"as it is": (), "tiles of 256": ("--tile", "256")}
+PROMPT = "a red sofa by a window"
+FIGURES = ("one_step_psnr", "latents_psnr", "image_psnr")
+ROUNDS = 7
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="a Stable Diffusion 1.5 of random weights, as a model hub would")
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--tokenizer", type=Path, required=True, help="a folder with CLIP's vocab.json and merges.txt")
-    parser.add_argument("--half", action="store_true", help="float16 weights")
-    parser.add_argument("--seed", type=int, default=0)
+    parser = argparse.ArgumentParser(description="what Stable Diffusion costs")
+    for name in ("write", "build", "run", "steps", "recipes"):
+        parser.add_argument(f"--{name}", action="store_true")
+    parser.add_argument("--work", type=Path, default=CACHE / "edgepack-benchmarks" / "diffusion")
+    parser.add_argument("--tokenizer", type=Path, help="of --write: a folder with CLIP's vocab.json and merges.txt")
+    parser.add_argument("--half", action="store_true", help="of --write: float16 weights")
+    parser.add_argument("--target", help="of --build: one alone")
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
     arguments = parser.parse_args()
-    write(arguments.out, arguments.tokenizer, half=arguments.half, seed=arguments.seed)
+    print(f"{machine.processor()}, {arguments.threads} threads, {platform.platform()}")
+    if arguments.write:
+        if arguments.tokenizer is None:
+            parser.error("--write needs --tokenizer")
+        random_diffusion.write(arguments.work / "model", arguments.tokenizer, half=arguments.half)
+    if arguments.build:
+        show_builds(arguments.work, arguments.target)
+    if arguments.run:
+        show_images(arguments.work, arguments.threads)
+    if arguments.steps:
+        show_steps(arguments.work, arguments.threads)
+    if arguments.recipes:
+        show_recipes(arguments.work)
 
 
-def write(out: Path, tokenizer: Path, *, half: bool = False, seed: int = 0) -> None:
-    """The pipeline's folder ``out``; model_index.json comes last, so a folder that has one is whole."""
-    random = np.random.default_rng(seed)
-    pool = random.uniform(-1, 1, POOL).astype(np.float32)
-    with torch.device("meta"):
-        models: dict[str, Any] = {
-            "text_encoder": CLIPTextModel(CLIPTextConfig(**TEXT)),
-            "unet": UNet2DConditionModel(**UNET),
-            "vae": AutoencoderKL(**VAE),
-        }
-    for name, model in models.items():
-        (out / name).mkdir(parents=True, exist_ok=True)
-        model.config.save_pretrained(out / name) if name == "text_encoder" else model.save_config(out / name)
-        file = "model" if name == "text_encoder" else "diffusion_pytorch_model"
-        shapes = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}
-        write_weights(out / name / f"{file}.safetensors", shapes, pool, random, "F16" if half else "F32")
-    PNDMScheduler(**SCHEDULER).save_pretrained(out / "scheduler")
-    write_tokenizer(out / "tokenizer", tokenizer)
-    index = {
-        "_class_name": "StableDiffusionPipeline",
-        "_diffusers_version": "0.42.1",
-        "feature_extractor": [None, None],
-        "image_encoder": [None, None],
-        "requires_safety_checker": False,
-        "safety_checker": [None, None],
-        "scheduler": ["diffusers", "PNDMScheduler"],
-        "text_encoder": ["transformers", "CLIPTextModel"],
-        "tokenizer": ["transformers", "CLIPTokenizer"],
-        "unet": ["diffusers", "UNet2DConditionModel"],
-        "vae": ["diffusers", "AutoencoderKL"],
+def show_builds(work: Path, target: str | None) -> None:
+    """Build each bundle from an empty cache; its submodels' bytes."""
+    print(f"{'build':20}{'seconds':>9}{'peak GB':>9}{'model files GB':>16}")
+    for name, recipe in BUILDS:
+        if target in (None, name):
+            shutil.rmtree(work / "cache" / name, ignore_errors=True)
+            cost, listed = built(work / "model", name, recipe, work)
+            files = {part.name: part.bytes for part in listed.models.values()}
+            print(f"{name} {recipe:15}{cost.seconds:9.1f}{cost.peak / 1e9:9.2f}{sum(files.values()) / 1e9:16.3f}")
+            print("  " + ", ".join(f"{part} {size / 1e6:.0f} MB" for part, size in files.items()), flush=True)
+
+
+def built(model: Path, target: str, recipe: str, work: Path) -> tuple[peers.Cost, Manifest]:
+    """What the command took, and its bundle. Random weights may miss the floor, which is for real ones."""
+    out = work / "dist" / target / recipe
+    options = ["--target", target, "--recipe", recipe, "--allow-loss", "--force", "--out", out]
+    log = work / f"build-{target}-{recipe}.log"
+    cost = peers.cost([EDGEPACK, "build", model, *options], log, {"EDGEPACK_CACHE": str(work / "cache" / target)})
+    return cost, read(next(out.glob("*/edgepack.json")).parent)
+
+
+def bundle(work: Path) -> Path:
+    """The bundle of the first of BUILDS."""
+    found = sorted((work / "dist").joinpath(*BUILDS[0]).glob("*/edgepack.json"))
+    if not found:
+        raise SystemExit("run --build first")
+    return found[0].parent
+
+
+def show_images(work: Path, threads: int) -> None:
+    """Let `edgepack run` make an image in a fresh process, with each of LEVERS."""
+    print(f"{'edgepack run, 2 steps':24}{'seconds':>9}{'peak GB':>9}")
+    for label, options in LEVERS.items():
+        command = [EDGEPACK, "run", bundle(work), PROMPT, "-o", work / "image.png", "--steps", "2", "--seed", "1"]
+        command += ["--threads", str(threads), *options]
+        cost = peers.cost(command, work / "run.log", {})
+        print(f"{label:24}{cost.seconds:9.1f}{cost.peak / 1e9:9.2f}", flush=True)
+
+
+def show_steps(work: Path, threads: int) -> None:
+    """Run the UNet of the bundle and its float32 export in turn, on what the original's was fed in a guided step."""
+    folder = bundle(work)
+    opened = {
+        "fp32": open_session(float_export(work / "cache" / BUILDS[0][0], "unet"), "onnx", threads),
+        BUILDS[0][1]: open_session(folder / "unet" / "model.onnx", "onnx", threads),
     }
-    (out / "model_index.json").write_text(json.dumps(index, indent=2))
+    tensors = golden.read(folder / "golden_unet.safetensors")
+    feeds = {name.removeprefix("0.input."): value for name, value in tensors.items() if name.startswith("0.input.")}
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in opened}
+    for _ in range(ROUNDS + 1):
+        for name, session in opened.items():
+            times[name].append(timed(lambda session=session: session(feeds)))  # type: ignore[misc]
+    print(f"{'UNet, batch of ' + str(len(feeds['sample'])):24}{'seconds':>9}{'CPU seconds':>13}")
+    middle = {name: np.median(found[1:], axis=0) for name, found in times.items()}
+    for name, (seconds, processor) in middle.items():
+        print(f"{name:24}{seconds:9.2f}{processor:13.2f}")
+    (wall, processor) = middle[BUILDS[0][1]] / middle["fp32"]
+    print(f"{BUILDS[0][1]} / fp32{'':12}{wall:9.2f}{processor:13.2f}   (medians of {ROUNDS}, interleaved)")
 
 
-def write_weights(file: Path, shapes: Shapes, pool: np.ndarray, random: np.random.Generator, dtype: str) -> None:
-    """One safetensors file: https://huggingface.co/docs/safetensors#format."""
-    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
-    end, kind = 0, DTYPES[dtype]
-    for name, shape in shapes.items():
-        start, end = end, end + np.dtype(kind).itemsize * prod(shape)
-        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [start, end]}
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    with file.open("wb") as stream:
-        stream.write(len(text).to_bytes(8, "little") + text)
-        for name, shape in shapes.items():
-            for piece in values(name, shape, pool, random):
-                stream.write(piece.astype(kind).data)
+def timed(work: Callable[[], object]) -> tuple[float, float]:
+    """Wall and processor seconds."""
+    wall, processor = time.perf_counter(), time.process_time()
+    work()
+    return time.perf_counter() - wall, time.process_time() - processor
 
 
-def values(name: str, shape: tuple[int, ...], pool: np.ndarray, random: np.random.Generator) -> Iterator[np.ndarray]:
-    """A tensor in pieces: ones and zeros for a norm, else uniform in +- 1 / sqrt(inputs), as PyTorch initialises."""
-    if len(shape) == 1:
-        yield np.full(shape, float("norm" in name and name.endswith("weight")), np.float32)
-        return
-    place, left = int(random.integers(POOL)), prod(shape)
-    limit = np.float32(1 / sqrt(prod(shape[1:])))
-    while left:
-        piece = pool[place : place + left]
-        yield piece * limit
-        place, left = 0, left - len(piece)
+def float_export(cache: Path, task: str) -> Path:
+    """The float32 graph of a submodel that a build has left in the cache."""
+    for record in cache.glob("exports/*/facts.json"):
+        if json.loads(record.read_text())["facts"]["task"] == task:
+            return record.with_name("model.onnx")
+    raise SystemExit("run --build first")
 
 
-def write_tokenizer(out: Path, tokenizer: Path) -> None:
-    """CLIP's tokenizer, with the files that SD 1.5 has beside it."""
-    out.mkdir(parents=True, exist_ok=True)
-    for name in TOKENIZER:
-        shutil.copyfile(tokenizer / name, out / name)
-    ends = {"bos_token": "<|startoftext|>", "eos_token": "<|endoftext|>", "unk_token": "<|endoftext|>"}
-    settings = {
-        "add_prefix_space": False,
-        "do_lower_case": True,
-        "errors": "replace",
-        "model_max_length": 77,
-        "pad_token": "<|endoftext|>",
-        "tokenizer_class": "CLIPTokenizer",
-        **ends,
-    }
-    (out / "tokenizer_config.json").write_text(json.dumps(settings, indent=2))
-    (out / "special_tokens_map.json").write_text(json.dumps(ends | {"pad_token": "<|endoftext|>"}, indent=2))
+def show_recipes(work: Path) -> None:
+    """PSNR of whole runs, of edgepack's recipes and of plain rounding of all weights, beside diffusers in float32."""
+    print(f"{'recipe':28}{'MB':>8}{'one step dB':>13}{'latents dB':>12}{'image dB':>10}")
+    for target, recipe in RECIPES:
+        _, listed = built(DECOR, target, recipe, work / "decor")
+        found = {figure.metric: figure.compressed for figure in measurements.read(listed.folder)[0]}
+        show(
+            f"{target} {recipe}", sum(part.bytes for part in listed.models.values()), [found[name] for name in FIGURES]
+        )
+    (floats,) = {built(DECOR, "rpi", "fp32", work / "decor")[1].folder}
+    for label, rounded in {
+        "plain int8, per channel": lambda weight: by_channel(weight),
+        "plain palette of 64": lambda weight: palette(weight, 64),
+        "plain palette of 16": lambda weight: palette(weight, 16),
+    }.items():
+        show(label, None, plain(floats, rounded, work / "decor" / "plain"))
+
+
+def show(label: str, size: int | None, figures: list[float | NotMeasured]) -> None:
+    megabytes = "" if size is None else f"{size / 1e6:.2f}"
+    values = "".join(f"{'–' if isinstance(value, NotMeasured) else f'{value:.1f}':>11}" for value in figures)
+    print(f"{label:28}{megabytes:>8}{values}", flush=True)
+
+
+def plain(folder: Path, rounded: Callable[[Array], Array], out: Path) -> list[float | NotMeasured]:
+    """The figures of a float32 bundle whose matrices and kernels are what rounding leaves of them."""
+    shutil.rmtree(out, ignore_errors=True)
+    shutil.copytree(folder, out)
+    listed = read(folder)
+    runs = {}
+    for name, part in listed.models.items():
+        graph = Graph(part.path)
+        for node in graph.nodes:
+            for weight in node.input[1:2]:
+                shape = graph.shape(weight)
+                if shape is not None and len(shape) in (2, 4) and graph.is_float(weight):
+                    graph.add(weight, rounded(np.array(graph.weight(weight))).astype(np.float32))
+        file = out / part.path.relative_to(folder)
+        graph.save(file)
+        runs[name] = open_session(file, "onnx")
+    subject = Subject.of(resolve.arrange(resolve.find(str(DECOR))))
+    recorder = recorders.recorder(subject.task)
+    assert recorder is not None
+    with open_originals(subject) as originals:
+        recording = recorder.record(subject, originals)
+    found = recorder.judge(recording, task_model(subject.source.task, runs, out, listed.processing), {})
+    figures = {figure.metric: figure.compressed for figure in found.accuracy}
+    return [figures[name] for name in FIGURES]
+
+
+def by_channel(weight: Array) -> Array:
+    """Rounding to nearest in int8, one scale for each output channel: a kernel's first axis, a matrix's last."""
+    axis = tuple(range(1, weight.ndim)) if weight.ndim > 2 else (0,)
+    scale = np.maximum(np.abs(weight).max(axis, keepdims=True) / 127, 1e-12)
+    return np.asarray(np.round(weight / scale) * scale)
+
+
+def palette(weight: Array, count: int) -> Array:
+    """The nearest of ``count`` values for the whole tensor: k-means, begun at quantiles."""
+    values = weight.reshape(-1).astype(np.float64)
+    table = np.unique(np.quantile(values, (np.arange(count) + 0.5) / count))
+    for _ in range(30):
+        places = np.searchsorted((table[1:] + table[:-1]) / 2, values)
+        sums, counts = np.bincount(places, values, len(table)), np.bincount(places, minlength=len(table))
+        table = np.sort(np.where(counts > 0, sums / np.maximum(counts, 1), table))
+    return np.asarray(table[np.searchsorted((table[1:] + table[:-1]) / 2, values)].reshape(weight.shape))
 
 
 if __name__ == "__main__":

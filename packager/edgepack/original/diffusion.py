@@ -13,12 +13,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from edgepack import plugins
+from edgepack import memory, plugins, weights
 from edgepack.documents import JsonObject
 from edgepack.errors import DamagedWeights, UnsupportedModel
 from edgepack.original import configs, imports, loading
 from edgepack.original.library import Component
 from edgepack.tasks import Task, read_config
+from edgepack.tasks._diffusion import LARGE
 
 diffusers = imports.import_diffusers()
 
@@ -26,6 +27,9 @@ _CLASSES = ("UNet2DConditionModel", "AutoencoderKL", "AutoencoderTiny")
 _DERIVED = {"block_out_channels"}  # that AutoencoderTiny saves beside the settings that it takes
 _DIGITS, _CAREFUL = 1000.0, 0.01  # of the safety checker: scores are rounded to three digits; added where care is due
 _MANY = 30  # enlargements by two
+_finite: set[tuple[Path, int]] = (
+    set()
+)  # files, and when they were written, that were looked through: some are opened again
 _STRANGERS = "the checkpoint and its config.json do not belong together: download the component again"
 
 
@@ -157,7 +161,7 @@ def open_component(folder: Path, name: str, task: Task, adapters: Sequence[Path 
     for what, keys in (("lack", report["missing_keys"]), ("hold, without a place for it,", report["unexpected_keys"])):
         if keys:
             raise DamagedWeights(f"{name}: the weights of {folder.name} {what} {min(keys)!r}", hint=_STRANGERS)
-    loading.check_finite(model, f"{name}: {folder.name}")
+    _look_through(model, folder, f"{name}: {folder.name}")
     for adapter in adapters:
         plugins.load_module("edgepack.original.diffusion_lora").merge(model, task.NAME, Path(adapter))
     wrapped: nn.Module = _WRAPPERS[task.NAME](model)
@@ -185,6 +189,21 @@ def _opened(kind: Component, folder: Path, name: str) -> tuple[Component, JsonOb
             f"{name}: {folder.name} cannot be opened as {kind.__name__}: {configs.line(error)}", hint=_STRANGERS
         ) from error
     return model, report
+
+
+def _look_through(model: nn.Module, folder: Path, name: str) -> None:
+    """Check that no weight is NaN, once in a process, and let go of a large model's weights after each block.
+
+    They are mapped, and read again with the next run; those of a float16 checkpoint are copies, which stay.
+    """
+    files = {(file, file.stat().st_mtime_ns) for file in weights.files(folder)}
+    if not files <= _finite:
+        loading.check_finite(model, name)
+        _finite.update(files)
+    if sum(parameter.numel() for parameter in model.parameters()) >= LARGE:
+        blocks = [block for part in model.children() if isinstance(part, nn.ModuleList) for block in part]
+        for block in blocks:
+            block.register_forward_hook(lambda *_: memory.forget(file for file, _ in files))
 
 
 def _check_settings(folder: Path, kind: str, config: JsonObject) -> None:

@@ -183,7 +183,7 @@ def _arrays(feeds: JsonObject) -> dict[str, Array]:
 def _one(work: Work, name: str, feeds: Mapping[str, Array], load: float, asked: JsonObject) -> Timing:
     step, tokens = work(feeds)
     first = _timed(step)
-    warmup = _warm_up(step)
+    warmup = _warm_up(step) if first < _LONGEST_WARMUP_SECONDS else 0  # which the first run was
     before, cpu = machine.state(), time.process_time()
     times = [_timed(step)]
     started = time.perf_counter()

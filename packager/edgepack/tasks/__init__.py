@@ -160,6 +160,7 @@ class Options:
     recorded: bool = False  # of a submodel: its inputs are recorded, so there are none of its authors' to compare
     axes: Axes | None = None  # None: told by running the model
     graph_outputs: tuple[str, ...] = ()  # OUTPUTS in the order that clients expect, where that is another
+    weights_aside: bool = False  # they stay out of the trace, for which they may be too large
     cut_at_positions: bool = False  # texts: at config.json's max_position_embeddings too, as sentence-transformers does
     activations: Activations | None = None  # what their memory depends on; None: the longest text, the largest image
 

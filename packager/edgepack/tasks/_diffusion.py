@@ -63,6 +63,7 @@ class Part:
     TOKENIZES: bool = False
     RECORDED: bool = True
     ACTIVATIONS: Activations = activations.maps
+    WEIGHTS_ASIDE: bool = True
     ARCHITECTURES: tuple[str, ...] = ()
     INPUTS: tuple[str, ...] = ()
     COLUMNS: tuple[str, ...] = ()

@@ -92,8 +92,10 @@ def prepare(original: Original, plan: Plan, calibration: Sequence[Feeds]) -> Tra
     shape = {"heads": _first(config, _HEADS), "hidden": _first(config, _HIDDEN)}
 
     def make(folder: Path) -> None:
-        trials = trial.batches(calibration, processing.text)
-        trials = [*trial.resized(trials[0], options(task).axes or {}), *trials]
+        axes = options(task).axes or {}
+        trials = [trial.smaller(feeds, axes) for feeds in trial.batches(calibration, processing.text)]
+        if odd := trial.resized(trials[0], axes):
+            trials = [*odd, *trials[2:]]  # maps of a row are of other sides
         wanted = [_outputs(original, feeds) for feeds in trials]
         problems = []
         for way in _WAYS:
@@ -148,6 +150,7 @@ def _trace(
         opset=target.opset,
         own_attention=own_attention,
         axes=options(original.task).axes,
+        weights_aside=options(original.task).weights_aside,
     )
     original.close()
     plugins.load_module("edgepack.formats.onnx.export.fuse").fuse(

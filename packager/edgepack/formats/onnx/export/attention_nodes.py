@@ -9,17 +9,20 @@ from __future__ import annotations
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 
+from edgepack.arrays import Array
 from edgepack.formats.onnx._graph import attributes, contrib
+from edgepack.formats.onnx.export import aside
 from edgepack.formats.onnx.export.attention import HEADS_FIRST
 
 
-def join(model: ModelProto) -> None:
+def join(model: ModelProto, tables: dict[str, Array]) -> None:
     """Let each MultiHeadAttention of ``model`` read its projections and write its result without reshapes.
 
     Where all three are products of the same input with constants, the node becomes an Attention that holds them. The
-    shapes are taken on trust: the graph is compared with the module afterwards.
+    shapes are taken on trust: the graph is compared with the module afterwards. ``tables`` are weights that the graph
+    points to; those that are joined of them are added.
     """
-    graph = _Walk(model)
+    graph = _Walk(model, tables)
     for node in [node for node in model.graph.node if node.op_type == "MultiHeadAttention"]:
         graph.share_mask(node)
         parts = [graph.unshaped(name) for name in node.input[:3]]
@@ -33,8 +36,8 @@ def join(model: ModelProto) -> None:
 class _Walk:
     """A graph's makers and readers, kept right while nodes change."""
 
-    def __init__(self, model: ModelProto) -> None:
-        self.graph = model.graph
+    def __init__(self, model: ModelProto, tables: dict[str, Array]) -> None:
+        self.graph, self._tables = model.graph, tables
         self.makers = {name: node for node in model.graph.node for name in node.output}
         self.weights = {tensor.name: tensor for tensor in model.graph.initializer}
         self._packed: dict[tuple[str, ...], list[str]] = {}
@@ -107,12 +110,20 @@ class _Walk:
             stem = output.rsplit("/", 1)[0].strip("/").replace("/", ".") or output
             none = np.zeros(weights[0].dims[1], np.float32)
             parts = {
-                f"{stem}.qkv.weight": np.concatenate([numpy_helper.to_array(tensor) for tensor in weights], axis=1),
-                f"{stem}.qkv.bias": np.concatenate([numpy_helper.to_array(b) if b else none for b in biases]),
+                f"{stem}.qkv.weight": np.concatenate([self._value(tensor) for tensor in weights], axis=1),
+                f"{stem}.qkv.bias": np.concatenate([self._value(b) if b else none for b in biases]),
             }
-            self.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in parts.items())
+            for name, value in parts.items():
+                if weights[0].name in self._tables and aside.is_large(value):
+                    self._tables[name] = value
+                    self.graph.initializer.append(aside.point(name, value, aside.WEIGHTS))
+                else:
+                    self.graph.initializer.append(numpy_helper.from_array(value, name))
             self._packed[key] = list(parts)
         return self._packed[key]
+
+    def _value(self, tensor: TensorProto) -> Array:
+        return self._tables[tensor.name] if tensor.name in self._tables else numpy_helper.to_array(tensor)
 
     def _product(self, name: str) -> tuple[str, TensorProto, TensorProto | None] | None:
         """Return the input, weight [in, out] and bias of the linear layer that makes ``name``."""
@@ -126,7 +137,8 @@ class _Walk:
         if node is None or node.op_type != "MatMul" or node.input[1] not in self.weights:
             return None
         weight = self.weights[node.input[1]]
-        if len(weight.dims) != 2 or weight.data_location == TensorProto.EXTERNAL:  # what lies aside is no square
+        elsewhere = weight.data_location == TensorProto.EXTERNAL and weight.name not in self._tables
+        if len(weight.dims) != 2 or elsewhere:  # what fuse() moved is no square
             return None
         return node.input[0], weight, bias
 

@@ -16,13 +16,14 @@ from pathlib import Path
 import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx.external_data_helper import load_external_data_for_model, set_external_data, uses_external_data
 from onnxruntime.transformers.fusion_options import AttentionMaskFormat, FusionOptions
 from onnxruntime.transformers.optimizer import optimize_by_fusion
 
 from edgepack import memory
 from edgepack.arrays import Array
 from edgepack.errors import ConversionError
-from edgepack.formats.onnx.export import attention_nodes, eager
+from edgepack.formats.onnx.export import aside, attention_nodes, eager
 from edgepack.formats.onnx.export.quiet import quiet
 
 logging.getLogger("onnxruntime.transformers").setLevel(logging.ERROR)
@@ -32,7 +33,6 @@ for _name in ("fusion_base", "fusion_skiplayernorm", "fusion_skip_group_norm"):
 # Hugging Face's model_type -> the optimizer's; the rest are encoders in BERT's shape, or match nothing
 _OPTIMIZERS = {"vit": "vit", "deit": "vit", "swin": "swin", "bart": "bart", "clip": "clip"}
 WEIGHTS = "weights.bin"  # beside the fused model: mapped or read one at a time, never parsed as a whole
-_ASIDE = 16_384  # bytes; smaller tensors can be constants that a fusion reads
 _ALIGNED_KINDS = {"MatMul", "Gemm", "Gather", "Conv"}
 
 
@@ -44,14 +44,15 @@ def fuse(
     heads: int,
     hidden: int,
     ir_version: int,
-    tables: Mapping[str, Array],
+    tables: dict[str, Array],
     join_eager: bool = True,
     patterns: bool = True,
 ) -> None:
     """Write ``model`` (float32 ONNX) with its attention, normalisation and activation fused to ``out`` and WEIGHTS.
 
     ``heads`` and ``hidden`` are the attention's head count and width; 0 lets the fusion find them.
-    ``ir_version`` is what the target's runtime reads; ``tables`` are the weights that export() set aside, by name. A
+    ``ir_version`` is what the target's runtime reads; ``tables`` are the weights that export() set aside, by name, to
+    which those that are joined are added. A
     graph without such patterns (a convolutional network) comes out as it was, and any does without ``patterns``.
     With ``join_eager`` attention that the model's code writes out becomes one operator too.
     Raises ConversionError when the fused graph has other inputs or outputs.
@@ -59,12 +60,12 @@ def fuse(
     if not heads or hidden % heads:
         heads = hidden = 0  # stages of several widths (Swin): onnxruntime wants both numbers or neither
     with tempfile.TemporaryDirectory(dir=out.parent) as folder:
-        light = _set_weights_aside(model, Path(folder))
+        light = _set_weights_aside(model, Path(folder), tables)
         memory.release()  # the rest of it
         before = _interface(light)
         if join_eager:
             eager.gather(light)
-        attention_nodes.join(light)
+        attention_nodes.join(light, tables)
         if heads and hidden:
             _join_scales(light, (hidden / heads) ** -0.5)
         fused: ModelProto = light
@@ -100,13 +101,15 @@ def _options() -> FusionOptions:
     return options
 
 
-def _set_weights_aside(model: Path, folder: Path) -> ModelProto:
-    """Return ``model`` with the large weights that no fusion reads in a file of ``folder``.
+def _set_weights_aside(model: Path, folder: Path, tables: Mapping[str, Array]) -> ModelProto:
+    """Return ``model`` with the large weights that no fusion reads in a file of ``folder``, or among ``tables``.
 
     The fusions copy the whole graph many times for shape inference; without the weights, that is far faster.
     Square matrices stay, because fusing attention joins those of query, key and value.
     """
-    proto = onnx.load(model)
+    proto = onnx.load(model, load_external_data=False)
+    if not {tensor.name for tensor in proto.graph.initializer if uses_external_data(tensor)} <= tables.keys():
+        load_external_data_for_model(proto, str(model.parent))
     square = {i.name for i in proto.graph.initializer if len(i.dims) == 2 and i.dims[0] == i.dims[1]}
     readers: dict[str, set[str]] = {}
     for node in proto.graph.node:
@@ -114,8 +117,8 @@ def _set_weights_aside(model: Path, folder: Path) -> ModelProto:
             readers.setdefault(name, set()).add(node.op_type)
     for tensor in proto.graph.initializer:
         movable = readers.get(tensor.name, set()) <= _ALIGNED_KINDS and tensor.name not in square
-        if movable and len(tensor.raw_data) >= _ASIDE:
-            onnx.external_data_helper.set_external_data(tensor, "weights")
+        if movable and len(tensor.raw_data) >= aside.LEAST:
+            set_external_data(tensor, "weights")
     onnx.save(proto, folder / "light.onnx")
     return onnx.load(folder / "light.onnx", load_external_data=False)
 
@@ -125,9 +128,9 @@ def _write(model: ModelProto, folder: Path, out: Path, tables: Mapping[str, Arra
     with (out.parent / WEIGHTS).open("wb") as file:
         for tensor in model.graph.initializer:
             value = _value(tensor, folder, tables)
-            if value.nbytes >= _ASIDE:
+            if value.nbytes >= aside.LEAST:
                 file.write(b"\0" * (-file.tell() % mmap.ALLOCATIONGRANULARITY))  # so that it can be mapped
-                tensor.CopyFrom(_pointer(tensor.name, value, file.tell()))
+                tensor.CopyFrom(aside.point(tensor.name, value, WEIGHTS, file.tell()))
                 file.write(np.ascontiguousarray(value).data)
             elif tensor.data_location == TensorProto.EXTERNAL:
                 tensor.CopyFrom(numpy_helper.from_array(value, tensor.name))
@@ -138,19 +141,6 @@ def _value(tensor: TensorProto, folder: Path, tables: Mapping[str, Array]) -> Ar
     if tensor.name in tables:
         return tables[tensor.name]
     return numpy_helper.to_array(tensor, str(folder))
-
-
-def _pointer(name: str, value: Array, offset: int) -> TensorProto:
-    """Return a tensor whose values lie in the file of weights."""
-    pointer = TensorProto(
-        name=name,
-        dims=value.shape,
-        data_type=helper.np_dtype_to_tensor_dtype(value.dtype),
-        data_location=TensorProto.EXTERNAL,
-    )
-    for key, entry in (("location", WEIGHTS), ("offset", offset), ("length", value.nbytes)):
-        pointer.external_data.add(key=key, value=str(entry))
-    return pointer
 
 
 def _join_scales(model: ModelProto, usual: float) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from edgepack.arrays import Array, Feeds, Outputs
 from edgepack.documents import JsonDict, JsonObject
 from edgepack.errors import ConversionError
-from edgepack.formats.onnx.export import attention
+from edgepack.formats.onnx.export import aside, attention
 from edgepack.formats.onnx.export.quiet import quiet
 from edgepack.original import masks
 from edgepack.original.library import PretrainedConfig, PretrainedModel
@@ -33,19 +33,22 @@ def export(
     opset: int,
     own_attention: bool,
     axes: Axes | None = None,
+    weights_aside: bool = False,
 ) -> dict[str, Array]:
     """Write ``module`` (see original/pytorch.py) to ``out`` with dynamic batch and sequence length, or those ``axes``.
 
     ``batch`` is what goes in and what comes out, by name. With ``own_attention`` attention becomes one node (see
     attention.py). Large embedding tables are cut to a few rows in ``out`` and returned whole, by name: the exporter
-    would copy them three times. fuse() puts them back.
+    would copy them three times. With ``weights_aside`` all large weights are left out and returned (see aside.py).
+    fuse() puts them back.
     Raises ConversionError where the tracer gives up.
     """
     given = {name: torch.from_numpy(array) for name, array in batch[0].items()}
     with warnings.catch_warnings(), _small_tables(module, given) as tables, _tupled(module, list(given), outputs):
         # the tracer warns of every Python number in the model's code; agreement is measured afterwards
         warnings.simplefilter("ignore")
-        with quiet(), masks.broadcast(), _attending(module, own=own_attention):
+        spread = aside.numbered(module) if weights_aside else nullcontext()
+        with quiet(), masks.broadcast(), _attending(module, own=own_attention), spread:
             try:
                 torch.onnx.export(
                     module,
@@ -56,13 +59,15 @@ def export(
                     dynamic_axes=_own_axes(axes, *batch) if axes else _axes(*batch),
                     opset_version=opset,
                     dynamo=False,
+                    export_params=not weights_aside,
+                    do_constant_folding=not weights_aside,
                 )
             except OSError:  # a full disk
                 raise
             except Exception as error:  # whatever the model's code or the tracer's passes raise
                 line = (str(error).splitlines() or [""])[0]
                 raise ConversionError(f"PyTorch cannot trace it ({type(error).__name__}: {line})") from error
-    return tables
+    return aside.put(module, out) if weights_aside else tables
 
 
 def _own_axes(axes: Axes, given: Feeds, found: Outputs) -> dict[str, dict[int, str]]:

@@ -18,6 +18,7 @@ from edgepack.tasks import Axes
 _SIZES = (1, 1, 2, 3)
 _ODD = (9, 11)  # sides of a map, which no graph that doubles what it has halved can give back
 _MAP = 4  # dimensions
+_PART, _FEWEST = 4, 16  # of the sides of maps
 CLOSE = 1e-4  # of the largest value: float32 sums in another order stay far below it
 
 
@@ -39,9 +40,24 @@ def batches(feeds: Sequence[Feeds], text: Text | None) -> list[Feeds]:
 
 def resized(feeds: Feeds, axes: Axes) -> list[Feeds]:
     """Return ``feeds`` once more with maps of odd sides, where ``axes`` let these vary; nothing where none do."""
-    varied = [name for name in feeds if {2, 3} <= axes.get(name, {}).keys()]
-    cut = {name: feeds[name][:, :, : _ODD[0], : _ODD[1]] for name in varied}
+    cut = {name: feeds[name][:, :, : _ODD[0], : _ODD[1]] for name in _maps(feeds, axes)}
     return [{**feeds, **cut}] if cut else []
+
+
+def smaller(feeds: Feeds, axes: Axes) -> Feeds:
+    """Return ``feeds`` with maps of _PART of their sides, where ``axes`` let these vary: the whole takes minutes.
+
+    That the compressed graph computes what the original does of whole maps is measured on what it was fed.
+    """
+    cut = {}
+    for name in _maps(feeds, axes):
+        height, width = (max(side // _PART, min(side, _FEWEST)) for side in feeds[name].shape[2:])
+        cut[name] = feeds[name][:, :, :height, :width]
+    return {**feeds, **cut}
+
+
+def _maps(feeds: Feeds, axes: Axes) -> list[str]:
+    return [name for name in feeds if {2, 3} <= axes.get(name, {}).keys()]
 
 
 def difference(run: Run, feeds: Sequence[Feeds], wanted: Sequence[Outputs]) -> str:
