@@ -266,6 +266,9 @@ class Timing:
     verdict: str = "valid"  # or why the figure is not to be trusted
     tokens: int = 0  # that a language model processes in one run; 0 for other models
     submodel: str = ""  # that was timed, of a bundle with several
+    energy: float | NotMeasured = NotMeasured(
+        reason="not recorded"
+    )  # joules per run, of the processors and all on them
     calls: int = 0  # of the submodel for one result with the usual settings; 0: none, or not known
 
     @property

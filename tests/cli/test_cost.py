@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -121,3 +122,17 @@ def test_an_image_takes_as_long_as_its_submodels_together(copied: Path) -> None:
     assert found.value == pytest.approx(12.0)
     assert "estimated" in found.origin
     assert "20 × unet" in found.origin
+
+
+def test_the_energy_that_a_meter_counted(copied: Path) -> None:
+    listed = opened(copied)
+    measurements.write(copied, (), (timing("1x32", 0.01, energy=0.1), timing("1x128", 0.04, energy=0.5)))
+    assert cost_bundle.energy(listed).value == 0.5  # the longest input
+    measurements.write(
+        copied, (), tuple(timing(name, 1, submodel=name, calls=n, energy=2.0) for name, n in (("a", 1), ("b", 3)))
+    )
+    assert cost_bundle.energy(listed).value == 8.0
+    elsewhere = replace(WHERE, target=False)
+    for changes in ({"energy": NotMeasured(reason="none")}, {"energy": 0.1, "where": elsewhere}):
+        measurements.write(copied, (), (timing("1x32", 0.01, **changes),))
+        assert cost_bundle.energy(listed) is None

@@ -140,7 +140,8 @@ def _energy(asked: Asked, use: Use) -> Figure | NotMeasured:
         if asked.seconds is not None:
             raise UsageError("--seconds says nothing without --power", hint="--power '6 W' while a request is computed")
         if asked.energy is None:
-            return NotMeasured(reason="state --energy, or --power")
+            found = None if asked.bundle is None else bundle.energy(asked.bundle)
+            return NotMeasured(reason="state --energy, or --power") if found is None else found
         return _parsed("--energy", parse_energy, asked.energy)
     if asked.energy is not None:
         raise UsageError("--energy and --power exclude each other", hint="the energy is power x seconds")

@@ -44,6 +44,25 @@ def seconds(listed: Manifest, use: Use) -> Figure:
     return Figure(value=longest.p50, origin=f"p50 of {longest.what}, {_measured(longest)}")
 
 
+def energy(listed: Manifest) -> Figure | None:
+    """Return the joules of a request, where a meter counted them on the target; None where none did.
+
+    Of language models, whose requests depend on their tokens, nothing is known.
+    """
+    _, timings = measurements.read(listed.folder)
+    if isinstance(timings, NotMeasured) or not timings or not all(t.where.target for t in timings):
+        return None
+    if (whole := estimate.energy(timings)) is not None:
+        return Figure(
+            value=whole, origin=f"by the processor's meter: {estimate.said(timings)}, {_measured(timings[0])}"
+        )
+    longest = max(timings, key=lambda timing: timing.p50)
+    alone = len(listed.models) == 1 and not listed.processing.generation
+    if not alone or isinstance(longest.energy, NotMeasured):
+        return None
+    return Figure(value=longest.energy, origin=f"by the processor's meter: {longest.what}, {_measured(longest)}")
+
+
 def memory(listed: Manifest) -> Figure:
     """Return the bytes that a device must give the model, by the estimate of fit.py. Raises UsageError."""
     try:

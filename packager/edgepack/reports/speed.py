@@ -8,6 +8,7 @@ from edgepack.records import NotMeasured, Timing, Timings
 from edgepack.reports.table import Cell, Table
 from edgepack.runtime import estimate
 from edgepack.units import duration, size
+from edgepack.units import energy as joules
 
 
 def speed_table(timings: Timings) -> Table:
@@ -18,7 +19,7 @@ def speed_table(timings: Timings) -> Table:
     """
     if isinstance(timings, NotMeasured):
         return Table(["speed"], [], notes=[str(timings)])
-    head = ["input", "tokens/s", "p50", "p90", "p99", "load", "peak memory", "runs"]
+    head = ["input", "tokens/s", "p50", "p90", "p99", "load", "energy", "peak memory", "runs"]
     rows: list[list[Cell]] = [
         [
             t.label,
@@ -26,6 +27,7 @@ def speed_table(timings: Timings) -> Table:
             duration(t.p50),
             *(_percentile(getattr(t, name), name, timings) for name in ("p90", "p99")),
             duration(t.load),
+            None if isinstance(t.energy, NotMeasured) else joules(t.energy),
             size(t.peak_memory),
             f"{t.runs:,}",
         ]

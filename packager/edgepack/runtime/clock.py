@@ -27,7 +27,7 @@ from edgepack.arrays import Array, Run
 from edgepack.documents import Json, JsonDict, JsonObject, parse_json
 from edgepack.errors import BundleError
 from edgepack.records import NotMeasured, Timing, Where
-from edgepack.runtime import engines, graphs, machine
+from edgepack.runtime import engines, graphs, machine, meter
 from edgepack.runtime.decoding import Decoding
 
 # What is timed with feeds, and the tokens that it processes: 0 where the model is not a language model
@@ -98,7 +98,7 @@ def ask(module: str, argument: str, request: JsonObject) -> tuple[Timing, ...]:
 
 def timing(table: JsonObject) -> Timing:
     """Return a Timing from its JSON form."""
-    percentiles = {key: _figure(table[key]) for key in ("p90", "p99")}
+    percentiles = {key: _figure(table[key]) for key in ("p90", "p99", "energy") if key in table}
     what = _EARLIER.get(table["what"], table["what"])
     return Timing(**{**table, **percentiles, "what": what, "where": Where(**table["where"])})
 
@@ -185,10 +185,12 @@ def _one(work: Work, name: str, feeds: Mapping[str, Array], load: float, asked: 
     first = _timed(step)
     warmup = _warm_up(step) if first < _LONGEST_WARMUP_SECONDS else 0  # which the first run was
     before, cpu = machine.state(), time.process_time()
+    counted, began = meter.Reading.now(), time.perf_counter()
     times = [_timed(step)]
     started = time.perf_counter()
     while not _enough(len(times), time.perf_counter() - started, asked):
         times.append(_timed(step))
+    energy = meter.each(counted, meter.Reading.now(), len(times), time.perf_counter() - began)
     used = (time.process_time() - cpu) / len(times)
     return Timing(
         what=name,
@@ -204,6 +206,7 @@ def _one(work: Work, name: str, feeds: Mapping[str, Array], load: float, asked: 
         where=machine.where(threads_of(asked), asked["isa"]),
         verdict=machine.verdict(before, machine.state()),
         tokens=tokens,
+        energy=energy,
     )
 
 

@@ -24,6 +24,13 @@ def calls(timings: Sequence[Timing] | NotMeasured) -> list[Timing]:
     return taken if len({t.submodel for t in taken}) == len(taken) else []
 
 
+def energy(timings: Sequence[Timing]) -> float | None:
+    """Return the joules of a result, each submodel's as often as it takes it; None where one was not measured."""
+    taken = [(t.calls, t.energy) for t in calls(timings)]
+    known = [often * joules for often, joules in taken if not isinstance(joules, NotMeasured)]
+    return sum(known) if taken and len(known) == len(taken) else None
+
+
 def said(timings: Sequence[Timing]) -> str:
     """Say what a result takes: "2 × text_encoder, 21 × unet, 1 × vae_decoder"."""
     return ", ".join(f"{t.calls} × {t.submodel}" for t in timings)
