@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import unfold
 
 from edgepack.formats.coreml.export import sensitivity
 
@@ -45,6 +47,19 @@ def test_errors_of_a_kernel_are_those_of_its_outputs() -> None:
     assert abs(study.error("last.weight", difference.reshape(8, -1)) / true - 1) < 0.3
     assert study.moments.keys() == {"first.weight", "last.weight", "linear.weight"}
     assert sensitivity.study(model, given, ("y",)).moments.keys() == {"linear.weight"}
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"padding": 1}, {"stride": 2, "padding": (1, 0)}, {"dilation": 2, "padding": 2}, {"side": 40}]
+)
+def test_what_lies_under_a_kernel_is_pytorchs(options: dict[str, Any]) -> None:
+    side = options.pop("side", 9)
+    layer = nn.Conv2d(3, 4, (3, 2), **options)
+    x = torch.from_numpy(RANDOM.normal(size=(2, 3, side, side)).astype(np.float32))
+    every = unfold(x, layer.kernel_size, layer.dilation, layer.padding, layer.stride).transpose(1, 2).flatten(0, 1)
+    some = sensitivity.under(layer, x)
+    assert torch.equal(some, every[:: max(len(every) // 1024, 1)])
+    assert len(some) <= 2048
 
 
 def test_weights_that_are_known_are_not_tried_again() -> None:

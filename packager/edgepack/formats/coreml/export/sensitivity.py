@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import unfold
+from torch.nn.functional import pad
 
 from edgepack.arrays import Array, Feeds
 from edgepack.documents import JsonDict
@@ -21,7 +21,7 @@ from edgepack.quantization.gptq import GROUP, covariance
 
 _LEAST = 1024  # values of a weight that is looked at
 _EVERY = 3  # of the batches tells what coarse weights lose
-_PLACES = 1024  # under a kernel, of each batch
+_PLACES = 1024  # of maps, of each batch
 _REFERENCE = 6  # bits that each weight is given in its turn
 
 
@@ -157,8 +157,11 @@ def _watched(module: nn.Module, kernels: bool) -> Iterator[dict[str, Array]]:
 
     def watch(name: str) -> Callable[..., None]:
         def hook(layer: nn.Module, given: tuple[Tensor, ...], made: Tensor) -> None:
-            entered = _under(layer, given[0]) if isinstance(layer, nn.Conv2d) else given[0].flatten(0, -2)
-            x = entered.numpy()
+            if isinstance(layer, nn.Conv2d):
+                x = under(layer, given[0]).numpy()
+            else:
+                entered = given[0].flatten(0, -2)
+                x = (_some(entered) if kernels else entered).numpy()
             sums[name] = sums.get(name, np.float32(0)) + covariance(x, GROUP) * np.float32(len(x))
             rows[name] = rows.get(name, 0) + len(x)
 
@@ -189,11 +192,23 @@ def _coarse(parameter: nn.Parameter) -> Iterator[None]:
         parameter.data = kept
 
 
-def _under(layer: nn.Conv2d, x: Tensor) -> Tensor:
-    """Return what lies under the kernel at some places of ``x``: [places, channels * height * width of the kernel]."""
+def under(layer: nn.Conv2d, x: Tensor) -> Tensor:
+    """Return what lies under the kernel at some places of ``x``: [places, channels * height * width of the kernel].
+
+    The windows at all places, nine times ``x`` and more, are never in memory.
+    """
     around = (0, 0) if isinstance(layer.padding, str) else layer.padding  # "same" and "valid" tell the edges apart
-    rows = unfold(x, layer.kernel_size, layer.dilation, around, layer.stride).transpose(1, 2).flatten(0, 1)
-    return rows[:: max(len(rows) // _PLACES, 1)]
+    windows = pad(x, (around[1], around[1], around[0], around[0]))
+    for axis, size, step, apart in zip((2, 3), layer.kernel_size, layer.stride, layer.dilation, strict=True):
+        windows = windows.unfold(axis, (size - 1) * apart + 1, step)[..., ::apart]
+    rows, _, height, width = windows.shape[:4]
+    row, y, x = torch.unravel_index(_some(torch.arange(rows * height * width)), (rows, height, width))
+    return windows[row, :, y, x].flatten(1)
+
+
+def _some(places: Tensor) -> Tensor:
+    """Return places all over the maps: a layer of a large image has more than its moments take."""
+    return places[:: max(len(places) // _PLACES, 1)]
 
 
 def reference(weight: Array) -> Array:
