@@ -16,6 +16,7 @@ import logging
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -90,10 +91,7 @@ def show(model: Path, target: str, out: Path) -> None:
             line(recipe, packages)
         sizes = {label: line(f"coremltools {label}", packages) for label, packages in plain(made["fp16"], out)}
         for label, size in sizes.items():
-            try:
-                line(f"--max-size of {label}", built(model, target, out / label, max_size=size))
-            except DoesNotFit as error:
-                print(f"--max-size of {label}: {error}")
+            line(f"--max-size of {label}", fitting(model, target, out / label, size))
 
 
 def built(model: Path, target: str, out: Path, **options: Any) -> dict[str, Path]:
@@ -104,6 +102,14 @@ def built(model: Path, target: str, out: Path, **options: Any) -> dict[str, Path
     )  # fmt: skip
     (bundle,) = pipeline.build(request, Silent())
     return {name: one.path for name, one in read(bundle.path).models.items()}
+
+
+def fitting(model: Path, target: str, out: Path, size: int) -> dict[str, Path]:
+    """The packages of that size; of one a little larger where nothing smaller is possible."""
+    for more in (1.0, 1.02, 1.04):
+        with suppress(DoesNotFit):
+            return built(model, target, out, max_size=int(more * size))
+    return built(model, target, out, max_size=int(1.06 * size))
 
 
 def plain(packages: Packages, out: Path) -> Iterator[tuple[str, dict[str, Path]]]:

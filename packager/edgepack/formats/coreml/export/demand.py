@@ -26,7 +26,6 @@ from edgepack.formats.coreml.export.weight import CalibratedWeight
 from edgepack.units import size
 
 _LARGE, _PART = 1 << 22, 1 << 19  # values; of a larger weight so many are tried
-SMALL = 1024  # values; a smaller weight gains nothing by less than 8 bits per channel
 # bytes of a weight beside its numbers: names, and where it begins; in iOS 16 by form, and zero points of its rows
 _ROOM, _PALETTE, _CHANNELS = 320, 256, 360
 _KIND, _SHARED, _FILE = "sensitivities", "errors of forms of single weights", "errors.json"
@@ -76,15 +75,14 @@ def demand(package: Path, names: Mapping[str, str], study: Study, facts: JsonObj
     fixed = sum(file.stat().st_size for file in package.rglob("*") if file.is_file())
     fixed -= sum(weight.value.nbytes for weight in found)
     forms = (*EVERYWHERE, *(NEWEST if newest else ()))
-    errors = _errors([weight for weight in found if weight.value.size >= SMALL], names, study, facts, forms)
+    errors = _errors(found, names, study, facts, forms)
     options = {}
     for weight in found:
         shape, loss = weight.value.shape, study.losses.get(names.get(weight.name, weight.name), 1.0)
-        if weight.name in errors:
-            tried = [(form, loss * ratio) for form, ratio in zip(forms, errors[weight.name], strict=True)]
-        else:
-            tried = [(CHANNELS, 0.0)]
-        options[weight.name] = [search.Option(form, _bytes(form, shape, newest), lost) for form, lost in tried]
+        options[weight.name] = [
+            search.Option(form, _bytes(form, shape, newest), loss * ratio)
+            for form, ratio in zip(forms, errors[weight.name], strict=True)
+        ]
     return Demand(fixed, options)
 
 

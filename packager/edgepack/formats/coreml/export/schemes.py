@@ -15,12 +15,13 @@ from edgepack.formats.coreml.export import encoders
 from edgepack.formats.coreml.export.compressed import DenseEncoding, Encoding, Sparse
 from edgepack.formats.coreml.export.compression import Weight
 from edgepack.formats.coreml.export.compression import compress as rewritten
-from edgepack.formats.coreml.export.demand import SMALL
 from edgepack.formats.coreml.export.forms import Form
 from edgepack.formats.coreml.export.sensitivity import Study
 from edgepack.formats.coreml.export.weight import CalibratedWeight
 from edgepack.quantization.components import component
 from edgepack.records import FINER, Recipe
+
+_SMALL = 1024  # values; a smaller weight gains little by less than 8 bits per channel
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Compression:
         bits = recipe.embedding_bits if weight.table else recipe.weight_bits
         if recipe.scheme != "sparse" and bits > FINER:
             return None
-        if given.value.size < SMALL:
+        if given.value.size < _SMALL:
             return encoders.per_channel(given.value)
         if component(given.name) in recipe.finer:
             return given.best(given.int8_candidates())

@@ -19,7 +19,7 @@ from edgepack.documents import JsonDict
 from edgepack.formats.coreml.export.encoders import palettized
 from edgepack.quantization.gptq import GROUP, covariance
 
-_LEAST = 1024  # values of a weight that is looked at
+_LEAST = 256  # values of a weight that is looked at
 _EVERY = 3  # of the batches tells what coarse weights lose
 _PLACES = 1024  # of maps, of each batch
 _REFERENCE = 6  # bits that each weight is given in its turn
