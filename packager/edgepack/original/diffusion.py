@@ -41,11 +41,20 @@ class TextEncoder(nn.Module):
         self.encoder, self.config = encoder, encoder.config
 
     def forward(self, input_ids: Tensor) -> dict[str, Tensor]:
-        """Return what optimum names of the int64 ids [batch, tokens]: states, the pooled one, those of each layer."""
+        """Return what optimum names of the int64 ids [batch, tokens]: states, the pooled one, those of each layer.
+
+        Beside them ``clip_skip.1``, … are what diffusers makes last states of where so many layers are left out.
+        """
         found = self.encoder(input_ids=input_ids, output_hidden_states=True)
         layers = {f"hidden_states.{index}": states for index, states in enumerate(found.hidden_states[:-1])}
         named = {name: found[name] for name in ("last_hidden_state", "pooler_output", "text_embeds") if name in found}
-        return {**named, **layers}
+        skipped = {f"clip_skip.{count}": self._without(found.hidden_states, count) for count in range(1, len(layers))}
+        return {**named, **layers, **skipped}
+
+    def _without(self, states: Sequence[Tensor], count: int) -> Tensor:
+        """Return the states that a ``count`` of the last layers has not seen, normalised as the last ones are."""
+        norm = next(part for name, part in self.encoder.named_modules() if name.endswith("final_layer_norm"))
+        return torch.as_tensor(norm(states[-1 - count]))
 
 
 class Denoiser(nn.Module):

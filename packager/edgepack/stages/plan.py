@@ -11,8 +11,9 @@ from edgepack.documents import JsonDict
 from edgepack.errors import ProjectError, UnsupportedModel, UsageError
 from edgepack.plans import Plan, Request, Subject
 from edgepack.records import Recipe, Source, Target
-from edgepack.runtime.processing import Processing
+from edgepack.runtime.processing import Diffusion, Processing
 from edgepack.tasks import AnyTask, options
+from edgepack.tasks._diffusion import LAYER
 from edgepack.toml_file import check_types
 
 _USEFUL_CONTEXT = 2048  # tokens: a recipe that leaves less gives way to a coarser one that leaves them
@@ -95,7 +96,18 @@ def _processing(target: Target, processing: Processing) -> Processing:
     """Return what the task says, so far as the target's clients can. Raises UnsupportedModel."""
     if target.layout == "transformers.js" and processing.image:
         return replace(processing, image=client_images.for_transformers_js(processing.image))
+    if target.format == "coreml" and processing.diffusion:
+        return replace(processing, diffusion=_of_packages(processing.diffusion))
     return processing
+
+
+def _of_packages(diffusion: Diffusion) -> Diffusion:
+    """Return what packages for Apple's StableDiffusion can: one size, and the states of the layers that they give."""
+    encoders = tuple(
+        replace(encoder, skipping=tuple(name for name in encoder.skipping if name.startswith(LAYER)))
+        for encoder in diffusion.encoders
+    )
+    return replace(diffusion, fixed_size=True, encoders=encoders)
 
 
 def _given(target: Target, task: AnyTask, recipes: Sequence[Recipe], *, strict: bool) -> list[Recipe]:

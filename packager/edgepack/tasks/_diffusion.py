@@ -18,6 +18,8 @@ from edgepack.tasks import Axes, _fixed_context
 _BATCH = {0: "batch_size"}
 _MAPS = {0: "batch_size", 2: "height", 3: "width"}
 _TOKENS = {0: "batch_size", 1: "sequence_length"}
+_SKIPPED = 2  # layers at most that clip_skip leaves out of a text encoder that gives its last states
+LAYER = "hidden_states."  # and its number, as optimum calls an output
 _VECTORS = 4  # golden ones, spread over the steps
 
 
@@ -181,7 +183,20 @@ NAMES = (*TEXT_ENCODERS, *(part.NAME for part in (UNET, VAE_DECODER, VAE_ENCODER
 
 def states(layer: int) -> str:
     """Return the output that holds the states after so many layers, as optimum calls it."""
-    return f"hidden_states.{layer}"
+    return f"{LAYER}{layer}"
+
+
+def skipped(config: JsonObject) -> tuple[str, ...]:
+    """Return the outputs of states that one, two of the last layers have not seen, of an encoder that has more."""
+    return tuple(f"clip_skip.{count}" for count in range(1, min(_SKIPPED + 1, int(config["num_hidden_layers"]))))
+
+
+def of_skipped(part: Part, config: JsonObject) -> Part:
+    """Return a text encoder whose graph for ONNX gives what clip_skip asks for, too."""
+    names = skipped(config)
+    return replace(
+        part, GRAPH_OUTPUTS=(*part.GRAPH_OUTPUTS, *names), AXES={**part.AXES, **dict.fromkeys(names, _TOKENS)}
+    )
 
 
 def of_layers(part: Part, config: JsonObject) -> Part:

@@ -10,7 +10,7 @@ from edgepack.documents import JsonObject
 from edgepack.errors import ModelError, UnsupportedModel
 from edgepack.runtime.processing import Diffusion, Image, Processing, PromptEncoder
 from edgepack.tasks import _image_processor, _schedule, read_config
-from edgepack.tasks._diffusion import states
+from edgepack.tasks._diffusion import skipped, states
 from edgepack.tasks._pipeline_folder import INDEX
 from edgepack.tasks._text import token, token_id
 
@@ -114,7 +114,7 @@ def _encoders(folder: Path, unet: JsonObject, *, xl: bool) -> tuple[PromptEncode
         )
     made = []
     for name, config in zip(names, configs, strict=True):
-        place = folder / f"{_TOKENIZER}{name}"
+        place, layers = folder / f"{_TOKENIZER}{name}", int(config["num_hidden_layers"])
         stated = read_config(place / "tokenizer_config.json")
         made.append(
             PromptEncoder(
@@ -122,7 +122,8 @@ def _encoders(folder: Path, unet: JsonObject, *, xl: bool) -> tuple[PromptEncode
                 tokenizer=f"{_TOKENIZER}{name}",
                 max_length=int(stated["model_max_length"]),
                 pad_id=token_id(place, token(stated, "pad_token")),
-                hidden=states(int(config["num_hidden_layers"]) - 1) if xl else "last_hidden_state",
+                hidden=states(layers - 1) if xl else "last_hidden_state",
+                skipping=tuple(map(states, reversed(range(layers - 1)))) if xl else skipped(config),
                 pooled="text_embeds" if name else None,
             )
         )

@@ -33,7 +33,11 @@ EMPTY = Processing()
 def _text_encoder(whole: JsonObject, own: JsonObject) -> Task:
     """Return the encoder of Stable Diffusion 1 and 2, or of XL, which gives the states of each layer."""
     xl = str(whole["_class_name"]).startswith("StableDiffusionXL")
-    return _diffusion.of_layers(_diffusion.XL_TEXT_ENCODER, own) if xl else _diffusion.TEXT_ENCODER
+    return (
+        _diffusion.of_layers(_diffusion.XL_TEXT_ENCODER, own)
+        if xl
+        else _diffusion.of_skipped(_diffusion.TEXT_ENCODER, own)
+    )
 
 
 def _vae_encoder(whole: JsonObject, own: JsonObject) -> Task | None:

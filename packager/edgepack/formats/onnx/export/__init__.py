@@ -181,7 +181,7 @@ def _inputs(processing: Processing, calibration: Sequence[Feeds]) -> Sequence[st
 def _outputs(original: Original, feeds: Feeds) -> Outputs:
     """Return what the module gives, hidden states too."""
     outputs: Outputs = plugins.load_module("edgepack.original.pytorch").run(
-        original.module, feeds, original.task.OUTPUTS
+        original.module, feeds, options(original.task).graph_outputs or original.task.OUTPUTS
     )
     return outputs
 
