@@ -4,7 +4,7 @@
     python benchmarks/diffusion.py --build                       # seconds, peak memory and bytes of builds
     python benchmarks/diffusion.py --run                         # peak memory and seconds of images of 512 x 512
     python benchmarks/diffusion.py --steps                       # a step of the UNet, int8 beside fp32, interleaved
-    python benchmarks/diffusion.py --recipes                     # PSNR by recipe of the small model of samples/decor
+    python benchmarks/diffusion.py --recipes                     # PSNR by recipe for ONNX: samples/decor
 
 Everything lies in --work: the model, the bundles of --build, which the others use, and the cache. A build begins with
 an empty cache. Memory is the largest resident size of the command's process, Python and libraries included.
@@ -41,8 +41,12 @@ EDGEPACK = Path(sys.executable).with_name("edgepack")
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 DECOR = Path(__file__).parents[1] / "samples" / "decor" / "model"
 BUILDS = (("rpi", "int8"), ("iphone", "palette6"))
-RECIPES = (("rpi", "int8"), ("rpi", "int8-fast"), ("rpi", "int4"), ("iphone", "palette6"), ("iphone", "palette4"))
-LEVERS: Mapping[str, tuple[str, ...]] = {"as it is": (), "tiles of 256": ("--tile", "256")}
+RECIPES = ("int8", "int8-fast", "int4")
+LEVERS: Mapping[str, tuple[str, ...]] = {
+    "as it is": (),
+    "--tile 256": ("--tile", "256"),
+    "--memory 1.2GB": ("--memory", "1.2GB"),
+}
 PROMPT = "a red sofa by a window"
 FIGURES = ("one_step_psnr", "latents_psnr", "image_psnr")
 ROUNDS = 7
@@ -88,7 +92,7 @@ def show_builds(work: Path, target: str | None) -> None:
 def built(model: Path, target: str, recipe: str, work: Path) -> tuple[peers.Cost, Manifest]:
     """What the command took, and its bundle. Random weights may miss the floor, which is for real ones."""
     out = work / "dist" / target / recipe
-    options = ["--target", target, "--recipe", recipe, "--allow-loss", "--force", "--out", out]
+    options: list[str | Path] = ["--target", target, "--recipe", recipe, "--allow-loss", "--force", "--out", out]
     log = work / f"build-{target}-{recipe}.log"
     cost = peers.cost([EDGEPACK, "build", model, *options], log, {"EDGEPACK_CACHE": str(work / "cache" / target)})
     return cost, read(next(out.glob("*/edgepack.json")).parent)
@@ -106,7 +110,18 @@ def show_images(work: Path, threads: int) -> None:
     """Let `edgepack run` make an image in a fresh process, with each of LEVERS."""
     print(f"{'edgepack run, 2 steps':24}{'seconds':>9}{'peak GB':>9}")
     for label, options in LEVERS.items():
-        command = [EDGEPACK, "run", bundle(work), PROMPT, "-o", work / "image.png", "--steps", "2", "--seed", "1"]
+        command: list[str | Path] = [
+            EDGEPACK,
+            "run",
+            bundle(work),
+            PROMPT,
+            "-o",
+            work / "image.png",
+            "--steps",
+            "2",
+            "--seed",
+            "1",
+        ]
         command += ["--threads", str(threads), *options]
         cost = peers.cost(command, work / "run.log", {})
         print(f"{label:24}{cost.seconds:9.1f}{cost.peak / 1e9:9.2f}", flush=True)
@@ -151,19 +166,12 @@ def float_export(cache: Path, task: str) -> Path:
 def show_recipes(work: Path) -> None:
     """PSNR of whole runs, of edgepack's recipes and of plain rounding of all weights, beside diffusers in float32."""
     print(f"{'recipe':28}{'MB':>8}{'one step dB':>13}{'latents dB':>12}{'image dB':>10}")
-    for target, recipe in RECIPES:
-        _, listed = built(DECOR, target, recipe, work / "decor")
+    for recipe in RECIPES:
+        _, listed = built(DECOR, "rpi", recipe, work / "decor")
         found = {figure.metric: figure.compressed for figure in measurements.read(listed.folder)[0]}
-        show(
-            f"{target} {recipe}", sum(part.bytes for part in listed.models.values()), [found[name] for name in FIGURES]
-        )
-    (floats,) = {built(DECOR, "rpi", "fp32", work / "decor")[1].folder}
-    for label, rounded in {
-        "plain int8, per channel": lambda weight: by_channel(weight),
-        "plain palette of 64": lambda weight: palette(weight, 64),
-        "plain palette of 16": lambda weight: palette(weight, 16),
-    }.items():
-        show(label, None, plain(floats, rounded, work / "decor" / "plain"))
+        show(recipe, sum(part.bytes for part in listed.models.values()), [found[name] for name in FIGURES])
+    _, listed = built(DECOR, "rpi", "fp32", work / "decor")
+    show("plain int8, per channel", None, plain(listed.folder, by_channel, work / "decor" / "plain"))
 
 
 def show(label: str, size: int | None, figures: list[float | NotMeasured]) -> None:
@@ -203,17 +211,6 @@ def by_channel(weight: Array) -> Array:
     axis = tuple(range(1, weight.ndim)) if weight.ndim > 2 else (0,)
     scale = np.maximum(np.abs(weight).max(axis, keepdims=True) / 127, 1e-12)
     return np.asarray(np.round(weight / scale) * scale)
-
-
-def palette(weight: Array, count: int) -> Array:
-    """The nearest of ``count`` values for the whole tensor: k-means, begun at quantiles."""
-    values = weight.reshape(-1).astype(np.float64)
-    table = np.unique(np.quantile(values, (np.arange(count) + 0.5) / count))
-    for _ in range(30):
-        places = np.searchsorted((table[1:] + table[:-1]) / 2, values)
-        sums, counts = np.bincount(places, values, len(table)), np.bincount(places, minlength=len(table))
-        table = np.sort(np.where(counts > 0, sums / np.maximum(counts, 1), table))
-    return np.asarray(table[np.searchsorted((table[1:] + table[:-1]) / 2, values)].reshape(weight.shape))
 
 
 if __name__ == "__main__":
