@@ -93,6 +93,7 @@ def built(model: Path, target: str, recipe: str, work: Path) -> tuple[peers.Cost
     """What the command took, and its bundle. Random weights may miss the floor, which is for real ones."""
     out = work / "dist" / target / recipe
     options: list[str | Path] = ["--target", target, "--recipe", recipe, "--allow-loss", "--force", "--out", out]
+    work.mkdir(parents=True, exist_ok=True)
     log = work / f"build-{target}-{recipe}.log"
     cost = peers.cost([EDGEPACK, "build", model, *options], log, {"EDGEPACK_CACHE": str(work / "cache" / target)})
     return cost, read(next(out.glob("*/edgepack.json")).parent)
