@@ -168,7 +168,7 @@ def _parts(modules: Mapping[str, Component]) -> list[_Part]:
             feeds=lambda z, *rest, **named: {"latent_sample": z},
             outputs=lambda made: {"sample": made[0]},
         ),
-        _Part(name="vae_decoder", component=vae, method="encode"),  # where a run begins with a picture
+        _Part(name="vae_decoder", component=vae, method="encode"),  # where a run begins with an image
     ]
 
 

@@ -35,7 +35,7 @@ class Matched:
 
         Raises PreprocessingDiffers.
         """
-        inner = cast(TextInput, self._inner)  # pictures are not encoded
+        inner = cast(TextInput, self._inner)  # images are not encoded
         made, encodings = inner.encode(texts, prompt)
         self._match(texts, made)
         return made, encodings

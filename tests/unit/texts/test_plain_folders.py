@@ -66,5 +66,5 @@ def test_what_is_refused(tmp_path: Path) -> None:
     edit(folder / "tokenizer_config.json", chat_template="{{ messages[0].content }}")
     with pytest.raises(UnsupportedModel, match="chat template"):
         read(folder, "text-embedding")
-    with pytest.raises(ModelError, match="names no width"):
+    with pytest.raises(ModelError, match="states no hidden size"):
         text_embedding._hidden({"model_type": "new"})

@@ -62,7 +62,7 @@ def test_the_real_minilm() -> None:
     vectors = ours.model.embed(texts)
     assert difference(ours.source, ours.processing, texts, vectors) <= sentence_check.TOLERANCE
     for wrong in (vectors * 1.01, vectors[:, ::-1], vectors + np.nan):
-        with pytest.raises(PreprocessingDiffers, match="another vector of"):
+        with pytest.raises(PreprocessingDiffers, match="another vector for"):
             difference(ours.source, ours.processing, texts, wrong)  # from the cache
     with pytest.raises(PreprocessingDiffers, match="vectors of 384 numbers"):
         difference(ours.source, ours.processing, texts, vectors[:, :99])

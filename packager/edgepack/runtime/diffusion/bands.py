@@ -1,4 +1,4 @@
-"""Decoding in bands: what the decoder makes of the whole picture, in the memory of a few of its rows.
+"""Decoding in bands: what the decoder makes of the whole image, in the memory of a few of its rows.
 
 The decoder is cut into graphs that follow each other (formats/onnx/export/bands.py). Each map between two of them is
 kept whole, in 16 bits where it is large; a graph computes some rows of it at a time, and reads a few more, the halo, at
@@ -47,7 +47,7 @@ class Bands:
         self._graphs, self._open = graphs, open
 
     def __call__(self, feeds: Mapping[str, Array]) -> Outputs:
-        """Return the picture. Raises InputError, DoesNotFit, as sessions do."""
+        """Return the image. Raises InputError, DoesNotFit, as sessions do."""
         kept, height = _Map.of(feeds[LATENTS]), int(feeds[HEIGHT])
         measured: Feeds = {}
         for graph in self._graphs:

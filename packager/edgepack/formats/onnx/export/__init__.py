@@ -38,7 +38,7 @@ class Traced:
 
     path: Path
     denied: tuple[str, ...] = ()  # operators that the target lacks
-    in_bands: bool = False  # whether it decodes pictures, which can be done part by part
+    in_bands: bool = False  # whether it decodes images, which can be done part by part
     mix: Sequence[Sequence[float]] = ()  # of the channels that the graph is fed, where it is to begin with that
 
     def compress(self, out: Path, recipe: Recipe, calibration: Sequence[Feeds]) -> Artifact:

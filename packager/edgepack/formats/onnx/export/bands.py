@@ -1,6 +1,6 @@
 """A decoder of latents cut into graphs that follow each other, most of which can be computed band by band.
 
-runtime/diffusion/bands.py runs them. At the resolution of pictures activations take most of the memory, so that behind
+runtime/diffusion/bands.py runs them. At the resolution of images activations take most of the memory, so that behind
 the first enlargement each graph takes some rows of its input and gives those of its output. A convolution reads a few
 rows more (``halo``); a group normalisation reads the whole map: its mean and variance are inputs, and what they are
 computed from, means of each row and of its squares, are what another graph gives, which lies before and has the nodes
