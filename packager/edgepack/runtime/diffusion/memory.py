@@ -56,10 +56,12 @@ class Budget:
     def levers(self, size: tuple[int, int], count: int = 1, *, guided: bool, begun: bool = False) -> Levers:
         """Return those that cost the least time, for ``count`` images of a height and width, submodels one at a time.
 
-        ``guided``: a step takes two predictions; ``begun``: it begins with an image. Raises DoesNotFit, which says the
-        least that works.
+        X
+                least that works.
         """
-        unets = [(self._whole(timing.UNET, size, count * rows), rows == 2) for rows in ((2, 1) if guided else (1,))]
+        kept = sum(need.fixed for name, need in self.needs.items() if name.startswith("text_encoder"))
+        batches = (2, 1) if guided else (1,)
+        unets = [(kept + self._whole(timing.UNET, size, count * rows), rows == 2) for rows in batches]
         decoders = list(self._decoders(size))
         apart = {timing.UNET, DECODER} | (set() if begun else {ENCODER})
         others = [self._whole(name, size, 1) for name in self.needs if name not in apart]
