@@ -164,7 +164,7 @@ def test_clip_judges_images_by_their_prompts(
         ('{"prompt": "a", "steps": 2.5}', "steps is 2.5"),
         ('{"prompt": "a", "guidance": -0.5}', "guidance is -0.5"),
         ('{"prompt": "a", "negative_prompt": 3}', "'negative_prompt' is no text"),
-        ('{"prompt": "a", "negativ_prompt": "b"}', "a column 'negativ_prompt', which means nothing"),
+        ('{"prompt": "a", "negativ_prompt": "b"}', "a column 'negativ_prompt', which is not used"),
     ],
 )
 def test_rows_that_say_nothing_are_told(row: str, said: str, tmp_path: Path) -> None:
