@@ -137,6 +137,14 @@ def test_bytes_go_where_noise_is_least() -> None:
         demand.divide(demands, 150)
 
 
+def test_steps_are_run_together() -> None:
+    model, (both,) = unet(), sensitivity.joined(FEEDS[:2])
+    with torch.inference_mode():
+        made = [model(**{name: torch.from_numpy(a) for name, a in feeds.items()}) for feeds in (both, *FEEDS[:2])]
+    true = torch.cat([one["out_sample"] for one in made[1:]])
+    torch.testing.assert_close(made[0]["out_sample"], true, atol=1e-5, rtol=1e-5)
+
+
 def test_steps_are_spread_over_the_run() -> None:
     assert [float(feeds["timestep"]) for feeds in sensitivity.spread(FEEDS)] == [901, 1]
     assert len(sensitivity.spread(FEEDS[:1])) == 1

@@ -129,6 +129,19 @@ def spread(batches: Sequence[Feeds]) -> list[Feeds]:
     return [batches[round(place)] for place in np.linspace(0, len(batches) - 1, count)]
 
 
+def joined(batches: Sequence[Feeds]) -> list[Feeds]:
+    """Return ``batches`` of equal shapes as one, whose scalars become one for each row: weights are read once."""
+    rows = [next(len(array) for array in batch.values() if array.ndim) for batch in batches]
+
+    def together(name: str) -> Array:
+        parts = [batch[name] for batch in batches]
+        if parts[0].ndim:
+            return np.concatenate(parts)
+        return np.repeat(np.array(parts), rows)
+
+    return [{name: together(name) for name in batches[0]}]
+
+
 def cropped(batches: Sequence[Feeds], sides: Mapping[str, int]) -> list[Feeds]:
     """Return ``batches`` with the middle of each map whose largest side is named in ``sides``.
 

@@ -71,7 +71,7 @@ def _losses(original: Original, calibration: Sequence[Feeds], shared: JsonObject
     module = plugins.load_module("edgepack.formats.coreml.export.sensitivity")
     batches = module.few(calibration)
     if original.task.NAME in _diffusion.NAMES:
-        batches = module.cropped(module.spread(calibration), _CROPPED.get(original.task.NAME, {}))
+        batches = module.joined(module.cropped(module.spread(calibration), _CROPPED.get(original.task.NAME, {})))
     facts = {**shared, "model": _COSTS, "architecture": module.architecture(original.module)}
     before = cache.find(_KIND, facts)
     known = read_json(before / _LOSSES) if before else {}
