@@ -19,8 +19,8 @@ from edgepack.runtime.submodel import Submodel
 from edgepack.units import size as said
 
 _ALONE = 74_000_000  # bytes of a process that times a submodel, beside what that takes
-_BESIDE = 30_000_000  # bytes of sessions, tokenizers and images, beside what submodels take
-_TILES = (512, 384, 256, 192, 128, 96, 64)  # pixels of a side, which are tried in turn
+_BESIDE = 10_000_000  # bytes of sessions and images, beside what submodels take
+_TILES = (128, 96, 64)  # pixels of a side, which are tried in turn; larger bands take more, and as long
 # Of the decoder's activations for a pixel at once: those of a band's, and of the maps that are kept between the parts
 _OF_BAND, _KEPT = 1.4, 0.13
 _HALO = 6  # rows that a band is higher than it gives, the highest parts' above and below
@@ -56,12 +56,10 @@ class Budget:
     def levers(self, size: tuple[int, int], count: int = 1, *, guided: bool, begun: bool = False) -> Levers:
         """Return those that cost the least time, for ``count`` images of a height and width, submodels one at a time.
 
-        X
-                least that works.
+        ``guided``: a step takes two predictions; ``begun``: it begins with an image. Raises DoesNotFit, which says the
+        least that works.
         """
-        kept = sum(need.fixed for name, need in self.needs.items() if name.startswith("text_encoder"))
-        batches = (2, 1) if guided else (1,)
-        unets = [(kept + self._whole(timing.UNET, size, count * rows), rows == 2) for rows in batches]
+        unets = [(self._whole(timing.UNET, size, count * rows), rows == 2) for rows in ((2, 1) if guided else (1,))]
         decoders = list(self._decoders(size))
         apart = {timing.UNET, DECODER} | (set() if begun else {ENCODER})
         others = [self._whole(name, size, 1) for name in self.needs if name not in apart]

@@ -108,6 +108,8 @@ class Model:
 
         with _fitting():
             positive, negative = self._conditions(words, without, scale, clip_skip, count)
+            if self._budget is not None:
+                del self._prompts  # whose tokenizers take tens of megabytes
             draws = Draws(seed, generator)
             latents, inpainting = self._beginning(source, size, count, schedule, start, draws)
         denoising = Denoising(
