@@ -30,7 +30,7 @@ READING = "reading"
 UNUSED = ("safety_checker",)  # which would refuse images: it is compared by itself
 _DIGITS = 6  # of a weight of a colour
 CLOSE = 1e-4  # of the largest latent
-_KIND, _FILE = "recordings", "run.npz"  # of the cache
+_KIND, _FILE, _LAYOUT = "recordings", "run.npz", 2  # of the cache; the number of what the file holds
 _TOOLS = ("torch", "transformers", "diffusers")
 _DATA = "edgepack's own prompts, steps: {}, equal seeds"
 
@@ -165,6 +165,7 @@ def _recorded(
         "guidance": _guidance(subject),
         "prompts": [repr(prompt) for prompt in prompts],
         "fed": fed,
+        "layout": _LAYOUT,
         "tools": plugins.versions(_TOOLS),
     }
 
