@@ -123,7 +123,7 @@ def test_several_loras_are_merged_as_diffusers_weighs_them(model: Path, tmp_path
     ("name", "tensors", "error", "told"),
     [
         ("x.safetensors", {"lora_unet_mid_block_x.hada_w1_a": torch.zeros(2)}, UnsupportedModel, "LoHa"),
-        ("x.safetensors", {"unet.conv_in.weight": torch.zeros(2)}, ModelError, "no LoRA"),
+        ("x.safetensors", {"unet.conv_in.weight": torch.zeros(2)}, ModelError, "is not a LoRA"),
         (
             "x.safetensors",
             {f"unet.mid_block.nowhere.to_q.lora_{part}.weight": torch.zeros(2, 2) for part in "AB"},
@@ -131,7 +131,7 @@ def test_several_loras_are_merged_as_diffusers_weighs_them(model: Path, tmp_path
             "another base",
         ),
         ("x.bin", {}, UnsafeModel, "pickled"),
-        ("x.safetensors:much", {}, ModelError, "no number"),
+        ("x.safetensors:much", {}, ModelError, "is not a number"),
         ("missing.safetensors", None, ModelError, "missing.safetensors"),
     ],
 )

@@ -109,7 +109,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], type[EdgepackError], str]] = {
     "processing of another task": (
         lambda f: change(f, processing={"answer": {"kind": "mask", "mask_token": "x", "mask_id": 1}}),
         BundleError,
-        "processing.answer.kind is 'mask', not embedding",
+        "processing.answer.kind is 'mask', not 'embedding'",
     ),
     "no processing": (lambda f: change(f, processing=None), BundleError, "processing is null, not an object"),
     "manifest without task": (lambda f: change(f, task=None), BundleError, "task is null"),
