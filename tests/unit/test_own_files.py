@@ -76,8 +76,8 @@ def swapped(
         file.symlink_to(secret)
 
     def arrange(folder: Path, name: str) -> None:
-        def late(where: Path, what: object, **options: Any) -> Path:
-            found = check(where, what, **options)
+        def late(where: Path, what: object, *rest: Any, **options: Any) -> Path:
+            found = check(where, what, *rest, **options)
             if what == name and not found.is_symlink():
                 link(found)
             return found
