@@ -212,9 +212,9 @@ def _clip_model(folder: Path, seed: int) -> None:
     sizes = {"hidden_size": 32, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4}
     special = {"bos_token_id": end - 1, "eos_token_id": end, "pad_token_id": end}
     config = transformers.CLIPConfig(
-        text_config={**sizes, **special, "vocab_size": end + 1, "max_position_embeddings": 40, "projection_dim": 24},
-        vision_config={**sizes, "image_size": 32, "patch_size": 8, "projection_dim": 24},
-        projection_dim=24,
+        text_config={**sizes, **special, "vocab_size": end + 1, "max_position_embeddings": 40},
+        vision_config={**sizes, "image_size": 32, "patch_size": 8},
+        projection_dim=24,  # of both encoders, whose own is 512
     )
     torch.manual_seed(seed)
     model = transformers.CLIPModel(config)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -47,22 +47,20 @@ def needs(extra: str = "", distribution: str = EDGEPACK) -> tuple[Need, ...]:
     return tuple(_need(requirement) for requirement in _requirements(distribution, extra))
 
 
-def check_versions(extras: Collection[str], distribution: str = EDGEPACK) -> None:
-    """Raises MissingExtra for a package that each of ``extras`` asks for, and that is here in another version."""
-    asked_by = {extra: needs(extra, distribution) for extra in ("", *extras)}
-    smallest, *others = sorted(extras, key=lambda extra: len(asked_by[extra]))
-    shared = [need for need in asked_by[smallest] if all(need in asked_by[one] for one in others)]
-    for extra, asked in (("", asked_by[""]), (smallest, shared)):
-        for need in asked:
-            if need.found is not None and not need.met:
-                raise _error(need, extra, distribution)
+def check_shared(extras: Sequence[str], distribution: str = EDGEPACK) -> None:
+    """Raises MissingExtra for the first package that each of ``extras`` asks for and that is missing, or another
+    version than they ask for; it names the extra that brings the most.
+    """
+    asked_by = {extra: needs(extra, distribution) for extra in extras}
+    largest = max(extras, key=lambda extra: len(asked_by[extra]))
+    shared = [need for need in asked_by[largest] if all(need in asked for asked in asked_by.values())]
+    _check(needs("", distribution), "", distribution)
+    _check(shared, largest, distribution)
 
 
 def check(extra: str = "", distribution: str = EDGEPACK) -> None:
     """Raises MissingExtra for the first package that is missing, or installed in a version that will not do."""
-    for need in (*needs("", distribution), *(needs(extra, distribution) if extra else ())):
-        if not need.met:
-            raise _error(need, extra, distribution)
+    _check((*needs("", distribution), *(needs(extra, distribution) if extra else ())), extra, distribution)
 
 
 def missing(module: str, distribution: str = EDGEPACK) -> MissingExtra | None:
@@ -83,8 +81,10 @@ def extra_of(name: str, distribution: str = EDGEPACK) -> str | None:
     return min(bringing, key=lambda extra: (extra != "", len(asked[extra])), default=None)
 
 
-def _error(need: Need, extra: str, distribution: str) -> MissingExtra:
-    return MissingExtra(need.name, extra, distribution, found=need.found or "", wanted=need.wanted)
+def _check(asked: Iterable[Need], extra: str, distribution: str) -> None:
+    for need in asked:
+        if not need.met:
+            raise MissingExtra(need.name, extra, distribution, found=need.found or "", wanted=need.wanted)
 
 
 def _requirements(distribution: str, extra: str) -> Iterator[Requirement]:

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Protocol
 
-from edgepack import outfolder, reports
+from edgepack import outfolder
 from edgepack.inputs import Inputs
 from edgepack.original import Original, open_originals, sentence_check
 from edgepack.original.reading import Reading
 from edgepack.plans import Plan as Plan
 from edgepack.plans import Request as Request
 from edgepack.plans import Subject
-from edgepack.records import Accuracy, Bundle, Timings
+from edgepack.records import Accuracy, Bundle
 from edgepack.runtime import manifest, measurements
-from edgepack.runtime.manifest import Manifest
-from edgepack.stages import bench, compare, convert, examples, pack, resolve
+from edgepack.stages import bench, compare, convert, examples, pack, report, resolve
 from edgepack.stages import plan as planning
-
-# Of the speed check in a build, at most: runs of each input, seconds of all submodels; `edgepack bench` takes longer
-_QUICK_RUNS, _QUICK_SECONDS = 16, 20.0
 
 
 class Progress(Protocol):
@@ -37,6 +32,7 @@ class Progress(Protocol):
 def plan(request: Request) -> list[Plan]:
     """Plan what a request would build, without building it. Raises as build does for the model and the names."""
     planning.check_names(request)
+    planning.check_download(request, resolve.downloads(request.model, *request.adapters))
     found = resolve.find(request.model, task=request.task, adapters=request.adapters)
     planning.check_installed(request, found)
     subject = Subject.of(resolve.arrange(found))
@@ -56,6 +52,7 @@ def build(request: Request, progress: Progress) -> tuple[Bundle, ...]:
     Raises an EdgepackError; bundles that were finished before it stay.
     """
     planning.check_names(request)
+    planning.check_download(request, resolve.downloads(request.model, *request.adapters))
     progress.step(f"finding {request.model}")
     found = resolve.find(request.model, task=request.task, adapters=request.adapters, say=progress.note)
     planning.check_installed(request, found)
@@ -68,7 +65,7 @@ def _build(request: Request, subject: Subject, vectors: sentence_check.Check, pr
         plans = planning.plans(request, subject)
         for each in plans:
             planning.check_fit(each)
-            _check_place(request, each.name)
+            report.check_place(request.out, each.name, force=request.force)
         given = examples.gather(request, subject, plans)
         vectors.ask(given.processing, next(iter(given.agreement.values())))
         with open_originals(subject, inputs=given.digest, implementation=request.original) as originals:
@@ -101,7 +98,7 @@ def _one(
         golden = pack.write_golden(folder, originals, plan, inputs.submodels)
         pack.write_manifest(folder, plan, artifacts, golden, inputs=inputs.digest)
         progress.step(f"{name}: measuring speed")
-        timings = _timings(manifest.read(folder)) if request.measure_speed else ()
+        timings = bench.quick(manifest.read(folder)) if request.measure_speed else ()
         accuracy = (*compared.accuracy, *looped, *(figure for check in inputs.checks for figure in check.finish()))
         measurements.write(folder, accuracy, timings)
         bundle = Bundle(
@@ -113,28 +110,7 @@ def _one(
             accuracy=accuracy,
             timings=timings,
         )
-        _keep_report(request, bundle, compared)
+        kept = report.keep(bundle, compared.samples, compared.images, force=request.force)
         if not request.allow_loss:
-            compare.check_floors(bundle, _report(request, name))
+            compare.check_floors(bundle, kept)
     return bundle
-
-
-def _timings(made: Manifest) -> Timings:
-    return bench.bench(made, runs=_QUICK_RUNS, seconds=0.0, longest=_QUICK_SECONDS / len(made.models))
-
-
-def _check_place(request: Request, name: str) -> None:
-    """Raises FileTrouble before the work where something of the user's stands in the bundle's or the report's place."""
-    outfolder.clear_leftovers(request.out, name)
-    outfolder.check_bundle(request.out / name, force=request.force)
-    outfolder.check_file(_report(request, name), mark=reports.MARK, force=request.force)
-
-
-def _keep_report(request: Request, bundle: Bundle, compared: compare.Compared) -> None:
-    """Write the report beside the bundle, so that it stays when a floor is missed."""
-    page = reports.of_bundle(bundle, compared.samples, compared.images)
-    outfolder.write(_report(request, bundle.path.name), page, mark=reports.MARK, force=request.force)
-
-
-def _report(request: Request, name: str) -> Path:
-    return request.out / f"{name}.html"

@@ -108,6 +108,12 @@ def test_a_bundle_runs(extra: str, install: Installs, minilm: Bundle) -> None:
         ("", "build {storyteller} --target rpi", "llm"),
         ("", "build {storyteller} --target iphone", "coreml"),
         ("", "build {encoder} --target rpi --dry-run", "build"),
+        # before anything is asked of a hub, which nobody reaches here
+        ("", "build sentence-transformers/all-MiniLM-L6-v2 --target rpi", "build"),
+        ("", "build sentence-transformers/all-MiniLM-L6-v2 --target rpi --dry-run", "build"),
+        ("", "build sentence-transformers/all-MiniLM-L6-v2 --target iphone", "coreml"),
+        ("", "build org/model --target rpi --task text-generation", "llm"),
+        ("llm", "build org/model --target rpi --task fill-mask", "build"),
         ("llm", "build {encoder} --target rpi", "build"),
         ("llm", "build {storyteller} --target iphone", "coreml"),
         ("build", "build {encoder} --target iphone", "coreml"),
@@ -147,6 +153,7 @@ def test_what_an_install_lacks(
         ("build", "huggingface_hub", "1.2.3", "encoder", "huggingface-hub 1.2.3 is installed, and this needs hugging"),
         ("coreml", "numpy", "2.4.6", "encoder", "numpy 2.4.6 is installed, and this needs numpy>=2.3,<2.4"),
         ("llm", "numpy", "2.4.6", "storyteller", "numpy 2.4.6 is installed, and this needs numpy>=2.3,<2.4"),
+        ("llm", "numpy", "2.4.6", "org/encoder", "numpy 2.4.6 is installed, and this needs numpy>=2.3,<2.4"),
     ],
 )
 def test_another_version_is_one_line_and_not_an_import_error_later(
@@ -165,11 +172,12 @@ def test_another_version_is_one_line_and_not_an_import_error_later(
     metadata.write_text(f"Metadata-Version: 2.1\nName: {package.replace('_', '-')}\nVersion: {version}\n")
     edgepack = Install(install(extra).folder, (tmp_path,))
     target = "iphone" if extra == "coreml" else "rpi"
-    done = edgepack("build", given[model], "--target", target)
+    done = edgepack("build", given.get(model, model), "--target", target)
     assert done.returncode == 5, done.stdout + done.stderr
     first, hint = done.stderr.strip().splitlines()
     assert said in first
-    assert "pip install 'edgepack[" in hint
+    bringing = {"storyteller": "llm"}.get(model, "coreml" if extra == "coreml" else "build")
+    assert f"pip install 'edgepack[{bringing}]'" in hint
     assert f"{version} (needs " in edgepack("doctor").stdout
     assert edgepack("run", given["bundle"], "a cat").returncode == 0  # which needs none of it
 

@@ -58,6 +58,21 @@ def test_another_version_is_told_in_one_line(extra: str, said: str) -> None:
 
 
 @pytest.mark.usefixtures("others")
+@pytest.mark.parametrize(("extras", "named"), [(["llm", "build"], "build"), (["llm"], "llm"), (["coreml"], "coreml")])
+def test_what_several_extras_share_names_one_that_brings_them_all(extras: list[str], named: str) -> None:
+    with pytest.raises(MissingExtra) as error:
+        installed.check_shared(extras)
+    assert str(error.value) == "numpy 2.4.1 is installed, and this needs numpy>=2.3,<2.4"
+    assert error.value.hint == f"pip install 'edgepack[{named}]'"
+
+
+@pytest.mark.usefixtures("others")
+def test_what_one_of_several_extras_asks_for_is_not_shared() -> None:
+    installed.check_shared(["build", "sign"])  # the one asks for another transformers and torch than are here
+    installed.check_shared([""])
+
+
+@pytest.mark.usefixtures("others")
 def test_what_is_wrong_says_so() -> None:
     told = {need.name: str(need) for need in installed.needs("build") if not need.met}
     assert told == {

@@ -102,17 +102,13 @@ def route(target: Target, task: AnyTask) -> Route:
     return found.route(task.ROUTE)
 
 
-def check_versions(target: Target) -> None:
-    """Raises MissingExtra for a package that all routes to ``target`` take in another version than the one here.
+def check_shared(target: Target) -> None:
+    """Raises MissingExtra for a package that every route to ``target`` takes, and that is not here as they take it.
 
-    This can be told before the model is found, and with it the route; where all routes take the same, a package that
-    is missing too.
+    This can be told before the model is found, and with it the route; the extra that it names brings every route.
     """
-    extras = set(find(target.format).ROUTES.values())
-    distribution = plugins.distribution("formats", target.format)
-    installed.check_versions(extras, distribution)
-    if len(extras) == 1:
-        installed.check(extras.pop(), distribution)
+    extras = sorted(set(find(target.format).ROUTES.values()))
+    installed.check_shared(extras, plugins.distribution("formats", target.format))
 
 
 def check_installed(target: Target, task: AnyTask) -> None:
@@ -137,4 +133,4 @@ def _check_route(found: Format, target: Target, task: AnyTask) -> None:
 
 def tools(target: Target, task: AnyTask) -> dict[str, str]:
     """Return the versions that decide what the conversion gives."""
-    return plugins.versions(route(target, task).TOOLS)
+    return plugins.versions((*route(target, task).TOOLS, *options(task).tools))

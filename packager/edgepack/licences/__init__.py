@@ -13,6 +13,7 @@ from edgepack.records import Recipe, Source, Target
 # The licences of the tools that convert, by their distributions' names
 _TOOLS = {
     "coremltools": "BSD-3-Clause",
+    "diffusers": "Apache-2.0",
     "numpy": "BSD-3-Clause",
     "onnx": "Apache-2.0",
     "onnx-ir": "Apache-2.0",

@@ -22,12 +22,15 @@ _FILE = "config.json"
 # Feed-forward layers in chunks give the same numbers, and fail at lengths that are no multiple; a tuple is the same
 # outputs without their names; hidden states and attentions are outputs beside the answer.
 _PLAIN = {"chunk_size_feed_forward": 0, "return_dict": True, "output_hidden_states": False, "output_attentions": False}
+# CLIPModel gives both of its encoders the width that stands beside their own settings, and none that stands in them
+_SHARED = "projection_dim"
 _SHOWN = 60  # characters of a value
 
 
 def opened(folder: Path, kind: PretrainedConfig = None) -> PretrainedConfig:
     """Return the config object of ``folder``, as the class ``kind`` (None: as its model_type says).
 
+    One encoder's, of a folder that holds two, has the width that both share.
     Raises UnsupportedModel for a model_type that transformers does not know, ModelError for a setting that it refuses.
     """
     stated = read_config(folder / _FILE)
@@ -42,6 +45,8 @@ def opened(folder: Path, kind: PretrainedConfig = None) -> PretrainedConfig:
         config = kind.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # validation by transformers, huggingface_hub and the class itself
         raise refused(folder, error, lambda table: kind.from_dict(dict(table))) from error
+    if getattr(kind, "base_config_key", "") in stated and _SHARED in stated:
+        setattr(config, _SHARED, stated[_SHARED])
     for part in (config, config.get_text_config()):
         for key, value in _PLAIN.items():
             setattr(part, key, value)

@@ -9,6 +9,14 @@ from edgepack.runtime import clock
 from edgepack.runtime.manifest import Manifest
 from edgepack.runtime.shapes import calls, feeds, shapes, takes
 
+# Of the speed check in a build, at most: runs of each input, seconds of all submodels; `edgepack bench` takes longer
+_QUICK_RUNS, _QUICK_SECONDS = 16, 20.0
+
+
+def quick(manifest: Manifest) -> Timings:
+    """Return the timings of a build's short speed check. Raises as ``bench`` does."""
+    return bench(manifest, runs=_QUICK_RUNS, seconds=0.0, longest=_QUICK_SECONDS / len(manifest.models))
+
 
 def bench(
     manifest: Manifest,

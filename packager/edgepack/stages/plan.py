@@ -20,15 +20,24 @@ _USEFUL_CONTEXT = 2048  # tokens: a recipe that leaves less gives way to a coars
 
 
 def check_names(request: Request) -> None:
-    """Check the names of targets and recipes before a model is downloaded, and the versions that all models need.
-
-    Raises UnknownName, MissingExtra.
-    """
+    """Check the names of targets and recipes before a model is downloaded. Raises UnknownName."""
     for name in request.targets:
         target = targets_.load(name)
-        formats.check_versions(target)
         for recipe in request.recipes:
             targets_.recipe(target, recipe)
+
+
+def check_download(request: Request, downloads: bool) -> None:
+    """Check before anything is downloaded that all is installed that any model takes to the targets, or one of the
+    task that is asked for; where nothing ``downloads``, ``check_installed`` soon knows the model itself.
+
+    Raises MissingExtra, UnknownName, UnsupportedModel.
+    """
+    for name in request.targets if downloads else ():
+        if request.task is None:
+            formats.check_shared(targets_.load(name))
+        else:
+            formats.check_installed(targets_.load(name), tasks.load(request.task))
 
 
 def check_installed(request: Request, source: Source) -> None:

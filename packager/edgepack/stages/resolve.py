@@ -148,6 +148,11 @@ def _write(file: Path, text: str) -> None:
     file.write_text(text, "utf-8")
 
 
+def downloads(*references: str) -> bool:
+    """Return whether one of the ``references`` lies on a hub."""
+    return any(_place(reference) == "hub" for reference in references)
+
+
 def _local(reference: str) -> bool:
     return _place(reference) == "folder"
 

@@ -153,6 +153,7 @@ class Options:
     """Statements of a task about what is not as usual: constants of its module, by these names in capitals."""
 
     extra: str = ""  # of its distribution, that brings what models of it take to be built
+    tools: tuple[str, ...] = ()  # distributions beside the route's whose versions decide what a build of it gives
     submodels: Mapping[str, SubmodelTask] = field(default_factory=dict)  # by name; none: a model is one
     layouts: tuple[str, ...] | None = None  # of targets that have a use for it; None: all
     optional_columns: tuple[str, ...] = ()  # that rows of a data set may have

@@ -21,6 +21,7 @@ AUTO_CLASS = "DiffusionPipeline"
 TOKENIZES = True
 RECORDER = "diffusion"
 EXTRA = "diffusion"
+TOOLS = ("diffusers",)
 LAYOUTS = ("flat",)  # transformers.js has no diffusion
 ARCHITECTURES = tuple(_diffusion_settings.PIPELINES)
 INPUTS = ("prompt",)

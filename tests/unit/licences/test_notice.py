@@ -15,6 +15,8 @@ from edgepack.records import Source
     [
         ("rpi", "text-embedding", {"torch", "transformers", "onnx", "onnxruntime"}),
         ("rpi", "text-generation", {"numpy", "onnx-ir"}),
+        ("rpi", "text-to-image", {"torch", "transformers", "onnx", "onnxruntime", "diffusers"}),
+        ("iphone", "text-to-image", {"torch", "transformers", "coremltools", "diffusers"}),
         ("iphone", "text-embedding", {"torch", "transformers", "coremltools"}),
         ("iphone", "text-generation", {"numpy", "coremltools"}),
     ],
