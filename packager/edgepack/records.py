@@ -200,7 +200,7 @@ class Artifact:
     components: tuple[Component, ...]
     coverage: Coverage
     operators: Mapping[str, int]  # operator -> how often
-    bytes: int  # of the file, external data included
+    bytes: int  # of all its files: weights beside it and parts of it included
     needs: str = ""  # of the device, in words
 
 

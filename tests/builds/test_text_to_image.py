@@ -18,6 +18,7 @@ import edgepack
 from edgepack import pipeline
 from edgepack.errors import DamagedWeights, ModelError, UnsafeModel, UnsupportedModel
 from edgepack.records import Bundle
+from edgepack.reports.sizes import components
 from edgepack.runtime import manifest
 from edgepack.runtime.diffusion.image_values import GeneratedImage
 
@@ -58,6 +59,8 @@ def test_the_images_are_those_of_diffusers(kind: str, folder: Callable[[str], Pa
 def test_a_bundle_validates_runs_and_is_compressed(folder: Callable[[str], Path], build: Build) -> None:
     (bundle,) = build(folder("sd"), "rpi")
     assert bundle.recipe.name == "int8"
+    # a build's report tells the size that the bundle has, the parts of the decoder included
+    assert sum(part.bytes for part in components(bundle.artifacts)) == manifest.read(bundle.path).model_bytes
     model = edgepack.load(bundle.path)
     first, again = (model.generate("a red sofa", steps=2, seed=3)[0].pixels for _ in range(2))
     assert first.shape == (32, 32, 3)

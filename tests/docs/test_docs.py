@@ -109,8 +109,6 @@ def test_a_page(
             assert name is not None
             (folder / name).parent.mkdir(exist_ok=True)
             (folder / name).write_text(text, "utf-8")
-    if page == "README.md":
-        shutil.copy(ROOT / "samples" / "sentence-search" / "release.toml", folder)
     for language, text in blocks(page):
         if language == "console":
             for line in text.splitlines():

@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import numpy as np
@@ -50,6 +51,11 @@ def test_the_whole_comes_first_and_each_submodel_has_one_row():
     ]
     assert parts.passed == [True, False]
     assert parts.notes == ["floors: cosine mean ≥ 0.97"]
+
+
+def test_a_floor_that_not_all_share_is_told_with_its_submodels():
+    parts = readable(submodels_table([*FIGURES[:1], replace(FIGURES[2], floor=0.98), FIGURES[1]]))
+    assert parts.notes == ["floors: cosine mean ≥ 0.97 (text_encoder), cosine mean ≥ 0.98 (unet)"]
 
 
 def test_of_one_model_there_is_no_second_table():

@@ -28,4 +28,4 @@ def cache(
         return
     show.line(f"{store.root()}: {size(sum(entry.bytes for entry in entries))}")
     rows = [[entry.kind, entry.what, size(entry.bytes), entry.key] for entry in entries]
-    show.table("entries", Table(["kind", "model", "bytes", "key"], rows))
+    show.table("entries", Table(["kind", "model", "bytes", "key"], rows, figures=["bytes"]))

@@ -46,7 +46,7 @@ def of_bundle(bundle: Bundle, samples: JsonObject, images: Sequence[ImagePair] =
         Section("Size", sizes.sizes_table(parts), _size_plot(parts)),
         Section("Left uncompressed", Table(["weight", "why"], left)),
     ]
-    verdict = ("below a floor", False) if failed else ("keeps its floors", True)
+    verdict = ("below a floor", False) if failed else ("within its floors", True)
     return _rendered(bundle.path.name, verdict, facts, sections)
 
 

@@ -111,7 +111,7 @@ def parameters(count: int, components: Sequence[Component]) -> str:
 
 def compressed(coverage: Coverage) -> str:
     """Say how much of the weights that the recipe is for was compressed."""
-    if not coverage.total:
+    if not coverage.total or (not coverage.compressed and not coverage.skipped):
         return "none: the recipe keeps the weights as they are"
     if coverage.compressed == coverage.total:
         return f"all {coverage.total:,} weights that the recipe is for"

@@ -10,6 +10,8 @@ from edgepack.runtime import estimate
 from edgepack.units import duration, size
 from edgepack.units import energy as joules
 
+_LARGE = 100  # tokens per second, from which no fraction is shown
+
 
 def speed_table(timings: Timings) -> Table:
     """Tabulate percentiles, load time and memory; of language models the tokens per second of the median run too.
@@ -23,7 +25,7 @@ def speed_table(timings: Timings) -> Table:
     rows: list[list[Cell]] = [
         [
             t.label,
-            f"{t.tokens / t.p50:,.1f}" if t.tokens else None,
+            _speed(t.tokens / t.p50) if t.tokens else None,
             duration(t.p50),
             *(_percentile(getattr(t, name), name, timings) for name in ("p90", "p99")),
             duration(t.load),
@@ -34,6 +36,11 @@ def speed_table(timings: Timings) -> Table:
         for t in timings
     ]
     return Table(head, rows, figures=head[1:], notes=_remarks(timings))
+
+
+def _speed(tokens: float) -> str:
+    """Write tokens per second with three digits or more, and no fraction of large numbers."""
+    return f"{tokens:,.0f}" if tokens >= _LARGE else f"{tokens:.1f}"
 
 
 def _percentile(value: float | NotMeasured, name: str, timings: Sequence[Timing]) -> Cell:

@@ -35,5 +35,15 @@ def _cell(found: Accuracy | None) -> Cell:
 
 
 def _notes(own: Sequence[Accuracy]) -> list[str]:
-    floors = dict.fromkeys(f"{words(a.metric)} {floor(a)}" for a in own if a.floor is not None)
-    return [f"floors: {', '.join(floors)}"] if floors else []
+    """Name the floors: behind the submodels' names where not all that have the metric share one."""
+    holders: dict[str, list[str]] = {}
+    demands: dict[tuple[str, str], list[str]] = {}
+    for a in own:
+        holders.setdefault(words(a.metric), []).append(a.submodel)
+        if (least := floor(a)) is not None:
+            demands.setdefault((words(a.metric), least), []).append(a.submodel)
+    told = [
+        f"{metric} {least}" + ("" if names == holders[metric] else f" ({', '.join(names)})")
+        for (metric, least), names in demands.items()
+    ]
+    return [f"floors: {', '.join(told)}"] if told else []

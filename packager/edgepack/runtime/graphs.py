@@ -50,6 +50,14 @@ def parts(model: Path, files: Iterable[Path]) -> tuple[Path, ...]:
     return tuple(sorted(file for file in own if file.parent == model.parent))
 
 
+def files(model: Path) -> list[Path]:
+    """Return the files of a package or of packages; of a graph itself, its weights and the graphs that share them."""
+    if model.is_dir():
+        return [file for file in model.rglob("*") if file.is_file()]
+    beside = [*model.parent.glob(f"{model.name}*"), *model.parent.glob(last(model).name)]
+    return [*beside, *parts(model, model.parent.iterdir())]
+
+
 def is_part(file: Path) -> bool:
     """Return whether ``file`` is named as a part of a model."""
     return re.search(_PART + r"\d\d$", file.stem) is not None

@@ -185,7 +185,7 @@ def _of(record: Json, names: str) -> JsonDict:
 def _submodel(artifact: Artifact, golden: Golden, folder: Path) -> JsonDict:
     return {
         "file": artifact.path.relative_to(folder).as_posix(),
-        "files": sorted(file.relative_to(folder).as_posix() for file in _files(artifact.path)),
+        "files": sorted(file.relative_to(folder).as_posix() for file in graphs.files(artifact.path)),
         "format": artifact.format,
         "opset": artifact.opset,
         "needs": artifact.needs,
@@ -196,14 +196,6 @@ def _submodel(artifact: Artifact, golden: Golden, folder: Path) -> JsonDict:
         "operators": dict(sorted(artifact.operators.items())),
         "golden": asdict(golden),
     }
-
-
-def _files(model: Path) -> list[Path]:
-    """Return the files of a package or of packages; of a graph itself, its weights and the graphs that share them."""
-    if model.is_dir():
-        return [file for file in model.rglob("*") if file.is_file()]
-    beside = [*model.parent.glob(f"{model.name}*"), *model.parent.glob(graphs.last(model).name)]
-    return [*beside, *graphs.parts(model, model.parent.iterdir())]
 
 
 def _hashes(folder: Path) -> dict[str, JsonDict]:

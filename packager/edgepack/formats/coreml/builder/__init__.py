@@ -131,7 +131,7 @@ def prepare(original: Original, plan: Plan, calibration: Sequence[Feeds]) -> Des
     about = About(
         title=f"{source.name}: {original.task.TITLE}",
         author=source.credited,
-        licence=source.licence or "unknown",
+        licence=source.licence or "not stated",
         version=source.revision or source.sha256[:12],
         told={EXPORTER: source.credited},
     )

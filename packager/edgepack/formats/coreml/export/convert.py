@@ -125,7 +125,7 @@ def _eager(module: nn.Module) -> Iterator[None]:
 def _describe(model: MLModel, source: Source, task: Task, processing: Processing, opset: int) -> None:
     """Describe who made it, under which licence, for which systems, and what goes in and comes out."""
     model.short_description = f"{source.name}: {task.TITLE}"
-    model.author, model.license = source.credited, source.licence or "unknown"
+    model.author, model.license = source.credited, source.licence or "not stated"
     model.version = source.revision or source.sha256[:12]
     for name, text in _WORDS.items():
         if name in model.input_description:

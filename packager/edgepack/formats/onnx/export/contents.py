@@ -11,6 +11,7 @@ import onnx
 from edgepack.errors import ConversionError
 from edgepack.quantization.components import component
 from edgepack.records import Artifact, Component, Coverage, TensorSpec
+from edgepack.runtime import graphs
 
 # Endings that compression gives to what it stores in a weight's place; the rest of the name is the weight's.
 _STORED = ("_q8", "_q4", "_scale", "_smooth", "_t", "_quantized", "_zero_point", "_of_two")
@@ -42,7 +43,7 @@ def describe(path: Path, coverage: Coverage, original: Path) -> Artifact:
             Component(name=name, parameters=parameters.get(name, 0), bytes=stored[name]) for name in sorted(stored)
         ),
         coverage=coverage,
-        bytes=path.stat().st_size + sum(map(_beside, model.graph.initializer)),
+        bytes=sum(file.stat().st_size for file in graphs.files(path)),
         operators=dict(sorted(Counter(node.op_type for node in model.graph.node).items())),
     )
 

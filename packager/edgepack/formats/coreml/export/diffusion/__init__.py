@@ -39,7 +39,7 @@ def write(part: TracedPart, source: Source, title: str, out: Path, *, opset: int
     late.take()
     model = converted(part, part.inputs(bits), part.outputs, source.name, opset=opset, bits=bits, hint=_OTHERWISE)
     model.short_description = f"{source.name}: {title}"
-    model.author, model.license = source.credited, source.licence or "unknown"
+    model.author, model.license = source.credited, source.licence or "not stated"
     model.version = source.revision or source.sha256[:12]
     for name in (*part.shapes, *part.outputs):
         described = model.input_description if name in part.shapes else model.output_description
