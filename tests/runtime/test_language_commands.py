@@ -219,7 +219,7 @@ def test_speed(edgepack: Command, speaker: Speakers, tmp_path: Path) -> None:
     assert all(timing.p50 > 0 and timing.runs >= 5 for timing in timings)
     drawn = speed_table(timings)
     assert drawn.head[1] == "tokens/s"
-    assert drawn.rows[0][1] == f"{8 / timings[0].p50:,.1f}"
+    assert drawn.rows[0][1] == f"{8 / timings[0].p50:,.0f}"
     measurements.write(tmp_path, (), timings)
     assert measurements.read(tmp_path) == ((), timings)
     other = clock.timing({name: value for name, value in asdict(timings[0]).items() if name != "tokens"})

@@ -77,8 +77,8 @@ def test_storyteller(edgepack: Command, sample: Callable[[str], Path]) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     checks = json.loads((folder / "report" / "report.json").read_text())["checks"]
     values = {check["name"]: check["value"] for check in checks}
-    assert 0.001 < values["agreement kl mean"] < 0.03
-    assert values["agreement kl p99"] > values["agreement kl mean"]
+    assert 0.001 < values["agreement KL mean"] < 0.03
+    assert values["agreement KL p99"] > values["agreement KL mean"]
     assert values["agreement greedy"] < 32, "the greedy texts part"
 
 

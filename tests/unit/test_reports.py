@@ -37,7 +37,7 @@ def result() -> SuiteResult:
         bundle="b",
         results=(
             CheckResult(check=size, value=23e6, passed=True),
-            CheckResult(check=size, value=25e6, passed=False, reason="misses at_most 24e6"),
+            CheckResult(check=size, value=25e6, passed=False, reason="25.0 MB is above 24.0 MB"),
             CheckResult(check=load, value=NotMeasured(reason="no original"), reason="no original"),
         ),
         accuracy=(Accuracy(metric="spearman", compressed=0.86, original=0.87, interval=(-0.02, 0.001), samples=10),),

@@ -142,7 +142,7 @@ def test_statistics_are_known_where_they_are_reckoned(tmp_path: Path) -> None:
     for statistic in REDUCE:
         text = f'[[check]]\nkind = "agreement"\nmetric = "kl"\nat_most = 0.1\nstatistic = "{statistic}"\n'
         (found,) = suites.read(write(tmp_path, text)).checks
-        assert (found.statistic, found.name) == (statistic, f"agreement kl {statistic}")
+        assert (found.statistic, found.name) == (statistic, f"agreement KL {statistic}")
     values = np.array([0.0, 1.0, 2.0, 3.0, 94.0])
     found = {name: float(reduce(values)) for name, reduce in REDUCE.items()}
     assert found == {"mean": 20, "min": 0, "max": 94, "median": 2, "p99": pytest.approx(3 + 91 * 0.96)}
@@ -164,3 +164,16 @@ def test_less_perplexity_is_no_loss(
 ) -> None:
     wanted = Check(kind="metric", name="m", limits={"at_most_loss": 0.5}, metric="perplexity", sure=sure)
     assert suites.judge(wanted, value, 10.0, interval).passed is passed
+
+
+@pytest.mark.parametrize(
+    ("kind", "limits", "value", "told"),
+    [
+        ("size", {"at_most": 1e6}, 2e6, "2.0 MB is above 1.0 MB"),
+        ("size", {"at_most": 1e6}, 1_000_001, "1000001 B is above 1000000 B"),
+        ("latency", {"at_most_share": 0.5}, 0.02, "20.00 ms is above 0.5 × the original's 30.00 ms"),
+        ("metric", {"at_least": 0.9}, 0.5, "0.5 is below 0.9"),
+    ],
+)
+def test_a_missed_limit_is_told_in_words(kind: str, limits: dict[str, float], value: float, told: str) -> None:
+    assert suites.judge(Check(kind=kind, name="x", limits=limits), value, 0.03).reason == told

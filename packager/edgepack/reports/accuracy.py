@@ -63,7 +63,7 @@ def floor(accuracy: Accuracy) -> str | None:
 
 def unit(metric: str) -> str:
     """Return the unit of a metric behind a space; "" where it has none."""
-    if metric.startswith("kl_"):
+    if metric == "kl" or metric.startswith("kl_"):
         return " nats"
     return _DECIBELS if "sqnr" in metric or "psnr" in metric else ""
 

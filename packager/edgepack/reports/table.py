@@ -10,7 +10,16 @@ from edgepack.records import NotMeasured
 DASH = "–"
 _MARKS = "¹²³⁴⁵⁶⁷⁸⁹"
 
-Cell = str | NotMeasured | None  # None: there is no such figure
+
+@dataclass(frozen=True)
+class Noted:
+    """A text with ``notes`` that other cells have too: they stand below the table, once."""
+
+    text: str
+    notes: tuple[str, ...]
+
+
+Cell = str | NotMeasured | Noted | None  # None: there is no such figure
 
 
 @dataclass(frozen=True)
@@ -51,7 +60,7 @@ def readable(table: Table) -> Readable:
     """Return the table as people read it: without its empty columns, a dash and a footnote for what was not
     measured.
     """
-    reasons = dict.fromkeys(str(cell) for row in table.rows for cell in row if isinstance(cell, NotMeasured))
+    reasons = dict.fromkeys(note for row in table.rows for cell in row for note in _notes(cell))
     marks = {reason: _MARKS[i] if i < len(_MARKS) else f" ({i + 1})" for i, reason in enumerate(reasons)}
     columns = [
         Column(name, [_text(row[i], marks) for row in table.rows], name in table.figures)
@@ -62,7 +71,15 @@ def readable(table: Table) -> Readable:
     return Readable(columns, passed, [*(f"{mark} {reason}" for reason, mark in marks.items()), *table.notes])
 
 
+def _notes(cell: Cell) -> Sequence[str]:
+    if isinstance(cell, NotMeasured):
+        return (str(cell),)
+    return cell.notes if isinstance(cell, Noted) else ()
+
+
 def _text(cell: Cell, marks: dict[str, str]) -> str:
+    if isinstance(cell, Noted):
+        return cell.text + " ".join(marks[note] for note in cell.notes)
     if isinstance(cell, NotMeasured):
         return DASH + marks[str(cell)]
     return DASH if cell is None else cell

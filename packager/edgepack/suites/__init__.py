@@ -45,6 +45,6 @@ from __future__ import annotations
 
 from edgepack.suites._file import read
 from edgepack.suites._records import IMAGES, LIMITS, Check, CheckResult, Suite, SuiteResult
-from edgepack.suites._verdict import judge
+from edgepack.suites._verdict import judge, loss
 
-__all__ = ["IMAGES", "LIMITS", "Check", "CheckResult", "Suite", "SuiteResult", "judge", "read"]
+__all__ = ["IMAGES", "LIMITS", "Check", "CheckResult", "Suite", "SuiteResult", "judge", "loss", "read"]

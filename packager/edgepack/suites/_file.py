@@ -50,6 +50,7 @@ _TYPES: Schema = {
     }
 }
 _DECIBELS = {"psnr", "sqnr_db"}  # measures of agreement
+_WORDS = {"kl": "KL", "top1": "top-1", "sqnr_db": "SQNR"}  # how checks without a name are called
 _BYTES = {"size", "memory"}
 _SECONDS = {"load", "latency"}
 
@@ -119,6 +120,7 @@ def _check_psnr(metric: str, limits: Mapping[str, float], place: str) -> None:
 
 def _title(kind: str, entry: JsonObject) -> str:
     details = [str(entry[key]) for key in ("submodel", "metric", "statistic", "input") if key in entry]
+    details = [_WORDS.get(detail, detail) for detail in details]
     if kind == "latency":
         details.append(f"p{entry.get('percentile', 50)}")
     return " ".join([kind, *details])
