@@ -242,6 +242,36 @@ def test_inputs_and_outputs_are_those_of_the_graph(plain: Bundle, tmp_path: Path
             edgepack.load(copy)
 
 
+CONTRADICTIONS: dict[str, tuple[Callable[[Any], object], str]] = {
+    "text_output": (lambda t: t["processing"]["answer"].update(text_output="x"), "text_model.onnx .* not give 'x'"),
+    "image_output": (lambda t: t["processing"]["answer"].update(image_output="x"), "vision_model.onnx .* not give 'x'"),
+    "width": (lambda t: t["processing"]["answer"].update(width=25), "vectors of 24 numbers, and .*width is 25"),
+    "template": (lambda t: t["processing"]["answer"].update(template="a photo"), "'a photo' has no {}"),
+    "dtype": (
+        lambda t: t["models"]["text_model"]["inputs"][0].update(dtype="int32"),
+        "is int64 .*the manifest lists int32",
+    ),
+    "size": (
+        lambda t: t["models"]["vision_model"]["inputs"][0]["shape"].__setitem__(2, 64),
+        r"3, 32, 32\], and .* 3, 64, 32\]",
+    ),
+    "rank": (
+        lambda t: t["models"]["vision_model"]["outputs"][0]["shape"].append(2),
+        "image_embeds.* the manifest lists",
+    ),
+}
+
+
+@pytest.mark.parametrize("wrong", CONTRADICTIONS)
+def test_a_manifest_that_contradicts_its_graphs(plain: Bundle, tmp_path: Path, wrong: str) -> None:
+    change, said = CONTRADICTIONS[wrong]
+    copy = _spoiled(plain, tmp_path / "bundle", change)
+    with pytest.raises(BundleDamaged, match=said):
+        edgepack.load(copy)
+    error = CliRunner().invoke(app, ["validate", str(copy)]).exception
+    assert isinstance(error, BundleDamaged)
+
+
 @pytest.mark.parametrize("change", ["no scale", "a stranger", "half of the projection"])
 def test_weights_that_do_not_belong(build: Build, folder: Path, tmp_path: Path, change: str) -> None:
     copy = Path(shutil.copytree(folder, tmp_path / "model"))

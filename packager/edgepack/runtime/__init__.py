@@ -8,8 +8,8 @@ from typing import cast
 
 from edgepack import plugins
 from edgepack.arrays import Run, TaskModel
-from edgepack.errors import BundleDamaged, BundleError, UnknownName, UsageError
-from edgepack.runtime import arguments, completeness, engines, graphs, measurements, signing
+from edgepack.errors import BundleError, UnknownName, UsageError
+from edgepack.runtime import arguments, completeness, consistency, engines, graphs, measurements, signing
 from edgepack.runtime.diffusion import bands
 from edgepack.runtime.diffusion.autoencoder import DECODER
 from edgepack.runtime.diffusion.bands import Bands, PartSession
@@ -18,15 +18,13 @@ from edgepack.runtime.engines import Session, open_session
 from edgepack.runtime.manifest import Manifest
 from edgepack.runtime.one_at_a_time import OneAtATime
 from edgepack.runtime.opening import opened
-from edgepack.runtime.processing import Embedding, Processing, Span
+from edgepack.runtime.processing import Processing
 from edgepack.runtime.rereading import steady
-from edgepack.runtime.submodel import MODEL, Submodel
+from edgepack.runtime.submodel import MODEL
 from edgepack.runtime.unchanged import check_unchanged
 from edgepack.units import parse_size
 
 __all__ = ["load"]
-
-_SPANS = ("start_logits", "end_logits")
 
 
 def load(
@@ -75,23 +73,6 @@ def load(
     return steady(path, read)
 
 
-def _check_outputs(listed: Manifest, submodel: Submodel, run: Session) -> None:
-    """Raises BundleDamaged where a submodel lacks an output that its task reads."""
-    answer = listed.processing.answer
-    read = {submodel.golden.output, *(_SPANS if isinstance(answer, Span) else ())}
-    if isinstance(answer, Embedding):
-        read.add(answer.output)
-    diffusion = listed.processing.diffusion
-    for encoder in () if diffusion is None else diffusion.encoders:
-        if encoder.submodel == submodel.name:
-            read |= {encoder.hidden, *encoder.skipping, *([encoder.pooled] if encoder.pooled else [])}
-    missing = read - {spec.name for spec in run.outputs}
-    if missing:
-        raise BundleDamaged(
-            f"{submodel.path.name} in {listed.folder} does not give {min(missing)!r}, which its task needs"
-        )
-
-
 def open_submodels(listed: Manifest, threads: int | None = None) -> dict[str, Session]:
     """Open each submodel of a bundle, by its name, with ``threads`` threads (default: the target's).
 
@@ -105,7 +86,7 @@ def open_submodel(listed: Manifest, name: str, threads: int | None = None) -> Se
     submodel = listed.models[name]
     run = open_session(graphs.generating(submodel.path), submodel.format, threads or listed.threads)
     completeness.check_specs(listed, submodel, run)
-    _check_outputs(listed, submodel, run)
+    consistency.check_outputs(listed, submodel, run)
     return run
 
 

@@ -34,7 +34,8 @@ def check_submodels(listed: Manifest) -> None:
 
 
 def check_specs(listed: Manifest, submodel: Submodel, run: Session) -> None:
-    """Raises BundleDamaged where an opened submodel has other inputs or outputs than the manifest lists.
+    """Raises BundleDamaged where an opened submodel has other inputs or outputs than the manifest lists, or of
+    another dtype or size.
 
     A language model's graph for generating, which lies beside the one that is listed, may do without some inputs.
     """
@@ -49,6 +50,7 @@ def check_specs(listed: Manifest, submodel: Submodel, run: Session) -> None:
                 f"{submodel.path.name} in {listed.folder} has no {kind} {min(strange)!r}, which the manifest lists",
                 hint=_REBUILD,
             )
+        _check_kinds(listed, submodel, told, found)
     unlisted = _names(run.inputs) - _names(submodel.inputs)
     if unlisted:
         raise BundleDamaged(
@@ -56,6 +58,36 @@ def check_specs(listed: Manifest, submodel: Submodel, run: Session) -> None:
             "list",
             hint=_REBUILD,
         )
+
+
+def _check_kinds(
+    listed: Manifest, submodel: Submodel, told: Collection[TensorSpec], found: Collection[TensorSpec]
+) -> None:
+    """Raises BundleDamaged where one of ``found`` has another dtype than is ``told``, or another size; sizes that
+    vary have names, which engines choose.
+    """
+    own = {spec.name: spec for spec in found}
+    for spec in told:
+        other = own[spec.name]
+        if spec.dtype != other.dtype or not _is_like(spec.shape, other.shape):
+            raise BundleDamaged(
+                f"{spec.name!r} of {submodel.path.name} in {listed.folder} is {_kind(other)}, and the manifest lists "
+                f"{_kind(spec)}",
+                hint=_REBUILD,
+            )
+
+
+def _is_like(shape: tuple[int | str, ...], other: tuple[int | str, ...]) -> bool:
+    """Return whether two shapes agree in the sizes that both state; some engines state none of an output."""
+    if not shape or not other:
+        return True
+    return len(shape) == len(other) and all(
+        a == b for a, b in zip(shape, other, strict=True) if isinstance(a, int) and isinstance(b, int)
+    )
+
+
+def _kind(spec: TensorSpec) -> str:
+    return f"{spec.dtype} [{', '.join(map(str, spec.shape))}]"
 
 
 def _names(specs: Collection[TensorSpec]) -> set[str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from edgepack.errors import BundleError
-from edgepack.runtime import archive, completeness, graphs, manifest, onnx_file, signing, tokenizer_file
+from edgepack.runtime import archive, completeness, consistency, graphs, manifest, onnx_file, signing, tokenizer_file
 from edgepack.runtime.manifest import Manifest
 from edgepack.runtime.rereading import steady
 from edgepack.runtime.unchanged import watched
@@ -36,6 +36,7 @@ def opened(
         if verifier is not None or (verify and not packed):
             manifest.verify(listed)
         completeness.check_submodels(listed)
+        consistency.check_processing(listed)
         if not trust:
             _check(listed)
         return listed

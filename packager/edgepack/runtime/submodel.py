@@ -11,6 +11,8 @@ from edgepack.records import Component, Coverage, Skipped, TensorSpec
 from edgepack.runtime import graphs
 
 MODEL = "model"  # the name of the submodel of a task that has one
+TEXT_MODEL, VISION_MODEL = "text_model", "vision_model"  # of CLIP, as transformers.js calls the files
+UNET = "unet"
 
 
 @dataclass(frozen=True, kw_only=True)

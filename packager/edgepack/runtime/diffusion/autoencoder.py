@@ -12,7 +12,7 @@ from edgepack.runtime.diffusion.image_values import levels
 from edgepack.runtime.processing import Diffusion
 
 ENCODER, DECODER = "vae_encoder", "vae_decoder"
-_SAMPLE, _LATENTS, _PARAMETERS = "sample", "latent_sample", "latent_parameters"
+_SAMPLE, LATENTS, PARAMETERS = "sample", "latent_sample", "latent_parameters"
 _LOGARITHMS = (-30.0, 20.0)  # that the variance's is kept within
 
 
@@ -21,7 +21,7 @@ def encoded(encoder: Run, values: Array, draw: Callable[[tuple[int, ...]], Array
 
     ``draw`` makes the noise, of one image or of a batch, which is then that of the latents.
     """
-    mean, logarithm = np.split(np.asarray(encoder({_SAMPLE: values})[_PARAMETERS], np.float32), 2, axis=1)
+    mean, logarithm = np.split(np.asarray(encoder({_SAMPLE: values})[PARAMETERS], np.float32), 2, axis=1)
     deviation = np.exp(np.float32(0.5) * np.clip(logarithm, *_LOGARITHMS))
     latents = mean + deviation * draw(mean.shape)
     return np.asarray((latents - np.float32(settings.shift_factor)) * np.float32(settings.scaling_factor))
@@ -35,7 +35,7 @@ def decoded(runs: Mapping[str, Run], latents: Array, settings: Diffusion, tile: 
     given = latents[None] / np.float32(settings.scaling_factor) + np.float32(settings.shift_factor)
 
     if tile is None:
-        found = runs[DECODER]({_LATENTS: given})
+        found = runs[DECODER]({LATENTS: given})
     else:
         width = latents.shape[2] * settings.vae_scale_factor
         found = runs[bands.RUN]({bands.LATENTS: given, bands.HEIGHT: np.array(tile**2 // width)})

@@ -24,8 +24,9 @@ from edgepack.runtime.diffusion.schedulers import Scheduler
 from edgepack.runtime.diffusion.schedulers import scheduler as make_scheduler
 from edgepack.runtime.image import ImageInput
 from edgepack.runtime.processing import Diffusion, Processing, Schedule
+from edgepack.runtime.submodel import UNET as UNET
 
-UNET, SAFETY = "unet", "safety_checker"
+SAFETY = "safety_checker"
 SUBMODELS = (UNET, DECODER)
 OPTIONAL = ("text_encoder", "text_encoder_2", ENCODER, SAFETY)
 _UNSUITABLE = "has_nsfw_concepts"

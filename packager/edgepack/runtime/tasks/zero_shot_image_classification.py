@@ -11,14 +11,14 @@ from edgepack.arrays import Answers, Array, Example, Run
 from edgepack.errors import UsageError
 from edgepack.runtime import arguments
 from edgepack.runtime.batch import BATCH
+from edgepack.runtime.consistency import PLACE
 from edgepack.runtime.labels import Label, labels
 from edgepack.runtime.processing import Embedding, Match, Processing
-from edgepack.runtime.submodel import MODEL
+from edgepack.runtime.submodel import MODEL, TEXT_MODEL, VISION_MODEL
 from edgepack.runtime.tasks import image_embedding, text_embedding
 
-TEXT, VISION = "text_model", "vision_model"  # as transformers.js calls the files
+TEXT, VISION = TEXT_MODEL, VISION_MODEL
 SUBMODELS = (TEXT, VISION)
-_PLACE = "{}"  # of the label in a template
 
 
 class Model:
@@ -69,9 +69,9 @@ class Model:
 
     def _sentence(self, label: str, template: str | None) -> str:
         chosen = self._template if template is None else arguments.text("template", template)
-        if _PLACE not in chosen:
+        if PLACE not in chosen:
             raise UsageError(f"the template {chosen[:60]!r} has no place for the label", hint="'a drawing of {}'")
-        return chosen.replace(_PLACE, label)
+        return chosen.replace(PLACE, label)
 
 
 def part(processing: Processing, name: str) -> Processing:

@@ -1,0 +1,110 @@
+"""Check that what a manifest says of its processing goes with its models, before any of it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from edgepack.containment import contained
+from edgepack.errors import BundleDamaged
+from edgepack.records import TensorSpec
+from edgepack.runtime import golden
+from edgepack.runtime.diffusion import autoencoder
+from edgepack.runtime.engines import Session
+from edgepack.runtime.manifest import Manifest
+from edgepack.runtime.processing import Diffusion, Embedding, Match, Span
+from edgepack.runtime.submodel import TEXT_MODEL, UNET, VISION_MODEL, Submodel
+
+PLACE = "{}"  # of the label in a Match's template
+_REBUILD = "copy the bundle again, or build it again"
+_SPANS = ("start_logits", "end_logits")
+_CHANNELS = 1  # their dimension in images and latents
+
+
+def check_processing(listed: Manifest) -> None:
+    """Raises BundleDamaged where the processing contradicts itself, or the inputs that the manifest lists."""
+    answer, diffusion = listed.processing.answer, listed.processing.diffusion
+    if isinstance(answer, Match) and PLACE not in answer.template:
+        raise BundleDamaged(
+            f"{listed.folder}: processing.answer.template {answer.template[:60]!r} has no {PLACE}, the label's place",
+            hint=_REBUILD,
+        )
+    for submodel, kind, name, channels, setting in () if diffusion is None else _channels(diffusion):
+        found = _dimension(listed, submodel, kind, name)
+        if found is not None and found != channels:
+            raise BundleDamaged(
+                f"{listed.folder}: {kind.removesuffix('s')} {name!r} of the {submodel} has {found} channels, and "
+                f"processing.diffusion.{setting} makes it {channels}",
+                hint=_REBUILD,
+            )
+
+
+def _channels(diffusion: Diffusion) -> Iterator[tuple[str, str, str, int, str]]:
+    """Yield a submodel, "inputs" or "outputs", a name, the channels there, and the setting that says so."""
+    latents = diffusion.latent_channels
+    yield UNET, "inputs", "sample", diffusion.unet_channels, "unet_channels"
+    yield UNET, "outputs", "out_sample", latents, "latent_channels"
+    yield autoencoder.DECODER, "inputs", autoencoder.LATENTS, latents, "latent_channels"
+    yield autoencoder.ENCODER, "outputs", autoencoder.PARAMETERS, 2 * latents, "latent_channels"
+
+
+def _dimension(listed: Manifest, submodel: str, kind: str, name: str) -> int | None:
+    """Return the channels that the manifest lists; None where it has no such input or output, or they vary."""
+    if submodel not in listed.models:
+        return None
+    specs: tuple[TensorSpec, ...] = getattr(listed.models[submodel], kind)
+    shape = next((spec.shape for spec in specs if spec.name == name), ())
+    found = shape[_CHANNELS] if len(shape) > _CHANNELS else None
+    return found if isinstance(found, int) else None
+
+
+def check_outputs(listed: Manifest, submodel: Submodel, run: Session) -> None:
+    """Raises BundleDamaged where an opened submodel lacks an output that its task reads, or gives vectors of another
+    width than the manifest says.
+    """
+    given = {spec.name: spec for spec in run.outputs}
+    missing = _read(listed, submodel) - given.keys()
+    if missing:
+        raise BundleDamaged(
+            f"{submodel.path.name} in {listed.folder} does not give {min(missing)!r}, which its task needs",
+            hint=_REBUILD,
+        )
+    answer, output = listed.processing.answer, _vectors(listed, submodel)
+    width = answer.width if isinstance(answer, Embedding | Match) else None
+    if width is None or not output:
+        return
+    found = _width(listed, submodel, given[output])
+    if found is not None and found != width:
+        raise BundleDamaged(
+            f"{submodel.path.name} in {listed.folder} gives vectors of {found} numbers, and processing.answer.width "
+            f"is {width}",
+            hint=_REBUILD,
+        )
+
+
+def _read(listed: Manifest, submodel: Submodel) -> set[str]:
+    """Return the outputs that are read of a submodel: by its task, and by its golden vectors."""
+    read = {submodel.golden.output, *(_SPANS if isinstance(listed.processing.answer, Span) else ())}
+    read |= {output} if (output := _vectors(listed, submodel)) else set()
+    diffusion = listed.processing.diffusion
+    for encoder in () if diffusion is None else diffusion.encoders:
+        if encoder.submodel == submodel.name:
+            read |= {encoder.hidden, *encoder.skipping, *([encoder.pooled] if encoder.pooled else [])}
+    return read
+
+
+def _vectors(listed: Manifest, submodel: Submodel) -> str:
+    """Return the output that holds a submodel's vectors; "" where its task reads none."""
+    answer = listed.processing.answer
+    if isinstance(answer, Match):
+        return {TEXT_MODEL: answer.text_output, VISION_MODEL: answer.image_output}.get(submodel.name, "")
+    return answer.output if isinstance(answer, Embedding) else ""
+
+
+def _width(listed: Manifest, submodel: Submodel, output: TensorSpec) -> int | None:
+    """Return the numbers of a vector, as the graph states them, else as the golden vectors have them."""
+    stated = output.shape[-1] if output.shape else None
+    if isinstance(stated, int) or submodel.golden.output != output.name:
+        return stated if isinstance(stated, int) else None
+    tensors = golden.read(contained(listed.folder, submodel.golden.file))
+    ending = f".output.{output.name}"
+    return next((value.shape[-1] for key, value in tensors.items() if key.endswith(ending) and value.ndim), None)
