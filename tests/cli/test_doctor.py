@@ -126,7 +126,7 @@ def test_another_package_s_broken_plug_ins_hide_nothing(tmp_path: Path, monkeypa
 
 def test_what_all_models_need_is_told_before_the_hub_is_asked(without: object) -> None:
     without("coremltools")
-    plan.check_names(Request(model="nobody/nothing", targets=("rpi",)))
+    plan.check_download(Request(model="nobody/nothing", targets=("rpi",)), downloads=True)
     with pytest.raises(MissingExtra) as error:
-        plan.check_names(Request(model="nobody/nothing", targets=("iphone",)))
+        plan.check_download(Request(model="nobody/nothing", targets=("iphone",)), downloads=True)
     assert error.value.hint == "pip install 'edgepack[coreml]'"
