@@ -26,6 +26,8 @@ _KINDS = (
     "decoders.families", "formats", "formats.onnx.export.schemes", "original.recorders", "original.routes",
     "runtime.engines", "runtime.tasks", "sources", "tasks",
 )  # fmt: skip
+OURS = "edgepack"  # the distribution
+CONTRACT = "docs/adding-a-task-or-a-format.md says what a plug-in offers"
 _INSTALLED = "edgepack.installed"  # imported where something is missing alone: it needs a library more
 
 
@@ -53,7 +55,7 @@ def check(kind: str, name: str, module: ModuleType, contract: type) -> None:
         if not hasattr(module, part):
             raise UsageError(
                 f"{name} ({kind}) of {distribution(kind, name)} lacks {part}",
-                hint="docs/adding-a-task-or-a-format.md says what a plug-in offers",
+                hint=CONTRACT,
             )
 
 
@@ -70,11 +72,21 @@ def failing() -> Iterator[tuple[str, str, Exception]]:
 def distribution(kind: str, name: str) -> str:
     """Return the distribution that brings the plugin ``name``. Raises UnknownName."""
     if name in _own(kind):
-        return "edgepack"
+        return OURS
     for entry in _entries(kind).select(name=name):
         if entry.dist is not None:
             return str(entry.dist.name)
     raise UnknownName(kind.rpartition(".")[2].removesuffix("s"), name, names(kind))
+
+
+def bringing(module: str) -> str | None:
+    """Return the distribution of another's plug-ins that lie in the same package as ``module``; None of no plug-in."""
+    package = module.partition(".")[0]
+    for kind in _KINDS:
+        for entry in _entries(kind):
+            if entry.dist is not None and entry.value.partition(":")[0].partition(".")[0] == package:
+                return str(entry.dist.name)
+    return None
 
 
 @functools.cache
@@ -116,8 +128,10 @@ def versions(distributions: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def load_module(path: str, distribution: str = "edgepack") -> ModuleType:
-    """Import ``path``; a missing library that ``distribution`` has an extra for becomes MissingExtra."""
+def load_module(path: str, distribution: str = OURS) -> ModuleType:
+    """Import ``path``; a missing library that ``distribution`` has an extra for becomes MissingExtra, and the end of
+    the program, which is not for a plug-in to say, UsageError.
+    """
     collecting = gc.isenabled()
     gc.disable()  # importing PyTorch makes a million objects and no garbage; looking for it takes a fifth of the time
     try:
@@ -127,6 +141,10 @@ def load_module(path: str, distribution: str = "edgepack") -> ModuleType:
         if error is None:
             raise
         raise error from missing
+    except SystemExit as ended:
+        raise UsageError(
+            f"{path} of {distribution} calls sys.exit when it is imported", hint=f"pip install -U {distribution}"
+        ) from ended
     finally:
         if collecting:
             gc.enable()

@@ -7,11 +7,13 @@ import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from edgepack.cli import answers
+from edgepack.errors import UsageError
 from edgepack.records import Bundle
 from edgepack.runtime.labels import Label
 
@@ -314,7 +316,21 @@ def test_data_errors(edgepack: Command, tiny: Callable[[str], Path], tmp_path: P
 )
 def test_answers_of_another_package_s_task(answer: object, shown: str, capsys: pytest.CaptureFixture[str]) -> None:
     """What ``predict`` of a task may return is what JSON can hold, records and arrays."""
-    answers.predict(lambda examples: [answer], ["x"], False)
+    answers.predict(lambda examples: [answer], ["x"], False, task="smelling")
     assert capsys.readouterr().out.rstrip("\n") == f"x\n{shown}"
-    answers.predict(lambda examples: [answer], ["x"], True)
+    answers.predict(lambda examples: [answer], ["x"], True, task="smelling")
     assert json.loads(capsys.readouterr().out)[0]["input"] == "x"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ([object()], "an answer of smelling is no JSON: object has no JSON form"),
+        ([{(1, 2): "a"}], "an answer of smelling is no JSON: keys must be"),
+        ([1, 2], "smelling does not give a list with an answer for each input"),
+        (None, "smelling does not give a list with an answer for each input"),
+    ],
+)
+def test_answers_of_another_package_s_task_that_are_none(given: Any, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        answers.predict(lambda examples: given, ["x"], True, task="smelling")

@@ -96,6 +96,7 @@ def test_another_version_is_named_with_the_one_that_is_needed(monkeypatch: pytes
 def test_another_package_s_broken_plug_ins_hide_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, text in {
         "needs_mars": "import tools_of_mars\n", "torn": "import no_such_thing\n", "raises": "1 / 0\n", "empty": "",
+        "ends": "raise SystemExit(3)\n",
     }.items():  # fmt: skip
         (tmp_path / f"{name}.py").write_text(text)
         monkeypatch.delitem(sys.modules, name, raising=False)
@@ -107,6 +108,7 @@ def test_another_package_s_broken_plug_ins_hide_nothing(tmp_path: Path, monkeypa
     )
     (meta / "entry_points.txt").write_text(
         "[edgepack.formats]\nmars = needs_mars\ntorn = torn\nempty = empty\n[edgepack.tasks]\nsmelling = raises\n"
+        "ends = ends\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     importlib.invalidate_caches()
@@ -118,6 +120,7 @@ def test_another_package_s_broken_plug_ins_hide_nothing(tmp_path: Path, monkeypa
     assert "No module named 'no_such_thing'" in rows["use theirs's plug-in torn (formats)"]
     assert "empty (formats) of theirs lacks TITLE" in rows["use theirs's plug-in empty (formats)"]
     assert "ZeroDivisionError" in rows["use theirs's plug-in smelling (tasks)"]
+    assert "ends of theirs calls sys.exit when it is imported" in rows["use theirs's plug-in ends (tasks)"]
     assert {ONNX, CORE_ML} <= rows.keys()
     told = json.loads(CliRunner().invoke(app, ["doctor", "--json"]).stdout)
     assert told["ready"][ONNX]

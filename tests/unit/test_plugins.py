@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import re
 import sys
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from tests import typed_plugins
 
 from edgepack import plugins, tasks
+from edgepack.cli import unexpected
 from edgepack.errors import MissingExtra, UnknownName, UsageError
+from edgepack.runtime import tasks as device_tasks
 from edgepack.runtime.submodel import MODEL
+from edgepack.stages import plan
 
 
 def test_our_own_are_files() -> None:
@@ -50,6 +55,10 @@ def outsider(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "their_task.py").write_text('NAME = "translation"\n')
     (tmp_path / "needs_tensorflow.py").write_text("import tensorflow\n")
     (tmp_path / "broken.py").write_text("import no_such_thing\n")
+    (tmp_path / "ends.py").write_text("import sys\n\nsys.exit(3)\n")
+    (tmp_path / "no_class.py").write_text("Model = None\n")
+    (tmp_path / "no_predict.py").write_text("class Model:\n    pass\n")
+    (tmp_path / "fails.py").write_text("def run():\n    return {}['x']\n\n\nclass Model:\n    predict = run\n")
     meta = tmp_path / "theirs-1.dist-info"
     meta.mkdir()
     (meta / "METADATA").write_text(
@@ -57,11 +66,12 @@ def outsider(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "Provides-Extra: images\nRequires-Dist: tensorflow>=1 ; extra == 'images'\n"
     )
     (meta / "entry_points.txt").write_text(
-        "[edgepack.tasks]\ntranslation = their_task\nimages = needs_tensorflow\nbroken = broken\n"
+        "[edgepack.tasks]\ntranslation = their_task\nimages = needs_tensorflow\nbroken = broken\nends = ends\n"
+        "[edgepack.runtime.tasks]\nno-class = no_class\nno-predict = no_predict\nfails = fails\nimages = their_task\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     importlib.invalidate_caches()
-    for name in ("their_task", "needs_tensorflow", "broken"):
+    for name in ("their_task", "needs_tensorflow", "broken", "ends", "no_class", "no_predict", "fails"):
         monkeypatch.delitem(sys.modules, name, raising=False)
 
 
@@ -75,6 +85,62 @@ def test_a_third_party_s_entry_point() -> None:
 def test_a_task_that_lacks_a_part_is_named() -> None:
     with pytest.raises(UsageError, match=r"translation \(tasks\) of theirs lacks TITLE"):
         tasks.load("translation")
+
+
+@pytest.mark.usefixtures("outsider")
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("images", "images (runtime.tasks) of theirs lacks Model"),
+        ("no-class", "no-class (runtime.tasks) of theirs has a Model that is no class with a method predict"),
+        ("no-predict", "no-predict (runtime.tasks) of theirs has a Model that is no class with a method predict"),
+    ],
+)
+def test_a_module_for_the_device_that_lacks_a_part_is_named(name: str, said: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(said)):
+        device_tasks.find(name)
+
+
+@pytest.mark.usefixtures("outsider")
+@pytest.mark.parametrize(
+    ("runs", "said"),
+    [
+        (None, "fill-mask (tasks) of edgepack has no module of that name in runtime.tasks"),
+        (("ear", "nose"), "fill-mask of edgepack builds the submodels model, and its module .* names ear, nose"),
+    ],
+)
+def test_both_modules_of_a_task_name_the_same(
+    runs: tuple[str, ...] | None, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def found(name: str) -> SimpleNamespace:
+        if runs is None:
+            raise UnknownName("task", name, [])
+        return SimpleNamespace(SUBMODELS=runs)
+
+    plan._check_device(tasks.load("fill-mask"))
+    monkeypatch.setattr(device_tasks, "find", found)
+    with pytest.raises(UsageError, match=said.replace("(", r"\(").replace(")", r"\)")):
+        plan._check_device(tasks.load("fill-mask"))
+
+
+@pytest.mark.usefixtures("outsider")
+def test_a_module_that_ends_the_program_does_not() -> None:
+    with pytest.raises(UsageError, match=r"ends of theirs calls sys\.exit when it is imported"):
+        plugins.load("tasks", "ends")
+    assert ("tasks", "ends") in {(kind, name) for kind, name, _ in plugins.failing()}
+
+
+@pytest.mark.usefixtures("outsider")
+def test_what_fails_in_a_plug_in_names_it() -> None:
+    assert (plugins.bringing("fails"), plugins.bringing("edgepack.runtime"), plugins.bringing("json")) == (
+        "theirs", None, None,
+    )  # fmt: skip
+    with pytest.raises(KeyError) as raised:
+        plugins.load("runtime.tasks", "fails").run()
+    told = unexpected.told(raised.value, [])
+    assert str(told) == "theirs, a plug-in, failed: KeyError: 'x'"
+    assert "report it to the authors of theirs with " in told.hint
+    Path(told.hint.split(" with ")[1].split(",")[0]).unlink()
 
 
 def test_what_a_task_does_not_state_is_as_usual() -> None:
@@ -139,6 +205,6 @@ def test_mypy_checks_the_sample_package() -> None:
     checked = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["tool"]["mypy"]["files"]
     assert "samples/plug-in/lang_id" in checked
     offered = tomllib.loads((root / "samples/plug-in/pyproject.toml").read_text("utf-8"))["project"]["entry-points"]
-    modules = {module for kind in offered if kind != "edgepack.runtime.tasks" for module in offered[kind].values()}
+    modules = {module for kind in offered for module in offered[kind].values()}
     assigned = (root / "samples/plug-in/lang_id/protocols.py").read_text("utf-8")
     assert all(f" = {module.removeprefix('lang_id.')}\n" in assigned for module in modules)

@@ -7,9 +7,11 @@ from dataclasses import is_dataclass
 
 import numpy as np
 
+from edgepack import plugins
 from edgepack.arrays import Example, TaskModel
 from edgepack.cli import chat, show
 from edgepack.documents import JsonDict
+from edgepack.errors import UsageError
 from edgepack.reports.table import Table
 from edgepack.runtime.generation import Statistics
 
@@ -35,11 +37,21 @@ def _figures(last: Statistics) -> dict[str, float]:
     return {"tokens": last.new, "tokens_per_second": last.speed, "seconds_to_first_token": last.first}
 
 
-def predict(predict: Callable[[list[Example]], Sequence[object]], examples: list[Example], json: bool) -> None:
-    """Print the task's result for each example."""
+def predict(
+    predict: Callable[[list[Example]], Sequence[object]], examples: list[Example], json: bool, *, task: str
+) -> None:
+    """Print the result of ``task`` for each example.
+
+    Raises UsageError where it gives none for one of them, or with ``json`` one that JSON cannot hold.
+    """
     results = predict(examples)
+    if not isinstance(results, Sequence | np.ndarray) or len(results) != len(examples):
+        raise UsageError(f"{task} does not give a list with an answer for each input", hint=plugins.CONTRACT)
     if json:
-        show.as_json([{"input": example, "result": result} for example, result in zip(examples, results, strict=True)])
+        try:
+            show.as_json([{"input": one, "result": result} for one, result in zip(examples, results, strict=True)])
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"an answer of {task} is no JSON: {error}", hint=plugins.CONTRACT) from error
         return
     for example, result in zip(examples, results, strict=True):
         show.paragraph(str(example) if isinstance(example, str) else " | ".join(example), "bold")

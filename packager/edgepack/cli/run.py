@@ -161,9 +161,10 @@ def run(
     if file is not None:
         text_to_image.make(model, list(inputs or []), drawing, file, json, preview=preview)
     elif task == ZERO_SHOT:
-        answers.predict(partial(model.classify, labels=named, template=template), list(inputs or []), json)
+        answers.predict(partial(model.classify, labels=named, template=template), list(inputs or []), json, task=task)
     elif task != GENERATION:
-        answers.predict(model.predict, _paired(inputs or [], pair) if pair else _examples(task, inputs or []), json)
+        examples = _paired(inputs or [], pair) if pair else _examples(task, inputs or [])
+        answers.predict(model.predict, examples, json, task=task)
     elif inputs:
         answers.complete(model, [_prompt(text, system) for text in inputs], inputs, options, json)
     else:

@@ -35,6 +35,6 @@ class Interrupted(BaseException):
 
 
 class Unexpected(EdgepackError):
-    """A mistake in edgepack itself: an exception that nobody foresaw."""
+    """A mistake in edgepack itself or in a plug-in: an exception that nobody foresaw."""
 
     exit_code = 70

@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import cast
 
-from edgepack import plugins
 from edgepack.arrays import Run, TaskModel
 from edgepack.errors import BundleError, UnknownName, UsageError
-from edgepack.runtime import arguments, completeness, consistency, engines, graphs, measurements, signing
+from edgepack.runtime import arguments, completeness, consistency, engines, graphs, measurements, signing, tasks
 from edgepack.runtime.diffusion import bands
 from edgepack.runtime.diffusion.autoencoder import DECODER
 from edgepack.runtime.diffusion.bands import Bands, PartSession
@@ -143,10 +142,10 @@ def model(task: str, runs: Mapping[str, Run], folder: Path, processing: Processi
     """Make the task's object around ``runs``, sessions or originals by the names of their submodels.
 
     Without runs the object makes inputs and computes nothing. Raises BundleError for a task that nothing here brings,
-    MissingExtra.
+    MissingExtra, UsageError (a plug-in that is no task).
     """
     try:
-        found = plugins.load("runtime.tasks", task)
+        found = tasks.find(task)
     except UnknownName as unknown:
         raise BundleError(
             f"{folder.name} is for the task {task!r}, which neither edgepack nor any installed package provides",

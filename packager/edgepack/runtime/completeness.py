@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from edgepack import plugins
 from edgepack.errors import BundleDamaged, BundleError, MissingExtra, UnknownName
 from edgepack.records import TensorSpec
+from edgepack.runtime import tasks
 from edgepack.runtime.engines import Session
 from edgepack.runtime.manifest import Manifest
-from edgepack.runtime.submodel import MODEL, Submodel
+from edgepack.runtime.submodel import Submodel
 
 _REBUILD = "copy the bundle again, or build it again"
 
@@ -17,11 +17,10 @@ _REBUILD = "copy the bundle again, or build it again"
 def check_submodels(listed: Manifest) -> None:
     """Raises BundleError where the submodels are not those of the task; of a task that is not here nothing is known."""
     try:
-        task = plugins.load("runtime.tasks", listed.task)
+        task = tasks.find(listed.task)
     except (UnknownName, MissingExtra):
         return
-    needed: Collection[str] = getattr(task, "SUBMODELS", (MODEL,))
-    optional: Collection[str] = getattr(task, "OPTIONAL", ())
+    needed, optional = tasks.needed(task), tasks.optional(task)
     diffusion = listed.processing.diffusion
     encoders = [] if diffusion is None else [encoder.submodel for encoder in diffusion.encoders]
     missing = [name for name in (*needed, *encoders) if name not in listed.models]

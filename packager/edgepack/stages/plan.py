@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 
-from edgepack import client_images, fit, formats, tasks
+from edgepack import client_images, fit, formats, plugins, tasks
 from edgepack import targets as targets_
 from edgepack.documents import JsonDict
-from edgepack.errors import ProjectError, UnsupportedModel, UsageError
+from edgepack.errors import ProjectError, UnknownName, UnsupportedModel, UsageError
 from edgepack.plans import Plan, Request, Subject
 from edgepack.records import Recipe, Source, Target
+from edgepack.runtime import tasks as device_tasks
 from edgepack.runtime.processing import Diffusion, Processing
-from edgepack.tasks import AnyTask, options
+from edgepack.runtime.submodel import MODEL
+from edgepack.tasks import AnyTask, options, submodels
 from edgepack.tasks._diffusion import LAYER
 from edgepack.toml_file import check_types
 
@@ -41,9 +43,14 @@ def check_download(request: Request, downloads: bool) -> None:
 
 
 def check_installed(request: Request, source: Source) -> None:
-    """Check that all is installed that takes ``source`` to the targets. Raises MissingExtra, UnsupportedModel."""
+    """Check that all is installed that takes ``source`` to the targets, and what runs its bundles.
+
+    Raises MissingExtra, UnsupportedModel, UsageError (a plug-in whose modules do not go together).
+    """
+    task = tasks.load(source.task)
     for name in request.targets:
-        formats.check_installed(targets_.load(name), tasks.load(source.task))
+        formats.check_installed(targets_.load(name), task)
+    _check_device(task)
 
 
 def plans(request: Request, subject: Subject) -> list[Plan]:
@@ -72,6 +79,26 @@ def bundle_name(source: Source, target: Target, recipe: Recipe) -> str:
     if recipe.name != target.recipe_for(source).name:
         parts.append(recipe.name)
     return "-".join(parts)
+
+
+def _check_device(task: AnyTask) -> None:
+    """Raises UsageError where the task's module for the device is not there, or names other submodels."""
+    brought = plugins.distribution("tasks", task.NAME)
+    try:
+        found = device_tasks.find(task.NAME)
+    except UnknownName as missing:
+        raise UsageError(
+            f"{task.NAME} (tasks) of {brought} has no module of that name in runtime.tasks, which runs its bundles",
+            hint=plugins.CONTRACT,
+        ) from missing
+    built = set(submodels(task)) or {MODEL}
+    run = {*device_tasks.needed(found), *device_tasks.optional(found)}
+    if built != run:
+        raise UsageError(
+            f"{task.NAME} of {brought} builds the submodels {', '.join(sorted(built))}, and its module for the device "
+            f"names {', '.join(sorted(run))}",
+            hint=plugins.CONTRACT,
+        )
 
 
 def _check_layout(target: Target, task: AnyTask) -> None:
