@@ -22,6 +22,7 @@ def text() -> str:
         parts.append(f"## edgepack {name}\n\n```text\n{shown}\n```\n")
     parts.append("## Exit codes\n\n0 is success. A failure says what is wrong in one line and what to do in another.\n")
     rows = re.findall(r"(\w+) +(\d+)  +(.+)", str(errors.__doc__))
+    rows.sort(key=lambda row: int(row[1]))
     lines = [f"| {code} | {said} |" for _, code, said in rows if not said.startswith("(never")]
     parts.append("\n".join(["| code | meaning |", "| --- | --- |", *dict.fromkeys(lines)]) + "\n")
     return "\n".join(parts)

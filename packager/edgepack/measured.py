@@ -13,7 +13,7 @@ from edgepack.arrays import Run, TaskModel
 from edgepack.data import DataSpec
 from edgepack.errors import UsageError
 from edgepack.metrics import clip_judge
-from edgepack.metrics.clip_judge import Likeness
+from edgepack.metrics.clip_judge import Similarity
 from edgepack.metrics.images import ImagePair
 from edgepack.original import Original, attach, recorders
 from edgepack.original.recorders import ImageRecorder, Recording, image_figures
@@ -47,7 +47,7 @@ class Measured:
     images: list[ImagePair] = field(default_factory=list)
     _recording: Recording | None = None
     _made: dict[str, tuple[ImagePair, ...]] = field(default_factory=dict)
-    _judged: dict[str, Likeness] = field(default_factory=dict)
+    _judged: dict[str, Similarity] = field(default_factory=dict)
     _references: dict[tuple[str, str], Timing] = field(default_factory=dict)
     _agreed: dict[tuple[str, str, str], comparison.Agreement] = field(default_factory=dict)
     _scored: dict[str, comparison.Scores] = field(default_factory=dict)
@@ -113,7 +113,7 @@ class Measured:
             self.accuracy += image_figures(pairs, {}, f"{said}, equal seeds", self._where("unet"))
         return self._made[key]
 
-    def likeness(self, clip: Path, data: DataSpec | None, steps: int | None) -> Likeness:
+    def similarity(self, clip: Path, data: DataSpec | None, steps: int | None) -> Similarity:
         """Let the bundle of CLIP at ``clip`` judge the images by their prompts. Raises UsageError, BundleError."""
         key = repr((clip, data, steps))
         if key not in self._judged:
@@ -127,7 +127,7 @@ class Measured:
                 prompts = self._prompts(data, steps)
                 shown = [self._recorder.image(self._picturing, one, (size.height, size.width)) for one in prompts]
                 original = None
-            self._judged[key] = Likeness(clip_judge.cosines(judge, shown), original)
+            self._judged[key] = Similarity(clip_judge.cosines(judge, shown), original)
         return self._judged[key]
 
     @cached_property

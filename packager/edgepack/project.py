@@ -93,9 +93,9 @@ def template(model: str, targets: tuple[str, ...]) -> str:
         '# recipes = ["int8"]            # else the one that measured best for the target and task\n'
         '# suite = "release.toml"        # what `edgepack validate` checks\n'
         "\n"
-        "# [evaluation]                  # the task's metric, original against bundle\n"
-        '# path = "pairs.csv"\n'
-        "# columns = { sentence1 = 0, sentence2 = 1, score = 2 }\n"
+        "# [evaluation]                  # the task's metric, original against bundle (docs/release-suites.md)\n"
+        '# path = "data.csv"             # of images with labels a folder; columns as the task names them:\n'
+        "# columns = { text = 0, label = 1 }\n"
     )
 
 

@@ -113,7 +113,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], type[EdgepackError], str]] = {
     ),
     "no processing": (lambda f: change(f, processing=None), BundleError, "processing is null, not an object"),
     "manifest without task": (lambda f: change(f, task=None), BundleError, "task is null"),
-    "no submodels": (lambda f: change(f, models={}), BundleError, "models has the length 0"),
+    "no submodels": (lambda f: change(f, models={}), BundleError, "models is empty"),
     "no list of submodels": (lambda f: change(f, models=None), BundleError, "models is null"),
     "two submodels of one name": (name_twice, BundleError, "the key 'model' stands twice"),
     "model that is not listed": (lambda f: change_model(f, file="other.onnx"), BundleError, "other.onnx"),

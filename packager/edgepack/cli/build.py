@@ -111,7 +111,9 @@ def build(
     allow_unread: Annotated[
         bool, typer.Option("--allow-unread", help="Build even if config.json has settings that edgepack does not know.")
     ] = False,
-    speed: Annotated[bool, typer.Option(help="Measure speed on this machine.")] = True,
+    speed: Annotated[
+        bool, typer.Option(help="Measure speed on this machine (default: yes).", show_default=False)
+    ] = True,
     force: Annotated[
         bool, typer.Option("--force", help="Overwrite files and folders that edgepack did not write.")
     ] = False,

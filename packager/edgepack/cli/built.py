@@ -47,7 +47,7 @@ def _side_by_side(bundles: Sequence[Bundle]) -> Table:
     facts = [
         {
             "recipe": bundle.recipe.name,
-            "model file": size(_bytes_of(bundle)),
+            "model files": size(_bytes_of(bundle)),
             **{measure(a): figure(a.compressed, a.metric) for a in bundle.accuracy},
         }
         for bundle in bundles

@@ -12,8 +12,8 @@ from edgepack.printable import printable
 from edgepack.reports.table import Column, Readable
 
 GAP = 2  # spaces between columns
-_LONG = 12  # cells: longer names and paths may end a line behind a hyphen, a slash, a colon or an underscore
-_PIECES = re.compile(r"[^-/:_]+[-/:_]*|[-/:_]+")
+_LONG = 12  # cells: longer names and paths may end a line behind a hyphen, a slash or a colon
+_PIECES = re.compile(r"[^-/:]+[-/:]*|[-/:]+")
 _FIGURE = re.compile(r"[-+≤≥–]?\s?\d|–")  # the beginning of a figure, which stays on one line with its unit
 
 

@@ -45,7 +45,7 @@ def _facts(bundle: Path, trust: bool) -> JsonDict:
         "model": listed.table["source"]["model"],
         "target": listed.table["target"]["name"],
         "recipe": listed.table["recipe"]["name"],
-        "model file": size(listed.model_bytes),
+        "model files": size(listed.model_bytes),
         "bits per weight": f"{weights.bits_per_weight:.2f}" if weights.parameters else DASH,
         **{measure(a): figure(a.compressed, a.metric) for a in sorted(accuracy, key=lambda a: bool(a.submodel))},
         **({"speed": str(timings)} if isinstance(timings, NotMeasured) else _speeds(timings)),

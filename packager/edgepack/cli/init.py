@@ -17,7 +17,11 @@ from edgepack.errors import UsageError
 
 def init(
     model: Annotated[
-        str, typer.Argument(help="Hub id, folder or python:package/folder.")
+        str,
+        typer.Argument(
+            help="Hub id, folder or python:package/folder (default: sentence-transformers/all-MiniLM-L6-v2).",
+            show_default=False,
+        ),
     ] = "sentence-transformers/all-MiniLM-L6-v2",
     target: Annotated[
         list[str] | None,

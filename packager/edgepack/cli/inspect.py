@@ -170,7 +170,11 @@ def _package(path: Path, json: bool) -> None:
     if json:
         show.as_json(facts)
         return
-    told = [[str(key), str(value)] for key, value in package.metadata.items() if isinstance(value, str)]
+    told = [
+        ["licence" if key == "license" else str(key), str(value)]
+        for key, value in package.metadata.items()
+        if isinstance(value, str)
+    ]
     told += [[key, value] for key, value in package.metadata.get("user_defined", {}).items()]
     show.line(path.name, "bold")
     needs = f"{package.minimum_deployment} (specification {package.specification_version})"

@@ -46,28 +46,30 @@ def run(
     ] = None,
     template: Annotated[
         str | None,
-        typer.Option(help="Prompt around a label, e.g. 'a photo of {}' [the model's own].", metavar="<text>"),
+        typer.Option(help="Prompt around a label, e.g. 'a photo of {}' (default: the model's own).", metavar="<text>"),
     ] = None,
-    max_tokens: Annotated[int | None, typer.Option(help="Maximum new tokens [256].", metavar="<n>")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Maximum new tokens (default: 256).", metavar="<n>")] = None,
     temperature: Annotated[
         float | None,
-        typer.Option(help="Sampling temperature; 0 always takes the most likely token [0].", metavar="<x>"),
+        typer.Option(help="Sampling temperature; 0 always takes the most likely token (default: 0).", metavar="<x>"),
     ] = None,
     top_k: Annotated[
-        int | None, typer.Option(help="Sample from the k most likely tokens; 0: from all [0].", metavar="<k>")
+        int | None, typer.Option(help="Sample from the k most likely tokens; 0: from all (default: 0).", metavar="<k>")
     ] = None,
     top_p: Annotated[
         float | None,
         typer.Option(
-            help="Nucleus sampling: the smallest set of tokens with this total probability [1].", metavar="<p>"
+            help="Nucleus sampling: the smallest set of tokens with this total probability (default: 1).", metavar="<p>"
         ),
     ] = None,
     min_p: Annotated[
         float | None,
-        typer.Option(help="Drop tokens below this share of the most likely token's probability [0].", metavar="<p>"),
+        typer.Option(
+            help="Drop tokens below this share of the most likely token's probability (default: 0).", metavar="<p>"
+        ),
     ] = None,
     repetition_penalty: Annotated[
-        float | None, typer.Option(help="Above 1: less repetition [the model's own].", metavar="<x>")
+        float | None, typer.Option(help="Above 1: less repetition (default: the model's own).", metavar="<x>")
     ] = None,
     stop: Annotated[list[str] | None, typer.Option(help="Stop before this text. Repeatable.", metavar="<text>")] = None,
     seed: Annotated[
@@ -78,21 +80,25 @@ def run(
         Path | None,
         typer.Option("--output", "-o", help="PNG file to write.", metavar="<path>", parser=output_path),
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Denoising steps [the model's own].", metavar="<n>")] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Denoising steps (default: the model's own).", metavar="<n>")
+    ] = None,
     guidance: Annotated[
         float | None,
-        typer.Option(help="How closely an image follows its prompt [the model's own].", metavar="<x>"),
+        typer.Option(help="How closely an image follows its prompt (default: the model's own).", metavar="<x>"),
     ] = None,
     negative: Annotated[
         str | None, typer.Option(help="Negative prompt: what the image should not show.", metavar="<text>")
     ] = None,
     size: Annotated[
-        str | None, typer.Option(help="Width x height of an image in pixels [the model's own].", metavar="<wxh>")
+        str | None,
+        typer.Option(help="Width x height of an image in pixels (default: the model's own).", metavar="<wxh>"),
     ] = None,
-    images: Annotated[int | None, typer.Option(help="Images of each prompt [1].", metavar="<n>")] = None,
+    images: Annotated[int | None, typer.Option(help="Images of each prompt (default: 1).", metavar="<n>")] = None,
     image: Annotated[Path | None, typer.Option(help="Image to start from.", metavar="<path>")] = None,
     strength: Annotated[
-        float | None, typer.Option(help="How much of it may change, 0 to 1 [0.8; with a mask 1].", metavar="<x>")
+        float | None,
+        typer.Option(help="How much of it may change, 0 to 1 (default: 0.8, with a mask 1).", metavar="<x>"),
     ] = None,
     mask: Annotated[
         Path | None, typer.Option(help="Mask: an image that is bright where --image is repainted.", metavar="<path>")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, is_dataclass
@@ -21,6 +22,7 @@ from edgepack.errors import EdgepackError
 from edgepack.printable import OBEYED, printable
 from edgepack.reports.table import DASH, Readable, Table, readable
 
+_COPY = re.compile(r"\S*/text-folders/[^/\s]+/")  # the copy of a model's folder in the cache
 _WIDE = 160  # columns when nobody looks: lines in logs are not folded
 _STYLES = {True: "green", False: "red", None: ""}
 
@@ -104,9 +106,14 @@ def note(text: str) -> None:
 def fail(error: EdgepackError) -> None:
     """Print an error: one line, and one with what to do."""
     out = Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
-    out.print(Text(_one_line(f"error: {error}"), style="red"))
+    out.print(Text(_one_line(f"error: {_as_named(str(error))}"), style="red"))
     if error.hint:
-        out.print(Text(_one_line(f" hint: {error.hint}")))
+        out.print(Text(_one_line(f" hint: {_as_named(error.hint)}")))
+
+
+def _as_named(text: str) -> str:
+    """Name a model's files by its own folder, not by the copy in the cache in which they were read."""
+    return _COPY.sub("", text)
 
 
 def _one_line(text: str) -> str:

@@ -16,7 +16,7 @@ _CLIP = "zero-shot-image-classification"
 
 
 @dataclass(frozen=True)
-class Likeness:
+class Similarity:
     """Cosines of CLIP's vectors of each image and its prompt: the bundle's, and the original's where it is here."""
 
     compressed: Sequence[float]

@@ -96,9 +96,9 @@ def retrieval(predictions: Sequence[Array], references: Sequence[Hashable]) -> f
     if len(vectors) < 2 or not np.isfinite(vectors).all():
         return math.nan
     vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    likeness = vectors @ vectors.T
-    np.fill_diagonal(likeness, -np.inf)
-    return _mean([references[i] == references[int(j)] for i, j in enumerate(likeness.argmax(axis=1))])
+    similarity = vectors @ vectors.T
+    np.fill_diagonal(similarity, -np.inf)
+    return _mean([references[i] == references[int(j)] for i, j in enumerate(similarity.argmax(axis=1))])
 
 
 def number(row: Mapping[str, Json], column: str) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from edgepack.cost.bill import Bill, Course
 from edgepack.cost.records import STATED, Delivery, Figure, Scenario, Service
@@ -23,10 +23,13 @@ _DELIVERED = (
 
 
 def bill_table(bill: Bill) -> Table:
-    """Tabulate what is spent hosted, on device and mixed, and when going on-device has paid off."""
+    """Tabulate what is spent hosted, on device and mixed, and when going on-device has paid off.
+
+    What cannot be computed has no row but a note, which says what is to be stated.
+    """
     head = ["", "a day", "first year", "each later year", "saved, first year", "breaks even"]
-    rows: list[list[Cell]] = [_row(name, getattr(bill, name), bill) for name in NAMES]
-    notes = [*([_DELIVERED] if isinstance(bill.device, Course) else []), _one_off(bill.scenario), NOT_COUNTED]
+    rows, missing = _known([_row(name, getattr(bill, name), bill) for name in NAMES])
+    notes = [*missing, *([_DELIVERED] if isinstance(bill.device, Course) else []), _one_off(bill.scenario), NOT_COUNTED]
     return Table(head, rows, figures=head[1:], notes=notes)
 
 
@@ -34,14 +37,16 @@ def device_table(bill: Bill) -> Table:
     """Tabulate data and energy, of a device and of all."""
     origin = bill.scenario.energy.origin if isinstance(bill.scenario.energy, Figure) else STATED
     able = " that can run it" if isinstance(bill.scenario.unable, Figure) else ""
-    rows: list[list[Cell]] = [
+    cells: list[list[Cell]] = [
         ["download of a device in a year", _cell(bill.device_bytes, size)],
         ["energy of a request", _cell(bill.request_energy, energy)],
         ["energy of a user a day", _cell(bill.user_energy, energy)],
         [f"download of all devices{able} in a year", _cell(bill.delivered_bytes, size)],
         [f"energy of all devices{able} in a year", _cell(bill.year_energy, energy)],
     ]
-    return Table(["", "value"], rows, figures=["value"], notes=[f"energy: {origin}"] if origin != STATED else [])
+    rows, missing = _known(cells)
+    said = [f"energy: {origin}"] if origin != STATED else []
+    return Table(["", "value"], rows, figures=["value"], notes=[*missing, *said])
 
 
 def scenario_table(scenario: Scenario) -> Table:
@@ -106,6 +111,19 @@ def _row(name: str, course: Course | NotMeasured, bill: Bill) -> list[Cell]:
         return [*spent, None, None]
     day = course.pays_off(bill.hosted)
     return [*spent, money(bill.hosted.first_year - course.first_year), "never" if day is None else f"day {day:,}"]
+
+
+def _known(rows: Sequence[Sequence[Cell]]) -> tuple[list[Sequence[Cell]], list[str]]:
+    """Return the rows with a figure, and a note for each reason why others have none."""
+    names: dict[str, list[str]] = {}
+    known: list[Sequence[Cell]] = []
+    for row in rows:
+        name, first = str(row[0]), row[1]
+        if isinstance(first, NotMeasured):
+            names.setdefault(first.reason, []).append(name)
+        else:
+            known.append(row)
+    return known, [f"not computed: {', '.join(missed)} ({reason})" for reason, missed in names.items()]
 
 
 def _course(course: Course | NotMeasured, bill: Bill) -> JsonDict | NotMeasured:

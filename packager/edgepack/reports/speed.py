@@ -10,6 +10,7 @@ from edgepack.runtime import estimate
 from edgepack.units import duration, size
 from edgepack.units import energy as joules
 
+_NEEDED = {"p90": 64, "p99": 662}  # runs: see runtime/clock.py
 _LARGE = 100  # tokens per second, from which no fraction is shown
 
 
@@ -46,7 +47,7 @@ def _speed(tokens: float) -> str:
 def _percentile(value: float | NotMeasured, name: str, timings: Sequence[Timing]) -> Cell:
     if isinstance(value, NotMeasured):
         anywhere = any(not isinstance(getattr(t, name), NotMeasured) for t in timings)
-        return value if anywhere else None
+        return NotMeasured(reason=f"fewer than {_NEEDED[name]} runs give no {name}") if anywhere else None
     return duration(value)
 
 

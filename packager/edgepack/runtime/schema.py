@@ -106,6 +106,8 @@ class _Checker:
         for keyword, kind, least in _LENGTHS:
             if keyword in schema and isinstance(value, (str, list, dict)) and isinstance(value, kind):
                 kept = len(value) >= schema[keyword] if least else len(value) <= schema[keyword]
+                if not kept and not value:
+                    raise Mismatch(f"{_at(place)} is empty")
                 if not kept:
                     raise Mismatch(f"{_at(place)} has the length {len(value)}; {keyword} {schema[keyword]}")
 

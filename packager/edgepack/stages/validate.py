@@ -139,7 +139,7 @@ def _clip(bench: Measured, check: Check) -> CheckResult:
     """Judge how well images fit their prompts, the bundle's and the original's, as a bundle of CLIP sees it."""
     _check_images(bench, check)
     assert check.clip is not None  # a suite that was read has one
-    found = bench.likeness(check.clip, check.data, check.steps)
+    found = bench.similarity(check.clip, check.data, check.steps)
     value = float(np.mean(found.compressed))
     if found.original is None:
         return suites.judge(check, value, None)

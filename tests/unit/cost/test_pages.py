@@ -43,10 +43,11 @@ def test_the_table() -> None:
     assert with_once.rows[1][4] == "−$2,831,000"
 
 
-def test_what_is_missing_is_a_dash_that_says_what_to_state() -> None:
+def test_what_is_missing_is_a_note_that_says_what_to_state() -> None:
     table = readable(bills.bill_table(hosted()))
-    assert table.rows[1][1:] == (f"{DASH}¹",) * 4
-    assert "state a bundle or --size, --installs, --updates and --egress" in table.notes[0]
+    assert table.rows == [("hosted", "$15,000", "$5,475,000")]
+    assert "on device (state a bundle or --size, --installs, --updates and --egress)" in table.notes[0]
+    assert readable(bills.device_table(hosted())).rows == []
 
 
 def test_where_prices_come_from() -> None:

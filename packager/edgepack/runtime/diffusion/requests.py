@@ -64,7 +64,10 @@ def source(settings: Diffusion, image: Example | None, mask: Example | None, str
             )
         return None
     if inpaints and mask is None:
-        raise UsageError("this model repaints parts of images: it needs a mask", hint="it is bright where to paint")
+        raise UsageError(
+            "this model repaints parts of images: it needs a mask",
+            hint="an image that is bright where the new one is to be painted",
+        )
     pixels = image_values.colours(image)
     covered = None if mask is None else image_values.greys(mask)
     if covered is not None:
