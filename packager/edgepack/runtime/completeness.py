@@ -8,10 +8,8 @@ from edgepack.errors import BundleDamaged, BundleError, MissingExtra, UnknownNam
 from edgepack.records import TensorSpec
 from edgepack.runtime import tasks
 from edgepack.runtime.engines import Session
-from edgepack.runtime.manifest import Manifest
+from edgepack.runtime.manifest import REBUILD, Manifest
 from edgepack.runtime.submodel import Submodel
-
-_REBUILD = "copy the bundle again, or build it again"
 
 
 def check_submodels(listed: Manifest) -> None:
@@ -29,7 +27,7 @@ def check_submodels(listed: Manifest) -> None:
         return
     told = f"lacks the submodel {missing[0]!r}" if missing else f"has a submodel {strange[0]!r}"
     theirs = ", ".join(needed) + (f", and it may have {', '.join(optional)}" if optional else "")
-    raise BundleError(f"{listed.folder} {told}; a bundle for {listed.task} has {theirs}", hint=_REBUILD)
+    raise BundleError(f"{listed.folder} {told}; a bundle for {listed.task} has {theirs}", hint=REBUILD)
 
 
 def check_specs(listed: Manifest, submodel: Submodel, run: Session) -> None:
@@ -47,7 +45,7 @@ def check_specs(listed: Manifest, submodel: Submodel, run: Session) -> None:
         if strange:
             raise BundleDamaged(
                 f"{submodel.path.name} in {listed.folder} has no {kind} {min(strange)!r}, which the manifest lists",
-                hint=_REBUILD,
+                hint=REBUILD,
             )
         _check_kinds(listed, submodel, told, found)
     unlisted = _names(run.inputs) - _names(submodel.inputs)
@@ -55,7 +53,7 @@ def check_specs(listed: Manifest, submodel: Submodel, run: Session) -> None:
         raise BundleDamaged(
             f"{submodel.path.name} in {listed.folder} needs the input {min(unlisted)!r}, which the manifest does not "
             "list",
-            hint=_REBUILD,
+            hint=REBUILD,
         )
 
 
@@ -72,7 +70,7 @@ def _check_kinds(
             raise BundleDamaged(
                 f"{spec.name!r} of {submodel.path.name} in {listed.folder} is {_kind(other)}, and the manifest lists "
                 f"{_kind(spec)}",
-                hint=_REBUILD,
+                hint=REBUILD,
             )
 
 

@@ -10,12 +10,11 @@ from edgepack.records import TensorSpec
 from edgepack.runtime import golden
 from edgepack.runtime.diffusion import autoencoder
 from edgepack.runtime.engines import Session
-from edgepack.runtime.manifest import Manifest
+from edgepack.runtime.manifest import REBUILD, Manifest
 from edgepack.runtime.processing import Diffusion, Embedding, Match, Span
 from edgepack.runtime.submodel import TEXT_MODEL, UNET, VISION_MODEL, Submodel
 
 PLACE = "{}"  # of the label in a Match's template
-_REBUILD = "copy the bundle again, or build it again"
 _SPANS = ("start_logits", "end_logits")
 _CHANNELS = 1  # their dimension in images and latents
 
@@ -26,7 +25,7 @@ def check_processing(listed: Manifest) -> None:
     if isinstance(answer, Match) and PLACE not in answer.template:
         raise BundleDamaged(
             f"{listed.folder}: processing.answer.template {answer.template[:60]!r} has no {PLACE}, the label's place",
-            hint=_REBUILD,
+            hint=REBUILD,
         )
     for submodel, kind, name, channels, setting in () if diffusion is None else _channels(diffusion):
         found = _dimension(listed, submodel, kind, name)
@@ -34,7 +33,7 @@ def check_processing(listed: Manifest) -> None:
             raise BundleDamaged(
                 f"{listed.folder}: {kind.removesuffix('s')} {name!r} of the {submodel} has {found} channels, and "
                 f"processing.diffusion.{setting} makes it {channels}",
-                hint=_REBUILD,
+                hint=REBUILD,
             )
 
 
@@ -66,7 +65,7 @@ def check_outputs(listed: Manifest, submodel: Submodel, run: Session) -> None:
     if missing:
         raise BundleDamaged(
             f"{submodel.path.name} in {listed.folder} does not give {min(missing)!r}, which its task needs",
-            hint=_REBUILD,
+            hint=REBUILD,
         )
     answer, output = listed.processing.answer, _vectors(listed, submodel)
     width = answer.width if isinstance(answer, Embedding | Match) else None
@@ -77,7 +76,7 @@ def check_outputs(listed: Manifest, submodel: Submodel, run: Session) -> None:
         raise BundleDamaged(
             f"{submodel.path.name} in {listed.folder} gives vectors of {found} numbers, and processing.answer.width "
             f"is {width}",
-            hint=_REBUILD,
+            hint=REBUILD,
         )
 
 

@@ -26,7 +26,7 @@ SCHEMA = 2
 LARGEST = 10_000_000  # bytes of the manifest or the measurements
 _USED = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")  # by the runtime, where they are there
 _CHUNK = 1 << 20
-_REBUILD = "copy the bundle again, or build it again"
+REBUILD = "copy the bundle again, or build it again"
 
 
 @dataclass(frozen=True)
@@ -100,8 +100,8 @@ def read(folder: Path) -> Manifest:
     except OSError as error:
         raise BundleError(f"{folder} is not a bundle: it has no {MANIFEST}", hint="edgepack build makes one") from error
     file = folder / MANIFEST
-    text = read_open(open_file(folder, MANIFEST), file, hint=_REBUILD, largest=LARGEST)
-    table = checked(parse_json(text, str(file), hint=_REBUILD), str(file))
+    text = read_open(open_file(folder, MANIFEST), file, hint=REBUILD, largest=LARGEST)
+    table = checked(parse_json(text, str(file), hint=REBUILD), str(file))
     manifest = Manifest(folder, table, hashlib.sha256(text).hexdigest())
     for name in manifest.table["files"]:
         contained(folder, name)
@@ -115,7 +115,7 @@ def checked(table: Json, place: str) -> JsonDict:
     Raises BundleError, BundleTooNew and BundleUnsafe, which name ``place`` and what is wrong there.
     """
     if not isinstance(table, dict):
-        raise BundleError(f"{place} does not hold an object", hint=_REBUILD)
+        raise BundleError(f"{place} does not hold an object", hint=REBUILD)
     version = _version(table.get("schema"), place)
     for name in _names(table):
         checked_name(name, place)
@@ -139,7 +139,7 @@ def verify(manifest: Manifest) -> list[str]:
         with open(open_file(manifest.folder, name), "rb") as stream:
             whole = os.fstat(stream.fileno()).st_size == entry["bytes"] and _digest(stream) == entry["sha256"]
         if not whole:
-            raise BundleDamaged(f"{name} in {manifest.folder} is not what the bundle was built with", hint=_REBUILD)
+            raise BundleDamaged(f"{name} in {manifest.folder} is not what the bundle was built with", hint=REBUILD)
     return sorted(found(manifest.folder) - {*manifest.table["files"], *BESIDE})
 
 
@@ -170,7 +170,7 @@ def found(folder: Path) -> set[str]:
 
 def _version(version: Json, place: str) -> int:
     if isinstance(version, bool) or not isinstance(version, int) or version < 1:
-        raise BundleError(f"{place} has schema {json.dumps(version)}, which is not a version", hint=_REBUILD)
+        raise BundleError(f"{place} has schema {json.dumps(version)}, which is not a version", hint=REBUILD)
     if version > SCHEMA:
         raise BundleTooNew(
             f"{place} has schema {version}; this edgepack reads up to {SCHEMA}", hint="pip install -U edgepack"
@@ -182,7 +182,7 @@ def _check_schema(table: JsonObject, version: int, place: str) -> None:
     try:
         schema.check(table, _published(version))
     except schema.Mismatch as wrong:
-        raise BundleError(f"{place}: {wrong}", hint=_REBUILD) from wrong
+        raise BundleError(f"{place}: {wrong}", hint=REBUILD) from wrong
 
 
 def _names(table: JsonObject) -> Iterator[str]:
@@ -204,12 +204,12 @@ def _check_listed(table: JsonObject, place: str) -> None:
         model, golden, own = entry["file"], entry["golden"]["file"], entry["files"]
         whose = f"its {name}" if len(table["models"]) == 1 else f"the model of its submodel {name}"
         if not any(file == model or file.startswith(f"{model}/") for file in own):  # a Core ML package is a folder
-            raise BundleError(f"{place} does not list {whose} {model!r}", hint=_REBUILD)
+            raise BundleError(f"{place} does not list {whose} {model!r}", hint=REBUILD)
         for file in own:
             if file not in files:
-                raise BundleError(f"{place} does not list {file!r}, a file of its submodel {name}", hint=_REBUILD)
+                raise BundleError(f"{place} does not list {file!r}, a file of its submodel {name}", hint=REBUILD)
         if golden not in files:
-            raise BundleError(f"{place} does not list its golden vectors {golden!r}", hint=_REBUILD)
+            raise BundleError(f"{place} does not list its golden vectors {golden!r}", hint=REBUILD)
 
 
 def _check_unlisted(manifest: Manifest) -> None:

@@ -15,7 +15,7 @@ from edgepack.runtime import machine
 from edgepack.runtime.diffusion import timing
 from edgepack.runtime.diffusion.autoencoder import DECODER, ENCODER
 from edgepack.runtime.processing import Processing
-from edgepack.runtime.submodel import Submodel
+from edgepack.runtime.submodel import UNET, Submodel
 from edgepack.units import size as said
 
 _ALONE = 74_000_000  # bytes of a process that times a submodel, beside what that takes
@@ -59,9 +59,9 @@ class Budget:
         ``guided``: a step takes two predictions; ``begun``: it begins with an image. Raises DoesNotFit, which says the
         least that works.
         """
-        unets = [(self._whole(timing.UNET, size, count * rows), rows == 2) for rows in ((2, 1) if guided else (1,))]
+        unets = [(self._whole(UNET, size, count * rows), rows == 2) for rows in ((2, 1) if guided else (1,))]
         decoders = list(self._decoders(size))
-        apart = {timing.UNET, DECODER} | (set() if begun else {ENCODER})
+        apart = {UNET, DECODER} | (set() if begun else {ENCODER})
         others = [self._whole(name, size, 1) for name in self.needs if name not in apart]
         least = max(min(unets)[0], min(needs for needs, _ in decoders), *others)
         if least > self.bytes:

@@ -14,9 +14,9 @@ from edgepack.runtime.diffusion.denoising import TIMESTEP
 from edgepack.runtime.diffusion.prompts import INPUT as IDS
 from edgepack.runtime.diffusion.schedulers import scheduler
 from edgepack.runtime.processing import Diffusion, Processing, Schedule
-from edgepack.runtime.submodel import Submodel
+from edgepack.runtime.submodel import UNET, Submodel
 
-UNET, SAFETY = "unet", "safety_checker"
+SAFETY = "safety_checker"
 _TIME = 500.0  # a step in the middle; which makes no difference to the time
 _PIXELS = (ENCODER,)  # that take pixels and not latents
 
