@@ -65,10 +65,15 @@ def check(extra: str = "", distribution: str = EDGEPACK) -> None:
 
 def missing(module: str, distribution: str = EDGEPACK) -> MissingExtra | None:
     """Return the error for a ``module`` that cannot be imported; None where ``distribution`` does not ask for it."""
-    package = module.partition(".")[0]
-    name = _canonical(_DISTRIBUTIONS.get(package, package))
+    name = distribution_of(module)
     extra = extra_of(name, distribution)
     return None if extra is None else MissingExtra(name, extra, distribution)
+
+
+def distribution_of(module: str) -> str:
+    """Return the distribution that brings a module, one that edgepack or an extra asks for."""
+    package = module.partition(".")[0]
+    return _canonical(_DISTRIBUTIONS.get(package, package))
 
 
 def extra_of(name: str, distribution: str = EDGEPACK) -> str | None:

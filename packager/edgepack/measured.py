@@ -18,13 +18,13 @@ from edgepack.metrics.images import ImagePair
 from edgepack.original import Original, attach, recorders
 from edgepack.original.recorders import ImageRecorder, Recording, image_figures
 from edgepack.plans import Subject
-from edgepack.records import Accuracy, Timing, Where
-from edgepack.runtime import clock, completeness, golden, graphs, machine, open_submodels, submodel
+from edgepack.records import Accuracy, Timing
+from edgepack.runtime import clock, submodel
 from edgepack.runtime import model as task_model
-from edgepack.runtime.engines import Session, open_session
 from edgepack.runtime.golden import GoldenResult
 from edgepack.runtime.manifest import Manifest
 from edgepack.runtime.processing import Diffusion, Processing
+from edgepack.runtime.runner import Runner
 from edgepack.runtime.shapes import calls, feeds
 from edgepack.tasks import AnyTask, Task, read_model, submodel_processing, submodel_task
 from edgepack.tasks._diffusion import Prompt
@@ -34,11 +34,10 @@ RUNS, _SECONDS = 64, 1.0  # of a speed check: enough for a p90
 
 @dataclass
 class Measured:
-    """The bundle of ``manifest`` beside its ``originals`` by submodel; none where they are not here."""
+    """The bundle of ``runner`` beside its ``originals`` by submodel; none where they are not here."""
 
-    manifest: Manifest
+    runner: Runner
     originals: Mapping[str, Original]
-    threads: int
     accuracy: list[Accuracy] = field(default_factory=list)
     samples: dict[str, list[float]] = field(default_factory=dict)
     pairs: list[tuple[float, float]] = field(default_factory=list)
@@ -52,20 +51,15 @@ class Measured:
     _agreed: dict[tuple[str, str, str], comparison.Agreement] = field(default_factory=dict)
     _scored: dict[str, comparison.Scores] = field(default_factory=dict)
 
+    @property
+    def manifest(self) -> Manifest:
+        """The bundle's manifest."""
+        return self.runner.manifest
+
     @cached_property
     def task(self) -> AnyTask:
         """The bundle's task."""
         return tasks.load(self.manifest.task)
-
-    @cached_property
-    def runs(self) -> Mapping[str, Session]:
-        """The submodels, opened."""
-        return open_submodels(self.manifest, self.threads)
-
-    @cached_property
-    def scorers(self) -> Mapping[str, Session]:
-        """The submodels; of a language model what gives the logits of every token, not of the last one alone."""
-        return {name: self._scorer(name, run) for name, run in self.runs.items()}
 
     def task_of(self, name: str) -> Task:
         """Return the task of a submodel as a model of its own."""
@@ -88,12 +82,12 @@ class Measured:
         if key not in self._scored:
             found = comparison.metric(
                 self.matched(self.originals) if self.originals else None,
-                self.model(self.scorers),
+                self.runner.model(),
                 self.task,
                 comparison.rows(self.task, data),
                 name=data.name,
                 floors={},
-                where=self._where(next(iter(self.manifest.models))),
+                where=self.runner.where(next(iter(self.manifest.models))),
             )
             self._scored[key] = found
             self.accuracy += found.accuracy
@@ -110,7 +104,7 @@ class Measured:
             self._made[key] = pairs
             self.images += pairs
             said = data.name if data else "edgepack's own prompts"
-            self.accuracy += image_figures(pairs, {}, f"{said}, equal seeds", self._where("unet"))
+            self.accuracy += image_figures(pairs, {}, f"{said}, equal seeds", self.runner.where("unet"))
         return self._made[key]
 
     def similarity(self, clip: Path, data: DataSpec | None, steps: int | None) -> Similarity:
@@ -142,7 +136,9 @@ class Measured:
     @cached_property
     def _picturing(self) -> TaskModel:
         """The task's object without what takes no part when images are compared."""
-        return self.model({name: run for name, run in self.runs.items() if name not in self._recorder.UNUSED})
+        return self.runner.model(
+            {name: run for name, run in self.runner.sessions.items() if name not in self._recorder.UNUSED}
+        )
 
     def _prompts(self, data: DataSpec | None, steps: int | None) -> Sequence[Prompt]:
         if data is None:
@@ -152,24 +148,13 @@ class Measured:
 
     def golden(self, name: str) -> GoldenResult:
         """Run the golden vectors of a submodel, from their texts and images on; from the inputs where it has none."""
-        part = submodel(self.model(self.runs), name)
-        make = None if part is None else part.feeds
-        return golden.check(self.runs[name], self.manifest, make, name=name)
+        return self.runner.golden(name)
 
     def timing(self, name: str, shape: str, runs: int) -> Timing:
         """Time a submodel with inputs of a shape."""
         key = (name, shape, runs)
         if key not in self.timings:
-            own = self.manifest.models[name]
-            (made,) = clock.measure(
-                own.path,
-                own.format,
-                [(shape, feeds(self.manifest, shape, name))],
-                threads=self.threads,
-                target_isa=self.manifest.isa,
-                runs=runs,
-                seconds=_SECONDS,
-            )
+            (made,) = self.runner.measure(name, [shape], runs=runs, seconds=_SECONDS)
             self.timings[key] = replace(made, submodel=self.manifest.label_of(name), calls=calls(self.manifest, name))
         return self.timings[key]
 
@@ -180,7 +165,7 @@ class Measured:
             source, made = self.originals[name].source, feeds(self.manifest, shape, name)
             if mix := self.manifest.processing.mix:  # the original takes its own channels
                 made = {key: value[:, : len(mix)] for key, value in made.items()}
-            asked = clock.request([(shape, made)], self.threads, self.manifest.isa, RUNS, _SECONDS)
+            asked = clock.request([(shape, made)], self.runner.threads, self.manifest.isa, RUNS, _SECONDS)
             asked |= {
                 "task": self.manifest.task,
                 "submodel": name,
@@ -191,10 +176,6 @@ class Measured:
             }
             (self._references[key],) = clock.ask("edgepack.original.clock", source.name, asked)
         return self._references[key]
-
-    def model(self, runs: Mapping[str, Run]) -> TaskModel:
-        """Return the task's object around ``runs``."""
-        return task_model(self.manifest.task, runs, self.manifest.folder, self.manifest.processing)
 
     def matched(self, runs: Mapping[str, Run]) -> TaskModel:
         """Return the task's object around ``runs``, whose inputs are compared with what the originals' authors make."""
@@ -212,19 +193,19 @@ class Measured:
     def _agreement(self, name: str, trial: str, data: DataSpec | None) -> comparison.Agreement:
         if self.makes_images:
             return self._recorded_agreement(name, data)
-        task, original, where = self.task_of(name), self.originals[name], self._where(name)
+        task, original, where = self.task_of(name), self.originals[name], self.runner.where(name)
         examples = task.examples(submodel_processing(self.task, self.manifest.processing, name))[1::2]
         if data is not None:
             examples = task.inputs(comparison.rows(task, data, task.INPUTS))
         use, called = ("", data.name) if data else ("agreement", "")
-        model = submodel(self.matched(self.runs), name)
+        model = submodel(self.matched(self.runner.sessions), name)
         made = task.batches(model, examples, use=use)
+        plain = submodel(self.runner.model(self.runner.sessions), name)
         if trial:
-            return comparison.trial(original, model, task, made, name=trial, where=where, data=called)
-        plain = submodel(self.model(self.runs), name)
+            return comparison.trial(original, plain, task, made, name=trial, where=where, data=called)
         shipped = task.batches(plain, examples, use=use) if self.manifest.processing.mix else ()
         return comparison.agreement(
-            original, self.scorers[name], task, made, floors={}, where=where, data=called, shipped=shipped
+            original, self.runner.scorers[name], task, made, floors={}, where=where, data=called, shipped=shipped
         )
 
     def _recorded_agreement(self, name: str, data: DataSpec | None) -> comparison.Agreement:
@@ -238,21 +219,8 @@ class Measured:
         if self._recording is None:
             self._recording = self._recorder.record(self.subject, self.originals)
         fed = self._recording.submodels[name].agreement
-        task, where = self.task_of(name), self._where(name)
-        return comparison.agreement(self.originals[name], self.runs[name], task, fed, floors={}, where=where)
-
-    def _scorer(self, name: str, run: Session) -> Session:
-        own = self.manifest.models[name]
-        whole = graphs.scoring(own.path)
-        if run.path == whole:
-            return run
-        scorer = open_session(whole, own.format, self.threads)
-        completeness.check_specs(self.manifest, own, scorer)
-        return scorer
-
-    def _where(self, name: str) -> Where:
-        run = self.runs[name]
-        return machine.where(run.threads, self.manifest.isa, run.runtime)
+        task, where = self.task_of(name), self.runner.where(name)
+        return comparison.agreement(self.originals[name], self.runner.sessions[name], task, fed, floors={}, where=where)
 
 
 def _numbers(scores: comparison.Scores) -> list[tuple[float, float]]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # opening a bundle does without the 20 ms that importlib.meta
     from importlib.metadata import EntryPoints
 
 _KINDS = (
-    "decoders.families", "formats", "formats.onnx.export.schemes", "original.recorders", "original.routes",
+    "decoders.families", "devices", "formats", "formats.onnx.export.schemes", "original.recorders", "original.routes",
     "runtime.engines", "runtime.tasks", "sources", "tasks",
 )  # fmt: skip
 OURS = "edgepack"  # the distribution

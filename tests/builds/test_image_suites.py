@@ -25,6 +25,7 @@ from edgepack.plans import Subject
 from edgepack.records import Bundle, NotMeasured
 from edgepack.runtime import manifest
 from edgepack.runtime.manifest import Manifest
+from edgepack.runtime.runner import Here
 from edgepack.stages import resolve, validate
 from edgepack.tasks import _prompts
 
@@ -116,10 +117,10 @@ def measured(listed: Manifest, text: str, folder: Path | None, tmp_path: Path) -
     (tmp_path / "s.toml").write_text(text)
     chosen = suites.read(tmp_path / "s.toml")
     if folder is None:
-        return validate.validate(listed, chosen)
+        return validate.validate(Here(listed), chosen)
     subject = Subject.of(resolve.resolve(str(folder)))
     with open_originals(subject) as originals:
-        return validate.validate(listed, chosen, subject=subject, originals=originals)
+        return validate.validate(Here(listed), chosen, subject=subject, originals=originals)
 
 
 def test_without_the_original_it_is_not_measured(bundle: Bundle, suite: Path, tmp_path: Path) -> None:

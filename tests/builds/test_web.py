@@ -17,6 +17,7 @@ from edgepack.plans import Subject
 from edgepack.records import Bundle
 from edgepack.runtime import golden, manifest
 from edgepack.runtime.engines import open_session
+from edgepack.runtime.runner import Here
 from edgepack.stages import validate
 
 Build = Callable[..., tuple[Bundle, ...]]
@@ -64,7 +65,7 @@ def test_its_golden_vectors_and_its_suite_pass(digits: tuple[Bundle, ...]) -> No
         found = golden.check(open_session(bundle.artifact.path, "onnx"), facts, edgepack.load(bundle.path).feeds)
         assert found.passed
         with open_original(Subject.of(bundle.source)) as original:
-            result = validate.validate(facts, suites.read(DIGITS / "release.toml"), originals={"model": original})
+            result = validate.validate(Here(facts), suites.read(DIGITS / "release.toml"), originals={"model": original})
         kept = {found.check.name: found.passed for found in result.results if found.check.kind != "size"}
         assert len(kept) == 3
         assert all(kept.values()), kept

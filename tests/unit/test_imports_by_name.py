@@ -20,6 +20,7 @@ PACKAGE = ROOT / "packager" / "edgepack"
 # The folders of plug-ins, loaded by plugins.load alone, and the reason why each is found by name.
 KINDS = {
     "decoders.families": "config.json's model_type names it",
+    "devices": "an address begins with its name",
     "formats": "a target.toml names it",
     "formats.coreml": "a task names its route",
     "formats.onnx": "a task names its route",

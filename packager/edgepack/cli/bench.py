@@ -1,4 +1,4 @@
-"""edgepack bench: the speed of a bundle on this machine."""
+"""edgepack bench: the speed of a bundle on this machine or a device."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from edgepack.cli import show
-from edgepack.cli.options import Bundle, Json, Threads, Trust
+from edgepack.cli import on_device, show
+from edgepack.cli.options import Bundle, Json, OnDevice, Prepare, Threads, Trust
 from edgepack.errors import UsageError
 from edgepack.reports.speed import speed_table
 from edgepack.runtime.opening import opened
@@ -44,20 +44,21 @@ def bench(
         ),
     ] = 2.0,
     threads: Threads = None,
+    device: OnDevice = None,
+    prepare: Prepare = False,
     trust: Trust = False,
     json: Json = False,
 ) -> None:
-    """Measure load time, latency and peak memory on this machine.
+    """Measure load time, latency and peak memory, on this machine or on a device.
 
     The model runs in a process of its own, so that the peak memory is the model's alone.
     """
     if math.isnan(seconds):
         raise UsageError("--seconds nan is not a number of seconds", hint="give a number, 0 to 86,400")
     listed = opened(bundle, trust=trust)
-    with show.Steps() as steps:
-        steps.step(f"measuring {listed.name}")
-        timings = stage.bench(listed, threads=threads, runs=runs, seconds=seconds, inputs=tuple(shape or ()))
+    with show.Steps() as steps, on_device.runner(listed, device, threads, prepare=prepare, say=steps.step) as runner:
+        timings = stage.bench(runner, runs=runs, seconds=seconds, inputs=tuple(shape or ()), say=steps.step)
     if json:
         show.as_json(timings)
     else:
-        show.table(f"{listed.name} on this machine", speed_table(timings))
+        show.table(f"{listed.name} on {device or 'this machine'}", speed_table(timings))

@@ -50,3 +50,17 @@ Threads = Annotated[
         help="Threads (default: the target's number, at most this machine's).", metavar="<n>", show_default=False, min=1
     ),
 ]
+
+OnDevice = Annotated[
+    str | None,
+    typer.Option(
+        "--device",
+        help="Device to run on: ssh://user@host[:port], local, or a name of devices.toml (default: this machine).",
+        metavar="<address>",
+        show_default=False,
+    ),
+]
+Prepare = Annotated[
+    bool,
+    typer.Option("--prepare", help="Bring the packages that the runtime needs to --device, for its processor."),
+]

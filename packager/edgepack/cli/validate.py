@@ -11,8 +11,18 @@ from typing import Annotated
 import typer
 
 from edgepack import outfolder, project, suites
-from edgepack.cli import show
-from edgepack.cli.options import Bundle, Json, PublicKey, RootCertificate, Threads, Trust, output_path
+from edgepack.cli import on_device, show
+from edgepack.cli.options import (
+    Bundle,
+    Json,
+    OnDevice,
+    Prepare,
+    PublicKey,
+    RootCertificate,
+    Threads,
+    Trust,
+    output_path,
+)
 from edgepack.errors import CheckFailed, EdgepackError, ModelError
 from edgepack.original import TRANSFORMERS, Original, open_originals
 from edgepack.plans import Subject
@@ -65,10 +75,12 @@ def validate(
     public_key: PublicKey = None,
     root_certificate: RootCertificate = None,
     threads: Threads = None,
+    device: OnDevice = None,
+    prepare: Prepare = False,
     trust: Trust = False,
     json: Json = False,
 ) -> None:
-    """Check a bundle against a release suite.
+    """Check a bundle against a release suite, on this machine or on a device.
 
     Exit code 1 when a check fails or cannot be measured.
     """
@@ -78,14 +90,8 @@ def validate(
     _check_places(out, listed, force=force)
     with show.Steps(total=len(chosen.checks)) as steps, ExitStack() as stack:
         subject, originals = _originals(listed, chosen, original, steps, stack)
-        result = stage.validate(
-            listed,
-            chosen,
-            subject=subject,
-            originals=originals,
-            threads=threads,
-            say=steps.step,
-        )
+        runner = stack.enter_context(on_device.runner(listed, device, threads, prepare=prepare, say=steps.note))
+        result = stage.validate(runner, chosen, subject=subject, originals=originals, say=steps.step)
     check_unchanged(listed)
     written = _write(result, listed, out, force=force)
     if json:

@@ -48,7 +48,15 @@ EdgepackError                      1   (never raised itself; 1 is "a check faile
 │   ├── OperatorTooNew            57   an op that the package's deployment target does not have
 │   └── EvaluationFailed          58   an op that cannot compute what it is given
 ├── KeyUnusable                   66   a key or a certificate of yours that cannot be used
-└── Unexpected                    70   a mistake in edgepack itself
+├── Unexpected                    70   a mistake in edgepack itself
+└── DeviceError                   80   a device that cannot do what is asked of it
+    ├── DeviceUnreachable         81   no connection
+    ├── DeviceLost                82   a connection that broke off, or a device that says nothing any more
+    ├── DeviceBusy                83   another edgepack works there
+    ├── DeviceLacks               84   a program or package that is missing there, or of another version or processor
+    ├── DeviceFull                85   no space left on the device's disk
+    ├── DeviceStopped             86   the process there was ended: by its processor, for its memory, by a signal
+    └── DeviceAnswerWrong         87   an answer that is none
 
 and beside it, a BaseException:
 Interrupted                      130   Ctrl-C
@@ -79,6 +87,16 @@ from edgepack.errors._bundles import (
     SignatureError,
     SignatureMissing,
     SignatureWrong,
+)
+from edgepack.errors._devices import (
+    DeviceAnswerWrong,
+    DeviceBusy,
+    DeviceError,
+    DeviceFull,
+    DeviceLacks,
+    DeviceLost,
+    DeviceStopped,
+    DeviceUnreachable,
 )
 from edgepack.errors._inputs import (
     InputError,
@@ -135,6 +153,14 @@ __all__ = [
     "CoverageTooLow",
     "DamagedWeights",
     "DataError",
+    "DeviceAnswerWrong",
+    "DeviceBusy",
+    "DeviceError",
+    "DeviceFull",
+    "DeviceLacks",
+    "DeviceLost",
+    "DeviceStopped",
+    "DeviceUnreachable",
     "DiskFull",
     "DoesNotFit",
     "EdgepackError",

@@ -14,9 +14,9 @@ from functools import cache
 from pathlib import Path
 
 from edgepack.containment import open_file
-from edgepack.documents import Json, JsonDict, JsonObject, parse_json, read_object, read_open
+from edgepack.documents import Failure, Json, JsonDict, JsonObject, parse_json, read_object, read_open
 from edgepack.errors import BundleError
-from edgepack.records import Accuracy, NotMeasured, Timings, Where
+from edgepack.records import Accuracy, NotMeasured, Timing, Timings, Where
 from edgepack.runtime.clock import timing
 from edgepack.runtime.manifest import LARGEST, MEASUREMENTS
 from edgepack.runtime.schema import Mismatch, check
@@ -75,6 +75,15 @@ def _written(figure: Accuracy) -> JsonDict:
 
 def _plain(timings: Timings) -> Json:
     return asdict(timings) if isinstance(timings, NotMeasured) else [asdict(t) for t in timings]
+
+
+def checked_timings(told: Json, failure: Failure) -> tuple[Timing, ...]:
+    """Return timings from JSON that another machine sent. Raises ``failure``."""
+    try:
+        check({"schema": SCHEMA, "accuracy": [], "timings": told}, _published(SCHEMA))
+        return tuple(map(timing, told))
+    except (Mismatch, KeyError, TypeError, ValueError) as error:
+        raise failure(f"timings are sent that are none: {error}", hint="edgepack there and here may differ") from error
 
 
 def _timings(stored: Json) -> Timings:

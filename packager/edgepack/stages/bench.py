@@ -1,12 +1,13 @@
-"""Measure a bundle's speed on this machine, by the protocol of runtime/clock.py."""
+"""Measure a bundle's speed where it runs, by the protocol of runtime/clock.py."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from edgepack.records import Timing, Timings
-from edgepack.runtime import clock
 from edgepack.runtime.manifest import Manifest
+from edgepack.runtime.runner import Here, Runner
 from edgepack.runtime.shapes import calls, feeds, shapes, takes
 
 # Of the speed check in a build, at most: runs of each input, seconds of all submodels; `edgepack bench` takes longer
@@ -15,41 +16,33 @@ _QUICK_RUNS, _QUICK_SECONDS = 16, 20.0
 
 def quick(manifest: Manifest) -> Timings:
     """Return the timings of a build's short speed check. Raises as ``bench`` does."""
-    return bench(manifest, runs=_QUICK_RUNS, seconds=0.0, longest=_QUICK_SECONDS / len(manifest.models))
+    return bench(Here(manifest), runs=_QUICK_RUNS, seconds=0.0, longest=_QUICK_SECONDS / len(manifest.models))
 
 
 def bench(
-    manifest: Manifest,
+    runner: Runner,
     *,
-    threads: int | None = None,
     runs: int = 64,
     seconds: float = 2.0,
     longest: float | None = None,
     inputs: tuple[str, ...] = (),
+    say: Callable[[str], None] = lambda line: None,
 ) -> Timings:
     """Return one Timing per submodel and input shape (default: the stated ones), or why there is none.
 
     Of several submodels each is timed with those of ``inputs`` that it takes. After ``longest`` seconds no run of an
-    input begins, however few there were. Raises InputError, BundleError.
+    input begins, however few there were. Raises InputError, BundleError, DeviceError.
     """
-    timings: list[Timing] = []
+    manifest, timings = runner.manifest, list[Timing]()
     for shape in inputs:
         if not any(takes(manifest, shape, name) for name in manifest.models):
             feeds(manifest, shape, next(iter(manifest.models)))  # raises
-    for name, submodel in manifest.models.items():
-        if untimed := clock.untimed(submodel.format):
+    for name in manifest.models:
+        if untimed := runner.untimed(name):
             return untimed
         own = [shape for shape in inputs if takes(manifest, shape, name)] if inputs else shapes(manifest, name)
-        made = clock.measure(
-            submodel.path,
-            submodel.format,
-            [(shape, feeds(manifest, shape, name)) for shape in own],
-            threads=threads or manifest.threads,
-            target_isa=manifest.isa,
-            runs=runs,
-            seconds=seconds,
-            longest=longest,
-        )
+        say(f"measuring {manifest.label_of(name) or manifest.name}")
+        made = runner.measure(name, own, runs=runs, seconds=seconds, longest=longest)
         often = calls(manifest, name)
         timings += (replace(timing, submodel=manifest.label_of(name), calls=often) for timing in made)
     return tuple(timings)

@@ -15,8 +15,7 @@ from edgepack.metrics.agreement import REDUCE
 from edgepack.original import Original
 from edgepack.plans import Subject
 from edgepack.records import NotMeasured, Timing
-from edgepack.runtime import clock
-from edgepack.runtime.manifest import Manifest
+from edgepack.runtime.runner import Runner
 from edgepack.runtime.shapes import shapes
 from edgepack.suites import Check, CheckResult, Suite, SuiteResult
 
@@ -25,20 +24,19 @@ _RUNS_P99 = 700
 
 
 def validate(
-    manifest: Manifest,
+    runner: Runner,
     suite: Suite,
     *,
     subject: Subject | None = None,
     originals: Mapping[str, Original] | None = None,
-    threads: int | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> SuiteResult:
-    """Run every check of ``suite``. Without the submodels' ``originals``, as on a device, some are not measured.
+    """Run every check of ``suite`` where ``runner`` runs the bundle. Without ``originals`` some are not measured.
 
-    The originals are those of ``subject``. Raises DataError, UsageError (a metric that the task does not have, a
-    submodel that the bundle does not have).
+    The submodels' originals, those of ``subject``, run on this machine. Raises DeviceError, DataError, UsageError
+    (a metric that the task does not have, a submodel that the bundle does not have).
     """
-    bench = Measured(manifest, originals or {}, threads or manifest.threads, subject=subject)
+    bench = Measured(runner, originals or {}, subject=subject)
     for check in suite.checks:  # refused before any is measured
         (_one if check.kind in _ON_THE_CLOCK else _chosen)(bench, check)
     results = []
@@ -47,7 +45,7 @@ def validate(
         results.append(_checked(bench, check))
     return SuiteResult(
         suite=suite.name,
-        bundle=manifest.name,
+        bundle=runner.manifest.name,
         results=tuple(results),
         accuracy=tuple(bench.accuracy),
         timings=tuple(bench.timings.values()),
@@ -67,7 +65,7 @@ def _parted(bench: Measured, check: Check) -> list[Check]:
 
 def _checked(bench: Measured, check: Check) -> CheckResult:
     if check.kind in _ON_THE_CLOCK:
-        untimed = clock.untimed(bench.manifest.models[_one(bench, check)].format)
+        untimed = bench.runner.untimed(_one(bench, check))
         if untimed:
             return _unmeasured(check, untimed.reason)
     return _KINDS[check.kind](bench, check)

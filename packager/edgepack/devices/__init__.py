@@ -1,0 +1,12 @@
+"""Devices that bundles are measured and checked on, by address: ``local``, ``ssh://user@host[:port]``, ….
+
+A kind of device is a module of this package, named as its addresses begin, or a third party's entry point
+``edgepack.devices``. ``connect(find(address), bundle)`` gives a Runner, of which stages ask what they ask of this
+machine.
+"""
+
+from edgepack.devices._connect import connect
+from edgepack.devices._device import Device, Transport, find
+from edgepack.devices._session import Session
+
+__all__ = ["Device", "Session", "Transport", "connect", "find"]

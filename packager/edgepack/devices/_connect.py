@@ -1,0 +1,57 @@
+"""Bring a bundle to a device: what is missing there is pushed, then the runtime there opens it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from edgepack.devices import _closure, _requirements
+from edgepack.devices._device import Device
+from edgepack.devices._session import Session
+from edgepack.devices._store import Say, Store, opened, silent
+from edgepack.runtime.manifest import MANIFEST, Manifest
+
+
+@contextmanager
+def connect(
+    device: Device, manifest: Manifest, *, threads: int | None = None, say: Say = silent, prepare: bool = False
+) -> Iterator[Session]:
+    """Provide the bundle of ``manifest`` on ``device``, by one connection, with which all that runs there ends.
+
+    What is not there yet is pushed; with ``prepare`` the packages that the runtime needs too. ``say`` is told the
+    steps. Raises DeviceError.
+    """
+    say(f"connecting to {device.name}")
+    plugins = _plugins(manifest)
+    with opened(device) as store:
+        store.lock()
+        _requirements.check(device, store, plugins, prepare=prepare, say=say)
+        package = _package(store, plugins, say)
+        bundle = _bundle(store, manifest, say)
+        say(f"opening {manifest.name} on {device.name}")
+        arguments = [bundle, str(threads or 0)]
+        store.link.send_object({"do": "run", "module": _closure.SERVICE, "arguments": arguments, "path": [package]})
+        session = Session(device, store.link, manifest, threads or manifest.threads, store.told)
+        session.begin()
+        yield session
+
+
+def _plugins(manifest: Manifest) -> list[str]:
+    """Return the modules that the bundle's task and formats take."""
+    task = f"edgepack.runtime.tasks.{manifest.task.replace('-', '_')}"
+    return [task, *(f"edgepack.runtime.engines.{one.format}" for one in manifest.models.values())]
+
+
+def _package(store: Store, plugins: list[str], say: Say) -> str:
+    """Return where the runtime lies, laid out once for all sessions."""
+    named = store.push(_closure.files(plugins), say)
+    content = hashlib.sha256(repr(sorted(named.items())).encode()).hexdigest()
+    return store.lay(f"packages/{content}", named)
+
+
+def _bundle(store: Store, manifest: Manifest, say: Say) -> str:
+    """Return where the bundle lies for this session."""
+    files = {name: manifest.folder / name for name in (MANIFEST, *manifest.table["files"])}
+    named = store.push(files, say)
+    return store.lay(f"{store.start()}/{manifest.name}", named)

@@ -1,0 +1,70 @@
+"""The record of a device, by its address, and the contract of the modules that reach one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, cast
+
+from edgepack import plugins
+from edgepack.errors import DeviceError, UnknownName, UsageError
+
+_FORMS = {"local": "local", "ssh": "ssh://user@host[:port]", "xcrun": "xcrun"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Device:
+    """A device, as its address and devices.toml name it."""
+
+    name: str  # as it was asked for
+    address: str
+    kind: str
+    folder: str = ""  # for edgepack's own files there; "": below the cache folder of the user there
+    python: str = "python3"  # the interpreter there
+    ssh_config: Path | None = None
+    target: str = ""  # that it is one of
+    profile: str = ""
+
+
+class Transport(Protocol):
+    """The contract of this package's modules for kinds of devices."""
+
+    def command(self, device: Device, words: Sequence[str]) -> list[str]:
+        """Return the command of this machine that runs ``words`` there, with their standard streams.
+
+        Raises DeviceError, UsageError for an address that is none.
+        """
+
+    def refused(self, device: Device, code: int | None, said: str) -> DeviceError | None:
+        """Return the error for a command that ended with ``code`` before a word of the device; ``said`` is the last
+        line on standard error. None where the kind knows none.
+        """
+
+
+def find(address: str) -> Device:
+    """Return the device at ``address``. Raises UnknownName for a kind that is not there, with those that are."""
+    kind = address.partition("://")[0].partition(":")[0]
+    if kind not in kinds():
+        raise UnknownName("device", address, [_FORMS.get(name, f"{name}://…") for name in kinds()])
+    device = Device(name=address, address=address, kind=kind)
+    transport(device).command(device, [])  # raises for an address that is none
+    return device
+
+
+def kinds() -> list[str]:
+    """Return the kinds of devices that there are."""
+    return plugins.names("devices")
+
+
+def transport(device: Device) -> Transport:
+    """Return the module that reaches ``device``. Raises UsageError for one that is none."""
+    module = plugins.load("devices", device.kind)
+    plugins.check("devices", device.kind, module, Transport)
+    return cast(Transport, module)
+
+
+def checked(device: Device, address: str) -> None:
+    """Raises UsageError for an address of ``device`` that has more than the kind."""
+    if device.address != address:
+        raise UsageError(f"{device.address!r} is no device", hint=f"--device {address}")

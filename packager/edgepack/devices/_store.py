@@ -1,0 +1,165 @@
+"""The host's side of _depot.py: edgepack's own folder on a device, through one connection."""
+
+from __future__ import annotations
+
+import errno
+import getpass
+import os
+import platform
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from edgepack.devices._device import Device, transport
+from edgepack.devices._link import Link
+from edgepack.documents import Json, JsonDict
+from edgepack.errors import (
+    DeviceAnswerWrong,
+    DeviceBusy,
+    DeviceError,
+    DeviceFull,
+    DeviceLacks,
+    DeviceLost,
+)
+from edgepack.runtime.manifest import digest
+from edgepack.units import size
+
+Say = Callable[[str], None]
+_PROTOCOL = 1  # as _depot.py has it
+_DEPOT = Path(__file__).with_name("_depot.py")
+_LOADER = "import os;exec(b''.join(iter(lambda:os.read(0,1),bytes(1))))"  # a program that a NUL ends
+_NOISE = 100  # lines that a login may print before the program begins
+_NO_PYTHON = (126, 127)  # a shell's exit codes for a command that is not there
+_PIECE = 1 << 20
+_SPACE = (errno.ENOSPC, errno.EDQUOT)
+
+
+def silent(text: str) -> None:
+    """Say nothing."""
+
+
+class Store:
+    """The folder on ``device`` at the other end of ``link``, where _depot.py answers."""
+
+    def __init__(self, device: Device, link: Link, told: JsonDict) -> None:
+        self.device, self.link, self.told = device, link, told
+
+    def lock(self) -> None:
+        """Take the device for this session. Raises DeviceBusy."""
+        me = f"{getpass.getuser()}@{platform.node()}, process {os.getpid()}"
+        told = self.ask("lock", who=me)
+        if "busy" in told:
+            raise DeviceBusy(
+                f"{self.device.name} is in use by another edgepack: {str(told['busy'])[:200]}",
+                hint="two at once would spoil each other's figures; try again when it has ended",
+            )
+
+    def push(self, files: Mapping[str, Path], say: Say = silent) -> dict[str, str]:
+        """Send those of ``files`` that are not there; the SHA-256 of each, by name. Raises DeviceFull, DeviceError."""
+        named = {name: digest(place) for name, place in files.items()}
+        places = {named[name]: place for name, place in files.items()}
+        told = self.ask("missing", files=[[sha256, place.stat().st_size] for sha256, place in places.items()])
+        lacking = self._lacking(told, places)
+        left = sum(places[sha256].stat().st_size - begun for sha256, begun in lacking)
+        if left > told.get("free", left):
+            raise DeviceFull(
+                f"{self.device.name} has {size(told['free'])} free, and {size(left)} are to be pushed", hint=_CLEAR
+            )
+        for sha256, begun in lacking:
+            say(f"pushing {size(left)} to {self.device.name}")
+            left -= self._put(sha256, places[sha256], begun)
+        return named
+
+    def lay(self, folder: str, files: Mapping[str, str]) -> str:
+        """Lay out files (name -> SHA-256) as a folder; where it lies there."""
+        return self._path(self.ask("lay", folder=folder, files=dict(files)))
+
+    def start(self) -> str:
+        """Make the folder of a session, which goes with it; its name below edgepack's own."""
+        return os.path.relpath(self._path(self.ask("start")), self._path(self.told))
+
+    def ask(self, what: str, **named: Json) -> JsonDict:
+        """Ask for something. Raises DeviceFull, DeviceError."""
+        return self._checked(self.link.ask({"do": what, **named}))
+
+    def _checked(self, told: JsonDict) -> JsonDict:
+        if "trouble" not in told:
+            return told
+        said = f"{self.device.name}: {str(told.get('said'))[:200]}"
+        if told["trouble"] in _SPACE:
+            raise DeviceFull(f"no space left on the disk of {said}", hint=_CLEAR)
+        raise DeviceError(said, hint="devices.toml can name another folder there")
+
+    def _put(self, sha256: str, place: Path, begun: int) -> int:
+        """Send a file from its byte ``begun`` on; how many that were."""
+        whole = place.stat().st_size
+        asked = {"do": "put", "sha256": sha256, "bytes": whole, "offset": begun}
+        self.link.send_object(asked)
+        with place.open("rb") as stream:
+            stream.seek(begun)
+            left = whole - begun
+            while left:
+                data = stream.read(min(_PIECE, left)) or bytes(left)  # of a file that shrank: the hash will tell
+                self.link.send(data)
+                left -= len(data)
+        if "differs" in self._checked(self.link.receive()):
+            raise DeviceLost(
+                f"{place.name} came to {self.device.name} with other bytes", hint="try again: it is sent anew"
+            )
+        return whole - begun
+
+    def _lacking(self, told: JsonDict, places: Mapping[str, Path]) -> list[tuple[str, int]]:
+        try:
+            found = [(str(sha256), int(begun)) for sha256, begun in told["missing"]]
+            if all(0 <= begun <= places[sha256].stat().st_size for sha256, begun in found):
+                return found
+        except (KeyError, TypeError, ValueError):
+            pass
+        raise DeviceAnswerWrong(f"{self.device.name} asks for files that it was not offered", hint=_CLEAR)
+
+    def _path(self, told: JsonDict) -> str:
+        found = told.get("folder")
+        if not isinstance(found, str):
+            raise DeviceAnswerWrong(f"{self.device.name} does not say where its files lie", hint=_CLEAR)
+        return found
+
+
+_CLEAR = "edgepack devices --clear ADDRESS deletes what edgepack keeps there"
+
+
+@contextmanager
+def opened(device: Device) -> Iterator[Store]:
+    """Provide edgepack's folder on ``device``. Raises DeviceUnreachable, DeviceLacks, DeviceAnswerWrong."""
+    program = _DEPOT.read_text("utf-8") + f"\nDepot({device.folder!r}).serve()\n"
+    with Link(transport(device).command(device, [device.python, "-I", "-c", _LOADER]), device.name) as link:
+        try:
+            link.send(program.encode() + b"\0")
+            told = _hello(link)
+        except DeviceLost as lost:
+            raise _refused(device, link) or lost from lost
+        if told["edgepack"] != _PROTOCOL:
+            raise DeviceAnswerWrong(f"{device.name} answers in another protocol", hint=_CLEAR)
+        yield Store(device, link, told)
+
+
+def _hello(link: Link) -> JsonDict:
+    """Return the first answer, behind what a login prints."""
+    for _ in range(_NOISE):
+        line = link.line()
+        if line.startswith(b'{"edgepack"'):
+            return link.parsed(line)
+    raise DeviceAnswerWrong(
+        f"{link.name} prints other things than what edgepack's program there says",
+        hint="does ~/.bashrc there print much, or wait for a key?",
+    )
+
+
+def _refused(device: Device, link: Link) -> DeviceError | None:
+    code, said = link.ended, link.words()
+    known = transport(device).refused(device, code, said)
+    if known is None and code in _NO_PYTHON:
+        return DeviceLacks(
+            f"{device.name} has no {device.python}: {said}",
+            hint="sudo apt install python3 there, or name another in devices.toml: python = …",
+        )
+    return known
