@@ -53,36 +53,64 @@ class Late:
                 layer.weight = nn.Parameter(number.expand(weight.shape), requires_grad=False)
 
     def give(self, package: Path) -> None:
-        """Write the weights to their places in ``package``, which was converted. Raises ConversionError."""
+        """Write the weights to their places in ``package``, which was converted. Raises ConversionError.
+
+        A weight that no output depends on, as the encoder's of an autoencoder that only decodes, has no place.
+        """
         program = proto.model(model_file(package)).mlProgram
         (function,) = program.functions.values()
         constants = {op.outputs[0].name: op for op in function.block_specializations[function.opset].operations}
         names = {theirs: ours for ours, theirs in parameters(self.module, "", self.bits).items()}
         places: set[int] = set()
+        absent = [name for name in self._waiting if names[name] not in constants]
         for name, (offset, shape) in self._waiting.items():
-            entry, start, file = self._place(package, name, constants.get(names[name]), shape)
+            if name in absent:
+                continue
+            entry, start, file = self._place(package, name, constants[names[name]], shape)
             if start in places:
                 raise _lost(name)
             places.add(start)
             target = np.memmap(file, np.uint8, "r+", start, (entry.bytes,))
             target[:] = np.memmap(self.file, np.uint8, "r", offset, (entry.bytes,))
             target.flush()
+        if absent and any(_is_one_number(*_found(package, one)) for one in constants.values() if _large(one)):
+            raise _lost(absent[0])
 
-    def _place(
-        self, package: Path, name: str, constant: Node | None, shape: tuple[int, ...]
-    ) -> tuple[Entry, int, Path]:
+    def _place(self, package: Path, name: str, constant: Node, shape: tuple[int, ...]) -> tuple[Entry, int, Path]:
         """Return the constant's entry, where its data begin and in which file. Raises ConversionError."""
-        kind, number = _TYPES[self.bits]
-        value = constant.attributes["val"] if constant is not None and constant.type == "const" else None
-        if value is None or value.WhichOneof("value") != "blobFileValue":
+        if not _in_file(constant):
             raise _lost(name)
-        stored = value.type.tensorType
-        file = weight_file(package, model_file(package), value.blobFileValue.fileName)
-        entry, start = place(file, value.blobFileValue.offset)
-        sides = tuple(side.constant.size for side in stored.dimensions)
+        kind, number = _TYPES[self.bits]
+        stored = constant.attributes["val"].type.tensorType
+        entry, start, file = _found(package, constant)
+        sides = _sides(constant)
         if sides != shape or stored.dataType != number or entry.bytes != prod(shape) * np.dtype(kind).itemsize:
             raise _lost(name)
         return entry, start, file
+
+
+def _in_file(constant: Node) -> bool:
+    return constant.type == "const" and constant.attributes["val"].WhichOneof("value") == "blobFileValue"
+
+
+def _large(constant: Node) -> bool:
+    return _in_file(constant) and prod(_sides(constant)) >= LARGE
+
+
+def _sides(constant: Node) -> tuple[int, ...]:
+    return tuple(side.constant.size for side in constant.attributes["val"].type.tensorType.dimensions)
+
+
+def _found(package: Path, constant: Node) -> tuple[Entry, int, Path]:
+    value = constant.attributes["val"].blobFileValue
+    file = weight_file(package, model_file(package), value.fileName)
+    return *place(file, value.offset), file
+
+
+def _is_one_number(entry: Entry, start: int, file: Path) -> bool:
+    """Tell whether a constant's values are equal, as those are that still wait, whatever the converter made of them."""
+    items = np.memmap(file, np.uint8, "r", start, (entry.bytes,)).view(np.uint16)
+    return bool((items[::2] == items[0]).all() and (items[1::2] == items[1]).all())
 
 
 def _lost(name: str) -> ConversionError:
