@@ -13,10 +13,11 @@ import pytest
 import torch
 from safetensors.numpy import load_file, save_file
 from tests import diffusion_models
+from tests.pipelines import quiet
 
 import edgepack
 from edgepack import pipeline
-from edgepack.errors import DamagedWeights, ModelError, UnsafeModel, UnsupportedModel
+from edgepack.errors import DamagedWeights, ModelError, UnsafeModel, UnsupportedModel, UsageError
 from edgepack.records import Bundle
 from edgepack.reports.sizes import components
 from edgepack.runtime import manifest
@@ -87,6 +88,25 @@ def test_sizes_that_do_not_halve_evenly(folder: Callable[[str], Path], build: Bu
     assert np.abs(ours.latents - theirs).max() < 1e-4 * np.abs(theirs).max()
     assert np.array_equal(ours.latents, (made := in_bands(bundle.path, height=34, width=38)).latents)
     assert np.abs(ours.pixels.astype(int) - made.pixels).max() <= 1
+
+
+def test_two_text_encoders_leave_out_layers_as_diffusers_does(folder: Callable[[str], Path], build: Build) -> None:
+    (bundle,) = build(folder("xl"), "rpi", recipes=("fp32",))
+    pipeline = diffusers.DiffusionPipeline.from_pretrained(folder("xl"))
+    asked = {"guidance_scale": 3.0, "num_inference_steps": 2, "height": 32, "width": 32, "output_type": "latent"}
+    pipeline.check_inputs = lambda *given, **named: None  # of pixels in eights, where a latent is of two here
+    model = edgepack.load(bundle.path)
+    found = []
+    for skipped in (None, 1):
+        with quiet():  # numpy's advice about torch
+            made = pipeline("a red sofa", generator=torch.manual_seed(0), clip_skip=skipped, **asked)
+        theirs = made.images[0].numpy()
+        (ours,) = model.generate("a red sofa", steps=2, guidance=3, seed=0, clip_skip=skipped or 0)
+        assert np.abs(ours.latents - theirs).max() < 1e-4 * np.abs(theirs).max()
+        found.append(theirs)
+    assert not np.allclose(*found, atol=1e-3)
+    with pytest.raises(UsageError, match="clip_skip is 9"):
+        model.generate("a red sofa", steps=2, clip_skip=9)
 
 
 def in_bands(bundle: Path, **size: int) -> GeneratedImage:

@@ -27,7 +27,8 @@ _FIRST = 256  # tokens that the cache holds to begin with
 # Graphs that edgepack writes hold their constants, so nothing becomes slower.
 _NOT_AT_LOAD = ["ConstantFolding"]
 _MAP = 4  # dimensions
-_AS_ASKED = 1  # kSameAsRequested, of an arena
+_DOUBLING = 0  # kNextPowerOfTwo, how an arena grows
+_FIRST_REGION = 1 << 30  # bytes, of which those that were never used take no memory
 _NO_MEMORY = ("Failed to allocate memory", "bad_alloc", "bad allocation")  # in what onnxruntime says
 _DTYPES = {
     "tensor(float)": "float32", "tensor(float16)": "float16", "tensor(int64)": "int64", "tensor(int32)": "int32",
@@ -188,9 +189,8 @@ def _is_large(path: Path) -> bool:
 def _spare(options: onnxruntime.SessionOptions) -> None:
     """Let a session take no more memory than it needs.
 
-    onnxruntime else plans memory per shape of the inputs, beside what the first run took, and takes it in powers of
-    two: for Stable Diffusion 1.5's UNet 440 MB instead of 210, at the same speed. What a session of this kind has
-    taken, the next one uses; giving it back after each run would scatter it.
+    onnxruntime else plans memory per shape of the inputs, beside what the first run took. What a session of this kind
+    has taken, the next one uses; giving it back after each run would scatter it.
     """
     _share_arena()
     options.enable_mem_pattern = False
@@ -199,9 +199,13 @@ def _spare(options: onnxruntime.SessionOptions) -> None:
 
 @functools.cache
 def _share_arena() -> None:
-    """Register the arena of such sessions, which grows by what is asked for: one for the process."""
+    """Register the arena of such sessions, one for the process.
+
+    It begins with one large region, in which what is freed side by side becomes one again. Regions of what is asked for
+    stay apart: that takes 243 MB instead of 195 for Stable Diffusion 1.5's UNet, 1.2 GB instead of 1 for its decoder.
+    """
     kind, place = onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, onnxruntime.OrtMemType.DEFAULT
-    settings = onnxruntime.OrtArenaCfg({"arena_extend_strategy": _AS_ASKED})
+    settings = onnxruntime.OrtArenaCfg({"arena_extend_strategy": _DOUBLING, "initial_chunk_size_bytes": _FIRST_REGION})
     onnxruntime.create_and_register_allocator(onnxruntime.OrtMemoryInfo("Cpu", kind, 0, place), settings)
 
 

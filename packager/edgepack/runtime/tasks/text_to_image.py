@@ -23,12 +23,14 @@ from edgepack.runtime.diffusion.requests import Source
 from edgepack.runtime.diffusion.schedulers import Scheduler
 from edgepack.runtime.diffusion.schedulers import scheduler as make_scheduler
 from edgepack.runtime.image import ImageInput
+from edgepack.runtime.one_at_a_time import OneAtATime
 from edgepack.runtime.processing import Diffusion, Processing, Schedule
 from edgepack.runtime.submodel import UNET as UNET
 
 SAFETY = "safety_checker"
 SUBMODELS = (UNET, DECODER)
 OPTIONAL = ("text_encoder", "text_encoder_2", ENCODER, SAFETY)
+_APART = 4096  # pixels of latents, beyond which a batch of two takes as long as two of one, and twice the memory
 _UNSUITABLE = "has_nsfw_concepts"
 
 
@@ -42,6 +44,7 @@ class Model:
     def __init__(self, runs: Mapping[str, Run], folder: Path, processing: Processing) -> None:
         self._runs, self._folder, self._processing = runs, folder, processing
         self._budget: Budget | None = None
+        self._thrifty = isinstance(runs, OneAtATime)
         # which take what the loop makes, and have no calls of their own
         self.submodels = dict.fromkeys((*SUBMODELS, *OPTIONAL))
 
@@ -69,7 +72,7 @@ class Model:
         scheduler: str | None = None,
         clip_skip: int = 0,
         tile: int | None = None,
-        together: bool = True,
+        together: bool | None = None,
         progress: Callable[[Step], object] | None = None,
         stop: Callable[[], bool] | None = None,
     ) -> list[GeneratedImage]:
@@ -83,8 +86,9 @@ class Model:
 
         ``scheduler`` names one of ddim, dpm_solver_multistep, euler, euler_ancestral, lcm, pndm. ``clip_skip`` leaves
         out so many more of the text encoders' last layers. ``tile``, in pixels, decodes in bands of as many pixels as a
-        tile of that side has, and ``together=False`` makes the two predictions of a guided step one after the other:
-        both take less memory, and change nothing that is seen.
+        tile of that side has, and ``together=False`` makes the two predictions of a guided step one after the other, as
+        is usual for large images where submodels are opened one at a time: both take less memory, and change nothing
+        that is seen.
 
         Warns of the part of a prompt that the model has no room for. Raises InputError (a prompt that is empty, an
         image that is none, a mask of another size, an image that the safety checker refuses), UsageError.
@@ -97,7 +101,7 @@ class Model:
         generator = requests.generator(noise)
         side = requests.tile(self._settings, tile, size, bands.RUN in self._runs)
         clip_skip = arguments.whole("clip_skip", clip_skip, 0)
-        together = arguments.switch("together", together)
+        together = self._together(size) if together is None else arguments.switch("together", together)
         scale = self._guidance(guidance)
         steps = self._settings.steps if steps is None else arguments.whole("steps", steps, 1)
         schedule = make_scheduler(requests.schedule(self._processing.section(Schedule), scheduler), steps)
@@ -109,7 +113,7 @@ class Model:
 
         with _fitting():
             positive, negative = self._conditions(words, without, scale, clip_skip, count)
-            if self._budget is not None:
+            if self._thrifty:
                 del self._prompts  # whose tokenizers take tens of megabytes
             draws = Draws(seed, generator)
             latents, inpainting = self._beginning(source, size, count, schedule, start, draws)
@@ -171,6 +175,11 @@ class Model:
     def _is_guided(self, scale: float) -> bool:
         """Return whether a step takes two predictions."""
         return scale > 1 and self._settings.timestep_cond is None
+
+    def _together(self, size: tuple[int, int]) -> bool:
+        """Return whether both predictions of a guided step for an image of a height and width are made in one batch."""
+        latents = size[0] * size[1] // self._settings.vae_scale_factor**2
+        return not self._thrifty or self._settings.fixed_size or latents < _APART
 
     def _conditions(
         self, prompt: str, without: str | None, scale: float, clip_skip: int, count: int

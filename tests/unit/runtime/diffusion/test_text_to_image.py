@@ -14,8 +14,10 @@ from tests.pipelines import Tiny, generator, photo, quiet
 
 from edgepack.errors import BundleDamaged, DoesNotFit, FileTrouble, InputError, UnknownName, UsageError
 from edgepack.runtime import schema
+from edgepack.runtime.one_at_a_time import OneAtATime
 from edgepack.runtime.processing import Image as ImageSettings
 from edgepack.runtime.processing import Size
+from edgepack.runtime.tasks import text_to_image
 from edgepack.runtime.tasks.text_to_image import Model
 
 CLOSE = 1e-4  # of the final latents
@@ -160,6 +162,21 @@ def test_predictions_one_after_the_other_are_the_same(plain):
     model = plain.ours()
     together, apart = (model.generate(PROMPT, steps=3, seed=3, together=one)[0].latents for one in (True, False))
     np.testing.assert_allclose(apart, together, atol=1e-5)
+
+
+@pytest.mark.parametrize(("side", "batches"), [(64, {2}), (128, {1})])  # pixels of a side
+def test_large_predictions_are_made_apart_where_submodels_open_one_at_a_time(plain, monkeypatch, side, batches):
+    monkeypatch.setattr(text_to_image, "_APART", 16 * 16)
+    runs, seen = plain.ours()._runs, []
+
+    def watched(name):
+        return lambda feeds: seen.append((name, len(next(iter(feeds.values()))))) or runs[name](feeds)
+
+    model = plain.ours()
+    model = Model(OneAtATime(tuple(runs), watched), model._folder, model._processing)
+    first, again = (model.generate(PROMPT, steps=1, seed=3, height=side, width=side)[0].latents for _ in range(2))
+    np.testing.assert_array_equal(first, again)  # though tokenizers were let go
+    assert {batch for name, batch in seen if name == "unet"} == batches
 
 
 def test_a_long_prompt_is_told_what_is_cut(plain):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 from onnx import NodeProto, helper
@@ -45,42 +44,57 @@ def convolutions(graph: Graph) -> list[Convolution]:
 
 
 def rewrite(graph: Graph, convolution: Convolution, products: Products) -> None:
-    """Put the product in the convolution's place."""
+    """Put in the convolution's place a product for each row of its kernel, of which it is the sum.
+
+    A product with the whole kernel would need whole windows: three times the memory for three rows, and it is here that
+    a UNet takes most.
+    """
     node = convolution.node
-    outputs, *_ = convolution.shape
+    outputs, _, height, _ = convolution.shape
     kernel = graph.take(convolution.weight)
-    matrix = np.ascontiguousarray(kernel.transpose(2, 3, 1, 0)).reshape(-1, outputs)
-    stored = products.store(graph, convolution.weight, matrix, convolution.bias)
+    matrices = np.ascontiguousarray(kernel.transpose(2, 3, 1, 0)).reshape(height, -1, outputs)
     rounded = products.rounded(graph, node.input[0])
     last, made = f"{node.output[0]}_last", f"{node.output[0]}_made"
     nodes = [helper.make_node("Transpose", [rounded.values], [last], name=last, perm=_CHANNELS_LAST)]
-    rows = last
+    windows = [last]
     if not convolution.plain:
-        rows = f"{node.output[0]}_windows"
-        nodes += _windows(graph, convolution, last, rounded, rows)
-    nodes += products.of(graph, rows, rounded, stored, made)
+        gathering, windows = _windows(graph, convolution, last, rounded)
+        nodes += gathering
+    factors = []
+    for y, (rows, matrix) in enumerate(zip(windows, matrices, strict=True)):
+        name = f"{convolution.weight}_{y}" if y else convolution.weight
+        factors.append((rows, products.store(graph, name, matrix, "" if y else convolution.bias)))
+    nodes += products.of(graph, factors, rounded, made)
     nodes.append(helper.make_node("Transpose", [made], [node.output[0]], name=node.output[0], perm=_CHANNELS_FIRST))
     graph.rewrite(node, nodes)
 
 
-def _windows(graph: Graph, convolution: Convolution, image: str, rounded: Rounded, out: str) -> list[NodeProto]:
-    """Return the nodes that gather the windows of ``image`` [b, h, w, c] as ``out`` [b, h', w', height width c]."""
+def _windows(graph: Graph, convolution: Convolution, image: str, rounded: Rounded) -> tuple[list[NodeProto], list[str]]:
+    """Return the nodes that gather the windows of ``image`` [b, h, w, c], and for each of the kernel's rows what lies
+    below it: [b, h', w', width c].
+    """
     _, _, height, width = convolution.shape
+    stem = convolution.node.output[0]
     nodes, padded = [], image
     if any(convolution.pads):
         top, left, bottom, right = convolution.pads
-        padded = f"{out}_padded"
+        padded = f"{stem}_padded"
         pads = _integers(graph, (0, top, left, 0, 0, bottom, right, 0))
         nodes.append(helper.make_node("Pad", [image, pads, rounded.zero], [padded], name=padded))
-    axes, steps = _integers(graph, (1, 2)), _integers(graph, convolution.strides)
-    parts = []
-    for y, x in product(range(height), range(width)):
-        ends = [place - size + 1 or _END for place, size in ((y, height), (x, width))]
-        part = f"{out}_{y}_{x}"
-        inputs = [padded, _integers(graph, (y, x)), _integers(graph, ends), axes, steps]
-        nodes.append(helper.make_node("Slice", inputs, [part], name=part))
-        parts.append(part)
-    return [*nodes, helper.make_node("Concat", parts, [out], name=out, axis=3)]
+
+    def taken(source: str, axis: int, size: int, out: str) -> list[str]:
+        """Add the nodes that take each of ``size`` neighbours along an axis, a stride apart."""
+        step, parts = convolution.strides[axis - 1], [f"{out}_{place}" for place in range(size)]
+        for place, part in enumerate(parts):
+            ends = _integers(graph, (place - size + 1 or _END,))
+            inputs = [source, _integers(graph, (place,)), ends, _integers(graph, (axis,)), _integers(graph, (step,))]
+            nodes.append(helper.make_node("Slice", inputs, [part], name=part))
+        return parts
+
+    columns = taken(padded, 2, width, f"{stem}_column")
+    wide = f"{stem}_wide"
+    nodes.append(helper.make_node("Concat", columns, [wide], name=wide, axis=3))
+    return nodes, taken(wide, 1, height, f"{stem}_row")
 
 
 def is_small(graph: Graph, node: NodeProto) -> bool:

@@ -9,6 +9,7 @@ would keep a copy of the weights of its own.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,10 +17,12 @@ from onnx import NodeProto, helper
 
 from edgepack.arrays import Array
 from edgepack.formats.onnx._graph import Graph, contrib
+from edgepack.formats.onnx.export.linears import Linear
 from edgepack.quantization.rounding import per_channel
 
 _MIDDLE, _STEPS = 128, 127  # u8's zero, and the steps to either side of it
 _FINER = 2 * _STEPS  # steps of the second term in one of the first
+_WIDE = 4  # outputs for one input, beyond which a layer is computed in halves
 _END = np.iinfo(np.int64).max
 _TINY = 1e-20  # the least size of an activation, so that zeros have a scale
 
@@ -56,22 +59,37 @@ class Products:
             graph.insert(name, nodes)
         return self._rounded[name]
 
-    def of(self, graph: Graph, values: str, rounded: Rounded, stored: Stored, out: str) -> list[NodeProto]:
-        """Return the nodes that make ``out`` [.., n] of ``values`` [.., k], which have the scale of ``rounded``."""
-        inputs = [values, stored.values, rounded.scale, stored.scale, rounded.zero, "", stored.bias]
-        while not inputs[-1]:
-            inputs.pop()
+    def of(self, graph: Graph, factors: Sequence[tuple[str, Stored]], rounded: Rounded, out: str) -> list[NodeProto]:
+        """Return the nodes that make ``out`` [.., n], the sum of products: of values [.., k], which have the scale of
+        ``rounded``, and a weight each.
+        """
         if self.terms == 1:
-            return [contrib("MatMulIntegerToFloat", inputs, [out])]
+            return _summed(factors, rounded, out)
         both, flat, total, shape = (f"{out}_{part}" for part in ("both", "flat", "sum", "shape"))
         make = helper.make_node
         return [
-            contrib("MatMulIntegerToFloat", inputs, [both]),
+            *_summed(factors, rounded, both),
             make("Reshape", [both, _integers(graph, "rows_of_terms", [2, -1])], [flat], name=flat),
             make("MatMul", [_weights(graph), flat], [total], name=total),
             *_half_shape(graph, both, shape),
             make("Reshape", [total, shape], [out], name=out),
         ]
+
+    def linear(self, graph: Graph, linear: Linear) -> list[NodeProto]:
+        """Return the nodes that compute a layer: one that widens much, as those of gated units, in halves, so that the
+        terms of one are gone when those of the other are made.
+        """
+        rounded, weight = self.rounded(graph, linear.input), graph.take(linear.weight)
+        (inputs, outputs), out = linear.shape, linear.output
+        halves = np.array_split(weight, 2 if outputs > _WIDE * inputs else 1, axis=1)
+        names = [out] if len(halves) == 1 else [f"{out}_left", f"{out}_right"]
+        nodes: list[NodeProto] = []
+        for half, name in zip(halves, names, strict=True):
+            stored = self.store(graph, linear.weight + name.removeprefix(out), half, "")
+            nodes += self.of(graph, [(rounded.values, stored)], rounded, name)
+        if len(names) > 1:
+            nodes.append(helper.make_node("Concat", names, [out], name=out, axis=-1))
+        return nodes
 
     def store(self, graph: Graph, name: str, matrix: Array, bias: str) -> Stored:
         """Hold the weight ``name``, as the matrix [k, n], in int8; ``bias`` is a constant's name or ""."""
@@ -81,6 +99,22 @@ class Products:
             bias = graph.add(f"{bias}_of_two", halves)
         values = graph.add(f"{name}_q8", made.values)
         return Stored(values, graph.add(f"{name}_scale", made.scale.reshape(-1)), bias)
+
+
+def _summed(factors: Sequence[tuple[str, Stored]], rounded: Rounded, out: str) -> list[NodeProto]:
+    """Return the nodes that make the sum of products, each added before the next is computed."""
+    last = len(factors) - 1
+    sums = [out if index == last else f"{out}_sum_{index}" for index in range(len(factors))]
+    nodes: list[NodeProto] = []
+    for index, (values, stored) in enumerate(factors):
+        product = f"{out}_product_{index}" if index else sums[0]
+        inputs = [values, stored.values, rounded.scale, stored.scale, rounded.zero, "", stored.bias]
+        while not inputs[-1]:
+            inputs.pop()
+        nodes.append(contrib("MatMulIntegerToFloat", inputs, [product]))
+        if index:
+            nodes.append(helper.make_node("Add", [sums[index - 1], product], [sums[index]], name=sums[index]))
+    return nodes
 
 
 def _one(name: str) -> tuple[list[NodeProto], Rounded]:

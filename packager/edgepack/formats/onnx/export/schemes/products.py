@@ -1,4 +1,4 @@
-"""int8 weights per output channel for linear layers and convolutions, and products in 8 bits (see products.py).
+"""int8 weights per output channel, of kernels per row too, and products in 8 bits (see products.py).
 
 ``activation_bits`` is 8 (one term) or 16 (two). With ``weight_bits`` of 4 linear layers have blocks of 4 bits (see
 blocks.py), and convolutions keep 8. In a model without layer normalisation, as those that make latents into images,
@@ -30,9 +30,7 @@ def quantize(model: Path, out: Path, recipe: Recipe, calibration: Sequence[Mappi
     products = Products(2 if recipe.activation_bits > _EIGHT else 1)
 
     def multiply(graph: Graph, linear: Linear, rows: Array | None) -> None:
-        stored = products.store(graph, linear.weight, graph.take(linear.weight), "")
-        rounded = products.rounded(graph, linear.input)
-        graph.rewrite(linear.node, products.of(graph, rounded.values, rounded, stored, linear.output))
+        graph.rewrite(linear.node, products.linear(graph, linear))
 
     def convolve(graph: Graph) -> None:
         graph.resolve()
