@@ -7,7 +7,23 @@ from typing import Annotated
 import typer
 
 from edgepack import __version__
-from edgepack.cli import bench, build, cache, compare, cost, doctor, init, inspect, pack, run, sign, targets, validate
+from edgepack.cli import (
+    bench,
+    build,
+    cache,
+    compare,
+    cost,
+    device,
+    devices,
+    doctor,
+    init,
+    inspect,
+    pack,
+    run,
+    sign,
+    targets,
+    validate,
+)
 
 app = typer.Typer(
     name="edgepack",
@@ -44,6 +60,8 @@ app.command("sign")(sign.sign)
 app.command("inspect")(inspect.inspect)
 app.command("compare")(compare.compare)
 app.command("cost")(cost.cost)
+app.command("devices")(devices.devices)
+app.add_typer(device.app, name="device")
 app.command("targets")(targets.targets)
 app.command("doctor")(doctor.doctor)
 app.command("cache")(cache.cache)

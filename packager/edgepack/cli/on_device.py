@@ -17,9 +17,14 @@ def runner(
 ) -> Iterator[Runner]:
     """Provide the bundle on the device at ``address``, or in this process. Raises UsageError, DeviceError."""
     if address is None:
-        if prepare:
-            raise UsageError("--prepare is for devices", hint="--device ADDRESS names one")
+        check_here(prepare=prepare)
         yield Here(listed, threads)
         return
     with devices.connect(devices.find(address), listed, threads=threads, say=say, prepare=prepare) as session:
         yield session
+
+
+def check_here(*, prepare: bool) -> None:
+    """Raises UsageError for --prepare without a device."""
+    if prepare:
+        raise UsageError("--prepare is for devices", hint="--device ADDRESS names one")

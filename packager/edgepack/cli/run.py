@@ -9,9 +9,19 @@ from typing import Annotated
 import typer
 
 from edgepack import runtime
-from edgepack.arrays import Example
-from edgepack.cli import answers, chat, text_to_image
-from edgepack.cli.options import Bundle, Json, PublicKey, RootCertificate, Threads, Trust, output_path
+from edgepack.arrays import Example, TaskModel
+from edgepack.cli import answers, chat, on_device, text_to_image
+from edgepack.cli.options import (
+    Bundle,
+    Json,
+    OnDevice,
+    Prepare,
+    PublicKey,
+    RootCertificate,
+    Threads,
+    Trust,
+    output_path,
+)
 from edgepack.errors import UsageError
 from edgepack.runtime.opening import opened
 from edgepack.runtime.shapes import GENERATION
@@ -126,10 +136,12 @@ def run(
     public_key: PublicKey = None,
     root_certificate: RootCertificate = None,
     threads: Threads = None,
+    device: OnDevice = None,
+    prepare: Prepare = False,
     trust: Trust = False,
     json: Json = False,
 ) -> None:
-    """Run a bundle on texts or images, make images, or chat."""
+    """Run a bundle on texts or images, make images, or chat; on this machine or on a device."""
     stated = {
         "max_tokens": max_tokens, "temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p,
         "repetition_penalty": repetition_penalty, "stop": stop or None,
@@ -154,27 +166,41 @@ def run(
     drawing = text_to_image.options(drawing, size)
     if preview is not None:
         text_to_image.check_preview(preview, listed)
+    signed = public_key is not None or bool(root_certificate)
+
+    def act(model: TaskModel) -> None:
+        if file is not None:
+            text_to_image.make(model, list(inputs or []), drawing, file, json, preview=preview)
+        elif task == ZERO_SHOT:
+            classify = partial(model.classify, labels=named, template=template)
+            answers.predict(classify, list(inputs or []), json, task=task)
+        elif task != GENERATION:
+            examples = _paired(inputs or [], pair) if pair else _examples(task, inputs or [])
+            answers.predict(model.predict, examples, json, task=task)
+        elif inputs:
+            answers.complete(model, [_prompt(text, system) for text in inputs], inputs, options, json)
+        else:
+            chat.chat(model, options, system)
+
+    if device is not None:
+        if memory is not None or signed:
+            raise UsageError("--memory and signatures are for this machine", hint="leave them out, or --device")
+        checked = opened(listed.folder, trust=trust)
+        with on_device.runner(checked, device, threads, prepare=prepare, say=lambda text: None) as there:
+            act(there.model())
+        return
+    on_device.check_here(prepare=prepare)
     model = runtime.load(
         listed.folder,
         threads=threads,
-        verify=bundle.is_dir() or public_key is not None or bool(root_certificate),
+        verify=bundle.is_dir() or signed,
         trust=trust,
         public_key=public_key,
         root_certificates=root_certificate or None,
         one_at_a_time=file is not None and len(inputs or []) == 1,
         memory=memory,
     )
-    if file is not None:
-        text_to_image.make(model, list(inputs or []), drawing, file, json, preview=preview)
-    elif task == ZERO_SHOT:
-        answers.predict(partial(model.classify, labels=named, template=template), list(inputs or []), json, task=task)
-    elif task != GENERATION:
-        examples = _paired(inputs or [], pair) if pair else _examples(task, inputs or [])
-        answers.predict(model.predict, examples, json, task=task)
-    elif inputs:
-        answers.complete(model, [_prompt(text, system) for text in inputs], inputs, options, json)
-    else:
-        chat.chat(model, options, system)
+    act(model)
 
 
 def _check(task: str, inputs: list[str], options: list[str], json: bool) -> None:

@@ -97,7 +97,8 @@ def validate(
     if json:
         show.as_json(data.of_suite(result))
     else:
-        show.table(f"{listed.name}: {result.suite}", checks_table(result.results))
+        place = f", on {device}" if device else ""
+        show.table(f"{listed.name}: {result.suite}{place}", checks_table(result.results))
         if verifier is not None:
             show.line(f"{SIGNATURE} is valid for these files and the key or certificate given")
         for file in written:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from edgepack import plugins
 from edgepack.errors import DeviceError, UnknownName, UsageError
@@ -30,10 +30,13 @@ class Device:
 class Transport(Protocol):
     """The contract of this package's modules for kinds of devices."""
 
+    def check(self, device: Device) -> None:
+        """Raises UsageError for an address that is none of this kind."""
+
     def command(self, device: Device, words: Sequence[str]) -> list[str]:
         """Return the command of this machine that runs ``words`` there, with their standard streams.
 
-        Raises DeviceError, UsageError for an address that is none.
+        Raises DeviceError.
         """
 
     def refused(self, device: Device, code: int | None, said: str) -> DeviceError | None:
@@ -42,13 +45,16 @@ class Transport(Protocol):
         """
 
 
-def find(address: str) -> Device:
-    """Return the device at ``address``. Raises UnknownName for a kind that is not there, with those that are."""
+def made(address: str, **stated: Any) -> Device:
+    """Return the device at ``address``, with what is ``stated`` of it.
+
+    Raises UnknownName for a kind that is not there, with those that are, UsageError for an address that is none.
+    """
     kind = address.partition("://")[0].partition(":")[0]
     if kind not in kinds():
         raise UnknownName("device", address, [_FORMS.get(name, f"{name}://…") for name in kinds()])
-    device = Device(name=address, address=address, kind=kind)
-    transport(device).command(device, [])  # raises for an address that is none
+    device = Device(**{"name": address, **stated, "address": address, "kind": kind})
+    transport(device).check(device)
     return device
 
 
@@ -64,7 +70,7 @@ def transport(device: Device) -> Transport:
     return cast(Transport, module)
 
 
-def checked(device: Device, address: str) -> None:
-    """Raises UsageError for an address of ``device`` that has more than the kind."""
-    if device.address != address:
-        raise UsageError(f"{device.address!r} is no device", hint=f"--device {address}")
+def check_plain(device: Device) -> None:
+    """Raises UsageError for an address that has more than the name of its kind."""
+    if device.address != device.kind:
+        raise UsageError(f"{device.address!r} is no device", hint=f"--device {device.kind}")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from packaging.specifiers import SpecifierSet
+from packaging.requirements import Requirement
 from packaging.version import InvalidVersion, Version
 
 from edgepack import installed
-from edgepack.devices import _closure
+from edgepack.devices import _closure, _wheels
 from edgepack.devices._device import Device
 from edgepack.devices._store import Say, Store
 from edgepack.documents import JsonObject
@@ -21,25 +21,35 @@ def check(device: Device, store: Store, plugins: Sequence[str], *, prepare: bool
     """Raises DeviceLacks for what is missing there."""
     _check_python(device, str(store.told.get("python")))
     lacking = missing(store.told, plugins)
+    if lacking and prepare:
+        say(f"fetching {', '.join(lacking)} for {device.name}")
+        wheels = {wheel.name: wheel for wheel in _wheels.fetched(device, store.told, needed(plugins))}
+        store.told |= store.ask("unpack", wheels=list(store.push(wheels, say).values()))
+        lacking = missing(store.told, plugins)
     if lacking:
+        typed = " ".join(f"'{one}'" for one in lacking)
         raise DeviceLacks(
             f"{device.name} lacks {', '.join(lacking)}",
-            hint=f"there: pip install {' '.join(lacking)}; or from here, without its network: the same with --prepare",
+            hint=f"--prepare brings them; or there: {device.python} -m pip install {typed}",
         )
 
 
+def needed(plugins: Sequence[str]) -> list[str]:
+    """Return what the modules ``plugins`` need, with the versions that will do."""
+    wanted = {need.name: need.wanted for need in installed.needs()}
+    return [f"{name}{wanted.get(name, '')}" for name in map(installed.distribution_of, _closure.libraries(plugins))]
+
+
 def missing(told: JsonObject, plugins: Sequence[str]) -> list[str]:
-    """Return the packages, with the versions that will do, that the modules ``plugins`` need and a device lacks."""
+    """Return those of them that a device lacks."""
     there = told.get("packages")
     versions = there if isinstance(there, dict) else {}
-    needs = {need.name: need.wanted for need in installed.needs()}
-    names = [installed.distribution_of(module) for module in _closure.libraries(plugins)]
-    return [f"{name}{needs.get(name, '')}" for name in names if not _meets(versions.get(name), needs.get(name, ""))]
+    return [one for one in needed(plugins) if not _meets(versions, Requirement(one))]
 
 
-def _meets(version: object, wanted: str) -> bool:
+def _meets(versions: JsonObject, wanted: Requirement) -> bool:
     try:
-        return SpecifierSet(wanted).contains(Version(str(version)), prereleases=True)
+        return wanted.specifier.contains(Version(str(versions.get(wanted.name))), prereleases=True)
     except InvalidVersion:
         return False
 

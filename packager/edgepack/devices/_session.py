@@ -18,7 +18,9 @@ from edgepack.documents import Json, JsonDict
 from edgepack.errors import DeviceAnswerWrong, DeviceError, EdgepackError
 from edgepack.records import NotMeasured, Timing, Where
 from edgepack.runtime import measurements, model, wire
+from edgepack.runtime.generation import Statistics
 from edgepack.runtime.golden import GoldenResult
+from edgepack.runtime.image import pixels
 from edgepack.runtime.manifest import Manifest
 from edgepack.runtime.service import CALLS
 
@@ -61,17 +63,28 @@ class RemoteModel:
 
     def __init__(self, local: TaskModel, session: Session) -> None:
         self._local, self._session = local, session
-        self.last: Any = None  # what the last generation took there
+        self.last: Statistics | None = None  # what the last generation took there
 
     def __getattr__(self, name: str) -> Any:
         """Return a call that is made there, or what the object here has."""
         if name not in CALLS or not hasattr(self._local, name):
             return getattr(self._local, name)
-        return lambda *given, **named: self._session.call(name, given, named)
+        return lambda examples, *given, **named: self._session.call(name, (self._sent(examples), *given), named)
+
+    def _sent(self, examples: Any) -> Any:
+        """Return ``examples``; of images, whose files lie here, their pixels."""
+        image, text = (getattr(self._session.manifest.processing, name) for name in ("image", "text"))
+        if image is None or (text is not None and not hasattr(self._local, "classify")):
+            return examples
+        return [pixels(one, image.alpha) for one in examples] if isinstance(examples, list | tuple) else examples
 
     def generate(self, prompt: Any, **options: Any) -> Generator[str, None, None]:
         """Return the pieces of a text as the device makes them."""
-        self.last = yield from self._session.pieces("generate", (prompt,), options)
+        last = yield from self._session.pieces("generate", (prompt,), options)
+        try:
+            self.last = Statistics(**last["last"])
+        except (TypeError, KeyError) as error:
+            raise self._session.wrong("what a text took") from error
 
 
 class Session:
@@ -83,8 +96,9 @@ class Session:
 
     def begin(self) -> None:
         """Wait until the service there is ready. Raises its error, DeviceError."""
-        told = [one["result"] for one in self._answers(LONGEST)]
-        self.facts = {**self.facts, **told[0]}
+        for told in self._answers(LONGEST):
+            if told.get("result") is not True:
+                raise self.wrong("the start")
 
     @cached_property
     def sessions(self) -> Mapping[str, Runs]:
@@ -118,14 +132,18 @@ class Session:
             cosines = tuple(float(value) for value in told["cosines"])
             inputs = tuple(str(value)[:200] for value in told["inputs"])
         except (TypeError, KeyError, ValueError) as error:
-            raise self._wrong("golden vectors") from error
+            raise self.wrong("golden vectors") from error
         return GoldenResult(cosines, self.manifest.models[name].golden.least_cosine, inputs)
 
     def model(self, runs: Mapping[str, Runs] | None = None) -> TaskModel:
-        """Return the task's object; around ``runs``, where they are not all submodels, inputs are made here."""
+        """Return the task's object, whose calls are made there.
+
+        Around some of the submodels, and of a model that makes images, its loop runs here and they there.
+        """
         chosen = self.scorers if runs is None else runs
         made = model(self.manifest.task, chosen, self.manifest.folder, self.manifest.processing)
-        return RemoteModel(made, self) if set(chosen) == set(self.scorers) else made
+        whole = set(chosen) == set(self.scorers) and self.manifest.processing.diffusion is None
+        return RemoteModel(made, self) if whole else made
 
     def where(self, name: str) -> Where:
         """Return on what a submodel computes."""
@@ -134,20 +152,23 @@ class Session:
     def run(self, name: str, feeds: Mapping[str, Array], *, scoring: bool) -> Outputs:
         """Run a submodel there."""
         sent = wire.write({key: np.asarray(value) for key, value in feeds.items()})
-        return wire.arrays(self.ask("run", most=_ARRAYS, name=name, scoring=scoring, feeds=sent))
+        made = wire.arrays(self.ask("run", most=_ARRAYS, name=name, scoring=scoring, feeds=sent))
+        if not {spec.name for spec in self.manifest.models[name].outputs} & set(made):
+            raise self.wrong("a run")
+        return made
 
     def call(self, method: str, given: Sequence[Any], named: Mapping[str, Any]) -> Any:
         """Make a call of the task's object there."""
         sent = {"method": method, "given": wire.write(list(given)), "named": wire.write(dict(named))}
         return wire.read(self.ask("call", most=_ARRAYS, **sent))
 
-    def pieces(self, method: str, given: Sequence[Any], named: Mapping[str, Any]) -> Generator[Any, None, Any]:
+    def pieces(self, method: str, given: Sequence[Any], named: Mapping[str, Any]) -> Generator[str, None, Any]:
         """Make a call there that answers piece by piece; yields them, and returns what it took."""
         sent = {"method": method, "given": wire.write(list(given)), "named": wire.write(dict(named))}
         self._send("call", sent)
         for told in self._answers(_ARRAYS):
             if "piece" in told:
-                yield wire.read(told["piece"])
+                yield self._text(told, "piece")
             else:
                 return wire.read(told["result"])
 
@@ -157,7 +178,7 @@ class Session:
         for told in self._answers(most):
             if "result" in told:
                 return told["result"]
-        raise self._wrong(what)
+        raise self.wrong(what)
 
     def _send(self, what: str, named: Mapping[str, Json]) -> None:
         self._link.send_object({"ask": what, **named})
@@ -175,7 +196,7 @@ class Session:
                 if "result" in told:
                     return
             elif told != {"alive": True}:
-                raise self._wrong("a question")
+                raise self.wrong("a question")
         raise DeviceAnswerWrong(f"{self.device.name} answers without end", hint=_HINT)
 
     def _error(self, told: Json) -> EdgepackError:
@@ -188,7 +209,7 @@ class Session:
 
     def _text(self, told: Json, key: str) -> str:
         if not isinstance(told, dict) or not isinstance(told.get(key), str):
-            raise self._wrong(key)
+            raise self.wrong(key)
         return str(told[key])[:1000]
 
     @cached_property
@@ -197,7 +218,7 @@ class Session:
         kinds = {field.name: {"int": int, "bool": bool, "str": str}[str(field.type)] for field in fields(Where)}
         wanted = set(self.manifest.models)
         if not isinstance(told, dict) or set(told) != wanted or not all(_is(one, kinds) for one in told.values()):
-            raise self._wrong("opening the bundle")
+            raise self.wrong("opening the bundle")
         return {name: self._own(Where(**one)) for name, one in told.items()}
 
     def _own(self, where: Where) -> Where:
@@ -206,7 +227,8 @@ class Session:
         other = (self.device.target not in ("", asked["name"])) or (self.device.profile not in ("", asked["profile"]))
         return replace(where, target=where.target and not other)
 
-    def _wrong(self, what: str) -> DeviceAnswerWrong:
+    def wrong(self, what: str) -> DeviceAnswerWrong:
+        """Return the error for an answer to ``what`` that is none."""
         return DeviceAnswerWrong(f"{self.device.name} answers {what} with something else", hint=_HINT)
 
 

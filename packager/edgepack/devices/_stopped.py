@@ -14,11 +14,12 @@ _SHELL = 128  # which shells add to a signal's number
 def stopped(device: Device, code: Json, said: str, facts: JsonObject) -> DeviceError:
     """Return the error for an exit code, negative for a signal, and the last line on standard error."""
     number = -code if isinstance(code, int) and code < 0 else code - _SHELL if isinstance(code, int) else 0
-    version = facts.get("packages", {}).get("onnxruntime", "")
+    packages = facts.get("packages")
+    version = packages.get("onnxruntime", "") if isinstance(packages, dict) else ""
     if number == signal.SIGILL:
         return DeviceStopped(
             f"the runtime on {device.name} met an instruction that the processor there lacks (SIGILL): "
-            f"onnxruntime {version} is not made for it",
+            f"onnxruntime {str(version)[:50]} is not made for it",
             hint=f"a newer onnxruntime may be: edgepack bench BUNDLE --device {device.name} --prepare",
         )
     if number == signal.SIGKILL:

@@ -61,10 +61,10 @@ class Store:
         told = self.ask("missing", files=[[sha256, place.stat().st_size] for sha256, place in places.items()])
         lacking = self._lacking(told, places)
         left = sum(places[sha256].stat().st_size - begun for sha256, begun in lacking)
-        if left > told.get("free", left):
-            raise DeviceFull(
-                f"{self.device.name} has {size(told['free'])} free, and {size(left)} are to be pushed", hint=_CLEAR
-            )
+        free = told.get("free")
+        if isinstance(free, int) and left > free:
+            said = f"{self.device.name} has {size(free)} free, and {size(left)} are to be pushed"
+            raise DeviceFull(said, hint=_CLEAR)
         for sha256, begun in lacking:
             say(f"pushing {size(left)} to {self.device.name}")
             left -= self._put(sha256, places[sha256], begun)

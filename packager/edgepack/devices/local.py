@@ -5,13 +5,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from edgepack.devices._device import Device, checked
+from edgepack.devices._device import Device, check_plain
 from edgepack.errors import DeviceError
+
+
+def check(device: Device) -> None:
+    """Raises UsageError for more than the name."""
+    check_plain(device)
 
 
 def command(device: Device, words: Sequence[str]) -> list[str]:
     """Return ``words``, run by this Python where they ask for one."""
-    checked(device, "local")
     python = sys.executable if device.python == "python3" else device.python
     return [python if word == device.python else word for word in words]
 

@@ -37,9 +37,13 @@ _SAYS = (
 )  # fmt: skip
 
 
-def command(device: Device, words: Sequence[str]) -> list[str]:
-    """Return the call of ssh. Raises UsageError for what is no address, DeviceLacks where there is no ssh here."""
+def check(device: Device) -> None:
+    """Raises UsageError for what is no address."""
     _parts(device)
+
+
+def command(device: Device, words: Sequence[str]) -> list[str]:
+    """Return the call of ssh. Raises DeviceLacks where there is none here."""
     if shutil.which("ssh") is None:
         raise DeviceLacks("there is no ssh on this machine", hint="apt install openssh-client")
     options = [word for key, value in _OPTIONS.items() for word in ("-o", f"{key}={value}")]

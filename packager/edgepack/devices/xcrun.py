@@ -5,13 +5,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from edgepack.devices._device import Device, checked
+from edgepack.devices._device import Device, check_plain
 from edgepack.errors import DeviceError, DeviceLacks
+
+
+def check(device: Device) -> None:
+    """Raises UsageError for more than the name."""
+    check_plain(device)
 
 
 def command(device: Device, words: Sequence[str]) -> list[str]:
     """Raises DeviceLacks: what this takes."""
-    checked(device, "xcrun")
     if sys.platform != "darwin":
         raise DeviceLacks(
             "xcrun reaches Apple's devices from a Mac with Xcode, and this is none",

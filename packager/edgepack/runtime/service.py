@@ -19,7 +19,7 @@ from typing import BinaryIO
 
 from edgepack.documents import Json, JsonDict, parse_json
 from edgepack.errors import EdgepackError, UsageError
-from edgepack.runtime import machine, wire
+from edgepack.runtime import wire
 from edgepack.runtime.opening import opened
 from edgepack.runtime.runner import Here
 
@@ -46,6 +46,9 @@ class Service:
             answer = {"result": _ASKED[request.pop("ask")](self, **request)}
         except EdgepackError as error:
             answer = {"error": {"kind": type(error).__name__, "said": str(error), "hint": error.hint}}
+        except ImportError as error:  # of a library that is there: made for another processor, or in part
+            hint = "--prepare brings the packages for its processor"
+            answer = {"error": {"kind": "DeviceLacks", "said": f"a package cannot be loaded: {error}", "hint": hint}}
         except Exception as error:  # tells the host what nobody foresaw
             traceback.print_exc()
             answer = {"error": {"kind": "Unexpected", "said": f"{type(error).__name__}: {error}", "hint": ""}}
@@ -117,7 +120,7 @@ def _main(folder: str, threads: str) -> None:
     except EdgepackError as error:
         _fail(out, error)
         return
-    service.say({"result": {"emulated": machine.emulated(), "isa": machine.isa()}})
+    service.say({"result": True})
     service.serve(sys.stdin.buffer)
 
 

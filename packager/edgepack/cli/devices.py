@@ -1,0 +1,86 @@
+"""edgepack devices: the boards of devices.toml, as they are now."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from edgepack import devices as known
+from edgepack.cli import show
+from edgepack.cli.options import Json
+from edgepack.devices import Device, Facts
+from edgepack.documents import JsonDict
+from edgepack.errors import DeviceError, UsageError
+from edgepack.reports.table import Cell, Table
+from edgepack.units import size
+
+
+def devices(
+    addresses: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Names or addresses (default: all of devices.toml).", metavar="[address]…", show_default=False
+        ),
+    ] = None,
+    clear: Annotated[
+        bool, typer.Option("--clear", help="Delete what edgepack keeps there: bundles, its runtime, packages.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Look at devices: model, processor, memory, packages, temperature."""
+    chosen = [known.find(address) for address in addresses] if addresses else list(known.listed().values())
+    if not chosen:
+        raise UsageError("there is no devices.toml here", hint="edgepack devices ssh://user@host looks at one device")
+    if clear:
+        freed = {device.name: known.clear(device) for device in chosen}
+        if json:
+            show.as_json(freed)
+        for name, number in freed.items() if not json else ():
+            show.line(f"freed {size(number)} on {name}")
+        return
+    with show.Steps(total=len(chosen)) as steps:
+        found = [(device, _probed(device, steps)) for device in chosen]
+    if json:
+        show.as_json([_facts(device, told) for device, told in found])
+    else:
+        _show(found)
+    errors = [told for _, told in found if isinstance(told, DeviceError)]
+    if errors:
+        raise errors[0]
+
+
+def _probed(device: Device, steps: show.Steps) -> Facts | DeviceError:
+    steps.step(device.name)
+    try:
+        return known.probe(device)
+    except DeviceError as error:
+        return error
+
+
+def _facts(device: Device, told: Facts | DeviceError) -> JsonDict:
+    own = {"error": str(told), "hint": told.hint} if isinstance(told, DeviceError) else asdict(told)
+    return {"name": device.name, "address": device.address, **own}
+
+
+def _show(found: list[tuple[Device, Facts | DeviceError]]) -> None:
+    head = ["device", "model", "processor", "memory", "free disk", "page", "°C", "Python", "packages"]
+    rows: list[list[Cell]] = [
+        [device.name, *_cells(told)] for device, told in found if isinstance(told, Facts)
+    ]  # fmt: skip
+    away = [f"{device.name}: {told}" for device, told in found if isinstance(told, DeviceError)]
+    show.table("devices", Table(head, rows, figures=["memory", "free disk", "page", "°C"], notes=away))
+
+
+def _cells(told: Facts) -> list[Cell]:
+    cores = f"{told.cores} × {told.machine}" if told.cores else told.machine
+    return [
+        f"{told.model} (emulated)" if told.emulated else told.model,
+        f"{cores} {' '.join(told.features)}".strip(),
+        *(None if value is None else size(value) for value in (told.memory, told.free)),
+        None if told.page is None else f"{told.page // 1024} KB",
+        None if told.temperature is None else f"{told.temperature:.0f}",
+        told.python,
+        ", ".join(f"{name} {version}" for name, version in told.packages.items()) or None,
+    ]

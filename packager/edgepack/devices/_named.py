@@ -1,0 +1,80 @@
+"""devices.toml: boards by name, in the folder where a command runs, else in edgepack's folder of settings.
+
+[devices.kitchen]
+address = "ssh://pi@kitchen"
+target = "rpi"                     # optional: what it is; figures of a bundle for another are marked
+profile = "pi-5"
+folder = "/mnt/ssd/edgepack"       # optional: for edgepack's own files there, else ~/.cache/edgepack-device
+python = "/usr/bin/python3.11"     # optional: the interpreter there, else python3
+ssh_config = "ssh_config"          # optional: in place of ~/.ssh/config
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from edgepack.devices._device import Device, kinds, made
+from edgepack.errors import ProjectError, UnknownName
+from edgepack.runtime.schema import Schema
+from edgepack.toml_file import check_keys, check_table, read_toml
+
+FILE = "devices.toml"
+_STRING = {"type": "string", "minLength": 1, "maxLength": 1000}
+_TYPES: Schema = {
+    "properties": dict.fromkeys(("address", "target", "profile", "folder", "python", "ssh_config"), _STRING)
+}
+
+
+def find(address: str) -> Device:
+    """Return the device of that name in devices.toml, or else at that address.
+
+    Raises UnknownName, with the names and the forms of addresses that there are, ProjectError.
+    """
+    named = listed()
+    if address in named:
+        return named[address]
+    try:
+        return made(address)
+    except UnknownName as unknown:
+        raise UnknownName("device", address, [*named, *unknown.known]) from unknown
+
+
+def listed() -> Mapping[str, Device]:
+    """Return the devices of devices.toml by name; none where there is no such file. Raises ProjectError."""
+    file = place()
+    if not file.is_file():
+        return {}
+    table = read_toml(file, ProjectError)
+    check_keys(table, ["devices"], file, ProjectError)
+    boards = table.get("devices", {})
+    if not isinstance(boards, dict):
+        raise ProjectError(f"{file}: devices is no table", hint="[devices.NAME] begins one")
+    return {name: _device(name, entry, file) for name, entry in boards.items()}
+
+
+def place() -> Path:
+    """Return where devices.toml lies, or would."""
+    own = Path(FILE)
+    settings = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "edgepack" / FILE
+    return own if own.is_file() or not settings.is_file() else settings
+
+
+def _device(name: str, entry: object, file: Path) -> Device:
+    where = f"{file}: devices.{name}"
+    if not isinstance(entry, dict):
+        raise ProjectError(f"{where} is no table", hint=f"[devices.{name}] begins it")
+    if name.partition(":")[0] in kinds():
+        raise ProjectError(f"{where} has the name of an address", hint="choose another name")
+    check_table(entry, _TYPES, where, ProjectError, required=["address"], hint='address = "ssh://user@host"')
+    config = entry.get("ssh_config")
+    return made(
+        entry["address"],
+        name=name,
+        target=entry.get("target", ""),
+        profile=entry.get("profile", ""),
+        folder=entry.get("folder", ""),
+        python=entry.get("python", "python3"),
+        ssh_config=file.absolute().parent / Path(config).expanduser() if config else None,
+    )

@@ -1,0 +1,89 @@
+"""Look at a device: what it is, what is installed there, how it is at the moment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from edgepack.devices._device import Device
+from edgepack.devices._store import opened
+from edgepack.documents import JsonObject
+from edgepack.errors import DeviceAnswerWrong
+from edgepack.runtime.schema import Mismatch, Schema, check
+
+# The features that decide which of onnxruntime's kernels run, by the names that the systems have for them
+FEATURES = {
+    "asimddp": "dotprod", "i8mm": "i8mm", "sve": "sve", "asimdhp": "fp16", "avx2": "avx2", "avx_vnni": "avx-vnni",
+    "avx512_vnni": "avx512-vnni",
+}  # fmt: skip
+_NUMBER = {"type": "integer", "minimum": 0}
+_TYPES: Schema = {
+    "type": "object",
+    "properties": {
+        "model": {"type": "string", "maxLength": 1000},
+        "cores": _NUMBER,
+        "memory": _NUMBER,
+        "features": {"type": "array", "maxItems": 10_000, "items": {"type": "string", "maxLength": 100}},
+        "page": _NUMBER,
+        "temperature": {"type": "number"},
+        "emulated": {"type": "boolean"},
+        "free": _NUMBER,
+    },
+    "required": ["model", "features", "emulated"],
+    "additionalProperties": False,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """A device as it describes itself; None: it does not tell."""
+
+    model: str
+    machine: str  # the processor's kind: "aarch64"
+    system: str  # "Linux 6.6.31"
+    python: str
+    packages: Mapping[str, str]  # of the runtime -> version
+    features: tuple[str, ...]
+    emulated: bool
+    cores: int | None = None
+    memory: int | None = None  # bytes
+    page: int | None = None  # bytes
+    free: int | None = None  # bytes, on the disk of edgepack's folder there
+    temperature: float | None = None  # degrees Celsius
+
+
+def probe(device: Device) -> Facts:
+    """Ask a device what it is; nothing is left there. Raises DeviceError."""
+    with opened(device) as store:
+        told, found = store.told, store.ask("facts")
+    try:
+        check(found, _TYPES)
+    except Mismatch as wrong:
+        raise DeviceAnswerWrong(f"{device.name} tells wrong facts: {wrong}", hint="is edgepack there?") from wrong
+    return _facts(told, found)
+
+
+def clear(device: Device) -> int:
+    """Delete what edgepack keeps on a device; the bytes set free there. Raises DeviceError."""
+    with opened(device) as store:
+        store.lock()
+        freed = store.ask("clear").get("freed")
+    if not isinstance(freed, int):
+        raise DeviceAnswerWrong(f"{device.name} does not say what it has deleted", hint="is edgepack there?")
+    return freed
+
+
+def _facts(told: JsonObject, found: JsonObject) -> Facts:
+    packages = told.get("packages")
+    named = {name: one for name, one in FEATURES.items() if name in found["features"]}
+    return Facts(
+        **{**found, "features": tuple(named.values())},
+        machine=_short(told, "machine"),
+        system=f"{_short(told, 'system')} {_short(told, 'release')}",
+        python=_short(told, "python"),
+        packages={str(k)[:50]: str(v)[:50] for k, v in packages.items()} if isinstance(packages, dict) else {},
+    )
+
+
+def _short(told: JsonObject, key: str) -> str:
+    return str(told.get(key, ""))[:100]

@@ -1,0 +1,317 @@
+"""Bundles on devices: over a real ssh, with what can go wrong on the way and there."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import edgepack as runtime
+from edgepack import devices, errors, suites
+from edgepack.devices import Device, Session
+from edgepack.devices import _store as store
+from edgepack.records import Bundle
+from edgepack.runtime import manifest
+from edgepack.runtime.runner import Here
+from edgepack.stages import bench, validate
+from edgepack.suites import Check, Suite
+
+GOLDEN = Suite(name="golden vectors", checks=(Check(kind="golden", name="golden vectors", limits={}),))
+SENTENCES = ["the cat sleeps", "a loan from the bank"]
+Board = Callable[..., Device]
+
+
+@pytest.fixture
+def listed(minilm: Bundle) -> manifest.Manifest:
+    return manifest.read(minilm.path)
+
+
+@contextmanager
+def refused(kind: type[errors.EdgepackError], said: str, hint: str) -> Iterator[None]:
+    with pytest.raises(kind, match=said) as caught:
+        yield
+    assert type(caught.value) is kind
+    assert hint in caught.value.hint
+    assert "\n" not in str(caught.value)
+
+
+def wait(condition: Callable[[], object], seconds: float) -> float:
+    """Wait until it holds; how long that took. Fails after ``seconds``."""
+    started = time.monotonic()
+    while not condition():
+        assert time.monotonic() - started < seconds
+        time.sleep(0.02)
+    return time.monotonic() - started
+
+
+def services(folder: Path) -> list[int]:
+    """The processes that name the folder in their command."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = place.read_bytes().decode(errors="replace").split("\0")
+        except OSError:
+            continue
+        if "edgepack.runtime.service" in words and any(word.startswith(str(folder)) for word in words):
+            found.append(int(place.parent.name))
+    return found
+
+
+def test_a_bundle_answers_there_as_here(board: Board, listed: manifest.Manifest, minilm: Bundle) -> None:
+    said: list[str] = []
+    device = board(target="rpi", profile="pi-5")
+    with devices.connect(device, listed, threads=1, say=said.append) as there:
+        result = validate.validate(there, GOLDEN)
+        assert [check.passed for check in result.results] == [True]
+        (timing, *_) = bench.bench(there, runs=3, seconds=0.0, inputs=("1x32",))
+        assert (timing.what, timing.runs, timing.where.threads) == ("1x32", 3, 1)
+        made = np.stack(there.model().predict(SENTENCES))
+        (run,) = there.scorers.values()
+        assert run.runtime.startswith("onnxruntime")
+    here = runtime.load(minilm.path).embed(SENTENCES)
+    assert np.abs(made - here).max() < 1e-6
+    assert any("pushing" in line for line in said)
+    said.clear()
+    with devices.connect(device, listed, say=said.append):
+        assert os.listdir(Path(device.folder) / "runs")
+    assert not any("pushing" in line for line in said)
+    assert not os.listdir(Path(device.folder) / "runs")
+    assert devices.clear(device) > listed.model_bytes
+    assert os.listdir(device.folder) == ["lock"]
+
+
+def test_a_metric_of_a_suite_is_measured_there(board: Board, listed: manifest.Manifest, tmp_path: Path) -> None:
+    rows = ["sentence1,sentence2,score", "a cat,a cat sleeps,4.5", "a cat,bank rates,0.2", "rain,heavy rain fell,4.0"]
+    (tmp_path / "pairs.csv").write_text("\n".join([*rows, ""]))
+    (tmp_path / "release.toml").write_text(
+        '[[check]]\nkind = "metric"\nmetric = "spearman"\nat_least = -1\ndata = { path = "pairs.csv" }\n'
+    )
+    suite = suites.read(tmp_path / "release.toml")
+    with devices.connect(board(), listed) as there:
+        result = validate.validate(there, suite)
+    here = validate.validate(Here(listed), suite)
+    assert [check.value for check in result.results] == [check.value for check in here.results]
+    (accuracy,) = (figure for figure in result.accuracy if figure.metric == "spearman")
+    assert accuracy.where is not None
+    assert accuracy.where.runtime.startswith("onnxruntime")
+
+
+def test_the_commands(board: Board, minilm: Bundle, edgepack: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    place = Path(board().folder).parent
+    done = edgepack("devices", "--json", cwd=place)
+    (facts,) = json.loads(done.stdout)
+    assert facts["packages"]["numpy"] == np.__version__
+    assert facts["cores"] == os.cpu_count()
+    done = edgepack("run", minilm.path, "--device", "board", "hello", "--json", cwd=place)
+    (answer,) = json.loads(done.stdout)
+    assert np.abs(answer["result"] - runtime.load(minilm.path).embed("hello")).max() < 1e-6
+    done = edgepack("bench", minilm.path, "--device", "boerd", cwd=place)
+    assert (done.returncode, "did you mean 'board'?" in done.stderr) == (3, True)
+    done = edgepack("bench", minilm.path, "--device", "adb://1", cwd=place)
+    assert "ssh://user@host[:port]" in done.stderr
+    done = edgepack("bench", minilm.path, "--device", "xcrun", cwd=place)
+    assert (done.returncode, "a Mac with Xcode" in done.stderr) == (84, True)
+
+
+def test_what_is_here_in_part_is_sent_in_part(board: Board, tmp_path: Path) -> None:
+    device, file = board(), tmp_path / "weights"
+    file.write_bytes(np.random.default_rng(0).bytes(1_000_000))
+    name = manifest.digest(file)
+    place = Path(device.folder) / "store" / name[:2] / name
+    place.parent.mkdir(parents=True)
+    Path(f"{place}.part").write_bytes(file.read_bytes()[:600_000])
+    said: list[str] = []
+    with store.opened(device) as there:
+        there.push({"weights": file}, said.append)
+        assert said == ["pushing 400.0 kB to board"]
+        assert place.read_bytes() == file.read_bytes()
+        place.write_bytes(b"\0" + file.read_bytes()[1:])  # damaged there
+        there.push({"weights": file})
+        assert place.read_bytes() == file.read_bytes()
+        Path(f"{place}.part").write_bytes(b"\0" * 10)
+        place.unlink()
+        with refused(errors.DeviceLost, "other bytes", "sent anew"):
+            there.push({"weights": file})
+        there.push({"weights": file})
+
+
+def test_no_connection(board: Board, sshd: SimpleNamespace) -> None:
+    with refused(errors.DeviceUnreachable, "takes none of your keys", "ssh-copy-id"):
+        devices.probe(board(ssh_config=sshd.folder / "no_key"))
+    with refused(errors.DeviceUnreachable, "host key is not known", "connect once: ssh -F"):
+        devices.probe(board(ssh_config=sshd.folder / "no_host"))
+    with refused(errors.DeviceUnreachable, "nothing there takes ssh connections", "start sshd"):
+        devices.probe(board(address="ssh://127.0.0.1:1"))
+    with refused(errors.DeviceLacks, "has no /nowhere/python", "apt install python3"):
+        devices.probe(board(python="/nowhere/python"))
+
+
+@pytest.mark.parametrize(
+    "address", ["ssh://", "ssh://-oProxyCommand=touch /tmp/x", "ssh://a b", "ssh://a:99999", "ssh://-l@h"]
+)
+def test_an_address_that_is_none(board: Board, address: str) -> None:
+    with refused(errors.UsageError, "is no address of ssh", "ssh://user@host"):
+        board(address=address)
+
+
+def test_what_devices_toml_does_not_know(board: Board) -> None:
+    with refused(errors.ProjectError, "unknown key 'adress'", "did you mean 'address'?"):
+        board(adress="ssh://pi")
+
+
+def test_what_is_missing_there_is_named(board: Board, listed: manifest.Manifest, tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "bare"], check=True)
+    device = board(python=tmp_path / "bare" / "bin" / "python")
+    with refused(errors.DeviceLacks, "lacks numpy>=.*onnxruntime>=", "--prepare"), devices.connect(device, listed):
+        pass
+    assert not (Path(device.folder) / "store").exists()
+
+
+# What an onnxruntime does there when it is imported, and the error that tells of it
+ENDS = {
+    "import os; os.kill(os.getpid(), 4)": (errors.DeviceStopped, "instruction that the processor there lacks", "newer"),
+    "import os; os.kill(os.getpid(), 9)": (errors.DeviceStopped, "when memory runs out", "a smaller recipe"),
+    "raise ImportError('wrong ELF class: ELFCLASS32')": (errors.DeviceLacks, "wrong ELF class", "--prepare"),
+    "import os; os._exit(3)": (errors.DeviceStopped, "exit code 3", "edgepack devices"),
+}
+
+
+@pytest.mark.parametrize("does", ENDS)
+def test_a_runtime_that_ends(board: Board, listed: manifest.Manifest, does: str) -> None:
+    device = board()
+    site = Path(device.folder) / "site" / "python{}.{}".format(*sys.version_info)
+    for name in ("onnxruntime", "onnxruntime-99.0.dist-info"):
+        (site / name).mkdir(parents=True)
+    (site / "onnxruntime" / "__init__.py").write_text(f"{does}\n")
+    (site / "onnxruntime-99.0.dist-info" / "METADATA").write_text("Name: onnxruntime\nVersion: 99.0\n")
+    with refused(*ENDS[does]), devices.connect(device, listed) as there:
+        asked(there)
+    assert not os.listdir(Path(device.folder) / "runs")
+
+
+def test_two_at_once(board: Board, listed: manifest.Manifest) -> None:
+    device = board()
+    with devices.connect(device, listed):
+        me = f"process {os.getpid()}"
+        with refused(errors.DeviceBusy, me, "try again"), devices.connect(device, listed):
+            pass
+        devices.probe(device)  # looks only
+
+
+def test_a_full_disk(board: Board, listed: manifest.Manifest, tmp_path: Path) -> None:
+    place = tmp_path / "small"
+    place.mkdir()
+    if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", place]).returncode:
+        pytest.skip("only root can make a small disk")
+    try:
+        with refused(errors.DeviceFull, "free, and", "--clear"), devices.connect(board(folder=place), listed):
+            pass
+        filler = place / "filler"
+        device = board(folder=place)
+        with store.opened(device) as there:
+            there.ask("missing", files=[])
+            filler.write_bytes(b"\0" * 7_000_000)
+            there._lacking = lambda told, places: [(name, 0) for name in places]  # type: ignore[method-assign]
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(there, "ask", lambda what, **named: {})  # what was free a moment ago
+                with refused(errors.DeviceFull, "no space left", "--clear"):
+                    there.push({"model": listed.folder / "model.onnx"})
+        assert not list(place.rglob("*.part"))
+    finally:
+        subprocess.run(["umount", "-l", place], check=True)
+
+
+def started(folder: Path, minilm: Bundle) -> subprocess.Popen[bytes]:
+    """A long bench from a process of its own, which measures by now."""
+    command = [sys.executable, "-m", "edgepack", "bench", minilm.path, "--device", "board", "--seconds", "600"]
+    host = subprocess.Popen(command, cwd=folder.parent, stderr=subprocess.PIPE)
+    wait(lambda: services(folder), 20)
+    time.sleep(1.5)  # in the middle of the measuring, by then
+    return host
+
+
+def test_a_killed_host_leaves_nothing(board: Board, minilm: Bundle) -> None:
+    folder = Path(board().folder)
+    host = started(folder, minilm)
+    host.kill()
+    host.communicate()
+    assert wait(lambda: not services(folder), 3) < 3
+    wait(lambda: not os.listdir(folder / "runs"), 2)
+
+
+def test_a_dropped_connection(board: Board, minilm: Bundle, sshd: SimpleNamespace) -> None:
+    folder = Path(board().folder)
+    host = started(folder, minilm)
+    for place in Path("/proc").glob("[0-9]*/stat"):
+        name, _, rest = place.read_text().partition(") ")
+        if "(sshd" in name and int(rest.split()[1]) == sshd.process.pid:
+            os.kill(int(place.parent.name), signal.SIGKILL)
+    _, said = host.communicate(timeout=10)
+    assert (host.returncode, b"the connection to board broke off" in said) == (82, True)
+    wait(lambda: not services(folder) and not os.listdir(folder / "runs"), 3)
+
+
+HELLO = """
+def say(value): print(json.dumps(value), flush=True)
+say({"edgepack": 1, "python": "3.11.2", "machine": "x", "folder": "/", "packages":
+     {"numpy": "99", "onnxruntime": "99", "tokenizers": "99", "jinja2": "99", "packaging": "99"}})
+"""
+SERVED = (
+    HELLO
+    + """
+for _ in range(6): say({"folder": "/", "missing": []})
+"""
+)
+HOSTILE = {
+    "print('no ' * 10, flush=True)\n" * 200: "prints other things",
+    "while True: sys.stdout.write('x' * 65536)": "a line of more than 1,048,576 bytes",
+    "print('{\"edgepack\": [')": "not valid JSON",
+    HELLO + "say([1])": "is no object",
+    HELLO + "print('{' * 10**6)": "not valid JSON",
+    SERVED + "while True: say({'alive': True}); sys.stderr.write('x' * 1000)": "answers without end",
+    SERVED + "say({'result': '__import__(\"os\")'})": "with something else",
+    SERVED + "say({'result': True}); say({'result': {'model': {'machine': 1}}})": "with something else",
+    SERVED + "say({'error': 5})": "with something else",
+    SERVED + "say({'error': {'kind': 'SystemExit', 'said': 'no', 'hint': ''}})": "no",
+}
+
+
+@pytest.mark.parametrize("program", HOSTILE, ids=range(len(HOSTILE)))
+def test_a_device_that_answers_anything(
+    scripted: Callable[[str], Device], listed: manifest.Manifest, program: str
+) -> None:
+    with (
+        pytest.raises(errors.DeviceError, match=HOSTILE[program]) as caught,
+        devices.connect(scripted(program), listed) as there,
+    ):
+        asked(there)
+    assert type(caught.value) in (errors.DeviceAnswerWrong, errors.DeviceError)
+
+
+def asked(there: Session) -> None:
+    assert there.scorers
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"what": "1x32"},
+        [{"what": "1x32", "p50": "fast"}],
+        5,
+        [],
+    ],
+)
+def test_timings_that_are_none(scripted: Callable[[str], Device], listed: manifest.Manifest, told: object) -> None:
+    program = f"{SERVED}say({{'result': True}}); say({{'result': None}}); say({{'result': {told!r}}})"
+    with pytest.raises(errors.DeviceAnswerWrong), devices.connect(scripted(program), listed) as there:
+        bench.bench(there, inputs=("1x32",))
