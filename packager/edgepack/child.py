@@ -29,15 +29,20 @@ _SCRATCH = "EDGEPACK_CHILD_SCRATCH"
 
 @dataclass(frozen=True)
 class Answer:
-    """The end of a child: its exit code, what it printed, and the last line of what it said on standard error."""
+    """The end of a child: its exit code, what it printed, and what it said on standard error."""
 
     code: int
     output: str
-    trouble: str
+    errors: str
+
+    @property
+    def trouble(self) -> str:
+        """The last line of what it said on standard error."""
+        return (self.errors.strip().splitlines() or [""])[-1]
 
 
 class Child:
-    """``python -m module arguments`` with ``environment`` added to this process's own; stopped on leaving.
+    """``python -m module arguments`` in ``folder``, ``environment`` added to this process's own; stopped on leaving.
 
     The folder ``scratch`` is the caller's to delete, with the child's temporary files in it; where this process is
     killed, the child does that.
@@ -49,6 +54,7 @@ class Child:
         *arguments: str | Path,
         environment: Mapping[str, str] = _NONE,
         scratch: Path | None = None,
+        folder: Path | None = None,
     ) -> None:
         told = {_SCRATCH: str(scratch), "TMPDIR": str(scratch)} if scratch is not None else {}
         self._output, self._errors = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 (stop does)
@@ -58,6 +64,7 @@ class Child:
             stdout=self._output,
             stderr=self._errors,
             env={**os.environ, **environment, **told},
+            cwd=folder,
         )
 
     def __enter__(self) -> Self:
@@ -79,12 +86,19 @@ class Child:
     def wait(self, patience: float | None = None) -> Answer:
         """Return the module's answer, at its end. Raises subprocess.TimeoutExpired after ``patience`` seconds."""
         code = self._process.wait(patience)
-        lines = _text(self._errors).strip().splitlines()
-        return Answer(code, _text(self._output), lines[-1] if lines else "")
+        return Answer(code, _text(self._output), _text(self._errors))
 
-    def stop(self) -> None:
+    def terminate(self) -> None:
+        """Ask the process to clean up and end."""
+        self._process.terminate()
+
+    def kill(self) -> None:
         """End the process, where it still runs."""
         self._process.kill()
+
+    def stop(self) -> None:
+        """End the process, where it still runs, and let go of what it said."""
+        self.kill()
         self._process.wait()
         for stream in (self._process.stdin, self._output, self._errors):
             with suppress(BrokenPipeError):  # what it was sent and never read

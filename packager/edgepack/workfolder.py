@@ -25,7 +25,7 @@ if sys.platform != "win32":
 
 LOCK = "edgepack.lock"
 _ENDING = "[a-z0-9_]{8}"  # that tempfile gives
-_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
+NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 
 @contextmanager
@@ -122,7 +122,7 @@ def _flock(lock: int) -> bool | None:
     except BlockingIOError:
         return False
     except OSError as error:
-        if error.errno in _NO_LOCKS:
+        if error.errno in NO_LOCKS:
             return None
         raise
     return True

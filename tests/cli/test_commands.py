@@ -23,6 +23,7 @@ COMMANDS = [
     "build",
     "validate",
     "bench",
+    "sweep",
     "run",
     "pack",
     "sign",

@@ -31,6 +31,7 @@ PAGES = [
     "docs/images-with-labels.md",
     "docs/texts.md",
     "docs/cost.md",
+    "docs/sweeps.md",
     "docs/stable-diffusion.md",
     "docs/signing.md",
     "docs/security.md",
@@ -51,6 +52,8 @@ SAMPLES = {
 # a page's files, told by what is in them
 FILES = {
     "[[check]]": "release.toml",
+    "[[exclude]]": "options.toml",
+    'suites = ["': "sweep.toml",
     "[profiles.": "my-board/target.toml",
     "sentence1,": "pairs.csv",
     "[services.": "prices.toml",

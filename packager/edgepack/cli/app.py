@@ -21,6 +21,7 @@ from edgepack.cli import (
     pack,
     run,
     sign,
+    sweep,
     targets,
     validate,
 )
@@ -54,6 +55,7 @@ app.command("init")(init.init)
 app.command("build")(build.build)
 app.command("validate")(validate.validate)
 app.command("bench")(bench.bench)
+app.command("sweep")(sweep.sweep_)
 app.command("run")(run.run)
 app.command("pack")(pack.pack)
 app.command("sign")(sign.sign)

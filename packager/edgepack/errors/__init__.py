@@ -49,14 +49,15 @@ EdgepackError                      1   (never raised itself; 1 is "a check faile
 │   └── EvaluationFailed          58   an op that cannot compute what it is given
 ├── KeyUnusable                   66   a key or a certificate of yours that cannot be used
 ├── Unexpected                    70   a mistake in edgepack itself
-└── DeviceError                   80   a device that cannot do what is asked of it
-    ├── DeviceUnreachable         81   no connection
-    ├── DeviceLost                82   a connection that broke off, or a device that says nothing any more
-    ├── DeviceBusy                83   another edgepack works there
-    ├── DeviceLacks               84   a program or package that is missing there, or of another version or processor
-    ├── DeviceFull                85   no space left on the device's disk
-    ├── DeviceStopped             86   the process there was ended: by its processor, for its memory, by a signal
-    └── DeviceAnswerWrong         87   an answer that is none
+├── DeviceError                   80   a device that cannot do what is asked of it
+│   ├── DeviceUnreachable         81   no connection
+│   ├── DeviceLost                82   a connection that broke off, or a device that says nothing any more
+│   ├── DeviceBusy                83   another edgepack works there
+│   ├── DeviceLacks               84   a program or package that is missing there, or of another version or processor
+│   ├── DeviceFull                85   no space left on the device's disk
+│   ├── DeviceStopped             86   the process there was ended: by its processor, for its memory, by a signal
+│   └── DeviceAnswerWrong         87   an answer that is none
+└── FleetError                    90   a cluster that cannot be reached, or that cannot run a sweep
 
 and beside it, a BaseException:
 Interrupted                      130   Ctrl-C
@@ -134,6 +135,7 @@ from edgepack.errors._root import (
     nearest,
 )
 from edgepack.errors._usage import (
+    FleetError,
     MissingExtra,
     ProjectError,
     UnknownName,
@@ -167,6 +169,7 @@ __all__ = [
     "EvaluationFailed",
     "FileNotSigned",
     "FileTrouble",
+    "FleetError",
     "InputError",
     "InputMissing",
     "InputTypeWrong",

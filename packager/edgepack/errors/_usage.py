@@ -32,6 +32,12 @@ class ProjectError(EdgepackError):
     exit_code = 4
 
 
+class FleetError(EdgepackError):
+    """A cluster that cannot be reached, or that cannot run a sweep: no worker, no such device, another version."""
+
+    exit_code = 90
+
+
 class MissingExtra(EdgepackError):
     """A Python package that the command needs is not installed, or in a version that will not do."""
 

@@ -20,7 +20,7 @@ from edgepack.suites import SuiteResult
 from edgepack.units import duration, size
 
 _WORTH_DRAWING = 8  # samples of a submodel
-__all__ = ["MARK", "of_bill", "of_bundle", "of_suite"]
+__all__ = ["MARK", "of_bill", "of_bundle", "of_suite", "rendered"]
 
 
 def of_bundle(bundle: Bundle, samples: JsonObject, images: Sequence[ImagePair] = ()) -> str:
@@ -47,7 +47,7 @@ def of_bundle(bundle: Bundle, samples: JsonObject, images: Sequence[ImagePair] =
         Section("Left uncompressed", Table(["weight", "why"], left)),
     ]
     verdict = ("below a floor", False) if failed else ("within its floors", True)
-    return _rendered(bundle.path.name, verdict, facts, sections)
+    return rendered(bundle.path.name, verdict, facts, sections)
 
 
 def of_suite(result: SuiteResult, components: Sequence[Component], facts: Mapping[str, str]) -> str:
@@ -64,7 +64,7 @@ def of_suite(result: SuiteResult, components: Sequence[Component], facts: Mappin
         Section("Speed", speed.speed_table(result.timings), _latency_plot(result.timings)),
         Section("Size", sizes.sizes_table(components), _size_plot(components)),
     ]
-    return _rendered(f"{result.bundle}: {result.suite}", verdict, facts, sections)
+    return rendered(f"{result.bundle}: {result.suite}", verdict, facts, sections)
 
 
 def of_bill(bill: Bill, name: str) -> str:
@@ -76,7 +76,7 @@ def of_bill(bill: Bill, name: str) -> str:
         Section("Data and energy", bills.device_table(bill)),
         Section("Prices", Table([], [], notes=goes_in.notes)),
     ]
-    return _rendered(f"{name}: the bill" if name else "The bill", bills.verdict(bill), facts, sections)
+    return rendered(f"{name}: the bill" if name else "The bill", bills.verdict(bill), facts, sections)
 
 
 def _accuracy(
@@ -113,7 +113,7 @@ def _size_plot(components: Sequence[Component]) -> list[str]:
     return [plots.bars(bars, "bytes by component")]
 
 
-def _rendered(title: str, verdict: tuple[str, bool], facts: Mapping[str, str], sections: Sequence[Section]) -> str:
+def rendered(title: str, verdict: tuple[str, bool], facts: Mapping[str, str], sections: Sequence[Section]) -> str:
     """Return the page's HTML; jinja2 is imported for it, and for no other command."""
     made: str = plugins.load_module("edgepack.reports.html").render(title, verdict, facts, sections)
     return made
