@@ -8,7 +8,7 @@ demo: .venv/ready
 	cd samples/sentence-search && ../../$(RUN)/edgepack build --out ../../dist
 
 test: .venv/ready check
-	$(RUN)/python -m pytest
+	$(RUN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: .venv/ready
 	$(RUN)/ruff check .

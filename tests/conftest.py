@@ -42,9 +42,12 @@ class Silent:
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Every run starts with an empty cache and leaves the user's alone."""
-    os.environ["EDGEPACK_CACHE"] = str(tmp_path_factory.mktemp("cache"))
-    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("xdg"))
+    """Every run starts with an empty cache, which its processes share, and leaves the user's alone."""
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    for variable, folder in (("EDGEPACK_CACHE", shared / "cache"), ("XDG_CACHE_HOME", shared / "xdg")):
+        folder.mkdir(exist_ok=True)
+        os.environ[variable] = str(folder)
 
 
 @pytest.fixture(scope="session", autouse=True)

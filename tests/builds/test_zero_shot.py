@@ -26,6 +26,7 @@ from edgepack.plans import Subject
 from edgepack.records import Bundle, NotMeasured
 from edgepack.runtime import golden, manifest, measurements
 from edgepack.runtime.engines import open_session
+from edgepack.runtime.runner import Here
 from edgepack.stages import validate
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # coremltools and transformers warn of torch and torchvision
@@ -170,7 +171,7 @@ def test_a_suite_names_the_submodel(plain: Bundle, folder: Path, tmp_path: Path)
         (tmp_path / "suite.toml").write_text(f"[[check]]\n{check}\n", "utf-8")
         suite = suites.read(tmp_path / "suite.toml")
         with open_originals(Subject.of(plain.source)) as originals:
-            return validate.validate(listed, suite, originals=originals).results[0]
+            return validate.validate(Here(listed), suite, originals=originals).results[0]
 
     agreement = 'kind = "agreement"\nmetric = "cosine"\nstatistic = "min"\nat_least = 0.999\n'
     assert all(run(agreement + extra).passed for extra in ("", 'submodel = "text_model"', 'submodel = "vision_model"'))

@@ -30,9 +30,11 @@ COMMANDS = [
     "inspect",
     "compare",
     "cost",
+    "devices",
     "targets",
     "doctor",
     "cache",
+    "device",
 ]
 
 

@@ -30,7 +30,7 @@ STORYTELLER, DECOR = ROOT / "samples" / "storyteller" / "model", ROOT / "samples
 ENCODERS = "build encoders and vision models for ONNX targets"
 LANGUAGE, CORE_ML = "build language models for ONNX targets", "build for Core ML targets"
 IMAGES, PIPELINES = "read image files", "build text-to-image models"
-EXTRAS = ["", "llm", "build", "coreml", "diffusion", "images", "data", "sign"]
+EXTRAS = ["", "llm", "build", "coreml", "diffusion", "images", "data", "sign", "fleet"]
 
 
 def test_no_extra_is_forgotten() -> None:
@@ -69,6 +69,7 @@ READY = {
     "images": (IMAGES,),
     "data": ("read Parquet data",),
     "sign": ("sign bundles and check signatures",),
+    "fleet": ("spread sweeps over machines",),
 }
 
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edgepack import documents
@@ -55,6 +55,7 @@ _LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False,
 _JSON = st.recursive(_LEAVES, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=20)
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)  # other tests may run beside it
 @given(_JSON)
 def test_what_json_can_say_is_read_as_json_reads_it(value: object) -> None:
     assert documents.parse_json(json.dumps(value), "a value") == value

@@ -242,7 +242,7 @@ def other_user(tmp_path: Path) -> Iterator[None]:
     if os.geteuid() != 0:
         yield
         return
-    for place in [tmp_path, *tmp_path.parents][:3]:
+    for place in [tmp_path, *tmp_path.parents][:4]:
         place.chmod(0o755)
     os.seteuid(65534)
     yield

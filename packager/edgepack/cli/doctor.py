@@ -20,6 +20,7 @@ _EXTRAS = {
     "images": "read image files",
     "data": "read Parquet data",
     "sign": "sign bundles and check signatures",
+    "fleet": "spread sweeps over machines",
 }
 _MODELS = {"export": "encoders and vision models", "builder": "language models"}  # by their route
 
