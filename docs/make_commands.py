@@ -10,7 +10,8 @@ from edgepack import errors
 from edgepack.cli.app import app
 
 PAGE = Path(__file__).parent / "commands.md"
-COMMANDS = list(typer.main.get_command(app).commands)
+_GROUP = typer.main.get_command(app)
+COMMANDS = _GROUP.list_commands(None)
 
 
 def text() -> str:
@@ -18,8 +19,9 @@ def text() -> str:
     run = CliRunner(env={"COLUMNS": "100", "TERMINAL_WIDTH": "100"})
     parts = ["# Commands\n\nGenerated from the commands; every one takes `--json` but init.\n"]
     for name in COMMANDS:
-        shown = run.invoke(app, [name, "--help"], prog_name="edgepack").stdout.strip()
-        parts.append(f"## edgepack {name}\n\n```text\n{shown}\n```\n")
+        for names in ([name], *([name, below] for below in getattr(_GROUP.commands[name], "commands", ()))):
+            shown = run.invoke(app, [*names, "--help"], prog_name="edgepack").stdout.strip()
+            parts.append(f"## edgepack {' '.join(names)}\n\n```text\n{shown}\n```\n")
     parts.append("## Exit codes\n\n0 is success. A failure says what is wrong in one line and what to do in another.\n")
     rows = re.findall(r"(\w+) +(\d+)  +(.+)", str(errors.__doc__))
     rows.sort(key=lambda row: int(row[1]))

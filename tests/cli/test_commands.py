@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -31,10 +32,10 @@ COMMANDS = [
     "compare",
     "cost",
     "devices",
+    "device",
     "targets",
     "doctor",
     "cache",
-    "device",
 ]
 
 
@@ -43,6 +44,14 @@ def test_help(edgepack: Command, name: str) -> None:
     done = edgepack(name, "--help")
     assert done.returncode == 0
     assert f"Usage: edgepack {name}" in done.stdout
+
+
+@pytest.mark.parametrize("names", [(), *((name,) for name in COMMANDS), ("device", "emulate")])
+def test_help_is_whole_and_in_the_words_of_a_terminal(edgepack: Command, names: tuple[str, ...]) -> None:
+    shown = edgepack(*names, "--help", env={**os.environ, "COLUMNS": "80"}).stdout
+    assert not re.search(r"[a-z,]\.\.\.$", shown, re.MULTILINE), "a summary is cut"
+    assert not re.search(r"<(list|str|int|float|Path)\b", shown), "a type of Python"
+    assert all(len(line) <= 80 for line in shown.splitlines())
 
 
 def test_the_list_of_commands(edgepack: Command) -> None:

@@ -57,3 +57,12 @@ def test_the_public_surface() -> None:
     program = "import edgepack; print(sorted(edgepack.__all__))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "['__version__', 'load']"
+
+
+def test_the_commands_start_without_devices_and_sweeps() -> None:
+    program = "import sys, edgepack.cli.app; print([n for n in sys.modules if n.startswith(KINDS)])"
+    kinds = ("edgepack.devices", "edgepack.sweep")
+    done = subprocess.run(
+        [sys.executable, "-c", program.replace("KINDS", repr(kinds))], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"

@@ -25,9 +25,11 @@ from edgepack.cli import (
     targets,
     validate,
 )
+from edgepack.cli.command import Command, Commands
 
 app = typer.Typer(
     name="edgepack",
+    cls=Commands,
     help="Compress open models for phones, boards and browsers, and measure what they keep.",
     rich_markup_mode=None,
     no_args_is_help=True,
@@ -51,19 +53,19 @@ def options(
     """Compress open models for phones, boards and browsers, and measure what they keep."""
 
 
-app.command("init")(init.init)
-app.command("build")(build.build)
-app.command("validate")(validate.validate)
-app.command("bench")(bench.bench)
-app.command("sweep")(sweep.sweep_)
-app.command("run")(run.run)
-app.command("pack")(pack.pack)
-app.command("sign")(sign.sign)
-app.command("inspect")(inspect.inspect)
-app.command("compare")(compare.compare)
-app.command("cost")(cost.cost)
-app.command("devices")(devices.devices)
+app.command("init", cls=Command)(init.init)
+app.command("build", cls=Command)(build.build)
+app.command("validate", cls=Command)(validate.validate)
+app.command("bench", cls=Command)(bench.bench)
+app.command("sweep", cls=Command)(sweep.sweep_)
+app.command("run", cls=Command)(run.run)
+app.command("pack", cls=Command)(pack.pack)
+app.command("sign", cls=Command)(sign.sign)
+app.command("inspect", cls=Command)(inspect.inspect)
+app.command("compare", cls=Command)(compare.compare)
+app.command("cost", cls=Command)(cost.cost)
+app.command("devices", cls=Command)(devices.devices)
 app.add_typer(device.app, name="device")
-app.command("targets")(targets.targets)
-app.command("doctor")(doctor.doctor)
-app.command("cache")(cache.cache)
+app.command("targets", cls=Command)(targets.targets)
+app.command("doctor", cls=Command)(doctor.doctor)
+app.command("cache", cls=Command)(cache.cache)

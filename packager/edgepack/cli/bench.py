@@ -49,7 +49,7 @@ def bench(
     trust: Trust = False,
     json: Json = False,
 ) -> None:
-    """Measure load time, latency and peak memory, on this machine or on a device.
+    """Measure load time, latency and memory, here or on a device.
 
     The model runs in a process of its own, so that the peak memory is the model's alone.
     """

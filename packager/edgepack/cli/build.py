@@ -23,7 +23,9 @@ def build(
     model: Annotated[
         str | None,
         typer.Argument(
-            help="Hub id, folder or python:package/folder (default: the model of edgepack.toml).", show_default=False
+            help="Hub id, folder or python:package/folder (default: the model of edgepack.toml).",
+            metavar="MODEL",
+            show_default=False,
         ),
     ] = None,
     target: Annotated[

@@ -22,7 +22,15 @@ from edgepack.units import duration, size
 
 
 def compare(
-    bundles: Annotated[list[Path], typer.Argument(help="Two or more bundles.", show_default=False, readable=False)],
+    bundles: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Two or more bundles: folders or .edgepack files.",
+            metavar="BUNDLE",
+            show_default=False,
+            readable=False,
+        ),
+    ],
     trust: Trust = False,
     json: Json = False,
 ) -> None:

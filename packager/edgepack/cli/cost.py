@@ -27,7 +27,11 @@ def _number(help: str, metavar: str = "<n>") -> OptionInfo:
 def cost(
     bundle: Annotated[
         Path | None,
-        typer.Argument(help="Bundle, for its size and timings: a folder or an .edgepack file.", show_default=False),
+        typer.Argument(
+            help="Bundle, for its size and timings: a folder or an .edgepack file.",
+            metavar="BUNDLE",
+            show_default=False,
+        ),
     ] = None,
     requests: Annotated[float | None, _number("Requests of all users a day: images, answers, …")] = None,
     users: Annotated[float | None, _number("Daily users.")] = None,

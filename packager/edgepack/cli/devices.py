@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgepack import devices as known
 from edgepack.cli import show
 from edgepack.cli.options import Json
-from edgepack.devices import Device, Facts
 from edgepack.documents import JsonDict
 from edgepack.errors import DeviceError, UsageError
 from edgepack.reports.table import Cell, Table
 from edgepack.units import size
+
+if TYPE_CHECKING:
+    from edgepack.devices import Device, Facts
 
 
 def devices(
     addresses: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Names or addresses (default: all of devices.toml).", metavar="[address]…", show_default=False
+            help="Names or addresses (default: all of devices.toml).", metavar="ADDRESS", show_default=False
         ),
     ] = None,
     clear: Annotated[
@@ -29,7 +30,9 @@ def devices(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Look at devices: model, processor, memory, packages, temperature."""
+    """Show devices: model, processor, memory, temperature, packages."""
+    from edgepack import devices as known  # here: the other commands start without it
+
     chosen = [known.find(address) for address in addresses] if addresses else list(known.listed().values())
     if not chosen:
         raise UsageError("there is no devices.toml here", hint="edgepack devices ssh://user@host looks at one device")
@@ -52,9 +55,11 @@ def devices(
 
 
 def _probed(device: Device, steps: show.Steps) -> Facts | DeviceError:
+    from edgepack.devices import probe
+
     steps.step(device.name)
     try:
-        return known.probe(device)
+        return probe(device)
     except DeviceError as error:
         return error
 
@@ -67,8 +72,8 @@ def _facts(device: Device, told: Facts | DeviceError) -> JsonDict:
 def _show(found: list[tuple[Device, Facts | DeviceError]]) -> None:
     head = ["device", "model", "processor", "memory", "free disk", "page", "°C", "Python", "packages"]
     rows: list[list[Cell]] = [
-        [device.name, *_cells(told)] for device, told in found if isinstance(told, Facts)
-    ]  # fmt: skip
+        [device.name, *_cells(told)] for device, told in found if not isinstance(told, DeviceError)
+    ]
     away = [f"{device.name}: {told}" for device, told in found if isinstance(told, DeviceError)]
     show.table("devices", Table(head, rows, figures=["memory", "free disk", "page", "°C"], notes=away))
 

@@ -20,6 +20,7 @@ def init(
         str,
         typer.Argument(
             help="Hub id, folder or python:package/folder (default: sentence-transformers/all-MiniLM-L6-v2).",
+            metavar="MODEL",
             show_default=False,
         ),
     ] = "sentence-transformers/all-MiniLM-L6-v2",

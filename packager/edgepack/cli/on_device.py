@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from edgepack import devices
 from edgepack.errors import UsageError
 from edgepack.runtime.manifest import Manifest
 from edgepack.runtime.runner import Here, Runner
@@ -20,6 +19,8 @@ def runner(
         check_here(prepare=prepare)
         yield Here(listed, threads)
         return
+    from edgepack import devices  # here: a command without --device starts without it
+
     with devices.connect(devices.find(address), listed, threads=threads, say=say, prepare=prepare) as session:
         yield session
 

@@ -19,7 +19,8 @@ def output_path(text: str) -> Path:
 
 # whether it can be read is found out by who reads it, with the same exit code for its files
 Bundle = Annotated[
-    Path, typer.Argument(help="Bundle: a folder or an .edgepack file.", show_default=False, readable=False)
+    Path,
+    typer.Argument(help="Bundle: a folder or an .edgepack file.", metavar="BUNDLE", show_default=False, readable=False),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 Trust = Annotated[

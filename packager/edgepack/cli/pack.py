@@ -17,7 +17,9 @@ from edgepack.units import size
 
 
 def pack(
-    bundle: Annotated[Path, typer.Argument(help="A bundle's folder.", show_default=False, readable=False)],
+    bundle: Annotated[
+        Path, typer.Argument(help="A bundle's folder.", metavar="BUNDLE", show_default=False, readable=False)
+    ],
     zip_: Annotated[bool, typer.Option("--zip", help="Write the bundle as one file, BUNDLE.edgepack.")] = False,
     out: Annotated[
         Path | None,

@@ -35,6 +35,7 @@ def run(
         list[str] | None,
         typer.Argument(
             help="Texts, image files, or a question and its context. A language model without inputs opens a chat.",
+            metavar="INPUT",
             show_default=False,
         ),
     ] = None,
@@ -141,7 +142,10 @@ def run(
     trust: Trust = False,
     json: Json = False,
 ) -> None:
-    """Run a bundle on texts or images, make images, or chat; on this machine or on a device."""
+    """Run a bundle on texts or images, make images, or chat.
+
+    On this machine, or on a device with --device.
+    """
     stated = {
         "max_tokens": max_tokens, "temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p,
         "repetition_penalty": repetition_penalty, "stop": stop or None,

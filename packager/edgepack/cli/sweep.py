@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import time
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from edgepack import outfolder, sweep
-from edgepack.cli import show
 from edgepack.cli.options import Json
-from edgepack.cli.sweeping import Display
-from edgepack.errors import CheckFailed
-from edgepack.reports import MARK
-from edgepack.reports.table import Table
-from edgepack.sweep import Course, Plan, Store, course, executors, report
-from edgepack.units import size
 
 
 def sweep_(
-    file: Annotated[Path, typer.Argument(help="The sweep's TOML file.", show_default=False, readable=False)] = Path(
-        "sweep.toml"
-    ),
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="The sweep's TOML file (default: sweep.toml).", metavar="FILE", show_default=False, readable=False
+        ),
+    ] = Path("sweep.toml"),
     workers: Annotated[
         int | None,
         typer.Option(
@@ -41,74 +34,12 @@ def sweep_(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the units and which of them are done.")] = False,
     json: Json = False,
 ) -> None:
-    """Build, check and measure models x targets x recipes x suites x devices, as a file tells them (docs/sweeps.md).
+    """Build, check and measure many models on many devices.
+
+    A file lists models, targets, recipes, suites and devices; each combination is a unit (docs/sweeps.md).
 
     A sweep that was stopped goes on where it was. Exit code 1 when a unit fails.
     """
-    asked = sweep.read(file)
-    store = Store(asked.out)
-    store.check(asked)
-    with show.Steps() as steps:
-        steps.step(f"finding {len(asked.models)} models")
-        plan = sweep.plan(asked)
-        found = course.known(plan, store)
-    if dry_run:
-        _show_plan(found, json)
-        return
-    ran = _run(found, store, on, workers) if found.open else _written(found, "nothing was left to run", 0.0)
-    _show(found, *ran, json)
-    if found.failed:
-        failed = found.failed
-        raise CheckFailed(
-            f"{report.verdict(found)[0]}: {', '.join(unit.name for unit in failed[:3])}{', …' if failed[3:] else ''}",
-            hint="what passed stays; the same command runs the others again",
-        )
+    from edgepack.cli.sweeping import run  # here: the other commands start without it
 
-
-def _run(found: Course, store: Store, on: str, workers: int | None) -> tuple[str, float]:
-    """Run what is open, and write the report of it, of one that is stopped too; return where it ran, and seconds."""
-    started = time.monotonic()
-    with ExitStack() as stack:
-        run = stack.enter_context(store.opened(found.plan.sweep))
-        executor = executors.start(on, found.plan, store, run, workers=workers)
-        display = stack.enter_context(Display())
-        try:
-            course.run(found, executor, run, display)
-        finally:
-            store.end()  # what still runs sees it, and ends
-            executor.stop()
-            ran = _written(found, executor.where, time.monotonic() - started)
-        return ran
-
-
-def _written(found: Course, where: str, seconds: float) -> tuple[str, float]:
-    outfolder.write(found.store.report, report.page(found, where, seconds), mark=MARK)
-    return where, seconds
-
-
-def _show_plan(found: Course, json: bool) -> None:
-    plan: Plan = found.plan
-    if json:
-        show.as_json([{**report.of_unit(u), "done": u.digest in found.kept} for u in plan.units])
-        return
-    rows = [
-        [unit.name, unit.recipe, size(unit.memory), "yes" if unit.digest in found.kept else "no", unit.digest[:12]]
-        for unit in plan.units
-    ]
-    notes = [f"{plan.duplicates} more are the same work as one of these"] if plan.duplicates else []
-    head = ["unit", "recipe", "memory (estimate)", "done", "digest"]
-    show.table(f"{len(plan.units)} units", Table(head, rows, figures=["memory (estimate)"], notes=notes))
-
-
-def _show(found: Course, where: str, seconds: float, json: bool) -> None:
-    if json:
-        show.as_json(report.of(found, where, seconds))
-        return
-    show.table("bundles", report.bundles_table(found))
-    show.table("suites", report.suites_table(found))
-    show.table("devices", report.devices_table(found))
-    show.table("failed", report.failed_table(found))
-    kept = f", {len(found.kept)} from an earlier run" if found.kept else ""
-    show.line("")
-    show.line(f"{report.verdict(found)[0]}{kept}; {where}; {seconds:.0f} s")
-    show.line(f"report: {found.store.report}")
+    run(file, on, workers, dry_run=dry_run, json=json)

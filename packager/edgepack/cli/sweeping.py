@@ -1,75 +1,87 @@
-"""How far a sweep is: a live table in a terminal, else a line for each unit that ends."""
+"""The work of edgepack sweep: what runs, and what is shown of it."""
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Iterator
-from types import TracebackType
-from typing import Self
+from contextlib import ExitStack
+from pathlib import Path
 
-from rich.console import Console
-from rich.live import Live
-from rich.table import Table
-from rich.text import Text
-
-from edgepack.printable import printable
-from edgepack.sweep import Course, Result, Unit
-
-_ROWS = 12  # of units that run, at most
+from edgepack import outfolder, sweep
+from edgepack.cli import show
+from edgepack.cli.sweep_display import Display
+from edgepack.errors import CheckFailed
+from edgepack.reports import MARK
+from edgepack.reports.table import Table
+from edgepack.sweep import Course, Plan, Store, course, executors, report
+from edgepack.units import size
 
 
-class Display:
-    """Draws on standard error."""
+def run(file: Path, on: str, workers: int | None, *, dry_run: bool, json: bool) -> None:
+    """Run the sweep of ``file``, or show its units. Raises CheckFailed where a unit fails."""
+    asked = sweep.read(file)
+    store = Store(asked.out)
+    store.check(asked)
+    with show.Steps() as steps:
+        steps.step(f"finding {len(asked.models)} models")
+        plan = sweep.plan(asked)
+        found = course.known(plan, store)
+    if dry_run:
+        _show_plan(found, json)
+        return
+    ran = _run_open(found, store, on, workers) if found.open else _written(found, "nothing was left to run", 0.0)
+    _show(found, *ran, json)
+    if found.failed:
+        failed = found.failed
+        raise CheckFailed(
+            f"{report.verdict(found)[0]}: {', '.join(unit.name for unit in failed[:3])}{', …' if failed[3:] else ''}",
+            hint="what passed stays; the same command runs the others again",
+        )
 
-    def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
-        self._live = Live(console=self._console, transient=True, auto_refresh=False) if sys.stderr.isatty() else None
-        self._seen: dict[str, float] = {}  # when a unit that runs was first seen
 
-    def __enter__(self) -> Self:
-        if self._live is not None:
-            self._live.start()
-        return self
+def _run_open(found: Course, store: Store, on: str, workers: int | None) -> tuple[str, float]:
+    """Run what is open, and write the report of it, of one that is stopped too; return where it ran, and seconds."""
+    started = time.monotonic()
+    with ExitStack() as stack:
+        run = stack.enter_context(store.opened(found.plan.sweep))
+        executor = executors.start(on, found.plan, store, run, workers=workers)
+        display = stack.enter_context(Display())
+        try:
+            course.run(found, executor, run, display)
+        finally:
+            store.end()  # what still runs sees it, and ends
+            executor.stop()
+            ran = _written(found, executor.where, time.monotonic() - started)
+        return ran
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._live is not None:
-            self._live.stop()
 
-    def ended(self, unit: Unit, result: Result, course: Course) -> None:
-        """Print a line for what failed; where nobody looks, for each unit."""
-        count = f"[{len(course.results)}/{len(course.plan.units)}]"
-        if result.passed and self._live is None:
-            self._say(f"{count} {unit.name}  {result.seconds:.1f} s")
-        elif not result.passed:
-            self._say(f"{count} failed: {unit.name}: {result.error} (exit code {result.code})", "red")
+def _written(found: Course, where: str, seconds: float) -> tuple[str, float]:
+    outfolder.write(found.store.report, report.page(found, where, seconds), mark=MARK)
+    return where, seconds
 
-    def tick(self, course: Course) -> None:
-        """Draw what runs."""
-        if self._live is not None:
-            self._live.update(self._drawn(course), refresh=True)
 
-    def _say(self, text: str, style: str = "") -> None:
-        self._console.print(Text(printable(text).replace("\n", "\\n"), style=style))
+def _show_plan(found: Course, json: bool) -> None:
+    plan: Plan = found.plan
+    if json:
+        show.as_json([{**report.of_unit(u), "done": u.digest in found.kept} for u in plan.units])
+        return
+    rows = [
+        [unit.name, unit.recipe, size(unit.memory), "yes" if unit.digest in found.kept else "no", unit.digest[:12]]
+        for unit in plan.units
+    ]
+    notes = [f"{plan.duplicates} more are the same work as one of these"] if plan.duplicates else []
+    head = ["unit", "recipe", "memory (estimate)", "done", "digest"]
+    show.table(f"{len(plan.units)} units", Table(head, rows, figures=["memory (estimate)"], notes=notes))
 
-    def _drawn(self, course: Course) -> Table:
-        running = course.store.running()
-        self._seen = {digest: self._seen.get(digest, time.monotonic()) for digest in running}
-        drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-        ended, failed = len(course.results), len(course.failed)
-        title = f"{ended} of {len(course.plan.units)} units{f', {failed} failed' if failed else ''}"
-        for name in (title, "machine", "time"):
-            drawn.add_column(name, overflow="fold")
-        for row in self._rows(course, running):
-            drawn.add_row(*map(Text, row))
-        return drawn
 
-    def _rows(self, course: Course, running: dict[str, str]) -> Iterator[tuple[str, ...]]:
-        units = [unit for unit in course.open if unit.digest in running]
-        for unit in units[:_ROWS]:
-            seconds = time.monotonic() - self._seen[unit.digest]
-            yield printable(unit.name), printable(running[unit.digest]), f"{seconds:.0f} s"
-        if units[_ROWS:]:
-            yield f"and {len(units) - _ROWS} more", "", ""
+def _show(found: Course, where: str, seconds: float, json: bool) -> None:
+    if json:
+        show.as_json(report.of(found, where, seconds))
+        return
+    show.table("bundles", report.bundles_table(found))
+    show.table("suites", report.suites_table(found))
+    show.table("devices", report.devices_table(found))
+    show.table("failed", report.failed_table(found))
+    kept = f", {len(found.kept)} from an earlier run" if found.kept else ""
+    show.line("")
+    show.line(f"{report.verdict(found)[0]}{kept}; {where}; {seconds:.0f} s")
+    show.line(f"report: {found.store.report}")

@@ -80,7 +80,7 @@ def validate(
     trust: Trust = False,
     json: Json = False,
 ) -> None:
-    """Check a bundle against a release suite, on this machine or on a device.
+    """Check a bundle against a release suite, here or on a device.
 
     Exit code 1 when a check fails or cannot be measured.
     """
