@@ -19,11 +19,12 @@ from edgepack.original import Original, attach, recorders
 from edgepack.original.recorders import ImageRecorder, Recording, image_figures
 from edgepack.plans import Subject
 from edgepack.records import Accuracy, Timing
-from edgepack.runtime import clock, submodel
+from edgepack.runtime import clock, rounds, submodel
 from edgepack.runtime import model as task_model
 from edgepack.runtime.golden import GoldenResult
 from edgepack.runtime.manifest import Manifest
 from edgepack.runtime.processing import Diffusion, Processing
+from edgepack.runtime.quiet import Rules
 from edgepack.runtime.runner import Runner
 from edgepack.runtime.shapes import calls, feeds
 from edgepack.tasks import AnyTask, Task, read_model, submodel_processing, submodel_task
@@ -154,7 +155,7 @@ class Measured:
         """Time a submodel with inputs of a shape."""
         key = (name, shape, runs)
         if key not in self.timings:
-            (made,) = self.runner.measure(name, [shape], runs=runs, seconds=_SECONDS)
+            (made,) = self.runner.measure(name, [shape], _rules(runs))
             self.timings[key] = replace(made, submodel=self.manifest.label_of(name), calls=calls(self.manifest, name))
         return self.timings[key]
 
@@ -165,7 +166,7 @@ class Measured:
             source, made = self.originals[name].source, feeds(self.manifest, shape, name)
             if mix := self.manifest.processing.mix:  # the original takes its own channels
                 made = {key: value[:, : len(mix)] for key, value in made.items()}
-            asked = clock.request([(shape, made)], self.runner.threads, self.manifest.isa, RUNS, _SECONDS)
+            asked = rounds.request([(shape, made)], self.runner.threads, self.manifest.isa, runs=RUNS, seconds=_SECONDS)
             asked |= {
                 "task": self.manifest.task,
                 "submodel": name,
@@ -174,7 +175,7 @@ class Measured:
                 "name": source.name,
                 "adapters": [str(path) for path in source.adapter_paths],
             }
-            (self._references[key],) = clock.ask("edgepack.original.clock", source.name, asked)
+            self._references[key] = clock.pooled(shape, clock.ask("edgepack.original.clock", source.name, asked))
         return self._references[key]
 
     def matched(self, runs: Mapping[str, Run]) -> TaskModel:
@@ -221,6 +222,10 @@ class Measured:
         fed = self._recording.submodels[name].agreement
         task, where = self.task_of(name), self.runner.where(name)
         return comparison.agreement(self.originals[name], self.runner.sessions[name], task, fed, floors={}, where=where)
+
+
+def _rules(runs: int) -> Rules:
+    return Rules(runs=runs, seconds=_SECONDS, rounds=1, repeat=0)
 
 
 def _numbers(scores: comparison.Scores) -> list[tuple[float, float]]:

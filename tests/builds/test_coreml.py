@@ -29,6 +29,7 @@ from edgepack.records import Bundle, NotMeasured
 from edgepack.runtime import golden, manifest, measurements
 from edgepack.runtime.engines import open_session
 from edgepack.runtime.processing import Classes
+from edgepack.runtime.quiet import Rules
 from edgepack.runtime.runner import Here
 from edgepack.stages import bench
 
@@ -145,7 +146,7 @@ def greedy(reference: Reference, ids: list[int], count: int) -> list[int]:
 
 
 def test_speed_is_not_measured_here(packed: Bundle) -> None:
-    found = bench.bench(Here(manifest.read(packed.path)))
+    found = bench.bench(Here(manifest.read(packed.path)), Rules())
     assert isinstance(found, NotMeasured)
     assert "on a Mac: edgepack bench" in found.reason
     assert measurements.read(packed.path)[1] == ()  # the build did not ask

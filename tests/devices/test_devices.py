@@ -22,6 +22,7 @@ from edgepack.devices import Device, Session
 from edgepack.devices import _store as store
 from edgepack.records import Bundle
 from edgepack.runtime import manifest
+from edgepack.runtime.quiet import Rules
 from edgepack.runtime.runner import Here
 from edgepack.stages import bench, validate
 from edgepack.suites import Check, Suite
@@ -73,7 +74,7 @@ def test_a_bundle_answers_there_as_here(board: Board, listed: manifest.Manifest,
     with devices.connect(device, listed, threads=1, say=said.append) as there:
         result = validate.validate(there, GOLDEN)
         assert [check.passed for check in result.results] == [True]
-        (timing, *_) = bench.bench(there, runs=3, seconds=0.0, inputs=("1x32",))
+        (timing, *_) = bench.bench(there, Rules(runs=3, seconds=0.0), inputs=("1x32",))
         assert (timing.what, timing.runs, timing.where.threads) == ("1x32", 3, 1)
         made = np.stack(there.model().predict(SENTENCES))
         (run,) = there.scorers.values()
@@ -314,4 +315,4 @@ def asked(there: Session) -> None:
 def test_timings_that_are_none(scripted: Callable[[str], Device], listed: manifest.Manifest, told: object) -> None:
     program = f"{SERVED}say({{'result': True}}); say({{'result': None}}); say({{'result': {told!r}}})"
     with pytest.raises(errors.DeviceAnswerWrong), devices.connect(scripted(program), listed) as there:
-        bench.bench(there, inputs=("1x32",))
+        bench.bench(there, Rules(), inputs=("1x32",))

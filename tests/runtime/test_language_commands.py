@@ -23,6 +23,7 @@ from edgepack.records import Bundle
 from edgepack.reports.speed import speed_table
 from edgepack.reports.table import readable
 from edgepack.runtime import clock, manifest, measurements, shapes
+from edgepack.runtime.quiet import Rules
 from edgepack.runtime.runner import Here
 from edgepack.stages.bench import bench
 
@@ -215,7 +216,7 @@ def test_stated_inputs(speaker: Speakers) -> None:
 
 def test_speed(edgepack: Command, speaker: Speakers, tmp_path: Path) -> None:
     path = speaker("llama").bundle.path
-    timings = bench(Here(manifest.read(path)), runs=5, seconds=0, inputs=("prefill 8", "decode 16"))
+    timings = bench(Here(manifest.read(path)), Rules(runs=5, seconds=0), inputs=("prefill 8", "decode 16"))
     assert [(timing.what, timing.tokens) for timing in timings] == [("prefill 8", 8), ("decode 16", 1)]
     assert all(timing.p50 > 0 and timing.runs >= 5 for timing in timings)
     drawn = speed_table(timings)

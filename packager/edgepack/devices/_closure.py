@@ -14,7 +14,7 @@ _ROOT = Path(edgepack.__file__).parent
 _PACKAGE = "edgepack"
 SERVICE = "edgepack.runtime.service"
 # what is imported by name: measuring in a process of its own, and what says which package is missing
-_BY_NAME = ("edgepack.child", "edgepack.runtime.clock", "edgepack.installed")
+_BY_NAME = ("edgepack.child", "edgepack.runtime.rounds", "edgepack.installed")
 
 
 def files(names: Iterable[str]) -> dict[str, Path]:
@@ -31,7 +31,7 @@ def files(names: Iterable[str]) -> dict[str, Path]:
 def libraries(names: Iterable[str]) -> list[str]:
     """Return the modules of other packages that those files import when they are loaded."""
     found = set()
-    for module in _closure((SERVICE, "edgepack.runtime.clock", *names)):
+    for module in _closure((SERVICE, "edgepack.runtime.rounds", *names)):
         place = _file(module)
         assert place is not None
         for node in ast.parse(place.read_text("utf-8")).body:

@@ -9,13 +9,9 @@ from edgepack.devices._device import Device
 from edgepack.devices._store import opened
 from edgepack.documents import JsonObject
 from edgepack.errors import DeviceAnswerWrong
+from edgepack.runtime import machine
 from edgepack.runtime.schema import Mismatch, Schema, check
 
-# The features that decide which of onnxruntime's kernels run, by the names that the systems have for them
-FEATURES = {
-    "asimddp": "dotprod", "i8mm": "i8mm", "sve": "sve", "asimdhp": "fp16", "avx2": "avx2", "avx_vnni": "avx-vnni",
-    "avx512_vnni": "avx512-vnni",
-}  # fmt: skip
 _NUMBER = {"type": "integer", "minimum": 0}
 _TYPES: Schema = {
     "type": "object",
@@ -75,9 +71,8 @@ def clear(device: Device) -> int:
 
 def _facts(told: JsonObject, found: JsonObject) -> Facts:
     packages = told.get("packages")
-    named = {name: one for name, one in FEATURES.items() if name in found["features"]}
     return Facts(
-        **{**found, "features": tuple(named.values())},
+        **{**found, "features": machine.known_features(found["features"])},
         machine=_short(told, "machine"),
         system=f"{_short(told, 'system')} {_short(told, 'release')}",
         python=_short(told, "python"),

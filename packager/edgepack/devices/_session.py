@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -18,10 +18,13 @@ from edgepack.documents import Json, JsonDict
 from edgepack.errors import DeviceAnswerWrong, DeviceError, EdgepackError
 from edgepack.records import NotMeasured, Timing, Where
 from edgepack.runtime import measurements, model, wire
+from edgepack.runtime.clock import Say, silent
 from edgepack.runtime.generation import Statistics
 from edgepack.runtime.golden import GoldenResult
 from edgepack.runtime.image import pixels
 from edgepack.runtime.manifest import Manifest
+from edgepack.runtime.quiet import Rules
+from edgepack.runtime.schema import Mismatch
 from edgepack.runtime.service import CALLS
 
 _ARRAYS = 1 << 29  # bytes of a line that holds arrays
@@ -115,11 +118,9 @@ class Session:
         told = self.ask("untimed", name=name)
         return None if told is None else NotMeasured(reason=self._text(told, "reason"))
 
-    def measure(
-        self, name: str, shapes: Sequence[str], *, runs: int, seconds: float, longest: float | None = None
-    ) -> tuple[Timing, ...]:
+    def measure(self, name: str, shapes: Sequence[str], rules: Rules, *, say: Say = silent) -> tuple[Timing, ...]:
         """Time a submodel there. Raises InputError, BundleError, DeviceError."""
-        told = self.ask("measure", name=name, shapes=list(shapes), runs=runs, seconds=seconds, longest=longest)
+        told = self.ask("measure", say=say, name=name, shapes=list(shapes), rules=asdict(rules))
         made = measurements.checked_timings(told, DeviceAnswerWrong)
         if [timing.what for timing in made] != list(shapes):
             raise DeviceAnswerWrong(f"{self.device.name} answers with figures of other inputs", hint=_HINT)
@@ -172,10 +173,12 @@ class Session:
             else:
                 return wire.read(told["result"])
 
-    def ask(self, what: str, *, most: int = LONGEST, **named: Json) -> Json:
-        """Ask the service there. Raises its error, DeviceError."""
+    def ask(self, what: str, *, most: int = LONGEST, say: Say = silent, **named: Json) -> Json:
+        """Ask the service there; ``say`` gets what it tells meanwhile. Raises its error, DeviceError."""
         self._send(what, named)
         for told in self._answers(most):
+            if "piece" in told:
+                say(self._text(told, "piece"))
             if "result" in told:
                 return told["result"]
         raise self.wrong(what)
@@ -215,11 +218,12 @@ class Session:
     @cached_property
     def _places(self) -> dict[str, Where]:
         told = self.ask("open")
-        kinds = {field.name: {"int": int, "bool": bool, "str": str}[str(field.type)] for field in fields(Where)}
-        wanted = set(self.manifest.models)
-        if not isinstance(told, dict) or set(told) != wanted or not all(_is(one, kinds) for one in told.values()):
+        if not isinstance(told, dict) or set(told) != set(self.manifest.models):
             raise self.wrong("opening the bundle")
-        return {name: self._own(Where(**one)) for name, one in told.items()}
+        try:
+            return {name: self._own(measurements.checked_where(one)) for name, one in told.items()}
+        except Mismatch as error:
+            raise self.wrong("opening the bundle") from error
 
     def _own(self, where: Where) -> Where:
         """Return ``where``; a device that devices.toml says is of another profile is not the target."""
@@ -230,7 +234,3 @@ class Session:
     def wrong(self, what: str) -> DeviceAnswerWrong:
         """Return the error for an answer to ``what`` that is none."""
         return DeviceAnswerWrong(f"{self.device.name} answers {what} with something else", hint=_HINT)
-
-
-def _is(told: Json, kinds: Mapping[str, type]) -> bool:
-    return isinstance(told, dict) and set(told) == set(kinds) and all(type(told[k]) is kinds[k] for k in kinds)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from edgepack.records import NotMeasured, Timing, Timings
 from edgepack.reports.table import Cell, Table
-from edgepack.runtime import estimate
+from edgepack.runtime import estimate, quiet
 from edgepack.units import duration, size
 from edgepack.units import energy as joules
 
@@ -22,14 +22,16 @@ def speed_table(timings: Timings) -> Table:
     """
     if isinstance(timings, NotMeasured):
         return Table(["speed"], [], notes=[str(timings)])
-    head = ["input", "tokens/s", "p50", "p90", "p99", "load", "energy", "peak memory", "runs"]
+    head = ["input", "tokens/s", "p50", "p90", "p99", "first", "load", "cold load", "energy", "peak memory", "runs"]
     rows: list[list[Cell]] = [
         [
             t.label,
             _speed(t.tokens / t.p50) if t.tokens else None,
             duration(t.p50),
             *(_percentile(getattr(t, name), name, timings) for name in ("p90", "p99")),
+            duration(t.first),
             duration(t.load),
+            None if isinstance(t.load_cold, NotMeasured) else duration(t.load_cold),
             None if isinstance(t.energy, NotMeasured) else joules(t.energy),
             size(t.peak_memory),
             f"{t.runs:,}",
@@ -52,13 +54,25 @@ def _percentile(value: float | NotMeasured, name: str, timings: Sequence[Timing]
 
 
 def _remarks(timings: Sequence[Timing]) -> list[str]:
-    places = dict.fromkeys(
-        f"measured on {t.where.machine}, {t.where.threads} {'thread' if t.where.threads == 1 else 'threads'}"
-        + ("" if t.where.target else "; it is not the target")
-        for t in timings
-    )
-    untrusted = (f"{t.label} may be wrong: {t.verdict}" for t in timings if t.verdict != "valid")
-    return [*_whole(timings), *places, *untrusted]
+    untrusted = (f"{t.label} may be wrong: {t.verdict}{_often(t)}" for t in timings if not t.valid)
+    return [*_whole(timings), *dict.fromkeys(map(_place, timings)), *_shortness(timings), *untrusted]
+
+
+def _place(timing: Timing) -> str:
+    where = timing.where
+    features = f" ({', '.join(where.features)})" if where.features else ""
+    threads = f"{where.threads} {'thread' if where.threads == 1 else 'threads'}"
+    return f"measured on {where.machine}{features}, {threads}{'' if where.target else '; it is not the target'}"
+
+
+def _often(timing: Timing) -> str:
+    return f" (measured {timing.attempts} times)" if timing.attempts > 1 else ""
+
+
+def _shortness(timings: Sequence[Timing]) -> list[str]:
+    if not any(map(quiet.short, timings)):
+        return []
+    return [f"a short measurement; at least {quiet.FULL_RUNS} runs and {quiet.FULL_SECONDS:.0f} s make a full one"]
 
 
 def _whole(timings: Sequence[Timing]) -> list[str]:

@@ -1,35 +1,24 @@
-"""The machine that figures are measured on, and whether they can be trusted."""
+"""The machine that figures are measured on: its processor, system and runtime, and the memory of this process."""
 
 from __future__ import annotations
 
 import os
 import platform
 import resource
-import subprocess
-import time
-from dataclasses import dataclass
+from collections.abc import Collection
 from pathlib import Path
 
 from edgepack.records import Where
 
 EVALUATOR = "edgepack's Core ML evaluator"  # computes what a device would, and is none
 _ISAS = {"aarch64": "arm64", "arm64": "arm64", "x86_64": "x86_64", "amd64": "x86_64"}
-_BUSY = 0.2  # share of the processors that others may use before latencies say more about them
-_TICKS = 0.5  # seconds: below, the kernel's ticks of 10 ms are too coarse to tell who used the time
+# The features that decide which of onnxruntime's kernels run, by the names that /proc/cpuinfo has for them
+FEATURES = {
+    "asimddp": "dotprod", "i8mm": "i8mm", "sve": "sve", "asimdhp": "fp16", "avx2": "avx2", "avx_vnni": "avx-vnni",
+    "avx512_vnni": "avx512-vnni",
+}  # fmt: skip
 _CPUINFO = Path("/proc/cpuinfo")
 _X86_MAKERS = ("GenuineIntel", "AuthenticAMD")
-_SYSTEM = Path("/sys/devices/system/cpu/cpu0/cpufreq")
-
-
-@dataclass(frozen=True)
-class State:
-    """The state of a machine that can spoil a measurement; None: this machine does not tell."""
-
-    wall: float  # seconds, monotonic
-    others: float | None  # processor seconds that other programs have used since boot
-    governor: str | None
-    temperature: float | None  # degrees Celsius
-    throttled: int | None  # the Raspberry Pi's bits, see `vcgencmd get_throttled`
 
 
 def isa() -> str:
@@ -50,6 +39,7 @@ def where(threads: int, target_isa: str, runtime: str = "") -> Where:
         runtime=runtime or _onnxruntime(),
         threads=threads,
         target=same,
+        features=features(),
     )
 
 
@@ -77,29 +67,16 @@ def emulated() -> bool:
     return bool(os.environ.get("QEMU_CPU")) or foreign
 
 
-def state() -> State:
-    """Return the clock, other programs' processor time, governor, temperature and throttling now."""
-    temperature = _text(Path("/sys/class/thermal/thermal_zone0/temp"))
-    return State(
-        wall=time.monotonic(),
-        others=_others(),
-        governor=_text(_SYSTEM / "scaling_governor"),
-        temperature=int(temperature) / 1000 if temperature and temperature.lstrip("-").isdigit() else None,
-        throttled=_throttled(),
-    )
+def features() -> tuple[str, ...]:
+    """Return the processor's features that decide which of onnxruntime's kernels run, as Linux tells them."""
+    lines = [line.split(":", 1) for line in (_text(_CPUINFO) or "").splitlines() if ":" in line]
+    told = {key.strip(): value for key, value in lines}
+    return known_features((told.get("Features") or told.get("flags") or "").split())
 
 
-def verdict(before: State, after: State) -> str:
-    """Return "valid", or why figures between the two states are not to be trusted."""
-    cores = os.cpu_count() or 1
-    wall = after.wall - before.wall
-    if before.others is not None and after.others is not None and wall > _TICKS:
-        share = (after.others - before.others) / wall / cores
-        if share > _BUSY:
-            return f"other programs used {share:.0%} of the processors while measuring"
-    if after.throttled and after.throttled & ~(before.throttled or 0):
-        return f"throttled or under-voltage while measuring ({after.throttled:#x})"
-    return "valid"
+def known_features(told: Collection[str]) -> tuple[str, ...]:
+    """Return those of ``told``, names of /proc/cpuinfo, that FEATURES knows, in its order."""
+    return tuple(name for sign, name in FEATURES.items() if sign in told)
 
 
 def peak_memory() -> int:
@@ -116,23 +93,6 @@ def memory() -> int:
     status = _text(Path("/proc/self/status")) or ""
     own = [line for line in status.splitlines() if line.startswith("VmRSS:")]
     return int(own[0].split()[1]) * 1024 if own else peak_memory()
-
-
-def _others() -> float | None:
-    """Return busy processor seconds of the whole machine less this process's own (proc(5), /proc/stat)."""
-    first = (_text(Path("/proc/stat")) or "").splitlines()[:1]
-    if not first or not first[0].startswith("cpu "):
-        return None
-    user, nice, system, _idle, _wait, irq, softirq, *_ = (int(part) for part in first[0].split()[1:])
-    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK") - time.process_time()
-
-
-def _throttled() -> int | None:
-    try:
-        said = subprocess.run(["vcgencmd", "get_throttled"], capture_output=True, text=True, timeout=5, check=True)
-        return int(said.stdout.strip().split("=")[1], 16)
-    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
-        return None
 
 
 def _text(file: Path) -> str | None:

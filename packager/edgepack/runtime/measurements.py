@@ -17,12 +17,15 @@ from edgepack.containment import open_file
 from edgepack.documents import Failure, Json, JsonDict, JsonObject, parse_json, read_object, read_open
 from edgepack.errors import BundleError
 from edgepack.records import Accuracy, NotMeasured, Timing, Timings, Where
-from edgepack.runtime.clock import timing
+from edgepack.runtime.clock import timing, where
 from edgepack.runtime.manifest import LARGEST, MEASUREMENTS
 from edgepack.runtime.schema import Mismatch, check
 
-SCHEMA = 2
-_EARLIER = {1: {"packed": "compressed"}}  # the names of an earlier schema's figures, by those of today
+SCHEMA = 3
+_EARLIER: dict[int, dict[str, str]] = {
+    1: {"packed": "compressed"},
+    2: {},
+}  # the names of an earlier schema's figures, by those of today
 _AGAIN = "delete it; edgepack validate and bench measure again"
 
 
@@ -86,6 +89,12 @@ def checked_timings(told: Json, failure: Failure) -> tuple[Timing, ...]:
         raise failure(f"timings are sent that are none: {error}", hint="edgepack there and here may differ") from error
 
 
+def checked_where(told: Json) -> Where:
+    """Return a Where from JSON that another machine sent. Raises Mismatch."""
+    check(told, _published(SCHEMA)["$defs"]["where"])
+    return where(told)
+
+
 def _timings(stored: Json) -> Timings:
     return NotMeasured(reason=stored["reason"]) if isinstance(stored, dict) else tuple(map(timing, stored))
 
@@ -99,6 +108,6 @@ def accuracy(table: JsonObject) -> Accuracy:
             **known,
             "compressed": NotMeasured(reason=value["reason"]) if isinstance(value, dict) else value,
             "interval": tuple(known["interval"]) if known.get("interval") else None,
-            "where": Where(**known["where"]) if known.get("where") else None,
+            "where": where(known["where"]) if known.get("where") else None,
         }
     )

@@ -13,9 +13,11 @@ from typing import Protocol
 from edgepack.arrays import Runs, TaskModel
 from edgepack.records import NotMeasured, Timing, Where
 from edgepack.runtime import clock, completeness, golden, graphs, machine, model, open_submodels, submodel
+from edgepack.runtime.clock import Say, silent
 from edgepack.runtime.engines import Session, open_session
 from edgepack.runtime.golden import GoldenResult
 from edgepack.runtime.manifest import Manifest
+from edgepack.runtime.quiet import Rules
 from edgepack.runtime.shapes import feeds
 
 
@@ -41,9 +43,7 @@ class Runner(Protocol):
     def untimed(self, name: str) -> NotMeasured | None:
         """Return why a submodel cannot be timed there; None where it can."""
 
-    def measure(
-        self, name: str, shapes: Sequence[str], *, runs: int, seconds: float, longest: float | None = None
-    ) -> tuple[Timing, ...]:
+    def measure(self, name: str, shapes: Sequence[str], rules: Rules, *, say: Say = silent) -> tuple[Timing, ...]:
         """Time a submodel with inputs of these shapes, by the protocol of runtime/clock.py. Raises BundleError."""
 
     def golden(self, name: str) -> GoldenResult:
@@ -77,20 +77,17 @@ class Here:
         """Return why a submodel cannot be timed here; None where it can."""
         return clock.untimed(self.manifest.models[name].format)
 
-    def measure(
-        self, name: str, shapes: Iterable[str], *, runs: int, seconds: float, longest: float | None = None
-    ) -> tuple[Timing, ...]:
+    def measure(self, name: str, shapes: Iterable[str], rules: Rules, *, say: Say = silent) -> tuple[Timing, ...]:
         """Time a submodel with inputs of these shapes. Raises InputError, BundleError."""
         own = self.manifest.models[name]
         return clock.measure(
             own.path,
             own.format,
             [(shape, feeds(self.manifest, shape, name)) for shape in shapes],
+            rules,
             threads=self.threads,
             target_isa=self.manifest.isa,
-            runs=runs,
-            seconds=seconds,
-            longest=longest,
+            say=say,
         )
 
     def golden(self, name: str) -> GoldenResult:

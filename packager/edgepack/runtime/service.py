@@ -21,6 +21,7 @@ from edgepack.documents import Json, JsonDict, parse_json
 from edgepack.errors import EdgepackError, UsageError
 from edgepack.runtime import wire
 from edgepack.runtime.opening import opened
+from edgepack.runtime.quiet import Rules
 from edgepack.runtime.runner import Here
 
 CALLS = ("classify", "continued", "generate", "predict", "surprise")  # of a task's object, that are made here
@@ -69,9 +70,9 @@ class Service:
         found = self._runner.untimed(name)
         return None if found is None else asdict(found)
 
-    def measure(self, name: str, shapes: list[str], runs: int, seconds: float, longest: float | None) -> Json:
-        """Time a submodel."""
-        made = self._runner.measure(name, shapes, runs=runs, seconds=seconds, longest=longest)
+    def measure(self, name: str, shapes: list[str], rules: JsonDict) -> Json:
+        """Time a submodel; what is told meanwhile is sent in pieces."""
+        made = self._runner.measure(name, shapes, Rules(**rules), say=lambda line: self.say({"piece": line}))
         return [asdict(timing) for timing in made]
 
     def golden(self, name: str) -> Json:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from edgepack.records import Timing, Timings
 from edgepack.runtime.manifest import Manifest
+from edgepack.runtime.quiet import Rules
 from edgepack.runtime.runner import Here, Runner
 from edgepack.runtime.shapes import calls, feeds, shapes, takes
 
@@ -16,22 +17,21 @@ _QUICK_RUNS, _QUICK_SECONDS = 16, 20.0
 
 def quick(manifest: Manifest) -> Timings:
     """Return the timings of a build's short speed check. Raises as ``bench`` does."""
-    return bench(Here(manifest), runs=_QUICK_RUNS, seconds=0.0, longest=_QUICK_SECONDS / len(manifest.models))
+    longest = _QUICK_SECONDS / len(manifest.models)
+    return bench(Here(manifest), Rules(runs=_QUICK_RUNS, seconds=0.0, longest=longest, rounds=1, repeat=0))
 
 
 def bench(
     runner: Runner,
+    rules: Rules,
     *,
-    runs: int = 64,
-    seconds: float = 2.0,
-    longest: float | None = None,
     inputs: tuple[str, ...] = (),
     say: Callable[[str], None] = lambda line: None,
 ) -> Timings:
     """Return one Timing per submodel and input shape (default: the stated ones), or why there is none.
 
-    Of several submodels each is timed with those of ``inputs`` that it takes. After ``longest`` seconds no run of an
-    input begins, however few there were. Raises InputError, BundleError, DeviceError.
+    Of several submodels each is timed with those of ``inputs`` that it takes. Raises InputError, BundleError,
+    DeviceError.
     """
     manifest, timings = runner.manifest, list[Timing]()
     for shape in inputs:
@@ -42,7 +42,7 @@ def bench(
             return untimed
         own = [shape for shape in inputs if takes(manifest, shape, name)] if inputs else shapes(manifest, name)
         say(f"measuring {manifest.label_of(name) or manifest.name}")
-        made = runner.measure(name, own, runs=runs, seconds=seconds, longest=longest)
+        made = runner.measure(name, own, rules, say=say)
         often = calls(manifest, name)
         timings += (replace(timing, submodel=manifest.label_of(name), calls=often) for timing in made)
     return tuple(timings)

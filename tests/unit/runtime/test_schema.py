@@ -19,7 +19,7 @@ from edgepack.runtime.processing import Embedding, Image, Processing
 
 SCHEMAS = {
     name: json.loads((files("edgepack") / "schemas" / f"{name}.json").read_text())
-    for name in ("bundle-1", "bundle-2", "measurements-1", "measurements-2")
+    for name in ("bundle-1", "bundle-2", "measurements-1", "measurements-2", "measurements-3")
 }
 _HASH = "0" * 64
 _TEXT = {

@@ -9,15 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-
-@dataclass(frozen=True, kw_only=True)
-class NotMeasured:
-    """A stand-in for a figure that could not be measured, with the reason."""
-
-    reason: str
-
-    def __str__(self) -> str:
-        return f"not measured: {self.reason}"
+from edgepack.records._speed import Conditions as Conditions
+from edgepack.records._speed import NotMeasured as NotMeasured
+from edgepack.records._speed import Timing as Timing
+from edgepack.records._speed import Timings as Timings
+from edgepack.records._speed import Where as Where
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,18 +201,6 @@ class Artifact:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Where:
-    """On what a figure was measured."""
-
-    machine: str  # processor, as the machine names it
-    isa: str
-    os: str
-    runtime: str  # "onnxruntime 1.32.0"
-    threads: int
-    target: bool  # False: this machine is not the target
-
-
-@dataclass(frozen=True, kw_only=True)
 class Accuracy:
     """One metric: the original's value, the bundle's, and how sure the difference is.
 
@@ -246,38 +230,6 @@ class Accuracy:
         if self.floor is None or isinstance(self.compressed, NotMeasured):
             return None
         return self.compressed >= self.floor if self.higher_is_better else self.compressed <= self.floor
-
-
-@dataclass(frozen=True, kw_only=True)
-class Timing:
-    """One speed measurement by the protocol of runtime/clock.py."""
-
-    what: str  # "1 x 32 tokens"
-    load: float
-    first: float
-    warmup: int
-    runs: int
-    p50: float
-    p90: float | NotMeasured
-    p99: float | NotMeasured
-    cpu: float  # processor seconds per inference
-    peak_memory: int
-    where: Where
-    verdict: str = "valid"  # or why the figure is not to be trusted
-    tokens: int = 0  # that a language model processes in one run; 0 for other models
-    submodel: str = ""  # that was timed, of a bundle with several
-    energy: float | NotMeasured = NotMeasured(
-        reason="not recorded"
-    )  # joules per run, of the processors and all on them
-    calls: int = 0  # of the submodel for one result with the usual settings; 0: none, or not known
-
-    @property
-    def label(self) -> str:
-        """The input, behind the submodel that was timed where there are several."""
-        return f"{self.submodel} {self.what}".strip()
-
-
-Timings = tuple[Timing, ...] | NotMeasured  # of all inputs, or why this machine can time none
 
 
 @dataclass(frozen=True, kw_only=True)
