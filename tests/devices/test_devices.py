@@ -316,3 +316,35 @@ def test_timings_that_are_none(scripted: Callable[[str], Device], listed: manife
     program = f"{SERVED}say({{'result': True}}); say({{'result': None}}); say({{'result': {told!r}}})"
     with pytest.raises(errors.DeviceAnswerWrong), devices.connect(scripted(program), listed) as there:
         bench.bench(there, Rules(), inputs=("1x32",))
+
+
+VECTORS = "{'array': ['float32', [%d], base64.b64encode(bytes(4 * %d)).decode()]}"
+# Well-formed answers to what two sentences mean, none of which is two vectors
+WRONG = [
+    "5",
+    "'a text'",
+    "{'array': [5, 5, 5]}",
+    "{'array': ['float32', [10 ** 30], '']}",
+    "{'record': ['Label'], 'fields': {}}",
+    "{'record': 'Label', 'fields': {'name': 5, 'score': 1.0, 'id': 0}}",
+    f"[{VECTORS % (3, 3)}]",
+    f"[{VECTORS % (3, 3)}, {VECTORS % (4, 4)}]",
+    f"[{VECTORS % (3, 3)}, 'a text']",
+]
+
+
+@pytest.mark.parametrize("told", WRONG)
+def test_an_answer_of_another_type(scripted: Callable[[str], Device], listed: manifest.Manifest, told: str) -> None:
+    where = "{'machine': 'x', 'isa': 'x', 'os': 'x', 'runtime': 'x', 'threads': 1, 'target': False}"
+    says = (f"say({{'result': {one}}})" for one in ("True", f"{{'model': {where}}}", told))
+    program = f"import base64\n{SERVED}{'; '.join(says)}"
+    with pytest.raises(errors.DeviceAnswerWrong), devices.connect(scripted(program), listed) as there:
+        there.model().predict(SENTENCES)
+
+
+def test_a_core_ml_package(board: Board, build: Callable[..., tuple[Bundle, ...]], tiny: Callable[[str], Path]) -> None:
+    (made,) = build(tiny("text-classification"), "iphone", recipes=("fp32",), allow_loss=True)
+    here = runtime.load(made.path).classify("rain fell on paris")
+    with devices.connect(board(address="local"), manifest.read(made.path)) as there:
+        assert validate.validate(there, GOLDEN).passed
+        assert there.model().predict(["rain fell on paris"]) == [here]

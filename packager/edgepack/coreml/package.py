@@ -177,7 +177,7 @@ class Package:
         """Core ML itself, where it is and nobody has forbidden it; else None."""
         if self._wants_native is False or sys.platform != "darwin" or find_spec("coremltools.libcoremlpython") is None:
             return None
-        return importlib.import_module(f"{__package__}.mac").Native(self.path, self.default_function)
+        return importlib.import_module("edgepack.coreml.mac").Native(self.path, self.default_function)
 
     def _named(self, function: str | None) -> str:
         name = function or self.default_function
@@ -206,7 +206,7 @@ class _Engine:
         """An Evaluator."""
         sizes = [one.parameters for constants in self._parts[1].values() for one in constants.listed()]
         streamed = self._held is not None and _FLOAT * sum(sizes) > self._held
-        return importlib.import_module(f"{__package__}.evaluator").Evaluator(*self._parts, streamed=streamed)
+        return importlib.import_module("edgepack.coreml.evaluator").Evaluator(*self._parts, streamed=streamed)
 
 
 def _described(functions: Mapping[str, Function], interfaces: Mapping[str, Interface], default: str) -> None:

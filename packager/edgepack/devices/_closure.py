@@ -13,40 +13,40 @@ import edgepack
 _ROOT = Path(edgepack.__file__).parent
 _PACKAGE = "edgepack"
 SERVICE = "edgepack.runtime.service"
-# what is imported by name: measuring in a process of its own, and what says which package is missing
-_BY_NAME = ("edgepack.child", "edgepack.runtime.rounds", "edgepack.installed")
 
 
 def files(names: Iterable[str]) -> dict[str, Path]:
     """Return the files of the service and of the plug-ins ``names``, by their place in the package's parent folder.
 
-    Schemas that bundles are checked with are among them.
+    Schemas that bundles are checked with, and the tables that lie beside the modules, are among them.
     """
-    modules = sorted(_closure((SERVICE, *_BY_NAME, *names)))
+    modules = sorted(_closure((SERVICE, *names), texts=True))
     found = [place for module in modules if (place := _file(module))]
     found += sorted((_ROOT / "schemas").glob("*.json"))
+    found += sorted({table for place in found if place.suffix == ".py" for table in place.parent.glob("*.toml")})
     return {place.relative_to(_ROOT.parent).as_posix(): place for place in found}
 
 
 def libraries(names: Iterable[str]) -> list[str]:
     """Return the modules of other packages that those files import when they are loaded."""
     found = set()
-    for module in _closure((SERVICE, "edgepack.runtime.rounds", *names)):
+    for module in _closure((SERVICE, *names), texts=False):
         place = _file(module)
         assert place is not None
         for node in ast.parse(place.read_text("utf-8")).body:
-            found |= {name.split(".")[0] for name in _named(node)}
+            found |= {name.split(".")[0] for name in _named(node, texts=False)}
     return sorted(found - {_PACKAGE} - sys.stdlib_module_names)
 
 
-def _closure(names: Iterable[str]) -> set[str]:
+def _closure(names: Iterable[str], *, texts: bool) -> set[str]:
+    """Return ``names`` and the modules that they import; with ``texts`` also what is loaded by name, if at all."""
     waiting, found = list(names), set()
     while waiting:
         module = waiting.pop()
         if module in found or _file(module) is None:
             continue
         found.add(module)
-        waiting += [*_above(module), *_imported(module)]
+        waiting += [*_above(module), *_imported(module, texts)]
     return found
 
 
@@ -58,16 +58,23 @@ def _above(module: str) -> Iterator[str]:
 
 
 @cache
-def _imported(module: str) -> tuple[str, ...]:
-    """Return the modules of edgepack that a module's source imports, where nobody but a type checker reads too."""
+def _imported(module: str, texts: bool) -> tuple[str, ...]:
+    """Return the modules of edgepack that a module's source imports, or names in a text.
+
+    A package that looks for its modules by ``pkgutil`` takes them all.
+    """
     place = _file(module)
     assert place is not None
-    found = [name for node in ast.walk(ast.parse(place.read_text("utf-8"))) for name in _named(node)]
+    found = [name for node in ast.walk(ast.parse(place.read_text("utf-8"))) for name in _named(node, texts)]
+    if place.name == "__init__.py" and "pkgutil" in found:
+        found += [f"{module}.{own.stem}" for own in place.parent.glob("*.py") if own != place]
     return tuple(name for name in found if name.split(".")[0] == _PACKAGE)
 
 
-def _named(node: ast.AST) -> list[str]:
-    """Return the modules, or what may be one, that a statement imports."""
+def _named(node: ast.AST, texts: bool) -> list[str]:
+    """Return the modules, or what may be one, that a statement imports or a text is."""
+    if texts and isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return [node.value]
     if isinstance(node, ast.Import):
         return [alias.name for alias in node.names]
     if isinstance(node, ast.ImportFrom) and node.module and not node.level:

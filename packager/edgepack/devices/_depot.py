@@ -258,10 +258,16 @@ def facts(folder: str) -> Answer:
         "features": (told.get("Features") or told.get("flags") or "").split(),
         "page": os.sysconf("SC_PAGE_SIZE"),
         "temperature": int(heat) / 1000 if heat.lstrip("-").isdigit() else None,
-        "emulated": bool(os.environ.get("QEMU_CPU")),
+        "emulated": bool(os.environ.get("QEMU_CPU")) or foreign(lines),
         "free": shutil.disk_usage(existing(folder)).free,
     }
     return {key: value for key, value in found.items() if value is not None}
+
+
+def foreign(lines: list[list[str]]) -> bool:
+    """Return whether /proc/cpuinfo is an x86 machine's and the programs are not: QEMU's user mode shows the host's."""
+    makers = [value.strip() for key, value in lines if key.strip() == "vendor_id"]
+    return bool(makers) and platform.machine() not in ("x86_64", "AMD64", "i686", "i386")
 
 
 def existing(folder: str) -> str:

@@ -11,13 +11,14 @@ import numpy as np
 
 from edgepack import errors
 from edgepack.arrays import Array, Outputs, Runs, TaskModel
+from edgepack.devices._answers import answers
 from edgepack.devices._device import Device
 from edgepack.devices._link import LONGEST, Link
 from edgepack.devices._stopped import stopped
 from edgepack.documents import Json, JsonDict
-from edgepack.errors import DeviceAnswerWrong, DeviceError, EdgepackError
+from edgepack.errors import BundleError, DeviceAnswerWrong, DeviceError, EdgepackError
 from edgepack.records import NotMeasured, Timing, Where
-from edgepack.runtime import measurements, model, wire
+from edgepack.runtime import measurements, model, record_json, wire
 from edgepack.runtime.clock import Say, silent
 from edgepack.runtime.generation import Statistics
 from edgepack.runtime.golden import GoldenResult
@@ -72,7 +73,13 @@ class RemoteModel:
         """Return a call that is made there, or what the object here has."""
         if name not in CALLS or not hasattr(self._local, name):
             return getattr(self._local, name)
-        return lambda examples, *given, **named: self._session.call(name, (self._sent(examples), *given), named)
+        return lambda examples, *given, **named: self._called(name, examples, given, named)
+
+    def _called(self, name: str, examples: Any, given: Sequence[Any], named: Mapping[str, Any]) -> Any:
+        made = self._session.call(name, (self._sent(examples), *given), named)
+        if not answers(getattr(self._local, name), made, examples):
+            raise self._session.wrong(f"the call {name!r}")
+        return made
 
     def _sent(self, examples: Any) -> Any:
         """Return ``examples``; of images, whose files lie here, their pixels."""
@@ -85,8 +92,8 @@ class RemoteModel:
         """Return the pieces of a text as the device makes them."""
         last = yield from self._session.pieces("generate", (prompt,), options)
         try:
-            self.last = Statistics(**last["last"])
-        except (TypeError, KeyError) as error:
+            self.last = record_json.read(Statistics, last["last"], "last")
+        except (TypeError, KeyError, BundleError) as error:
             raise self._session.wrong("what a text took") from error
 
 

@@ -74,7 +74,7 @@ def array(told: Json) -> Array:
         if dtype.kind not in _KINDS:
             raise ValueError(f"an array of {dtype}")
         return np.frombuffer(base64.b64decode(text, validate=True), dtype).reshape(shape)
-    except (ValueError, TypeError, binascii.Error) as error:
+    except (ValueError, TypeError, OverflowError, binascii.Error) as error:
         raise DeviceAnswerWrong(f"an array is sent that is none: {str(error)[:100]}", hint=_HINT) from error
 
 
@@ -88,7 +88,7 @@ def arrays(told: Json) -> dict[str, Array]:
 
 def _record(told: JsonObject) -> Json:
     name, own = told[_RECORD], told["fields"]
-    if name not in _RECORDS or not isinstance(own, dict):
+    if not isinstance(name, str) or name not in _RECORDS or not isinstance(own, dict):
         raise DeviceAnswerWrong(f"a record {str(name)[:60]!r} is sent, which is none", hint=_HINT)
     place = _RECORDS[name]
     kind = getattr(importlib.import_module(place), name)
