@@ -1,0 +1,105 @@
+"""Bundles on emulated Raspberry Pis, which begin as a bare Debian: packages, files, answers, no times."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import edgepack as runtime
+from edgepack import devices
+from edgepack.devices import Device
+from edgepack.errors import UnknownName
+from edgepack.records import Bundle, NotMeasured
+from edgepack.runtime import manifest
+from edgepack.stages import bench, validate
+from edgepack.suites import Check, Suite
+
+GOLDEN = Suite(name="golden vectors", checks=(Check(kind="golden", name="golden vectors", limits={}),))
+STORYTELLER = Path(__file__).parents[2] / "samples" / "storyteller" / "model"
+PROMPT = "Once upon a time"
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not sys.platform.startswith("linux") or os.geteuid() != 0 or not shutil.which("mmdebstrap"),
+        reason="boards are emulated on Linux, by root, with mmdebstrap",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def emulated() -> Iterator[Callable[[str], Device]]:
+    """``emulated("rpi5")``: the board, running, with the packages that bundles need."""
+    running: dict[str, Device] = {}
+    with ExitStack() as stack:
+
+        def get(name: str) -> Device:
+            if name not in running:
+                running[name] = stack.enter_context(devices.emulated(name))
+            return running[name]
+
+        yield get
+
+
+@pytest.fixture(scope="module")
+def storyteller(build: Callable[..., tuple[Bundle, ...]]) -> Bundle:
+    return build(STORYTELLER, "rpi")[0]
+
+
+def test_an_encoder_on_a_pi_5(emulated: Callable[[str], Device], minilm: Bundle) -> None:
+    board, listed, said = emulated("rpi5"), manifest.read(minilm.path), list[str]()
+    facts = devices.probe(board)
+    assert (facts.model, facts.machine, facts.emulated) == ("Raspberry Pi 5 Model B Rev 1.0", "aarch64", True)
+    assert "dotprod" in facts.features
+    assert facts.packages == {}
+    with devices.connect(board, listed, threads=1, prepare=True, say=said.append) as there:
+        assert validate.validate(there, GOLDEN).passed
+        (where,) = (there.where(name) for name in there.sessions)
+        assert (where.isa, where.target) == ("arm64", False)  # emulated: not the target
+        found = bench.bench(there, inputs=("1x8",))
+        assert isinstance(found, NotMeasured)
+        assert "emulated" in found.reason
+        there_says = np.stack(there.model().predict(["a cat sleeps"]))[0]
+    here = runtime.load(minilm.path).embed("a cat sleeps")
+    assert 0.98 < float(there_says @ here) <= 1.0 + 1e-6  # other kernels of int8, the same model
+    assert any("fetching" in line for line in said)
+    said.clear()
+    with devices.connect(board, listed, say=said.append) as there:
+        assert validate.validate(there, GOLDEN).passed
+    assert not any("pushing" in line or "fetching" in line for line in said)
+
+
+def test_a_language_model_on_a_pi_4(
+    emulated: Callable[[str], Device],
+    storyteller: Bundle,
+    tmp_path: Path,
+    edgepack: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    board = emulated("rpi4")
+    (tmp_path / "devices.toml").write_text(
+        f'[devices.kitchen]\naddress = "{board.address}"\nssh_config = "{board.ssh_config}"\n'
+        'target = "rpi"\nprofile = "pi-4"\n'
+    )
+    lacking = edgepack("run", storyteller.path, PROMPT, "--device", "kitchen", cwd=tmp_path)
+    assert (lacking.returncode, "--prepare brings them" in lacking.stderr) == (84, True)
+    asked = [PROMPT, "--max-tokens", 8, "--temperature", 0, "--device", "kitchen", "--prepare", "--json"]
+    done = edgepack("run", storyteller.path, *asked, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)[0]
+    done = edgepack("validate", storyteller.path, "--device", "kitchen", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    done = edgepack("bench", storyteller.path, "--device", "kitchen", cwd=tmp_path)
+    assert "emulated" in done.stdout
+
+
+def test_a_board_that_is_none() -> None:
+    with pytest.raises(UnknownName, match="rpi3"), devices.emulated("rpi3"):
+        pass
