@@ -31,6 +31,7 @@ PAGES = [
     "docs/images-with-labels.md",
     "docs/texts.md",
     "docs/cost.md",
+    "docs/devices.md",
     "docs/sweeps.md",
     "docs/stable-diffusion.md",
     "docs/signing.md",
@@ -58,6 +59,7 @@ FILES = {
     "sentence1,": "pairs.csv",
     "[services.": "prices.toml",
     "[[device]]": "devices.toml",
+    "[devices.": "devices.toml",
     "memory,share": "devices.csv",
     '"prompt":': "prompts.jsonl",
 }
