@@ -20,6 +20,7 @@ from edgepack.devices import Device
 from edgepack.errors import UnknownName
 from edgepack.records import Bundle, NotMeasured
 from edgepack.runtime import manifest
+from edgepack.runtime.quiet import Rules
 from edgepack.stages import bench, validate
 from edgepack.suites import Check, Suite
 
@@ -64,7 +65,7 @@ def test_an_encoder_on_a_pi_5(emulated: Callable[[str], Device], minilm: Bundle)
         assert validate.validate(there, GOLDEN).passed
         (where,) = (there.where(name) for name in there.sessions)
         assert (where.isa, where.target) == ("arm64", False)  # emulated: not the target
-        found = bench.bench(there, inputs=("1x8",))
+        found = bench.bench(there, Rules(), inputs=("1x8",))
         assert isinstance(found, NotMeasured)
         assert "emulated" in found.reason
         there_says = np.stack(there.model().predict(["a cat sleeps"]))[0]
