@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import math
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from edgepack import history as known
 from edgepack.cli import on_device, show
-from edgepack.cli.options import Bundle, Json, OnDevice, Prepare, Threads, Trust
+from edgepack.cli.options import Bundle, History, Json, OnDevice, Prepare, Threads, Trust
 from edgepack.errors import UsageError
+from edgepack.records import Timings
 from edgepack.reports.speed import speed_table
+from edgepack.runtime.manifest import Manifest
 from edgepack.runtime.opening import opened
 from edgepack.runtime.quiet import FULL_RUNS, FULL_SECONDS, Rules
 from edgepack.stages import bench as stage
@@ -64,6 +70,15 @@ def bench(
             max=86_400.0,
         ),
     ] = 120.0,
+    history: History = None,
+    label: Annotated[
+        str | None,
+        typer.Option(
+            help="Name for the state that is measured in the history (default: the commit, in a Git repository).",
+            metavar="<text>",
+            show_default=False,
+        ),
+    ] = None,
     threads: Threads = None,
     device: OnDevice = None,
     prepare: Prepare = False,
@@ -79,10 +94,29 @@ def bench(
         if math.isnan(value):
             raise UsageError(f"{name} nan is not a number of seconds", hint="give a number, 0 to 86,400")
     rules = Rules(runs=runs, seconds=seconds, repeat=repeat, patience=patience)
-    listed = opened(bundle, trust=trust)
+    listed, file = opened(bundle, trust=trust), known.place(history)
+    if file is not None:
+        known.check(file)
     with show.Steps() as steps, on_device.runner(listed, device, threads, prepare=prepare, say=steps.step) as runner:
         timings = stage.bench(runner, rules, inputs=tuple(shape or ()), say=steps.step)
+    if file is not None:
+        _keep(file, listed, timings, device, label)
     if json:
         show.as_json(timings)
     else:
         show.table(f"{listed.name} on {device or 'this machine'}", speed_table(timings))
+
+
+def _keep(file: Path, listed: Manifest, timings: Timings, device: str | None, label: str | None) -> None:
+    """Add what was measured to a history."""
+    named = _commit() if label is None else label
+    known.add(file, known.entries(listed, timings, device=device or "local", label=named, at=datetime.now(UTC)))
+
+
+def _commit() -> str:
+    """Return the commit that the working folder is at; "" outside a Git repository."""
+    try:
+        asked = ["git", "rev-parse", "--short=12", "HEAD"]
+        return subprocess.run(asked, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""

@@ -52,6 +52,15 @@ Threads = Annotated[
     ),
 ]
 
+History = Annotated[
+    Path | None,
+    typer.Option(
+        help="SQLite file with the measurements of a project (default: edgepack-history.sqlite beside an "
+        "edgepack.toml in this folder).",
+        metavar="<path>",
+        show_default=False,
+    ),
+]
 OnDevice = Annotated[
     str | None,
     typer.Option(

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, is_dataclass
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -161,7 +162,7 @@ def _plain(value: object) -> Json:
         return asdict(value)
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
-    if isinstance(value, Path):
+    if isinstance(value, Path | datetime):
         return str(value)
     if isinstance(value, set | frozenset):
         return sorted(value)

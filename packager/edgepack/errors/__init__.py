@@ -6,6 +6,7 @@ EdgepackError                      1   (never raised itself; 1 is "a check faile
 │   └── UnknownName                3   a target, recipe, task … that does not exist (nearest suggested)
 ├── ProjectError                   4   edgepack.toml or a suite file is wrong
 ├── MissingExtra                   5   a Python package that the command needs is not installed, or another version
+├── HistoryError                   6   a history of measurements that is damaged, another program's or in use
 ├── ModelError                    10   a model that cannot be read
 │   ├── ModelNotFound             11   no such folder, package or hub id
 │   ├── NetworkError              12   the hub cannot be reached
@@ -136,6 +137,7 @@ from edgepack.errors._root import (
 )
 from edgepack.errors._usage import (
     FleetError,
+    HistoryError,
     MissingExtra,
     ProjectError,
     UnknownName,
@@ -170,6 +172,7 @@ __all__ = [
     "FileNotSigned",
     "FileTrouble",
     "FleetError",
+    "HistoryError",
     "InputError",
     "InputMissing",
     "InputTypeWrong",

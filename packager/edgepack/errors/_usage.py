@@ -32,6 +32,12 @@ class ProjectError(EdgepackError):
     exit_code = 4
 
 
+class HistoryError(EdgepackError):
+    """A history of measurements that cannot be read or added to: damaged, another program's, in use."""
+
+    exit_code = 6
+
+
 class FleetError(EdgepackError):
     """A cluster that cannot be reached, or that cannot run a sweep: no worker, no such device, another version."""
 
