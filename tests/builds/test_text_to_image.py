@@ -18,7 +18,7 @@ from tests.pipelines import quiet
 import edgepack
 from edgepack import pipeline
 from edgepack.errors import DamagedWeights, ModelError, UnsafeModel, UnsupportedModel, UsageError
-from edgepack.records import Bundle
+from edgepack.records import Bundle, NotMeasured
 from edgepack.reports.sizes import components
 from edgepack.runtime import manifest
 from edgepack.runtime.diffusion.image_values import GeneratedImage
@@ -55,6 +55,27 @@ def test_the_images_are_those_of_diffusers(kind: str, folder: Callable[[str], Pa
     assert {figure.submodel for figure in bundle.accuracy} >= PARTS.get(kind, set())
     listed = manifest.read(bundle.path)
     assert set(listed.models) == PARTS.get(kind, set(listed.models))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"skip_prk_steps": False},  # the class's own default: it takes no fewer than four steps
+        {"_class_name": "DDIMScheduler", "rescale_betas_zero_snr": True},  # the class that counts is that of model_index.json
+    ],
+)
+def test_a_scheduler_is_used_as_diffusers_does(
+    settings: dict[str, object], folder: Callable[[str], Path], build: Build, tmp_path: Path
+) -> None:
+    model = changed(folder("sd"), tmp_path / "model", "scheduler/scheduler_config.json", **settings)
+    (bundle,) = build(model, "rpi", recipes=("fp32",))
+    figures = {figure.metric: figure for figure in bundle.accuracy}
+    assert isinstance(figures["one_step_psnr"].compressed, NotMeasured) == ("skip_prk_steps" in settings)
+    pipeline = diffusers.DiffusionPipeline.from_pretrained(model)
+    asked = {"guidance_scale": 3.0, "num_inference_steps": 5, "height": 32, "width": 32, "output_type": "latent"}
+    theirs = pipeline("a red sofa", generator=torch.manual_seed(0), **asked).images[0].numpy()
+    (ours,) = edgepack.load(bundle.path).generate("a red sofa", steps=5, guidance=3, seed=0)
+    assert np.abs(ours.latents - theirs).max() < 1e-4 * np.abs(theirs).max()
 
 
 def test_a_bundle_validates_runs_and_is_compressed(folder: Callable[[str], Path], build: Build) -> None:
@@ -138,9 +159,9 @@ def changed(folder: Path, to: Path, file: str, **settings: object) -> Path:
         ("unet/config.json", {"mystery_blocks": 3}, UnsupportedModel, "mystery_blocks"),
         ("unet/config.json", {"cross_attention_dim": 24}, UnsupportedModel, "the UNet reads"),
         ("unet/config.json", {"sample_size": None}, ModelError, "sample_size"),
-        ("unet/config.json", {"_class_name": "UNet3DConditionModel"}, UnsupportedModel, "UNet3DConditionModel"),
+        ("unet/config.json", {"_class_name": "UNet3DConditionModel"}, ModelError, "calls unet a UNet2DConditionModel"),
         ("unet/config.json", {"block_out_channels": [16, 64]}, UnsupportedModel, "down_blocks"),
-        ("scheduler/scheduler_config.json", {"_class_name": "UniPCMultistepScheduler"}, UnsupportedModel, "UniPC"),
+        ("model_index.json", {"scheduler": ["diffusers", "UniPCMultistepScheduler"]}, UnsupportedModel, "UniPC"),
         ("tokenizer/tokenizer_config.json", {"model_max_length": 10**30}, ModelError, "maximum prompt length"),
     ],
 )

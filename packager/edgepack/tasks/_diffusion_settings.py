@@ -46,7 +46,7 @@ def read(folder: Path, config: JsonObject) -> Processing:
     blocks = vae["block_out_channels" if "block_out_channels" in vae else "decoder_block_out_channels"]
     factor = 2 ** (len(blocks) - 1)
     height, width = _sides(unet)
-    schedule = _schedule.schedule(folder / _SCHEDULER, kind)
+    schedule = _schedule.schedule(folder / _SCHEDULER, kind, config[_SCHEDULER][1])
     turbo = schedule.algorithm == "euler_ancestral" and schedule.timestep_spacing == "trailing"
     steps, guidance = _TURBO if turbo else PIPELINES[kind]
     return Processing(

@@ -55,8 +55,19 @@ def components(folder: Path) -> dict[str, str]:
                 f"{folder.name} lacks the component {name} ({kind[1]}), which {INDEX} names",
                 hint=f"download the subfolder {name} of the repository",
             )
+        _check_class(folder / name / "config.json", kind[1])
         found[name] = kind[1]
     return found
+
+
+def _check_class(config: Path, named: str) -> None:
+    """Raises ModelError for a component that another class has saved: schedulers alone can be exchanged by name."""
+    own = read_object(config, ModelError).get("_class_name", named) if config.is_file() else named
+    if own != named:
+        raise ModelError(
+            f"{INDEX} calls {config.parent.name} a {named}, and its config.json says {own}",
+            hint="the two files do not belong together: download the repository again",
+        )
 
 
 def is_component(folder: Path) -> bool:

@@ -58,9 +58,10 @@ _CORRECTED: Mapping[str, JsonObject] = {
 _ENDLESS = re.compile(r'("lambda_min_clipped"\s*:\s*)-Infinity')
 
 
-def schedule(folder: Path, pipeline: str) -> Schedule:
+def schedule(folder: Path, pipeline: str, scheduler: str) -> Schedule:
     """Return the schedule of the ``folder`` that holds scheduler_config.json, as the class ``pipeline`` uses it.
 
+    It is that of the class ``scheduler``, which model_index.json names, whatever class has saved the file.
     Raises ModelError and its subclasses UnsupportedModel (a class or a setting that the runtime does not have),
     UnreadSetting.
     """
@@ -69,7 +70,7 @@ def schedule(folder: Path, pipeline: str) -> Schedule:
     config = parse_json(text, str(file), ModelError)
     if not isinstance(config, dict):
         raise ModelError(f"{file} does not hold an object", hint="download or copy the file again")
-    return read(config, pipeline)
+    return read({**config, _CLASS: scheduler}, pipeline)
 
 
 def read(config: JsonObject, pipeline: str) -> Schedule:

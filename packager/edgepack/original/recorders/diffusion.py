@@ -21,8 +21,9 @@ from edgepack.original.recorders._replay import Replayed
 from edgepack.original.recorders._runs import Run as RecordedRun
 from edgepack.original.recorders._runs import beside, load, made, save
 from edgepack.plans import Subject
-from edgepack.records import Accuracy
-from edgepack.runtime.processing import Diffusion, Processing
+from edgepack.records import Accuracy, NotMeasured
+from edgepack.runtime.diffusion.schedulers import nearest_steps
+from edgepack.runtime.processing import Diffusion, Processing, Schedule
 from edgepack.tasks import _diffusion, _prompts
 from edgepack.tasks._diffusion import Prompt
 
@@ -44,9 +45,16 @@ class Results:
 
 
 def record(subject: Subject, originals: Mapping[str, Original]) -> Recording:
-    """Return the runs of diffusers' pipeline: even prompts calibrate, odd ones measure agreement, in one step too."""
-    asked = _diffusion.prompts(subject.source.parameters)
-    short = [replace(prompt, steps=1) for prompt in asked[1::2]]
+    """Return the runs of diffusers' pipeline: even prompts calibrate, odd ones measure agreement, in one step too.
+
+    Where the scheduler cannot take so many steps, they have as many as it can, and those of one step are left out.
+    """
+    asked = [_possible(subject, prompt) for prompt in _diffusion.prompts(subject.source.parameters)]
+    short = [
+        prompt
+        for prompt in (replace(prompt, steps=1) for prompt in asked[1::2])
+        if _possible(subject, prompt) == prompt
+    ]
     runs = _recorded(subject, originals, [*asked, *short], fed=True)
     for run in runs:  # so that nothing that the run computed is computed again
         for name, answers in run.outputs.items():
@@ -142,9 +150,17 @@ def judge(recording: Recording, model: TaskModel, floors: Mapping[str, float]) -
     """Return the peak signal to noise ratio of the final latents and images, beside diffusers' at equal seed."""
     pairs = tuple(beside(prompt, true, model) for prompt, true in recording.results.whole)
     single = tuple(beside(prompt, true, model) for prompt, true in recording.results.single)
-    first, *_ = image_figures(single, {}, _DATA.format(1), None)
     figures = image_figures(pairs, floors, _DATA.format(_steps(recording)), None)
+    if single:
+        first, *_ = image_figures(single, {}, _DATA.format(1), None)
+    else:
+        first = Accuracy(metric=ONE_STEP_PSNR, compressed=NotMeasured(reason="the scheduler takes no single step"))
     return Judgement(accuracy=(replace(first, metric=ONE_STEP_PSNR), *figures), images=pairs)
+
+
+def _possible(subject: Subject, prompt: Prompt) -> Prompt:
+    """Return ``prompt`` in the number of steps nearest to its own that the scheduler can take."""
+    return replace(prompt, steps=nearest_steps(subject.processing.section(Schedule), prompt.steps))
 
 
 def _guidance(subject: Subject) -> float:

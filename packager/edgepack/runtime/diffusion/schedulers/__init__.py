@@ -6,6 +6,7 @@ All compute in float32 and in diffusers' order of operations.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -16,7 +17,7 @@ from edgepack.runtime.diffusion.noise import Normal
 from edgepack.runtime.diffusion.records import Schedule
 from edgepack.runtime.diffusion.schedulers import ddim, dpm_solver_multistep, euler, euler_ancestral, lcm, pndm
 
-__all__ = ["ALGORITHMS", "Scheduler", "check", "scheduler"]
+__all__ = ["ALGORITHMS", "Scheduler", "check", "nearest_steps", "scheduler"]
 
 
 class Scheduler(Protocol):
@@ -92,3 +93,13 @@ def scheduler(schedule: Schedule, steps: int) -> Scheduler:
             hint="take fewer steps",
         )
     return made
+
+
+def nearest_steps(schedule: Schedule, steps: int) -> int:
+    """Return the number of steps nearest to ``steps`` that a run may have. Raises BundleError, UsageError for none."""
+    total = schedule.num_train_timesteps or 1000
+    for count in sorted(range(1, total + 1), key=lambda count: abs(count - steps)):
+        with suppress(UsageError):
+            scheduler(schedule, count)
+            return count
+    raise UsageError("the schedule can take no number of steps", hint="correct scheduler_config.json")
