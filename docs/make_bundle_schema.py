@@ -23,6 +23,7 @@ TASKS: dict[str, tuple[list[str], Any]] = {
     "fill-mask": (["text"], Mask),
     "image-classification": (["image"], Classes),
     "image-embedding": (["image"], Embedding),
+    "audio-classification": (["audio"], Classes),
     "zero-shot-image-classification": (["text", "image"], Match),
     "text-generation": (["generation"], None),
     "text-to-image": (["diffusion", "schedule"], None),

@@ -17,11 +17,12 @@ A LoRA or DoRA adapter of PEFT is merged into the weights with `--adapter FOLDER
 AWQ, bitsandbytes, MLX, GGUF, fp8, …) is refused by name: edgepack starts from the original weights.
 
 A model whose type is not listed for a task may still be tried with `--task`, where transformers has a class for it; it
-is measured as every bundle is, but no test of edgepack covers it. Audio, video, detection, segmentation and
-encoder-decoder models are not supported.
+is measured as every bundle is, but no test of edgepack covers it. Video, detection, segmentation and
+encoder-decoder models, and with these speech recognition, are not supported.
 
 An image's vector is the model's projection where it has one, else its pooled output, else its class token; an encoder
-with none of the three (SigLIP without its head, SegFormer) is refused.
+with none of the three (SigLIP without its head, SegFormer) is refused. Models of sounds take waveforms
+(Wav2Vec2FeatureExtractor) or AST's log-mel features: [sounds](sounds.md).
 """
 
 

@@ -199,6 +199,27 @@ def _image_model(folder: Path, task: str, seed: int) -> None:
     transformers.ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
 
 
+def _audio_model(folder: Path, seed: int) -> None:
+    config = transformers.Wav2Vec2Config(
+        conv_dim=[16, 16, 24],
+        conv_kernel=[10, 4, 4],
+        conv_stride=[5, 4, 4],
+        num_feat_extract_layers=3,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        num_conv_pos_embeddings=16,
+        num_conv_pos_embedding_groups=4,
+        classifier_proj_size=16,
+        initializer_range=0.15,
+        id2label=dict(enumerate(["bark", "meow", "silence"])),
+    )
+    torch.manual_seed(seed)
+    transformers.Wav2Vec2ForSequenceClassification(config).save_pretrained(folder)
+    transformers.Wav2Vec2FeatureExtractor().save_pretrained(folder)
+
+
 def _clip_tokenizer(folder: Path) -> int:
     """CLIP's kind of tokenizer over letters and a few merges; the id of its end token."""
     letters = [chr(code) for code in range(33, 127)]
@@ -241,6 +262,8 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
             made[task].mkdir()
             if task == "zero-shot-image-classification":
                 _clip_model(made[task], seed=5)
+            elif task.startswith("audio"):
+                _audio_model(made[task], seed=5)
             else:
                 (_image_model if task.startswith("image") else _text_model)(made[task], task, seed=5)
         return made[task]

@@ -23,6 +23,7 @@ from edgepack.tasks import (
     _clip_text,
     _clip_vision,
     _diffusion,
+    audio_classification,
     fill_mask,
     image_classification,
     image_embedding,
@@ -36,6 +37,7 @@ from edgepack.tasks import (
 )
 
 TASKS: tuple[Task, ...] = (
+    audio_classification,
     fill_mask,
     image_classification,
     image_embedding,

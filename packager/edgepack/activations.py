@@ -1,4 +1,6 @@
-"""The memory of activations: what a layer of a model holds at the longest text, or the largest image, that it takes."""
+"""The memory of activations: what a layer of a model holds at the longest text, the largest image or the longest sound
+that it takes.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from collections.abc import Callable, Mapping
 from edgepack import sample_size
 from edgepack.documents import JsonObject
 from edgepack.errors import UnsupportedModel
-from edgepack.runtime.processing import Processing, Size
+from edgepack.runtime.processing import Audio, Processing, Size, Waveform
 
 # A config.json to bytes, and the shape that they were estimated for
 Activations = Callable[[JsonObject], tuple[int, str]]
@@ -15,11 +17,14 @@ Activations = Callable[[JsonObject], tuple[int, str]]
 _FLOAT = 4  # bytes
 _VISION = 224  # pixels of a side, transformers' default
 _MAPS, _GUIDED = 6, 2  # maps that are alive at once in a residual block; rows of a guided step
+_WIDTH, _STRIDE = 512, 5  # of the first layer over samples, as wav2vec 2.0 has it
+_FRAME = 320  # samples of its frames
+_PATCHES = {"patch_size": 16, "frequency_stride": 10, "time_stride": 10}  # of spectrograms, as AST has them
 _HEADS = ("num_attention_heads", "n_heads", "num_heads")  # a config without any is of a network without attention
 
 
 def of(config: JsonObject, processing: Processing, stated: Activations | None = None) -> tuple[int, str]:
-    """Estimate the bytes for one text or one image of ``processing``, the larger of both, and name its shape.
+    """Estimate the bytes for one text, image or sound of ``processing``, the largest of them, and name its shape.
 
     ``stated`` is a task's own estimate, of a submodel whose inputs ``processing`` does not tell.
     """
@@ -28,10 +33,12 @@ def of(config: JsonObject, processing: Processing, stated: Activations | None = 
     needs = [_image(config, processing.image.size)] if processing.image else []
     if processing.text:
         needs.append(_tokens(config, processing.text.max_length))
+    if processing.audio:
+        needs.append(_sound(config, processing.audio))
     if not needs:
         raise UnsupportedModel(
-            "the memory of this model cannot be estimated: it takes neither texts nor images",
-            hint="its task has to name a text or an image in the processing",
+            "the memory of this model cannot be estimated: it takes neither texts nor images nor sounds",
+            hint="its task has to name a text, an image or a sound in the processing",
         )
     return max(needs)
 
@@ -73,6 +80,26 @@ def _image(config: JsonObject, size: Size) -> tuple[int, str]:
     if isinstance(patch, int) and any(config.get(name) for name in _HEADS):
         return _transformer(config, (height // patch) * (width // patch) + 1), shape
     return maps, shape
+
+
+def _sound(config: JsonObject, audio: Audio) -> tuple[int, str]:
+    """Estimate a waveform's first maps, of which a layer and its activation hold two, or a transformer of its frames;
+    of a spectrogram the transformer of its patches.
+    """
+    features = audio.features
+    if isinstance(features, Waveform):
+        samples = features.max_samples
+        width, stride = _first(config, "conv_dim", _WIDTH), _first(config, "conv_stride", _STRIDE)
+        maps = 2 * width * (samples // stride) * _FLOAT
+        return max(maps, _transformer(config, samples // _FRAME)), f"1 x {samples:,} samples"
+    patch, across, along = (int(config.get(key, usual)) for key, usual in _PATCHES.items())
+    patches = ((features.mel_bins - patch) // across + 1) * ((features.frames - patch) // along + 1)
+    return _transformer(config, patches + 2), f"1 x {features.frames} frames"
+
+
+def _first(config: JsonObject, key: str, usual: int) -> int:
+    sizes = config.get(key)
+    return int(sizes[0]) if isinstance(sizes, list | tuple) and sizes else usual
 
 
 def _transformer(config: JsonObject, length: int) -> int:

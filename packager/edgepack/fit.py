@@ -63,7 +63,7 @@ def estimate(
     """
     if processing.generation:
         return _decoder(decoders.describe(config), recipe, processing.generation.max_length)
-    if processing.own is not None and not processing.text and not processing.image:
+    if processing.own is not None and not (processing.text or processing.image or processing.audio):
         # of a third party's inputs nothing is known; a layer gives at most as many outputs for one as it has weights
         needed, shape = _FLOAT * source.parameters, "1 input"
     else:

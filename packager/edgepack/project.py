@@ -94,7 +94,7 @@ def template(model: str, targets: tuple[str, ...]) -> str:
         '# suite = "release.toml"        # what `edgepack validate` checks\n'
         "\n"
         "# [evaluation]                  # the task's metric, original against bundle (docs/release-suites.md)\n"
-        '# path = "data.csv"             # of images with labels a folder; columns as the task names them:\n'
+        '# path = "data.csv"             # of images or sounds with labels a folder; columns as the task names them:\n'
         "# columns = { text = 0, label = 1 }\n"
     )
 

@@ -25,6 +25,7 @@ from edgepack.tasks._supported import Entry
 Tiny = Callable[[str], Path]
 TEXTS = ["the quick brown fox", "ada wrote the first program in london on a day of rain", "paris"]
 QUESTION = "who wrote the program"
+OWN_TESTS = {"text-generation", "zero-shot-image-classification", "audio-classification"}
 TOLERANCE = 1e-4  # of the largest output: fp32 in another order
 
 _SMALL: dict[str, Any] = {
@@ -183,7 +184,7 @@ def _bundled(bundle: Path, task: str) -> np.ndarray:
 
 def _entries() -> Iterator[Any]:
     for entry in _supported.entries():
-        if entry.task not in ("text-generation", "zero-shot-image-classification"):  # which have tests of their own
+        if entry.task not in OWN_TESTS:
             yield pytest.param(entry, id=f"{entry.architecture}-{entry.task}")
 
 

@@ -18,6 +18,7 @@ from PIL import Image
 from tests import plug_in
 
 from edgepack.records import Bundle
+from edgepack.tasks._audio import wav
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -30,6 +31,7 @@ PAGES = [
     "docs/language-models.md",
     "docs/images-with-labels.md",
     "docs/texts.md",
+    "docs/sounds.md",
     "docs/cost.md",
     "docs/devices.md",
     "docs/sweeps.md",
@@ -102,6 +104,12 @@ def test_a_page(
     if page == "docs/images-with-labels.md":
         models["laion/CLIP-ViT-B-32-laion2B-s34B-b79K"] = tiny("zero-shot-image-classification")
         Image.fromarray(photo).save(folder / "photo.png")
+    if page == "docs/sounds.md":
+        models["MIT/ast-finetuned-speech-commands-v2"] = tiny("audio-classification")
+        hum = np.sin(np.arange(24_000) / 9)[:, None] * 0.5
+        for place in ("sound.wav", "sounds/bark/1.wav", "sounds/meow/1.wav"):
+            (folder / place).parent.mkdir(parents=True, exist_ok=True)
+            (folder / place).write_bytes(wav(hum, 22_050))
     hub = serve(models)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "HF_ENDPOINT": hub, "HF_HOME": str(folder / "hf")}

@@ -21,7 +21,7 @@ from edgepack.reports.table import Table
 from edgepack.runtime import manifest, measurements
 from edgepack.runtime.manifest import SIGNATURE, Manifest
 from edgepack.runtime.opening import opened
-from edgepack.runtime.processing import Schedule
+from edgepack.runtime.processing import Audio, Schedule, Waveform
 from edgepack.runtime.submodel import Submodel
 from edgepack.units import size
 
@@ -73,7 +73,7 @@ def _submodel(submodel: Submodel, whose: str) -> None:
 
 def _facts(listed: Manifest) -> list[list[str]]:
     source, target, recipe = (listed.table[key] for key in ("source", "target", "recipe"))
-    longest, image = listed.processing.max_length, listed.processing.image
+    longest, image, audio = listed.processing.max_length, listed.processing.image, listed.processing.audio
     told, needed = f"{target['runtime']} {target['runtime_version']}", needs(listed.models)
     if any(submodel.format == "coreml" for submodel in listed.models.values()):
         told = str(target["runtime"])  # the bundle's own systems may be newer than the target's oldest
@@ -93,12 +93,21 @@ def _facts(listed: Manifest) -> list[list[str]]:
             "image size",
             f"{image.size.width} × {image.size.height} pixels" if image and not listed.processing.diffusion else None,
         ],
+        ["sounds", _sounds(audio) if audio else None],
         ["recipe", f"{recipe['name']}: {recipe['weight_bits']}-bit weights"],
         ["parameters", parameters(source["parameters"], components(listed.models))],
         ["compressed", compressed(coverage(listed.models))],
         ["signed", "yes; by whom, edgepack validate --public-key tells" if _signed(listed) else "no"],
     ]
     return [[name, value] for name, value in facts if value is not None]
+
+
+def _sounds(audio: Audio) -> str:
+    """Say at which rate sounds come, and how long they may be, or what is made of them."""
+    features, rate = audio.features, audio.sampling_rate
+    if isinstance(features, Waveform):
+        return f"{rate:,} samples per second, up to {features.max_samples / rate:g} s"
+    return f"{rate:,} samples per second, {features.frames:,} frames of {features.mel_bins} mel bins"
 
 
 def _images(listed: Manifest) -> str | None:

@@ -1,4 +1,4 @@
-"""Data sets: rows of a CSV, TSV, JSONL or Parquet file, a text, or a folder of images, with a task's columns.
+"""Data sets: rows of a CSV, TSV, JSONL or Parquet file, a text, or a folder of images or sounds, with a task's columns.
 
 path = "pairs.csv"
 columns = { sentence1 = "a", sentence2 = "b", score = 2 }   # a name, or a number where there is no header
@@ -82,7 +82,7 @@ def read(
     if kind is None:
         raise DataError(
             f"{spec.path.name} has a format that edgepack does not read",
-            hint=f"known: {', '.join(_READERS)} and folders of images",
+            hint=f"known: {', '.join(_READERS)} and folders of images or sounds",
         )
     headless = any(isinstance(column, int) for column in spec.columns.values())
     rows = plugins.load_module(f"edgepack.data.{kind}").rows(spec.path, headless=headless)

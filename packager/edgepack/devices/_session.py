@@ -82,8 +82,11 @@ class RemoteModel:
         return made
 
     def _sent(self, examples: Any) -> Any:
-        """Return ``examples``; of images, whose files lie here, their pixels."""
-        image, text = (getattr(self._session.manifest.processing, name) for name in ("image", "text"))
+        """Return ``examples``; of images and sounds, whose files lie here, their pixels and samples."""
+        image, text, audio = (getattr(self._session.manifest.processing, name) for name in ("image", "text", "audio"))
+        if audio is not None:
+            read = self._local.audio.samples
+            return [read(one) for one in examples] if isinstance(examples, list | tuple) else read(examples)
         if image is None or (text is not None and not hasattr(self._local, "classify")):
             return examples
         return [pixels(one, image.alpha) for one in examples] if isinstance(examples, list | tuple) else examples

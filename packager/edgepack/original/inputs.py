@@ -1,7 +1,8 @@
-"""Inputs of the original, made of a text or an image by the authors' own pre-processing.
+"""Inputs of the original, made of a text, an image or a sound by the authors' own pre-processing.
 
-transformers' tokenizer (with what a sentence-transformers folder says) and its image processor; nothing of edgepack's
-runtime takes part, so that a setting that is read wrongly shows as a difference.
+transformers' tokenizer (with what a sentence-transformers folder says), its image processor and its feature extractor;
+nothing of edgepack's runtime takes part, so that a setting that is read wrongly shows as a difference. WAV files alone
+are read and resampled as the bundle does it: transformers leaves that to other programs.
 """
 
 from __future__ import annotations
@@ -19,18 +20,23 @@ from PIL import Image
 from edgepack.arrays import Example, Feeds
 from edgepack.original import matching, tokenizers
 from edgepack.records import Source
+from edgepack.runtime.audio.input import AudioInput
+from edgepack.runtime.processing import Audio, Processing, Text
 from edgepack.runtime.processing import Image as ImageRecord
-from edgepack.runtime.processing import Processing, Text
 from edgepack.tasks import Task
 
 
 def match(
     source: Source, task: Task, processing: Processing, examples: Sequence[Example], ours: Feeds
 ) -> tuple[Feeds, float]:
-    """Return the authors' arrays for one batch, and how far from them ``ours`` are: 0 for ids; pixels in levels of 255.
+    """Return the authors' arrays for one batch, and how far from them ``ours`` are: 0 for ids; pixels in levels of 255;
+    of sounds the values' difference.
 
-    Raises PreprocessingDiffers where ids differ, or pixels by more than a level; ModelError.
+    Raises PreprocessingDiffers where ids differ, or pixels by more than a level, or sounds; ModelError.
     """
+    if "audio" in task.INPUTS:
+        theirs = _heard(source, processing.section(Audio), examples)
+        return theirs, matching.sounds_apart(ours, theirs, source.name)
     if "image" not in task.INPUTS:
         theirs = tokenizers.encode(source, processing.section(Text), examples)
         tokenizers.compare(examples, ours, theirs)
@@ -40,6 +46,20 @@ def match(
     made = _processor(source.origin)(images=opened, return_tensors="np")
     theirs = {image.input: np.asarray(made[image.input], np.float32)}
     return theirs, matching.pixels_apart(ours, theirs, image, source.name)
+
+
+def _heard(source: Source, audio: Audio, examples: Sequence[Example]) -> Feeds:
+    """Return what the feature extractor makes, its attention mask too where it gives one."""
+    reader, rate = AudioInput(audio), audio.sampling_rate
+    made = _extractor(source.origin)([reader.samples(one) for one in examples], sampling_rate=rate, return_tensors="np")
+    return {name: np.asarray(made[name]) for name in made}
+
+
+@lru_cache(maxsize=1)
+def _extractor(folder: Path) -> transformers.FeatureExtractionMixin:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of bands that are narrower than the spectrum's, as AST's are
+        return transformers.AutoFeatureExtractor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
 @lru_cache(maxsize=1)

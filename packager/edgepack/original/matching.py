@@ -1,7 +1,7 @@
 """The bundle's pre-processing compared with the authors' own, wherever inputs are made.
 
-``Matched`` stands in the place of a task object's ``text`` or ``image``: it makes the shipping inputs, and has the
-original compare them with its own.
+``Matched`` stands in the place of a task object's ``text``, ``image`` or ``audio``: it makes the shipping inputs, and
+has the original compare them with its own.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
+import numpy as np
 from tokenizers import Encoding
 
 from edgepack.arrays import Example, Feeds
 from edgepack.errors import PreprocessingDiffers
+from edgepack.runtime.audio.input import CLOSE, AudioInput
 from edgepack.runtime.image import LEVELS, ImageInput, levels_apart
 from edgepack.runtime.processing import Image
 from edgepack.runtime.text import TextInput
@@ -22,9 +24,9 @@ Match = Callable[[Sequence[Example], Feeds], None]
 
 
 class Matched:
-    """A TextInput or ImageInput whose every batch is told to ``match(examples, feeds)``."""
+    """A TextInput, ImageInput or AudioInput whose every batch is told to ``match(examples, feeds)``."""
 
-    def __init__(self, inner: TextInput | ImageInput, match: Match) -> None:
+    def __init__(self, inner: TextInput | ImageInput | AudioInput, match: Match) -> None:
         self._inner, self._match = inner, match
 
     def __getattr__(self, name: str) -> Any:  # whatever the input that it stands for has
@@ -41,12 +43,12 @@ class Matched:
         return made, encodings
 
     def feeds(self, examples: Sequence[Example]) -> Feeds:
-        """Return the feeds of a batch of images, or of encodings that were made before.
+        """Return the feeds of a batch of images or sounds, or of encodings that were made before.
 
         Raises PreprocessingDiffers.
         """
         made: Feeds = self._inner.feeds(examples)
-        if "pixel_values" in made:
+        if isinstance(self._inner, ImageInput | AudioInput):
             self._match(examples, made)
         return made
 
@@ -67,5 +69,26 @@ def pixels_apart(ours: Feeds, theirs: Feeds, image: Image, name: str) -> float:
     if not worst <= LEVELS:
         raise PreprocessingDiffers(
             f"{name}: the bundle's pixels differ from transformers' by up to {worst:.1f} levels of 255", hint=_HINT
+        )
+    return worst
+
+
+def sounds_apart(ours: Feeds, theirs: Feeds, name: str) -> float:
+    """Return the largest difference of two batches of sounds, of the values that the model takes.
+
+    Raises PreprocessingDiffers where it is more than CLOSE, or the shapes are not the same.
+    """
+    worst = 0.0
+    for key, mine in ours.items():
+        true = theirs[key]
+        if mine.shape != true.shape:
+            raise PreprocessingDiffers(
+                f"{name}: the bundle makes {key} of the shape {list(mine.shape)}, transformers {list(true.shape)}",
+                hint=_HINT,
+            )
+        worst = max(worst, float(np.abs(mine.astype(np.float64) - true).max()))
+    if not worst <= CLOSE:
+        raise PreprocessingDiffers(
+            f"{name}: the bundle's sounds differ from transformers' by up to {worst:.1e}", hint=_HINT
         )
     return worst

@@ -17,6 +17,7 @@ import torch
 import transformers
 import transformers.models.auto.modeling_auto
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from edgepack import plugins
 from edgepack.arrays import Outputs
@@ -69,7 +70,16 @@ def open_path(
         module = ImageEncoder(model)
     elif task.NAME in _diffusion.TEXT_ENCODERS:
         module = plugins.load_module("edgepack.original.diffusion").TextEncoder(model)
+    _join_weights(module)
     return module.eval()
+
+
+def _join_weights(module: nn.Module) -> None:
+    """Let weights that are computed anew at each run, as a direction and its length, be the result."""
+    for part in module.modules():
+        if parametrize.is_parametrized(part):
+            for name in [*cast(nn.ModuleDict, part.parametrizations)]:
+                parametrize.remove_parametrizations(part, name)
 
 
 def run(module: nn.Module, feeds: Mapping[str, np.ndarray], names: tuple[str, ...]) -> Outputs:

@@ -12,14 +12,17 @@ from edgepack.arrays import Array, Example, Feeds, Outputs, Run, cosine
 from edgepack.containment import contained
 from edgepack.documents import parse_json, read_bytes
 from edgepack.errors import BundleDamaged
+from edgepack.runtime.audio.input import CLOSE
 from edgepack.runtime.image import LEVELS, levels_apart
 from edgepack.runtime.manifest import Manifest
-from edgepack.runtime.processing import Image
+from edgepack.runtime.processing import Processing
 from edgepack.runtime.submodel import MODEL
 
 _AGAIN = "copy the bundle again, or build it again"
 _DTYPES = {"F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "U8": "|u1", "BOOL": "|b1"}
-_EXAMPLES = {"text": ("text",), "image": ("image", "picture")}  # by what an example is; bundles of schema 1 say picture
+# By what an example is; bundles of schema 1 say picture
+_EXAMPLES = {"text": ("text",), "image": ("image", "picture"), "audio": ("audio",)}
+_STORED = {"text": "u1", "image": "u1", "audio": "f4"}  # a sound is uint8 too, a WAV file's bytes
 
 Make = Callable[[Sequence[Example]], Feeds]  # a batch of examples to the model's inputs
 
@@ -44,7 +47,7 @@ class GoldenResult:
 
 
 def check(run: Run, manifest: Manifest, make: Make | None = None, *, name: str = MODEL) -> GoldenResult:
-    """Run the golden vectors of the submodel ``name`` through ``run``; with ``make``, from texts and images on.
+    """Run the golden vectors of the submodel ``name`` through ``run``; with ``make``, from texts, images and sounds on.
 
     Without ``make``, the inputs are taken as stored. Raises BundleDamaged.
     """
@@ -58,22 +61,30 @@ def check(run: Run, manifest: Manifest, make: Make | None = None, *, name: str =
         start = f"{index}.input."
         feeds = {key.removeprefix(start): value for key, value in tensors.items() if key.startswith(start)}
         if make is not None:
-            image = manifest.processing.image
-            made = make([_example(tensors, index, images=image is not None and image.input in feeds)])
-            wrong += _differences(made, feeds, image)
+            processing = manifest.processing
+            made = make([_example(tensors, index, _kind(processing, feeds))])
+            wrong += _differences(made, feeds, processing)
             feeds = {key: made.get(key, value) for key, value in feeds.items()}
         cosines.append(_cosine(_output(run(feeds), output), tensors[f"{index}.output.{output}"]))
     return GoldenResult(tuple(cosines), facts.least_cosine, tuple(wrong))
 
 
-def _example(tensors: Mapping[str, Array], index: int, *, images: bool) -> Example:
-    """Return the text, the pair of texts or the image of a vector. Raises BundleDamaged where it holds none."""
-    kind = "image" if images else "text"
+def _kind(processing: Processing, feeds: Feeds) -> str:
+    """Return what the example of such inputs is."""
+    if processing.audio is not None and processing.audio.input in feeds:
+        return "audio"
+    return "image" if processing.image is not None and processing.image.input in feeds else "text"
+
+
+def _example(tensors: Mapping[str, Array], index: int, kind: str) -> Example:
+    """Return a vector's text, pair of texts, image or sound. Raises BundleDamaged where it holds none."""
     stored = next((tensors[key] for name in _EXAMPLES[kind] if (key := f"{index}.{name}") in tensors), None)
-    if stored is None or stored.dtype != np.uint8:
+    if stored is None or stored.dtype.str[1:] not in ("u1", _STORED[kind]):
         raise BundleDamaged(f"golden vector {index} holds no {kind}", hint=_AGAIN)
-    if images:
+    if kind == "image":
         return stored
+    if kind == "audio":
+        return stored.tobytes() if stored.dtype == np.uint8 else stored
     text = parse_json(stored.tobytes(), f"golden vector {index}", BundleDamaged)
     texts = text if isinstance(text, list) else [text]
     if len(texts) not in (1, 2) or not all(isinstance(each, str) for each in texts):
@@ -87,9 +98,11 @@ def _output(outputs: Outputs, name: str) -> Array:
     return outputs[name]
 
 
-def _differences(made: Feeds, stored: Feeds, image: Image | None) -> list[str]:
-    """Return where what was made is not what was stored: pixels are within LEVELS, all else is equal, of one kind."""
-    found = []
+def _differences(made: Feeds, stored: Feeds, processing: Processing) -> list[str]:
+    """Return where what was made is not what was stored: pixels are within LEVELS, sounds within CLOSE, all else is
+    equal, of one kind.
+    """
+    found, image, audio = [], processing.image, processing.audio
     for name, true in stored.items():
         mine = made.get(name, true)
         if mine.shape != true.shape:
@@ -99,6 +112,9 @@ def _differences(made: Feeds, stored: Feeds, image: Image | None) -> list[str]:
         elif image is not None and name == image.input and true.ndim == 4:
             apart = levels_apart(mine, true, image)
             found += [] if apart <= LEVELS else [f"pixels differ by {apart:.1f} levels of 255"]  # NaN is not within
+        elif audio is not None and name == audio.input:
+            worst = float(np.abs(mine - true).max(initial=0))
+            found += [] if worst <= CLOSE else [f"{name} differs by {worst:.1e}"]  # NaN is not within
         elif not np.array_equal(mine, true):
             found.append(f"{name} differs")
     return found

@@ -14,6 +14,9 @@ from typing import Annotated, ClassVar, Literal, TypeVar
 from edgepack.documents import Json, JsonDict, JsonObject
 from edgepack.errors import BundleError
 from edgepack.runtime import record_json
+from edgepack.runtime.audio.records import Audio as Audio
+from edgepack.runtime.audio.records import LogMel as LogMel
+from edgepack.runtime.audio.records import Waveform as Waveform
 from edgepack.runtime.diffusion.records import Diffusion as Diffusion
 from edgepack.runtime.diffusion.records import PromptEncoder as PromptEncoder
 from edgepack.runtime.diffusion.records import Schedule as Schedule
@@ -233,6 +236,7 @@ class Processing:
 
     text: Text | None = None
     image: Image | None = None
+    audio: Audio | None = None
     generation: Generation | None = None
     diffusion: Diffusion | None = None
     schedule: Schedule | None = None
@@ -257,7 +261,8 @@ class Processing:
 
     def section(self, kind: type[R]) -> R:
         """Return the record of a ``kind``, such as Text or Embedding. Raises BundleError where there is none."""
-        for value in (self.text, self.image, self.generation, self.diffusion, self.schedule, self.answer):
+        sections = (self.text, self.image, self.audio, self.generation, self.diffusion, self.schedule, self.answer)
+        for value in sections:
             if isinstance(value, kind):
                 return value
         raise BundleError(
@@ -267,6 +272,6 @@ class Processing:
 
     @property
     def max_length(self) -> int | None:
-        """The tokens of the longest text; None of a model that takes images alone."""
+        """The tokens of the longest text; None of a model that takes images or sounds alone."""
         limited = self.text or self.generation
         return limited.max_length if limited else None

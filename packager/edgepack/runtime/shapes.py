@@ -11,22 +11,28 @@ from edgepack.errors import InputError
 from edgepack.records import TensorSpec
 from edgepack.runtime.diffusion import timing
 from edgepack.runtime.manifest import Manifest
-from edgepack.runtime.processing import Generation, Image
+from edgepack.runtime.processing import Audio, Generation, Image, LogMel, Waveform
 from edgepack.runtime.submodel import MODEL, Submodel
 
 LENGTHS = (32, 128)  # tokens
-IMAGE, INPUT = "1 image", "1 input"
+IMAGE, SOUND, INPUT = "1 image", "1 sound", "1 input"
+SECONDS = (1, 5)  # of waveforms
 GENERATION = "text-generation"
 
 
 def shapes(manifest: Manifest, name: str = MODEL) -> list[str]:
     """Return "1x32" and "1x128" tokens, as far as the submodel ``name`` takes them, or one image.
 
+    For waveforms "1 s of sound" and "5 s of sound"; for features of one size one sound.
+
     For language models "prefill 32", "prefill 128" and "decode 128": one token after so many. For the parts of a model
     that makes images the size of its images, such as "512x512", and "1x77" for prompts.
     """
     if _of_pipeline(manifest, name):
         return [timing.shape(manifest.processing, manifest.models[name])]
+    if manifest.processing.audio:
+        waves = isinstance(manifest.processing.audio.features, Waveform)
+        return [f"{seconds} s of sound" for seconds in SECONDS] if waves else [SOUND]
     longest = manifest.processing.max_length
     if longest is None or _takes_images(manifest, name):
         return [IMAGE if manifest.processing.image else INPUT]
@@ -51,9 +57,9 @@ def takes(manifest: Manifest, shape: str, name: str) -> bool:
 
 
 def feeds(manifest: Manifest, shape: str, name: str = MODEL) -> Feeds:
-    """Make inputs for the submodel ``name``, shaped "batch x tokens" or "1 image"; of language models see _text.
+    """Make inputs for the submodel ``name``, shaped "batch x tokens", "1 image" or "1 s of sound".
 
-    Raises InputError.
+    Of language models see _text. Raises InputError.
     """
     if _of_pipeline(manifest, name):
         return timing.feeds(manifest.processing, manifest.models[name], shape)
@@ -63,6 +69,8 @@ def feeds(manifest: Manifest, shape: str, name: str = MODEL) -> Feeds:
         if shape != IMAGE:
             raise InputError(f"no input {shape!r}", hint=f'it is timed with "{IMAGE}"')
         return _image(manifest.processing.section(Image), manifest.models[name])
+    if manifest.processing.audio:
+        return {manifest.processing.audio.input: _sound(manifest.processing.audio, shape)}
     if manifest.processing.text is None:
         return {spec.name: _ones(spec) for spec in manifest.models[name].inputs}
     longest, match = manifest.processing.text.max_length, re.fullmatch(r"(\d+)x(\d+)", shape)
@@ -83,6 +91,22 @@ def _text(generation: Generation, shape: str) -> Feeds:
         )
     ids = _tokens("input_ids", 1, past + new) % generation.vocabulary
     return {"past_ids": ids[:, :past], "input_ids": ids[:, past:]}
+
+
+def _sound(audio: Audio, shape: str) -> Array:
+    """Return an even course of values from -1 to 1: which ones makes no difference to the time."""
+    features, match = audio.features, re.fullmatch(r"(\d+) s of sound", shape)
+    if isinstance(features, LogMel):
+        if shape != SOUND:
+            raise InputError(f"no input {shape!r}", hint=f'it is timed with "{SOUND}"')
+        sides: tuple[int, ...] = (1, features.frames, features.mel_bins)
+    else:
+        samples = int(match[1]) * audio.sampling_rate if match else 0
+        if not audio.min_samples <= samples <= features.max_samples:
+            longest = features.max_samples // audio.sampling_rate
+            raise InputError(f"no input {shape!r}", hint=f"write for example {longest} s of sound at most")
+        sides = (1, samples)
+    return np.linspace(-1, 1, int(np.prod(sides)), dtype=np.float32).reshape(sides)
 
 
 def _tokens(name: str, batch: int, length: int) -> Array:

@@ -19,7 +19,15 @@ from edgepack.plans import Plan
 from edgepack.records import Accuracy, Bundle, NotMeasured, Where
 from edgepack.runtime import image, machine
 from edgepack.runtime import model as task_model
+from edgepack.runtime.audio.input import CLOSE
 from edgepack.runtime.submodel import MODEL
+
+# What the bundle's pre-processing makes beside the authors' own: the figure, the most that it may be, and its unit
+_INPUTS = {
+    "image": ("pixels_max_error", image.LEVELS, ", in levels of 255"),
+    "audio": ("audio_max_error", CLOSE, ""),
+    "text": ("token_ids_max_error", 0.0, ""),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,14 +145,15 @@ def _input_accuracy(original: Original, feeds: Sequence[Feeds]) -> tuple[Accurac
     """Return what the bundle's pre-processing makes beside the authors' own; of language models the oracle tells."""
     if original.input_difference is None:
         return ()
-    images = "image" in original.task.INPUTS
+    kind = next((kind for kind in _INPUTS if kind in original.task.INPUTS), "text")
+    metric, most, unit = _INPUTS[kind]
     return (
         Accuracy(
-            metric="pixels_max_error" if images else "token_ids_max_error",
+            metric=metric,
             compressed=original.input_difference,
-            floor=image.LEVELS if images else 0.0,
+            floor=most,
             samples=sum(len(next(iter(batch.values()))) for batch in feeds),
-            data="edgepack's own inputs, in levels of 255" if images else "edgepack's own inputs",
+            data=f"edgepack's own inputs{unit}",
             higher_is_better=False,
         ),
     )

@@ -106,18 +106,26 @@ def write_golden(
 def _vectors(
     vectors: Sequence[tuple[Example, Mapping[str, np.ndarray]]], outputs: Sequence[np.ndarray], name: str
 ) -> dict[str, np.ndarray]:
-    """Return the tensors: an example is an image, uint8 [h, w] or [h, w, 3], or a text (two of a pair) as JSON;
-    None where the inputs were recorded.
+    """Return the tensors: an example is an image, uint8 [h, w] or [h, w, 3], a sound, float32 [samples] or a WAV
+    file's bytes, or a text (two of a pair) as JSON; None where the inputs were recorded.
     """
     tensors: dict[str, np.ndarray] = {}
     for index, ((example, feed), output) in enumerate(zip(vectors, outputs, strict=True)):
         if example is not None:
-            kind = "image" if isinstance(example, np.ndarray) else "text"
-            text = np.frombuffer(json.dumps(example).encode(), np.uint8) if kind == "text" else example
-            tensors[f"{index}.{kind}"] = np.ascontiguousarray(text)
+            kind, stored = _stored(example)
+            tensors[f"{index}.{kind}"] = np.ascontiguousarray(stored)
         tensors |= {f"{index}.input.{key}": np.array(value, order="C") for key, value in feed.items()}
         tensors[f"{index}.output.{name}"] = np.ascontiguousarray(output)
     return tensors
+
+
+def _stored(example: Example) -> tuple[str, np.ndarray]:
+    """Return what an example is, and the tensor that holds it."""
+    if isinstance(example, bytes):
+        return "audio", np.frombuffer(example, np.uint8)
+    if isinstance(example, np.ndarray):
+        return "image" if example.dtype == np.uint8 else "audio", example
+    return "text", np.frombuffer(json.dumps(example).encode(), np.uint8)
 
 
 def write_manifest(

@@ -24,12 +24,12 @@ _SIDE = 48  # pixels of their images
 def sized(processing: Processing, context: int | None) -> Processing:
     """Return ``processing`` for texts of at most ``context`` tokens (None: as long as the model takes).
 
-    Raises UsageError for more than it takes, hardly any, and for images.
+    Raises UsageError for more than it takes, hardly any, and for images and sounds.
     """
     if context is None:
         return processing
     if processing.text is None:
-        raise UsageError("images have no context to choose", hint="leave --context out")
+        raise UsageError(f"{_others(processing)} have no context to choose", hint="leave --context out")
     longest = processing.text.max_length
     if not _LEAST <= context <= longest:
         raise UsageError(f"a context of {context:,} tokens: the model takes texts of {_LEAST} to {longest:,}")
@@ -44,7 +44,7 @@ def limited(processing: Processing, lengths: Sequence[int]) -> Processing:
     if not lengths:
         return processing
     if processing.text is None:
-        raise UsageError("images have no length in tokens", hint="leave --lengths out")
+        raise UsageError(f"{_others(processing)} have no length in tokens", hint="leave --lengths out")
     longest = processing.text.max_length
     if not _LEAST <= lengths[0] <= lengths[-1] <= longest:
         wrong = lengths[0] if lengths[0] < _LEAST else lengths[-1]
@@ -80,3 +80,7 @@ def golden(model: TaskModel, examples: Sequence[Example]) -> list[tuple[Example,
         ordered = sorted(examples, key=text_length)
         chosen = [ordered[place] for place in np.linspace(0, len(ordered) - 1, _VECTORS).astype(int)]
     return [(example, model.feeds([example])) for example in chosen]
+
+
+def _others(processing: Processing) -> str:
+    return "sounds" if processing.audio else "images"

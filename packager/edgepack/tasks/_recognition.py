@@ -22,11 +22,15 @@ def find(folder: Path, config: JsonObject) -> str:
 
 
 def check(task: str, config: JsonObject) -> None:
-    """Raises UnsupportedModel for a model that ``task`` is not for: an audio model, images for a text task."""
+    """Raises UnsupportedModel for a model that ``task`` is not for: a video model, images for a text task."""
     architecture, model_type = str(config["architectures"][0]), str(config.get("model_type", ""))
     if task not in _supported.TABLE or _supported.takes(task, model_type):
         return
     others = [name for name in _supported.TABLE if _supported.takes(name, model_type)]
-    images = {name.startswith("image") for name in (task, *others)}
-    if _refusals.kind("", model_type) or len(images) > 1:
+    if _refusals.kind("", model_type) or len({_about(name) for name in (task, *others)}) > 1:
         raise _refusals.refusal(architecture, model_type, task)
+
+
+def _about(task: str) -> str:
+    """Return what a task is about: images, sounds or texts."""
+    return next((kind for kind in ("image", "audio") if task.startswith(kind)), "text")

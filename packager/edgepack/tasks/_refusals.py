@@ -34,7 +34,10 @@ _TYPES = {
     "a state-space model": "bamba falcon_mamba jamba mamba mamba2 rwkv zamba zamba2 xlstm",
 }
 _NAMES = (
-    (r"ForCTC$|ForSpeechSeq2Seq$|Audio|Speech|XVector", "an audio model"),
+    (r"ForCTC$|ForSpeechSeq2Seq$", "a speech recognizer"),
+    (r"AudioFrameClassification$", "a model of the frames of sounds"),
+    (r"XVector$", "a speaker encoder"),
+    (r"Audio|Speech", "an audio model"),
     (r"VideoClassification", "a video model"),
     (r"ObjectDetection|Yolos", "an object detector"),
     (r"Segmentation|^Sam", "a segmentation model"),
@@ -49,6 +52,8 @@ _NAMES = (
     (r"ForPreTraining$", "a pre-training model without a vocabulary head"),
 )
 
+
+_SOUNDS = {what for _, what in _NAMES[:3]}
 
 # What --task may be for a class that is not in the table and has a usual name.
 _TRIED = {
@@ -104,6 +109,8 @@ def kind(architecture: str, model_type: str) -> str:
     """Return what a model is, such as "an audio model"; "" where that is not known."""
     by_type = next((what for what, types in _TYPES.items() if model_type in types.split()), "")
     by_name = next((what for pattern, what in _NAMES if re.search(pattern, architecture)), "")
+    if by_name in _SOUNDS and by_type in ("", "an audio model"):
+        return by_name
     return by_name if by_name and not by_type.startswith(("an audio", "a video", "a time", "a model")) else by_type
 
 

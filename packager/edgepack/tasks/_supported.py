@@ -35,6 +35,10 @@ _IMAGES = {
     "resnet": "ResNet", "segformer": "Segformer", "siglip": "Siglip", "swin": "Swin", "swinv2": "Swinv2", "vit": "ViT",
     "vit_msn": "ViTMSN",
 }  # fmt: skip
+_AUDIO = {
+    "data2vec-audio": "Data2VecAudio", "hubert": "Hubert", "unispeech": "UniSpeech", "unispeech-sat": "UniSpeechSat",
+    "wav2vec2": "Wav2Vec2", "wavlm": "WavLM",
+}  # fmt: skip
 _TEACHERS = {"deit", "levit"}  # have a class with a distillation head too
 _IMAGE_ENCODERS = {
     "beit": ("BeitModel",), "clip_vision_model": ("CLIPVisionModelWithProjection", "CLIPVisionModel"),
@@ -115,4 +119,8 @@ TABLE: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     },
     "image-embedding": _IMAGE_ENCODERS,
     "zero-shot-image-classification": {"clip": ("CLIPModel",)},
+    "audio-classification": {
+        "audio-spectrogram-transformer": ("ASTForAudioClassification",),
+        **_heads("ForSequenceClassification", _AUDIO),
+    },
 }

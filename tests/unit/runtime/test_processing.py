@@ -101,7 +101,7 @@ def test_its_form() -> None:
 
 
 WRONG: dict[str, tuple[tuple[str | int, ...], Any, str]] = {
-    "a kind of input": (("audio",), {}, "processing has 'audio', which this edgepack does not know"),
+    "a kind of input": (("video",), {}, "processing has 'video', which this edgepack does not know"),
     "a kind of answer": (("answer", "kind"), "boxes", "processing.answer.kind is 'boxes'"),
     "a kind of step": (("image", "steps", 1, "op"), "rotate", "processing.image.steps[1].op is 'rotate'"),
     "no kind of step": (("image", "steps", 1, "op"), 3, "processing.image.steps[1].op is 3"),

@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # PyTorch is imported when the module is opened
 
 _OUTPUTS, _FILE = "outputs", "outputs.npz"  # of the cache
 _FEW = 2  # inputs of a check: a model that takes one may fail over a batch
-_MATCHED = ("text", "image")  # the pre-processing that a task object may have
+_MATCHED = ("text", "image", "audio")  # the pre-processing that a task object may have
 
 
 class TorchOriginal(Original):

@@ -51,6 +51,7 @@ def convert(
     """Write ``module`` (see original/pytorch.py) to ``out``; the names of its weights by those in the program.
 
     Texts have one row of any length up to the model's, or of ``lengths``; images are image inputs, prepared inside;
+    sounds come as they are prepared, waveforms of any length;
     with a ``problem`` (a config's problem_type) there are PROBABILITIES beside the logits. Raises ConversionError.
     """
     outputs = tuple(name for name in task.OUTPUTS if name != "last_hidden_state")
@@ -144,6 +145,7 @@ _WORDS = {
     "input_ids": "the tokens' numbers",
     "attention_mask": "1 for a token, 0 for padding",
     "token_type_ids": "0 for the first text, 1 for the second of a pair",
+    "input_values": "a sound, prepared as edgepack.json says under processing.audio",
     "image": "an image of this size, 0 to 255",
     "sentence_embedding": "a vector; the cosine of two tells how alike the texts are",
     "image_embedding": "a vector; the cosine of two tells how alike the images are",

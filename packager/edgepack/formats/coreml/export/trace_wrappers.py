@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 import coremltools as ct
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from edgepack.runtime.image import affine
-from edgepack.runtime.processing import Image, Processing, Text
+from edgepack.runtime.processing import Audio, Image, Processing, Text, Waveform
 
 _USUAL = 128  # tokens that are traced, and that a package of any length takes by default
 
@@ -105,15 +106,50 @@ class TracedImage(nn.Module):
         return 1, *self.sizes
 
 
+class TracedSound(nn.Module):
+    """A waveform of any length that the model takes, or features of one size, to the outputs."""
+
+    def __init__(self, outputs: Outputs, audio: Audio) -> None:
+        super().__init__()
+        self.outputs, self.audio = outputs, audio
+
+    def forward(self, values: Tensor) -> tuple[Tensor, ...]:
+        """Return float32 [1, samples] or [1, frames, mel_bins]."""
+        found: tuple[Tensor, ...] = self.outputs(**{self.audio.input: values})
+        return found
+
+    def example(self) -> tuple[Tensor, ...]:
+        """Return what is traced."""
+        features = self.audio.features
+        sides = (self._usual(features),) if isinstance(features, Waveform) else (features.frames, features.mel_bins)
+        return (torch.linspace(-1, 1, prod(sides)).reshape(1, *sides),)
+
+    def inputs(self) -> list[ct.TensorType]:
+        """Return coremltools' type: a range, or one shape."""
+        features = self.audio.features
+        shape: tuple[int | ct.RangeDim, ...]
+        if isinstance(features, Waveform):
+            samples = ct.RangeDim(self.audio.min_samples, features.max_samples, default=self._usual(features))
+            shape = (1, samples)
+        else:
+            shape = (1, features.frames, features.mel_bins)
+        return [ct.TensorType(name=self.audio.input, shape=shape, dtype=np.float32)]
+
+    def _usual(self, features: Waveform) -> int:
+        return min(max(self.audio.sampling_rate, self.audio.min_samples), features.max_samples)
+
+
 def wrapped(
     module: nn.Module,
     names: tuple[str, ...],
     processing: Processing,
     lengths: Sequence[int],
     problem: str | None,
-) -> TracedText | TracedImage:
-    """Return ``module`` in evaluation mode, as its inputs ask: texts of ``lengths`` (none: any), or an image."""
+) -> TracedText | TracedImage | TracedSound:
+    """Return ``module`` in evaluation mode, for texts of ``lengths`` (none: any), an image or a sound."""
     outputs = Outputs(module, names, problem)
+    if processing.audio:
+        return TracedSound(outputs, processing.audio).eval()
     if processing.image:
         return TracedImage(outputs, processing.image).eval()
     return TracedText(outputs, processing.section(Text), lengths).eval()

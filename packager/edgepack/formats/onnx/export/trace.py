@@ -21,6 +21,7 @@ from edgepack.original.library import PretrainedConfig, PretrainedModel
 from edgepack.tasks import Axes
 
 _ROWS = 1024  # of a table that stay while tracing
+_WAVES = "input_values"
 _TEXT_AXES = {0: "batch_size", 1: "sequence_length"}  # as optimum and transformers.js call them
 
 
@@ -77,10 +78,11 @@ def _own_axes(axes: Axes, given: Feeds, found: Outputs) -> dict[str, dict[int, s
 
 def _axes(given: Feeds, found: Outputs) -> dict[str, dict[int, str]]:
     """Return the names of the dimensions that vary, by input and output; of an output as many as it shares with the
-    input.
+    input. Waveforms are of any length, as texts are.
     """
     texts = "input_ids" in given
-    axes = {name: _TEXT_AXES if texts else {0: "batch_size"} for name in given}
+    along = texts or any(name == _WAVES and array.ndim == 2 for name, array in given.items())
+    axes = {name: _TEXT_AXES if along else {0: "batch_size"} for name in given}
     tokens = next(iter(given.values())).shape[1] if texts else -1
     for name, value in found.items():
         by_token = texts and value.ndim > 1 and value.shape[1] == tokens

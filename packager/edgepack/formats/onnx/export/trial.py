@@ -25,7 +25,7 @@ CLOSE = 1e-4  # of the largest value: float32 sums in another order stay far bel
 def batches(feeds: Sequence[Feeds], text: Text | None) -> list[Feeds]:
     """Make batches of one (a short row, a long one), two and three rows of ``feeds``.
 
-    They are padded as ``text`` says; None for images.
+    They are padded as ``text`` says; None for images, and for sounds, which are cut to the shortest.
     """
     rows = [_row(feed, index) for feed in feeds for index in range(len(next(iter(feed.values()))))]
     order = np.linspace(0, len(rows) - 1, sum(_SIZES)).astype(int)  # feeds come by length: short, …, long
@@ -97,9 +97,9 @@ def _row(feed: Feeds, index: int) -> Feeds:
 
 
 def _joined(rows: Sequence[Feeds], text: Text | None) -> Feeds:
-    """Join rows into a batch; texts are padded to the longest."""
+    """Join rows into a batch; texts are padded to the longest, sounds cut to the shortest."""
     if text is None or "attention_mask" not in rows[0]:
-        return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+        return {name: _stacked([row[name] for row in rows]) for name in rows[0]}
     longest = max(len(row["attention_mask"]) for row in rows)
     fill = {"input_ids": text.pad_id}
     left = text.padding_side == "left"
@@ -109,3 +109,8 @@ def _joined(rows: Sequence[Feeds], text: Text | None) -> Feeds:
         return np.pad(array, (more, 0) if left else (0, more), constant_values=fill.get(name, 0))
 
     return {name: np.stack([padded(name, row[name]) for row in rows]) for name in rows[0]}
+
+
+def _stacked(parts: Sequence[Array]) -> Array:
+    shortest = min(len(part) for part in parts) if parts[0].ndim else None
+    return np.stack([part[:shortest] if part.ndim else part for part in parts])

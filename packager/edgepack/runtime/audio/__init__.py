@@ -1,0 +1,1 @@
+"""Sounds on the way to a model: WAV files, resampling, and the two kinds of features."""
