@@ -211,7 +211,7 @@ def _read(folder: Folder, name: str) -> JsonDict:
     if name == _RECORD and not (
         isinstance(table, dict) and all(isinstance(table.get(key), dict) for key in ("facts", "files"))
     ):
-        raise BundleError(f"{name} is not an entry's")
+        raise BundleError(f"{name} is not an entry's record")
     return manifest.checked(table, name) if name == MANIFEST else dict(table)
 
 

@@ -22,8 +22,8 @@ from edgepack.errors import BundleFileMissing, BundleUnsafe, EdgepackError, File
 from edgepack.folder import DESCRIPTORS, Folder
 
 Failure = type[EdgepackError]
-READABLE = "make it readable for you"  # hint
-_HINT = "do not use it, unless you know why"
+READABLE = "change its permissions, for example with chmod u+r"
+_HINT = "do not use it, unless you know why it is so"
 _CHUNK = 1 << 20  # bytes
 _LINK = {errno.ELOOP, errno.ENOTDIR, errno.EMLINK}  # what systems say of a link that is not to be followed
 _WRONG = re.compile(r"[\x00-\x1f\x7f\\:]")  # control characters; what Windows separates paths, drives and streams by
@@ -64,7 +64,9 @@ def open_file(folder: Path, name: object, holder: Holder = BUNDLE) -> int:
         raise holder.missing(f"{folder} lacks {name}", hint="copy it again") from error
     except OSError as error:
         if error.errno in _LINK:
-            raise holder.unsafe(f"{name!r} in {folder} is a link out of its folder", hint=holder.hint) from error
+            raise holder.unsafe(
+                f"{name!r} in {folder} is a link that leads out of its folder", hint=holder.hint
+            ) from error
         raise FileTrouble(f"{path} cannot be read: {error.strerror}", hint=READABLE) from error
 
 
@@ -153,4 +155,4 @@ def _check_way(path: Path, folder: Path, holder: Holder) -> None:
     homes = [os.path.realpath(home) for home in (folder, *holder.within)]
     if not any(real.startswith(home.rstrip(os.sep) + os.sep) for home in homes):
         name = path.relative_to(folder).as_posix()
-        raise holder.unsafe(f"{name!r} in {folder} is a link out of its folder", hint=holder.hint)
+        raise holder.unsafe(f"{name!r} in {folder} is a link that leads out of its folder", hint=holder.hint)

@@ -58,7 +58,9 @@ def read_bytes(file: Path, failure: Failure = BundleError, *, hint: str = AGAIN,
         # a FIFO without a writer would be waited for without O_NONBLOCK
         descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except PermissionError as error:
-        raise FileTrouble(f"{file} cannot be read: {error.strerror}", hint="make it readable for you") from error
+        raise FileTrouble(
+            f"{file} cannot be read: {error.strerror}", hint="change its permissions, for example with chmod u+r"
+        ) from error
     except (OSError, ValueError) as error:  # ValueError: a name with a NUL
         said = error.strerror if isinstance(error, OSError) else "not a file's name"
         raise failure(f"{file} cannot be read: {said}", hint=hint) from error
@@ -135,14 +137,14 @@ def _whole(text: str) -> int:
 
 
 def _refused(name: str) -> float:
-    raise ValueError(f"{name} is no number in JSON")
+    raise ValueError(f"{name} is not a number in JSON")
 
 
 def _once(pairs: list[tuple[str, Json]]) -> JsonDict:
     made = dict(pairs)
     if len(made) != len(pairs):
         twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
-        raise ValueError(f"the key {twice!r} stands twice in an object")
+        raise ValueError(f"the key {twice!r} occurs twice in an object")
     return made
 
 
@@ -152,7 +154,7 @@ def _check_depth(value: Json) -> None:
         level = [child for one in level for child in _children(one) if isinstance(child, list | dict)]
         if not level:
             return
-    raise ValueError(f"more than {DEEPEST} objects and lists inside each other")
+    raise ValueError(f"objects and lists are nested more than {DEEPEST} deep")
 
 
 def _children(value: Json) -> Json:

@@ -214,7 +214,7 @@ class Measured:
         assert self.subject is not None  # the originals are here
         if data is not None:
             raise UsageError(
-                "the parts of what makes images are compared on edgepack's own prompts",
+                "the submodels of a text-to-image model are compared on edgepack's own prompts",
                 hint='kind = "psnr" takes data',
             )
         if self._recording is None:

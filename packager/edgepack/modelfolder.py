@@ -13,7 +13,7 @@ _READ = (
     "*.json", "*.txt", "*.model", "*.jinja", "*.tiktoken", "*.safetensors", "README*", "LICEN[CS]E*", "NOTICE*",
 )  # fmt: skip
 
-_HINT = "copy the file to where the link is, if it belongs to the model"
+_HINT = "replace the link with the file itself, if it belongs to the model"
 
 
 def check(folder: Path, subfolders: Iterable[str] = ()) -> None:

@@ -27,7 +27,7 @@ _KINDS = (
     "runtime.engines", "runtime.tasks", "sources", "tasks",
 )  # fmt: skip
 OURS = "edgepack"  # the distribution
-CONTRACT = "docs/adding-a-task-or-a-format.md says what a plug-in offers"
+CONTRACT = "see docs/adding-a-task-or-a-format.md for what a plug-in must offer"
 _INSTALLED = "edgepack.installed"  # imported where something is missing alone: it needs a library more
 
 

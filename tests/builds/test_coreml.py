@@ -156,7 +156,7 @@ def test_the_commands_show_it(packed: Bundle, minilm: Bundle) -> None:
     for line, words in (
         (["inspect", packed.path], "constexpr_lut_to_dense"),
         (["compare", packed.path, minilm.path], "side by side"),
-        (["bench", packed.path], "not measured: only Apple's systems run Core ML"),
+        (["bench", packed.path], "not measured: Core ML runs only on Apple's systems"),
         (["run", packed.path, "A cat sleeps.", "A kitten is asleep."], "A kitten"),
     ):
         done = CliRunner().invoke(app, list(map(str, line)), env={"COLUMNS": "200"})

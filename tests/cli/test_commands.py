@@ -337,8 +337,8 @@ def test_answers_of_another_package_s_task(answer: object, shown: str, capsys: p
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ([object()], "an answer of smelling is no JSON: object has no JSON form"),
-        ([{(1, 2): "a"}], "an answer of smelling is no JSON: keys must be"),
+        ([object()], "an answer of smelling is not JSON: object has no JSON form"),
+        ([{(1, 2): "a"}], "an answer of smelling is not JSON: keys must be"),
         ([1, 2], "smelling does not give a list with an answer for each input"),
         (None, "smelling does not give a list with an answer for each input"),
     ],

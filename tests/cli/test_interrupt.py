@@ -202,7 +202,7 @@ def test_a_library_finds_no_memory() -> None:
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM.format(body=body)], capture_output=True, text=True, check=False
     )
-    assert (done.returncode, done.stderr.splitlines()[0]) == (16, "error: this needs more memory than there is")
+    assert (done.returncode, done.stderr.splitlines()[0]) == (16, "error: there is not enough memory for this")
 
 
 def test_without_the_packages() -> None:

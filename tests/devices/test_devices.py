@@ -147,11 +147,11 @@ def test_what_is_here_in_part_is_sent_in_part(board: Board, tmp_path: Path) -> N
 
 
 def test_no_connection(board: Board, sshd: SimpleNamespace) -> None:
-    with refused(errors.DeviceUnreachable, "takes none of your keys", "ssh-copy-id"):
+    with refused(errors.DeviceUnreachable, "accepts none of your keys", "ssh-copy-id"):
         devices.probe(board(ssh_config=sshd.folder / "no_key"))
-    with refused(errors.DeviceUnreachable, "host key is not known", "connect once: ssh -F"):
+    with refused(errors.DeviceUnreachable, "host key is unknown", "connect once: ssh -F"):
         devices.probe(board(ssh_config=sshd.folder / "no_host"))
-    with refused(errors.DeviceUnreachable, "nothing there takes ssh connections", "start sshd"):
+    with refused(errors.DeviceUnreachable, "nothing accepts ssh connections there", "start sshd"):
         devices.probe(board(address="ssh://127.0.0.1:1"))
     with refused(errors.DeviceLacks, "has no /nowhere/python", "apt install python3"):
         devices.probe(board(python="/nowhere/python"))
@@ -161,7 +161,7 @@ def test_no_connection(board: Board, sshd: SimpleNamespace) -> None:
     "address", ["ssh://", "ssh://-oProxyCommand=touch /tmp/x", "ssh://a b", "ssh://a:99999", "ssh://-l@h"]
 )
 def test_an_address_that_is_none(board: Board, address: str) -> None:
-    with refused(errors.UsageError, "is no address of ssh", "ssh://user@host"):
+    with refused(errors.UsageError, "is not an ssh address", "ssh://user@host"):
         board(address=address)
 
 
@@ -274,15 +274,15 @@ for _ in range(6): say({"folder": "/", "missing": []})
 """
 )
 HOSTILE = {
-    "print('no ' * 10, flush=True)\n" * 200: "prints other things",
+    "print('no ' * 10, flush=True)\n" * 200: "prints other text",
     "while True: sys.stdout.write('x' * 65536)": "a line of more than 1,048,576 bytes",
     "print('{\"edgepack\": [')": "not valid JSON",
-    HELLO + "say([1])": "is no object",
+    HELLO + "say([1])": "did not answer with an object",
     HELLO + "print('{' * 10**6)": "not valid JSON",
-    SERVED + "while True: say({'alive': True}); sys.stderr.write('x' * 1000)": "answers without end",
-    SERVED + "say({'result': '__import__(\"os\")'})": "with something else",
-    SERVED + "say({'result': True}); say({'result': {'model': {'machine': 1}}})": "with something else",
-    SERVED + "say({'error': 5})": "with something else",
+    SERVED + "while True: say({'alive': True}); sys.stderr.write('x' * 1000)": "does not stop sending",
+    SERVED + "say({'result': '__import__(\"os\")'})": "an invalid answer",
+    SERVED + "say({'result': True}); say({'result': {'model': {'machine': 1}}})": "an invalid answer",
+    SERVED + "say({'error': 5})": "an invalid answer",
     SERVED + "say({'error': {'kind': 'SystemExit', 'said': 'no', 'hint': ''}})": "no",
 }
 

@@ -115,7 +115,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], type[EdgepackError], str]] = {
     "manifest without task": (lambda f: change(f, task=None), BundleError, "task is null"),
     "no submodels": (lambda f: change(f, models={}), BundleError, "models is empty"),
     "no list of submodels": (lambda f: change(f, models=None), BundleError, "models is null"),
-    "two submodels of one name": (name_twice, BundleError, "the key 'model' stands twice"),
+    "two submodels of one name": (name_twice, BundleError, "the key 'model' occurs twice"),
     "model that is not listed": (lambda f: change_model(f, file="other.onnx"), BundleError, "other.onnx"),
     "weights that are not listed": (
         lambda f: change_model(f, files=["model.onnx", "model.onnx_data"]),

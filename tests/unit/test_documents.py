@@ -18,14 +18,14 @@ from edgepack.toml_file import read_toml
 DEEP = 100_000
 BROKEN = {
     "deep": (b"[" * DEEP + b"]" * DEEP, "nested too deep"),
-    "deeper than is read": (b"[" * 70 + b"]" * 70, "inside each other"),
+    "deeper than is read": (b"[" * 70 + b"]" * 70, "nested more than"),
     "deep objects": (b'{"a":' * DEEP + b"1" + b"}" * DEEP, "nested too deep"),
     "not a number": (b'{"a": NaN}', "NaN"),
     "infinity": (b'{"a": -Infinity}', "Infinity"),
     "too large": (b'{"a": 1e400}', "too large"),
     "many digits": (b'{"a": ' + b"9" * 10_000 + b"}", "too large"),
     "a whole number beyond float64": (b'{"a": -1' + b"0" * 400 + b"}", "too large"),
-    "a key twice": (b'{"a": 1, "b": 2, "a": 3}', "'a' stands twice"),
+    "a key twice": (b'{"a": 1, "b": 2, "a": 3}', "'a' occurs twice"),
     "half a pair": (b'{"a": "\\ud800"}', "surrogate"),
     "half a pair as a key": (b'{"\\uDFFF": 1}', "surrogate"),
     "another encoding": ('{"a": "é"}'.encode("latin-1"), "not UTF-8"),

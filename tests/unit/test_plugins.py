@@ -92,8 +92,8 @@ def test_a_task_that_lacks_a_part_is_named() -> None:
     ("name", "said"),
     [
         ("images", "images (runtime.tasks) of theirs lacks Model"),
-        ("no-class", "no-class (runtime.tasks) of theirs has a Model that is no class with a method predict"),
-        ("no-predict", "no-predict (runtime.tasks) of theirs has a Model that is no class with a method predict"),
+        ("no-class", "no-class (runtime.tasks) of theirs has a Model that is not a class with a method predict"),
+        ("no-predict", "no-predict (runtime.tasks) of theirs has a Model that is not a class with a method predict"),
     ],
 )
 def test_a_module_for_the_device_that_lacks_a_part_is_named(name: str, said: str) -> None:

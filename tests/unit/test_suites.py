@@ -80,7 +80,7 @@ def test_data_lies_beside_the_suite(tmp_path: Path) -> None:
         ('[[check]]\nkind = "psnr"\nmetric = "cosine"\nat_least = 1\n', "known: latents, image"),
         ('[[check]]\nkind = "psnr"\nmetric = "image"\nat_least = "35"\n', "cannot be read"),
         ('[[check]]\nkind = "psnr"\nmetric = "image"\nat_least = "35 db"\n', "cannot be read"),
-        ('[[check]]\nkind = "psnr"\nmetric = "image"\nat_most_loss = 1\n', "says nothing of a psnr"),
+        ('[[check]]\nkind = "psnr"\nmetric = "image"\nat_most_loss = 1\n', "does not apply to psnr"),
         ('[[check]]\nkind = "psnr"\nmetric = "image"\nat_least = 1\nsteps = 0\n', "steps"),
         ('[[check]]\nkind = "agreement"\nmetric = "cosine"\nat_least = "35 dB"\n', "cannot be read"),
         ('[[check]]\nkind = "clip"\nat_least = 0.2\n', "names no bundle of CLIP"),

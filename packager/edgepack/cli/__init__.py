@@ -93,7 +93,7 @@ def _flushed(code: int) -> int:
 
 
 def _unwritten(error: OSError) -> EdgepackError:
-    return FileTrouble(f"the output cannot be written: {error.strerror}", hint="send it to another place")
+    return FileTrouble(f"the output cannot be written: {error.strerror}", hint="send it to another file or disk")
 
 
 def _is_of_output(error: OSError) -> bool:
@@ -114,15 +114,20 @@ def _trouble(error: Exception) -> EdgepackError:
         if _is_of_output(error):
             return _unwritten(error)
         if error.errno == errno.EFBIG:
-            return FileTrouble("a file grew larger than is allowed here", hint="ulimit -f tells, and sets, the limit")
+            return FileTrouble(
+                "a file grew beyond the size limit for this process", hint="ulimit -f shows the limit, and sets another"
+            )
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             return DiskFull("no space left on the disk", hint="free some, or choose another place")
         if isinstance(error, PermissionError) and error.filename:
-            return FileTrouble(f"{error.filename} cannot be opened: {error.strerror}", hint="allow it for you")
+            return FileTrouble(
+                f"{error.filename} cannot be opened: {error.strerror}",
+                hint="change its permissions, or choose another file or folder",
+            )
         name = f": {error.filename}" if error.filename else ""
         return FileTrouble(f"{error.strerror or type(error).__name__}{name}", hint="choose another file or folder")
     if isinstance(error, MemoryError) or (isinstance(error, ImportError) and _UNMAPPED in str(error)):
-        return DoesNotFit("this needs more memory than there is", hint="a smaller model or input needs less")
+        return DoesNotFit("there is not enough memory for this", hint="choose a smaller model or input")
     if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
         return FileTrouble(f"a name is not UTF-8: {error.object[:100]!r}", hint="rename the file or folder")
     if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("edgepack"):

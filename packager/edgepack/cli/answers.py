@@ -51,7 +51,7 @@ def predict(
         try:
             show.as_json([{"input": one, "result": result} for one, result in zip(examples, results, strict=True)])
         except (TypeError, ValueError) as error:
-            raise UsageError(f"an answer of {task} is no JSON: {error}", hint=plugins.CONTRACT) from error
+            raise UsageError(f"an answer of {task} is not JSON: {error}", hint=plugins.CONTRACT) from error
         return
     for example, result in zip(examples, results, strict=True):
         show.paragraph(str(example) if isinstance(example, str) else " | ".join(example), "bold")

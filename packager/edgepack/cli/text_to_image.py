@@ -51,8 +51,8 @@ def check_preview(file: Path, listed: Manifest) -> None:
     check(file, "preview")
     if not listed.processing.section(Diffusion).preview:
         raise UsageError(
-            f"--preview: {listed.name} does not say what colours its latents have",
-            hint="build it again, which finds out",
+            f"--preview: {listed.name} does not hold the colours of its latents, which previews need",
+            hint="build it again with this edgepack",
         )
 
 

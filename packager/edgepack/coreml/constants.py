@@ -174,7 +174,7 @@ class Constants:
 
     def _at(self, name: str) -> tuple[Operation, int]:
         if name not in self._made_by:
-            raise PackageDamaged(f"the program reads {name!r}, which nothing in it makes", hint=_AGAIN)
+            raise PackageDamaged(f"the program reads {name!r}, which nothing in it produces", hint=_AGAIN)
         return self._made_by[name]
 
 

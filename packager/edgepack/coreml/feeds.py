@@ -79,7 +79,7 @@ def _image(feature: Feature, given: Value) -> Array:
     if array.dtype != np.uint8 and not (wide and array.dtype.kind == "f"):
         raise InputTypeWrong(
             f"the input {feature.name!r} takes an image (uint8 [height, width, channels]), not {array.dtype}",
-            hint="a PIL image does, or np.asarray of one",
+            hint="pass a PIL image, or np.asarray of one",
         )
     array = array[..., None] if array.ndim == 2 else array
     feature.shapes.check(feature.name, array.shape)

@@ -169,7 +169,7 @@ class Package:
         made = self._engine.opened(name, values, held, declared=declared, weights=self._weights)
         missing = [output for output in interface.outputs if output not in made]
         if missing:
-            raise PackageDamaged(f"the function {name!r} does not make its output {missing[0]!r}", hint=_AGAIN)
+            raise PackageDamaged(f"the function {name!r} does not produce its output {missing[0]!r}", hint=_AGAIN)
         return {key: feeds.result(feature, made[key], declared) for key, feature in interface.outputs.items()}
 
     @cached_property

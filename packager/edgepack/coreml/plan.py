@@ -126,7 +126,8 @@ class Plan:
             return convert(value)
         except (ValueError, TypeError, RuntimeError, AttributeError) as error:
             raise PackageDamaged(
-                f"the input {role!r} of the op {operation.name!r} ({operation.kind}) is of another kind", hint=_AGAIN
+                f"the input {role!r} of the op {operation.name!r} ({operation.kind}) has the wrong kind of value",
+                hint=_AGAIN,
             ) from error
 
 

@@ -66,9 +66,9 @@ def _use(asked: Asked) -> Use:
     requests = asked.requests
     if asked.each is not None:
         if asked.users is None:
-            raise UsageError("--each says nothing without --users", hint="--users 1000000 --each 10")
+            raise UsageError("--each needs --users", hint="--users 1000000 --each 10")
         if requests is not None:
-            raise UsageError("--requests and --each exclude each other", hint="--users and --each make the requests")
+            raise UsageError("--requests and --each cannot be combined", hint="--users and --each make the requests")
         requests = asked.users * asked.each
     if requests is None:
         raise UsageError("no number of requests given", hint="--requests 10000000 a day, or --users 1000000 --each 10")
@@ -98,7 +98,7 @@ def _delivery(asked: Asked, known: Prices) -> Delivery | NotMeasured:
         return NotMeasured(reason=f"state {whose}--installs, --updates and --egress")
     if asked.installs is None or asked.updates is None or asked.egress is None:
         raise UsageError(
-            f"a delivery lacks {' and '.join(missing)}",
+            f"the delivery lacks {' and '.join(missing)}",
             hint="--installs and --updates are of a year, --egress is in dollars for a GB",
         )
     egress = known.egress_of(asked.egress)
@@ -116,12 +116,12 @@ def _size(asked: Asked) -> Figure:
 def _unable(asked: Asked) -> Figure | NotMeasured:
     if asked.devices is None:
         if asked.memory is not None:
-            raise UsageError("--memory says nothing without --devices", hint="--devices names a table of devices")
+            raise UsageError("--memory needs --devices", hint="--devices names a table of devices")
         if asked.unable is None:
             return NotMeasured(reason="state --unable, or --devices")
         return Figure(value=asked.unable)
     if asked.unable is not None:
-        raise UsageError("--unable and --devices exclude each other", hint="the table of devices gives the share")
+        raise UsageError("--unable and --devices cannot be combined", hint="the table of devices gives the share")
     need = _memory(asked)
     few = f"{asked.devices.name}: those that give a model less than {size(need.value)}, {need.origin}"
     return Figure(value=devices.unable(devices.read(asked.devices), need.value), origin=few)
@@ -138,13 +138,13 @@ def _memory(asked: Asked) -> Figure:
 def _energy(asked: Asked, use: Use) -> Figure | NotMeasured:
     if asked.power is None:
         if asked.seconds is not None:
-            raise UsageError("--seconds says nothing without --power", hint="--power '6 W' while a request is computed")
+            raise UsageError("--seconds needs --power", hint="--power '6 W' while a request is computed")
         if asked.energy is None:
             found = None if asked.bundle is None else bundle.energy(asked.bundle)
             return NotMeasured(reason="state --energy, or --power") if found is None else found
         return _parsed("--energy", parse_energy, asked.energy)
     if asked.energy is not None:
-        raise UsageError("--energy and --power exclude each other", hint="the energy is power x seconds")
+        raise UsageError("--energy and --power cannot be combined", hint="the energy is power x seconds")
     watts, taken = _parsed("--power", parse_power, asked.power).value, _seconds(asked, use)
     check(power=watts, seconds=taken.value)
     return Figure(value=watts * taken.value, origin=f"{watts:g} W x {duration(taken.value)}, {taken.origin}")

@@ -12,7 +12,7 @@ from edgepack.records import NotMeasured, Recipe, Source, Timing
 from edgepack.runtime import estimate, measurements
 from edgepack.runtime.manifest import MANIFEST, Manifest
 
-_STATE = "--seconds states it, as edgepack bench measures it on the device; --energy does without"
+_STATE = "give --seconds as edgepack bench measures them on the device, or --energy instead"
 
 
 def size(listed: Manifest) -> Figure:

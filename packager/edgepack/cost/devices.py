@@ -54,7 +54,9 @@ def read(file: Path) -> tuple[Device, ...]:
         raise DataError(f"{file.name} names no devices", hint=_HINT)
     total = math.fsum(device.share for device in found)
     if abs(total - 1) > _ROUNDED:
-        raise DataError(f"{file.name}: the shares make {total:g}, not 1", hint="a share for every kind of device")
+        raise DataError(
+            f"{file.name}: the shares add up to {total:g}, not 1", hint="give a share for every kind of device"
+        )
     return found
 
 
@@ -90,7 +92,7 @@ def _device(memory: Json, share: Json, place: str) -> Device:
     except (ValueError, OverflowError) as wrong:
         raise DataError(f"{place}: {wrong}", hint=_HINT) from wrong
     if not 0 <= made.share <= 1:
-        raise DataError(f"{place}: a share of {made.share:g} cannot be", hint="a share is a number from 0 to 1")
+        raise DataError(f"{place}: the share {made.share:g} is out of range", hint="a share is a number from 0 to 1")
     if made.memory <= 0:
-        raise DataError(f"{place}: a memory of {made.memory} bytes cannot be", hint=_HINT)
+        raise DataError(f"{place}: a memory of {made.memory} bytes is out of range", hint=_HINT)
     return made

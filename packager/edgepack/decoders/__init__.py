@@ -188,5 +188,5 @@ def _check(decoder: Decoder) -> None:
         raise ModelError(f"config.json: {decoder.heads} heads cannot share {decoder.kv_heads} key heads", hint=CORRECT)
     if decoder.windows and len(decoder.windows) != decoder.layers:
         raise ModelError(
-            f"config.json: layer_types names {len(decoder.windows)} layers of {decoder.layers}", hint=CORRECT
+            f"config.json: layer_types has {len(decoder.windows)} entries for {decoder.layers} layers", hint=CORRECT
         )

@@ -55,7 +55,7 @@ def scaling_table(config: Settings) -> Settings:
     old, new = config.get("rope_scaling"), config.get("rope_parameters")
     for key, value in (("rope_scaling", old), ("rope_parameters", new)):
         if value is not None and not isinstance(value, Settings):
-            raise ModelError(f"config.json: {key} is not a table", hint=CORRECT)
+            raise ModelError(f"config.json: {key} is not an object", hint=CORRECT)
     if old and new:
         raise ModelError("config.json has both rope_scaling and rope_parameters", hint=BOTH)
     return old or new or Settings({})
@@ -86,7 +86,7 @@ def turning(
             f"partial_rotary_factor {share} with the rotary scaling {kind!r} is not supported", hint=SUPPORTED
         )
     if width % 2:
-        raise UnsupportedModel(f"{width} of {head} dimensions rotate; the number has to be even", hint="even ones can")
+        raise UnsupportedModel(f"{width} of {head} dimensions rotate; the number must be even", hint=CORRECT)
     longest = config.integer("max_position_embeddings")
     starts = kind in _SCALINGS and _SCALINGS[kind][1]
     within = table.maybe(_TRAINED)  # without effect on the others

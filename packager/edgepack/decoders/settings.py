@@ -92,7 +92,7 @@ class Settings(JsonObject):
         """Return the table at ``key`` over ``defaults``; empty where there is none. Raises ModelError for no table."""
         value = self._stated.get(key)
         if value is not None and not isinstance(value, Mapping):
-            raise ModelError(f"config.json: {self._path}{key} is not a table", hint=CORRECT)
+            raise ModelError(f"config.json: {self._path}{key} is not an object", hint=CORRECT)
         self._read.add(key)
         self._inner[key] = Settings(value or {}, defaults, path=f"{self._path}{key}.")
         return self._inner[key]

@@ -73,4 +73,4 @@ def transport(device: Device) -> Transport:
 def check_plain(device: Device) -> None:
     """Raises UsageError for an address that has more than the name of its kind."""
     if device.address != device.kind:
-        raise UsageError(f"{device.address!r} is no device", hint=f"--device {device.kind}")
+        raise UsageError(f"{device.address!r} is not a device", hint=f"--device {device.kind}")

@@ -87,7 +87,7 @@ def emulated(name: str, *, port: int = 0, say: Say = silent) -> Iterator[Device]
 def _check() -> None:
     """Raises DeviceLacks for the first thing that is missing on this machine."""
     if not sys.platform.startswith("linux"):
-        raise DeviceLacks("boards are emulated on Linux", hint="in a container: docker run --privileged -it debian")
+        raise DeviceLacks("emulating a board needs Linux", hint="in a container: docker run --privileged -it debian")
     absent = [package for tool, package in _TOOLS.items() if shutil.which(tool) is None]
     if absent:
         raise DeviceLacks(f"emulation needs {', '.join(absent)}", hint=f"sudo apt install {' '.join(absent)}")
@@ -137,7 +137,7 @@ def _mirror() -> str:
     asked = ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", f"Release: {own}"]
     found = _run(asked, "apt does not tell where Debian's packages are").split()
     if not found:
-        raise DeviceLacks("apt knows no place of Debian's packages", hint="sudo apt update, on Debian")
+        raise DeviceLacks("apt has no Debian repository", hint="sudo apt update, on Debian")
     return found[0]
 
 

@@ -23,7 +23,7 @@ _PIECE = 1 << 16
 _AHEAD = 16  # pieces that are read before they are asked for
 _PATIENCE = 120.0  # seconds without a line; the runtime says every few seconds that it is alive
 _END = 5.0  # seconds for the program to end by itself
-_HINT = "edgepack devices ADDRESS tells what is there"
+_HINT = "edgepack devices ADDRESS shows its state"
 
 _Said = bytes | None  # a piece of what is said; None at the end
 
@@ -99,7 +99,7 @@ class Link:
         """Return the object in a line. Raises DeviceAnswerWrong."""
         found = parse_json(line, f"what {self.name} answers", DeviceAnswerWrong, hint=_HINT)
         if not isinstance(found, dict):
-            raise DeviceAnswerWrong(f"what {self.name} answers is no object: {line[:60]!r}", hint=_HINT)
+            raise DeviceAnswerWrong(f"{self.name} did not answer with an object: {line[:60]!r}", hint=_HINT)
         return found
 
     def lost(self) -> DeviceLost:

@@ -50,7 +50,7 @@ def listed() -> Mapping[str, Device]:
     check_keys(table, ["devices"], file, ProjectError)
     boards = table.get("devices", {})
     if not isinstance(boards, dict):
-        raise ProjectError(f"{file}: devices is no table", hint="[devices.NAME] begins one")
+        raise ProjectError(f"{file}: devices is not a table", hint="[devices.NAME] begins one")
     return {name: _device(name, entry, file) for name, entry in boards.items()}
 
 
@@ -64,9 +64,9 @@ def place() -> Path:
 def _device(name: str, entry: object, file: Path) -> Device:
     where = f"{file}: devices.{name}"
     if not isinstance(entry, dict):
-        raise ProjectError(f"{where} is no table", hint=f"[devices.{name}] begins it")
+        raise ProjectError(f"{where} is not a table", hint=f"[devices.{name}] begins it")
     if name.partition(":")[0] in kinds():
-        raise ProjectError(f"{where} has the name of an address", hint="choose another name")
+        raise ProjectError(f"{where} is named like a kind of address", hint="choose another name")
     check_table(entry, _TYPES, where, ProjectError, required=["address"], hint='address = "ssh://user@host"')
     config = entry.get("ssh_config")
     return made(

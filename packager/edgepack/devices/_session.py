@@ -30,7 +30,7 @@ from edgepack.runtime.service import CALLS
 
 _ARRAYS = 1 << 29  # bytes of a line that holds arrays
 _MOST = 100_000  # lines of one answer
-_HINT = "edgepack devices --clear ADDRESS empties what lies there"
+_HINT = "edgepack devices --clear ADDRESS deletes what edgepack keeps there"
 _PLAIN = ("UnknownName", "MissingExtra")  # whose messages are made of other things
 
 
@@ -97,7 +97,7 @@ class RemoteModel:
         try:
             self.last = record_json.read(Statistics, last["last"], "last")
         except (TypeError, KeyError, BundleError) as error:
-            raise self._session.wrong("what a text took") from error
+            raise self._session.wrong("a request for a text's figures") from error
 
 
 class Session:
@@ -111,7 +111,7 @@ class Session:
         """Wait until the service there is ready. Raises its error, DeviceError."""
         for told in self._answers(LONGEST):
             if told.get("result") is not True:
-                raise self.wrong("the start")
+                raise self.wrong("a request for the start of a text")
 
     @cached_property
     def sessions(self) -> Mapping[str, Runs]:
@@ -133,7 +133,7 @@ class Session:
         told = self.ask("measure", say=say, name=name, shapes=list(shapes), rules=asdict(rules))
         made = measurements.checked_timings(told, DeviceAnswerWrong)
         if [timing.what for timing in made] != list(shapes):
-            raise DeviceAnswerWrong(f"{self.device.name} answers with figures of other inputs", hint=_HINT)
+            raise DeviceAnswerWrong(f"{self.device.name} returned figures for other inputs", hint=_HINT)
         return tuple(replace(timing, where=self._own(timing.where)) for timing in made)
 
     def golden(self, name: str) -> GoldenResult:
@@ -143,7 +143,7 @@ class Session:
             cosines = tuple(float(value) for value in told["cosines"])
             inputs = tuple(str(value)[:200] for value in told["inputs"])
         except (TypeError, KeyError, ValueError) as error:
-            raise self.wrong("golden vectors") from error
+            raise self.wrong("a request to check golden vectors") from error
         return GoldenResult(cosines, self.manifest.models[name].golden.least_cosine, inputs)
 
     def model(self, runs: Mapping[str, Runs] | None = None) -> TaskModel:
@@ -165,7 +165,7 @@ class Session:
         sent = wire.write({key: np.asarray(value) for key, value in feeds.items()})
         made = wire.arrays(self.ask("run", most=_ARRAYS, name=name, scoring=scoring, feeds=sent))
         if not {spec.name for spec in self.manifest.models[name].outputs} & set(made):
-            raise self.wrong("a run")
+            raise self.wrong("a request to run the model")
         return made
 
     def call(self, method: str, given: Sequence[Any], named: Mapping[str, Any]) -> Any:
@@ -209,8 +209,8 @@ class Session:
                 if "result" in told:
                     return
             elif told != {"alive": True}:
-                raise self.wrong("a question")
-        raise DeviceAnswerWrong(f"{self.device.name} answers without end", hint=_HINT)
+                raise self.wrong("a request")
+        raise DeviceAnswerWrong(f"{self.device.name} does not stop sending", hint=_HINT)
 
     def _error(self, told: Json) -> EdgepackError:
         """Return the error that was raised there, as one of this machine's."""
@@ -229,11 +229,11 @@ class Session:
     def _places(self) -> dict[str, Where]:
         told = self.ask("open")
         if not isinstance(told, dict) or set(told) != set(self.manifest.models):
-            raise self.wrong("opening the bundle")
+            raise self.wrong("a request to open the bundle")
         try:
             return {name: self._own(measurements.checked_where(one)) for name, one in told.items()}
         except Mismatch as error:
-            raise self.wrong("opening the bundle") from error
+            raise self.wrong("a request to open the bundle") from error
 
     def _own(self, where: Where) -> Where:
         """Return ``where``; a device that devices.toml says is of another profile is not the target."""
@@ -243,4 +243,4 @@ class Session:
 
     def wrong(self, what: str) -> DeviceAnswerWrong:
         """Return the error for an answer to ``what`` that is none."""
-        return DeviceAnswerWrong(f"{self.device.name} answers {what} with something else", hint=_HINT)
+        return DeviceAnswerWrong(f"{self.device.name} gave an invalid answer to {what}", hint=_HINT)

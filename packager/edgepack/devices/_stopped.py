@@ -20,19 +20,20 @@ def stopped(device: Device, code: Json, said: str, facts: JsonObject) -> DeviceE
         return DeviceStopped(
             f"the runtime on {device.name} met an instruction that the processor there lacks (SIGILL): "
             f"onnxruntime {str(version)[:50]} is not made for it",
-            hint=f"a newer onnxruntime may be: edgepack bench BUNDLE --device {device.name} --prepare",
+            hint=f"a newer onnxruntime may run there: edgepack bench BUNDLE --device {device.name} --prepare",
         )
     if number == signal.SIGKILL:
         return DeviceStopped(
             f"the system of {device.name} killed the runtime (SIGKILL), as it does when memory runs out",
-            hint="a smaller recipe needs less memory; dmesg there tells",
+            hint="a smaller recipe needs less memory; dmesg on the device says whether it ran out",
         )
     if "ImportError" in said or "ModuleNotFoundError" in said or "cannot open shared object" in said:
         return DeviceLacks(
             f"the runtime on {device.name} cannot be loaded: {said}",
-            hint=f"edgepack bench BUNDLE --device {device.name} --prepare brings the packages for its processor",
+            hint=f"edgepack bench BUNDLE --device {device.name} --prepare installs the packages for its processor",
         )
     name = signal.Signals(number).name if number in set(signal.Signals) else f"exit code {code}"
     return DeviceStopped(
-        f"the runtime on {device.name} ended ({name}){f': {said}' if said else ''}", hint="edgepack devices tells more"
+        f"the runtime on {device.name} ended ({name}){f': {said}' if said else ''}",
+        hint="edgepack devices shows its state",
     )

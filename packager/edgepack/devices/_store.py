@@ -104,7 +104,7 @@ class Store:
                 left -= len(data)
         if "differs" in self._checked(self.link.receive()):
             raise DeviceLost(
-                f"{place.name} came to {self.device.name} with other bytes", hint="try again: it is sent anew"
+                f"{place.name} arrived damaged on {self.device.name}", hint="try again: it is sent once more"
             )
         return whole - begun
 
@@ -138,7 +138,7 @@ def opened(device: Device) -> Iterator[Store]:
         except DeviceLost as lost:
             raise _refused(device, link) or lost from lost
         if told["edgepack"] != _PROTOCOL:
-            raise DeviceAnswerWrong(f"{device.name} answers in another protocol", hint=_CLEAR)
+            raise DeviceAnswerWrong(f"{device.name} speaks another version of edgepack's protocol", hint=_CLEAR)
         yield Store(device, link, told)
 
 
@@ -149,8 +149,8 @@ def _hello(link: Link) -> JsonDict:
         if line.startswith(b'{"edgepack"'):
             return link.parsed(line)
     raise DeviceAnswerWrong(
-        f"{link.name} prints other things than what edgepack's program there says",
-        hint="does ~/.bashrc there print much, or wait for a key?",
+        f"{link.name} prints other text among the answers of edgepack's program",
+        hint="check whether ~/.bashrc there prints text or waits for a key",
     )
 
 

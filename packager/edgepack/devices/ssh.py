@@ -26,14 +26,14 @@ _OPTIONS = {
 }
 # What ssh says, what that means and what to do about it
 _SAYS = (
-    ("Connection refused", "nothing there takes ssh connections", "start sshd there, or give its port"),
-    ("Host key verification failed", "its host key is not known, or another", "compare it and connect once: {ssh}"),
-    ("Permission denied", "it takes none of your keys", "ssh-copy-id {host}; passwords are not asked for"),
+    ("Connection refused", "nothing accepts ssh connections there", "start sshd there, or give its port"),
+    ("Host key verification failed", "its host key is unknown, or has changed", "compare it and connect once: {ssh}"),
+    ("Permission denied", "it accepts none of your keys", "ssh-copy-id {host}; passwords are not asked for"),
     ("Could not resolve hostname", "there is no such host", "try its IP address"),
     ("timed out", "it does not answer", "is it on, and in this network?"),
     ("No route to host", "it cannot be reached from here", "is it on, and in this network?"),
     ("Network is unreachable", "it cannot be reached from here", "is this machine in a network?"),
-    ("Too many authentication failures", "it was shown too many keys", "set IdentityFile in ~/.ssh/config"),
+    ("Too many authentication failures", "ssh offered it too many keys", "set IdentityFile in ~/.ssh/config"),
 )  # fmt: skip
 
 
@@ -71,5 +71,5 @@ def _parts(device: Device) -> tuple[str, str | None]:
     """Return ``user@host`` and the port, if any. Raises UsageError."""
     found = _ADDRESS.fullmatch(device.address)
     if not found or not 0 < int(found["port"] or 22) < 1 << 16:
-        raise UsageError(f"{device.address!r} is no address of ssh", hint="ssh://user@host or ssh://user@host:port")
+        raise UsageError(f"{device.address!r} is not an ssh address", hint="ssh://user@host or ssh://user@host:port")
     return found["host"].replace("[", "").replace("]", ""), found["port"]

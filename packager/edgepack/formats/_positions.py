@@ -21,8 +21,9 @@ def check(plan: Plan) -> None:
     for kind, trained in _changing(plan.config):
         if longest > trained:
             raise UnsupportedModel(
-                f"{plan.source.name}: its rope_type {kind!r} turns texts of more than {trained:,} tokens by other "
-                f"angles, and an exported graph has one set of angles; the bundle would take {longest:,} tokens",
+                f"{plan.source.name}: its rope_type {kind!r} has other rotary angles for texts of more than "
+                f"{trained:,} tokens, and an exported graph has one set of angles; the bundle would take "
+                f"{longest:,} tokens",
                 hint=f"--context {trained}",
             )
 

@@ -40,5 +40,5 @@ def _front_matter(file: Path) -> dict[str, Json]:
     block = _FRONT_MATTER.search(file.read_text("utf-8-sig"))
     table = yaml.safe_load(block[2]) if block else None
     if table is not None and not isinstance(table, dict):
-        raise ValueError("the front matter is no table")
+        raise ValueError("the front matter is not a mapping")
     return table or {}

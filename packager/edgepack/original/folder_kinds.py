@@ -113,7 +113,7 @@ class ModelFolder:
         if len(references) > 1:
             raise UnsupportedModel(
                 f"{self.folder.name} takes one adapter, not {len(references)}; pipelines of diffusers take several",
-                hint="merge the others before with PEFT: merge_and_unload().save_pretrained(folder)",
+                hint="merge the others first, with PEFT: merge_and_unload().save_pretrained(folder)",
             )
         return [fetch(reference) for reference in references]
 
@@ -125,8 +125,7 @@ class ModelFolder:
             _check_tokenizer(root, adapter)
         if not merged and lora.is_adapter(root) and (root / "config.json").is_file():
             raise ModelError(
-                f"{root} holds an adapter ({ADAPTER}) beside a model, and it is unclear whether it is meant to be in "
-                "it",
+                f"{root} holds an adapter ({ADAPTER}) beside a model, and it is unclear whether it is to be merged",
                 hint=f"--adapter {root} merges it; to build the model without it, give a copy without {ADAPTER}",
             )
 
@@ -189,7 +188,7 @@ def _check_tokenizer(folder: Path, merged: Path) -> None:
     for name in ("tokenizer.json", "chat_template.jinja"):
         if (merged / name).is_file() and _content(merged / name) != _content(folder / name):
             raise ModelError(
-                f"the adapter {merged.name} brings another {name} than the model's",
+                f"the adapter {merged.name} has a {name} that differs from the model's",
                 hint="copy the model's folder and the adapter's tokenizer files over it, and build the copy",
             )
 

@@ -19,7 +19,7 @@ from edgepack.runtime.image import LEVELS, ImageInput, levels_apart
 from edgepack.runtime.processing import Image
 from edgepack.runtime.text import TextInput
 
-_HINT = "a setting of preprocessor_config.json is read otherwise than transformers reads it: please report the model"
+_HINT = "a setting of preprocessor_config.json is not read as transformers reads it: please report the model"
 Match = Callable[[Sequence[Example], Feeds], None]
 
 

@@ -100,7 +100,7 @@ def run(module: nn.Module, feeds: Mapping[str, np.ndarray], names: tuple[str, ..
     missing = [name for name in names if name not in outputs]
     if missing:
         raise UnsupportedModel(
-            f"transformers' {kind} gives no {missing[0]}, which the task is about",
+            f"transformers' {kind} does not return {missing[0]}, which the task needs",
             hint="choose another --task, or see docs/supported-models.md",
         )
     return {name: outputs[name].float().numpy() for name in names}

@@ -94,7 +94,7 @@ class Reading:
         )
         if not self._unread or not self._allowed:
             return (figure,)
-        passed = NotMeasured(reason=f"let pass, though nobody knows what it means: {_listed(self._unread)}")
+        passed = NotMeasured(reason=f"allowed, although edgepack does not know their meaning: {_listed(self._unread)}")
         return figure, Accuracy(metric=SETTINGS, compressed=passed)
 
     @property

@@ -181,7 +181,7 @@ def _compare(texts: Sequence[Text], ours: Array, theirs: Array, what: str) -> fl
     if ours.shape != theirs.shape:
         raise PreprocessingDiffers(
             f"{_LIBRARY} gives {what}s of {theirs.shape[-1]:,} numbers for this model, edgepack of {ours.shape[-1]:,}",
-            hint="look at the modules in modules.json",
+            hint="check the modules in modules.json",
         )
     wrong = np.abs(ours - theirs).max(axis=1) / np.abs(theirs).max(axis=1).clip(min=1e-30)
     worst = int(wrong.argmax())
@@ -195,6 +195,6 @@ def _compare(texts: Sequence[Text], ours: Array, theirs: Array, what: str) -> fl
         shown = text if isinstance(text, str) else " | ".join(text)
         raise PreprocessingDiffers(
             f"{_LIBRARY} gives another {what} for {shown[:_SHOWN]!r} ({apart})",
-            hint="the modules, the pooling or the prompts in the folder mean something else than edgepack reads",
+            hint="edgepack reads the folder's modules, pooling or prompts otherwise: please report the model",
         )
     return float(wrong[worst])

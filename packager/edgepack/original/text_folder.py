@@ -23,7 +23,10 @@ from edgepack.runtime.text import tokenizer
 from edgepack.tasks import AnyTask, _pipeline_folder, read_config
 
 _FOLDERS = "text-folders"  # of the cache
-_AGAIN = "save it again where it opens: AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)"
+_AGAIN = (
+    "save it again with a version of transformers that opens it: "
+    "AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)"
+)
 
 
 def arranged(folder: Path, task: AnyTask) -> Path:

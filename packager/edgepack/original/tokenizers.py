@@ -150,8 +150,8 @@ def save(tokenizer: PretrainedTokenizer, settings: JsonDict, to: Path) -> None:
         if _same(tokenizer, to):
             return
     raise ModelError(
-        f"the tokenizer, a {type(tokenizer).__name__}, does what no tokenizer.json can hold",
-        hint="transformers opens the files that it saves as another tokenizer: choose a model with a plain one",
+        f"the tokenizer, a {type(tokenizer).__name__}, does something that a tokenizer.json cannot express",
+        hint="transformers itself reads its saved files differently: choose a model with a standard tokenizer",
     )
 
 
@@ -177,17 +177,18 @@ def _opened(folder: Path, arguments: JsonObject) -> PretrainedTokenizer:
         configs.opened(folder)  # AutoTokenizer reads config.json too: the fault may be there
         raise ModelError(
             f"transformers cannot open the tokenizer of {folder}: {configs.line(error)}",
-            hint="save it again where it opens: AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)",
+            hint="save it again with a version of transformers that opens it: "
+            "AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)",
         ) from error
     if not getattr(tokenizer, "is_fast", False):
         raise UnsupportedModel(
-            f"{folder.name} has a {type(tokenizer).__name__}, which runs in Python alone and has no tokenizer.json",
+            f"{folder.name} has a {type(tokenizer).__name__}, which runs only in Python and has no tokenizer.json",
             hint="choose a model whose tokenizer the tokenizers library can run",
         )
     if tokenizer.split_special_tokens:
         raise UnsupportedModel(
-            f"{folder.name} sets split_special_tokens, which no tokenizer.json can hold",
-            hint="remove it from tokenizer_config.json: special tokens in a text are then taken for what they are",
+            f"{folder.name} sets split_special_tokens, which a tokenizer.json cannot express",
+            hint="remove it from tokenizer_config.json: special tokens in a text then keep their meaning",
         )
     _check_length(tokenizer, "sentence_bert" if "model_max_length" in arguments else "tokenizer")
     return tokenizer

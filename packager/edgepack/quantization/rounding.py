@@ -22,7 +22,7 @@ def float16(values: Array) -> Array:
     if not np.isfinite(half).all():
         raise ConversionError(
             f"a weight or scale of {np.abs(values).max():.3g} is more than float16 holds, 65,504",
-            hint="the recipe fp32 stores weights as they are; or look whether these are trained weights",
+            hint="the recipe fp32 stores weights as they are; and check that these are trained weights",
         )
     return half
 

@@ -54,7 +54,10 @@ def load(
     path = arguments.path("bundle", bundle)
     verifier = signing.verifier(public_key, root_certificates)
     if verifier is not None and not verify:
-        raise UsageError("a signature cannot be checked with verify=False", hint="it is over the files' hashes")
+        raise UsageError(
+            "a signature cannot be checked with verify=False",
+            hint="the signature covers the files' hashes: leave verify=False out",
+        )
 
     def read() -> TaskModel:
         listed = opened(path, verify=verify, trust=trust, verifier=verifier)

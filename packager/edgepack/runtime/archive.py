@@ -29,7 +29,7 @@ _FILES = 1003  # as many as a manifest may list, with itself, the measurements a
 _ENTRY = 2000  # bytes of a file's entry in the zip's directory, at most
 _FACTOR, _ROOM = 2, 500_000_000  # an archive may unpack to so many times its size, and so many bytes
 _CHUNK = 1 << 20
-_UNSAFE = "this is how a zip bomb looks; do not use this bundle, or --trust it"
+_UNSAFE = "it looks like a zip bomb; do not use this bundle, unless you --trust it"
 # what zipfile raises for broken files, beside BadZipFile
 BROKEN = (
     zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, OverflowError, IndexError,
@@ -137,10 +137,10 @@ def _reading(file: Path) -> Iterator[zipfile.ZipFile]:
     except OSError as error:
         if error.errno != errno.EINVAL:  # which is a place in the file that is none
             raise
-        raise BundleError(f"{file} is not a bundle, or not all of one", hint="copy the file again") from error
+        raise BundleError(f"{file} is not a bundle, or is incomplete", hint="copy the file again") from error
     except BROKEN as error:
         said = (str(error).splitlines() or [type(error).__name__])[0]
-        raise BundleError(f"{file} is not a bundle, or not all of one: {said}", hint="copy the file again") from error
+        raise BundleError(f"{file} is not a bundle, or is incomplete: {said}", hint="copy the file again") from error
 
 
 class _Limit:

@@ -21,7 +21,7 @@ def size(file: Path) -> int:
         tail = stream.read(_TAIL)
         place = tail.rfind(_END)
         if place < 0 or place + 22 > len(tail):
-            raise ValueError("it is no zip file")
+            raise ValueError("it is not a zip file")
         found = [struct.unpack_from("<I", tail, place + 12)[0]]
         if place >= 20 and tail[place - 20 :].startswith(_LOCATOR):
             stream.seek(min(struct.unpack_from("<Q", tail, place - 12)[0], length))

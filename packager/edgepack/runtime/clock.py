@@ -36,7 +36,7 @@ _PAUSE = 2.0  # seconds before the first repetition; each later one waits twice 
 def untimed(format: str) -> NotMeasured | None:
     """Return why this machine cannot time models of ``format``; None where it can."""
     if machine.emulated():
-        return NotMeasured(reason="an emulated processor says nothing about speed; run edgepack bench on the device")
+        return NotMeasured(reason="an emulated processor's speed means nothing; run edgepack bench on the device")
     return engines.find(format).untimed()
 
 

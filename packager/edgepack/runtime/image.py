@@ -153,8 +153,8 @@ def _opaque(image: Array, alpha: str) -> Array:
     """Return [h, w, 3] of RGBA, as ``alpha`` says: blended onto white, refused, or (in earlier bundles) dropped."""
     if alpha == "refuse":
         raise InputError(
-            "the image has a fourth channel (transparency), and the model's image processor does not say what "
-            "becomes of it",
+            "the image has a fourth channel (transparency), and the model's image processor does not say how "
+            "to treat it",
             hint="give red, green and blue alone: image[..., :3], or blend it onto a background first",
         )
     if alpha == "drop":

@@ -86,7 +86,9 @@ def checked_timings(told: Json, failure: Failure) -> tuple[Timing, ...]:
         check({"schema": SCHEMA, "accuracy": [], "timings": told}, _published(SCHEMA))
         return tuple(map(timing, told))
     except (Mismatch, KeyError, TypeError, ValueError) as error:
-        raise failure(f"timings are sent that are none: {error}", hint="edgepack there and here may differ") from error
+        raise failure(
+            f"the device sent invalid timings: {error}", hint="the device may have another version of edgepack"
+        ) from error
 
 
 def checked_where(told: Json) -> Where:

@@ -70,7 +70,7 @@ class _Walk:
                 yield from self._location(start, end)
                 continue
             if depth > _DEEPEST:
-                raise self._unsafe(f"more than {_DEEPEST} subgraphs inside each other")
+                raise self._unsafe(f"subgraphs nested more than {_DEEPEST} deep")
             fed = False
             for number, first, last in self._messages(start, end):
                 if (kind, number) in _REFUSED:
@@ -138,7 +138,7 @@ class _Walk:
         raise self._damaged()
 
     def _unsafe(self, what: str) -> BundleUnsafe:
-        return BundleUnsafe(f"{self._file.name} has {what}, and opening it could take for ever", hint=_TRUST)
+        return BundleUnsafe(f"{self._file.name} has {what}, and opening it could take forever", hint=_TRUST)
 
     def _damaged(self) -> BundleDamaged:
         return BundleDamaged(f"{self._file} is not an ONNX file, or cut short", hint="copy the bundle again")

@@ -29,7 +29,9 @@ class Windows:
     def __init__(self, body: Sequence[int], opening: Sequence[int], length: int, stride: int) -> None:
         room = length - len(opening)
         if not 0 < stride <= room:
-            raise UsageError(f"windows of {length} tokens that move by {stride}", hint=f"move by 1 to {max(room, 1)}")
+            raise UsageError(
+                f"windows of {length} tokens with a stride of {stride}", hint=f"it must be 1 to {max(room, 1)}"
+            )
         self._body, self._opening, self._room, self._stride = list(body), list(opening), room, stride
 
     def __iter__(self) -> Iterator[tuple[list[int], int]]:

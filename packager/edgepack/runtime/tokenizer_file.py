@@ -58,7 +58,7 @@ def check(file: Path) -> None:
         if growth > _GROWTH:
             raise BundleUnsafe(f"{file.name}: the {name} makes texts {growth:,.0f} times as long", hint=_TRUST)
         if growth * added > _LARGEST:
-            raise BundleUnsafe(f"{file.name}: the {name} makes too much of the added tokens", hint=_TRUST)
+            raise BundleUnsafe(f"{file.name}: the {name} makes the added tokens too long", hint=_TRUST)
 
 
 def _sections(raw: bytes, file: Path) -> JsonDict:

@@ -26,7 +26,7 @@ _RECORDS = {
     "Label": "edgepack.runtime.labels",
 }
 _KINDS = "biuf"  # numpy's: truth values, numbers
-_HINT = "the edgepack there and here differ, or what answers is no edgepack"
+_HINT = "another version of edgepack answers there, or another program"
 
 
 def write(value: Json) -> Json:
@@ -75,24 +75,24 @@ def array(told: Json) -> Array:
             raise ValueError(f"an array of {dtype}")
         return np.frombuffer(base64.b64decode(text, validate=True), dtype).reshape(shape)
     except (ValueError, TypeError, OverflowError, binascii.Error) as error:
-        raise DeviceAnswerWrong(f"an array is sent that is none: {str(error)[:100]}", hint=_HINT) from error
+        raise DeviceAnswerWrong(f"an invalid array was sent: {str(error)[:100]}", hint=_HINT) from error
 
 
 def arrays(told: Json) -> dict[str, Array]:
     """Return arrays by name. Raises DeviceAnswerWrong."""
     found = read(told)
     if not isinstance(found, dict) or not all(isinstance(one, np.ndarray) for one in found.values()):
-        raise DeviceAnswerWrong("arrays by name were asked for, and others are sent", hint=_HINT)
+        raise DeviceAnswerWrong("arrays by name were expected", hint=_HINT)
     return found
 
 
 def _record(told: JsonObject) -> Json:
     name, own = told[_RECORD], told["fields"]
     if not isinstance(name, str) or name not in _RECORDS or not isinstance(own, dict):
-        raise DeviceAnswerWrong(f"a record {str(name)[:60]!r} is sent, which is none", hint=_HINT)
+        raise DeviceAnswerWrong(f"an unknown record was sent: {str(name)[:60]!r}", hint=_HINT)
     place = _RECORDS[name]
     kind = getattr(importlib.import_module(place), name)
     try:
         return record_json.read(kind, own, name)
     except Exception as error:
-        raise DeviceAnswerWrong(f"a {name} is sent that is none: {str(error)[:100]}", hint=_HINT) from error
+        raise DeviceAnswerWrong(f"an invalid {name} was sent: {str(error)[:100]}", hint=_HINT) from error

@@ -120,7 +120,7 @@ def check_floors(bundle: Bundle, report: Path) -> None:
             raise CheckFailed(
                 f"{bundle.path.name}: {figure.metric} has the floor {figure.floor}, but no figure: "
                 f"{figure.compressed.reason}",
-                hint="give an [evaluation] data set that it can be told from, or pass --allow-loss",
+                hint="give an [evaluation] data set from which it can be computed, or pass --allow-loss",
             )
     missed = [a for a in bundle.accuracy if a.passed is False]
     if missed:
@@ -137,7 +137,7 @@ def _check_numbers(plan: Plan, samples: Mapping[str, Array]) -> None:
     if wrong.any():
         raise ConversionError(
             f"{plan.name} computes NaN for {wrong.sum()} of {len(wrong)} inputs",
-            hint="another recipe may not: fp32 rounds nothing",
+            hint="try another recipe: fp32 rounds nothing",
         )
 
 

@@ -60,7 +60,7 @@ def _check_data(request: Request, subject: Subject) -> None:
     named = [name for name in ("calibration", "evaluation") if getattr(request, name) is not None]
     if named and recorders.recorder(subject.task) is not None:
         raise UsageError(
-            f"[{named[0]}] has no effect on {subject.source.name}, whose inputs are recorded while it works",
+            f"[{named[0]}] has no effect on {subject.source.name}, whose inputs are recorded while it runs",
             hint="take it out; a release suite measures on prompts of your own (docs/release-suites.md)",
         )
 

@@ -171,7 +171,7 @@ def _check_schema(table: JsonObject) -> None:
     except BundleError as error:
         raise Unexpected(
             f"the manifest that this build writes breaks its own schema: {error}",
-            hint="a value of the model's files was not refused when it was read: please report it",
+            hint="this is a bug in edgepack: please report it, with the name of the model",
         ) from error
 
 

@@ -106,7 +106,7 @@ def _check_layout(target: Target, task: AnyTask) -> None:
     layouts = options(task).layouts
     if layouts is not None and target.layout not in layouts:
         raise UnsupportedModel(
-            f"{target.layout}, which {target.name}'s bundles are for, has no {task.NAME}",
+            f"{target.layout}, which {target.name}'s bundles are for, does not support {task.NAME}",
             hint="choose another target: edgepack targets lists them",
         )
 
@@ -161,7 +161,7 @@ def _given(target: Target, task: AnyTask, recipes: Sequence[Recipe], *, strict: 
         name, what = next(iter(missing.items()))
         raise UsageError(
             f"the recipe {name} is not supported for {task.NAME}: {what}",
-            hint="another recipe, or other numbers in it",
+            hint="choose another recipe, or change its numbers",
         )
     return [recipe for recipe in recipes if recipe.name not in missing]
 

@@ -86,7 +86,7 @@ def find(
 
 
 def _check_files(folder: FolderKind, merged: Sequence[Path]) -> None:
-    """Raises UnsafeModel where a file that is read or copied is a link out of its folder, or none."""
+    """Raises UnsafeModel where a file that is read or copied is a link that leads out of its folder, or none."""
     modelfolder.check(folder.folder)  # modules.json too, before it is read
     modelfolder.check(folder.folder, folder.subfolders)
     for adapter in merged:
@@ -120,7 +120,9 @@ def references(named: JsonObject) -> tuple[str, tuple[str, ...]]:
         return places.get("model", model), _listed(places.get("adapter")) or adapters
     if named["revision"] or model.startswith("python:") or Path(model).is_absolute():
         return model, adapters
-    raise ModelNotFound(f"{model} was a folder, which this machine has not seen", hint="--model FOLDER tells where")
+    raise ModelNotFound(
+        f"{model} was a folder, and this machine does not know where", hint="give it with --original FOLDER"
+    )
 
 
 def _listed(adapter: Json) -> tuple[str, ...]:

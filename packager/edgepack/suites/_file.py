@@ -115,7 +115,7 @@ def _check_psnr(metric: str, limits: Mapping[str, float], place: str) -> None:
     if metric not in IMAGES:
         raise ProjectError(f"{place}: no metric {metric!r}", hint=f"known: {', '.join(IMAGES)}")
     if relative := sorted({*limits} - {"at_least", "at_most"}):
-        raise ProjectError(f"{place}: {relative[0]} says nothing of a psnr", hint='at_least = "35 dB"')
+        raise ProjectError(f"{place}: {relative[0]} does not apply to psnr", hint='at_least = "35 dB"')
 
 
 def _title(kind: str, entry: JsonObject) -> str:

@@ -28,7 +28,8 @@ def of(sweep: Sweep) -> list[Combination]:
         if number - 1 not in used:
             told = ", ".join(f"{key} = {value!r}" for key, value in one.items())
             raise ProjectError(
-                f"{sweep.file}, exclude {number} matches nothing: {told}", hint="names as in the lists of the file"
+                f"{sweep.file}, exclude {number} matches nothing: {told}",
+                hint="write the names as the file's lists have them",
             )
     included = [_included(sweep, one) for one in sweep.include]
     if not kept and not included:

@@ -113,6 +113,6 @@ def _outcome(unit: Unit, future: Future[Result]) -> Result:
     except EdgepackError as error:
         return Result(digest=unit.digest, state=FAILED, code=error.exit_code, error=str(error), hint=error.hint)
     except (CancelledError, Exception) as error:  # of a scheduler, a worker or the network between
-        said = (str(error).splitlines() or [""])[-1][:200] or "the scheduler let it go"
+        said = (str(error).splitlines() or [""])[-1][:200] or "the scheduler dropped it"
         told = said if isinstance(error, CancelledError) else f"{type(error).__name__}: {said}"
         return Result(digest=unit.digest, state=FAILED, code=FleetError.exit_code, error=told)

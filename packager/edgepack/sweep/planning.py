@@ -70,7 +70,7 @@ def _recipe(sweep: Sweep, one: Combination, target: Target, source: Source) -> R
         searched = [r for r in target.recipes_of(source.task).values() if r.scheme == formats.SEARCHED]
         if not searched:
             raise ProjectError(
-                f"{sweep.file}: {source.name} has a max_size, which needs a Core ML target; {target.name} is none",
+                f"{sweep.file}: {source.name} has a max_size, which needs a Core ML target, unlike {target.name}",
                 hint=f'[[exclude]] with model = "{one.entry.model}" and target = "{one.target}"',
             )
         return searched[0]

@@ -33,7 +33,7 @@ if sys.platform != "win32":
 REPORT = "sweep.html"
 _FOLDER, _IDENTITY, _LOCK, _RUN = ".sweep", "sweep.json", "lock", "run"
 _IDENTITY_MARK, _RECORD_MARK = '"sweep":', '"digest":'
-_HINT = "out = names another folder"
+_HINT = "choose another folder with out = …"
 
 
 class Store:
@@ -94,7 +94,7 @@ class Store:
         if there.get("sweep") != sweep.name or (other != sweep.file and other.exists()):
             raise FileTrouble(
                 f"{self.out} belongs to the sweep {there.get('sweep')!r} of {other}",
-                hint=f"{_HINT}, or name = this one",
+                hint=f"{_HINT}, or give this sweep the same name",
             )
 
     def is_current(self, run: str) -> bool:
@@ -161,7 +161,7 @@ def _hold(lock: int, sweep: Sweep) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        raise FileTrouble(f"the sweep {sweep.name} runs already", hint="wait for it, or stop it") from error
+        raise FileTrouble(f"the sweep {sweep.name} is already running", hint="wait for it, or stop it") from error
     except OSError as error:
         if error.errno not in NO_LOCKS:
             raise

@@ -78,7 +78,7 @@ def _check(settings: Settings) -> None:
     if settings.text("input_data_format") not in (None, "channels_last"):
         raise settings.wrong("input_data_format", "edgepack takes images as [height, width, channels]")
     if settings.text("use_square_size") not in (None, False):
-        raise settings.wrong("use_square_size", "not supported", 'say it with "size": {"height": …, "width": …}')
+        raise settings.wrong("use_square_size", "not supported", 'use "size": {"height": …, "width": …}')
 
 
 def _channels(settings: Settings, config: JsonObject) -> Literal[1, 3]:
@@ -91,7 +91,7 @@ def _channels(settings: Settings, config: JsonObject) -> Literal[1, 3]:
     if isinstance(channels, bool) or channels not in (1, 3):
         raise UnsupportedModel(
             f"config.json: num_channels is {channels!r}: images have 1 or 3 channels",
-            hint="choose a model of images",
+            hint="choose an image model",
         )
     if channels == 1 and settings.on("do_convert_rgb"):
         raise settings.wrong(

@@ -89,7 +89,8 @@ def _activation(config: JsonObject, folder: Path) -> ProblemType | None:
     found = _ACTIVATIONS.get(str(name).rsplit(".", 1)[-1]) if str(name).startswith("torch.") else None
     if found is None:
         raise UnsupportedModel(
-            f"{folder.name} makes scores of its logits with {name}", hint=f"known: {', '.join(_ACTIVATIONS)} of torch"
+            f"{folder.name} turns logits into scores with {name}, which is not supported",
+            hint=f"known: {', '.join(_ACTIVATIONS)} of torch",
         )
     return found
 

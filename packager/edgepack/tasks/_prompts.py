@@ -41,7 +41,7 @@ def _stated(row: Mapping[str, Json], column: str) -> Json:
 def _text(row: Mapping[str, Json], column: str) -> str | None:
     value = row.get(column)
     if value is not None and not isinstance(value, str):
-        raise DataError(f"{_place(row)}: {value!r} in column {column!r} is no text")
+        raise DataError(f"{_place(row)}: {value!r} in column {column!r} is not a text")
     return value
 
 

@@ -10,7 +10,7 @@ from edgepack.errors import ModelError, UnsupportedModel
 from edgepack.tasks import _diffusion_settings, _supported
 from edgepack.tasks._supported import PAGE, TABLE, takes
 
-LANGUAGE = "a language model of a family that is not described yet"
+LANGUAGE = "a language model of a family that edgepack does not know yet"
 # Model types whose architectures' names end like those of texts or images.
 _TYPES = {
     "an audio model": """audio-spectrogram-transformer bark clap clvp csm dac data2vec-audio dia encodec
@@ -20,7 +20,7 @@ _TYPES = {
         wav2vec2 wav2vec2-bert wav2vec2-conformer wavlm whisper""",
     "a video model": "timesformer videomae videoprism_vision_model vivit vjepa2",
     "a time series model": "autoformer informer patchtsmixer patchtst time_series_transformer timesfm timesfm2_5",
-    "a model of documents, which reads layouts beside texts": """layoutlm layoutlmv2 layoutlmv3 lilt markuplm bros udop
+    "a document model, which reads layouts beside texts": """layoutlm layoutlmv2 layoutlmv3 lilt markuplm bros udop
         donut-swin tapas""",
     "a model that reads images and texts together": """align altclip blip blip-2 bridgetower chinese_clip clip clipseg
         flava git groupvit idefics idefics2 idefics3 instructblip internvl kosmos-2 llama4 llava llava_next
@@ -30,7 +30,7 @@ _TYPES = {
     "an encoder-decoder, which writes a text from another": """bigbird_pegasus blenderbot blenderbot-small
         encoder-decoder fsmt led longt5 m2m_100 marian mbart mt5 mvp nllb-moe pegasus pegasus_x plbart prophetnet
         switch_transformers t5 t5gemma umt5""",
-    "a pre-training model of images, which hides parts of them at random": "vit_mae",
+    "an image pre-training model, which masks parts of images at random": "vit_mae",
     "a state-space model": "bamba falcon_mamba jamba mamba mamba2 rwkv zamba zamba2 xlstm",
 }
 _NAMES = (
@@ -41,11 +41,11 @@ _NAMES = (
     (r"VideoClassification", "a video model"),
     (r"ObjectDetection|Yolos", "an object detector"),
     (r"Segmentation|^Sam", "a segmentation model"),
-    (r"DepthEstimation", "a model of depth"),
-    (r"ForMaskedImageModeling|ViTMAE|^MAE", "a pre-training model of images, without a head"),
+    (r"DepthEstimation", "a depth model"),
+    (r"ForMaskedImageModeling|ViTMAE|^MAE", "an image pre-training model, without a head"),
     (r"ForNextSentencePrediction|ForMultipleChoice", "a model of another text task"),
     (r"QuestionEncoder|ContextEncoder", "one half of a retriever"),
-    (r"TextModel", "the text half of a model of images and texts"),
+    (r"TextModel", "the text half of a model for images and texts"),
     (r"Moe|Mixtral|Deepseek|GptOss", "a mixture of experts"),
     (r"ForCausalLM$|LMHeadModel$", LANGUAGE),
     (r"ForConditionalGeneration$|MTModel$|EncoderModel$", "an encoder-decoder, which writes a text from another"),

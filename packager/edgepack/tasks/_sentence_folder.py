@@ -110,7 +110,7 @@ def _prompts(folder: Path, stated: JsonObject) -> dict[str, str]:
     given = stated.get("prompts", {})
     if not isinstance(given, dict) or not all(isinstance(text, str | None) for text in given.values()):
         raise ModelError(
-            f"{folder / _CONFIG} sets prompts to {json.dumps(given)}", hint='give names and texts: {"query": "query: "}'
+            f"{folder / _CONFIG} sets prompts to {json.dumps(given)}", hint='give texts by name: {"query": "query: "}'
         )
     return {**_PROMPTS, **{name: text or "" for name, text in given.items()}}
 

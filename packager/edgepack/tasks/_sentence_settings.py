@@ -93,5 +93,7 @@ def _check_values(file: Path, settings: JsonObject) -> None:
     for name in _ARGUMENTS:
         given = settings.get(name)
         if not isinstance(given, dict | None):
-            raise ModelError(f"{file} sets {name} to {json.dumps(given)}", hint="give names and values")
+            raise ModelError(
+                f"{file} sets {name} to {json.dumps(given)}", hint=f'for example "{name}": {{"model_max_length": 256}}'
+            )
         count(file, f"{name}.model_max_length", (given or {}).get("model_max_length"))

@@ -72,8 +72,8 @@ def sized(processing: Processing, context: int | None) -> Processing:
     asked = min(_USUAL, reach) if context is None else context
     if reach < asked <= longest:
         raise UsageError(
-            f"a context of {asked:,} tokens: this model's longrope turns texts of more than {reach:,} tokens by other "
-            "angles from their first token on, and a bundle has one set of angles",
+            f"a context of {asked:,} tokens: this model's longrope has other rotary angles for texts of more than "
+            f"{reach:,} tokens, and a bundle has one set of angles",
             hint=f"--context {reach}",
         )
     if context is not None and not _LEAST <= context <= longest:
@@ -128,7 +128,7 @@ def repetition_penalty(folder: Path, config: JsonObject) -> float:
     for key, neutral in _CHANGING.items():
         if said.get(key) not in (None, neutral, [], {}):
             raise UnsupportedModel(
-                f"{place} sets {key} = {json.dumps(said[key])[:60]}, which transformers' generate obeys "
+                f"{place} sets {key} = {json.dumps(said[key])[:60]}, which transformers' generate applies "
                 "and a bundle's does not",
                 hint="take it out of a copy of the folder, if answers without it are what you want",
             )
@@ -150,7 +150,7 @@ def eos_ids(folder: Path, config: JsonObject) -> list[int]:
         )
     ids = [int(token) for token in listed if token is not None and token >= 0]  # none has a number below 0
     if len(ids) > _MOST_ENDS or max(ids, default=0) > _LARGEST_ID:
-        raise ModelError(f"{folder.name}: eos_token_id is {str(found)[:60]}, which no vocabulary has", hint=_ENDS)
+        raise ModelError(f"{folder.name}: eos_token_id is {str(found)[:60]}, which is out of range", hint=_ENDS)
     return ids
 
 

@@ -133,7 +133,7 @@ def _variant(folder: Path) -> None:
         found = _VARIANT.fullmatch(file.name)
         if found:
             raise ModelError(
-                f"{folder} has the variant {found['name']!r} alone ({file.name}), which is opened when it is asked for",
+                f"{folder} has only the variant {found['name']!r} ({file.name}), which transformers opens on request",
                 hint=f"write a copy: AutoModel.from_pretrained(f, variant={found['name']!r}).save_pretrained(copy)",
             )
 

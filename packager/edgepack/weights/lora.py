@@ -157,7 +157,7 @@ def _config(folder: Path) -> JsonDict:
     file = folder / ADAPTER
     if not file.is_file():
         raise ModelError(
-            f"{folder} is not a PEFT adapter: it has no {ADAPTER}", hint="--adapter names a folder that has"
+            f"{folder} is not a PEFT adapter: it has no {ADAPTER}", hint="--adapter takes a folder that has one"
         )
     config = read_object(file, ModelError)
     kind = config.get("peft_type")

@@ -88,7 +88,7 @@ def test_numbers_are_read_strictly(changes: dict[str, Any], said: str) -> None:
         (config(rope_scaling={"type": "mrope", "mrope_section": [2, 3, 3]}), "'mrope'"),
         (config(rope_parameters={"rope_type": "proportional"}), "'proportional'"),
         (config(rope_scaling={"type": "linear", "factor": 2.0}, partial_rotary_factor=0.5), "partial_rotary_factor"),
-        (config("phi3", partial_rotary_factor=0.45), "has to be even"),
+        (config("phi3", partial_rotary_factor=0.45), "must be even"),
         (config("phi3", rope_scaling={"type": "linear", "factor": 2.0}), "only longrope"),
         (config("gemma", use_bidirectional_attention=True), "use_bidirectional_attention"),
         (config("gemma3_text", use_bidirectional_attention=True), "use_bidirectional_attention"),

@@ -99,7 +99,7 @@ def windows(config: Config, layers: int, width: int | None, usual: tuple[bool, .
     if kinds is None:
         sliding = usual
     elif not isinstance(kinds, list) or len(kinds) != layers:
-        raise ModelError(f"config.json: layer_types does not name {layers} layers", hint=CORRECT)
+        raise ModelError(f"config.json: layer_types does not have {layers} entries, one per layer", hint=CORRECT)
     else:
         strange = next((kind for kind in kinds if kind not in ("full_attention", "sliding_attention")), None)
         if strange is not None:
@@ -120,5 +120,5 @@ def refuse_bidirectional(config: Config) -> None:
     if config.get("use_bidirectional_attention"):
         raise UnsupportedModel(
             "use_bidirectional_attention: every token of this model sees those that follow it, so it is an encoder",
-            hint="with a head for sentences it builds as text-embedding: --task text-embedding",
+            hint="it can be built as a text encoder: --task text-embedding",
         )

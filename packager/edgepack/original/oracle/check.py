@@ -16,7 +16,7 @@ from edgepack.original.oracle import answers, compare, greedy, models
 from edgepack.original.oracle.shrink import shrink
 
 CLOSE = 1e-4  # of the largest logit: float32 sums in another order stay below a tenth of it
-_REPORT = "this is a fault of edgepack: please report it with the config.json"
+_REPORT = "this is a bug in edgepack: please report it with the config.json"
 
 
 def check(origin: Path, folder: Path) -> JsonDict:
@@ -51,7 +51,7 @@ def reading(stated: JsonObject) -> float:
         key = _culprit(small)
         where = f"; with {key} left out the two agree" if key else ""
         raise ReadingDiffers(
-            f"by edgepack's reading of config.json this {family} computes other logits than transformers "
+            f"as edgepack reads its config.json, this {family} computes other logits than transformers "
             f"(by {difference:.1e} of the largest){where}",
             hint=_REPORT,
         )

@@ -33,7 +33,7 @@ from edgepack.tasks.text_generation import eos_ids, repetition_penalty
 _CLOSE = 1e-4  # of the largest logit: what is as near to the most likely may be taken in its place
 _PROMPT, _NEW, _END = 12, 8, 3  # tokens of text and answer, and before the end; within longrope's first length
 _SEED = 3
-_REPORT = "this is a fault of edgepack: please report it with config.json and generation_config.json"
+_REPORT = "this is a bug in edgepack: please report it with config.json and generation_config.json"
 
 
 def check(origin: Path, folder: Path) -> None:
@@ -51,7 +51,7 @@ def check(origin: Path, folder: Path) -> None:
         if not _processed_alike(theirs, ours):
             key = _culprit(model, settings, ours)
             raise ReadingDiffers(
-                "transformers' generate changes the logits by the model's generation settings otherwise than a bundle"
+                "transformers' generate applies the model's generation settings to the logits otherwise than a bundle"
                 + (f"; with {key} left out the two agree" if key else ""),
                 hint=_REPORT,
             )

@@ -130,7 +130,7 @@ def tile(settings: Diffusion, pixels: int | None, size: tuple[int, int], in_band
     if not in_bands:
         raise UsageError(
             f"tile is {side}, and this bundle decodes images as a whole",
-            hint="leave it out; bundles for ONNX Runtime can where they are built anew",
+            hint="leave it out, or rebuild a bundle for ONNX Runtime, which then decodes in tiles",
         )
     return side
 

@@ -112,7 +112,7 @@ def untimed() -> NotMeasured | None:
     """Return the reason why this machine cannot time packages; None on a Mac."""
     if sys.platform == "darwin":
         return None
-    return NotMeasured(reason="only Apple's systems run Core ML; on a Mac: edgepack bench BUNDLE")
+    return NotMeasured(reason="Core ML runs only on Apple's systems; on a Mac: edgepack bench BUNDLE")
 
 
 def _image(told: str) -> JsonDict:

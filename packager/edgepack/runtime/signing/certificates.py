@@ -127,12 +127,12 @@ def _extension(certificate: Certificate, kind: type[E]) -> E | None:
 
 def _check_authority(policy: Policy, certificate: Certificate, constraints: x509.BasicConstraints) -> None:
     if not constraints.ca:
-        raise ValueError("the certificate of no authority")
+        raise ValueError("an issuer in the chain is not a certificate authority")
 
 
 def _check_authority_usage(policy: Policy, certificate: Certificate, usage: x509.KeyUsage | None) -> None:
     if usage is not None and not usage.key_cert_sign:
-        raise ValueError("its authority may not sign certificates")
+        raise ValueError("its issuer may not sign certificates")
 
 
 _CA = (

@@ -60,7 +60,7 @@ def decode(payload: bytes, place: str) -> Statement:
     digests = [resource["digest"] for resource in resources]
     subject = table["subject"][0]
     if _total(digests) != subject["digest"]["sha256"]:
-        raise SignatureError(f"{place} contradicts itself: its files have another hash in sum", hint=AGAIN)
+        raise SignatureError(f"{place} contradicts itself: its digest is not that of the files it lists", hint=AGAIN)
     return Statement(subject["name"], dict(zip(names, digests, strict=True)))
 
 

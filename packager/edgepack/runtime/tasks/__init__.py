@@ -50,7 +50,7 @@ def find(name: str) -> DeviceTask:
     brought = plugins.distribution("runtime.tasks", name)
     if not callable(found) or (brought != plugins.OURS and not callable(getattr(found, "predict", None))):
         raise UsageError(
-            f"{name} (runtime.tasks) of {brought} has a Model that is no class with a method predict",
+            f"{name} (runtime.tasks) of {brought} has a Model that is not a class with a method predict",
             hint=plugins.CONTRACT,
         )
     return cast(DeviceTask, module)

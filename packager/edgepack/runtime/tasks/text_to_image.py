@@ -239,8 +239,8 @@ class Model:
     def _encoded(self, values: Array, draw: Callable[[tuple[int, ...]], Array]) -> Array:
         if ENCODER not in self._runs:
             raise UsageError(
-                "this bundle cannot begin with an image: it has no encoder for images",
-                hint="build it from a model with one",
+                "this bundle cannot start from an image: it has no image encoder",
+                hint="build one from a pipeline that has a VAE encoder",
             )
         return autoencoder.encoded(self._runs[ENCODER], values, draw, self._settings)
 
@@ -261,7 +261,9 @@ class Model:
     def _check(self, made: Sequence[GeneratedImage]) -> None:
         """Raises InputError for an image that the safety checker refuses."""
         if self._processing.image is None:
-            raise BundleError("the bundle's safety checker does not say what it sees", hint="build it again")
+            raise BundleError(
+                "the manifest does not say how the safety checker's images are prepared", hint="build it again"
+            )
         seen = ImageInput(self._processing.image)
         for one in made:
             outputs = self._runs[SAFETY](seen.feeds([one.pixels]))

@@ -67,7 +67,7 @@ class Slurm:
         try:
             self._jobs[future] = self._executor.submit(unit.run, job), job.unit.digest
         except FailedSubmissionError as error:
-            raise FleetError(f"Slurm takes no job: {error}", hint="[slurm] of the sweep's file says how") from error
+            raise FleetError(f"Slurm refused the job: {error}", hint="see [slurm] in the sweep's file") from error
         return future
 
     def stop(self) -> None:

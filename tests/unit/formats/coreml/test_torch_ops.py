@@ -81,7 +81,7 @@ def test_it_is_what_pytorch_computes(name: str, tmp_path: Path) -> None:
 
 
 def test_or_of_integers_is_refused() -> None:
-    with pytest.raises(Exception, match="booleans alone"):
+    with pytest.raises(Exception, match="booleans only"):
         ct.convert(
             torch.jit.trace(Module(lambda x: x.int() | 3), torch.from_numpy(TRACED)),
             inputs=[ct.TensorType("x", TRACED.shape, np.float32)],

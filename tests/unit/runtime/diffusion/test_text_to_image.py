@@ -298,7 +298,7 @@ def test_a_manifest_that_contradicts_itself_or_lacks_a_part(plain):
     with pytest.raises(BundleDamaged, match="lacks the submodel 'unet'"):
         Model(runs, plain.folder, plain.processing()).generate(PROMPT)
     runs = {name: run for name, run in plain.runs().items() if name != "vae_encoder"}
-    with pytest.raises(UsageError, match="no encoder for images"):
+    with pytest.raises(UsageError, match="no image encoder"):
         Model(runs, plain.folder, plain.processing()).generate(PROMPT, image=photo())
 
 

@@ -17,7 +17,7 @@ from edgepack.formats.coreml.builder.store import HEADER, room
 from edgepack.records import Recipe
 from edgepack.units import size
 
-_SMALLER = "take a recipe with fewer bits, or a smaller model: a matrix is not cut"
+_SMALLER = "choose a recipe with fewer bits, or a smaller model: one matrix cannot be split"
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ def bitwise_or(context: Context, node: Node) -> None:
     """Convert ``|`` of booleans."""
     x, y = _get_inputs(context, node, expected=2)
     if not (types.is_bool(x.dtype) and types.is_bool(y.dtype)):
-        raise NotImplementedError("Core ML has | of booleans alone, not of integers")
+        raise NotImplementedError("Core ML has | for booleans only, not for integers")
     context.add(mb.logical_or(x=x, y=y, name=node.name))
 
 
