@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 _UNITS = {
     "B": 1,
@@ -42,6 +43,29 @@ def duration(seconds: float) -> str:
     if 0 < seconds < 1e-4:
         return f"{seconds * 1e6:.1f} µs"
     return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1e3:.2f} ms"
+
+
+def sizes(counts: Sequence[float]) -> tuple[list[str], str]:
+    """Return numbers of bytes in one unit, and the unit: (["22.9", "91.0"], "MB")."""
+    return _in_one_unit(counts, {"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12})
+
+
+def durations(seconds: Sequence[float]) -> tuple[list[str], str]:
+    """Return numbers of seconds in one unit, and the unit: (["0.12", "76.30"], "ms")."""
+    return _in_one_unit(seconds, {"µs": 1e-6, "ms": 1e-3, "s": 1})
+
+
+def _in_one_unit(values: Sequence[float], units: Mapping[str, float]) -> tuple[list[str], str]:
+    """Write ``values`` in the unit of the smallest, or in a larger one where the largest would have five digits.
+
+    All have as many digits behind the point as the smallest needs for three in all, and three at most.
+    """
+    largest, least = max(values), min((value for value in values if value), default=1)
+    fitting = [unit for unit, factor in units.items() if least >= factor and largest < 1e4 * factor]
+    larger = (unit for unit, factor in units.items() if largest < 1e4 * factor)
+    unit = fitting[-1] if fitting else next(larger, [*units][-1])
+    digits = min(max(2 - math.floor(math.log10(least / units[unit])), 0), 0 if unit == "B" else 3)
+    return [f"{value / units[unit]:,.{digits}f}" for value in values], unit
 
 
 def parse_energy(text: str) -> float:

@@ -31,7 +31,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
         not sys.platform.startswith("linux") or os.geteuid() != 0 or not shutil.which("mmdebstrap"),
-        reason="emulating a board needs Linux, by root, with mmdebstrap",
+        reason="boards are emulated on Linux, by root, with mmdebstrap",
     ),
 ]
 

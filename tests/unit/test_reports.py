@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from edgepack import reports
+from edgepack import reports, units
 from edgepack.cli import built, columns, inspect, show
 from edgepack.records import Accuracy, Bundle, Component, Coverage, NotMeasured, Skipped, TensorSpec, Timing, Where
 from edgepack.reports import checks, data, junit, plots, side_by_side, sizes, speed
+from edgepack.reports.side_by_side import Amount, Compared
 from edgepack.reports.table import Table, readable
 from edgepack.suites import Check, CheckResult, SuiteResult
 from edgepack.units import duration
@@ -198,10 +199,60 @@ def test_tensors_of_all_layers_share_a_row() -> None:
     ]
 
 
+def _compared(name: str, task: str = "", **figures: str | Amount) -> Compared:
+    return Compared(name=name, task=task, texts={"recipe": name[-4:]}, figures=figures)
+
+
 def test_side_by_side_leaves_out_what_no_bundle_has() -> None:
-    table = side_by_side.side_by_side(["a-rpi", "a-rpi-int4"], [{"recipe": "int8", "f1": "–"}, {"recipe": "int4"}])
-    assert list(table.head) == ["", "…-rpi", "…-rpi-int4"]
-    assert table.rows == [["recipe", "int8", "int4"]]
+    bundles = [_compared("a-rpi-int8", f1="–", loss="1"), _compared("a-rpi-int4", f1="–")]
+    table = side_by_side.side_by_side(bundles, side_by_side.short([bundle.name for bundle in bundles]))
+    assert list(table.head) == ["", "…-int8", "…-int4"]
+    assert table.rows == [["recipe", "int8", "int4"], ["loss", "1", "–"]]
+    assert not table.notes
+
+
+def test_of_several_tasks_what_one_bundle_has_is_left_out_and_counted() -> None:
+    bundles = [_compared("a", "fill-mask", f1="1", bits="8"), _compared("b", "text-embedding", bits="4")]
+    table = side_by_side.side_by_side(bundles, ["[1]", "[2]"], texts=False)
+    assert table.rows == [["bits", "8", "4"]]
+    assert "1 figures that only one bundle has" in table.notes[0]
+
+
+def test_a_row_has_one_unit() -> None:
+    sizes_ = [Amount(value, "bytes") for value in (22.9e6, 102_600.0)]
+    times = [Amount(value, "seconds") for value in (1.25e-4, 0.0763)]
+    bundles = [_compared(f"m-{i}", size=sizes_[i], p50=times[i]) for i in (0, 1)]
+    rows = side_by_side.side_by_side(bundles, ["a", "b"], texts=False).rows
+    assert rows == [["size (MB)", "22.900", "0.103"], ["p50 (ms)", "0.125", "76.300"]]
+
+
+@pytest.mark.parametrize(
+    ("values", "written"),
+    [
+        ([22.9e6, 91e6], (["22.9", "91.0"], "MB")),
+        ([0.0, 512.0], (["0", "512"], "B")),
+        ([5.2e6, 7.9e6], (["5.20", "7.90"], "MB")),
+        ([102_600.0, 1.2e6], (["103", "1,200"], "kB")),
+        ([1e3, 4.1e9], (["0.001", "4,100.000"], "MB")),
+        ([0.0], (["0"], "B")),
+    ],
+)
+def test_sizes_in_one_unit(values: list[float], written: tuple[list[str], str]) -> None:
+    assert units.sizes(values) == written
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 6])
+def test_bundles_fit_80_columns_and_figures_follow_each_other_in_one_table(
+    count: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(show, "console", lambda: Console(width=80))
+    figures = {"model files": Amount(22.9e6, "bytes"), "cosine mean": "0.99988", "p50 1x32": Amount(0.0043, "seconds")}
+    names = [f"a-model-of-a-long-name-{target}-int{i}" for i, target in enumerate(["rpi", "android"] * 3)][:count]
+    show.side_by_side([Compared(name=name, figures=figures) for name in names])
+    lines = capsys.readouterr().out.splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    assert sum("cosine mean" in line for line in lines) == 1
+    assert len(lines) <= count + 10
 
 
 _COVERED = Coverage(compressed=1, total=3, skipped=(Skipped(tensor="a.w", reason="small"),))

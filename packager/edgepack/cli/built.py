@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from edgepack.cli import show
 from edgepack.documents import JsonDict
 from edgepack.records import Bundle, Coverage
-from edgepack.reports.accuracy import accuracy_table, figure, measure
-from edgepack.reports.side_by_side import side_by_side
+from edgepack.reports.accuracy import accuracy_table
+from edgepack.reports.side_by_side import Amount, Compared, figures
 from edgepack.reports.sizes import components, compressed, coverage, needs, parameters, sizes_table
 from edgepack.reports.speed import speed_table
 from edgepack.reports.submodels import submodels_table
-from edgepack.reports.table import Table
 from edgepack.units import size
 
 
@@ -25,7 +24,7 @@ def show_bundles(bundles: Sequence[Bundle], json: bool) -> None:
         _show(bundle)
     if len(bundles) > 1:
         show.line("")
-        show.table("side by side", _side_by_side(bundles))
+        show.side_by_side([_compared(bundle) for bundle in bundles])
 
 
 def _show(bundle: Bundle) -> None:
@@ -42,17 +41,12 @@ def _show(bundle: Bundle) -> None:
     show.line(f"report: {bundle.path}.html")
 
 
-def _side_by_side(bundles: Sequence[Bundle]) -> Table:
-    """Tabulate each bundle's recipe, size and metrics."""
-    facts = [
-        {
-            "recipe": bundle.recipe.name,
-            "model files": size(_bytes_of(bundle)),
-            **{measure(a): figure(a.compressed, a.metric) for a in bundle.accuracy},
-        }
-        for bundle in bundles
-    ]
-    return side_by_side([bundle.path.name for bundle in bundles], facts)
+def _compared(bundle: Bundle) -> Compared:
+    return Compared(
+        name=bundle.path.name,
+        texts={"recipe": bundle.recipe.name},
+        figures={"model files": Amount(_bytes_of(bundle), "bytes"), **figures(bundle.accuracy)},
+    )
 
 
 def _bytes_of(bundle: Bundle) -> int:

@@ -14,16 +14,14 @@ from edgepack.cli import show
 from edgepack.cli.options import History, Json, Trust
 from edgepack.documents import JsonDict
 from edgepack.errors import CheckFailed, UsageError
-from edgepack.records import NotMeasured, Timing
-from edgepack.reports.accuracy import figure, measure
+from edgepack.records import NotMeasured, Timings
 from edgepack.reports.changes import changes_table, verdict
-from edgepack.reports.side_by_side import side_by_side
+from edgepack.reports.side_by_side import Amount, Compared, figures
 from edgepack.reports.sizes import components, stored
 from edgepack.reports.table import DASH
 from edgepack.runtime import estimate, measurements
 from edgepack.runtime.manifest import Manifest
 from edgepack.runtime.opening import opened
-from edgepack.units import duration, size
 
 
 def compare(
@@ -60,11 +58,11 @@ def compare(
         raise UsageError("--history is for --since", hint="edgepack compare BUNDLE --since 2026-11-01")
     if len(bundles) < 2:
         raise UsageError("compare takes two or more bundles", hint="edgepack inspect shows one")
-    found = [_facts(bundle, trust) for bundle in bundles]
+    found = [opened(bundle, trust=trust) for bundle in bundles]
     if json:
-        show.as_json(found)
-        return
-    show.table("side by side", side_by_side([facts.pop("name") for facts in found], found))
+        show.as_json([_facts(listed) for listed in found])
+    else:
+        show.side_by_side([_compared(listed) for listed in found])
 
 
 def _changes(bundles: Sequence[Manifest], since: str, file: Path | None, *, json: bool) -> None:
@@ -88,26 +86,44 @@ def _changes(bundles: Sequence[Manifest], since: str, file: Path | None, *, json
         raise CheckFailed(verdict(found))
 
 
-def _facts(bundle: Path, trust: bool) -> JsonDict:
-    listed = opened(bundle, trust=trust)
+def _facts(listed: Manifest) -> JsonDict:
     accuracy, timings = measurements.read(listed.folder)
-    weights = stored(components(listed.models))
     return {
         "name": listed.name,
+        "task": listed.task,
         "model": listed.table["source"]["model"],
         "target": listed.table["target"]["name"],
         "recipe": listed.table["recipe"]["name"],
-        "model files": size(listed.model_bytes),
-        "bits per weight": f"{weights.bits_per_weight:.2f}" if weights.parameters else DASH,
-        **{measure(a): figure(a.compressed, a.metric) for a in sorted(accuracy, key=lambda a: bool(a.submodel))},
-        **({"speed": str(timings)} if isinstance(timings, NotMeasured) else _speeds(timings)),
+        "bytes": listed.model_bytes,
+        "bits_per_weight": stored(components(listed.models)).bits_per_weight,
+        "accuracy": accuracy,
+        "timings": timings,
     }
 
 
-def _speeds(timings: tuple[Timing, ...]) -> dict[str, str]:
+def _compared(listed: Manifest) -> Compared:
+    accuracy, timings = measurements.read(listed.folder)
+    weights = stored(components(listed.models))
+    return Compared(
+        name=listed.name,
+        task=listed.task,
+        texts={"recipe": listed.table["recipe"]["name"]},
+        figures={
+            "model files": Amount(listed.model_bytes, "bytes"),
+            "bits per weight": f"{weights.bits_per_weight:.2f}" if weights.parameters else DASH,
+            **figures(sorted(accuracy, key=lambda a: bool(a.submodel))),
+            **_speeds(timings),
+        },
+        remark=f"speed {timings}" if isinstance(timings, NotMeasured) else "",
+    )
+
+
+def _speeds(timings: Timings) -> dict[str, Amount]:
+    if isinstance(timings, NotMeasured):
+        return {}
     whole = estimate.whole(timings)
     return {
-        **({} if whole is None else {"a result, estimated": duration(whole)}),
-        **{f"p50 {t.label}": duration(t.p50) for t in timings},
-        **{f"peak memory {t.label}": size(t.peak_memory) for t in timings},
+        **({} if whole is None else {"a result, estimated": Amount(whole, "seconds")}),
+        **{f"p50 {t.label}": Amount(t.p50, "seconds") for t in timings},
+        **{f"peak memory {t.label}": Amount(t.peak_memory, "bytes") for t in timings},
     }

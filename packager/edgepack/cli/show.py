@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 import numpy as np
+from rich.cells import cell_len
 from rich.console import Console, JustifyMethod
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -21,6 +22,8 @@ from edgepack.cli import columns
 from edgepack.documents import Json
 from edgepack.errors import EdgepackError
 from edgepack.printable import OBEYED, printable
+from edgepack.reports.side_by_side import Compared, legend, short
+from edgepack.reports.side_by_side import side_by_side as tabulated
 from edgepack.reports.table import DASH, Readable, Table, readable
 
 _COPY = re.compile(r"\S*/text-folders/[^/\s]+/")  # the copy of a model's folder in the cache
@@ -55,6 +58,19 @@ def table(title: str, content: Table) -> None:
             _draw(out, part, widths) if widths else _stack(out, part)
     for note in shown.notes:
         out.print(Text(printable(note), style="dim"))
+
+
+def side_by_side(bundles: Sequence[Compared]) -> None:
+    """Print bundles side by side, under their names where these fit in a line, else under numbers with a legend."""
+    names = short([bundle.name for bundle in bundles])
+    content = tabulated(bundles, names)
+    widths = columns.fitted(readable(content), console().width)
+    if widths and all(cell_len(name) <= width for name, width in zip(names, widths[1:], strict=True)):
+        table("side by side", content)
+        return
+    numbers = [f"[{number}]" for number in range(1, len(bundles) + 1)]
+    table("side by side", legend(bundles, numbers))
+    table("sizes, accuracy and speed", tabulated(bundles, numbers, texts=False))
 
 
 def _draw(out: Console, content: Readable, widths: Sequence[int]) -> None:
