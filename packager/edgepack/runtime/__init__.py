@@ -88,6 +88,7 @@ def open_submodel(listed: Manifest, name: str, threads: int | None = None) -> Se
     submodel = listed.models[name]
     run = open_session(graphs.generating(submodel.path), submodel.format, threads or listed.threads)
     completeness.check_specs(listed, submodel, run)
+    consistency.check_inputs(listed, submodel, run)
     consistency.check_outputs(listed, submodel, run)
     return run
 

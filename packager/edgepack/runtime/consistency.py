@@ -16,6 +16,7 @@ from edgepack.runtime.submodel import TEXT_MODEL, UNET, VISION_MODEL, Submodel
 
 PLACE = "{}"  # of the label in a Match's template
 _SPANS = ("start_logits", "end_logits")
+_IMAGE = ("batch", "channels", "height", "width")
 _CHANNELS = 1  # their dimension in images and latents
 
 
@@ -54,6 +55,37 @@ def _dimension(listed: Manifest, submodel: str, kind: str, name: str) -> int | N
     shape = next((spec.shape for spec in specs if spec.name == name), ())
     found = shape[_CHANNELS] if len(shape) > _CHANNELS else None
     return found if isinstance(found, int) else None
+
+
+def check_inputs(listed: Manifest, submodel: Submodel, run: Session) -> None:
+    """Raises BundleDamaged where an opened submodel takes images of another size than the processing makes, or with
+    another number of channels.
+    """
+    image = listed.processing.image
+    if image is None:
+        return
+    size = {"height": image.size.height, "width": image.size.width}
+    for spec in run.inputs:
+        for side, taken in _sides(spec, image.input).items():
+            made = {"channels": image.channels, **size}[side]
+            if isinstance(taken, int) and taken != made:
+                name = "channels" if side == "channels" else f"size.{side}"
+                raise BundleDamaged(
+                    f"{spec.name!r} of {submodel.path.name} in {listed.folder} takes images with {side} {taken}, and "
+                    f"processing.image.{name} is {made}",
+                    hint=REBUILD,
+                )
+
+
+def _sides(spec: TensorSpec, image: str) -> dict[str, int | str]:
+    """Return the sides of an image that an input states: those of the input ``image``, or of Core ML's images, whose
+    colours are made inside; nothing of other inputs.
+    """
+    if spec.name == image and len(spec.shape) == len(_IMAGE):
+        return {side: value for side, value in zip(_IMAGE, spec.shape, strict=True) if side != "batch"}
+    if spec.dtype == "uint8" and len(spec.shape) == len(_IMAGE) - 1:
+        return {"height": spec.shape[0], "width": spec.shape[1]}
+    return {}
 
 
 def check_outputs(listed: Manifest, submodel: Submodel, run: Session) -> None:

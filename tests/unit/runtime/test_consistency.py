@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import edgepack
 from edgepack.errors import BundleDamaged
+from edgepack.records import Bundle, TensorSpec
 from edgepack.runtime import consistency
 from edgepack.runtime.manifest import Manifest
 
@@ -45,3 +51,62 @@ def test_channels_that_go_together() -> None:
 def test_channels_that_do_not(setting: str) -> None:
     with pytest.raises(BundleDamaged, match=f"has 4 channels, and processing.diffusion.{setting} makes it 5"):
         consistency.check_processing(listed(**{setting: 5}))
+
+
+PIXELS = ("pixel_values", "float32", ("batch", 3, 32, 24))
+
+
+@dataclass(frozen=True)
+class Opened:
+    inputs: tuple[TensorSpec, ...]
+
+
+def images(height: int, width: int, channels: int = 3) -> Manifest:
+    size = {"height": height, "width": width}
+    image = {"input": "pixel_values", "channels": channels, "size": size, "alpha": "drop", "steps": []}
+    models = {"model": {**ENTRY, "inputs": [], "outputs": []}}
+    table = {"task": "image-classification", "models": models, "files": {}, "processing": {"image": image}}
+    return Manifest(Path("bundle"), table)
+
+
+def check_images(listed: Manifest, name: str, dtype: str, shape: tuple[int | str, ...]) -> None:
+    opened: Any = Opened((TensorSpec(name=name, dtype=dtype, shape=shape),))
+    consistency.check_inputs(listed, listed.models["model"], opened)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [PIXELS, ("pixel_values", "float32", ("batch", 3, "height", "width")), ("image", "uint8", (32, 24, 3)),
+     ("input_ids", "int64", (1, 1, 1, 1))],
+)  # fmt: skip
+def test_images_that_the_graph_takes(spec: tuple[str, str, tuple[int | str, ...]]) -> None:
+    check_images(images(32, 24), *spec)
+
+
+@pytest.mark.parametrize(
+    ("size", "said"),
+    [
+        ((64, 24), "takes images with height 32, and processing.image.size.height is 64"),
+        ((32, 32), "takes images with width 24, and processing.image.size.width is 32"),
+        ((32, 24, 1), "takes images with channels 3, and processing.image.channels is 1"),
+    ],
+)
+def test_images_that_the_graph_does_not_take(size: tuple[int, ...], said: str) -> None:
+    with pytest.raises(BundleDamaged, match=said):
+        check_images(images(*size), *PIXELS)
+    if len(size) == 2:
+        with pytest.raises(BundleDamaged, match=said):
+            check_images(images(*size), "image", "uint8", (32, 24, 3))
+
+
+@pytest.mark.parametrize("target", ["rpi", "iphone"])
+def test_a_bundle_whose_images_its_graph_does_not_take_is_refused(
+    build: Callable[..., tuple[Bundle, ...]], tiny: Callable[[str], Path], tmp_path: Path, target: str
+) -> None:
+    packed = build(tiny("image-classification"), target, allow_loss=True)[0]
+    folder = Path(shutil.copytree(packed.path, tmp_path / "bundle"))
+    table = json.loads((folder / "edgepack.json").read_text("utf-8"))
+    table["processing"]["image"]["size"] = {"height": 64, "width": 32}
+    (folder / "edgepack.json").write_text(json.dumps(table), "utf-8")
+    with pytest.raises(BundleDamaged, match=r"processing\.image\.size\.height is 64"):
+        edgepack.load(folder)
