@@ -98,6 +98,7 @@ def test_each_submodel_is_told_apart(plain: Bundle) -> None:
     listed = manifest.read(plain.path)
     assert set(listed.models) == set(plain.artifacts) == BOTH
     assert listed.models["text_model"].files == ("text_model.onnx",)
+    assert {spec.shape for model in listed.models.values() for spec in model.outputs} == {("batch_size", 24)}
     assert listed.model_bytes == sum(submodel.bytes for submodel in listed.models.values())
     accuracy, _ = measurements.read(plain.path)
     cosines = {figure.submodel: figure.compressed for figure in accuracy if figure.metric == "cosine_min"}

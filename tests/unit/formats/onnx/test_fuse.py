@@ -111,3 +111,14 @@ def test_a_changed_interface_is_an_error(exported, tmp_path, monkeypatch):
     monkeypatch.setattr("edgepack.formats.onnx.export.fuse._interface", lambda proto: next(answers, ["another"]))
     with pytest.raises(ConversionError, match="interface"):
         fuse(model.plain, tmp_path / "out.onnx", model_type="bert", heads=4, hidden=64, ir_version=9, tables={})
+
+
+def test_sizes_of_outputs_that_never_vary_are_numbers(exported, tmp_path):
+    model = exported("bert")
+    names = [output.name for output in onnx.load(model.fused, load_external_data=False).graph.output]
+    shapes = {"sentence_embedding": [(1, 64), (3, 64)], "last_hidden_state": [(1, 8, 64), (3, 9, 32)]}
+    given = {"model_type": "bert", "heads": 4, "hidden": 64, "ir_version": 9, "tables": {}}
+    fuse(model.plain, tmp_path / "sized.onnx", **given, shapes={name: shapes.get(name, []) for name in names})
+    graph = onnx.load(tmp_path / "sized.onnx", load_external_data=False).graph
+    sizes = {output.name: output.type.tensor_type.shape.dim[-1].dim_value for output in graph.output}
+    assert sizes == {"sentence_embedding": 64, "last_hidden_state": 0}  # 0 where it varies: there a name stays

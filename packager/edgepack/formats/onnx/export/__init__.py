@@ -100,7 +100,7 @@ def prepare(original: Original, plan: Plan, calibration: Sequence[Feeds]) -> Tra
         problems = []
         for way in _WAYS:
             try:
-                _trace(original, folder, target, (trials[-1], wanted[-1]), way, **shape)
+                _trace(original, folder, target, (trials[-1], wanted), way, **shape)
                 difference = _difference(folder / _MODEL, trials, wanted)
             except ConversionError as problem:
                 problems.append(str(problem))
@@ -132,12 +132,17 @@ def _trace(
     original: Original,
     folder: Path,
     target: Target,
-    batch: tuple[Feeds, Outputs],
+    batch: tuple[Feeds, Sequence[Outputs]],
     way: tuple[bool, bool, bool],
     **shape: int,
 ) -> None:
-    """Write the graph as _MODEL into ``folder``, in one of _WAYS. Raises CannotTrace, ConversionError."""
+    """Write the graph as _MODEL into ``folder``, in one of _WAYS.
+
+    ``batch`` is what it is traced with, and what the module gives for several inputs, this one last. Raises
+    ConversionError.
+    """
     own_attention, join_eager, patterns = way
+    feeds, wanted = batch
     plain = folder / "plain.onnx"
     memory.release()
     original.forget()
@@ -145,7 +150,7 @@ def _trace(
     tables = export(
         original.module,
         plain,
-        batch=batch,
+        batch=(feeds, wanted[-1]),
         outputs=options(original.task).graph_outputs or original.task.OUTPUTS,
         opset=target.opset,
         own_attention=own_attention,
@@ -159,6 +164,7 @@ def _trace(
         model_type=original.source.model_type,
         ir_version=target.ir_version,
         tables=tables,
+        shapes={name: [outputs[name].shape for outputs in wanted] for name in wanted[-1]},
         join_eager=join_eager,
         patterns=patterns,
         **shape,

@@ -10,7 +10,7 @@ import logging
 import math
 import mmap
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +45,7 @@ def fuse(
     hidden: int,
     ir_version: int,
     tables: dict[str, Array],
+    shapes: Mapping[str, Sequence[tuple[int, ...]]] | None = None,
     join_eager: bool = True,
     patterns: bool = True,
 ) -> None:
@@ -52,7 +53,8 @@ def fuse(
 
     ``heads`` and ``hidden`` are the attention's head count and width; 0 lets the fusion find them.
     ``ir_version`` is what the target's runtime reads; ``tables`` are the weights that export() set aside, by name, to
-    which those that are joined are added. A
+    which those that are joined are added. ``shapes`` are those that the module gives of each output, for several
+    inputs: a size that is the same in all becomes a number in the graph, where the tracer left a name of its own. A
     graph without such patterns (a convolutional network) comes out as it was, and any does without ``patterns``.
     With ``join_eager`` attention that the model's code writes out becomes one operator too.
     Raises ConversionError when the fused graph has other inputs or outputs.
@@ -76,9 +78,20 @@ def fuse(
         _name_weights(fused)
         if _interface(fused) != before:
             raise ConversionError(f"fusing changed the interface: {before} became {_interface(fused)}")
+        _size_outputs(fused, shapes or {})
         del light
         memory.release()
         _write(fused, Path(folder), out, tables)
+
+
+def _size_outputs(model: ModelProto, shapes: Mapping[str, Sequence[tuple[int, ...]]]) -> None:
+    """Write the sizes of outputs that no input has a name for, and that are always the same, as numbers."""
+    varying = {side.dim_param for value in model.graph.input for side in value.type.tensor_type.shape.dim}
+    for output in model.graph.output:
+        for axis, side in enumerate(output.type.tensor_type.shape.dim):
+            found = {shape[axis] for shape in shapes.get(output.name, ())}
+            if side.dim_param and side.dim_param not in varying and len(found) == 1:
+                side.dim_value = found.pop()
 
 
 def _by_patterns(model: ModelProto, model_type: str, heads: int, hidden: int) -> ModelProto:
