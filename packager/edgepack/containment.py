@@ -64,9 +64,7 @@ def open_file(folder: Path, name: object, holder: Holder = BUNDLE) -> int:
         raise holder.missing(f"{folder} lacks {name}", hint="copy it again") from error
     except OSError as error:
         if error.errno in _LINK:
-            raise holder.unsafe(
-                f"{name!r} in {folder} is a link that leads out of its folder", hint=holder.hint
-            ) from error
+            raise holder.unsafe(f"{name!r} in {folder} is a link out of its folder", hint=holder.hint) from error
         raise FileTrouble(f"{path} cannot be read: {error.strerror}", hint=READABLE) from error
 
 
@@ -155,4 +153,4 @@ def _check_way(path: Path, folder: Path, holder: Holder) -> None:
     homes = [os.path.realpath(home) for home in (folder, *holder.within)]
     if not any(real.startswith(home.rstrip(os.sep) + os.sep) for home in homes):
         name = path.relative_to(folder).as_posix()
-        raise holder.unsafe(f"{name!r} in {folder} is a link that leads out of its folder", hint=holder.hint)
+        raise holder.unsafe(f"{name!r} in {folder} is a link out of its folder", hint=holder.hint)

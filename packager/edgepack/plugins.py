@@ -14,6 +14,7 @@ import importlib.util
 import pkgutil
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +68,28 @@ def failing() -> Iterator[tuple[str, str, Exception]]:
                 load(kind, name)
             except Exception as error:  # whatever their module raises
                 yield kind, name, error
+
+
+@dataclass(frozen=True)
+class Shadowed:
+    """A plugin that is never loaded, as another has its kind and name; ``used`` and ``unused`` are distributions."""
+
+    kind: str
+    name: str
+    used: str
+    unused: str
+
+
+def shadowed() -> list[Shadowed]:
+    """Return the plugins that are hidden by one of the same name, ours before all others."""
+    found = []
+    for kind in _KINDS:
+        used = dict.fromkeys(_own(kind), OURS)
+        for entry in _entries(kind):
+            theirs = entry.dist.name if entry.dist is not None else entry.value
+            if used.setdefault(entry.name, theirs) != theirs:
+                found.append(Shadowed(kind, entry.name, used[entry.name], theirs))
+    return found
 
 
 def distribution(kind: str, name: str) -> str:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
+import re
+import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests import plug_in
 from typer.testing import CliRunner
 
 from edgepack import installed
@@ -133,3 +137,44 @@ def test_what_all_models_need_is_told_before_the_hub_is_asked(without: object) -
     with pytest.raises(MissingExtra) as error:
         plan.check_download(Request(model="nobody/nothing", targets=("iphone",)), downloads=True)
     assert error.value.hint == "pip install 'edgepack[coreml]'"
+
+
+TWINS = """
+[build-system]
+requires = ["hatchling"]
+build-backend = "hatchling.build"
+[project]
+name = "{name}"
+version = "1"
+[project.entry-points."edgepack.tasks"]
+text-embedding = "{name}"
+smelling = "{name}"
+[tool.hatch.build.targets.wheel]
+packages = ["{name}"]
+"""
+
+
+def test_plug_ins_that_another_of_the_same_name_hides_are_named(
+    edgepack: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    for name in ("first", "second"):
+        (tmp_path / name / name).mkdir(parents=True)
+        (tmp_path / name / name / "__init__.py").touch()
+        (tmp_path / name / "pyproject.toml").write_text(TWINS.format(name=name))
+        plug_in.install(tmp_path / name, tmp_path / "site")
+    paths = os.pathsep.join([str(tmp_path / "site"), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": paths}
+    told = json.loads(edgepack("doctor", "--json", env=environment).stdout)["shadowed"]
+    hidden = {(one["kind"], one["name"], one["used"], one["unused"]) for one in told}
+    ours = {("tasks", "text-embedding", "edgepack", theirs) for theirs in ("first", "second")}
+    assert ours < hidden
+    ((kind, name, used, unused),) = hidden - ours
+    assert (kind, name, {used, unused}) == ("tasks", "smelling", {"first", "second"})
+    shown = edgepack("doctor", env=environment).stdout.split("plug-ins of the same name")[1]
+    assert re.search(r"text-embedding \(tasks\) +edgepack +first *\n", shown)
+    assert re.search(rf"smelling \(tasks\) +{used} +{unused} *\n", shown)
+
+
+def test_where_no_plug_in_hides_another_nothing_is_said() -> None:
+    done = CliRunner().invoke(app, ["doctor"])
+    assert "plug-ins of the same name" not in done.output

@@ -73,8 +73,9 @@ def doctor(json: Json = False) -> None:
     uses = _uses()
     known = {name: targets.load(name).format for name in targets.names()}
     reach = {name: _reach(format) for name, format in known.items()}
+    hidden = plugins.shadowed()
     if json:
-        show.as_json(_facts(uses, reach))
+        show.as_json({**_facts(uses, reach), "shadowed": hidden})
         return
     facts = [
         ["edgepack", __version__],
@@ -86,6 +87,10 @@ def doctor(json: Json = False) -> None:
     show.table("this machine", Table(["", ""], facts))
     rows = [[use, install.advice, ", ".join(install.unmet) or None] for use, install in uses.items()]
     show.table("what works", Table(["to", "", "lacking"], rows, [not install.unmet for install in uses.values()]))
+    names = [[f"{one.name} ({one.kind})", one.used, one.unused] for one in hidden]
+    show.table(
+        "plug-ins of the same name", Table(["plug-in", "is that of", "not that of"], names, [False] * len(names))
+    )
     cells = [[name, *(_cell(ways.get(way)) for way in (*_MODELS, "run"))] for name, ways in reach.items()]
     head = ["target", "build encoders, vision", "build language models", "run bundles here"]
     show.table("targets", Table(head, cells, [not any(i.unmet for i in ways.values()) for ways in reach.values()]))

@@ -86,7 +86,7 @@ def find(
 
 
 def _check_files(folder: FolderKind, merged: Sequence[Path]) -> None:
-    """Raises UnsafeModel where a file that is read or copied is a link that leads out of its folder, or none."""
+    """Raises UnsafeModel where a file that is read or copied is a link out of its folder, or none."""
     modelfolder.check(folder.folder)  # modules.json too, before it is read
     modelfolder.check(folder.folder, folder.subfolders)
     for adapter in merged:

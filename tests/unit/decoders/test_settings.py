@@ -69,7 +69,7 @@ def test_a_config_of_defaults_is_described() -> None:
         ({"head_dim": 10**9}, "head_dim is 1,000,000,000; at most"),
         ({"num_hidden_layers": 10**9}, "num_hidden_layers is 1,000,000,000; at most"),
         ({"rope_theta": 0}, "rope_theta is 0"),
-        ({"rope_parameters": [1]}, "rope_parameters is not a table"),
+        ({"rope_parameters": [1]}, "rope_parameters is not an object"),
         ({"rope_scaling": {"rope_type": "linear"}}, "rope_scaling.factor"),
         ({"rope_scaling": {"rope_type": "linear", "factor": 2.0}, "rope_parameters": {"rope_theta": 1e4}}, "both"),
         ({"rope_scaling": {"rope_type": "llama3", "factor": 2.0}}, "low_freq_factor"),
@@ -107,7 +107,7 @@ def test_what_is_not_supported_is_named(made: dict[str, Any], said: str) -> None
         (config("gemma2", attn_logit_softcapping=0.0), "attn_logit_softcapping is 0.0"),
         (config("gemma2", query_pre_attn_scalar=0), "query_pre_attn_scalar is 0"),
         (config("qwen3", layer_types=["sliding_attention"] * 3, sliding_window=8), "no sliding_window applies"),
-        (config("qwen3", layer_types=["full_attention"] * 2), "does not name 3 layers"),
+        (config("qwen3", layer_types=["full_attention"] * 2), "does not have 3 entries"),
     ],
 )
 def test_zero_is_not_absent(made: dict[str, Any], said: str) -> None:

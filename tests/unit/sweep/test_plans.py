@@ -139,7 +139,7 @@ def test_a_folder_belongs_to_one_sweep(ask: Callable[[str], sweep.Plan], tmp_pat
     store = Store(mine.out)
     with store.opened(mine) as run:
         assert store.is_current(run)
-        with pytest.raises(FileTrouble, match="runs already"), store.opened(mine):
+        with pytest.raises(FileTrouble, match="is already running"), store.opened(mine):
             pass
         assert store.is_current(run)  # the other has not ended it
     assert not store.is_current(run)
