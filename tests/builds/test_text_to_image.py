@@ -61,7 +61,7 @@ def test_the_images_are_those_of_diffusers(kind: str, folder: Callable[[str], Pa
     "settings",
     [
         {"skip_prk_steps": False},  # the class's own default: it takes no fewer than four steps
-        {"_class_name": "DDIMScheduler", "rescale_betas_zero_snr": True},  # the class that counts is that of model_index.json
+        {"_class_name": "DDIMScheduler", "rescale_betas_zero_snr": True},  # model_index.json names the class
     ],
 )
 def test_a_scheduler_is_used_as_diffusers_does(
