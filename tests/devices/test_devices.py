@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import edgepack as runtime
-from edgepack import devices, errors, suites
+from edgepack import devices, errors, history, suites
 from edgepack.devices import Device, Session
 from edgepack.devices import _store as store
 from edgepack.records import Bundle
@@ -348,3 +348,28 @@ def test_a_core_ml_package(board: Board, build: Callable[..., tuple[Bundle, ...]
     with devices.connect(board(address="local"), manifest.read(made.path)) as there:
         assert validate.validate(there, GOLDEN).passed
         assert there.model().predict(["rain fell on paris"]) == [here]
+
+
+def test_a_shelf_of_devices(
+    board: Board, minilm: Bundle, tmp_path: Path, edgepack: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    board(address="local")
+    shelf = tmp_path / "shelf.toml"
+    lost = '[devices.lost]\naddress = "ssh://nobody@127.0.0.1:1"\n'
+    shelf.write_text(lost + (tmp_path / "devices.toml").read_text())
+    brief = ("--runs", 3, "--seconds", 0, "--input", "1x8", "--history", tmp_path / "h.sqlite")
+    done = edgepack("bench", minilm.path, "--all", shelf, *brief, "--html", tmp_path / "speed.html")
+    assert (done.returncode, "nothing there takes ssh connections" in done.stdout) == (81, True)
+    assert [entry.device for entry in history.read(tmp_path / "h.sqlite")] == ["board"]
+    assert "1 of 2 devices failed" in (tmp_path / "speed.html").read_text()
+    done = edgepack("bench", minilm.path, "--all", shelf, *brief, "--json")
+    failed, measured = json.loads(done.stdout)
+    assert (failed["device"], failed["exit_code"], measured["timings"][0]["runs"]) == ("lost", 81, 3)
+    shelf.write_text("")
+    done = edgepack("bench", minilm.path, "--all", shelf)
+    assert (done.returncode, "names no device" in done.stderr) == (4, True)
+    done = edgepack("bench", minilm.path, "--all", tmp_path / "none.toml")
+    assert (done.returncode, "none.toml" in done.stderr) == (4, True)
+    assert edgepack("bench", minilm.path, "--all", shelf, "--device", "local").returncode == 2
+    done = edgepack("bench", minilm.path, "--html", shelf)  # a file of the user's
+    assert done.returncode == 22

@@ -35,6 +35,7 @@ PAGES = [
     "docs/cost.md",
     "docs/devices.md",
     "docs/sweeps.md",
+    "docs/measuring-speed.md",
     "docs/stable-diffusion.md",
     "docs/signing.md",
     "docs/security.md",

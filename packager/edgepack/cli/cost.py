@@ -10,12 +10,10 @@ from typer.models import OptionInfo
 
 from edgepack import cost as costs
 from edgepack import outfolder, reports
-from edgepack.cli import show
+from edgepack.cli import outpage, show
 from edgepack.cli.options import Json, Trust, output_path
 from edgepack.reports import MARK
 from edgepack.reports import bill as tables
-from edgepack.runtime import archive
-from edgepack.runtime.manifest import Manifest
 from edgepack.runtime.opening import opened
 
 
@@ -79,7 +77,7 @@ def cost(
     Prices are in US dollars. A figure that is not stated is left out, and named; docs/cost.md has the arithmetic.
     """
     listed = None if bundle is None else opened(bundle, trust=trust)
-    _check_place(html, listed, force=force)
+    outpage.check(html, listed, force=force)
     asked = costs.Asked(
         bundle=listed,
         requests=requests,
@@ -116,11 +114,3 @@ def cost(
     show.table("what goes in", tables.scenario_table(made.scenario))
     if html is not None:
         show.line(f"wrote {html}")
-
-
-def _check_place(html: Path | None, listed: Manifest | None, *, force: bool) -> None:
-    """Raises FileTrouble before the work where a file of the user's stands, UsageError in the bundle."""
-    if html is not None:
-        outfolder.check_file(html, mark=MARK, force=force)
-        if listed is not None:
-            archive.check_outside(listed.folder, html)

@@ -41,10 +41,13 @@ def find(address: str) -> Device:
         raise UnknownName("device", address, [*named, *unknown.known]) from unknown
 
 
-def listed() -> Mapping[str, Device]:
-    """Return the devices of devices.toml by name; none where there is no such file. Raises ProjectError."""
-    file = place()
-    if not file.is_file():
+def listed(asked: Path | None = None) -> Mapping[str, Device]:
+    """Return the devices of devices.toml, or of the file ``asked`` for, by name.
+
+    There are none where there is no devices.toml. Raises ProjectError.
+    """
+    file = place() if asked is None else asked
+    if asked is None and not file.is_file():
         return {}
     table = read_toml(file, ProjectError)
     check_keys(table, ["devices"], file, ProjectError)

@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from edgepack import plugins
 from edgepack.cost import Bill
 from edgepack.documents import JsonObject
+from edgepack.errors import EdgepackError
+from edgepack.history import Entry
 from edgepack.metrics.images import ImagePair
 from edgepack.records import Accuracy, Bundle, Component, NotMeasured, Timings
 from edgepack.reports import bill as bills
-from edgepack.reports import checks, courses, plots, sizes, speed
+from edgepack.reports import checks, courses, devices, over_time, plots, sizes, speed
 from edgepack.reports import images as made_images
 from edgepack.reports.accuracy import accuracy_table
 from edgepack.reports.page import MARK, Section
@@ -20,7 +22,8 @@ from edgepack.suites import SuiteResult
 from edgepack.units import duration, size
 
 _WORTH_DRAWING = 8  # samples of a submodel
-__all__ = ["MARK", "of_bill", "of_bundle", "of_suite", "rendered"]
+_OVER_TIME = "a bar is the range of the rounds; an empty circle marks a measurement that was disturbed"
+__all__ = ["MARK", "of_bill", "of_bundle", "of_speed", "of_suite", "rendered"]
 
 
 def of_bundle(bundle: Bundle, samples: JsonObject, images: Sequence[ImagePair] = ()) -> str:
@@ -65,6 +68,22 @@ def of_suite(result: SuiteResult, components: Sequence[Component], facts: Mappin
         Section("Size", sizes.sizes_table(components), _size_plot(components)),
     ]
     return rendered(f"{result.bundle}: {result.suite}", verdict, facts, sections)
+
+
+def of_speed(bundle: str, benched: devices.Benched, entries: Sequence[Entry], facts: Mapping[str, str]) -> str:
+    """Render the HTML page of a bundle's speed on devices, and over time where there is a history."""
+    missed = sum(isinstance(found, EdgepackError) for _, found in benched)
+    timings = [timing for _, timing in devices.timed(benched)]
+    marked = sum(not timing.valid for timing in timings)
+    said = [f"{missed} of {len(benched)} devices failed"] if missed else []
+    said += [f"{marked} of {len(timings)} measurements disturbed"] if marked else []
+    drawn = over_time.over_time(entries)
+    sections = [
+        Section("Speed", devices.speed_table(benched), devices.bars(benched)),
+        Section("The machines, before and after", devices.conditions_table(benched)),
+        *([Section("Over time", Table([], [], notes=[_OVER_TIME]), drawn)] if drawn else []),
+    ]
+    return rendered(f"{bundle}: speed", ("; ".join(said) or "measured", not said), facts, sections)
 
 
 def of_bill(bill: Bill, name: str) -> str:

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 
 from edgepack.cost.bill import YEAR, Bill, Course
 from edgepack.records import NotMeasured
-from edgepack.reports.plots import figure
+from edgepack.reports.plots import figure, spacing
 from edgepack.units import money
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 340, 42, 240  # edges of the drawing, of 420 units
 _MOST_YEARS = 10
-_LINES = 4  # across, at most
 _LINE = 15  # of text
 NAMES = {"hosted": "hosted", "device": "on device", "mixed": "mixed"}
 
@@ -28,7 +27,7 @@ def curve(bill: Bill) -> str:
     shown = courses(bill)
     paid = {name: course.pays_off(bill.hosted) for name, course in shown.items() if name != "hosted"}
     days = YEAR * _years([day for day in paid.values() if day is not None])
-    step = _step(max(course.total(days) for course in shown.values()))
+    step = spacing(max(course.total(days) for course in shown.values()))
     top = step * math.ceil(max(course.total(days) for course in shown.values()) / step)
     drawn = [_grid(step, top), _axis(days)]
     for name, course in shown.items():
@@ -57,13 +56,6 @@ def _points(course: Course, days: int) -> list[tuple[int, float]]:
         if day < days:
             points.append((day, course.total(day) + course.yearly))
     return points
-
-
-def _step(most: float) -> float:
-    """Return the distance between lines: 1, 2 or 5 times a power of ten."""
-    least = max(most, 1e-9) / _LINES
-    power = 10.0 ** math.floor(math.log10(least))
-    return next(power * factor for factor in (1, 2, 5, 10) if power * factor >= least * (1 - 1e-9))
 
 
 def _x(day: float, days: int) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +12,7 @@ from edgepack.printable import printable
 
 _WIDTH, _HEIGHT, _MARGIN = 420, 220, 36
 _BINS = 24
+_LINES = 4  # across a drawing, at most
 _NARROW = 1e-9  # of a range, relative
 _MOST_POINTS = 2000
 _NAMES, _LONGEST = 120, 200  # of a bar: where it begins, and the width of the largest
@@ -62,7 +64,7 @@ def intervals(changes: Sequence[tuple[str, tuple[float, float]]]) -> str:
         y = _MARGIN + 34 * i + 17
         x1, x2 = middle + low / reach * half, middle + high / reach * half
         rows.append(
-            f'<text x="{_MARGIN}" y="{y - 8}">{_text(name)}</text>'
+            f'<text x="{_MARGIN}" y="{y - 8}">{text(name)}</text>'
             f'<line class="bar" x1="{x1:.1f}" x2="{max(x2, x1 + 1):.1f}" y1="{y}" y2="{y}"/>'
         )
     rule = f'<line class="rule" x1="{middle}" x2="{middle}" y1="{_MARGIN / 2}" y2="{height - _MARGIN}"/>'
@@ -82,9 +84,9 @@ def bars(values: Sequence[tuple[str, float, str]], title: str) -> str:
     height = step * len(values) + 16
     widths = [max(value / most * _LONGEST, 1) for _, value, _ in values]
     rows = "".join(
-        f'<text x="0" y="{step * i + 24}">{_text(name)}</text>'
+        f'<text x="0" y="{step * i + 24}">{text(name)}</text>'
         f'<rect class="mark" x="{start}" y="{step * i + 11 + drop}" height="18" width="{width:.1f}"/>'
-        f'<text class="tick" x="{start + 6 + width:.1f}" y="{step * i + 24 + drop}">{_text(label)}</text>'
+        f'<text class="tick" x="{start + 6 + width:.1f}" y="{step * i + 24 + drop}">{text(label)}</text>'
         for i, ((name, _, label), width) in enumerate(zip(values, widths, strict=True))
     )
     told = ", ".join(f"{name} {label}" for name, _, label in values)
@@ -109,10 +111,24 @@ def figure(title: str, inside: str, height: float = _HEIGHT, *, caption: str = "
     """Frame a drawing of 420 by ``height`` units; screen readers read ``title``, by default the caption too."""
     kind = ' class="wide"' if wide else ""
     return (
-        f'<figure{kind}><svg viewBox="0 0 {_WIDTH} {height:g}" role="img" aria-label="{_text(title)}">{inside}</svg>'
-        f"<figcaption>{_text(caption or title)}</figcaption></figure>"
+        f'<figure{kind}><svg viewBox="0 0 {_WIDTH} {height:g}" role="img" aria-label="{text(title)}">{inside}</svg>'
+        f"<figcaption>{text(caption or title)}</figcaption></figure>"
     )
 
 
-def _text(value: str) -> str:
+def spaced(most: float) -> list[float]:
+    """Return round values from above zero to ``most`` or a little more, 1, 2 or 5 times a power of ten apart."""
+    step = spacing(most)
+    return [step * i for i in range(1, math.ceil(most / step - 1e-9) + 1)]
+
+
+def spacing(most: float) -> float:
+    """Return the distance of those values."""
+    least = max(most, 1e-9) / _LINES
+    power = 10.0 ** math.floor(math.log10(least))
+    return next(power * factor for factor in (1, 2, 5, 10) if power * factor >= least * (1 - 1e-9))
+
+
+def text(value: str) -> str:
+    """Return a text as it stands in a page."""
     return html.escape(printable(value))

@@ -22,13 +22,27 @@ def speed_table(timings: Timings) -> Table:
     """
     if isinstance(timings, NotMeasured):
         return Table(["speed"], [], notes=[str(timings)])
-    head = ["input", "tokens/s", "p50", "p90", "p99", "first", "load", "cold load", "energy", "peak memory", "runs"]
+    head = [
+        "input",
+        "tokens/s",
+        "p50",
+        "p90",
+        "p99",
+        "per second",
+        "first",
+        "load",
+        "cold load",
+        "energy",
+        "peak memory",
+        "runs",
+    ]
     rows: list[list[Cell]] = [
         [
             t.label,
-            _speed(t.tokens / t.p50) if t.tokens else None,
+            per_second(t.tokens / t.p50) if t.tokens else None,
             duration(t.p50),
-            *(_percentile(getattr(t, name), name, timings) for name in ("p90", "p99")),
+            *(percentile(getattr(t, name), name, timings) for name in ("p90", "p99")),
+            _throughput(t),
             duration(t.first),
             duration(t.load),
             None if isinstance(t.load_cold, NotMeasured) else duration(t.load_cold),
@@ -41,12 +55,18 @@ def speed_table(timings: Timings) -> Table:
     return Table(head, rows, figures=head[1:], notes=_remarks(timings))
 
 
-def _speed(tokens: float) -> str:
+def per_second(tokens: float) -> str:
     """Write tokens per second with three digits or more, and no fraction of large numbers."""
     return f"{tokens:,.0f}" if tokens >= _LARGE else f"{tokens:.1f}"
 
 
-def _percentile(value: float | NotMeasured, name: str, timings: Sequence[Timing]) -> Cell:
+def _throughput(timing: Timing) -> str | None:
+    """Write the inferences per second; of language models there are tokens per second in their place."""
+    return None if timing.tokens or isinstance(timing.throughput, NotMeasured) else per_second(timing.throughput)
+
+
+def percentile(value: float | NotMeasured, name: str, timings: Sequence[Timing]) -> Cell:
+    """Write a percentile; none where none of ``timings`` has it."""
     if isinstance(value, NotMeasured):
         anywhere = any(not isinstance(getattr(t, name), NotMeasured) for t in timings)
         return NotMeasured(reason=f"fewer than {_NEEDED[name]} runs give no {name}") if anywhere else None
