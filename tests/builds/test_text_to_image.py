@@ -11,6 +11,7 @@ import diffusers
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.numpy import load_file, save_file
 from tests import diffusion_models
 from tests.pipelines import quiet
@@ -76,6 +77,22 @@ def test_a_scheduler_is_used_as_diffusers_does(
     theirs = pipeline("a red sofa", generator=torch.manual_seed(0), **asked).images[0].numpy()
     (ours,) = edgepack.load(bundle.path).generate("a red sofa", steps=5, guidance=3, seed=0)
     assert np.abs(ours.latents - theirs).max() < 1e-4 * np.abs(theirs).max()
+
+
+def test_an_image_to_begin_with_as_the_pipeline_that_diffusers_chooses(
+    folder: Callable[[str], Path], build: Build, photo: np.ndarray
+) -> None:
+    """Of a folder of latent consistency models, too, whose pipeline counts steps in another way."""
+    for kind in ("sd", "lcm"):
+        (bundle,) = build(folder(kind), "rpi", recipes=("fp32",))
+        model = edgepack.load(bundle.path)
+        image = np.ascontiguousarray(photo[:32, :32])
+        theirs = diffusers.AutoPipelineForImage2Image.from_pretrained(folder(kind))
+        asked = {"strength": 0.6, "num_inference_steps": 4, "guidance_scale": 3.0, "output_type": "latent"}
+        made = theirs("a red sofa", image=Image.fromarray(image), generator=torch.manual_seed(1), **asked)
+        (ours,) = model.generate("a red sofa", image=image, strength=0.6, steps=4, guidance=3, seed=1)
+        latents = made.images[0].numpy()
+        assert np.abs(ours.latents - latents).max() < 1e-4 * np.abs(latents).max()
 
 
 def test_a_bundle_validates_runs_and_is_compressed(folder: Callable[[str], Path], build: Build) -> None:

@@ -27,7 +27,7 @@ _TURBO = (1, 0.0)  # of a model that was distilled to one step
 _UNET, _VAE, _SCHEDULER = "unet", "vae", "scheduler"
 _ENCODER, _TOKENIZER = "text_encoder", "tokenizer"
 _REQUIRED = (_ENCODER, _TOKENIZER, _UNET, _VAE, _SCHEDULER)
-_XL = "StableDiffusionXL"
+_XL, _LCM = "StableDiffusionXL", "LatentConsistencyModelPipeline"
 _SEEN = "feature_extractor"  # by the safety checker
 
 
@@ -62,6 +62,7 @@ def read(folder: Path, config: JsonObject) -> Processing:
             width=width * factor,
             multiple_of=factor,
             timestep_cond=unet.get("time_cond_proj_dim"),
+            all_steps=kind == _LCM,
             time_ids=unet.get("addition_embed_type") == "text_time",
             zeros_for_empty_prompt=bool(config.get("force_zeros_for_empty_prompt", False)),
             steps=steps,

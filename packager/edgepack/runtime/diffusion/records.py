@@ -84,6 +84,7 @@ class Diffusion:
     multiple_of: Pixels  # that height and width are
     timestep_cond: Annotated[int, Rule(minimum=2, maximum=65_536)] | None = None  # the width in which the UNet is told
     # the guidance (latent consistency models), which then is not computed from two predictions
+    all_steps: bool = False  # whether runs that begin with an image take all steps, among the timesteps up to strength
     time_ids: bool = False  # whether the UNet takes sizes and a pooled prompt (Stable Diffusion XL)
     zeros_for_empty_prompt: bool = False  # whether no negative prompt is hidden states of zeros
     steps: Annotated[int, Rule(minimum=1, maximum=1000)]  # where none are asked for

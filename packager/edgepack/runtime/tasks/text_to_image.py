@@ -104,8 +104,9 @@ class Model:
         together = self._together(size) if together is None else arguments.switch("together", together)
         scale = self._guidance(guidance)
         steps = self._settings.steps if steps is None else arguments.whole("steps", steps, 1)
-        schedule = make_scheduler(requests.schedule(self._processing.section(Schedule), scheduler), steps)
-        start = 0 if source is None else source.start(steps)
+        schedule, start = self._schedule(
+            requests.schedule(self._processing.section(Schedule), scheduler), source, steps
+        )
 
         if self._budget is not None:
             levers = self._budget.levers(size, count, guided=self._is_guided(scale), begun=source is not None)
@@ -136,6 +137,14 @@ class Model:
             made = denoising.run(latents, start)
             del denoising  # so that the UNet can be closed before the decoder is opened
             return [] if made is None else self._images(made, seed, side)
+
+    def _schedule(self, chosen: Schedule, source: requests.Source | None, steps: int) -> tuple[Scheduler, int]:
+        """Return the scheduler, and the first of its steps that is taken."""
+        if source is None:
+            return make_scheduler(chosen, steps), 0
+        if self._settings.all_steps and chosen.algorithm == "lcm":
+            return make_scheduler(chosen, steps, source.strength), 0
+        return make_scheduler(chosen, steps), source.start(steps)
 
     @property
     def repaints(self) -> bool:

@@ -114,6 +114,22 @@ def test_two_text_encoders_and_an_image(xl):
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(("steps", "strength"), [(1, 0.5), (4, 0.3), (6, 0.8), (5, 1.0)])
+def test_latent_consistency_models_take_all_steps_of_an_image(tmp_path, steps, strength):
+    tiny = Tiny(tmp_path, "LCMScheduler", {}, time_cond_proj_dim=32)
+    made = tiny.ours(all_steps=True).generate(PROMPT, image=photo(), strength=strength, steps=steps, seed=1)
+    same(
+        made, tiny.diffusers("LatentConsistencyModelImg2ImgPipeline"), 1, prompt=PROMPT, image=Image.fromarray(photo()),
+        strength=strength, num_inference_steps=steps, guidance_scale=5.0,
+    )  # fmt: skip
+
+
+def test_latent_consistency_models_are_told_what_a_strength_leaves(tmp_path):
+    tiny = Tiny(tmp_path, "LCMScheduler", {}, time_cond_proj_dim=32)
+    with pytest.raises(UsageError, match=r"strength 0\.3 leaves 15 of the 50 timesteps, and steps is 20"):
+        tiny.ours(all_steps=True).generate(PROMPT, image=photo(), strength=0.3, steps=20)
+
+
 def test_one_step_without_guidance(xl, tmp_path):
     turbo = Tiny(tmp_path, "EulerAncestralDiscreteScheduler", {"timestep_spacing": "trailing"}, xl=True)
     made = turbo.ours().generate(PROMPT, steps=1, guidance=0.0, seed=2)

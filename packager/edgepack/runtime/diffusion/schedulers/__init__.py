@@ -80,13 +80,18 @@ def check(schedule: Schedule) -> None:
         )
 
 
-def scheduler(schedule: Schedule, steps: int) -> Scheduler:
-    """Make the scheduler of a run of ``steps``. Raises BundleError, UsageError for steps that cannot be."""
+def scheduler(schedule: Schedule, steps: int, strength: float | None = None) -> Scheduler:
+    """Make the scheduler of a run of ``steps``; with a ``strength`` that of lcm, for all steps up to there.
+
+    Raises BundleError, UsageError for steps that cannot be.
+    """
     check(schedule)
     total = schedule.num_train_timesteps or 1000
     if not 1 <= steps <= total:
         raise UsageError(f"steps is {steps:,}", hint=f"it must be a whole number from 1 to {total:,}")
-    made = ALGORITHMS[schedule.algorithm].make(schedule, steps)
+    made = (
+        ALGORITHMS[schedule.algorithm].make(schedule, steps) if strength is None else lcm.Lcm(schedule, steps, strength)
+    )
     if made.timesteps.max() >= total:
         raise UsageError(
             f"{steps:,} steps begin at timestep {made.timesteps.max():,}, which the model does not know",

@@ -27,11 +27,14 @@ _DATA = 0.5  # the data's deviation, sigma_data
 
 
 class Lcm(ByAlphas):
-    """The steps of one run; see schedulers.Scheduler."""
+    """The steps of one run; see schedulers.Scheduler.
 
-    def __init__(self, schedule: Schedule, steps: int) -> None:
+    A run that begins with an image, at ``strength``, can take all its steps among the timesteps up to there.
+    """
+
+    def __init__(self, schedule: Schedule, steps: int, strength: float = 1.0) -> None:
         super().__init__(settled(schedule, DEFAULTS))
-        self.timesteps = self._spaced(steps)
+        self.timesteps = self._spaced(steps, strength)
 
     def denoised(self, output: Array, index: int, latents: Array) -> Array:
         """Return the latents without noise that ``output`` predicts, weighted as the model was distilled."""
@@ -49,10 +52,16 @@ class Lcm(ByAlphas):
             return denoised
         return self._alphas.noised(denoised, normal(denoised.shape), int(self.timesteps[index + 1]))
 
-    def _spaced(self, steps: int) -> Array:
+    def _spaced(self, steps: int, strength: float) -> Array:
         """Return timesteps among those of the distillation, int64 [steps]. Raises UsageError."""
         total, original = self._settings.num_train_timesteps, self._settings.original_inference_steps
         if steps > original:
             raise UsageError(f"steps is {steps}", hint=f"the model was distilled for {original} at most; 4 are usual")
-        taught = (np.arange(1, original + 1) * (total // original) - 1)[::-1]
-        return np.asarray(taught[np.floor(np.linspace(0, original, num=steps, endpoint=False)).astype(np.int64)])
+        left = int(original * strength)
+        if steps > left:
+            raise UsageError(
+                f"strength {strength:g} leaves {left} of the {original} timesteps, and steps is {steps}",
+                hint=f"take a strength of {steps / original:.2g} or more, or fewer steps",
+            )
+        taught = (np.arange(1, left + 1) * (total // original) - 1)[::-1]
+        return np.asarray(taught[np.floor(np.linspace(0, left, num=steps, endpoint=False)).astype(np.int64)])
