@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -61,6 +61,29 @@ def check_shared(extras: Sequence[str], distribution: str = EDGEPACK) -> None:
 def check(extra: str = "", distribution: str = EDGEPACK) -> None:
     """Raises MissingExtra for the first package that is missing, or installed in a version that will not do."""
     _check((*needs("", distribution), *(needs(extra, distribution) if extra else ())), extra, distribution)
+
+
+def check_all(checks: Iterable[Callable[[], None]]) -> None:
+    """Raises the MissingExtra of the first of ``checks`` that raises one, with a hint that is enough for all."""
+    errors = []
+    for each in checks:
+        try:
+            each()
+        except MissingExtra as error:
+            errors.append(error)
+    if not errors:
+        return
+    first = errors[0]
+    first.asked = tuple(dict.fromkeys(one for error in errors for one in error.asked))
+    first.hint = " ".join(["pip install", *dict.fromkeys(_wanted(name, first.asked) for name, _ in first.asked)])
+    raise first
+
+
+def _wanted(name: str, asked: Iterable[tuple[str, str | None]]) -> str:
+    """Return a distribution with the extras that are ``asked`` of it, as pip takes it; none that another brings."""
+    brings = {extra: {need.name for need in needs(extra, name)} for other, extra in asked if other == name and extra}
+    needed = [extra for extra in brings if not any(brings[extra] < brings[other] for other in brings)]
+    return f"'{name}[{','.join(needed)}]'" if needed else name
 
 
 def missing(module: str, distribution: str = EDGEPACK) -> MissingExtra | None:

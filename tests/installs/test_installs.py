@@ -120,6 +120,11 @@ def test_a_bundle_runs(extra: str, install: Installs, minilm: Bundle) -> None:
         ("build", "build {encoder} --target iphone", "coreml"),
         ("images", "build {encoder} --target rpi", "build"),
         ("build", "build {pipeline} --target rpi", "diffusion"),
+        # all at once, and no extra that another brings
+        ("", "build {encoder} --target rpi --target iphone", "coreml"),
+        ("", "build {storyteller} --target rpi --target iphone", "coreml"),
+        ("", "build org/model --target rpi --target iphone", "coreml"),
+        ("", "build {pipeline} --target iphone --target rpi", "coreml,diffusion"),
         ("coreml", "build {pipeline} --target iphone", "diffusion"),
         ("diffusion", "build {pipeline} --target iphone", "coreml"),
         ("", "run {images} {photo}", "images"),

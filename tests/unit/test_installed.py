@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,24 @@ def test_what_several_extras_share_names_one_that_brings_them_all(extras: list[s
         installed.check_shared(extras)
     assert str(error.value) == "numpy 2.4.1 is installed, and this needs numpy>=2.3,<2.4"
     assert error.value.hint == f"pip install 'edgepack[{named}]'"
+
+
+def _refuse(error: MissingExtra) -> None:
+    raise error
+
+
+def test_all_that_lacks_is_one_hint() -> None:
+    errors = [
+        MissingExtra("torch", "build"), MissingExtra("coremltools", "coreml"), MissingExtra("diffusers", "diffusion"),
+        MissingExtra("torch", "build"), MissingExtra("mars", None), MissingExtra("x", "", "theirs"),
+    ]  # fmt: skip
+    with pytest.raises(MissingExtra, match="'torch'") as caught:
+        installed.check_all([lambda: None, *(partial(_refuse, error) for error in errors)])
+    assert caught.value.hint == "pip install 'edgepack[coreml,diffusion]' mars theirs"
+    with pytest.raises(MissingExtra, match="'onnx'") as again:  # the hint of one that holds several
+        installed.check_all(partial(_refuse, error) for error in (MissingExtra("onnx", "llm"), caught.value))
+    assert again.value.hint == "pip install 'edgepack[coreml,diffusion]' mars theirs"
+    installed.check_all([lambda: None])
 
 
 @pytest.mark.usefixtures("others")

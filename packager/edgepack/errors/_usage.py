@@ -57,6 +57,7 @@ class MissingExtra(EdgepackError):
 
         ``found`` is the version that is installed, where it is another than the ``wanted``.
         """
+        self.asked: tuple[tuple[str, str | None], ...] = ((distribution if extra is not None else package, extra),)
         told = f"{package} {found} is installed, and this needs {package}{wanted}"
         bringing = package if extra is None else f"'{distribution}[{extra}]'" if extra else distribution
         super().__init__(

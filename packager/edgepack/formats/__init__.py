@@ -8,6 +8,7 @@ graph itself and streams the weights into it. A format is a module of this packa
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -118,8 +119,11 @@ def check_installed(target: Target, task: AnyTask) -> None:
     """
     found = find(target.format)
     _check_route(found, target, task)
-    installed.check(found.ROUTES[task.ROUTE], plugins.distribution("formats", target.format))
-    installed.check(options(task).extra, plugins.distribution("tasks", task.NAME))
+    asked = (
+        (found.ROUTES[task.ROUTE], plugins.distribution("formats", target.format)),
+        (options(task).extra, plugins.distribution("tasks", task.NAME)),
+    )
+    installed.check_all(partial(installed.check, *one) for one in asked)
 
 
 def _check_route(found: Format, target: Target, task: AnyTask) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import partial
 
-from edgepack import client_images, fit, formats, plugins, tasks
+from edgepack import client_images, fit, formats, installed, plugins, tasks
 from edgepack import targets as targets_
 from edgepack.documents import JsonDict
 from edgepack.errors import ProjectError, UnknownName, UnsupportedModel, UsageError
@@ -35,11 +36,14 @@ def check_download(request: Request, downloads: bool) -> None:
 
     Raises MissingExtra, UnknownName, UnsupportedModel.
     """
-    for name in request.targets if downloads else ():
-        if request.task is None:
-            formats.check_shared(targets_.load(name))
-        else:
-            formats.check_installed(targets_.load(name), tasks.load(request.task))
+    if not downloads:
+        return
+    asked = [targets_.load(name) for name in request.targets]
+    if request.task is None:
+        installed.check_all(partial(formats.check_shared, target) for target in asked)
+    else:
+        task = tasks.load(request.task)
+        installed.check_all(partial(formats.check_installed, target, task) for target in asked)
 
 
 def check_installed(request: Request, source: Source) -> None:
@@ -48,8 +52,8 @@ def check_installed(request: Request, source: Source) -> None:
     Raises MissingExtra, UnsupportedModel, UsageError (a plug-in whose modules do not go together).
     """
     task = tasks.load(source.task)
-    for name in request.targets:
-        formats.check_installed(targets_.load(name), task)
+    asked = [targets_.load(name) for name in request.targets]
+    installed.check_all(partial(formats.check_installed, target, task) for target in asked)
     _check_device(task)
 
 
