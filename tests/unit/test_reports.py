@@ -199,6 +199,21 @@ def test_tensors_of_all_layers_share_a_row() -> None:
     ]
 
 
+def test_an_output_without_a_shape_is_not_said_to_be_one_value() -> None:
+    step, label = (TensorSpec(name=name, dtype=kind, shape=()) for name, kind in (("t", "float32"), ("l", "string")))
+    rows = inspect._interface({"input": [step], "output": [label]}).rows
+    assert rows == [["input", "t", "float32", "one value"], ["output", "l", "string", "–"]]
+
+
+def test_files_of_one_kind_share_a_row() -> None:
+    listed = {f"vae/part_{i:02}.onnx": {"bytes": 1000, "sha256": "f" * 64} for i in range(12)}
+    listed |= {"LICENSE": {"bytes": 3, "sha256": "a" * 64}}
+    assert inspect._files(listed).rows == [
+        ["vae/part_00–11.onnx", "12.0 kB", "12 files"],
+        ["LICENSE", "3 B", "a" * 12],
+    ]
+
+
 def _compared(name: str, task: str = "", **figures: str | Amount) -> Compared:
     return Compared(name=name, task=task, texts={"recipe": name[-4:]}, figures=figures)
 

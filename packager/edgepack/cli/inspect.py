@@ -12,12 +12,13 @@ from edgepack import plugins
 from edgepack.cli import show
 from edgepack.cli.options import Bundle, Json, Trust
 from edgepack.coreml.folder import PACKAGE
+from edgepack.documents import JsonObject
 from edgepack.records import TensorSpec
 from edgepack.reports.accuracy import accuracy_table
 from edgepack.reports.sizes import components, compressed, coverage, needs, parameters, sizes_table
 from edgepack.reports.speed import speed_table
 from edgepack.reports.submodels import submodels_table
-from edgepack.reports.table import Table
+from edgepack.reports.table import DASH, Table
 from edgepack.runtime import manifest, measurements
 from edgepack.runtime.manifest import SIGNATURE, Manifest
 from edgepack.runtime.opening import opened
@@ -56,8 +57,7 @@ def _bundle(bundle: Path, trust: bool, json: bool) -> None:
     show.table("speed", speed_table(timings))
     for submodel in listed.models.values():
         _submodel(submodel, f"{submodel.name}: " if len(listed.models) > 1 else "")
-    files = [[name, size(entry["bytes"]), entry["sha256"][:_SHORT]] for name, entry in listed.table["files"].items()]
-    show.table("files", Table(["file", "bytes", f"sha256, first {_SHORT}"], files, figures=["bytes"]))
+    show.table("files", _files(listed.table["files"]))
     if extra:
         show.line(f"not listed in the manifest: {', '.join(extra)}", "yellow")
 
@@ -124,16 +124,33 @@ def _signed(listed: Manifest) -> bool:
     return os.path.lexists(listed.folder / SIGNATURE)
 
 
+def _files(listed: JsonObject) -> Table:
+    """Tabulate files; those that are alike but for a number in the name share a row."""
+    rows: dict[str, list[str]] = {}
+    for name in listed:
+        rows.setdefault(_NUMBER.sub("#", name), []).append(name)
+    cells = [
+        [
+            _range(names),
+            size(sum(listed[name]["bytes"] for name in names)),
+            listed[names[0]]["sha256"][:_SHORT] if len(names) == 1 else f"{len(names)} files",
+        ]
+        for names in rows.values()
+    ]
+    return Table(["file", "bytes", f"sha256, first {_SHORT}"], cells, figures=["bytes"])
+
+
 def _interface(parts: Mapping[str, Sequence[TensorSpec]]) -> Table:
     """Tabulate tensors; those of all layers, alike but for a number in the name, share a row.
 
-    A size that only the exporter has a name for, as of an inner node, is shown as "…".
+    A size that only the exporter has a name for, as of an inner node, is shown as "…"; of an output without a shape
+    nothing is known.
     """
     named = {side for spec in parts.get("input", ()) for side in spec.shape}
     rows: dict[tuple[str, ...], list[str]] = {}
     for part, specs in parts.items():
         for spec in specs:
-            shape = " × ".join(_side(side, named) for side in spec.shape) or "one value"
+            shape = " × ".join(_side(side, named) for side in spec.shape) or ("one value" if part == "input" else DASH)
             rows.setdefault((part, _NUMBER.sub("#", spec.name), spec.dtype, shape), []).append(spec.name)
     return Table(["", "name", "type", "shape"], [[key[0], _range(names), *key[2:]] for key, names in rows.items()])
 

@@ -120,4 +120,4 @@ def _coverage(constants: list[_Constant], names: Mapping[str, str], stored: Mapp
 def _reason(constant: _Constant) -> str:
     if constant.readers == ("gather",) and constant.parameters < TABLE:
         return "a small embedding table"
-    return f"read by {' and '.join(constant.readers)}"
+    return f"used by {' and '.join(constant.readers)}, which cannot take it compressed"

@@ -94,4 +94,4 @@ def _reason(graph: Graph, name: str) -> str:
     kinds = sorted({node.op_type for node in graph.nodes if name in node.input})
     if component(name) == "embedding":
         return "a small embedding table"
-    return f"read by {' and '.join(kinds)}, which has no compressed form"
+    return f"used by {' and '.join(kinds)}, which has no compressed form"
