@@ -10,12 +10,13 @@ import numpy as np
 
 from edgepack.printable import printable
 
-_WIDTH, _HEIGHT, _MARGIN = 420, 220, 36
+_WIDTH, _HEIGHT, _MARGIN = 340, 200, 36  # units of about a pixel on a phone, where text must stay legible
+_WIDE = 420
 _BINS = 24
 _LINES = 4  # across a drawing, at most
 _NARROW = 1e-9  # of a range, relative
 _MOST_POINTS = 2000
-_NAMES, _LONGEST = 120, 200  # of a bar: where it begins, and the width of the largest
+_NAMES, _LONGEST = 108, 150  # of a bar: where it begins, and the width of the largest
 _SHORT = 16  # characters of a name that fit in front of its bar
 
 
@@ -80,7 +81,7 @@ def bars(values: Sequence[tuple[str, float, str]], title: str) -> str:
     """Draw (name, value, label) as horizontal bars."""
     most = max((value for _, value, _ in values), default=0) or 1.0
     above = any(len(name) > _SHORT for name, _, _ in values)  # each name over its bar
-    step, start, drop = (48, 0, 18) if above else (30, _NAMES, 0)
+    step, start, drop = (44, 0, 18) if above else (28, _NAMES, 0)
     height = step * len(values) + 16
     widths = [max(value / most * _LONGEST, 1) for _, value, _ in values]
     rows = "".join(
@@ -108,10 +109,13 @@ def _axis(low: float, high: float, tallest: int | None) -> str:
 
 
 def figure(title: str, inside: str, height: float = _HEIGHT, *, caption: str = "", wide: bool = False) -> str:
-    """Frame a drawing of 420 by ``height`` units; screen readers read ``title``, by default the caption too."""
-    kind = ' class="wide"' if wide else ""
+    """Frame a drawing of 340 by ``height`` units, 420 where it is ``wide``.
+
+    Screen readers read ``title``, by default the caption too.
+    """
+    kind, width = (' class="wide"', _WIDE) if wide else ("", _WIDTH)
     return (
-        f'<figure{kind}><svg viewBox="0 0 {_WIDTH} {height:g}" role="img" aria-label="{text(title)}">{inside}</svg>'
+        f'<figure{kind}><svg viewBox="0 0 {width} {height:g}" role="img" aria-label="{text(title)}">{inside}</svg>'
         f"<figcaption>{text(caption or title)}</figcaption></figure>"
     )
 
