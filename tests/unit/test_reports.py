@@ -300,4 +300,4 @@ def test_long_names_stand_above_their_bars() -> None:
     long = plots.bars([("vision_model embedding", 3, "3 B"), ("mlp", 1, "1 B")], "bytes")
     assert 'y="24">vision_model embedding' in long
     assert 'x="0" y="29"' in long
-    assert 'x="120" y="11"' in plots.bars([("mlp", 1, "1 B")], "bytes")
+    assert 'x="108" y="11"' in plots.bars([("mlp", 1, "1 B")], "bytes")

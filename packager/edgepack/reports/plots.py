@@ -17,7 +17,7 @@ _LINES = 4  # across a drawing, at most
 _NARROW = 1e-9  # of a range, relative
 _MOST_POINTS = 2000
 _NAMES, _LONGEST = 108, 150  # of a bar: where it begins, and the width of the largest
-_SHORT = 16  # characters of a name that fit in front of its bar
+_SHORT = 14  # characters of a name that fit in front of its bar
 
 
 def histogram(values: Sequence[float], name: str) -> str:
