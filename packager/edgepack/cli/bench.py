@@ -125,7 +125,7 @@ def bench(
     outpage.check(html, listed, force=force)
     if file is not None:
         known.check(file)
-    named = _commit() if label is None else label
+    named = label if label is not None else _commit() if file is not None else ""
     inputs, addresses = tuple(shape or ()), [device] if every is None else on_device.names(every)
     benched = list[tuple[str, Timings | EdgepackError]]()
     with show.Steps() as steps:

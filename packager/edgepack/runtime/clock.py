@@ -29,6 +29,7 @@ Say = Callable[[str], None]
 _EARLIER = {"1 picture": "1 image"}  # inputs as measurements of earlier versions call them
 _UNASKED = NotMeasured(reason="a short measurement does not load the model twice")
 _LOOK = 1.0  # seconds between two looks at a temperature
+_REST = 0.3  # of a round's seconds, between it and the next
 _COOL_DOWN = 60.0  # seconds, at most
 _PAUSE = 2.0  # seconds before the first repetition; each later one waits twice as long
 
@@ -143,13 +144,15 @@ def _attempt(
         asked = request(inputs, threads, target_isa, runs=rules.runs_of(index), seconds=rules.seconds / rules.count)
         asked |= {"format": format, "cold": rules.count > 1 and index == 0}
         asked["longest"] = None if rules.longest is None else rules.longest / rules.count
-        _cool_down(start)
+        if index:
+            _cool_down(start, _REST * rules.seconds / rules.count)
         made.append(ask("edgepack.runtime.rounds", str(path), asked))
     return list(zip(*made, strict=True))
 
 
-def _cool_down(start: Conditions) -> None:
-    """Wait until the machine is as cool as at the start, or does not get any cooler."""
+def _cool_down(start: Conditions, rest: float) -> None:
+    """Rest so many seconds, and then until the machine is as cool as at the start, or a minute is over."""
+    time.sleep(rest)
     latest = time.monotonic() + _COOL_DOWN
     while not quiet.cooled(start, conditions.now()) and time.monotonic() < latest:
         time.sleep(_LOOK)
