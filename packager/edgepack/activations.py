@@ -83,14 +83,14 @@ def _image(config: JsonObject, size: Size) -> tuple[int, str]:
 
 
 def _sound(config: JsonObject, audio: Audio) -> tuple[int, str]:
-    """Estimate a waveform's first maps, of which a layer and its activation hold two, or a transformer of its frames;
-    of a spectrogram the transformer of its patches.
+    """Estimate a waveform's first maps, of which a layer, its norm and its activation hold three, or a transformer of
+    its frames; of a spectrogram the transformer of its patches.
     """
     features = audio.features
     if isinstance(features, Waveform):
         samples = features.max_samples
         width, stride = _first(config, "conv_dim", _WIDTH), _first(config, "conv_stride", _STRIDE)
-        maps = 2 * width * (samples // stride) * _FLOAT
+        maps = 3 * width * (samples // stride) * _FLOAT
         return max(maps, _transformer(config, samples // _FRAME)), f"1 x {samples:,} samples"
     patch, across, along = (int(config.get(key, usual)) for key, usual in _PATCHES.items())
     patches = ((features.mel_bins - patch) // across + 1) * ((features.frames - patch) // along + 1)

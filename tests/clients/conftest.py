@@ -27,12 +27,13 @@ TEXTS = ["rain fell on paris all day", "ada lovelace wrote the first program in 
 MASKED = ["rain fell on [MASK] all day", "ada lovelace wrote the [MASK] program in london"]
 QUESTIONS = [("who wrote the first program", TEXTS[1]), ("the first program in london", TEXTS[1])]
 PROMPTS = ["If the file is", "The optional argument"]
+SOUNDS = [(np.sin(np.arange(length) / 7) * 0.4 + 0.05).tolist() for length in (4000, 9001)]  # at 16,000 per second
 TOKENS = 24  # that a language model goes on with
 
 
 @dataclass(frozen=True)
 class Packed:
-    """A bundle and what its clients are given: texts, pairs of them, or images' files."""
+    """A bundle and what its clients are given: texts, pairs of them, images' files, or samples."""
 
     task: str
     folder: Path
@@ -83,7 +84,7 @@ def packed(build: Build, tiny: Callable[[str], Path], images: list[str]) -> Call
             inputs = {
                 **{"text-embedding": SENTENCES, "text-generation": PROMPTS, "fill-mask": MASKED},
                 **{"question-answering": QUESTIONS, "image-classification": images, "image-embedding": images},
-                "zero-shot-image-classification": images,
+                **{"zero-shot-image-classification": images, "audio-classification": SOUNDS},
             }
             bundles = build(model.get(task) or tiny(task), "rpi", "web", recipes=(recipe,), allow_loss=True)
             for name, bundle in zip(("rpi", "web"), bundles, strict=True):

@@ -76,6 +76,14 @@ def test_labels(task: str, client: str, asking: Callable[[str], Ask], packed: Ca
 
 
 @pytest.mark.parametrize("client", CLOSE)
+def test_labels_of_sounds(client: str, asking: Callable[[str], Ask], packed: Callable[..., Packed]) -> None:
+    bundle = packed("audio-classification", "web")
+    for given, scores in zip(bundle.inputs, asking(client)(bundle, call={"top_k": 3})["answers"], strict=True):
+        wanted = {label.name: label.score for label in bundle.runtime.classify(np.array(given, np.float32))}
+        assert {entry["label"]: entry["score"] for entry in scores} == pytest.approx(wanted, abs=CLOSE[client])
+
+
+@pytest.mark.parametrize("client", CLOSE)
 def test_pixels(client: str, asking: Callable[[str], Ask], packed: Callable[..., Packed]) -> None:
     bundle = packed("image-classification", "web")
     for given, pixels in zip(bundle.inputs, asking(client)(bundle, pixels=True)["pixels"], strict=True):

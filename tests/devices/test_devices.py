@@ -26,6 +26,7 @@ from edgepack.runtime.quiet import Rules
 from edgepack.runtime.runner import Here
 from edgepack.stages import bench, validate
 from edgepack.suites import Check, Suite
+from edgepack.tasks._audio import wav
 
 GOLDEN = Suite(name="golden vectors", checks=(Check(kind="golden", name="golden vectors", limits={}),))
 SENTENCES = ["the cat sleeps", "a loan from the bank"]
@@ -66,6 +67,19 @@ def services(folder: Path) -> list[int]:
         if "edgepack.runtime.service" in words and any(word.startswith(str(folder)) for word in words):
             found.append(int(place.parent.name))
     return found
+
+
+def test_a_sounds_file_that_lies_here_is_heard_there(
+    board: Board, build: Callable[..., tuple[Bundle, ...]], tiny: Callable[[str], Path], tmp_path: Path
+) -> None:
+    (bundle,) = build(tiny("audio-classification"), "rpi")
+    file = tmp_path / "hum.wav"
+    file.write_bytes(wav(np.sin(np.arange(9000) / 9)[:, None] * 0.5, 22_050))
+    with devices.connect(board(), manifest.read(bundle.path), threads=1) as there:
+        assert validate.validate(there, GOLDEN).passed
+        (answer,) = there.model().predict([file])
+        assert answer == runtime.load(bundle.path).classify(file)
+        assert there.model().classify(file) == answer
 
 
 def test_a_bundle_answers_there_as_here(board: Board, listed: manifest.Manifest, minilm: Bundle) -> None:

@@ -21,9 +21,9 @@ from edgepack.formats.onnx.builder import Described
 from edgepack.original.decoder import Reference
 from edgepack.records import Bundle, Recipe
 from edgepack.runtime.engines import open_session
-from edgepack.runtime.processing import Image, Processing, Size, Text
+from edgepack.runtime.processing import Audio, Image, Processing, Size, Text, Waveform
 from edgepack.stages import resolve
-from edgepack.tasks import text_generation
+from edgepack.tasks import _feature_extractor, text_generation
 from edgepack.units import size
 
 RPI = (targets.ROOT / "rpi" / "target.toml").read_text("utf-8")
@@ -252,3 +252,22 @@ def test_inputs_are_told_apart_by_what_they_are() -> None:
     assert activations.of(config, Processing(text=short, image=image))[1] == "1 x 224 x 224 pixels"
     with pytest.raises(UnsupportedModel, match="neither texts nor images"):
         activations.of(config, Processing())
+
+
+def test_a_waveform_takes_the_first_maps_of_its_samples() -> None:
+    """wav2vec 2.0 (base) in 8 bits was measured: 719 MB at 30 s, 485 MB more than at 1 s."""
+    waveform = Waveform(normalize=True, max_samples=480_000)
+    audio = Audio(input="input_values", sampling_rate=16_000, min_samples=400, features=waveform)
+    found, shape = activations.of(transformers.Wav2Vec2Config().to_dict(), Processing(audio=audio))
+    assert shape == "1 x 480,000 samples"
+    assert 485e6 < found < 650e6
+
+
+def test_a_spectrogram_takes_attention_over_its_patches(tmp_path: Path) -> None:
+    config = transformers.ASTConfig().to_dict()
+    (tmp_path / "preprocessor_config.json").write_text('{"feature_extractor_type": "ASTFeatureExtractor"}')
+    audio = _feature_extractor.read(tmp_path, config)
+    assert activations.of(config, Processing(audio=audio)) == (
+        activations._transformer(config, 1214),
+        "1 x 1024 frames",
+    )

@@ -34,7 +34,7 @@ def run(
     inputs: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Texts, image files, or a question and its context. A language model without inputs opens a chat.",
+            help="Texts, images, WAV files, or a question and its context. A language model without one opens a chat.",
             metavar="INPUT",
             show_default=False,
         ),
@@ -142,7 +142,7 @@ def run(
     trust: Trust = False,
     json: Json = False,
 ) -> None:
-    """Run a bundle on texts or images, make images, or chat.
+    """Run a bundle on texts, images or sounds, make images, or chat.
 
     On this machine, or on a device with --device.
     """

@@ -11,7 +11,7 @@ from edgepack.runtime import golden
 from edgepack.runtime.diffusion import autoencoder
 from edgepack.runtime.engines import Session
 from edgepack.runtime.manifest import REBUILD, Manifest
-from edgepack.runtime.processing import Diffusion, Embedding, Match, Span
+from edgepack.runtime.processing import Audio, Diffusion, Embedding, LogMel, Match, Span, Waveform
 from edgepack.runtime.submodel import TEXT_MODEL, UNET, VISION_MODEL, Submodel
 
 PLACE = "{}"  # of the label in a Match's template
@@ -28,6 +28,8 @@ def check_processing(listed: Manifest) -> None:
             f"{listed.folder}: processing.answer.template {answer.template[:60]!r} has no {PLACE}, the label's place",
             hint=REBUILD,
         )
+    if listed.processing.audio is not None and (wrong := _of_sounds(listed.processing.audio)):
+        raise BundleDamaged(f"{listed.folder}: processing.audio contradicts itself: {wrong}", hint=REBUILD)
     for submodel, kind, name, channels, setting in () if diffusion is None else _channels(diffusion):
         found = _dimension(listed, submodel, kind, name)
         if found is not None and found != channels:
@@ -36,6 +38,19 @@ def check_processing(listed: Manifest) -> None:
                 f"processing.diffusion.{setting} makes it {channels}",
                 hint=REBUILD,
             )
+
+
+def _of_sounds(audio: Audio) -> str:
+    """Return what of ``audio`` does not go together, in a clause; "" where all does."""
+    features = audio.features
+    if isinstance(features, Waveform):
+        return "the shortest sound is longer than the longest" if audio.min_samples > features.max_samples else ""
+    if features.fft_length < features.frame_length:
+        return "a frame is longer than its Fourier transform"
+    if audio.min_samples < features.frame_length:
+        return "the shortest sound is shorter than a frame"
+    rising = features.min_frequency < features.max_frequency <= audio.sampling_rate / 2
+    return "" if rising else "its bands do not lie between 0 and half the sampling rate"
 
 
 def _channels(diffusion: Diffusion) -> Iterator[tuple[str, str, str, int, str]]:
@@ -59,9 +74,11 @@ def _dimension(listed: Manifest, submodel: str, kind: str, name: str) -> int | N
 
 def check_inputs(listed: Manifest, submodel: Submodel, run: Session) -> None:
     """Raises BundleDamaged where an opened submodel takes images of another size than the processing makes, or with
-    another number of channels.
+    another number of channels; or other features of sounds.
     """
-    image = listed.processing.image
+    image, audio = listed.processing.image, listed.processing.audio
+    if audio is not None:
+        _check_sounds(listed, submodel, run, audio)
     if image is None:
         return
     size = {"height": image.size.height, "width": image.size.width}
@@ -75,6 +92,19 @@ def check_inputs(listed: Manifest, submodel: Submodel, run: Session) -> None:
                     f"processing.image.{name} is {made}",
                     hint=REBUILD,
                 )
+
+
+def _check_sounds(listed: Manifest, submodel: Submodel, run: Session, audio: Audio) -> None:
+    features = audio.features
+    made = (features.frames, features.mel_bins) if isinstance(features, LogMel) else (None,)  # of any length
+    for spec in run.inputs:
+        taken = [side if isinstance(side, int) else None for side in spec.shape[1:]]
+        if spec.name == audio.input and taken != list(made):
+            raise BundleDamaged(
+                f"{spec.name!r} of {submodel.path.name} in {listed.folder} has the shape {list(spec.shape)}, and "
+                f"processing.audio makes {features.TAG[1]} features",
+                hint=REBUILD,
+            )
 
 
 def _sides(spec: TensorSpec, image: str) -> dict[str, int | str]:

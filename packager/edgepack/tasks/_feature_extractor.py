@@ -62,7 +62,7 @@ def _shortest(config: JsonObject) -> int:
     """Return the samples of which the convolutions make one frame. Raises ModelError."""
     found = [config.get(key, usual) for key, usual in CONVOLUTIONS.items()]
     for sizes in found:
-        if not isinstance(sizes, list | tuple) or not all(isinstance(one, int) and 0 < one < 65_536 for one in sizes):
+        if not isinstance(sizes, list | tuple) or not all(isinstance(one, int) and 0 < one < 10_000 for one in sizes):
             raise ModelError(
                 f"config.json: conv_kernel and conv_stride are not lists of whole numbers: {_short(found)}",
                 hint="copy config.json again from the model's repository",

@@ -8,11 +8,12 @@ const TASKS = {
   "question-answering": "question-answering",
   "fill-mask": "fill-mask",
   "image-classification": "image-classification",
+  "audio-classification": "audio-classification",
   "image-embedding": "image-feature-extraction",
 };
 
 // `request`: {task, inputs, options, call}. `inputs` go to the pipeline one by one, so that none changes another's answer;
-// with `batch` all at once. An image's input is a path or an address.
+// with `batch` all at once. An image's input is a path or an address, a sound's a list of samples.
 export default async function answers(t, model, request) {
   if (request.task === "zero-shot-image-classification") return await vectors(t, model, request);
   const pipe = await t.pipeline(TASKS[request.task], model, request.options ?? {});
@@ -20,7 +21,8 @@ export default async function answers(t, model, request) {
   const inputs = request.batch ? [request.inputs] : request.inputs;
   const found = [];
   for (const input of inputs) {
-    found.push(plain(await pipe(...(request.task === "question-answering" ? input : [input]), request.call ?? {})));
+    const given = request.task === "audio-classification" ? Float32Array.from(input) : input;
+    found.push(plain(await pipe(...(request.task === "question-answering" ? input : [given]), request.call ?? {})));
   }
   const ids = request.ids ? request.inputs.map((text) => plain(pipe.tokenizer(text).input_ids)) : undefined;
   const pixels = request.pixels ? await seen(t, pipe, request.inputs) : undefined;

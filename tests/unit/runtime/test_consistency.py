@@ -1,4 +1,4 @@
-"""What a manifest says of images' latents goes with the inputs and outputs that it lists."""
+"""What a manifest says of images' latents goes with the inputs and outputs that it lists, and of sounds with itself."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def images(height: int, width: int, channels: int = 3) -> Manifest:
     return Manifest(Path("bundle"), table)
 
 
-def check_images(listed: Manifest, name: str, dtype: str, shape: tuple[int | str, ...]) -> None:
+def check_opened(listed: Manifest, name: str, dtype: str, shape: tuple[int | str, ...]) -> None:
     opened: Any = Opened((TensorSpec(name=name, dtype=dtype, shape=shape),))
     consistency.check_inputs(listed, listed.models["model"], opened)
 
@@ -80,7 +80,7 @@ def check_images(listed: Manifest, name: str, dtype: str, shape: tuple[int | str
      ("input_ids", "int64", (1, 1, 1, 1))],
 )  # fmt: skip
 def test_images_that_the_graph_takes(spec: tuple[str, str, tuple[int | str, ...]]) -> None:
-    check_images(images(32, 24), *spec)
+    check_opened(images(32, 24), *spec)
 
 
 @pytest.mark.parametrize(
@@ -93,10 +93,10 @@ def test_images_that_the_graph_takes(spec: tuple[str, str, tuple[int | str, ...]
 )
 def test_images_that_the_graph_does_not_take(size: tuple[int, ...], said: str) -> None:
     with pytest.raises(BundleDamaged, match=said):
-        check_images(images(*size), *PIXELS)
+        check_opened(images(*size), *PIXELS)
     if len(size) == 2:
         with pytest.raises(BundleDamaged, match=said):
-            check_images(images(*size), "image", "uint8", (32, 24, 3))
+            check_opened(images(*size), "image", "uint8", (32, 24, 3))
 
 
 @pytest.mark.parametrize("target", ["rpi", "iphone"])
@@ -110,3 +110,59 @@ def test_a_bundle_whose_images_its_graph_does_not_take_is_refused(
     (folder / "edgepack.json").write_text(json.dumps(table), "utf-8")
     with pytest.raises(BundleDamaged, match=r"processing\.image\.size\.height is 64"):
         edgepack.load(folder)
+
+
+WAVEFORM = {"kind": "waveform", "normalize": True, "max_samples": 1000}
+LOG_MEL = {
+    "kind": "log-mel", "frames": 4, "frame_length": 400, "hop_length": 160, "fft_length": 512, "window": "hann",
+    "remove_dc_offset": True, "preemphasis": 0.97, "mel_bins": 8, "mel_scale": "kaldi", "mel_norm": "none",
+    "min_frequency": 20.0, "max_frequency": 8000.0, "floor": 1e-7, "log": "natural", "mean": 0.0, "std": 1.0,
+}  # fmt: skip
+
+
+def heard(features: dict[str, Any], shortest: int = 400) -> Manifest:
+    audio = {"input": "input_values", "sampling_rate": 16_000, "min_samples": shortest, "features": features}
+    models = {"model": {**ENTRY, "inputs": [], "outputs": []}}
+    table = {"task": "audio-classification", "models": models, "files": {}, "processing": {"audio": audio}}
+    return Manifest(Path("bundle"), table)
+
+
+@pytest.mark.parametrize("features", [WAVEFORM, LOG_MEL])
+def test_sounds_that_go_together(features: dict[str, Any]) -> None:
+    consistency.check_processing(heard(features))
+
+
+@pytest.mark.parametrize(
+    ("features", "shortest", "said"),
+    [
+        (WAVEFORM, 1001, "the shortest sound is longer than the longest"),
+        (LOG_MEL | {"fft_length": 256}, 400, "a frame is longer than its Fourier transform"),
+        (LOG_MEL, 399, "the shortest sound is shorter than a frame"),
+        (LOG_MEL | {"min_frequency": 8000.0}, 400, "do not lie between 0 and half the sampling rate"),
+        (LOG_MEL | {"max_frequency": 8001.0}, 400, "do not lie between 0 and half the sampling rate"),
+    ],
+)
+def test_sounds_that_do_not(features: dict[str, Any], shortest: int, said: str) -> None:
+    with pytest.raises(BundleDamaged, match=f"processing.audio contradicts itself: .*{said}"):
+        consistency.check_processing(heard(features, shortest))
+
+
+@pytest.mark.parametrize(
+    ("features", "shape"), [(WAVEFORM, ("batch", "samples")), (WAVEFORM, (1, "400..1000")), (LOG_MEL, ("batch", 4, 8))]
+)
+def test_sounds_that_the_graph_takes(features: dict[str, Any], shape: tuple[int | str, ...]) -> None:
+    check_opened(heard(features), "input_values", "float32", shape)
+
+
+@pytest.mark.parametrize(
+    ("features", "shape", "said"),
+    [
+        (WAVEFORM, (1, 4, 8), "processing.audio makes waveform features"),
+        (WAVEFORM, (1, 600), "processing.audio makes waveform features"),
+        (LOG_MEL, ("batch", "samples"), "processing.audio makes log-mel features"),
+        (LOG_MEL, ("batch", 4, 9), "processing.audio makes log-mel features"),
+    ],
+)
+def test_sounds_that_the_graph_does_not_take(features: dict[str, Any], shape: tuple[int | str, ...], said: str) -> None:
+    with pytest.raises(BundleDamaged, match=said):
+        check_opened(heard(features), "input_values", "float32", shape)

@@ -10,14 +10,18 @@ import numpy as np
 from edgepack.arrays import Array
 from edgepack.runtime.audio.records import LogMel
 
+_AT_ONCE = 1024  # frames, so that memory does not grow with their number
+
 
 def log_mel(samples: Array, facts: LogMel, sampling_rate: int) -> Array:
     """Return float32 [frames, mel_bins] of float32 [samples], at least one frame's."""
-    starts = np.lib.stride_tricks.sliding_window_view(samples, facts.frame_length)[:: facts.hop_length]
-    energies = np.square(np.abs(_spectra(starts[: facts.frames], facts), dtype=np.float64))
-    bands = _triangles(facts, sampling_rate).T @ energies.T
+    frames = np.lib.stride_tricks.sliding_window_view(samples, facts.frame_length)[:: facts.hop_length][: facts.frames]
+    triangles = _triangles(facts, sampling_rate)
     made = np.zeros((facts.frames, facts.mel_bins), np.float32)
-    made[: len(energies)] = np.log(np.maximum(facts.floor, bands)).T
+    for start in range(0, len(frames), _AT_ONCE):
+        part = frames[start : start + _AT_ONCE]
+        energies = np.square(np.abs(_spectra(part, facts), dtype=np.float64))
+        made[start : start + len(part)] = np.log(np.maximum(facts.floor, energies @ triangles))
     return np.asarray((made - facts.mean) / facts.std)
 
 

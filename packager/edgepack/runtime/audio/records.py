@@ -10,7 +10,7 @@ from edgepack.runtime.record_json import Rule
 
 Rate = Annotated[int, Rule(minimum=1000, maximum=384_000)]  # samples per second
 Samples = Annotated[int, Rule(minimum=1, maximum=100_000_000)]
-Frame = Annotated[int, Rule(minimum=1, maximum=65_536)]  # samples
+Frame = Annotated[int, Rule(minimum=1, maximum=8192)]  # samples
 Hertz = Annotated[float, Rule(minimum=0, maximum=192_000)]
 
 
