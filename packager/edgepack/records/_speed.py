@@ -40,6 +40,7 @@ class Conditions:
     frequency: float | None = None  # hertz, of the fastest processor
     highest: float | None = None  # hertz, that it may have
     temperature: float | None = None  # degrees Celsius, of the hottest zone
+    headroom: float | None = None  # degrees Celsius, least of all zones, to where the system slows down
     throttled: int | None = None  # the Raspberry Pi's bits, see `vcgencmd get_throttled`
     thermal_status: int | None = None  # Android's, 0 (none) to 6 (shutdown), see `dumpsys thermalservice`
 

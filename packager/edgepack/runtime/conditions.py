@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -55,15 +55,26 @@ def now() -> Conditions:
     frequencies = list(_numbers(_PROCESSORS.glob("cpu[0-9]*/cpufreq/scaling_cur_freq")))
     highest = list(_numbers(_PROCESSORS.glob("cpu[0-9]*/cpufreq/cpuinfo_max_freq")))
     heat = list(_numbers(_ZONES.glob("thermal_zone*/temp")))
+    headroom = [left for zone in _ZONES.glob("thermal_zone*") for left in _headroom(zone)]
     return Conditions(
         load=os.getloadavg()[0],
         governor=_text(_PROCESSORS / "cpu0/cpufreq/scaling_governor"),
         frequency=max(frequencies) * 1e3 if frequencies else None,
         highest=max(highest) * 1e3 if highest else None,
         temperature=max(heat) / 1e3 if heat else None,
+        headroom=min(headroom) / 1e3 if headroom else None,
         throttled=_throttled(),
         thermal_status=_thermal_status(),
     )
+
+
+def _headroom(zone: Path) -> Iterator[int]:
+    """Yield how far a zone is below its passive trip points (docs.kernel.org, Generic Thermal Sysfs)."""
+    heat = list(_numbers([zone / "temp"]))
+    for kind in zone.glob("trip_point_*_type"):
+        if _text(kind) == "passive":
+            limits = _numbers([kind.with_name(kind.name.replace("_type", "_temp"))])
+            yield from (limit - now for now in heat for limit in limits if limit > 0)  # some say 0 or less: none
 
 
 def _busy() -> tuple[float, float] | None:
@@ -106,7 +117,7 @@ def _less(after: float | None, before: float | None) -> float | None:
     return None if after is None or before is None else after - before
 
 
-def _numbers(files: Iterator[Path]) -> Iterator[int]:
+def _numbers(files: Iterable[Path]) -> Iterator[int]:
     """Yield the numbers in those files that hold one."""
     for file in files:
         told = _text(file) or ""

@@ -113,6 +113,8 @@ def _by_heat(rounds: Sequence[Round]) -> list[str]:
     status = max(each.thermal_status or 0 for each in after)
     if status >= _MODERATE:
         reasons.append(f"throttled (thermal status {status})")
+    if any(each.headroom is not None and each.headroom <= 0 for each in after):
+        reasons.append(f"so hot that the system slows down ({max(each.temperature or 0 for each in after):.0f} °C)")
     return [*reasons, *_by_frequency(rounds)]
 
 

@@ -35,6 +35,9 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_board(machine: Path) -> None:
     written(machine / "zones/thermal_zone0/temp", "51234\n")
     written(machine / "zones/thermal_zone1/temp", "48000\n")
+    for point, (kind, limit) in enumerate((("critical", 49_000), ("passive", 70_000), ("passive", 0))):
+        written(machine / f"zones/thermal_zone1/trip_point_{point}_type", f"{kind}\n")
+        written(machine / f"zones/thermal_zone1/trip_point_{point}_temp", f"{limit}\n")
     for core, frequency in enumerate((1_500_000, 2_400_000)):
         written(machine / f"processors/cpu{core}/cpufreq/scaling_cur_freq", f"{frequency}\n")
         written(machine / f"processors/cpu{core}/cpufreq/cpuinfo_max_freq", "2400000\n")
@@ -44,7 +47,7 @@ def test_a_board(machine: Path) -> None:
     program(machine / "bin", "dumpsys", THERMAL)
     told = conditions.now()
     assert (told.temperature, told.frequency, told.highest, told.governor) == (51.234, 2.4e9, 2.4e9, "ondemand")
-    assert (told.throttled, told.thermal_status) == (0x50005, 3)
+    assert (told.throttled, told.thermal_status, told.headroom) == (0x50005, 3, 22.0)
     assert told.load is not None
 
 

@@ -32,6 +32,7 @@ def test_nothing_disturbed() -> None:
         ({"after": replace(COOL, throttled=0x4)}, "throttled or under-voltage (0x4)"),
         ({"after": replace(COOL, throttled=0x20000)}, "throttled or under-voltage (0x20000)"),
         ({"after": replace(COOL, frequency=1.8e9)}, "the frequency fell from 2.40 to 1.80 GHz"),
+        ({"after": replace(COOL, temperature=85.0, headroom=0.0)}, "so hot that the system slows down (85 °C)"),
         ({"after": replace(COOL, thermal_status=3)}, "throttled (thermal status 3)"),
     ],
 )
