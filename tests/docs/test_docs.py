@@ -165,3 +165,14 @@ def test_the_table_of_supported_models_is_the_code_s_own(tmp_path: Path) -> None
 def test_links_lead_somewhere(page: str) -> None:
     for link in re.findall(r"\]\(([^)#]+)\)", (ROOT / page).read_text("utf-8")):
         assert link.startswith("https://") or ((ROOT / page).parent / link).exists(), link
+
+
+def test_the_map_of_the_source_tree_names_every_folder_and_nothing_else() -> None:
+    page = (ROOT / "docs" / "how-it-works.md").read_text("utf-8")
+    package = ROOT / "packager" / "edgepack"
+    tree = page.split("```text")[1].split("```")[0]
+    folders = {folder.name for folder in package.iterdir() if folder.is_dir() and folder.name[0] != "_"}
+    assert {name for name in folders if not re.search(rf"\b{name}/", tree)} == set()
+    named = {path for path in re.findall(r"`([a-z_]+/[\w/.]*)`", page.split("| to add |")[1]) if "<" not in path}
+    roots = (package, package.parent)
+    assert {path for path in named if not any((root / path).exists() for root in roots)} == set()
