@@ -87,15 +87,20 @@ def template(model: str, targets: tuple[str, ...]) -> str:
     """Return the text of a new edgepack.toml."""
     listed = ", ".join(f'"{name}"' for name in targets)
     return (
-        "# What this project builds; `edgepack build` reads it.\n"
-        f'model = "{model}"\n'
-        f"targets = [{listed}]\n"
-        '# recipes = ["int8"]            # else the one that measured best for the target and task\n'
-        '# suite = "release.toml"        # what `edgepack validate` checks\n'
+        "# What `edgepack build` builds here; options of the command line come first.\n"
+        "# Remove the # in front of a setting to use it.\n"
         "\n"
-        "# [evaluation]                  # the task's metric, original against bundle (docs/release-suites.md)\n"
-        '# path = "data.csv"             # of images or sounds with labels a folder; columns as the task names them:\n'
-        "# columns = { text = 0, label = 1 }\n"
+        f'model = "{model}"\n'
+        f"targets = [{listed}]  # `edgepack targets` lists them\n"
+        '# recipes = ["int8", "int4"]  # a bundle for each; without it, the recipe that `edgepack targets` names\n'
+        '# suite = "release.toml"  # the checks of `edgepack validate`\n'
+        '# out = "dist"  # where bundles are written\n'
+        "\n"
+        "# A data set on which original and bundle are compared: a CSV, TSV, JSONL or Parquet file, or for images\n"
+        "# and sounds a folder with a sub-folder for each label. `columns` is for files with other column names.\n"
+        "# [evaluation]\n"
+        '# path = "data.csv"\n'
+        '# columns = { text = "review", label = "stars" }\n'
     )
 
 
