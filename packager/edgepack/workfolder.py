@@ -25,7 +25,7 @@ if sys.platform != "win32":
 
 LOCK = "edgepack.lock"
 _ENDING = "[a-z0-9_]{8}"  # that tempfile gives
-NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 
 @contextmanager
@@ -100,7 +100,7 @@ def _locked(folder: Folder, create: int, *, without: bool) -> int | None:
     lock = None
     try:
         lock = folder.open(LOCK, os.O_RDWR | create, 0o600)
-        had = _flock(lock)
+        had = take(lock)
         if had if had is not None else without:
             folder.stat(LOCK)  # raises where it was swept before it was locked; the name is never used again
             return lock
@@ -113,8 +113,8 @@ def _locked(folder: Folder, create: int, *, without: bool) -> int | None:
     return None
 
 
-def _flock(lock: int) -> bool | None:
-    """Return whether the lock was to be had; None where there are no locks."""
+def take(lock: int) -> bool | None:
+    """Lock an open file; False where another process has it, None where there are no locks. Raises OSError."""
     if sys.platform == "win32":
         return None
     try:
@@ -122,7 +122,7 @@ def _flock(lock: int) -> bool | None:
     except BlockingIOError:
         return False
     except OSError as error:
-        if error.errno in NO_LOCKS:
+        if error.errno in _NO_LOCKS:
             return None
         raise
     return True

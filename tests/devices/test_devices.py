@@ -373,7 +373,7 @@ def test_a_shelf_of_devices(
     shelf.write_text(lost + (tmp_path / "devices.toml").read_text())
     brief = ("--runs", 3, "--seconds", 0, "--input", "1x8", "--history", tmp_path / "h.sqlite")
     done = edgepack("bench", minilm.path, "--all", shelf, *brief, "--html", tmp_path / "speed.html")
-    assert (done.returncode, "nothing there takes ssh connections" in done.stdout) == (81, True)
+    assert (done.returncode, "nothing accepts ssh connections there" in done.stdout) == (81, True)
     assert [entry.device for entry in history.read(tmp_path / "h.sqlite")] == ["board"]
     assert "1 of 2 devices failed" in (tmp_path / "speed.html").read_text()
     done = edgepack("bench", minilm.path, "--all", shelf, *brief, "--json")

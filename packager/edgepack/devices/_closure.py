@@ -31,9 +31,7 @@ def libraries(names: Iterable[str]) -> list[str]:
     """Return the modules of other packages that those files import when they are loaded."""
     found = set()
     for module in _closure((SERVICE, *names), texts=False):
-        place = _file(module)
-        assert place is not None
-        for node in ast.parse(place.read_text("utf-8")).body:
+        for node in _tree(module).body:
             found |= {name.split(".")[0] for name in _named(node, texts=False)}
     return sorted(found - {_PACKAGE} - sys.stdlib_module_names)
 
@@ -65,10 +63,18 @@ def _imported(module: str, texts: bool) -> tuple[str, ...]:
     """
     place = _file(module)
     assert place is not None
-    found = [name for node in ast.walk(ast.parse(place.read_text("utf-8"))) for name in _named(node, texts)]
+    found = [name for node in ast.walk(_tree(module)) for name in _named(node, texts)]
     if place.name == "__init__.py" and "pkgutil" in found:
         found += [f"{module}.{own.stem}" for own in place.parent.glob("*.py") if own != place]
     return tuple(name for name in found if name.split(".")[0] == _PACKAGE)
+
+
+@cache
+def _tree(module: str) -> ast.Module:
+    """Return the source of a module that has a file."""
+    place = _file(module)
+    assert place is not None
+    return ast.parse(place.read_text("utf-8"))
 
 
 def _named(node: ast.AST, texts: bool) -> list[str]:

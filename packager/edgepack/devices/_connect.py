@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from edgepack.devices import _closure, _requirements
 from edgepack.devices._device import Device
 from edgepack.devices._session import Session
-from edgepack.devices._store import Say, Store, opened, silent
+from edgepack.devices._store import Store, opened
+from edgepack.progress import Say, silent
 from edgepack.runtime.manifest import MANIFEST, Manifest
 
 

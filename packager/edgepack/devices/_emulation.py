@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,8 +21,8 @@ from edgepack import cachefolder
 from edgepack.devices import _boards
 from edgepack.devices._boards import BOARDS, PROFILES
 from edgepack.devices._device import Device, made
-from edgepack.devices._store import silent
 from edgepack.errors import DeviceError, DeviceLacks, NetworkError, UnknownName
+from edgepack.progress import Say, silent
 
 _SUITE = "bookworm"  # of which Raspberry Pi OS 12 is made
 _PACKAGES = (
@@ -48,7 +48,6 @@ mkdir "$root/dev/pts" "$root/dev/shm"
 mount -t tmpfs tmpfs "$root/dev/shm"
 exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 QEMU_CPU="$QEMU_CPU" chroot "$root" "$@"
 """
-Say = Callable[[str], None]
 
 
 @contextmanager

@@ -10,9 +10,10 @@ from packaging.version import InvalidVersion, Version
 from edgepack import installed
 from edgepack.devices import _closure, _wheels
 from edgepack.devices._device import Device
-from edgepack.devices._store import Say, Store
+from edgepack.devices._store import Store
 from edgepack.documents import JsonObject
 from edgepack.errors import DeviceLacks
+from edgepack.progress import Say
 
 _LEAST = (3, 11)
 

@@ -17,9 +17,9 @@ from edgepack.devices._link import LONGEST, Link
 from edgepack.devices._stopped import stopped
 from edgepack.documents import Json, JsonDict
 from edgepack.errors import BundleError, DeviceAnswerWrong, DeviceError, EdgepackError
+from edgepack.progress import Say, silent
 from edgepack.records import NotMeasured, Timing, Where
 from edgepack.runtime import measurements, model, record_json, wire
-from edgepack.runtime.clock import Say, silent
 from edgepack.runtime.generation import Statistics
 from edgepack.runtime.golden import GoldenResult
 from edgepack.runtime.image import pixels

@@ -6,7 +6,7 @@ import errno
 import getpass
 import os
 import platform
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,10 +21,10 @@ from edgepack.errors import (
     DeviceLacks,
     DeviceLost,
 )
+from edgepack.progress import Say, silent
 from edgepack.runtime.manifest import digest
 from edgepack.units import size
 
-Say = Callable[[str], None]
 _PROTOCOL = 1  # as _depot.py has it
 _DEPOT = Path(__file__).with_name("_depot.py")
 _LOADER = "import os;exec(b''.join(iter(lambda:os.read(0,1),bytes(1))))"  # a program that a NUL ends
@@ -32,10 +32,6 @@ _NOISE = 100  # lines that a login may print before the program begins
 _NO_PYTHON = (126, 127)  # a shell's exit codes for a command that is not there
 _PIECE = 1 << 20
 _SPACE = (errno.ENOSPC, errno.EDQUOT)
-
-
-def silent(text: str) -> None:
-    """Say nothing."""
 
 
 class Store:

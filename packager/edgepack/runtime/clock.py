@@ -11,7 +11,7 @@ import json
 import os
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,13 +19,13 @@ from edgepack import child
 from edgepack.arrays import Array
 from edgepack.documents import Json, JsonObject, parse_json
 from edgepack.errors import BundleError
+from edgepack.progress import Say, silent
 from edgepack.records import Conditions, NotMeasured, Timing, Where
 from edgepack.runtime import conditions, engines, machine, quiet
 from edgepack.runtime.percentiles import percentile
 from edgepack.runtime.quiet import Rules
 from edgepack.runtime.rounds import Round, request
 
-Say = Callable[[str], None]
 _EARLIER = {"1 picture": "1 image"}  # inputs as measurements of earlier versions call them
 _UNASKED = NotMeasured(reason="a short measurement does not load the model twice")
 _LOOK = 1.0  # seconds between two looks at a temperature
@@ -39,10 +39,6 @@ def untimed(format: str) -> NotMeasured | None:
     if machine.emulated():
         return NotMeasured(reason="an emulated processor's speed means nothing; run edgepack bench on the device")
     return engines.find(format).untimed()
-
-
-def silent(line: str) -> None:
-    """Say nothing."""
 
 
 def measure(

@@ -11,9 +11,9 @@ from functools import cached_property
 from typing import Protocol
 
 from edgepack.arrays import Runs, TaskModel
+from edgepack.progress import Say, silent
 from edgepack.records import NotMeasured, Timing, Where
 from edgepack.runtime import clock, completeness, golden, graphs, machine, model, open_submodels, submodel
-from edgepack.runtime.clock import Say, silent
 from edgepack.runtime.engines import Session, open_session
 from edgepack.runtime.golden import GoldenResult
 from edgepack.runtime.manifest import Manifest

@@ -6,14 +6,12 @@ package carries (``python:package/model``), ``hub`` a Hugging Face id (``org/nam
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
 
 from edgepack import plugins
-
-Say = Callable[[str], None]
+from edgepack.progress import Say
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgepack.errors import ModelNotFound
-from edgepack.sources import Fetched, Say, named
+from edgepack.progress import Say
+from edgepack.sources import Fetched, named
 
 
 def fetch(reference: str, say: Say) -> Fetched:

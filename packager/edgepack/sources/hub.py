@@ -21,7 +21,8 @@ from huggingface_hub.errors import (
 )
 
 from edgepack.errors import ModelNotFound, NetworkError, UnsafeModel, UnsupportedModel
-from edgepack.sources import Fetched, Say
+from edgepack.progress import Say
+from edgepack.sources import Fetched
 from edgepack.weights.choice import INDEX, WHOLE
 
 # What a conversion needs; never pickled weights, never other formats' copies.

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from edgepack import installed
 from edgepack.errors import ModelNotFound
-from edgepack.sources import Fetched, Say, named
+from edgepack.progress import Say
+from edgepack.sources import Fetched, named
 
 
 def fetch(reference: str, say: Say) -> Fetched:

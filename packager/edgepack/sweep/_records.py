@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -107,6 +107,3 @@ class Result:
     def passed(self) -> bool:
         """True if the unit did its work, and no check was missed."""
         return self.state == DONE
-
-
-Units = Sequence[Unit]

@@ -11,24 +11,18 @@ import json
 import math
 import os
 import secrets
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
-from hashlib import sha256
 from pathlib import Path
 
 from edgepack import outfolder
 from edgepack.documents import Json, JsonDict, read_object
 from edgepack.errors import EdgepackError, FileTrouble
 from edgepack.reports import MARK
-from edgepack.runtime import manifest
-from edgepack.runtime.manifest import MANIFEST
+from edgepack.runtime import manifest, record_json
 from edgepack.sweep._records import BUILD, Result, Sweep, Unit
-from edgepack.workfolder import NO_LOCKS
-
-if sys.platform != "win32":
-    import fcntl
+from edgepack.workfolder import take
 
 REPORT = "sweep.html"
 _FOLDER, _IDENTITY, _LOCK, _RUN = ".sweep", "sweep.json", "lock", "run"
@@ -124,9 +118,9 @@ class Store:
     def read(self, unit: Unit) -> Result | None:
         """Return the record of ``unit``; None where there is none, or its bundle is not what was recorded."""
         try:
-            table = read_object(self._record(unit.digest))
-            result = Result(**table)
-        except (EdgepackError, TypeError):
+            file = self._record(unit.digest)
+            result: Result = record_json.read(Result, read_object(file), file.name)
+        except EdgepackError:
             return None
         return result if result.digest == unit.digest and self._holds(unit, result) else None
 
@@ -138,9 +132,10 @@ class Store:
         if Path(name).parent != Path(unit.bundle).parent:
             return False
         try:
-            if digest_of(self.out / name) != result.facts.get("manifest"):
+            listed = manifest.read(self.out / name)
+            if listed.sha256 != result.facts.get("manifest"):
                 return False
-            manifest.verify(manifest.read(self.out / name))
+            manifest.verify(listed)
         except (EdgepackError, OSError):
             return False
         return True
@@ -149,22 +144,10 @@ class Store:
         return self.folder / "units" / f"{digest}.json"
 
 
-def digest_of(bundle: Path) -> str:
-    """Return the SHA-256 of a bundle's manifest, which lists that of every file. Raises OSError."""
-    return sha256((bundle / MANIFEST).read_bytes()).hexdigest()
-
-
 def _hold(lock: int, sweep: Sweep) -> None:
     """Take the lock of a sweep's folder, where the file system has locks. Raises FileTrouble where another has it."""
-    if sys.platform == "win32":
-        return
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise FileTrouble(f"the sweep {sweep.name} is already running", hint="wait for it, or stop it") from error
-    except OSError as error:
-        if error.errno not in NO_LOCKS:
-            raise
+    if take(lock) is False:
+        raise FileTrouble(f"the sweep {sweep.name} is already running", hint="wait for it, or stop it")
 
 
 def _write_whole(file: Path, text: str) -> None:

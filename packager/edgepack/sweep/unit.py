@@ -19,7 +19,7 @@ from edgepack.documents import Json, JsonDict, read_object
 from edgepack.errors import EdgepackError, Interrupted
 from edgepack.runtime import manifest
 from edgepack.sweep._records import BUILD, DONE, FAILED, LOST, VALIDATE, Job, Result
-from edgepack.sweep.store import Store, digest_of
+from edgepack.sweep.store import Store
 
 _LOOK = 0.2  # seconds between two looks at whether the sweep goes on
 _PATIENCE = 10.0  # seconds in which a process may clean up
@@ -111,7 +111,7 @@ def _facts(job: Job, answer: Answer) -> JsonDict:
     listed = manifest.read(bundle)
     return {
         "bundle": os.path.relpath(bundle, job.out),
-        "manifest": digest_of(bundle),
+        "manifest": listed.sha256,
         "sha256": listed.table["source"]["sha256"],
         "recipe": listed.table["recipe"]["name"],
         "bytes": listed.model_bytes,

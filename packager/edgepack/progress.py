@@ -1,0 +1,11 @@
+"""What a long piece of work tells of itself, in lines of text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+Say = Callable[[str], None]
+
+
+def silent(line: str) -> None:
+    """Say nothing."""
