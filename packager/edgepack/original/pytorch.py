@@ -22,11 +22,11 @@ from torch.nn.utils import parametrize
 from edgepack import plugins
 from edgepack.arrays import Outputs
 from edgepack.errors import UnsupportedModel
-from edgepack.original import configs, imports, loading
+from edgepack.original import configs, imports, loading, sounds
 from edgepack.original.sentences import SentenceEncoder
 from edgepack.records import Source
 from edgepack.runtime.processing import Text
-from edgepack.tasks import Task, _diffusion, _pipeline_folder, image_embedding, text_embedding
+from edgepack.tasks import Task, _diffusion, _pipeline_folder, audio_classification, image_embedding, text_embedding
 from edgepack.tasks._refusals import no_vector
 
 imports.import_transformers()
@@ -70,6 +70,8 @@ def open_path(
         module = ImageEncoder(model)
     elif task.NAME in _diffusion.TEXT_ENCODERS:
         module = plugins.load_module("edgepack.original.diffusion").TextEncoder(model)
+    elif task.NAME == audio_classification.NAME:
+        sounds.fill_frames(model)
     _join_weights(module)
     return module.eval()
 

@@ -33,10 +33,14 @@ IRRELEVANT = {
     "feature_extractor_type", "processor_class", "auto_map", "return_tensors", "padding_side", "padding_value",
     "return_attention_mask", "model_input_names",
 }  # fmt: skip
-# config.json's settings of the layers that make frames of samples, where it does not state them
-CONVOLUTIONS: Mapping[str, tuple[int, ...]] = {
-    "conv_kernel": (10, 3, 3, 3, 3, 2, 2), "conv_stride": (5, 2, 2, 2, 2, 2, 2),
+# config.json's settings of the layers that make frames of samples, where it does not state them, by model_type
+_USUAL = {"conv_kernel": (10, 3, 3, 3, 3, 2, 2), "conv_stride": (5, 2, 2, 2, 2, 2, 2)}
+_CONVOLUTIONS: Mapping[str, Mapping[str, tuple[int, ...]]] = {
+    "sew": {
+        "conv_kernel": (10, 3, 1, 3, 1, 3, 1, 3, 1, 2, 1, 2, 1), "conv_stride": (5, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1),
+    },
 }  # fmt: skip
+_SQUEEZED = {"sew": 2}  # frames that are joined to one, where config.json does not state them
 # What ASTFeatureExtractor computes, whatever its file says: 25 and 10 ms at its rate
 _AST_RATE, _FRAME, _HOP, _FFT, _LOWEST, _PREEMPHASIS, _FLOOR = 16_000, 400, 160, 512, 20.0, 0.97, 1.192092955078125e-07
 
@@ -58,9 +62,15 @@ def read(folder: Path, config: JsonObject) -> Audio:
     return Audio(input="input_values", sampling_rate=rate, min_samples=_shortest(config), features=features)
 
 
+def convolutions(model_type: str) -> Mapping[str, tuple[int, ...]]:
+    """Return transformers' usual kernels and strides for a model type."""
+    return _CONVOLUTIONS.get(model_type, _USUAL)
+
+
 def _shortest(config: JsonObject) -> int:
-    """Return the samples of which the convolutions make one frame. Raises ModelError."""
-    found = [config.get(key, usual) for key, usual in CONVOLUTIONS.items()]
+    """Return the samples of which the convolutions make one frame, or as many as are joined. Raises ModelError."""
+    kind = str(config.get("model_type"))
+    found = [config.get(key, usual) for key, usual in convolutions(kind).items()]
     for sizes in found:
         if not isinstance(sizes, list | tuple) or not all(isinstance(one, int) and 0 < one < 10_000 for one in sizes):
             raise ModelError(
@@ -68,7 +78,7 @@ def _shortest(config: JsonObject) -> int:
                 hint="copy config.json again from the model's repository",
             )
     kernels, strides = found
-    needed = 1
+    needed = int(config.get("squeeze_factor", _SQUEEZED[kind])) if kind in _SQUEEZED else 1
     for kernel, stride in zip(reversed(kernels), reversed(strides), strict=False):
         needed = (needed - 1) * stride + kernel
     return needed

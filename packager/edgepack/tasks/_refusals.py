@@ -93,7 +93,7 @@ def _way_on(architecture: str, model_type: str, what: str) -> str:
     own = _supported.of(model_type)
     if own:
         alone = " (--task text-embedding builds the encoder alone)" if takes("text-embedding", model_type) else ""
-        return f"of a {model_type} it supports {', '.join(own)}{alone}; see {PAGE}"
+        return f"of the type {model_type} it supports {', '.join(own)}{alone}; see {PAGE}"
     if what == LANGUAGE or architecture.endswith("ForCausalLM"):
         return f"it supports {', '.join(TABLE['text-generation'])}; see {PAGE}"
     near = "" if what else _supported.like(architecture)

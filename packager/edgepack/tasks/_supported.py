@@ -36,8 +36,8 @@ _IMAGES = {
     "vit_msn": "ViTMSN",
 }  # fmt: skip
 _AUDIO = {
-    "data2vec-audio": "Data2VecAudio", "hubert": "Hubert", "unispeech": "UniSpeech", "unispeech-sat": "UniSpeechSat",
-    "wav2vec2": "Wav2Vec2", "wavlm": "WavLM",
+    "data2vec-audio": "Data2VecAudio", "hubert": "Hubert", "sew": "SEW", "unispeech": "UniSpeech",
+    "unispeech-sat": "UniSpeechSat", "wav2vec2": "Wav2Vec2", "wavlm": "WavLM",
 }  # fmt: skip
 _TEACHERS = {"deit", "levit"}  # have a class with a distillation head too
 _IMAGE_ENCODERS = {

@@ -26,7 +26,7 @@ def test_what_is_listed_is_found(entry: _supported.Entry, tmp_path: Path) -> Non
     [
         ("Wav2Vec2ForCTC", "wav2vec2", "is a speech recognizer", "Wav2Vec2ForSequenceClassification"),
         ("HubertForPreTraining", "hubert", "is an audio model", "HubertForSequenceClassification"),
-        ("SEWForSequenceClassification", "sew", "is an audio model", ""),
+        ("SEWDForSequenceClassification", "sew-d", "is an audio model", ""),
         ("Wav2Vec2BertForAudioFrameClassification", "wav2vec2-bert", "is a model of the frames of sounds", ""),
         ("WavLMForXVector", "wavlm", "is a speaker encoder", "WavLMForSequenceClassification"),
         ("WhisperForConditionalGeneration", "whisper", "is an audio model", ""),
