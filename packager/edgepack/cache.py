@@ -79,6 +79,12 @@ def find(kind: str, facts: JsonObject) -> Path | None:
     return folder
 
 
+def told(folder: Path) -> JsonObject:
+    """Return the facts of the entry in ``folder``; none where they cannot be read."""
+    record = _record(folder)
+    return {} if record is None else dict(record["facts"])
+
+
 def store(kind: str, facts: JsonObject, make: Callable[[Path], None]) -> Path:
     """Return the folder of the entry, filled by ``make(folder)`` in place of an earlier one."""
     return _made(kind, facts, make, keep=False)

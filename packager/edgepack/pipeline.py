@@ -8,7 +8,7 @@ from typing import Protocol
 
 from edgepack import outfolder
 from edgepack.inputs import Inputs
-from edgepack.original import Original, open_originals, sentence_check
+from edgepack.original import Original, open_originals, sentence_check, text_folder
 from edgepack.original.reading import Reading
 from edgepack.plans import Plan as Plan
 from edgepack.plans import Request as Request
@@ -29,6 +29,7 @@ class Progress(Protocol):
         """Show something worth knowing."""
 
 
+@text_folder.as_given()
 def plan(request: Request) -> list[Plan]:
     """Plan what a request would build, without building it. Raises as build does for the model and the names."""
     planning.check_names(request)
@@ -46,6 +47,7 @@ def plan(request: Request) -> list[Plan]:
     return plans
 
 
+@text_folder.as_given()
 def build(request: Request, progress: Progress) -> tuple[Bundle, ...]:
     """Build every target in every recipe, each measured against the original.
 

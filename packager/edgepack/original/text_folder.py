@@ -11,13 +11,15 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import re
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from edgepack import cache, child, errors, plugins
 from edgepack.documents import JsonDict, read_object
-from edgepack.errors import ModelError
+from edgepack.errors import EdgepackError, ModelError
 from edgepack.original.model_files import WEIGHTS, files, take
 from edgepack.runtime.text import tokenizer
 from edgepack.tasks import AnyTask, _pipeline_folder, read_config
@@ -68,6 +70,27 @@ def arranged_language_model(folder: Path) -> Path:
         return folder
     facts = {"model": folder.name, "folder": str(folder), "files": _digest(files(folder), folder), "found": found.name}
     return _fetch(_FOLDERS, facts, lambda fresh: _overlay(folder, found, fresh / folder.name)) / folder.name
+
+
+@contextmanager
+def as_given() -> Iterator[None]:
+    """Let errors name a model's files by its own folder, not by the copy in the cache in which they were read."""
+    try:
+        yield
+    except EdgepackError as error:
+        error.args = tuple(_as_given(str(said)) for said in error.args)
+        error.hint = _as_given(error.hint)
+        raise
+
+
+def _as_given(text: str) -> str:
+    root = cache.root() / _FOLDERS
+
+    def own(copy: re.Match[str]) -> str:
+        folder = cache.told(root / copy[1]).get("folder")
+        return copy[0] if folder is None else f"{Path(str(folder)).parent}/"
+
+    return re.sub(rf"{re.escape(str(root))}/([0-9a-f]+)/", own, text)
 
 
 def _facts(folder: Path, task: AnyTask) -> JsonDict:

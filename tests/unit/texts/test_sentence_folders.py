@@ -13,7 +13,9 @@ import pytest
 import torch
 import transformers
 from safetensors.torch import save_file
+from tests.conftest import Silent
 
+from edgepack import pipeline, tasks
 from edgepack.errors import (
     DamagedWeights,
     EdgepackError,
@@ -23,7 +25,7 @@ from edgepack.errors import (
     UnsupportedModel,
     UsageError,
 )
-from edgepack.original import tokenizers
+from edgepack.original import text_folder, tokenizers
 from edgepack.runtime.processing import Embedding
 from edgepack.tasks import text_embedding
 
@@ -89,6 +91,24 @@ def check(folder: Path, texts: list[str] = TEXTS, **options: object) -> None:
         made = tokenizers.encode(ours.source, ours.text, texts)
         for name, ids in ours.feeds(texts).items():
             np.testing.assert_array_equal(ids, made[name])
+
+
+def test_errors_name_the_folder_that_the_user_gave(folder: Path) -> None:
+    edit(folder / "config_sentence_transformers.json", prompts=3)
+    for call in (pipeline.plan, lambda request: pipeline.build(request, Silent())):
+        with pytest.raises(EdgepackError, match="sets prompts to 3") as error:
+            call(pipeline.Request(model=str(folder), targets=("rpi",)))
+        assert str(folder / "config_sentence_transformers.json") in str(error.value)
+        assert "text-folders" not in f"{error.value} {error.value.hint}"
+
+
+def test_a_copy_in_the_cache_is_called_by_its_own_folder(folder: Path) -> None:
+    copy = text_folder.arranged(folder, tasks.load("text-embedding"))
+    assert copy != folder
+    with pytest.raises(ModelError) as error, text_folder.as_given():
+        raise ModelError(f"{copy / 'modules.json'} is wrong", hint=f"see {copy}/config.json")
+    assert str(error.value) == f"{folder / 'modules.json'} is wrong"
+    assert error.value.hint == f"see {folder}/config.json"
 
 
 @pytest.mark.parametrize(
