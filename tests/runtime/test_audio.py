@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
 from dataclasses import replace
@@ -11,6 +12,8 @@ import numpy as np
 import pytest
 import scipy.io.wavfile
 import scipy.signal
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from edgepack.errors import InputError
 from edgepack.runtime.audio import wav_file
@@ -137,6 +140,21 @@ def test_what_is_no_sound_is_an_input_error_of_one_line(case: str) -> None:
         READER.feeds([sound])
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@given(
+    raw=st.one_of(
+        st.binary(max_size=60),
+        st.tuples(st.integers(0, 60), st.binary(min_size=1, max_size=4)).map(
+            lambda change: _wav()[: change[0]] + change[1] + _wav()[change[0] + len(change[1]) :]
+        ),
+        st.integers(0, 4044).map(lambda length: _wav()[:length]),
+    )
+)
+@settings(max_examples=300, deadline=None)
+def test_damaged_files_are_sounds_or_input_errors(raw: bytes) -> None:
+    with contextlib.suppress(InputError):
+        assert np.isfinite(READER.feeds([raw])["input_values"]).all()
 
 
 def test_rates_without_a_common_divisor_are_refused_with_a_way_on() -> None:

@@ -35,7 +35,7 @@ def bench(
         typer.Option(
             "--input",
             help="Input shape: batch x tokens, e.g. 1x64; for language models 'prefill 64', 'decode 64'; for models "
-            "that make images the image's width x height, e.g. 512x512. Repeatable.",
+            "that make images the image's width x height, e.g. 512x512; for waveforms '5 s of sound'. Repeatable.",
             metavar="<shape>",
             show_default=False,
         ),

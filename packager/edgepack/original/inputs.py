@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import transformers
 from PIL import Image
+from transformers.utils import is_speech_available
 
 from edgepack.arrays import Example, Feeds
 from edgepack.original import matching, tokenizers
@@ -36,7 +37,7 @@ def match(
     """
     if "audio" in task.INPUTS:
         theirs = _heard(source, processing.section(Audio), examples)
-        return theirs, matching.sounds_apart(ours, theirs, source.name)
+        return theirs, matching.sounds_apart(ours, theirs, source.name, torchaudio=is_speech_available())
     if "image" not in task.INPUTS:
         theirs = tokenizers.encode(source, processing.section(Text), examples)
         tokenizers.compare(examples, ours, theirs)

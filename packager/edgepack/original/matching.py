@@ -20,6 +20,7 @@ from edgepack.runtime.processing import Image
 from edgepack.runtime.text import TextInput
 
 _HINT = "a setting of preprocessor_config.json is not read as transformers reads it: please report the model"
+_TORCHAUDIO = "build where torchaudio is not installed: with it transformers makes other log-mel features than in numpy"
 Match = Callable[[Sequence[Example], Feeds], None]
 
 
@@ -73,22 +74,23 @@ def pixels_apart(ours: Feeds, theirs: Feeds, image: Image, name: str) -> float:
     return worst
 
 
-def sounds_apart(ours: Feeds, theirs: Feeds, name: str) -> float:
+def sounds_apart(ours: Feeds, theirs: Feeds, name: str, *, torchaudio: bool) -> float:
     """Return the largest difference of two batches of sounds, of the values that the model takes.
 
-    Raises PreprocessingDiffers where it is more than CLOSE, or the shapes are not the same.
+    ``torchaudio`` tells whether transformers has it, and lets it make AST's features. Raises PreprocessingDiffers where
+    it is more than CLOSE, or the shapes are not the same.
     """
-    worst = 0.0
+    worst, hint = 0.0, _TORCHAUDIO if torchaudio else _HINT
     for key, mine in ours.items():
         true = theirs[key]
         if mine.shape != true.shape:
             raise PreprocessingDiffers(
                 f"{name}: the bundle makes {key} of the shape {list(mine.shape)}, transformers {list(true.shape)}",
-                hint=_HINT,
+                hint=hint,
             )
         worst = max(worst, float(np.abs(mine.astype(np.float64) - true).max()))
     if not worst <= CLOSE:
         raise PreprocessingDiffers(
-            f"{name}: the bundle's sounds differ from transformers' by up to {worst:.1e}", hint=_HINT
+            f"{name}: the bundle's sounds differ from transformers' by up to {worst:.1e}", hint=hint
         )
     return worst

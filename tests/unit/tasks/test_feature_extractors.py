@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,11 +14,12 @@ import transformers
 from transformers.models.auto.feature_extraction_auto import FEATURE_EXTRACTOR_MAPPING_NAMES
 from transformers.utils import is_speech_available
 
-from edgepack.errors import ModelError, UnsupportedModel
+from edgepack.errors import ModelError, PreprocessingDiffers, UnsupportedModel
+from edgepack.original import inputs
 from edgepack.runtime.audio.input import AudioInput
 from edgepack.runtime.audio.records import Audio, LogMel
 from edgepack.runtime.processing import Processing
-from edgepack.tasks import _feature_extractor, _supported
+from edgepack.tasks import _feature_extractor, _supported, audio_classification
 from edgepack.tasks._audio import sounds
 from edgepack.tasks._feature_extractor import convolutions
 
@@ -103,6 +106,26 @@ def test_ast_has_its_own_record(tmp_path: Path) -> None:
     features = _read(tmp_path, {"feature_extractor_type": "ASTFeatureExtractor"}, AST).features
     assert isinstance(features, LogMel)
     assert (features.frames, features.mel_bins, features.std) == (1024, 128, 2 * 4.5689974)
+
+
+@pytest.mark.parametrize("torchaudio", [False, True])
+def test_sounds_that_are_prepared_otherwise_than_by_transformers_stop_a_build(
+    torchaudio: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transformers.Wav2Vec2FeatureExtractor().save_pretrained(tmp_path)
+    audio, source = _feature_extractor.read(tmp_path, WAVES), SimpleNamespace(origin=tmp_path, name="a model")
+    sound = [np.random.default_rng(0).normal(size=800).astype(np.float32)]
+    other = replace(audio, features=replace(audio.features, normalize=False))
+    monkeypatch.setattr(inputs, "is_speech_available", lambda: torchaudio)
+
+    def match(record: Audio) -> float:
+        feeds = AudioInput(record).feeds(sound)
+        return inputs.match(source, audio_classification, Processing(audio=record), sound, feeds)[1]
+
+    assert match(audio) == 0
+    with pytest.raises(PreprocessingDiffers, match="the bundle's sounds differ from transformers' by up to") as caught:
+        match(other)
+    assert ("torchaudio" in caught.value.hint) == torchaudio
 
 
 WRONG: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
