@@ -94,12 +94,13 @@ def check(folder: Path, texts: list[str] = TEXTS, **options: object) -> None:
 
 
 def test_errors_name_the_folder_that_the_user_gave(folder: Path) -> None:
-    edit(folder / "config_sentence_transformers.json", prompts=3)
+    listed(folder, ("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Dense", "Dense"))
+    edit(folder / "2_Dense" / "config.json", in_features=HIDDEN, out_features=24, bias=True)
+    save_file({"linear.weight": torch.zeros(24, HIDDEN)}, folder / "2_Dense" / "model.safetensors")
     for call in (pipeline.plan, lambda request: pipeline.build(request, Silent())):
-        with pytest.raises(EdgepackError, match="sets prompts to 3") as error:
+        with pytest.raises(DamagedWeights) as error:
             call(pipeline.Request(model=str(folder), targets=("rpi",)))
-        assert str(folder / "config_sentence_transformers.json") in str(error.value)
-        assert "text-folders" not in f"{error.value} {error.value.hint}"
+        assert str(error.value) == f"{folder / '2_Dense'} lacks weight 'linear.bias'"
 
 
 def test_a_copy_in_the_cache_is_called_by_its_own_folder(folder: Path) -> None:
