@@ -15,7 +15,7 @@ __all__ = ["__version__", "load"]
 __version__ = "0.1.0"
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> Any:  # what is asked for by name
     """Load the runtime when it is first asked for, so that ``import edgepack`` costs nothing."""
     if name == "load":
         return importlib.import_module("edgepack.runtime").load

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 from edgepack import plugins
+from edgepack.documents import Json
 from edgepack.errors import DeviceError, UnknownName, UsageError
 
 _FORMS = {"local": "local", "ssh": "ssh://user@host[:port]", "xcrun": "xcrun"}
@@ -45,7 +46,7 @@ class Transport(Protocol):
         """
 
 
-def made(address: str, **stated: Any) -> Device:
+def made(address: str, **stated: Json) -> Device:
     """Return the device at ``address``, with what is ``stated`` of it.
 
     Raises UnknownName for a kind that is not there, with those that are, UsageError for an address that is none.

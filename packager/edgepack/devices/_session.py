@@ -69,19 +69,19 @@ class RemoteModel:
         self._local, self._session = local, session
         self.last: Statistics | None = None  # what the last generation took there
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> Any:  # a call, or whatever else the object here has
         """Return a call that is made there, or what the object here has."""
         if name not in CALLS or not hasattr(self._local, name):
             return getattr(self._local, name)
         return lambda examples, *given, **named: self._called(name, examples, given, named)
 
-    def _called(self, name: str, examples: Any, given: Sequence[Any], named: Mapping[str, Any]) -> Any:
+    def _called(self, name: str, examples: Json, given: Sequence[Json], named: Mapping[str, Json]) -> Json:
         made = self._session.call(name, (self._sent(examples), *given), named)
         if not answers(getattr(self._local, name), made, examples):
             raise self._session.wrong(f"the call {name!r}")
         return made
 
-    def _sent(self, examples: Any) -> Any:
+    def _sent(self, examples: Json) -> Json:
         """Return ``examples``; of images and sounds, whose files lie here, their pixels and samples."""
         image, text, audio = (getattr(self._session.manifest.processing, name) for name in ("image", "text", "audio"))
         if audio is not None:
@@ -91,7 +91,7 @@ class RemoteModel:
             return examples
         return [pixels(one, image.alpha) for one in examples] if isinstance(examples, list | tuple) else examples
 
-    def generate(self, prompt: Any, **options: Any) -> Generator[str, None, None]:
+    def generate(self, prompt: Json, **options: Json) -> Generator[str, None, None]:
         """Return the pieces of a text as the device makes them."""
         last = yield from self._session.pieces("generate", (prompt,), options)
         try:
@@ -168,12 +168,12 @@ class Session:
             raise self.wrong("a request to run the model")
         return made
 
-    def call(self, method: str, given: Sequence[Any], named: Mapping[str, Any]) -> Any:
+    def call(self, method: str, given: Sequence[Json], named: Mapping[str, Json]) -> Json:
         """Make a call of the task's object there."""
         sent = {"method": method, "given": wire.write(list(given)), "named": wire.write(dict(named))}
         return wire.read(self.ask("call", most=_ARRAYS, **sent))
 
-    def pieces(self, method: str, given: Sequence[Any], named: Mapping[str, Any]) -> Generator[str, None, Any]:
+    def pieces(self, method: str, given: Sequence[Json], named: Mapping[str, Json]) -> Generator[str, None, Json]:
         """Make a call there that answers piece by piece; yields them, and returns what it took."""
         sent = {"method": method, "given": wire.write(list(given)), "named": wire.write(dict(named))}
         self._send("call", sent)

@@ -54,9 +54,9 @@ class SearchingRoute(Route, Protocol):
     """A route with the scheme SEARCHED: what each weight becomes is searched for a size of the whole model."""
 
     def within(self, prepared: Mapping[str, Any], budget: int) -> Mapping[str, Prepared]:
-        """Return ``prepared``, its own models by name, such that compressed they have ``budget`` bytes together.
+        """Return ``prepared`` by name such that the models have ``budget`` bytes together once they are compressed.
 
-        Raises DoesNotFit.
+        They are of the route's own class, hence Any. Raises DoesNotFit.
         """
 
 

@@ -39,7 +39,7 @@ class Original(Protocol):
 
     @property
     def module(self) -> Any:
-        """The torch.nn.Module, or a language model's Reference, opened on first use."""
+        """The torch.nn.Module, or a language model's Reference, opened on first use: its route knows which."""
 
     def check(self, processing: Processing) -> None:
         """Open the model and check what can be checked without a conversion. Raises ModelError, as a build would."""

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 from edgepack import plugins
-from edgepack.arrays import Run
+from edgepack.arrays import Example, Run
 from edgepack.errors import UsageError
 from edgepack.runtime.processing import Processing
 from edgepack.runtime.submodel import MODEL
@@ -23,7 +23,7 @@ from edgepack.runtime.submodel import MODEL
 class DeviceModel(Protocol):
     """The contract of the objects of a third party's class ``Model``; ``feeds`` is for its own task to call."""
 
-    def predict(self, examples: Sequence[Any]) -> Sequence[object]:
+    def predict(self, examples: Sequence[Example]) -> Sequence[object]:
         """Return an answer for each example."""
 
 
@@ -46,7 +46,7 @@ def find(name: str) -> DeviceTask:
     """Find the task ``name``. Raises UnknownName, MissingExtra, UsageError for a module that is none."""
     module = plugins.load("runtime.tasks", name)
     plugins.check("runtime.tasks", name, module, DeviceTask)
-    found: Any = module.Model
+    found: object = module.Model
     brought = plugins.distribution("runtime.tasks", name)
     if not callable(found) or (brought != plugins.OURS and not callable(getattr(found, "predict", None))):
         raise UsageError(

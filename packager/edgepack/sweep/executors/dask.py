@@ -111,7 +111,7 @@ def _check_memory(plan: Plan, workers: Mapping[str, JsonDict]) -> None:
             )
 
 
-def _check_workers(answers: Mapping[str, Any], out: Path) -> None:
+def _check_workers(answers: Mapping[str, Any], out: Path) -> None:  # what ``_told`` returns or raises there
     """Raises FleetError for a worker without edgepack, with other versions, or that does not see the folder."""
     own = digests.versions()
     for name, answer in answers.items():

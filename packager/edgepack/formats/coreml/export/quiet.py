@@ -13,7 +13,7 @@ from tqdm import tqdm
 @contextmanager
 def quiet() -> Iterator[None]:
     """Silence tqdm's bars meanwhile."""
-    kept: Any = tqdm.__init__
+    kept: Any = tqdm.__init__  # mypy takes no other function in its place
     tqdm.__init__ = partialmethod(kept, disable=True)
     try:
         yield

@@ -16,7 +16,7 @@ def quiet() -> Iterator[None]:
 
     The exporter turns its log on, whatever it is told, and writes it past Python.
     """
-    tools: Any = torch._C
+    tools: Any = torch._C  # which PyTorch does not describe
     turn = tools._jit_set_onnx_log_enabled
     turn(False)
     tools._jit_set_onnx_log_enabled = lambda enabled: None
