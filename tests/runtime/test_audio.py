@@ -93,6 +93,14 @@ def test_a_file_at_another_rate_and_an_array_at_it_are_the_same() -> None:
     np.testing.assert_allclose(array, scipy.signal.resample_poly(samples[:, 0] / 32768, 160, 441), atol=1e-6)
 
 
+def test_the_way_on_is_a_command_that_a_shell_takes(tmp_path: Path) -> None:
+    file = tmp_path / "my song.mp3"
+    file.write_bytes(b"ID3")
+    with pytest.raises(InputError, match="is not a WAV file") as caught:
+        READER.feeds([file])
+    assert caught.value.hint == f"ffmpeg -i '{file}' converted.wav"
+
+
 def test_a_sound_is_read_from_a_path(tmp_path: Path) -> None:
     (tmp_path / "tone.wav").write_bytes(wav(_tone(), RATE))
     (made,) = READER.feeds([tmp_path / "tone.wav"])["input_values"]

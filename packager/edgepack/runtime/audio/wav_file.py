@@ -6,6 +6,7 @@ Python 3.11's module ``wave`` reads neither floats nor the extensible form in wh
 from __future__ import annotations
 
 import io
+import shlex
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -31,6 +32,11 @@ class Sound(NamedTuple):
     length: int
 
 
+class _File(NamedTuple):
+    name: str  # in errors
+    typed: str  # in commands
+
+
 class _Form(NamedTuple):
     kind: int
     channels: int
@@ -40,34 +46,33 @@ class _Form(NamedTuple):
 
 def read(file: str | Path | bytes, seconds: float) -> Sound:
     """Return the first ``seconds`` of a file's path or bytes; of two channels the mean. Raises InputError."""
-    name = str(file) if isinstance(file, str | Path) else f"what was given ({len(file):,} bytes)"
     if isinstance(file, bytes):
-        return _read(io.BytesIO(file), name, seconds)
+        return _read(io.BytesIO(file), _File(f"what was given ({len(file):,} bytes)", "it"), seconds)
     try:
         with Path(file).open("rb") as stream:
-            return _read(stream, name, seconds)
+            return _read(stream, _File(str(file), shlex.quote(str(file))), seconds)
     except OSError as error:
-        raise InputError(f"{name} cannot be read: {error.strerror}") from error
+        raise InputError(f"{file} cannot be read: {error.strerror}") from error
 
 
-def _read(stream: BinaryIO, name: str, seconds: float) -> Sound:
-    form, size = _opened(stream, name)
-    decode, width = _decoder(form, name)
+def _read(stream: BinaryIO, file: _File, seconds: float) -> Sound:
+    form, size = _opened(stream, file)
+    decode, width = _decoder(form, file)
     step = form.channels * width
     length = size // step
     taken = min(length, int(seconds * form.rate) + 1)
     raw = stream.read(taken * step)
     if len(raw) < taken * step:
-        raise InputError(f"{name} is cut short", hint="copy it again")
+        raise InputError(f"{file.name} is cut short", hint="copy it again")
     with np.errstate(over="ignore", invalid="ignore"):  # of floats, which are looked at afterwards
         values = decode(raw).reshape(-1, form.channels)
         return Sound(values.mean(axis=1, dtype=np.float32), form.rate, length)
 
 
-def _opened(stream: BinaryIO, name: str) -> tuple[_Form, int]:
+def _opened(stream: BinaryIO, file: _File) -> tuple[_Form, int]:
     """Return the form, and the bytes of samples, which come next in ``stream``."""
     if stream.read(4) != b"RIFF" or stream.read(8)[4:] != b"WAVE":
-        raise InputError(f"{name} is not a WAV file", hint=f"ffmpeg -i {name} sound.wav")
+        raise InputError(f"{file.name} is not a WAV file", hint=f"ffmpeg -i {file.typed} converted.wav")
     form = None
     while len(head := stream.read(8)) == 8:
         kind, size, place = head[:4], int.from_bytes(head[4:], "little"), stream.tell()
@@ -76,33 +81,34 @@ def _opened(stream: BinaryIO, name: str) -> tuple[_Form, int]:
             stream.seek(place)
             return form, min(size, rest) if size >= _UNTOLD else size
         if kind == b"fmt ":
-            form = _form(stream.read(min(size, _MOST)), name)
+            form = _form(stream.read(min(size, _MOST)), file)
         stream.seek(place + size + size % 2)
-    raise InputError(f"{name} is a WAV file without samples", hint="copy it again")
+    raise InputError(f"{file.name} is a WAV file without samples", hint="copy it again")
 
 
-def _form(told: bytes, name: str) -> _Form:
+def _form(told: bytes, file: _File) -> _Form:
     if len(told) < 16:
-        raise InputError(f"{name} is a WAV file that does not say what it holds", hint="copy it again")
+        raise InputError(f"{file.name} is a WAV file that does not say what it holds", hint="copy it again")
     kind, channels, rate, _, _, bits = struct.unpack("<HHIIHH", told[:16])
     if kind == _EXTENSIBLE and len(told) >= 26:
         kind = int.from_bytes(told[24:26], "little")
     if not 1 <= channels <= _CHANNELS:
         raise InputError(
-            f"{name} has {channels} channels; a sound has one or two", hint=f"ffmpeg -i {name} -ac 1 sound.wav"
+            f"{file.name} has {channels} channels; a sound has one or two",
+            hint=f"ffmpeg -i {file.typed} -ac 1 converted.wav",
         )
     if not _RATES[0] <= rate <= _RATES[1]:
-        raise InputError(f"{name} has {rate:,} samples per second; it must be {_RATES[0]:,} to {_RATES[1]:,}")
+        raise InputError(f"{file.name} has {rate:,} samples per second; it must be {_RATES[0]:,} to {_RATES[1]:,}")
     return _Form(kind, channels, rate, bits)
 
 
-def _decoder(form: _Form, name: str) -> tuple[Callable[[bytes], Array], int]:
+def _decoder(form: _Form, file: _File) -> tuple[Callable[[bytes], Array], int]:
     """Return what makes samples of bytes, and the bytes of one."""
     found = _DECODERS.get((form.kind, form.bits))
     if found is None:
         raise InputError(
-            f"{name} holds samples in a form that is not read (format {form.kind}, {form.bits} bits)",
-            hint=f"ffmpeg -i {name} -c:a pcm_s16le sound.wav",
+            f"{file.name} holds samples in a form that is not read (format {form.kind}, {form.bits} bits)",
+            hint=f"ffmpeg -i {file.typed} -c:a pcm_s16le converted.wav",
         )
     return found, form.bits // 8
 
