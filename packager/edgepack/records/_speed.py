@@ -66,7 +66,7 @@ class Timing:
     energy: float | NotMeasured = _UNRECORDED  # joules per run, of the processors and all on them
     calls: int = 0  # of the submodel for one result with the usual settings; 0: none, or not known
     load_cold: float | NotMeasured = _UNRECORDED  # in a new process, the file read from the disk
-    seconds: float | NotMeasured = _UNRECORDED  # of all runs
+    seconds: float | NotMeasured = _UNRECORDED  # that all runs took, and what lies between them
     rounds: tuple[float, ...] = ()  # median of each process's runs
     attempts: int = 1  # times that it was measured, of which this is the first valid one, or else the fastest
     before: Conditions | None = None

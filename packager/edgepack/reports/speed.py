@@ -10,7 +10,7 @@ from edgepack.runtime import estimate, quiet
 from edgepack.units import duration, size
 from edgepack.units import energy as joules
 
-_NEEDED = {"p90": 64, "p99": 662}  # runs: see runtime/clock.py
+_NEEDED = {"p90": 64, "p99": 662}  # runs: see runtime/percentiles.py
 _LARGE = 100  # tokens per second, from which no fraction is shown
 
 
@@ -23,19 +23,9 @@ def speed_table(timings: Timings) -> Table:
     if isinstance(timings, NotMeasured):
         return Table(["speed"], [], notes=[str(timings)])
     head = [
-        "input",
-        "tokens/s",
-        "p50",
-        "p90",
-        "p99",
-        "per second",
-        "first",
-        "load",
-        "cold load",
-        "energy",
-        "peak memory",
+        "input", "tokens/s", "p50", "p90", "p99", "per second", "first", "load", "cold load", "energy", "peak memory",
         "runs",
-    ]
+    ]  # fmt: skip
     rows: list[list[Cell]] = [
         [
             t.label,

@@ -95,7 +95,7 @@ def pooled(what: str, made: Sequence[Round]) -> Timing:
         first=statistics.median(each.first for each in made),
         warmup=sum(each.warmup for each in made),
         runs=len(times),
-        seconds=sum(times),
+        seconds=sum(each.counted.wall for each in made),
         p50=statistics.median(times),
         p90=percentile(times, 0.9),
         p99=percentile(times, 0.99),
