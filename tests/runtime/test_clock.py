@@ -129,6 +129,14 @@ def test_this_machine_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     assert machine.features() == ("dotprod", "i8mm", "fp16")
 
 
+def test_peak_memory_where_there_is_no_proc(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = machine.peak_memory()
+    monkeypatch.setattr(machine, "_text", lambda file: None)
+    assert machine.peak_memory() == pytest.approx(told, rel=0.1)
+    monkeypatch.setattr(machine.platform, "system", lambda: "Darwin")  # which counts bytes
+    assert machine.peak_memory() == pytest.approx(told / 1024, rel=0.1)
+
+
 @pytest.mark.parametrize(("record", "place"), [(Timing, "timings"), (Where, "where"), (Conditions, "conditions")])
 def test_the_published_schema_has_every_field(record: type, place: str) -> None:
     schema = measurements._published(measurements.SCHEMA)
