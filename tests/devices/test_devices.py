@@ -387,3 +387,22 @@ def test_a_shelf_of_devices(
     assert edgepack("bench", minilm.path, "--all", shelf, "--device", "local").returncode == 2
     done = edgepack("bench", minilm.path, "--html", shelf)  # a file of the user's
     assert done.returncode == 22
+
+
+def test_a_device_that_throttles(
+    board: Board, listed: manifest.Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    program = tmp_path / "bin" / "vcgencmd"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho throttled=0xe0008\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
+    with devices.connect(board(address="local"), listed) as there:
+        rules = Rules(runs=3, seconds=0.0, repeat=1)
+        (timing,) = bench.bench(there, rules, inputs=("1x8",), say=said.append)
+    assert timing.attempts == 2
+    assert "throttled or under-voltage (0xe0008)" in timing.verdict
+    assert any(line.startswith("measuring 1x8 again: ") and "0xe0008" in line for line in said)
+    assert timing.after is not None
+    assert timing.after.throttled == 0xE0008

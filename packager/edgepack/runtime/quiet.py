@@ -21,6 +21,7 @@ _CAPPED = 0.9  # of the highest frequency, below which a processor without turbo
 _DRIFT = 0.03  # between the medians of rounds, and of the halves of one
 _HALF = 10  # runs whose median says something
 _TICKS = 0.5  # seconds: below, the kernel's ticks of 10 ms are too coarse to tell who used the time
+_BRIEF = 0.1  # seconds: below, a wait says nothing about the median
 _COOL = 2.0  # degrees Celsius above the first reading at which a machine has cooled down
 _NOW = 0xF  # of the Raspberry Pi's bits, those that are about now; the others, about the time since the start
 _MODERATE = 2  # Android's thermal status from which on it throttles
@@ -80,7 +81,8 @@ def _by_others(rounds: Sequence[Round], processors: int) -> list[str]:
     timed = [each for each in rounds if each.counted.wall >= _TICKS]
     others = max((_share(each.counted.others, each.counted.wall * processors) for each in timed), default=0)
     stolen = max((_share(each.counted.stolen, _busy(each)) for each in timed), default=0)
-    waited = max(_share(each.counted.waited, _busy(each)) for each in rounds)
+    longer = [each for each in rounds if each.counted.wall >= _BRIEF]
+    waited = max((_share(each.counted.waited, _busy(each)) for each in longer), default=0)
     load = rounds[0].before.load
     if others > _BUSY:
         reasons.append(f"other programs used {others:.0%} of the processors")

@@ -58,6 +58,7 @@ def test_a_board_that_is_held_back_throughout() -> None:
 def test_what_is_too_short_to_tell() -> None:
     assert verdict(measured(1e-3, 2e-3, runs=8), measured(3e-3, runs=8)) == "valid"
     assert verdict(measured(wall=0.1, waited=0.0, others=0.3)) == "valid"  # of ticks of 10 ms
+    assert verdict(measured(wall=0.01, waited=0.008)) == "valid"
 
 
 def test_reasons_are_said_once() -> None:
