@@ -16,6 +16,7 @@ _UNITS = {
     "MiB": 2**20,
     "GiB": 2**30,
 }
+_SECONDS = {"ms": 1e-3, "s": 1.0}
 _JOULES = {"mJ": 1e-3, "J": 1.0, "kJ": 1e3, "mWh": 3.6, "Wh": 3.6e3, "kWh": 3.6e6}
 _WATTS = {"mW": 1e-3, "W": 1.0, "kW": 1e3}
 
@@ -66,6 +67,11 @@ def _in_one_unit(values: Sequence[float], units: Mapping[str, float]) -> tuple[l
     unit = fitting[-1] if fitting else next(larger, [*units][-1])
     digits = min(max(2 - math.floor(math.log10(least / units[unit])), 0), 0 if unit == "B" else 3)
     return [f"{value / units[unit]:,.{digits}f}" for value in values], unit
+
+
+def parse_duration(text: str) -> float:
+    """Return seconds of "12 ms" or "1.5 s". Raises ValueError for anything else."""
+    return _parsed(text, _SECONDS, "a time; write it like '12 ms' or '1.5 s'")
 
 
 def parse_energy(text: str) -> float:

@@ -24,6 +24,7 @@ COMMANDS = [
     "build",
     "validate",
     "bench",
+    "tune",
     "sweep",
     "run",
     "pack",

@@ -23,6 +23,7 @@ from edgepack.cli import (
     sign,
     sweep,
     targets,
+    tune,
     validate,
 )
 from edgepack.cli.command import Command, Commands
@@ -57,6 +58,7 @@ app.command("init", cls=Command)(init.init)
 app.command("build", cls=Command)(build.build)
 app.command("validate", cls=Command)(validate.validate)
 app.command("bench", cls=Command)(bench.bench)
+app.command("tune", cls=Command)(tune.tune)
 app.command("sweep", cls=Command)(sweep.sweep_)
 app.command("run", cls=Command)(run.run)
 app.command("pack", cls=Command)(pack.pack)

@@ -8,9 +8,8 @@ from typing import Annotated
 
 import typer
 
-from edgepack import pipeline, project
-from edgepack import targets as known_targets
-from edgepack.cli import built, plans, show
+from edgepack import pipeline
+from edgepack.cli import built, plans, requested, show
 from edgepack.cli.options import Json, output_path
 from edgepack.errors import UsageError
 from edgepack.original import TRANSFORMERS
@@ -20,14 +19,7 @@ _STEPS = 4  # that a bundle takes, for the progress bar
 
 
 def build(
-    model: Annotated[
-        str | None,
-        typer.Argument(
-            help="Hub id, folder or python:package/folder (default: the model of edgepack.toml).",
-            metavar="MODEL",
-            show_default=False,
-        ),
-    ] = None,
+    model: requested.Model = None,
     target: Annotated[
         list[str] | None,
         typer.Option(
@@ -57,9 +49,7 @@ def build(
             show_default=False,
         ),
     ] = None,
-    task: Annotated[
-        str | None, typer.Option(help="Task, where the model's files do not say.", metavar="<task>", show_default=False)
-    ] = None,
+    task: requested.TaskName = None,
     adapter: Annotated[
         list[str] | None,
         typer.Option(
@@ -123,7 +113,7 @@ def build(
     json: Json = False,
 ) -> None:
     """Convert, compress and measure a model for each target."""
-    found = _request(model, target, recipe, out, task)
+    found = requested.request(model, target, recipe, out, task)
     request = replace(
         found,
         adapters=tuple(adapter or found.adapters),
@@ -166,34 +156,3 @@ def _lengths(text: str | None) -> tuple[int, ...]:
     if not all(word.strip().isdecimal() for word in words):
         raise UsageError(f"--lengths {text}: not numbers of tokens", hint="--lengths 128, or --lengths 32,64,128")
     return tuple(map(int, words))
-
-
-def _request(
-    model: str | None,
-    target: list[str] | None,
-    recipe: list[str] | None,
-    out: Path | None,
-    task: str | None,
-) -> pipeline.Request:
-    """Return what the command line says, and edgepack.toml for the rest."""
-    file = Path(project.FILE)
-    found = project.read(file) if file.is_file() else project.Project()
-    own = model is None
-    if model is None and found.model is None:
-        raise UsageError(
-            "no model given", hint="edgepack build MODEL --target rpi, or edgepack init for a project file"
-        )
-    targets = tuple(target or (found.targets if found.targets else ()))
-    if not targets:
-        raise UsageError("no target given", hint=f"--target {' | '.join(known_targets.names())}")
-    return pipeline.Request(
-        model=model or str(found.model),
-        targets=targets,
-        recipes=tuple(recipe or found.recipes),
-        task=task or (found.task if own else None),
-        adapters=found.adapters if own else (),
-        out=out or found.out,
-        overrides=found.overrides,
-        calibration=found.calibration if own else None,
-        evaluation=found.evaluation if own else None,
-    )

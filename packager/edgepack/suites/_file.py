@@ -14,7 +14,7 @@ from edgepack.metrics.agreement import REDUCE
 from edgepack.runtime.schema import Schema
 from edgepack.suites._records import IMAGES, LIMITS, Check, Suite
 from edgepack.toml_file import check_keys, check_table, read_toml
-from edgepack.units import parse_size
+from edgepack.units import parse_duration, parse_size
 
 _OPTIONS = {
     "agreement": {"metric", "statistic", "data", "submodel"},
@@ -132,7 +132,7 @@ def _limit(kind: str, limit: str, value: Json, place: str, decibels: bool) -> fl
         if limit in ("at_least", "at_most") and kind in _BYTES:
             return _finite(parse_size(value))
         if limit in ("at_least", "at_most") and kind in _SECONDS:
-            return _finite(_seconds(value))
+            return _finite(parse_duration(value))
         if limit in ("at_least", "at_most") and decibels and isinstance(value, str):
             return _finite(_decibels(value))
         return _finite(value)
@@ -155,10 +155,3 @@ def _decibels(text: str) -> float:
     if not match:
         raise ValueError(text)
     return float(match[1])
-
-
-def _seconds(text: str) -> float:
-    match = re.fullmatch(r"\s*([0-9.]+)\s*(ms|s)\s*", text)
-    if not match:
-        raise ValueError(text)
-    return float(match[1]) * (0.001 if match[2] == "ms" else 1.0)
