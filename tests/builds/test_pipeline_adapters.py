@@ -119,6 +119,39 @@ def test_several_loras_are_merged_as_diffusers_weighs_them(model: Path, tmp_path
     assert resolve.references(named) == (str(model), tuple(files))
 
 
+EVERYWHERE = ("to_q", "to_out.0", "ff.net.2", "time_emb_proj", "conv1", "conv_shortcut", "proj_in", "conv")
+# how files name the factors of a UNet's layer and its alpha, which is half of the rank here
+NAMES: dict[str, tuple[str, ...]] = {
+    "kohya": ("lora_unet_{under}.lora_down.weight", "lora_unet_{under}.lora_up.weight", "lora_unet_{under}.alpha"),
+    "without a prefix": ("{module}.lora_A.weight", "{module}.lora_B.weight"),
+    "of other programs": ("diffusion_model.{module}.lora_A.weight", "diffusion_model.{module}.lora_B.weight"),
+}
+
+
+@pytest.mark.parametrize("names", NAMES)
+def test_every_layer_of_a_unet_is_changed_by_its_own_alpha(names: str, model: Path, tmp_path: Path) -> None:
+    """W + alpha / rank * B A (arXiv 2106.09685) of every kind of layer, in each way of naming them."""
+    with quiet():
+        theirs = UNet2DConditionModel.from_pretrained(model / "unet")
+    torch.manual_seed(2)
+    stored, wanted = {}, {name: value.detach().clone() for name, value in theirs.named_parameters()}
+    for module, layer in theirs.named_modules():
+        if module.endswith(EVERYWHERE) and isinstance(layer, torch.nn.Linear | torch.nn.Conv2d):
+            kernel, one = (layer.kernel_size, (1, 1)) if isinstance(layer, torch.nn.Conv2d) else ((), ())
+            down = torch.randn(4, layer.weight.shape[1], *kernel)
+            up = torch.randn(layer.weight.shape[0], 4, *one)
+            share = 0.5 if len(NAMES[names]) > 2 else 1.0
+            change = torch.einsum("or,ri->oi", up.flatten(1), down.flatten(1)).reshape(layer.weight.shape)
+            wanted[f"{module}.weight"] += share * change
+            known = {"module": module, "under": module.replace(".", "_")}
+            for form, value in zip(NAMES[names], (down, up, torch.tensor(2.0)), strict=False):
+                stored[form.format(**known)] = value
+    save_file(stored, tmp_path / "lora.safetensors")
+    merged = pytorch.open_path(model / "unet", "", "sd", _diffusion.UNET, (tmp_path / "lora.safetensors",))
+    for name, value in merged.unet.named_parameters():
+        assert torch.allclose(value, wanted[name], atol=1e-5), name
+
+
 @pytest.mark.parametrize(
     ("name", "tensors", "error", "told"),
     [
@@ -130,6 +163,14 @@ def test_several_loras_are_merged_as_diffusers_weighs_them(model: Path, tmp_path
             ModelError,
             "another base",
         ),
+        ("x.safetensors", {"down_blocks.9.to_q.lora_A.weight": torch.zeros(2, 2)}, ModelError, "lacks a factor"),
+        (
+            "x.safetensors",
+            {f"text_encoder_2.x.q_proj.lora_{part}.weight": torch.zeros(2, 2) for part in "AB"},
+            ModelError,
+            "another base: it changes a second text encoder",
+        ),
+        ("x.safetensors", {"lora_unet_conv_in.lora_mid.weight": torch.zeros(2)}, UnsupportedModel, "Tucker"),
         ("x.bin", {}, UnsafeModel, "pickled"),
         ("x.safetensors:much", {}, ModelError, "is not a number"),
         ("missing.safetensors", None, ModelError, "missing.safetensors"),

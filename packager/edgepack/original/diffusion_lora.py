@@ -24,13 +24,17 @@ from edgepack.weights import lora_file
 
 diffusers = imports.import_diffusers()
 
+_SECOND = "text_encoder_2"
 _PARTS = {
     _diffusion.UNET.NAME: "unet",
     _diffusion.TEXT_ENCODER.NAME: "text_encoder",
     _diffusion.XL_TEXT_ENCODER.NAME: "text_encoder",
-    _diffusion.XL_TEXT_ENCODER_2.NAME: "text_encoder_2",
+    _diffusion.XL_TEXT_ENCODER_2.NAME: _SECOND,
 }
 _FACTORS = re.compile(r"^(?P<module>.+?)\.(?:lora|lora_linear_layer)\.?_?(?P<which>A|B|down|up)(?:\.\w+)?\.weight$")
+_FACTOR = ".weight"  # behind which an alpha is that of a factor, else of a module
+_NAMED = re.compile(r"unet\.|text_encoder(_2)?\.|lora_(unet|te|te1|te2)_")  # how the names of a component begin
+_ALONE = "diffusion_model."  # before the names of a UNet in other programs
 _METADATA, _PLAIN = "lora_adapter_metadata", ("rank_pattern", "alpha_pattern", "use_rslora", "use_dora", "lora_bias")
 
 
@@ -58,27 +62,45 @@ def merge(model: nn.Module, task: str, adapter: Path) -> None:
 
 
 def _read(file: Path, model: nn.Module, prefix: str) -> tuple[JsonDict, Mapping[str, float]]:
-    """Return the tensors for the component ``prefix`` by diffusers' names, and alphas by module."""
+    """Return the tensors for the component ``prefix`` by diffusers' names, and alphas by module.
+
+    Raises ModelError for a file that diffusers cannot read, or of which it leaves something out.
+    """
     mixin = diffusers.loaders.StableDiffusionLoraLoaderMixin
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             config = model.config if prefix == "unet" else None
-            state, stored = mixin.lora_state_dict(load_file(file), unet_config=config)
-            own = _names(state, prefix)
-            scaled = _names({key.removesuffix(".alpha"): value for key, value in (stored or {}).items()}, prefix)
+            state, stored = mixin.lora_state_dict(_prefixed(load_file(file)), unet_config=config)
+            own = _names(_of(state, prefix), prefix)
+            scaled = {key.removesuffix(".alpha"): value for key, value in _of(stored or {}, prefix).items()}
+            named = _names({key: value for key, value in scaled.items() if key.endswith(_FACTOR)}, prefix)
         except Exception as error:  # whatever diffusers runs into
             raise ModelError(
                 f"the LoRA {file.name} cannot be read: {configs.line(error)}", hint="save it again with diffusers"
             ) from error
-    alphas = {found["module"]: float(value) for key, value in scaled.items() if (found := _FACTORS.match(key))}
+    alphas = {found["module"]: float(value) for key, value in named.items() if (found := _FACTORS.match(key))}
+    alphas |= {key: float(value) for key, value in scaled.items() if not key.endswith(_FACTOR)}
+    modules = {found["module"] for key in own if (found := _FACTORS.match(key))}
+    for module in alphas.keys() - modules:
+        raise ModelError(f"the LoRA {file.name} has an alpha of {module}, and no factors", hint="download it again")
+    if prefix == "unet" and _of(state, _SECOND) and getattr(model.config, "addition_embed_type", None) is None:
+        raise _another(file, "it changes a second text encoder")
     return own, {**_stated(file, prefix, own), **alphas}
 
 
-def _names(state: JsonDict, prefix: str) -> JsonDict:
+def _prefixed(state: JsonDict) -> JsonDict:
+    """Return ``state`` with the component's name before each tensor: files of a UNet alone may leave it out."""
+    return {key if _NAMED.match(key) else f"unet.{key.removeprefix(_ALONE)}": value for key, value in state.items()}
+
+
+def _of(state: JsonDict, prefix: str) -> JsonDict:
+    """Return what is of the component ``prefix``."""
+    return {key.removeprefix(f"{prefix}."): value for key, value in state.items() if key.startswith(f"{prefix}.")}
+
+
+def _names(own: JsonDict, prefix: str) -> JsonDict:
     """Return what is of the component ``prefix``, by the names of peft; diffusers translates its own older ones."""
-    start = f"{prefix}."
-    own = {key.removeprefix(start): value for key, value in state.items() if key.startswith(start)}
     utils = diffusers.utils.state_dict_utils
     if prefix == "unet":
         made: JsonDict = utils.convert_unet_state_dict_to_peft(own)

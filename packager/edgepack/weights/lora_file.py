@@ -14,7 +14,7 @@ _PICKLED = (".bin", ".pt", ".pth", ".ckpt")
 # What other methods call their tensors
 _OTHERS = {
     "LoHa": r"\.hada_", "LoKr": r"\.lokr_", "DoRA": r"\.dora_scale$|lora_magnitude_vector", "(IA)^3": r"\.on_input$",
-    "full differences": r"\.diff(_b)?$",
+    "full differences": r"\.diff(_b)?$", "LoCon with a Tucker core": r"\.lora_mid\.",
 }  # fmt: skip
 _KNOWN = re.compile(r"lora|\.alpha$")
 
