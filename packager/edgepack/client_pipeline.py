@@ -6,7 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from edgepack import modelfolder
-from edgepack.tasks import _pipeline_folder
+from edgepack.tasks import _pipeline_folder, _schedule
 from edgepack.tasks._pipeline_folder import INDEX
 
 _KEPT = (
@@ -27,6 +27,9 @@ def write(origin: Path, folder: Path, submodels: Collection[str], model: Path | 
         for kept in _KEPT:
             if (origin / name / kept).is_file():
                 modelfolder.copy(origin, f"{name}/{kept}", folder / name / kept, model)
+                if kept == _schedule.FILE:
+                    own = folder / name / kept
+                    own.write_text(_schedule.plain(own.read_text("utf-8")), "utf-8")
         for submodel in _VAE.get(name, (name,)):
             if submodel in submodels:
                 modelfolder.copy(origin, f"{name}/config.json", folder / submodel / "config.json", model)

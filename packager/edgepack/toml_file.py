@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable
+from datetime import date, time
 from pathlib import Path
 
 from edgepack.documents import Json, JsonDict, read_text
@@ -16,11 +17,21 @@ _LARGEST = 1_000_000  # bytes
 def read_toml(file: Path, failure: type[EdgepackError]) -> JsonDict:
     """Return the table in ``file``. Raises ``failure`` with the file's name."""
     try:
-        return tomllib.loads(read_text(file, failure, largest=_LARGEST))
+        table: JsonDict = _plain(tomllib.loads(read_text(file, failure, largest=_LARGEST)))
+        return table
     except RecursionError as error:
         raise failure(f"{file} is not valid TOML: nested too deep") from error
     except ValueError as error:  # TOMLDecodeError, and dates and numbers that Python cannot hold
         raise failure(f"{file} is not valid TOML: {str(error).splitlines()[0][:200]}") from error
+
+
+def _plain(value: Json) -> Json:
+    """Return ``value`` in JSON's types: dates and times, which TOML has beside them, as they are written."""
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    return value.isoformat() if isinstance(value, date | time) else value
 
 
 def check_table(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +13,7 @@ import diffusers
 import numpy as np
 import pytest
 import torch
+import transformers
 from PIL import Image
 from safetensors.numpy import load_file, save_file
 from tests import diffusion_models
@@ -23,6 +26,7 @@ from edgepack.records import Bundle, NotMeasured
 from edgepack.reports.sizes import components
 from edgepack.runtime import manifest
 from edgepack.runtime.diffusion.image_values import GeneratedImage
+from edgepack.tasks._defaults import SETTINGS as DEFAULTS
 
 Build = Callable[..., tuple[Bundle, ...]]
 PARTS = {
@@ -58,11 +62,33 @@ def test_the_images_are_those_of_diffusers(kind: str, folder: Callable[[str], Pa
     assert set(listed.models) == PARTS.get(kind, set(listed.models))
 
 
+def test_settings_that_a_config_leaves_out_are_those_of_the_class() -> None:
+    kinds = {
+        **{kind: inspect.signature(getattr(diffusers, kind)).parameters for kind in DEFAULTS if kind[0].isupper()},
+        "clip_text_model": inspect.signature(transformers.CLIPTextConfig).parameters,
+    }
+    assert set(kinds) == set(DEFAULTS)
+    for kind, stated in DEFAULTS.items():
+        for name, value in stated.items():
+            default = kinds[kind][name].default
+            assert value == (list(default) if isinstance(default, tuple) else default), (kind, name)
+
+
+def test_a_config_of_the_first_years_is_read(folder: Callable[[str], Path], build: Build, tmp_path: Path) -> None:
+    model = Path(shutil.copytree(folder("sd"), tmp_path / "model"))
+    config = json.loads((model / "vae" / "config.json").read_text("utf-8"))
+    del config["scaling_factor"], config["latent_channels"]
+    (model / "vae" / "config.json").write_text(json.dumps(config), "utf-8")
+    (bundle,) = build(model, "rpi", recipes=("fp32",))
+    assert manifest.read(bundle.path).processing.diffusion.scaling_factor == 0.18215
+
+
 @pytest.mark.parametrize(
     "settings",
     [
         {"skip_prk_steps": False},  # the class's own default: it takes no fewer than four steps
         {"_class_name": "DDIMScheduler", "rescale_betas_zero_snr": True},  # model_index.json names the class
+        {"lambda_min_clipped": -math.inf},  # as diffusers writes the default of DPM-Solver++
     ],
 )
 def test_a_scheduler_is_used_as_diffusers_does(

@@ -68,7 +68,7 @@ def check(error: BaseException | None = None) -> None:
 def _error() -> Interrupted:
     """Return what is said of it."""
     return Interrupted(
-        "stopped", hint="finished bundles are in place; unfinished ones are deleted, at the latest by the next build"
+        "stopped", hint="what is finished stays; what is not is deleted, at the latest by the next build"
     )
 
 

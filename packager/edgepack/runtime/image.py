@@ -123,7 +123,7 @@ def pixels(image: Example, alpha: str = "drop") -> Array:
     """
     if isinstance(image, str | Path | bytes | bytearray | memoryview):
         if isinstance(image, str | Path) and not Path(image).is_file():
-            raise InputError(f"there is no image {image}")
+            raise InputError(f"there is no image file {image}", hint="a path is meant from the folder of the command")
         read = plugins.load_module("edgepack.runtime.image_file").read
         return np.asarray(read(image, keyed=alpha == "white"))
     array = np.asarray(image) if image is not None else np.zeros(0)

@@ -45,7 +45,9 @@ def read(file: str | Path | bytes | bytearray | memoryview, *, keyed: bool = Fal
             hint="make it smaller first, or raise PIL.Image.MAX_IMAGE_PIXELS where you trust it",
         ) from error
     except _DAMAGED as error:
-        raise InputError(f"{_named(file)} is not an image that can be read") from error
+        raise InputError(
+            f"{_named(file)} is not an image that can be read", hint="PNG, JPEG, WebP and what else Pillow opens"
+        ) from error
 
 
 @contextmanager

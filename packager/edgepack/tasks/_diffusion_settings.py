@@ -27,6 +27,7 @@ _TURBO = (1, 0.0)  # of a model that was distilled to one step
 _UNET, _VAE, _SCHEDULER = "unet", "vae", "scheduler"
 _ENCODER, _TOKENIZER = "text_encoder", "tokenizer"
 _REQUIRED = (_ENCODER, _TOKENIZER, _UNET, _VAE, _SCHEDULER)
+_ENDLESS = 10**30  # of a tokenizer that has no length of its own, as transformers says it
 _XL, _LCM = "StableDiffusionXL", "LatentConsistencyModelPipeline"
 _SEEN = "feature_extractor"  # by the safety checker
 
@@ -121,7 +122,7 @@ def _encoders(folder: Path, unet: JsonObject, *, xl: bool) -> tuple[PromptEncode
             PromptEncoder(
                 submodel=f"{_ENCODER}{name}",
                 tokenizer=f"{_TOKENIZER}{name}",
-                max_length=int(stated["model_max_length"]),
+                max_length=int(stated.get("model_max_length", _ENDLESS)),
                 pad_id=token_id(place, token(stated, "pad_token")),
                 hidden=states(layers - 1) if xl else "last_hidden_state",
                 skipping=tuple(map(states, reversed(range(layers - 1)))) if xl else skipped(config),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import fields
@@ -56,6 +57,14 @@ _CORRECTED: Mapping[str, JsonObject] = {
 }
 # -Infinity is no JSON, but what diffusers writes by default
 _ENDLESS = re.compile(r'("lambda_min_clipped"\s*:\s*)-Infinity')
+
+
+def plain(text: str) -> str:
+    """Return scheduler_config.json without the infinity that diffusers writes, which is no JSON: its default again."""
+    if not _ENDLESS.search(text):
+        return text
+    table: JsonDict = parse_json(_ENDLESS.sub(r"\1null", text), FILE, ModelError)
+    return json.dumps({key: value for key, value in table.items() if key != "lambda_min_clipped"}, indent=2) + "\n"
 
 
 def schedule(folder: Path, pipeline: str, scheduler: str) -> Schedule:

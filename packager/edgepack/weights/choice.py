@@ -132,9 +132,10 @@ def _variant(folder: Path) -> None:
     for file in sorted(folder.glob("*model*.safetensors")):
         found = _VARIANT.fullmatch(file.name)
         if found:
+            opener = "DiffusionPipeline" if (folder.parent / "model_index.json").is_file() else "AutoModel"
             raise ModelError(
                 f"{folder} has only the variant {found['name']!r} ({file.name}), which transformers opens on request",
-                hint=f"write a copy: AutoModel.from_pretrained(f, variant={found['name']!r}).save_pretrained(copy)",
+                hint=f"write a copy: {opener}.from_pretrained(f, variant={found['name']!r}).save_pretrained(copy)",
             )
 
 

@@ -249,7 +249,7 @@ class Model:
         if ENCODER not in self._runs:
             raise UsageError(
                 "this bundle cannot start from an image: it has no image encoder",
-                hint="build one from a pipeline that has a VAE encoder",
+                hint="a pipeline with an AutoencoderKL has one; of an AutoencoderTiny the decoder alone is built",
             )
         return autoencoder.encoded(self._runs[ENCODER], values, draw, self._settings)
 
