@@ -66,9 +66,11 @@ def replacing(file: Path, check: Callable[[Path], None], *, beside: Path | None 
     """Provide a path to write to; on leaving without an error it becomes ``file``, on an error it is gone.
 
     ``check(path)`` raises where what stands there, under the file's name, has to stay. The work is done in the folder
-    ``beside`` (default: the file's own). Raises DiskFull.
+    ``beside`` (default: the file's own). Raises DiskFull, FileTrouble where there is no such folder.
     """
     room = beside or file.parent
+    if not room.is_dir():
+        raise FileTrouble(f"there is no folder {room} for {file.name}", hint="make it, or choose another place")
     with _telling(file.parent), workfolder(room, PREFIX) as work:
         clear_leftovers(room)
         old = work / (_OLD if room == file.parent else _FORMER)

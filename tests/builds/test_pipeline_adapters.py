@@ -124,6 +124,7 @@ EVERYWHERE = ("to_q", "to_out.0", "ff.net.2", "time_emb_proj", "conv1", "conv_sh
 NAMES: dict[str, tuple[str, ...]] = {
     "kohya": ("lora_unet_{under}.lora_down.weight", "lora_unet_{under}.lora_up.weight", "lora_unet_{under}.alpha"),
     "without a prefix": ("{module}.lora_A.weight", "{module}.lora_B.weight"),
+    "of peft": ("base_model.model.{module}.lora_A.weight", "base_model.model.{module}.lora_B.weight"),
     "of other programs": ("diffusion_model.{module}.lora_A.weight", "diffusion_model.{module}.lora_B.weight"),
 }
 

@@ -87,10 +87,10 @@ def tune(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Build a model in several recipes, measure each on a device, and choose one.
+    """Choose a recipe by measuring several on a device.
 
-    Of the recipes that keep the target's floors on the device, the fastest is chosen. Which that is differs by
-    processor.
+    Each is built and measured there. Of those that keep the target's floors there, the fastest is chosen, or with
+    --within the finest that is fast enough; which one that is differs by processor.
     """
     request = replace(requested.request(model, [target] if target else None, recipe, out, task), force=force)
     if len(request.targets) > 1:

@@ -34,7 +34,9 @@ _PARTS = {
 _FACTORS = re.compile(r"^(?P<module>.+?)\.(?:lora|lora_linear_layer)\.?_?(?P<which>A|B|down|up)(?:\.\w+)?\.weight$")
 _FACTOR = ".weight"  # behind which an alpha is that of a factor, else of a module
 _NAMED = re.compile(r"unet\.|text_encoder(_2)?\.|lora_(unet|te|te1|te2)_")  # how the names of a component begin
-_ALONE = "diffusion_model."  # before the names of a UNet in other programs
+_ALONE = re.compile(
+    r"^(diffusion_model|base_model\.model)\."
+)  # before the names of a UNet in other programs, and in peft
 _METADATA, _PLAIN = "lora_adapter_metadata", ("rank_pattern", "alpha_pattern", "use_rslora", "use_dora", "lora_bias")
 
 
@@ -91,7 +93,7 @@ def _read(file: Path, model: nn.Module, prefix: str) -> tuple[JsonDict, Mapping[
 
 def _prefixed(state: JsonDict) -> JsonDict:
     """Return ``state`` with the component's name before each tensor: files of a UNet alone may leave it out."""
-    return {key if _NAMED.match(key) else f"unet.{key.removeprefix(_ALONE)}": value for key, value in state.items()}
+    return {key if _NAMED.match(key) else f"unet.{_ALONE.sub('', key)}": value for key, value in state.items()}
 
 
 def _of(state: JsonDict, prefix: str) -> JsonDict:

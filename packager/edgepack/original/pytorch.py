@@ -89,6 +89,8 @@ def run(module: nn.Module, feeds: Mapping[str, np.ndarray], names: tuple[str, ..
 
     Raises UnsupportedModel where transformers' own code breaks down, as over a config that is not its weights'.
     """
+    ours = (type(part).__module__.partition(".")[0] for part in module.modules())
+    library = "diffusers" if "diffusers" in ours else "transformers"
     kind = type(next((part for part in module.modules() if hasattr(part, "config_class")), module)).__name__
     with torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -96,13 +98,14 @@ def run(module: nn.Module, feeds: Mapping[str, np.ndarray], names: tuple[str, ..
             outputs = module(**{name: torch.from_numpy(array) for name, array in feeds.items()})
         except Exception as error:  # whatever a model's code runs into
             raise UnsupportedModel(
-                f"transformers' {kind} cannot run with this config.json: {configs.line(error)}",
-                hint="the model has to run in transformers on a batch of inputs: correct its config.json in a copy",
+                f"{library}' {kind} cannot run with this config.json on inputs of "
+                f"{', '.join(str(list(array.shape)) for array in feeds.values())}: {configs.line(error)}",
+                hint=f"the model has to run in {library} on inputs of any such size: correct its config.json in a copy",
             ) from error
     missing = [name for name in names if name not in outputs]
     if missing:
         raise UnsupportedModel(
-            f"transformers' {kind} does not return {missing[0]}, which the task needs",
+            f"{library}' {kind} does not return {missing[0]}, which the task needs",
             hint="choose another --task, or see docs/supported-models.md",
         )
     return {name: outputs[name].float().numpy() for name in names}

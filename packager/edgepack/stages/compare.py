@@ -128,8 +128,16 @@ def check_floors(bundle: Bundle, report: Path) -> None:
         raise CheckFailed(
             f"{bundle.path.name}: {worst.metric} is {worst.compressed:.4f}, and {bundle.target.name} asks for "
             f"{worst.floor} at {'least' if worst.higher_is_better else 'most'}",
-            hint=f"see {report}; choose a finer recipe, or pass --allow-loss",
+            hint=f"see {report}; {_finer(bundle)}, or pass --allow-loss",
         )
+
+
+def _finer(bundle: Bundle) -> str:
+    return (
+        "fp32 rounds nothing, so edgepack reads the model wrongly"
+        if bundle.recipe.name == "fp32"
+        else "choose a finer recipe"
+    )
 
 
 def _check_numbers(plan: Plan, samples: Mapping[str, Array]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from edgepack import sample_size
 from edgepack.documents import JsonObject
 from edgepack.errors import ModelError, UnsupportedModel
-from edgepack.runtime.processing import Diffusion, Image, Processing, PromptEncoder
+from edgepack.runtime.processing import Diffusion, Image, Processing, PromptEncoder, Schedule
 from edgepack.tasks import _image_processor, _schedule, read_config
 from edgepack.tasks._diffusion import skipped, states
 from edgepack.tasks._pipeline_folder import INDEX
@@ -28,6 +28,8 @@ _UNET, _VAE, _SCHEDULER = "unet", "vae", "scheduler"
 _ENCODER, _TOKENIZER = "text_encoder", "tokenizer"
 _REQUIRED = (_ENCODER, _TOKENIZER, _UNET, _VAE, _SCHEDULER)
 _ENDLESS = 10**30  # of a tokenizer that has no length of its own, as transformers says it
+_PROJECTING = ("encoder_hid_dim", "encoder_hid_dim_type")  # of prompts, before the UNet reads them
+_INPAINTING = "StableDiffusionInpaintPipeline"
 _XL, _LCM = "StableDiffusionXL", "LatentConsistencyModelPipeline"
 _SEEN = "feature_extractor"  # by the safety checker
 
@@ -48,6 +50,12 @@ def read(folder: Path, config: JsonObject) -> Processing:
     factor = 2 ** (len(blocks) - 1)
     height, width = _sides(unet)
     schedule = _schedule.schedule(folder / _SCHEDULER, kind, config[_SCHEDULER][1])
+    if kind == _INPAINTING and unet["in_channels"] == vae["latent_channels"] and _clips(schedule):
+        raise UnsupportedModel(
+            f"{folder.name}: the scheduler's clip_sample is on, which diffusers turns off for images from prompts, "
+            "and not for inpainting",
+            hint='set "clip_sample": false in a copy of scheduler_config.json',
+        )
     turbo = schedule.algorithm == "euler_ancestral" and schedule.timestep_spacing == "trailing"
     steps, guidance = _TURBO if turbo else PIPELINES[kind]
     return Processing(
@@ -71,6 +79,11 @@ def read(folder: Path, config: JsonObject) -> Processing:
         ),
         schedule=schedule,
     )
+
+
+def _clips(schedule: Schedule) -> bool:
+    """Return whether a scheduler clips what it predicts without noise; DDIM's does where nothing is stated."""
+    return schedule.clip_sample is True or (schedule.algorithm == "ddim" and schedule.clip_sample is None)
 
 
 def _has(config: JsonObject, name: str) -> bool:
@@ -108,6 +121,13 @@ def _encoders(folder: Path, unet: JsonObject, *, xl: bool) -> tuple[PromptEncode
     """Raises UnsupportedModel where the UNet reads other states than the encoders give."""
     names = ("", "_2") if xl else ("",)
     configs = [read_config(folder / f"{_ENCODER}{name}" / "config.json") for name in names]
+    for part, config, keys in ((_ENCODER, configs[0], ("use_attention_mask",)), (_UNET, unet, _PROJECTING)):
+        for key in keys:
+            if config.get(key):
+                raise UnsupportedModel(
+                    f"{folder.name}: {part}/config.json sets {key}, which edgepack does not support",
+                    hint="choose a model without it",
+                )
     given, read = sum(int(config["hidden_size"]) for config in configs), unet["cross_attention_dim"]
     if read != given:
         raise UnsupportedModel(
