@@ -152,8 +152,8 @@ def versions(distributions: Iterable[str]) -> dict[str, str]:
 
 
 def load_module(path: str, distribution: str = OURS) -> ModuleType:
-    """Import ``path``; a missing library that ``distribution`` has an extra for becomes MissingExtra, and the end of
-    the program, which is not for a plug-in to say, UsageError.
+    """Import ``path``; a missing library that ``distribution`` has an extra for becomes MissingExtra, any other one of
+    a plug-in UsageError, and so does the end of the program, which is not for a plug-in to say.
     """
     collecting = gc.isenabled()
     gc.disable()  # importing PyTorch makes a million objects and no garbage; looking for it takes a fifth of the time
@@ -161,9 +161,14 @@ def load_module(path: str, distribution: str = OURS) -> ModuleType:
         return importlib.import_module(path)
     except ModuleNotFoundError as missing:
         error = importlib.import_module(_INSTALLED).missing(missing.name or "", distribution)
-        if error is None:
+        if error is not None:
+            raise error from missing
+        if distribution == OURS:
             raise
-        raise error from missing
+        raise UsageError(
+            f"{path} of {distribution} imports {missing.name}, which is not installed",
+            hint=f"pip install {missing.name}, or ask the authors of {distribution}",
+        ) from missing
     except SystemExit as ended:
         raise UsageError(
             f"{path} of {distribution} calls sys.exit when it is imported", hint=f"pip install -U {distribution}"

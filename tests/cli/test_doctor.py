@@ -121,7 +121,7 @@ def test_another_package_s_broken_plug_ins_hide_nothing(tmp_path: Path, monkeypa
     rows = {line.split("  ")[0]: line for line in done.output.splitlines()}
     assert "pip install 'theirs[mars]'" in rows["use theirs's plug-in mars (formats)"]
     assert "tools-of-mars" in rows["use theirs's plug-in mars (formats)"]
-    assert "No module named 'no_such_thing'" in rows["use theirs's plug-in torn (formats)"]
+    assert "of theirs imports no_such_thing, which is not installed" in rows["use theirs's plug-in torn (formats)"]
     assert "empty (formats) of theirs lacks TITLE" in rows["use theirs's plug-in empty (formats)"]
     assert "ZeroDivisionError" in rows["use theirs's plug-in smelling (tasks)"]
     assert "ends of theirs calls sys.exit when it is imported" in rows["use theirs's plug-in ends (tasks)"]

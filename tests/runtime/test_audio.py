@@ -15,7 +15,7 @@ import scipy.signal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgepack.errors import InputError
+from edgepack.errors import InputError, UsageError
 from edgepack.runtime.audio import wav_file
 from edgepack.runtime.audio.input import AudioInput
 from edgepack.runtime.audio.records import Audio, Waveform
@@ -180,6 +180,19 @@ def test_sounds_of_two_lengths_share_no_batch() -> None:
 def test_a_file_states_its_own_rate() -> None:
     with pytest.raises(InputError, match="states its sampling rate itself"):
         READER.samples(wav(_tone(), RATE), 8000)
+
+
+@pytest.mark.parametrize("rate", [0, -1, 999, 16000.0, float("nan"), "16000", True, 10**9])
+def test_a_rate_that_is_none(rate: object) -> None:
+    with pytest.raises((InputError, UsageError), match="sampling_rate is ") as caught:
+        READER.samples(np.zeros(800), rate)  # type: ignore[arg-type]
+    assert "from 1,000 to 384,000" in caught.value.hint
+
+
+def test_values_that_cannot_be_normalised_are_told() -> None:
+    loud = replace(PLAIN, features=Waveform(normalize=True, max_samples=800))
+    with pytest.raises(InputError, match="too large to be prepared"):
+        AudioInput(loud).feeds([np.tile(np.array([3e38, -3e38], np.float32), 300)])
 
 
 def test_a_large_file_is_read_no_further_than_it_is_used(tmp_path: Path) -> None:

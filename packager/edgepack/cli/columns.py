@@ -30,6 +30,12 @@ def fitted(table: Readable, width: int) -> list[int] | None:
     return widths
 
 
+def tallest(table: Readable, widths: Sequence[int]) -> int:
+    """Return the lines of the tallest cell in columns of such widths."""
+    cells = (wrapped(cell, width) for row in table.rows for cell, width in zip(row, widths, strict=True))
+    return max((cell.count("\n") + 1 for cell in cells), default=0)
+
+
 def groups(table: Readable, width: int) -> list[Readable]:
     """Part a table into some that fit ``width``, each with the first column; the table alone where that cannot be.
 

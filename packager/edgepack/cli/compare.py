@@ -62,7 +62,9 @@ def compare(
     if json:
         show.as_json([_facts(listed) for listed in found])
     else:
-        show.side_by_side([_compared(listed) for listed in found])
+        names = [listed.name for listed in found]
+        told = [name if names.count(name) == 1 else str(place) for name, place in zip(names, bundles, strict=True)]
+        show.side_by_side([_compared(listed, name) for listed, name in zip(found, told, strict=True)])
 
 
 def _changes(bundles: Sequence[Manifest], since: str, file: Path | None, *, json: bool) -> None:
@@ -101,11 +103,11 @@ def _facts(listed: Manifest) -> JsonDict:
     }
 
 
-def _compared(listed: Manifest) -> Compared:
+def _compared(listed: Manifest, name: str) -> Compared:
     accuracy, timings = measurements.read(listed.folder)
     weights = stored(components(listed.models))
     return Compared(
-        name=listed.name,
+        name=name,
         task=listed.task,
         texts={"recipe": listed.table["recipe"]["name"]},
         figures={

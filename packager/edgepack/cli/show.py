@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import sys
 from collections.abc import Sequence
@@ -28,6 +29,7 @@ from edgepack.reports.table import DASH, Readable, Table, readable
 
 _COPY = re.compile(r"\S*/text-folders/[^/\s]+/")  # the copy of a model's folder in the cache
 _WIDE = 160  # columns when nobody looks: lines in logs are not folded
+_TALL = 4  # lines of a cell, above which a row is easier to read as a block
 _STYLES = {True: "green", False: "red", None: ""}
 
 
@@ -45,7 +47,8 @@ def console() -> Console:
 def table(title: str, content: Table) -> None:
     """Print a table with a heading and its notes; rows that passed or failed are coloured. Nothing for no rows.
 
-    Words are never cut: where the terminal is too narrow for the columns, each row becomes a few lines.
+    Words are never cut: where the terminal is too narrow for the columns, or would pile up their words, each row
+    becomes a few lines.
     """
     if not content.rows and not content.notes:
         return
@@ -55,7 +58,7 @@ def table(title: str, content: Table) -> None:
     if shown.rows:
         for part in columns.groups(shown, out.width):
             widths = columns.fitted(part, out.width)
-            _draw(out, part, widths) if widths else _stack(out, part)
+            _draw(out, part, widths) if widths and columns.tallest(part, widths) <= _TALL else _stack(out, part)
     for note in shown.notes:
         out.print(Text(printable(note), style="dim"))
 
@@ -92,10 +95,12 @@ def _stack(out: Console, content: Readable) -> None:
     head = [printable(column.name) for column in content.columns]
     for row, mark in zip(content.rows, content.passed, strict=True):
         first, *rest = (printable(cell) for cell in row)
-        out.print(Text(first, style=_STYLES[mark] or "bold"), soft_wrap=True)
+        out.print(Text(first, style=_STYLES[mark] or "bold"), soft_wrap=not sys.stdout.isatty())
         for name, cell in zip(head[1:], rest, strict=True):
             if cell != DASH:
-                out.print(Text.assemble("  ", (f"{name}: " if name else "", "dim"), cell), soft_wrap=True)
+                out.print(
+                    Text.assemble("  ", (f"{name}: " if name else "", "dim"), cell), soft_wrap=not sys.stdout.isatty()
+                )
 
 
 def line(text: str, style: str = "") -> None:
@@ -110,7 +115,7 @@ def paragraph(text: str, style: str = "") -> None:
 
 def as_json(value: object) -> None:
     """Print the value as JSON; records become objects, paths and arrays what they hold."""
-    text = json.dumps(value, indent=2, default=_plain, ensure_ascii=False)
+    text = json.dumps(_finite(json.loads(json.dumps(value, default=_plain))), indent=2, ensure_ascii=False)
     sys.stdout.write(OBEYED.sub(lambda found: json.dumps(found[0])[1:-1], text) + "\n")
 
 
@@ -171,6 +176,15 @@ class Steps:
         """Print something worth knowing, which stays on the screen."""
         if not self._drawn.disable:
             self._drawn.console.print(Text(printable(text)))
+
+
+def _finite(value: Json) -> Json:
+    """Return ``value`` with null for what is no number in JSON: NaN and infinity."""
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _plain(value: object) -> Json:

@@ -9,6 +9,7 @@ from edgepack.data.row import Row
 from edgepack.errors import DataError
 
 _KINDS = {**dict.fromkeys((".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"), "image"), ".wav": "audio"}
+_OF_SYSTEMS = ("Thumbs.db", "desktop.ini")
 
 
 def rows(path: Path, *, headless: bool) -> Iterator[Row[str]]:
@@ -17,9 +18,15 @@ def rows(path: Path, *, headless: bool) -> Iterator[Row[str]]:
     for folder in sorted(entry for entry in path.iterdir() if entry.is_dir()):
         for file in sorted(folder.iterdir()):
             kind = _KINDS.get(file.suffix.lower())
-            if kind is not None and file.is_file():
-                found = True
-                yield Row(str(file), {kind: str(file), "label": folder.name})
+            if not file.is_file() or file.name.startswith(".") or file.name in _OF_SYSTEMS:
+                continue
+            if kind is None:
+                raise DataError(
+                    f"{file} is no WAV file and no image that is read ({', '.join(sorted(set(_KINDS) - {'.wav'}))})",
+                    hint="convert it, or move it out of the folder",
+                )
+            found = True
+            yield Row(str(file), {kind: str(file), "label": folder.name})
     if not found:
         raise DataError(
             f"{path} holds no images and no WAV files in sub-folders", hint="put them in one sub-folder per label"

@@ -67,9 +67,9 @@ def refused(folder: Path, error: Exception, attempt: Callable[[JsonObject], obje
 
 
 def line(error: Exception) -> str:
-    """Return what an exception says, as one line: the last of a validation error's, which tells the reason."""
+    """Return what an exception says, as one line: the last one where the first only announces it, by a colon."""
     lines = [text.strip() for text in str(error).splitlines() if text.strip()] or [type(error).__name__]
-    return lines[-1] if lines[0].startswith("Validation error") else lines[0]
+    return lines[-1] if lines[0].startswith("Validation error") or lines[0].endswith(":") else lines[0]
 
 
 def _passes(attempt: Callable[[JsonObject], object], stated: JsonObject) -> bool:

@@ -24,7 +24,8 @@ def histogram(values: Sequence[float], name: str) -> str:
     """Draw how often each value occurs; the caption names the lowest."""
     array = np.asarray(values, float)
     least, most = float(array.min()), float(array.max())
-    around = 0.0 if most - least > _NARROW * max(abs(least), abs(most)) else 0.5  # too narrow to be cut into bins
+    size = max(abs(least), abs(most))
+    around = 0.0 if most - least > _NARROW * size else 0.01 * (size or 1.0)  # too narrow to be cut into bins
     counts, edges = np.histogram(array, bins=_BINS, range=(least - around, most + around))
     width = (_WIDTH - 2 * _MARGIN) / _BINS
     tallest = max(int(counts.max()), 1)

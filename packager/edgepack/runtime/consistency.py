@@ -11,12 +11,13 @@ from edgepack.runtime import golden
 from edgepack.runtime.diffusion import autoencoder
 from edgepack.runtime.engines import Session
 from edgepack.runtime.manifest import REBUILD, Manifest
-from edgepack.runtime.processing import Audio, Diffusion, Embedding, LogMel, Match, Span, Waveform
+from edgepack.runtime.processing import Audio, Classes, Diffusion, Embedding, LogMel, Match, Span, Waveform
 from edgepack.runtime.submodel import TEXT_MODEL, UNET, VISION_MODEL, Submodel
 
 PLACE = "{}"  # of the label in a Match's template
 _SPANS = ("start_logits", "end_logits")
 _IMAGE = ("batch", "channels", "height", "width")
+_LOGITS = "logits"
 _CHANNELS = 1  # their dimension in images and latents
 
 
@@ -94,8 +95,24 @@ def check_inputs(listed: Manifest, submodel: Submodel, run: Session) -> None:
                 )
 
 
+def _check_labels(listed: Manifest, submodel: Submodel, run: Session, count: int) -> None:
+    for spec in run.outputs:
+        scored = spec.shape[-1] if spec.name == _LOGITS and spec.shape else None
+        if isinstance(scored, int) and scored != count:
+            raise BundleDamaged(
+                f"{spec.name!r} of {submodel.path.name} in {listed.folder} scores {scored} labels, and "
+                f"processing.answer names {count}",
+                hint=REBUILD,
+            )
+
+
 def _check_sounds(listed: Manifest, submodel: Submodel, run: Session, audio: Audio) -> None:
     features = audio.features
+    if audio.input not in {spec.name for spec in run.inputs}:
+        raise BundleDamaged(
+            f"{submodel.path.name} in {listed.folder} has no input {audio.input[:60]!r}, as processing.audio calls it",
+            hint=REBUILD,
+        )
     made = (features.frames, features.mel_bins) if isinstance(features, LogMel) else (None,)  # of any length
     for spec in run.inputs:
         taken = [side if isinstance(side, int) else None for side in spec.shape[1:]]
@@ -120,7 +137,7 @@ def _sides(spec: TensorSpec, image: str) -> dict[str, int | str]:
 
 def check_outputs(listed: Manifest, submodel: Submodel, run: Session) -> None:
     """Raises BundleDamaged where an opened submodel lacks an output that its task reads, or gives vectors of another
-    width than the manifest says.
+    width, or scores for another number of labels, than the manifest says.
     """
     given = {spec.name: spec for spec in run.outputs}
     missing = _read(listed, submodel) - given.keys()
@@ -130,6 +147,8 @@ def check_outputs(listed: Manifest, submodel: Submodel, run: Session) -> None:
             hint=REBUILD,
         )
     answer, output = listed.processing.answer, _vectors(listed, submodel)
+    if isinstance(answer, Classes):
+        _check_labels(listed, submodel, run, len(answer.labels))
     width = answer.width if isinstance(answer, Embedding | Match) else None
     if width is None or not output:
         return

@@ -104,7 +104,7 @@ def _sound(audio: Audio, shape: str) -> Array:
         samples = int(match[1]) * audio.sampling_rate if match else 0
         if not audio.min_samples <= samples <= features.max_samples:
             longest = features.max_samples // audio.sampling_rate
-            raise InputError(f"no input {shape!r}", hint=f"write for example {longest} s of sound at most")
+            raise InputError(f"no input {shape!r}", hint=f'write for example "1 s of sound"; {longest} s at most')
         sides = (1, samples)
     return np.linspace(-1, 1, int(np.prod(sides)), dtype=np.float32).reshape(sides)
 

@@ -112,6 +112,24 @@ def test_a_bundle_whose_images_its_graph_does_not_take_is_refused(
         edgepack.load(folder)
 
 
+@pytest.mark.parametrize("target", ["rpi", "iphone"])
+def test_a_bundle_whose_graph_scores_another_number_of_labels_is_refused(
+    build: Callable[..., tuple[Bundle, ...]], tiny: Callable[[str], Path], tmp_path: Path, target: str
+) -> None:
+    packed = build(tiny("text-classification"), target, allow_loss=True)[0]
+    folder = Path(shutil.copytree(packed.path, tmp_path / "bundle"))
+    table = json.loads((folder / "edgepack.json").read_text("utf-8"))
+    assert len(table["processing"]["answer"]["labels"].pop()) > 0
+    (folder / "edgepack.json").write_text(json.dumps(table), "utf-8")
+    with pytest.raises(BundleDamaged, match=r"scores 3 labels, and processing\.answer names 2"):
+        edgepack.load(folder)
+
+
+def test_a_sound_goes_into_an_input_that_the_graph_has() -> None:
+    with pytest.raises(BundleDamaged, match=r"has no input .input_values., as processing\.audio calls it"):
+        check_opened(heard(WAVEFORM), "other", "float32", ("batch", "samples"))
+
+
 WAVEFORM = {"kind": "waveform", "normalize": True, "max_samples": 1000}
 LOG_MEL = {
     "kind": "log-mel", "frames": 4, "frame_length": 400, "hop_length": 160, "fft_length": 512, "window": "hann",

@@ -12,6 +12,7 @@ import numpy as np
 
 from edgepack.arrays import Array, Example, Feeds
 from edgepack.errors import InputError
+from edgepack.runtime import arguments
 from edgepack.runtime.audio import wav_file
 from edgepack.runtime.audio.log_mel import log_mel
 from edgepack.runtime.audio.records import Audio, Waveform
@@ -33,17 +34,20 @@ class AudioInput:
 
         Raises InputError, also where the arrays of several sounds are not of one length.
         """
-        made = [self._features(self.samples(sound)) for sound in sounds]
+        with np.errstate(over="ignore", invalid="ignore"):  # what becomes infinite is an error
+            made = [self._features(self.samples(sound)) for sound in sounds]
         if len({len(one) for one in made}) > 1:
             raise InputError(
                 "sounds of different lengths cannot share a batch: nothing is padded", hint="give them one by one"
             )
+        if not all(np.isfinite(one).all() for one in made):
+            raise InputError("the sound's values are too large to be prepared", hint="full scale is from -1 to 1")
         return {self._audio.input: np.stack(made)}
 
     def samples(self, sound: Example, sampling_rate: int | None = None) -> Array:
         """Return float32 [samples] at the model's rate of float [samples], or of a WAV file's path or bytes.
 
-        ``sampling_rate`` is an array's (default: the model's). Raises InputError.
+        ``sampling_rate`` is an array's (default: the model's). Raises InputError, UsageError for a rate that is none.
         """
         if isinstance(sound, str | Path | bytes | bytearray | memoryview):
             if sampling_rate is not None:
@@ -92,7 +96,7 @@ class AudioInput:
                 "a sound must be an array of floats [samples], mostly from -1 to 1, or a WAV file's path or bytes",
                 hint="of two channels take the mean; 16-bit integers divide by 32768",
             )
-        rate = self._audio.sampling_rate if sampling_rate is None else sampling_rate
+        rate = self._audio.sampling_rate if sampling_rate is None else _rate(sampling_rate)
         self._check_length(len(sound) / rate)
         with np.errstate(over="ignore"):  # what becomes infinite is an error
             return resampled(sound.astype(np.float32, copy=False), rate, self._audio.sampling_rate)
@@ -111,3 +115,12 @@ class AudioInput:
         if not features.normalize:
             return samples
         return np.asarray((samples - samples.mean()) / np.sqrt(samples.var() + _EPSILON))
+
+
+def _rate(value: int) -> int:
+    least, most = wav_file.RATES
+    said = f"a whole number of samples per second, from {least:,} to {most:,}"
+    made = arguments.whole("sampling_rate", value, least, said)
+    if made > most:
+        raise InputError(f"sampling_rate is {made:,}", hint=f"it must be {said}")
+    return made

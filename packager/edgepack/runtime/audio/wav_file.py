@@ -19,7 +19,7 @@ from edgepack.errors import InputError
 
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
 _UNTOLD = 0x7FFF0000  # bytes; what a program writes into a pipe says as many, or more
-_RATES = (1000, 384_000)  # samples per second
+RATES = (1000, 384_000)  # samples per second
 _CHANNELS = 2
 _MOST = 1 << 10  # bytes of a form that are read
 
@@ -47,7 +47,7 @@ class _Form(NamedTuple):
 def read(file: str | Path | bytes, seconds: float) -> Sound:
     """Return the first ``seconds`` of a file's path or bytes; of two channels the mean. Raises InputError."""
     if isinstance(file, bytes):
-        return _read(io.BytesIO(file), _File(f"what was given ({len(file):,} bytes)", "it"), seconds)
+        return _read(io.BytesIO(file), _File(f"what was given ({len(file):,} bytes)", "sound"), seconds)
     try:
         with Path(file).open("rb") as stream:
             return _read(stream, _File(str(file), shlex.quote(str(file))), seconds)
@@ -97,8 +97,8 @@ def _form(told: bytes, file: _File) -> _Form:
             f"{file.name} has {channels} channels; a sound has one or two",
             hint=f"ffmpeg -i {file.typed} -ac 1 converted.wav",
         )
-    if not _RATES[0] <= rate <= _RATES[1]:
-        raise InputError(f"{file.name} has {rate:,} samples per second; it must be {_RATES[0]:,} to {_RATES[1]:,}")
+    if not RATES[0] <= rate <= RATES[1]:
+        raise InputError(f"{file.name} has {rate:,} samples per second; it must be {RATES[0]:,} to {RATES[1]:,}")
     return _Form(kind, channels, rate, bits)
 
 

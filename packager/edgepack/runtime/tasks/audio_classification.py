@@ -24,7 +24,7 @@ class Model:
     def classify(self, sounds: Example | Sequence[Example], *, sampling_rate: int | None = None) -> Answers:
         """Return a list of Label per sound (float array [samples], or a WAV file's path or bytes); one gives one list.
 
-        ``sampling_rate`` is that of arrays (default: the model's). Raises InputError.
+        ``sampling_rate`` is that of arrays (default: the model's). Raises InputError, UsageError.
         """
         given = list(sounds) if isinstance(sounds, list | tuple) else [sounds]
         if sampling_rate is not None:
