@@ -53,6 +53,9 @@ def test_a_folder_of_images(tmp_path: Path) -> None:
         (tmp_path / label / "notes.txt").write_text("x")
     found = data.read(DataSpec(path=tmp_path), ("image", "label"))
     assert [row["label"] for row in found] == ["cat", "dog"]
+    (tmp_path / "cat" / "song.mp3").write_bytes(b"x")  # what is one of the class, and cannot be read, is not left out
+    with pytest.raises(DataError, match=r"song\.mp3 is no WAV file and no image"):
+        data.read(DataSpec(path=tmp_path), ("image", "label"))
 
 
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])

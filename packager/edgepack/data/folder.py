@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mimetypes
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,6 @@ from edgepack.data.row import Row
 from edgepack.errors import DataError
 
 _KINDS = {**dict.fromkeys((".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"), "image"), ".wav": "audio"}
-_OF_SYSTEMS = ("Thumbs.db", "desktop.ini")
 
 
 def rows(path: Path, *, headless: bool) -> Iterator[Row[str]]:
@@ -18,8 +18,8 @@ def rows(path: Path, *, headless: bool) -> Iterator[Row[str]]:
     for folder in sorted(entry for entry in path.iterdir() if entry.is_dir()):
         for file in sorted(folder.iterdir()):
             kind = _KINDS.get(file.suffix.lower())
-            if not file.is_file() or file.name.startswith(".") or file.name in _OF_SYSTEMS:
-                continue
+            if not file.is_file() or (kind is None and not _is_media(file)):
+                continue  # notes and the like
             if kind is None:
                 raise DataError(
                     f"{file} is no WAV file and no image that is read ({', '.join(sorted(set(_KINDS) - {'.wav'}))})",
@@ -31,3 +31,9 @@ def rows(path: Path, *, headless: bool) -> Iterator[Row[str]]:
         raise DataError(
             f"{path} holds no images and no WAV files in sub-folders", hint="put them in one sub-folder per label"
         )
+
+
+def _is_media(file: Path) -> bool:
+    """Return whether the name is that of an image, a sound or a film."""
+    kind, _ = mimetypes.guess_type(file.name)
+    return kind is not None and kind.partition("/")[0] in ("image", "audio", "video")
