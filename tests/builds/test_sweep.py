@@ -18,7 +18,7 @@ import pytest
 from markupsafe import escape
 
 from edgepack import sweep
-from edgepack.sweep import Store, course
+from edgepack.sweep import SweepFolder, course
 from edgepack.sweep.executors import slurm
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -238,7 +238,7 @@ def test_by_submitit(builds: Path) -> None:
     """In submitit's own processes on this machine: Slurm itself cannot be had in a test."""
     builds.write_text(builds.read_text().replace('"int8", "int4"', '"int4"'))
     plan = sweep.plan(sweep.read(builds))
-    store = Store(plan.sweep.out)
+    store = SweepFolder(plan.sweep.out)
     found = course.known(plan, store)
     with store.opened(plan.sweep) as run:
         executor = slurm.start(plan, store, cluster="local")

@@ -97,5 +97,5 @@ def test_text(recipe: str, answers: dict[str, tuple[Packed, Any]]) -> None:
     bundle, found = answers[recipe]
     assert found["alone"] == bundle.continuations
     assert found["together"] == bundle.continuations  # the shorter one padded on the left
-    wanted = [bundle.runtime.surprise(text, length=64, stride=32).mean() for text in bundle.inputs]
+    wanted = [bundle.runtime.negative_log_likelihoods(text, length=64, stride=32).mean() for text in bundle.inputs]
     np.testing.assert_allclose(found["losses"], wanted, rtol=NEAR)

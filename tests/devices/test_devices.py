@@ -19,7 +19,7 @@ import pytest
 import edgepack as runtime
 from edgepack import devices, errors, history, suites
 from edgepack.devices import Device, Session
-from edgepack.devices import _store as store
+from edgepack.devices import _folder as store
 from edgepack.records import Bundle
 from edgepack.runtime import manifest
 from edgepack.runtime.quiet import Rules

@@ -266,7 +266,7 @@ def sliding(it: Speaker, text: str, length: int, stride: int) -> list[float]:
 @pytest.mark.parametrize(("length", "stride"), [(32, 16), (20, 19), (CONTEXT, 40), (17, 3)])
 def test_surprise_is_torch_s(speaker: Speakers, kind: str, length: int, stride: int) -> None:
     it = speaker(kind)
-    found = it.model.surprise(LONG, length=length, stride=stride)
+    found = it.model.negative_log_likelihoods(LONG, length=length, stride=stride)
     assert found.dtype == np.float64
     truth = sliding(it, LONG, length, stride)
     assert len(found) == len(truth) == len(it.tokenizer(LONG).input_ids) - 1
@@ -277,7 +277,7 @@ def test_surprise_needs_no_session(speaker: Speakers) -> None:
     it = speaker("llama")
     run = DecoderOriginal(Subject.of(resolve.resolve(str(it.folder))), "")
     original = Model({MODEL: run}, it.bundle.path, processing(it))
-    made, true = (model.surprise(STORY, length=32, stride=16) for model in (it.model, original))
+    made, true = (model.negative_log_likelihoods(STORY, length=32, stride=16) for model in (it.model, original))
     assert np.abs(made - true).max() < _CLOSE
     with pytest.raises(UsageError, match="bundle"):
         original.generate("She")
@@ -285,21 +285,23 @@ def test_surprise_needs_no_session(speaker: Speakers) -> None:
 
 def test_odd_windows(speaker: Speakers) -> None:
     it = speaker("gpt2")
-    assert it.model.surprise("", length=8, stride=4).shape == (0,)
+    assert it.model.negative_log_likelihoods("", length=8, stride=4).shape == (0,)
     one = it.tokenizer.decode([40])
-    assert it.model.surprise(one, length=8, stride=4).shape == (0,)  # nothing comes before the only token
-    assert speaker("llama").model.surprise(one, length=8, stride=4).shape == (1,)
+    assert it.model.negative_log_likelihoods(one, length=8, stride=4).shape == (
+        0,
+    )  # nothing comes before the only token
+    assert speaker("llama").model.negative_log_likelihoods(one, length=8, stride=4).shape == (1,)
     for length, stride in [(8, 0), (8, 9), (0, 1), (CONTEXT + 1, 4)]:
         with pytest.raises(UsageError):
-            it.model.surprise(STORY, length=length, stride=stride)
+            it.model.negative_log_likelihoods(STORY, length=length, stride=stride)
     with pytest.raises(UsageError):
-        speaker("llama").model.surprise(STORY, length=8, stride=8)  # <s> takes a place
+        speaker("llama").model.negative_log_likelihoods(STORY, length=8, stride=8)  # <s> takes a place
 
 
 def test_a_real_story(data: Path, build: Callable[..., Any]) -> None:
     """The figure that is known of this model: 0.655 nats a character, from <s> on."""
     model = runtime.load(build(data / "babyllama361", "desktop", recipes=("fp32",))[0].path)
     stories = (data / "tinystories" / "stories.txt").read_text("utf-8").split("\n\n")[:20]
-    found = np.concatenate([model.surprise(story, length=256, stride=128) for story in stories])
+    found = np.concatenate([model.negative_log_likelihoods(story, length=256, stride=128) for story in stories])
     assert 0.6 < found.mean() < 0.72
     assert "".join(model.generate("Once upon a time", max_tokens=20)) == ", there was a little"

@@ -182,7 +182,7 @@ def test_small_or_unsure_changes_do_not_count() -> None:
 
 
 def test_only_the_last_state_and_what_was_not_disturbed() -> None:
-    marked = replace(entry(LATER, 3).timing, verdict="other programs used 45% of the processors")
+    marked = replace(entry(LATER, 3).timing, verdict="other programs used 45 % of the processors")
     entries = [entry(LATER, 0, "v0"), entry(EARLIER, 1, "v1"), entry(EARLIER, 2, "v1"), entry(EARLIER, 4, "v2")]
     (change,) = history.changes(history.since("2026-11-04", [*entries, entry(day=5, label="v3", timing=marked)]))
     assert (change.before.label, change.now.label, change.ratio) == ("v1", "v2", pytest.approx(1.0))

@@ -287,7 +287,7 @@ def test_sizes_add_up_to_the_files() -> None:
     assert [(c.name, c.bytes) for c in sizes.components(one)] == [("mlp", 8), ("graph", 12)]
     assert [c.name for c in sizes.components(both)] == ["a mlp", "a graph", "b mlp"]
     rows = sizes.sizes_table(sizes.components(both)).rows
-    assert rows[-1][2:] == ["28 B", "100.0%", "8.00"]
+    assert rows[-1][2:] == ["28 B", "100.0 %", "8.00"]
     assert rows[1][4] is None
     assert [s.tensor for s in sizes.coverage(both).skipped] == ["a.w", "b a.w"]
 

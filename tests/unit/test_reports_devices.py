@@ -59,7 +59,7 @@ def test_the_page() -> None:
 
 
 def test_medians_over_time() -> None:
-    marked = replace(entry(LATER).timing, verdict="other programs used 45% of the processors")
+    marked = replace(entry(LATER).timing, verdict="other programs used 45 % of the processors")
     entries = [entry(), entry(LATER, 1, "v<2>", timing=marked), entry(EARLIER, 2), entry(day=1, device="desk")]
     (drawn,) = over_time(entries)
     assert (drawn.count('class="mark"'), drawn.count('class="empty"')) == (3, 1)

@@ -113,7 +113,7 @@ def bench(
     """Measure load time, latency and memory, here or on a device.
 
     The model runs in three processes, one after another, so that the peak memory is the model's alone and what
-    differs from process to process shows. What disturbed a measurement is told: docs/measuring-speed.md.
+    differs from process to process shows. Measurements that something disturbed are marked: docs/measuring-speed.md.
     """
     for name, value in (("--seconds", seconds), ("--patience", patience)):
         if math.isnan(value):

@@ -36,6 +36,8 @@ def request(
     file = Path(project.FILE)
     found = project.read(file) if file.is_file() else project.Project()
     own = model is None
+    if model == "":
+        raise UsageError("the model's name is empty", hint="a hub id, a folder or python:package/folder")
     if model is None and found.model is None:
         raise UsageError(
             "no model given", hint="edgepack build MODEL --target rpi, or edgepack init for a project file"
@@ -44,7 +46,7 @@ def request(
     if not targets:
         raise UsageError("no target given", hint=f"--target {' | '.join(known_targets.names())}")
     return Request(
-        model=model or str(found.model),
+        model=str(found.model) if model is None else model,
         targets=targets,
         recipes=tuple(recipe or found.recipes),
         task=task or (found.task if own else None),

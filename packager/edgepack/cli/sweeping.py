@@ -12,14 +12,14 @@ from edgepack.cli.sweep_display import Display
 from edgepack.errors import CheckFailed
 from edgepack.reports import MARK
 from edgepack.reports.table import Table
-from edgepack.sweep import Course, Plan, Store, course, executors, report
+from edgepack.sweep import Course, Plan, SweepFolder, course, executors, report
 from edgepack.units import size
 
 
 def run(file: Path, on: str, workers: int | None, *, dry_run: bool, json: bool) -> None:
     """Run the sweep of ``file``, or show its units. Raises CheckFailed where a unit fails."""
     asked = sweep.read(file)
-    store = Store(asked.out)
+    store = SweepFolder(asked.out)
     store.check(asked)
     with show.Steps() as steps:
         steps.step(f"finding {len(asked.models)} models")
@@ -38,7 +38,7 @@ def run(file: Path, on: str, workers: int | None, *, dry_run: bool, json: bool) 
         )
 
 
-def _run_open(found: Course, store: Store, on: str, workers: int | None) -> tuple[str, float]:
+def _run_open(found: Course, store: SweepFolder, on: str, workers: int | None) -> tuple[str, float]:
     """Run what is open, and write the report of it, of one that is stopped too; return where it ran, and seconds."""
     started = time.monotonic()
     with ExitStack() as stack:

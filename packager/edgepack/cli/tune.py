@@ -42,7 +42,7 @@ def tune(
     within: Annotated[
         str | None,
         typer.Option(
-            help="Choose the finest recipe that takes at most so long, e.g. 12ms (default: the fastest one).",
+            help="Time limit, e.g. 12ms: choose the finest recipe within it (default: the fastest recipe).",
             metavar="<time>",
             show_default=False,
         ),
@@ -139,6 +139,9 @@ def tune(
 
 def _seconds(text: str | None) -> float | None:
     try:
-        return None if text is None else parse_duration(text)
+        found = None if text is None else parse_duration(text)
+        if found == 0:
+            raise ValueError(f"{text!r} leaves no time")
+        return found
     except ValueError as error:
         raise UsageError(f"--within: {error}") from error

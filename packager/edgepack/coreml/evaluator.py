@@ -84,7 +84,7 @@ class Evaluator:
 
 @contextmanager
 def _threads(count: int | None) -> Iterator[None]:
-    """Let torch use so many threads meanwhile."""
+    """Let torch use ``count`` threads meanwhile."""
     before = torch.get_num_threads()
     if count and count != before:
         torch.set_num_threads(count)

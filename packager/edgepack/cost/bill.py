@@ -26,7 +26,7 @@ class Course:
     daily: float = 0.0
 
     def total(self, days: int) -> float:
-        """Return what was spent after so many days; after 0, what the first day begins with."""
+        """Return what was spent after ``days`` days; after 0, what the first day begins with."""
         return self.once + self.yearly * max(1, math.ceil(days / YEAR)) + self.daily * days
 
     @property

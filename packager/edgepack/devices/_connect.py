@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 from edgepack.devices import _closure, _requirements
 from edgepack.devices._device import Device
+from edgepack.devices._folder import DeviceFolder, opened
 from edgepack.devices._session import Session
-from edgepack.devices._store import Store, opened
 from edgepack.progress import Say, silent
 from edgepack.runtime.manifest import MANIFEST, Manifest
 
@@ -25,15 +25,15 @@ def connect(
     """
     say(f"connecting to {device.name}")
     plugins = _plugins(manifest)
-    with opened(device) as store:
-        store.lock()
-        _requirements.check(device, store, plugins, prepare=prepare, say=say)
-        package = _package(store, plugins, say)
-        bundle = _bundle(store, manifest, say)
+    with opened(device) as folder:
+        folder.lock()
+        _requirements.check(device, folder, plugins, prepare=prepare, say=say)
+        package = _package(folder, plugins, say)
+        bundle = _bundle(folder, manifest, say)
         say(f"opening {manifest.name} on {device.name}")
         arguments = [bundle, str(threads or 0)]
-        store.link.send_object({"do": "run", "module": _closure.SERVICE, "arguments": arguments, "path": [package]})
-        session = Session(device, store.link, manifest, threads or manifest.threads, store.told)
+        folder.link.send_object({"do": "run", "module": _closure.SERVICE, "arguments": arguments, "path": [package]})
+        session = Session(device, folder.link, manifest, threads or manifest.threads, folder.told)
         session.begin()
         yield session
 
@@ -44,15 +44,15 @@ def _plugins(manifest: Manifest) -> list[str]:
     return [task, *(f"edgepack.runtime.engines.{one.format}" for one in manifest.models.values())]
 
 
-def _package(store: Store, plugins: list[str], say: Say) -> str:
+def _package(folder: DeviceFolder, plugins: list[str], say: Say) -> str:
     """Return where the runtime lies, laid out once for all sessions."""
-    named = store.push(_closure.files(plugins), say)
+    named = folder.push(_closure.files(plugins), say)
     content = hashlib.sha256(repr(sorted(named.items())).encode()).hexdigest()
-    return store.lay(f"packages/{content}", named)
+    return folder.lay(f"packages/{content}", named)
 
 
-def _bundle(store: Store, manifest: Manifest, say: Say) -> str:
+def _bundle(folder: DeviceFolder, manifest: Manifest, say: Say) -> str:
     """Return where the bundle lies for this session."""
     files = {name: manifest.folder / name for name in (MANIFEST, *manifest.table["files"])}
-    named = store.push(files, say)
-    return store.lay(f"{store.start()}/{manifest.name}", named)
+    named = folder.push(files, say)
+    return folder.lay(f"{folder.start()}/{manifest.name}", named)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edgepack.devices._device import Device
-from edgepack.devices._store import opened
+from edgepack.devices._folder import opened
 from edgepack.documents import JsonObject
 from edgepack.errors import DeviceAnswerWrong
 from edgepack.runtime import machine

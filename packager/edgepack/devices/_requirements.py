@@ -10,7 +10,7 @@ from packaging.version import InvalidVersion, Version
 from edgepack import installed
 from edgepack.devices import _closure, _wheels
 from edgepack.devices._device import Device
-from edgepack.devices._store import Store
+from edgepack.devices._folder import DeviceFolder
 from edgepack.documents import JsonObject
 from edgepack.errors import DeviceLacks
 from edgepack.progress import Say
@@ -18,15 +18,15 @@ from edgepack.progress import Say
 _LEAST = (3, 11)
 
 
-def check(device: Device, store: Store, plugins: Sequence[str], *, prepare: bool, say: Say) -> None:
+def check(device: Device, folder: DeviceFolder, plugins: Sequence[str], *, prepare: bool, say: Say) -> None:
     """Raises DeviceLacks for what is missing there."""
-    _check_python(device, str(store.told.get("python")))
-    lacking = missing(store.told, plugins)
+    _check_python(device, str(folder.told.get("python")))
+    lacking = missing(folder.told, plugins)
     if lacking and prepare:
         say(f"fetching {', '.join(lacking)} for {device.name}")
-        wheels = {wheel.name: wheel for wheel in _wheels.fetched(device, store.told, needed(plugins))}
-        store.told |= store.ask("unpack", wheels=list(store.push(wheels, say).values()))
-        lacking = missing(store.told, plugins)
+        wheels = {wheel.name: wheel for wheel in _wheels.fetched(device, folder.told, needed(plugins))}
+        folder.told |= folder.ask("unpack", wheels=list(folder.push(wheels, say).values()))
+        lacking = missing(folder.told, plugins)
     if lacking:
         typed = " ".join(f"'{one}'" for one in lacking)
         raise DeviceLacks(

@@ -18,7 +18,7 @@ def command(device: Device, words: Sequence[str]) -> list[str]:
     """Raises DeviceLacks: what this takes."""
     if sys.platform != "darwin":
         raise DeviceLacks(
-            "xcrun reaches Apple's devices from a Mac with Xcode, and this is none",
+            "xcrun reaches Apple's devices from a Mac with Xcode, and this machine is not one",
             hint="on a Mac: xcode-select --install; here edgepack computes Core ML bundles itself, --device local",
         )
     raise DeviceLacks(

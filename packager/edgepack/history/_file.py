@@ -96,7 +96,7 @@ def _check_own(connection: sqlite3.Connection, file: Path) -> None:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     tables = connection.execute("SELECT type, name FROM sqlite_master").fetchall()
     if application != _APPLICATION:
-        raise HistoryError(f"{file} is no history of edgepack", hint=_HINT)
+        raise HistoryError(f"{file} is not a history that edgepack wrote", hint=_HINT)
     if version != _VERSION:
         raise HistoryError(f"{file} has the version {version}; this edgepack reads {_VERSION}", hint=_HINT)
     if ("table", "measurement") not in tables or any(kind in ("view", "trigger") for kind, _ in tables):

@@ -18,7 +18,7 @@ from edgepack.runtime import rounds
 
 
 def opener(asked: JsonDict) -> Callable[[int], rounds.Work]:
-    """Return a function that opens the model named in the request with so many threads."""
+    """Return a function that opens the model named in the request with ``threads`` threads."""
     task = tasks.submodel_task(tasks.load(asked["task"]), asked["submodel"])
 
     def opened(threads: int) -> rounds.Work:

@@ -25,7 +25,7 @@ class Tally:
         self._compressed = 0
 
     def matrix(self, role: str, parameters: int, stored: int, *, compressed: bool) -> None:
-        """Count a weight of ``role``, in so many bytes."""
+        """Count a weight of ``role``, ``stored`` in bytes."""
         part = PARTS.get(role, role)
         self._parameters[part] += parameters
         self._bytes[part] += stored

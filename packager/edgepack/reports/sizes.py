@@ -84,7 +84,7 @@ def sizes_table(components: Sequence[Component]) -> Table:
             component_name(c),
             f"{c.parameters:,}",
             size(c.bytes),
-            f"{c.bytes / whole.bytes:.1%}" if whole.bytes else None,
+            f"{100 * c.bytes / whole.bytes:.1f} %" if whole.bytes else None,
             _bits(weights if c is whole else c),
         ]
         for c in (*components, whole)

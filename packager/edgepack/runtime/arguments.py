@@ -83,6 +83,8 @@ def path(name: str, value: Json) -> Path:
 
 
 def _wrong(name: str, value: Json, range_: str) -> UsageError:
+    if isinstance(value, list | tuple) and value:
+        value, name = value[0], f"{name}[0]"
     plain = isinstance(value, str | bytes | int | float | type(None))
     said = f"{value!r:.60}" if plain and not (isinstance(value, int) and value.bit_length() > 200) else ""
     return UsageError(f"{name} is {said or f'a {type(value).__name__}'}", hint=f"it must be {range_}")

@@ -147,7 +147,7 @@ def _attempt(
 
 
 def _cool_down(start: Conditions, rest: float) -> None:
-    """Rest so many seconds, and then until the machine is as cool as at the start, or a minute is over."""
+    """Wait for ``rest`` seconds, and then until the machine is as cool as at the start, or a minute is over."""
     time.sleep(rest)
     latest = time.monotonic() + _COOL_DOWN
     while not quiet.cooled(start, conditions.now()) and time.monotonic() < latest:

@@ -48,7 +48,7 @@ class Windows:
                 return
 
 
-def surprises(logits: Logits, windows: Windows, vocabulary: int) -> Array:
+def negative_log_likelihoods(logits: Logits, windows: Windows, vocabulary: int) -> Array:
     """Return negative log likelihoods in nats, float64, in the order of the text; a few windows of one kind run at
     once.
     """

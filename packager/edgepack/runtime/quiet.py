@@ -58,7 +58,7 @@ def short(timing: Timing) -> bool:
 
 
 def verdict(rounds: Sequence[Round], processors: int) -> str:
-    """Return "valid", or what disturbed the measurement in ``rounds``, on a machine with so many ``processors``."""
+    """Return "valid", or what disturbed the measurement in ``rounds``, on a machine that has so many ``processors``."""
     reasons = [
         *_by_others(rounds, processors),
         *_by_heat(rounds),
@@ -85,13 +85,13 @@ def _by_others(rounds: Sequence[Round], processors: int) -> list[str]:
     waited = max((_share(each.counted.waited, _busy(each)) for each in longer), default=0)
     load = rounds[0].before.load
     if others > _BUSY:
-        reasons.append(f"other programs used {others:.0%} of the processors")
+        reasons.append(f"other programs used {100 * others:.0f} % of the processors")
     elif rounds[0].counted.others is None and load is not None and load > processors / 2 + rounds[0].where.threads:
         reasons.append(f"{load:.1f} programs ran on {processors} processors")
     if waited > _WAITED:
-        reasons.append(f"threads waited {waited:.0%} of the time for a processor")
+        reasons.append(f"threads waited {100 * waited:.0f} % of the time for a processor")
     if stolen > _WAITED:
-        reasons.append(f"the host of this virtual machine took {stolen:.0%} of the time")
+        reasons.append(f"the host of this virtual machine took {100 * stolen:.0f} % of the time")
     return reasons
 
 
@@ -141,4 +141,4 @@ def _halves(each: Round) -> list[float]:
 def _apart(groups: Sequence[Sequence[float]], named: str) -> list[str]:
     """Say how far the medians of a group are apart, in the group where that is most."""
     apart = max((max(medians) / min(medians) - 1 for medians in groups if medians), default=0)
-    return [f"the medians {named} are {apart:.1%} apart"] if apart > _DRIFT else []
+    return [f"the medians {named} are {100 * apart:.1f} % apart"] if apart > _DRIFT else []

@@ -24,7 +24,13 @@ from edgepack.runtime.opening import opened
 from edgepack.runtime.quiet import Rules
 from edgepack.runtime.runner import Here
 
-CALLS = ("classify", "continued", "generate", "predict", "surprise")  # of a task's object, that are made here
+CALLS = (
+    "classify",
+    "continued",
+    "generate",
+    "predict",
+    "negative_log_likelihoods",
+)  # of a task's object, that are made here
 _ALIVE = 3.0  # seconds between two signs of life
 
 

@@ -87,7 +87,7 @@ def _text(generation: Generation, shape: str) -> Feeds:
     past, new = (length, 1) if shape.startswith("decode") else (0, length)
     if not match or not length or past + new > longest:
         raise InputError(
-            f"no input {shape!r}", hint=f"write for example prefill {longest} or decode {longest - 1} at most"
+            f"no input {shape!r}", hint=f'for example "decode 1"; at most "prefill {longest}" or "decode {longest - 1}"'
         )
     ids = _tokens("input_ids", 1, past + new) % generation.vocabulary
     return {"past_ids": ids[:, :past], "input_ids": ids[:, past:]}

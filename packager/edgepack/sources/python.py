@@ -14,6 +14,8 @@ from edgepack.sources import Fetched, named
 def fetch(reference: str, say: Say) -> Fetched:
     """Find the folder inside the package, which is not imported. Raises ModelNotFound."""
     package, _, inside = reference.removeprefix("python:").partition("/")
+    if not package:
+        raise ModelNotFound(f"{reference!r} names no Python package", hint="python:package/folder")
     spec = importlib.util.find_spec(package) if package.isidentifier() else None
     if spec is None or not spec.submodule_search_locations:
         name = package.replace("_", "-")

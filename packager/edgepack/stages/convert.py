@@ -89,8 +89,8 @@ def _check_coverage(artifact: Artifact, recipe: Recipe) -> None:
     if coverage.share < recipe.min_coverage:
         left = "; ".join(f"{skipped.tensor}: {skipped.reason}" for skipped in coverage.skipped[:3])
         raise CoverageTooLow(
-            f"{recipe.name} compressed {coverage.share:.1%} of the weights; the recipe demands "
-            f"{recipe.min_coverage:.0%} ({left or 'none was found'})",
+            f"{recipe.name} compressed {100 * coverage.share:.1f} % of the weights; the recipe demands "
+            f"{100 * recipe.min_coverage:.0f} % ({left or 'none was found'})",
             hint="choose another recipe, or lower min_coverage in [recipe.…] of edgepack.toml",
         )
 

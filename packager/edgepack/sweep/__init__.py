@@ -32,8 +32,8 @@ from __future__ import annotations
 from edgepack.sweep._file import read
 from edgepack.sweep._records import Job, ModelEntry, Result, Sweep, Unit
 from edgepack.sweep.course import Course, Listener, run
+from edgepack.sweep.folder import SweepFolder
 from edgepack.sweep.planning import Plan, plan
-from edgepack.sweep.store import Store
 
 __all__ = [
     "Course",
@@ -42,8 +42,8 @@ __all__ = [
     "ModelEntry",
     "Plan",
     "Result",
-    "Store",
     "Sweep",
+    "SweepFolder",
     "Unit",
     "plan",
     "read",

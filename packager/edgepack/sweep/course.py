@@ -9,8 +9,8 @@ from typing import Protocol
 from edgepack.errors import EdgepackError, FleetError
 from edgepack.sweep._records import BUILD, FAILED, LOST, Job, Result, Unit
 from edgepack.sweep.executors import Executor
+from edgepack.sweep.folder import SweepFolder
 from edgepack.sweep.planning import Plan
-from edgepack.sweep.store import Store
 
 _ATTEMPTS = 3  # of a unit whose process is stopped from outside
 _TICK = 0.5  # seconds
@@ -21,7 +21,7 @@ class Course:
     """The units of a sweep and how far they are."""
 
     plan: Plan
-    store: Store
+    store: SweepFolder
     results: dict[str, Result] = field(default_factory=dict)  # by digest
     kept: set[str] = field(default_factory=set)  # digests of units that an earlier run had finished
 
@@ -46,7 +46,7 @@ class Listener(Protocol):
         """Show how far it is."""
 
 
-def known(plan: Plan, store: Store) -> Course:
+def known(plan: Plan, store: SweepFolder) -> Course:
     """Return the course so far: what passed in earlier runs, and is as it was recorded. What failed runs again."""
     course = Course(plan=plan, store=store)
     for unit in plan.units:

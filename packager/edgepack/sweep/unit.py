@@ -19,7 +19,7 @@ from edgepack.documents import Json, JsonDict, read_object
 from edgepack.errors import EdgepackError, Interrupted
 from edgepack.runtime import manifest
 from edgepack.sweep._records import BUILD, DONE, FAILED, LOST, VALIDATE, Job, Result
-from edgepack.sweep.store import Store
+from edgepack.sweep.folder import SweepFolder
 
 _LOOK = 0.2  # seconds between two looks at whether the sweep goes on
 _PATIENCE = 10.0  # seconds in which a process may clean up
@@ -29,7 +29,7 @@ _MISSED = 1  # the exit code of a check that was missed
 
 def run(job: Job) -> Result:
     """Run a unit to its end and record it, unless its process was stopped from outside."""
-    store, started = Store(job.out), time.monotonic()
+    store, started = SweepFolder(job.out), time.monotonic()
     store.begin(job.unit.digest, socket.gethostname())
     environment = dict.fromkeys(_THREADS, str(job.threads))
     with Child("edgepack", *_command(job), environment=environment, folder=job.folder) as child, _watched(job, child):
@@ -50,7 +50,7 @@ def _command(job: Job) -> list[str]:
 @contextmanager
 def _watched(job: Job, child: Child) -> Iterator[None]:
     """Stop ``child`` when the run that it belongs to is over, while this is not left."""
-    done, store = Event(), Store(job.out)
+    done, store = Event(), SweepFolder(job.out)
 
     def watch() -> None:
         while not done.wait(_LOOK):

@@ -47,7 +47,7 @@ LARGE = 200_000_000  # parameters
 
 
 def prompts(parameters: int) -> tuple[Prompt, ...]:
-    """Return the runs for a model of so many parameters."""
+    """Return the runs for a model with that number of ``parameters``."""
     return PROMPTS if parameters < LARGE else FEW_PROMPTS
 
 
@@ -182,7 +182,7 @@ NAMES = (*TEXT_ENCODERS, *(part.NAME for part in (UNET, VAE_DECODER, VAE_ENCODER
 
 
 def states(layer: int) -> str:
-    """Return the output that holds the states after so many layers, as optimum calls it."""
+    """Return the output that holds the states after ``layer`` layers, as optimum calls it."""
     return f"{LAYER}{layer}"
 
 

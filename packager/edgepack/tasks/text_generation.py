@@ -223,7 +223,7 @@ TRIALS = {"greedy": greedy}
 def predict(model: TaskModel, rows: Rows) -> list[float]:
     """Return the negative log likelihood of every token but the first ones, nats."""
     length = min(_WINDOW, model.max_length)
-    found = [model.surprise(text, length=length, stride=max(length // 2, 1)) for text in inputs(rows)]
+    found = [model.negative_log_likelihoods(text, length=length, stride=max(length // 2, 1)) for text in inputs(rows)]
     return [float(value) for value in np.concatenate(found)]
 
 

@@ -23,12 +23,12 @@ def test_nothing_disturbed() -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"others": 3.4 * 4 * 0.45}, "other programs used 45% of the processors"),
-        ({"waited": 0.34}, "threads waited 10% of the time for a processor"),
-        ({"stolen": 0.17}, "the host of this virtual machine took 5% of the time"),
+        ({"others": 3.4 * 4 * 0.45}, "other programs used 45 % of the processors"),
+        ({"waited": 0.34}, "threads waited 10 % of the time for a processor"),
+        ({"stolen": 0.17}, "the host of this virtual machine took 5 % of the time"),
         ({"others": None, "before": replace(COOL, load=6.0)}, "6.0 programs ran on 4 processors"),
-        ({"late": 1.04e-3}, "the medians of the halves of a round are 4.0% apart"),
-        ({"median": 1.05e-3}, "the medians of rounds are 5.0% apart"),
+        ({"late": 1.04e-3}, "the medians of the halves of a round are 4.0 % apart"),
+        ({"median": 1.05e-3}, "the medians of rounds are 5.0 % apart"),
         ({"after": replace(COOL, throttled=0x4)}, "throttled or under-voltage (0x4)"),
         ({"after": replace(COOL, throttled=0x20000)}, "throttled or under-voltage (0x20000)"),
         ({"after": replace(COOL, frequency=1.8e9)}, "the frequency fell from 2.40 to 1.80 GHz"),

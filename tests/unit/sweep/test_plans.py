@@ -14,7 +14,7 @@ import pytest
 
 from edgepack import sweep
 from edgepack.errors import EdgepackError, FileTrouble, FleetError, UsageError
-from edgepack.sweep import Result, Store, Unit, course, executors, needed_memory, planning
+from edgepack.sweep import Result, SweepFolder, Unit, course, executors, needed_memory, planning
 from edgepack.sweep.executors import dask, slurm
 from edgepack.sweep.executors.local import Room
 
@@ -136,7 +136,7 @@ def test_what_cannot_be_asked(text: str, ask: Callable[[str], sweep.Plan]) -> No
 
 def test_a_folder_belongs_to_one_sweep(ask: Callable[[str], sweep.Plan], tmp_path: Path) -> None:
     mine = ask('models = ["model-1"]\ntargets = ["rpi"]\n').sweep
-    store = Store(mine.out)
+    store = SweepFolder(mine.out)
     with store.opened(mine) as run:
         assert store.is_current(run)
         with pytest.raises(FileTrouble, match="is already running"), store.opened(mine):
@@ -158,13 +158,13 @@ def test_a_folder_that_cannot_be_written(place: str, ask: Callable[[str], sweep.
     if place.startswith("/sys") and sys.platform != "linux":
         pytest.skip("/sys is Linux's")
     mine = ask(f'out = "{place}"\nmodels = ["model-1"]\ntargets = ["rpi"]\n').sweep
-    with pytest.raises(FileTrouble, match="cannot be written"), Store(mine.out).opened(mine):
+    with pytest.raises(FileTrouble, match="cannot be written"), SweepFolder(mine.out).opened(mine):
         pass
 
 
 def test_a_record_of_something_else_is_none(ask: Callable[[str], sweep.Plan]) -> None:
     plan = ask('models = ["model-1"]\ntargets = ["rpi"]\n')
-    store, unit = Store(plan.sweep.out), plan.units[0]
+    store, unit = SweepFolder(plan.sweep.out), plan.units[0]
     with store.opened(plan.sweep):
         result = Result(digest=unit.digest, state="done", facts={"bundle": unit.bundle, "manifest": "0"})
         store.finish(result)
@@ -209,12 +209,12 @@ def test_memory_grows_with_the_model(ask: Callable[[str], sweep.Plan]) -> None:
 def test_places_that_are_none(on: str, ask: Callable[[str], sweep.Plan]) -> None:
     plan = ask('models = ["model-1"]\ntargets = ["rpi"]\n')
     with pytest.raises(UsageError, match="not a place"):
-        executors.start(on, plan, Store(plan.sweep.out), "run", workers=None)
+        executors.start(on, plan, SweepFolder(plan.sweep.out), "run", workers=None)
 
 
 def test_a_cluster_that_is_not_there(ask: Callable[[str], sweep.Plan], monkeypatch: pytest.MonkeyPatch) -> None:
     plan = ask('models = ["model-1"]\ntargets = ["rpi"]\n')
-    store, started = Store(plan.sweep.out), time.monotonic()
+    store, started = SweepFolder(plan.sweep.out), time.monotonic()
     monkeypatch.setattr(dask, "_PATIENCE", 1)
     with pytest.raises(FleetError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
         executors.start("dask://127.0.0.1:9", plan, store, "run", workers=None)

@@ -62,7 +62,7 @@ def unsupported(recipe: Recipe, schemes: Schemes, *, whose: str, values: tuple[i
     if recipe.table_bits not in (values if recipe.scheme == "palette" else (_HALF,)):
         return f"{whose} no values of {recipe.table_bits} bits in tables"
     if recipe.sparsity and (not sparse or recipe.scheme not in _JOINT or not 0 <= recipe.sparsity < 1):
-        return f"{whose} no weights in {recipe.scheme} that leave out {recipe.sparsity:.0%}"
+        return f"{whose} no weights in {recipe.scheme} that leave out {100 * recipe.sparsity:.0f} %"
     return ""
 
 

@@ -75,7 +75,7 @@ def save(file: Path, runs: Sequence[Run]) -> None:
 
 
 def load(file: Path, count: int) -> list[Run]:
-    """Return so many runs, which ``save`` has written."""
+    """Return ``count`` runs, which ``save`` has written."""
     runs = [Run() for _ in range(count)]
     with np.load(file) as stored:
         for path in stored.files:

@@ -18,7 +18,7 @@ from edgepack.runtime.decoding import Decoding
 from edgepack.runtime.detokenizer import Detokenizer
 from edgepack.runtime.engines import Session, onnx
 from edgepack.runtime.generation import MAX_TOKENS, Generation, Limits, Statistics
-from edgepack.runtime.perplexity import Windows, surprises
+from edgepack.runtime.perplexity import Windows, negative_log_likelihoods
 from edgepack.runtime.processing import Generation as GenerationSettings
 from edgepack.runtime.processing import Processing
 from edgepack.runtime.sampling import Sampler, Sampling
@@ -122,7 +122,7 @@ class Model:
             raise InputError("the texts hold no tokens")
         return self._feeds(ids)
 
-    def surprise(self, text: str, *, length: int, stride: int) -> Array:
+    def negative_log_likelihoods(self, text: str, *, length: int, stride: int) -> Array:
         """Return negative log likelihoods in nats, float64 [tokens scored], of the tokens of ``text``.
 
         Windows of ``length`` tokens, what the tokenizer puts before a text included, move by ``stride``; each token
@@ -132,7 +132,7 @@ class Model:
         if not 0 < length <= self.max_length:
             raise UsageError(f"windows of {length} tokens", hint=f"the bundle takes 1 to {self.max_length:,}")
         windows = Windows(self._plain(checked(text)), self._opening, length, stride)
-        return surprises(self._logits, windows, self._settings.vocabulary)
+        return negative_log_likelihoods(self._logits, windows, self._settings.vocabulary)
 
     def predict(self, examples: Sequence[Prompt]) -> list[str]:
         """Return what follows each prompt, with the options that ``generate`` has by default."""

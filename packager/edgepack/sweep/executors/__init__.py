@@ -8,8 +8,8 @@ from typing import Protocol, cast
 from edgepack import plugins
 from edgepack.errors import UsageError
 from edgepack.sweep._records import Job, Result
+from edgepack.sweep.folder import SweepFolder
 from edgepack.sweep.planning import Plan
-from edgepack.sweep.store import Store
 
 _DASK, _PORT = "dask://", 8786
 SLURM = "slurm"
@@ -29,7 +29,7 @@ class Executor(Protocol):
         """Take back what has not begun, and wait for what runs here to end; its run is over already."""
 
 
-def start(on: str, plan: Plan, store: Store, run: str, *, workers: int | None) -> Executor:
+def start(on: str, plan: Plan, store: SweepFolder, run: str, *, workers: int | None) -> Executor:
     """Return the executor that ``on`` names, for the run ``run``: "" for this machine, dask://HOST:PORT, or slurm.
 
     Raises UsageError, MissingExtra, FleetError where it cannot run ``plan``.

@@ -19,8 +19,8 @@ from edgepack.documents import JsonDict
 from edgepack.errors import FleetError
 from edgepack.sweep import digests, unit
 from edgepack.sweep._records import Job, Result
+from edgepack.sweep.folder import SweepFolder
 from edgepack.sweep.planning import Plan
-from edgepack.sweep.store import Store
 from edgepack.units import size
 
 _PATIENCE = 5  # seconds for the scheduler's first answer
@@ -28,7 +28,7 @@ _MEMORY = "memory"
 _LOGGERS = ("distributed", "distributed.client", "asyncio")  # what they say of lost connections is told as results
 
 
-def start(address: str, plan: Plan, store: Store, run: str) -> Dask:
+def start(address: str, plan: Plan, store: SweepFolder, run: str) -> Dask:
     """Return the executor, once every worker was asked. Raises FleetError where the cluster cannot run ``plan``."""
     for name in _LOGGERS:
         logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -78,7 +78,7 @@ class Dask:
 
 def _told(out: Path, folder: Path, run: str) -> tuple[JsonDict, bool]:
     """Return the worker's versions, and whether it sees the sweep's folders."""
-    return digests.versions(), Store(out).is_current(run) and folder.is_dir()
+    return digests.versions(), SweepFolder(out).is_current(run) and folder.is_dir()
 
 
 def _check_devices(needed: Sequence[str], workers: Mapping[str, JsonDict], address: str) -> None:

@@ -15,15 +15,15 @@ from submitit.core.utils import FailedJobError, FailedSubmissionError, Uncomplet
 from edgepack.errors import FleetError, UsageError
 from edgepack.sweep import unit
 from edgepack.sweep._records import LOST, Job, Result
+from edgepack.sweep.folder import SweepFolder
 from edgepack.sweep.planning import Plan
-from edgepack.sweep.store import Store
 
 _LOOK = 0.5  # seconds between two looks at the jobs; submitit asks Slurm itself once a minute
 _NAMES = {"partition": "slurm_partition", "account": "slurm_account", "qos": "slurm_qos"}
 _MINUTES = 24 * 60  # that a unit may take, where the sweep does not say
 
 
-def start(plan: Plan, store: Store, *, cluster: str = "slurm") -> Slurm:
+def start(plan: Plan, store: SweepFolder, *, cluster: str = "slurm") -> Slurm:
     """Return the executor; ``cluster`` is submitit's name, "local" for processes of this machine.
 
     Raises UsageError for a sweep with devices, FleetError where there is no Slurm.

@@ -51,7 +51,7 @@ def slots(context: int, lengths: Sequence[int]) -> int:
 
 def odd(decoder: Decoder) -> str:
     """Return what keeps the caches off the Neural Engine, where something does; else nothing."""
-    return f"the heads' width {decoder.head_dim} is no multiple of {_WHOLE}" if decoder.head_dim % _WHOLE else ""
+    return f"head_dim {decoder.head_dim} is not a multiple of {_WHOLE}" if decoder.head_dim % _WHOLE else ""
 
 
 def check(lengths: Sequence[int]) -> None:

@@ -34,7 +34,7 @@ _PIECE = 1 << 20
 _SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
-class Store:
+class DeviceFolder:
     """The folder on ``device`` at the other end of ``link``, where _depot.py answers."""
 
     def __init__(self, device: Device, link: Link, told: JsonDict) -> None:
@@ -124,7 +124,7 @@ _CLEAR = "edgepack devices --clear ADDRESS deletes what edgepack keeps there"
 
 
 @contextmanager
-def opened(device: Device) -> Iterator[Store]:
+def opened(device: Device) -> Iterator[DeviceFolder]:
     """Provide edgepack's folder on ``device``. Raises DeviceUnreachable, DeviceLacks, DeviceAnswerWrong."""
     program = _DEPOT.read_text("utf-8") + f"\nDepot({device.folder!r}).serve()\n"
     with Link(transport(device).command(device, [device.python, "-I", "-c", _LOADER]), device.name) as link:
@@ -135,7 +135,7 @@ def opened(device: Device) -> Iterator[Store]:
             raise _refused(device, link) or lost from lost
         if told["edgepack"] != _PROTOCOL:
             raise DeviceAnswerWrong(f"{device.name} speaks another version of edgepack's protocol", hint=_CLEAR)
-        yield Store(device, link, told)
+        yield DeviceFolder(device, link, told)
 
 
 def _hello(link: Link) -> JsonDict:

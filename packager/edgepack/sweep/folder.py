@@ -30,7 +30,7 @@ _IDENTITY_MARK, _RECORD_MARK = '"sweep":', '"digest":'
 _HINT = "choose another folder with out = …"
 
 
-class Store:
+class SweepFolder:
     """The folder of a sweep, to be read; ``opened`` makes it ready for a run."""
 
     def __init__(self, out: Path) -> None:
