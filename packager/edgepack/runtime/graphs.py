@@ -18,6 +18,7 @@ import numpy as np
 from edgepack.arrays import Array, Outputs
 from edgepack.errors import InputError
 
+FORMAT = "onnx"  # of the bundles that have several
 LOGITS, PAST = "logits", "past_key_values"
 FIRST = "logits_from"  # int64 [1], as we feed it: the first token whose logits are wanted, -1 for the last
 NUM_LOGITS = "num_logits_to_keep"  # int64, as transformers.js feeds it: so many of the last tokens, 0 for all

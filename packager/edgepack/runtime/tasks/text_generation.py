@@ -16,7 +16,7 @@ from edgepack.runtime import arguments, chat, graphs
 from edgepack.runtime.chat import ChatTemplate, Messages
 from edgepack.runtime.decoding import Decoding
 from edgepack.runtime.detokenizer import Detokenizer
-from edgepack.runtime.engines import Session, onnx
+from edgepack.runtime.engines import Session, open_session
 from edgepack.runtime.generation import MAX_TOKENS, Generation, Limits, Statistics
 from edgepack.runtime.perplexity import Windows, negative_log_likelihoods
 from edgepack.runtime.processing import Generation as GenerationSettings
@@ -223,6 +223,6 @@ class Model:
 
 def _beside(run: Run, graph: Callable[[Path], Path]) -> Run:
     """Return ``run``, or where its file is not the one that ``graph`` wants of the bundle's, that one opened."""
-    if not isinstance(run, onnx.Session) or graph(run.path) == run.path:
+    if not isinstance(run, Session) or graph(run.path) == run.path:
         return run
-    return onnx.open_session(graph(run.path), run.threads)
+    return open_session(graph(run.path), graphs.FORMAT, run.threads)
