@@ -1,4 +1,4 @@
-"""What a long piece of work tells of itself, in lines of text."""
+"""The lines of text in which a long piece of work tells of itself."""
 
 from __future__ import annotations
 

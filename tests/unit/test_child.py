@@ -16,7 +16,8 @@ from edgepack import child
 ECHO = "import sys; print(sys.argv[1:], sys.stdin.read(), end=''); print('last word', file=sys.stderr)"
 SLOW = "import os, time, sys; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(600)"
 PARENT = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which shells take from what they start in the background
 from edgepack.child import Child
 from pathlib import Path
 with Child("slow", sys.argv[1], scratch=Path(sys.argv[1]).parent / "scratch") as started:

@@ -60,7 +60,7 @@ class Candidate:
 
     @property
     def fineness(self) -> float | NotMeasured:
-        """What the first floor is about, the higher the finer; the size of the files where the target has no floor."""
+        """The figure of the first floor, the higher the finer; the size of the files where the target has no floor."""
         if self.trouble:
             return NotMeasured(reason=self.trouble)
         if not self.results:
