@@ -46,6 +46,16 @@ def names(file: Path) -> list[str]:
     return found
 
 
+def check(address: str | None, *, prepare: bool) -> None:
+    """Raises, before any work, UsageError and ProjectError for what is not a device."""
+    if address is None:
+        check_here(prepare=prepare)
+        return
+    from edgepack import devices
+
+    devices.find(address)
+
+
 def check_here(*, prepare: bool) -> None:
     """Raises UsageError for --prepare without a device."""
     if prepare:

@@ -98,6 +98,7 @@ def tune(
             f"recipes are chosen for one target, not for {', '.join(request.targets)}", hint="--target names it"
         )
     longest = _seconds(within)
+    on_device.check(device, prepare=prepare)
     known = targets.load(request.targets[0])
     rules = Rules(runs=runs, seconds=seconds, repeat=repeat)
 
@@ -124,6 +125,7 @@ def tune(
     verdict = (f"{best} is chosen", True) if choice else (str(failure), False)
     facts = {"model": request.model, "target": known.name, "device": where}
     title = f"{name} for {known.name} on {where}"
+    page.parent.mkdir(parents=True, exist_ok=True)
     outfolder.write(page, report.page(title, verdict, facts, found, table), mark=MARK, force=force)
     if json:
         show.as_json(report.of(found, front, best))
