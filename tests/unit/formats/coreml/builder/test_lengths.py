@@ -134,7 +134,7 @@ def test_what_the_functions_take(opened: Callable[..., Package], family: Any) ->
         }  # fmt: skip
         assert {spec.shape for spec in package.states(function)} == {(3, 1, 2, _SLOTS, 16)}
     assert {*package.metadata["features"]} == {*WORDS} - {"hidden", "nextHidden"}
-    assert "16 is no multiple of 32" in package.metadata["user_defined"]["edgepack.neural-engine"]
+    assert "16 is not a multiple of 32" in package.metadata["user_defined"]["edgepack.neural-engine"]
     assert "edgepack.neural-engine" not in opened("llama:scaled").metadata["user_defined"]  # heads of 32
     with pytest.raises(ShapeNotAllowed):
         call(package, random()[:, :7], 0, np.zeros((1, 1, 8, _SLOTS), np.float16), package.state("prefill"))
