@@ -42,7 +42,9 @@ def test_what_a_pipeline_corrects_in_old_files():
 def test_the_endless_number_that_diffusers_writes(tmp_path):
     config = {"_class_name": "DPMSolverMultistepScheduler", **SD, "lambda_min_clipped": float("-inf")}
     (tmp_path / "scheduler_config.json").write_text(json.dumps(config))
-    assert _schedule.schedule(tmp_path, XL) == Schedule(algorithm="dpm_solver_multistep", **SD)
+    assert _schedule.schedule(tmp_path, XL, config["_class_name"]) == Schedule(algorithm="dpm_solver_multistep", **SD)
+    plain = json.loads(_schedule.plain((tmp_path / "scheduler_config.json").read_text()))
+    assert plain == {"_class_name": "DPMSolverMultistepScheduler", **SD}  # JSON, and the class's own default again
 
 
 def test_all_that_diffusers_writes_is_known(tmp_path):
@@ -51,7 +53,7 @@ def test_all_that_diffusers_writes_is_known(tmp_path):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # deprecations inside diffusers
             getattr(diffusers, name)(**SD).save_pretrained(tmp_path)
-        assert _schedule.schedule(tmp_path, XL).beta_end == 0.012
+        assert _schedule.schedule(tmp_path, XL, name).beta_end == 0.012
 
 
 @pytest.mark.parametrize(
@@ -79,4 +81,4 @@ def test_what_cannot_be_done_is_named(change, failure, said):
 
 def test_a_file_that_is_missing(tmp_path):
     with pytest.raises(ModelError, match=r"scheduler_config\.json"):
-        _schedule.schedule(tmp_path, XL)
+        _schedule.schedule(tmp_path, XL, "DDIMScheduler")
