@@ -35,6 +35,7 @@ def test_the_command(edgepack: Command, tiny: Callable[[str], Path], tmp_path: P
     ("asked", "code", "told"),
     [
         (["--within", "soon"], 2, "--within: 'soon' is not a time"),
+        (["--seconds", "nan"], 2, "--seconds"),
         (["--target", "rpi"], 2, "recipes are chosen for one target"),
         (["--recipe", "int9"], 3, "int9"),
         (["--device", "nowhere"], 3, "nowhere"),

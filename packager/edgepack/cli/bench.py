@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import subprocess
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
@@ -14,7 +13,20 @@ import typer
 from edgepack import history as known
 from edgepack import outfolder, reports
 from edgepack.cli import on_device, outpage, show
-from edgepack.cli.options import Bundle, History, Json, OnDevice, Prepare, Threads, Trust, output_path
+from edgepack.cli.options import (
+    Bundle,
+    History,
+    Json,
+    OnDevice,
+    Prepare,
+    Repeat,
+    Runs,
+    Seconds,
+    Threads,
+    Trust,
+    check_seconds,
+    output_path,
+)
 from edgepack.documents import JsonDict
 from edgepack.errors import EdgepackError, UsageError
 from edgepack.records import Timings
@@ -40,32 +52,9 @@ def bench(
             show_default=False,
         ),
     ] = None,
-    runs: Annotated[
-        int,
-        typer.Option(
-            help="Minimum runs per input (default: 100): 64 give a p90, 662 a p99.",
-            metavar="<n>",
-            show_default=False,
-            min=1,
-            max=1_000_000,
-        ),
-    ] = FULL_RUNS,
-    seconds: Annotated[
-        float,
-        typer.Option(
-            help="Minimum seconds per input (default: 10).", metavar="<s>", show_default=False, min=0.0, max=86_400.0
-        ),
-    ] = FULL_SECONDS,
-    repeat: Annotated[
-        int,
-        typer.Option(
-            help="How often an input is measured again, at most, when something disturbed it (default: 2).",
-            metavar="<n>",
-            show_default=False,
-            min=0,
-            max=100,
-        ),
-    ] = 2,
+    runs: Runs = FULL_RUNS,
+    seconds: Seconds = FULL_SECONDS,
+    repeat: Repeat = 2,
     patience: Annotated[
         float,
         typer.Option(
@@ -115,9 +104,8 @@ def bench(
     The model runs in three processes, one after another, so that the peak memory is the model's alone and what
     differs from process to process shows. Measurements that something disturbed are marked: docs/measuring-speed.md.
     """
-    for name, value in (("--seconds", seconds), ("--patience", patience)):
-        if math.isnan(value):
-            raise UsageError(f"{name} nan is not a number of seconds", hint="give a number, 0 to 86,400")
+    check_seconds("--seconds", seconds)
+    check_seconds("--patience", patience)
     rules = Rules(runs=runs, seconds=seconds, repeat=repeat, patience=patience)
     if device is not None and every is not None:
         raise UsageError("--device and --all are both given", hint="--all measures on every device of its file")

@@ -106,9 +106,7 @@ def build(
     speed: Annotated[
         bool, typer.Option(help="Measure speed on this machine (default: yes).", show_default=False)
     ] = True,
-    force: Annotated[
-        bool, typer.Option("--force", help="Overwrite files and folders that edgepack did not write.")
-    ] = False,
+    force: requested.Force = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be built and whether it fits.")] = False,
     json: Json = False,
 ) -> None:

@@ -24,6 +24,8 @@ TaskName = Annotated[
     str | None, typer.Option(help="Task, where the model's files do not say.", metavar="<task>", show_default=False)
 ]
 
+Force = Annotated[bool, typer.Option("--force", help="Overwrite files and folders that edgepack did not write.")]
+
 
 def request(
     model: str | None,

@@ -12,7 +12,17 @@ import typer
 
 from edgepack import outfolder, pipeline, targets, tuning
 from edgepack.cli import on_device, requested, show
-from edgepack.cli.options import Json, OnDevice, Prepare, Threads, output_path
+from edgepack.cli.options import (
+    Json,
+    OnDevice,
+    Prepare,
+    Repeat,
+    Runs,
+    Seconds,
+    Threads,
+    check_seconds,
+    output_path,
+)
 from edgepack.errors import CheckFailed, UsageError
 from edgepack.reports import MARK
 from edgepack.runtime.manifest import Manifest
@@ -51,25 +61,9 @@ def tune(
         list[str] | None,
         typer.Option("--input", help="Input shape, as bench takes it.", metavar="<shape>", show_default=False),
     ] = None,
-    runs: Annotated[
-        int, typer.Option(help="Minimum runs per input (default: 100).", metavar="<n>", show_default=False, min=1)
-    ] = FULL_RUNS,
-    seconds: Annotated[
-        float,
-        typer.Option(
-            help="Minimum seconds per input (default: 10).", metavar="<s>", show_default=False, min=0.0, max=86_400.0
-        ),
-    ] = FULL_SECONDS,
-    repeat: Annotated[
-        int,
-        typer.Option(
-            help="How often an input is measured again, at most, when something disturbed it (default: 2).",
-            metavar="<n>",
-            show_default=False,
-            min=0,
-            max=100,
-        ),
-    ] = 2,
+    runs: Runs = FULL_RUNS,
+    seconds: Seconds = FULL_SECONDS,
+    repeat: Repeat = 2,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -82,9 +76,7 @@ def tune(
     task: requested.TaskName = None,
     threads: Threads = None,
     prepare: Prepare = False,
-    force: Annotated[
-        bool, typer.Option("--force", help="Overwrite files and folders that edgepack did not write.")
-    ] = False,
+    force: requested.Force = False,
     json: Json = False,
 ) -> None:
     """Choose a recipe by measuring several on a device.
@@ -98,6 +90,7 @@ def tune(
             f"recipes are chosen for one target, not for {', '.join(request.targets)}", hint="--target names it"
         )
     longest = _seconds(within)
+    check_seconds("--seconds", seconds)
     on_device.check(device, prepare=prepare)
     known = targets.load(request.targets[0])
     rules = Rules(runs=runs, seconds=seconds, repeat=repeat)

@@ -19,7 +19,8 @@ def table(candidates: Sequence[Candidate], front: Collection[str], choice: str) 
     """Tabulate what each recipe keeps and how fast it is, the fastest first."""
     first = next((each.results[0].check.name for each in candidates if each.results), "")
     rows: list[list[Cell]] = []
-    for each in sorted(candidates, key=_by_speed):
+    ordered = sorted(candidates, key=_by_speed)
+    for each in ordered:
         seconds = each.seconds
         kept = None if each.trouble else checks.shown(each.results[0]) if each.results else None
         missed = [result.check.name for result in each.results if not result.passed]
@@ -36,7 +37,7 @@ def table(candidates: Sequence[Candidate], front: Collection[str], choice: str) 
              "; ".join(said) or None]
         )  # fmt: skip
     head = ["recipe", "model files", first or "floor", "time", "remarks"]
-    passed = [each.kept for each in sorted(candidates, key=_by_speed)]
+    passed = [each.kept for each in ordered]
     notes = ["front: no other recipe is both faster and finer"] if front else []
     if any(each.disturbed for each in candidates):
         notes.append("disturbed: something else ran meanwhile, so that the time may be wrong")
