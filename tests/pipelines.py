@@ -7,7 +7,7 @@ import warnings
 import diffusers
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import AutoencoderKL, AutoencoderTiny, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizerFast
 
 from edgepack.runtime.processing import Diffusion, Processing, PromptEncoder
@@ -78,10 +78,18 @@ def vae(**more):
     ).eval()  # fmt: skip
 
 
+def small_vae(scaling_factor=1.0):
+    """A distilled one, whose encoder gives latents, not their distribution."""
+    return AutoencoderTiny(
+        encoder_block_out_channels=(8,) * 4, decoder_block_out_channels=(8,) * 4, num_encoder_blocks=(1,) * 4,
+        num_decoder_blocks=(1,) * 4, latent_channels=4, scaling_factor=scaling_factor,
+    ).eval()  # fmt: skip
+
+
 class Tiny:
     """One pipeline's modules, and ours around them."""
 
-    def __init__(self, folder, scheduler="DDIMScheduler", schedule=None, *, xl=False, **settings):
+    def __init__(self, folder, scheduler="DDIMScheduler", schedule=None, *, xl=False, autoencoder=vae, **settings):
         torch.manual_seed(0)
         self.folder = folder
         self.schedule = {**BETAS, **(schedule or {"clip_sample": False, "set_alpha_to_one": False})}
@@ -100,7 +108,7 @@ class Tiny:
                     "projection_class_embeddings_input_dim": 80,
                     **settings,
                 }
-            self.unet, self.vae = unet(**settings), vae()
+            self.unet, self.vae = unet(**settings), autoencoder()
         self.xl = xl
 
     def diffusers(self, kind, **more):
@@ -161,9 +169,14 @@ class Tiny:
         return {
             **encoders,
             "unet": unet_run(self.unet),
-            "vae_encoder": run("latent_parameters", lambda sample: self.vae.encode(sample).latent_dist.parameters),
+            "vae_encoder": self._encoder(),
             "vae_decoder": run("sample", lambda latent_sample: self.vae.decode(latent_sample).sample),
         }
+
+    def _encoder(self):
+        if isinstance(self.vae, AutoencoderTiny):
+            return run("latent_sample", lambda sample: self.vae.encode(sample).latents)
+        return run("latent_parameters", lambda sample: self.vae.encode(sample).latent_dist.parameters)
 
 
 def run(name, call):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Collection
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -18,9 +19,14 @@ _TEMPLATES = files("edgepack") / "apple"
 _VOCABULARY = ("tokenizer/vocab.json", "tokenizer/merges.txt")
 
 
-def write(folder: Path, name: str, scale: float) -> None:
-    """Write both into the bundle ``name`` in ``folder``, whose packages are there; ``scale`` is the latents' factor."""
-    packages = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob(f"*{PACKAGE}"))]
+def write(folder: Path, name: str, scale: float, unread: Collection[Path] = ()) -> None:
+    """Write both into the bundle ``name`` in ``folder``, whose packages are there; ``scale`` is the latents' factor.
+
+    Without the packages ``unread``, whose outputs Apple's package would misread: it does without what is not there.
+    """
+    packages = [
+        path.relative_to(folder).as_posix() for path in sorted(folder.rglob(f"*{PACKAGE}")) if path not in unread
+    ]
     there = [file for file in _VOCABULARY if (folder / file).is_file()]
     digest = hashlib.sha256()
     for package in packages:

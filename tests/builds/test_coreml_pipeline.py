@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from tests import pipelines
 
 import edgepack
@@ -63,6 +64,26 @@ def test_several_images_and_one_that_they_begin_with(bundles: dict[str, Bundle])
         model.generate("a sofa", seed=6, together=False, **options)[0].latents, other.latents, atol=1e-5
     )
     assert not np.allclose(one.latents, third.latents, atol=0.1)
+
+
+def test_a_small_autoencoder_begins_with_an_image_as_in_diffusers(
+    build: Callable[..., tuple[Bundle, ...]], tmp_path: Path
+) -> None:
+    tiny = pipelines.Tiny(tmp_path / "words", autoencoder=pipelines.small_vae)
+    tiny.diffusers("StableDiffusionPipeline").save_pretrained(tmp_path / "small")
+    (bundle,) = build(tmp_path / "small", "iphone", recipes=("fp32",))
+    asked = {"image": pipelines.photo(), "strength": 0.6}
+    (made,) = edgepack.load(bundle.path).generate("a red sofa", steps=4, seed=3, guidance=5.0, **asked)
+    with pipelines.quiet():
+        true = tiny.diffusers("StableDiffusionImg2ImgPipeline")(
+            "a red sofa", num_inference_steps=4, guidance_scale=5.0, generator=pipelines.generator(3),
+            output_type="latent", image=Image.fromarray(asked["image"]), strength=0.6,
+        ).images[0].numpy()  # fmt: skip
+    assert np.abs(made.latents - true).max() <= CLOSE * np.abs(true).max()
+    assert (bundle.path / "VAEEncoder.mlpackage").is_dir()
+    for file in ("compile.sh", "Prepare.swift"):  # Apple's package expects a distribution
+        assert "VAEEncoder" not in (bundle.path / file).read_text("utf-8")
+        assert "VAEDecoder" in (bundle.path / file).read_text("utf-8")
 
 
 def test_figures_tell_how_close_six_bits_are(bundles: dict[str, Bundle]) -> None:

@@ -32,7 +32,7 @@ Build = Callable[..., tuple[Bundle, ...]]
 PARTS = {
     "sd": {"text_encoder", "unet", "vae_decoder", "vae_encoder"},
     "safe": {"text_encoder", "unet", "vae_decoder", "vae_encoder", "safety_checker"},
-    "tiny_vae": {"text_encoder", "unet", "vae_decoder"},
+    "tiny_vae": {"text_encoder", "unet", "vae_decoder", "vae_encoder"},
     "xl": {"text_encoder", "text_encoder_2", "unet", "vae_decoder", "vae_encoder"},
 }
 
@@ -109,7 +109,7 @@ def test_an_image_to_begin_with_as_the_pipeline_that_diffusers_chooses(
     folder: Callable[[str], Path], build: Build, photo: np.ndarray
 ) -> None:
     """Of a folder of latent consistency models, too, whose pipeline counts steps in another way."""
-    for kind in ("sd", "lcm"):
+    for kind in ("sd", "lcm", "tiny_vae"):
         (bundle,) = build(folder(kind), "rpi", recipes=("fp32",))
         model = edgepack.load(bundle.path)
         image = np.ascontiguousarray(photo[:32, :32])

@@ -115,15 +115,21 @@ class ImageDecoder(nn.Module):
 
 
 class ImageEncoder(nn.Module):
-    """The encoder of the autoencoder: images of values in -1..1 to the distribution of their latents."""
+    """The encoder of the autoencoder: images of values in -1..1 to their latents, or to the latents' distribution."""
 
     def __init__(self, vae: Component) -> None:
         super().__init__()
         self.vae, self.config = vae, vae.config
 
     def forward(self, sample: Tensor) -> dict[str, Tensor]:
-        """Return ``latent_parameters`` float32 [batch, 2 * channels, height, width]: means, then log variances."""
-        return {"latent_parameters": self.vae.encode(sample).latent_dist.parameters}
+        """Return ``latent_parameters`` float32 [batch, 2 * channels, height, width]: means, then log variances.
+
+        An AutoencoderTiny gives ``latent_sample`` float32 [batch, channels, height, width] instead.
+        """
+        found = self.vae.encode(sample)
+        if "latents" in found:
+            return {"latent_sample": found.latents}
+        return {"latent_parameters": found.latent_dist.parameters}
 
 
 class SafetyChecker(nn.Module):

@@ -61,6 +61,7 @@ def _channels(diffusion: Diffusion) -> Iterator[tuple[str, str, str, int, str]]:
     yield UNET, "outputs", "out_sample", latents, "latent_channels"
     yield autoencoder.DECODER, "inputs", autoencoder.LATENTS, latents, "latent_channels"
     yield autoencoder.ENCODER, "outputs", autoencoder.PARAMETERS, 2 * latents, "latent_channels"
+    yield autoencoder.ENCODER, "outputs", autoencoder.LATENTS, latents, "latent_channels"
 
 
 def _dimension(listed: Manifest, submodel: str, kind: str, name: str) -> int | None:

@@ -33,6 +33,7 @@ from edgepack.runtime.manifest import BESIDE, MANIFEST, SCHEMA, checked, digest
 from edgepack.runtime.processing import Diffusion
 from edgepack.runtime.submodel import MODEL, Golden
 from edgepack.tasks import _pipeline_folder, submodels
+from edgepack.tasks._diffusion import TINY_VAE_ENCODER
 
 _LEAST_COSINE = 0.9  # of a golden vector where the target has no floor: a bundle below computes something else
 
@@ -53,13 +54,20 @@ _TRANSFORMERS_JS = {"fp32": "", "fp16": "_fp16", "int4": "_q4"}
 _DTYPES = {"": "fp32", "_fp16": "fp16", "_q4": "q4", "_quantized": "q8"}
 
 
+def _unread(plan: Plan, folder: Path) -> list[Path]:
+    """Return the packages that Apple's client cannot read: encoders of latents alone, where it reads a distribution."""
+    files = model_files(plan, folder)
+    return [files[name] for name, part in plan.submodels.items() if part.task is TINY_VAE_ENCODER]
+
+
 def copy_files(plan: Plan, folder: Path) -> None:
     """Write the tokenizer and configs, the model card, the licence and the notices."""
     source, target, recipe, processing = plan.source, plan.target, plan.recipe, plan.processing
     if _pipeline_folder.is_one(source.path):
         client_pipeline.write(source.path, folder, plan.submodels, source.origin)
         if target.format == "coreml":
-            client_apple.write(folder, plan.name, processing.section(Diffusion).scaling_factor)
+            unread = _unread(plan, folder)
+            client_apple.write(folder, plan.name, processing.section(Diffusion).scaling_factor, unread)
     else:
         client_files.write(source.path, folder, processing, source.origin)
     notes: tuple[str, ...] = ()

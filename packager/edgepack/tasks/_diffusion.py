@@ -170,6 +170,13 @@ VAE_ENCODER = Part(
     OUTPUTS=("latent_parameters",),
     AXES={"sample": _MAPS, "latent_parameters": _MAPS},
 )
+# Of small autoencoders, which give latents, not their distribution
+TINY_VAE_ENCODER = replace(
+    VAE_ENCODER,
+    AUTO_CLASS="AutoencoderTiny",
+    OUTPUTS=("latent_sample",),
+    AXES={"sample": _MAPS, "latent_sample": _MAPS},
+)
 SAFETY_CHECKER = Part(
     NAME="safety-checker",
     TITLE="images to whether they are fit to be shown",

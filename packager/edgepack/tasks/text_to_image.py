@@ -41,9 +41,9 @@ def _text_encoder(whole: JsonObject, own: JsonObject) -> Task:
     )
 
 
-def _vae_encoder(whole: JsonObject, own: JsonObject) -> Task | None:
-    """Return none of small autoencoders, which give latents, not their distribution."""
-    return _diffusion.VAE_ENCODER if own.get("_class_name") == "AutoencoderKL" else None
+def _vae_encoder(whole: JsonObject, own: JsonObject) -> Task:
+    tiny = own.get("_class_name") == "AutoencoderTiny"
+    return _diffusion.TINY_VAE_ENCODER if tiny else _diffusion.VAE_ENCODER
 
 
 def _part(

@@ -33,11 +33,11 @@ def values(name: str, channels: int | str) -> list[dict[str, Any]]:
     return [{"name": name, "dtype": "float32", "shape": ["batch", channels, "height", "width"]}]
 
 
-def listed(**settings: int) -> Manifest:
+def listed(encoded: tuple[str, int] = ("latent_parameters", 8), **settings: int) -> Manifest:
     models = {
         "unet": {**ENTRY, "inputs": values("sample", 4), "outputs": values("out_sample", "channels")},
         "vae_decoder": {**ENTRY, "inputs": values("latent_sample", 4), "outputs": values("sample", 3)},
-        "vae_encoder": {**ENTRY, "inputs": values("sample", 3), "outputs": values("latent_parameters", 8)},
+        "vae_encoder": {**ENTRY, "inputs": values("sample", 3), "outputs": values(*encoded)},
     }
     processing = {"diffusion": {**SETTINGS, **settings}}
     return Manifest(Path("bundle"), {"task": "text-to-image", "models": models, "files": {}, "processing": processing})
@@ -51,6 +51,12 @@ def test_channels_that_go_together() -> None:
 def test_channels_that_do_not(setting: str) -> None:
     with pytest.raises(BundleDamaged, match=f"has 4 channels, and processing.diffusion.{setting} makes it 5"):
         consistency.check_processing(listed(**{setting: 5}))
+
+
+def test_channels_of_an_encoder_that_gives_latents_alone() -> None:
+    consistency.check_processing(listed(("latent_sample", 4)))
+    with pytest.raises(BundleDamaged, match="'latent_sample' of the vae_encoder has 8 channels"):
+        consistency.check_processing(listed(("latent_sample", 8)))
 
 
 PIXELS = ("pixel_values", "float32", ("batch", 3, 32, 24))

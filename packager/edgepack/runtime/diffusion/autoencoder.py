@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,15 +17,30 @@ _SAMPLE, LATENTS, PARAMETERS = "sample", "latent_sample", "latent_parameters"
 _LOGARITHMS = (-30.0, 20.0)  # that the variance's is kept within
 
 
-def encoded(encoder: Run, values: Array, draw: Callable[[tuple[int, ...]], Array], settings: Diffusion) -> Array:
-    """Return latents of float32 [1, 3, height, width] from -1 to 1, drawn from the distribution that the encoder gives.
+@dataclass(frozen=True, kw_only=True)
+class Encoded:
+    """The latents of an image, float32 [1, channels, height, width], as the UNet reads them.
 
-    ``draw`` makes the noise, of one image or of a batch, which is then that of the latents.
+    They are drawn from a distribution; where an autoencoder gives latents alone, they are its ``mean``.
     """
-    mean, logarithm = np.split(np.asarray(encoder({_SAMPLE: values})[PARAMETERS], np.float32), 2, axis=1)
+
+    mean: Array
+    deviation: Array | None
+
+    def drawn(self, draw: Callable[[tuple[int, ...]], Array]) -> Array:
+        """Return latents, by noise of one image or of a batch that ``draw`` makes where they are drawn."""
+        return self.mean if self.deviation is None else self.mean + self.deviation * draw(self.mean.shape)
+
+
+def encoded(encoder: Run, values: Array, settings: Diffusion) -> Encoded:
+    """Return the latents of float32 [1, 3, height, width] from -1 to 1."""
+    found = encoder({_SAMPLE: values})
+    shift, scale = np.float32(settings.shift_factor), np.float32(settings.scaling_factor)
+    if PARAMETERS not in found:
+        return Encoded(mean=np.asarray((np.asarray(found[LATENTS], np.float32) - shift) * scale), deviation=None)
+    mean, logarithm = np.split(np.asarray(found[PARAMETERS], np.float32), 2, axis=1)
     deviation = np.exp(np.float32(0.5) * np.clip(logarithm, *_LOGARITHMS))
-    latents = mean + deviation * draw(mean.shape)
-    return np.asarray((latents - np.float32(settings.shift_factor)) * np.float32(settings.scaling_factor))
+    return Encoded(mean=np.asarray((mean - shift) * scale), deviation=np.asarray(deviation * scale))
 
 
 def decoded(runs: Mapping[str, Run], latents: Array, settings: Diffusion, tile: int | None) -> Array:

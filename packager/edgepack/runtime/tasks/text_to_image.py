@@ -13,7 +13,7 @@ from edgepack.arrays import Array, Example, Feeds, Run
 from edgepack.errors import BundleDamaged, BundleError, DoesNotFit, InputError, UsageError
 from edgepack.runtime import arguments
 from edgepack.runtime.diffusion import autoencoder, bands, guidance, image_values, requests
-from edgepack.runtime.diffusion.autoencoder import DECODER, ENCODER
+from edgepack.runtime.diffusion.autoencoder import DECODER, ENCODER, Encoded
 from edgepack.runtime.diffusion.denoising import GUIDANCE, TIME_IDS, Denoising, Inpainting, Step
 from edgepack.runtime.diffusion.image_values import GeneratedImage
 from edgepack.runtime.diffusion.memory import Budget
@@ -229,29 +229,31 @@ class Model:
             return draws(shape) * schedule.initial_scale, None
         values = image_values.values(source.pixels, *size)
         if source.mask is None:
-            latents = self._encoded(values, lambda one: draws(shape if draws.one_each else one))
+            latents = self._encoded(values).drawn(lambda one: draws(shape if draws.one_each else one))
             return schedule.noised(latents, draws(shape), start), None
         mask = image_values.mask(source.mask, *size)
         tells = self._settings.unet_channels != self._settings.latent_channels
-        whole = self._encoded(values, draws.first) if not tells or source.strength < 1 else None
+        seen = self._encoded(values) if not tells or source.strength < 1 else None
+        whole = None if seen is None else seen.drawn(draws.first)
         noise = draws(shape)
         latents = noise * schedule.initial_scale
         if whole is not None and source.strength < 1:
             latents = schedule.noised(np.repeat(whole, count, axis=0), noise, start)
         small = mask[:, :, ::factor, ::factor]
         if tells:
-            around = self._encoded(values * (mask < np.float32(0.5)), draws.first)
+            around = self._encoded(values * (mask < np.float32(0.5))).drawn(draws.first)
             return latents, Inpainting(mask=small, told=np.concatenate([small, around], axis=1))
-        draws.first((1, *shape[1:]))  # diffusers encodes what is around the mask here too, and has no use for it
+        if seen is not None:
+            seen.drawn(draws.first)  # diffusers encodes what is around the mask here too, and has no use for it
         return latents, Inpainting(mask=small, kept=whole, noise=noise)
 
-    def _encoded(self, values: Array, draw: Callable[[tuple[int, ...]], Array]) -> Array:
+    def _encoded(self, values: Array) -> Encoded:
         if ENCODER not in self._runs:
             raise UsageError(
                 "this bundle cannot start from an image: it has no image encoder",
-                hint="a pipeline with an AutoencoderKL has one; of an AutoencoderTiny the decoder alone is built",
+                hint="build it again, with an edgepack that builds one",
             )
-        return autoencoder.encoded(self._runs[ENCODER], values, draw, self._settings)
+        return autoencoder.encoded(self._runs[ENCODER], values, self._settings)
 
     def _images(self, latents: Array, seed: int | list[int], side: int | None) -> list[GeneratedImage]:
         made = [

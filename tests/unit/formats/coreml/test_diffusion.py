@@ -132,8 +132,8 @@ def decoded(module: Any, feeds: Mapping[str, Any]) -> dict[str, Any]:
     return {"sample": module.decode(torch.from_numpy(feeds["latent_sample"])).sample}
 
 
-def latents(module: Any, feeds: Mapping[str, Any]) -> dict[str, Any]:
-    return {"latent_parameters": module.encode(torch.from_numpy(feeds["sample"])).latent_dist.parameters}
+def latents(module: Any, feeds: Mapping[str, Any]) -> Any:
+    return module.encode(torch.from_numpy(feeds["sample"]))
 
 
 def judged(module: Any, feeds: Mapping[str, Any]) -> dict[str, Any]:
@@ -169,7 +169,16 @@ CASES: dict[str, Case] = {
     ),
     "unet, XL": (lambda: unet(**XL), predicted, {**STEP, **WIDER, **TIMES}),
     "decoder": (lambda: VaeDecoder(AutoencoderKL(**VAE), (6, 8)), decoded, {"latent_sample": random(1, 4, 6, 8)}),
-    "encoder": (lambda: VaeEncoder(AutoencoderKL(**VAE), (12, 16)), latents, {"sample": random(1, 3, 12, 16)}),
+    "encoder": (
+        lambda: VaeEncoder(AutoencoderKL(**VAE), (12, 16), "latent_parameters"),
+        lambda module, feeds: {"latent_parameters": latents(module, feeds).latent_dist.parameters},
+        {"sample": random(1, 3, 12, 16)},
+    ),
+    "small encoder": (
+        lambda: VaeEncoder(AutoencoderTiny(**TINY), (12, 16), "latent_sample"),
+        lambda module, feeds: {"latent_sample": latents(module, feeds).latents},
+        {"sample": random(1, 3, 12, 16)},
+    ),
     "small decoder": (
         lambda: VaeDecoder(AutoencoderTiny(**TINY), (6, 8)), decoded, {"latent_sample": random(2, 4, 6, 8)}),
 }  # fmt: skip
@@ -278,7 +287,7 @@ def test_names_of_other_inputs_are_told(renamed: dict[str, str], halves: Path) -
 LARGE_PARTS: dict[str, Callable[[], TracedPart]] = {
     "unet": lambda: unet(**WIDE),
     "decoder": lambda: VaeDecoder(AutoencoderKL(**VAE), (8, 8)),
-    "encoder": lambda: VaeEncoder(AutoencoderKL(**VAE), (16, 16)),
+    "encoder": lambda: VaeEncoder(AutoencoderKL(**VAE), (16, 16), "latent_parameters"),
     "text": lambda: text(CLIPTextModel, "last_hidden_state", "pooler_output"),
     "text, but the last layer": lambda: text(CLIPTextModel, "hidden_states.1"),
     "safety checker": checker,

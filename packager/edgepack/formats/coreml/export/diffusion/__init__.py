@@ -73,5 +73,5 @@ _WORDS = {
     "filtered_images": "the images",
     "has_nsfw_concepts": "1 where the image is unsuitable",
     "concept_scores": "how close it is to each unsuitable concept",
-    "latent": "the mean of the latents, and below it the logarithm of their variance",
+    "latent": "the mean of the latents, and below it the logarithm of their variance; or latents alone",
 }

@@ -131,16 +131,20 @@ class VaeDecoder(TracedPart):
 
 
 class VaeEncoder(TracedPart):
-    """An image of -1..1 to the means and the logarithms of the variances of its latents, behind each other."""
+    """An image of -1..1 to the means and the logarithms of the variances of its latents, behind each other.
 
-    def __init__(self, module: nn.Module, size: tuple[int, int]) -> None:
+    An AutoencoderTiny gives latents alone, where Apple's package expects both.
+    """
+
+    def __init__(self, module: nn.Module, size: tuple[int, int], output: str) -> None:
         config: PretrainedConfig = module.config
         shapes = {"x": (1, int(config.in_channels), *size)}
-        super().__init__(module, shapes, Renaming({"x": "sample"}, {"latent": "latent_parameters"}))
+        super().__init__(module, shapes, Renaming({"x": "sample"}, {"latent": output}))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return [1, 2 * channels, height, width]."""
-        made: Tensor = self.module.encode(x).latent_dist.parameters  # type: ignore[operator]
+        """Return [1, 2 * channels, height, width], or [1, channels, height, width]."""
+        found: Component = self.module.encode(x)  # type: ignore[operator]
+        made: Tensor = found.latents if "latents" in found else found.latent_dist.parameters
         return made
 
 
@@ -182,4 +186,4 @@ def traced(module: Component, task: Task, feeds: Feeds) -> TracedPart:
         return Unet(module.unet, feeds["sample"].shape[2:], tokens=tokens)
     if task.NAME == _diffusion.VAE_DECODER.NAME:
         return VaeDecoder(module.vae, feeds["latent_sample"].shape[2:])
-    return VaeEncoder(module.vae, feeds["sample"].shape[2:])
+    return VaeEncoder(module.vae, feeds["sample"].shape[2:], *task.OUTPUTS)
