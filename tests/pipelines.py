@@ -134,6 +134,8 @@ class Tiny:
             "unet_channels": self.unet.config.in_channels,
             "vae_scale_factor": 8,
             "scaling_factor": self.vae.config.scaling_factor,
+            "latents_mean": tuple(mean) if (mean := self.vae.config.get("latents_mean")) else None,
+            "latents_std": tuple(std) if (std := self.vae.config.get("latents_std")) else None,
             "height": 64,
             "width": 64,
             "multiple_of": 8,

@@ -26,6 +26,7 @@ from edgepack.records import Bundle, NotMeasured
 from edgepack.reports.sizes import components
 from edgepack.runtime import manifest
 from edgepack.runtime.diffusion.image_values import GeneratedImage
+from edgepack.tasks import _diffusion_settings
 from edgepack.tasks._defaults import SETTINGS as DEFAULTS
 
 Build = Callable[..., tuple[Bundle, ...]]
@@ -72,6 +73,32 @@ def test_settings_that_a_config_leaves_out_are_those_of_the_class() -> None:
         for name, value in stated.items():
             default = kinds[kind][name].default
             assert value == (list(default) if isinstance(default, tuple) else default), (kind, name)
+
+
+def test_latents_are_normalised_as_the_pipeline_does(
+    folder: Callable[[str], Path], build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By channel in XL alone; no pipeline reads shift_factor. Whatever is read wrongly shows in the image."""
+    stated = {"latents_mean": [0.5, -0.3, 0.2, 0.1], "latents_std": [1.5, 0.7, 2.0, 1.1], "shift_factor": 0.4}
+    for kind, mean in (("xl", tuple(stated["latents_mean"])), ("sd", None)):
+        model = changed(folder(kind), tmp_path / kind, "vae/config.json", **stated)
+        (bundle,) = build(model, "rpi", recipes=("fp32",))
+        assert manifest.read(bundle.path).processing.diffusion.latents_mean == mean
+        figures = {figure.metric: figure for figure in bundle.accuracy}
+        assert figures["image_psnr"].compressed > 60
+    monkeypatch.setattr(_diffusion_settings, "_normal", lambda vae, kind: (None, None))
+    (bundle,) = build(tmp_path / "xl", "rpi", recipes=("fp32",), allow_loss=True)
+    assert not {figure.metric: figure for figure in bundle.accuracy}["reading"].passed
+
+
+@pytest.mark.parametrize("values", [[0.1, 0.2], "four", [0.1, 0.2, 0.3, None]])
+def test_a_mean_that_is_not_of_each_channel_is_told(
+    values: object, folder: Callable[[str], Path], tmp_path: Path
+) -> None:
+    stated = {"latents_mean": values, "latents_std": [1, 1, 1, 1]}
+    model = changed(folder("xl"), tmp_path / "model", "vae/config.json", **stated)
+    with pytest.raises(ModelError, match="latents_mean and latents_std are not 4 numbers each"):
+        pipeline.plan(pipeline.Request(model=str(model), targets=("rpi",)))
 
 
 def test_a_config_of_the_first_years_is_read(folder: Callable[[str], Path], build: Build, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ MEANINGS = {
     LATENTS_PSNR: "the last latents of a whole run; each step goes on from what the bundle made of the one before",
     IMAGE_PSNR: "the image of the whole run",
     "reading": "the largest difference between edgepack's denoising loop around the original's PyTorch modules and "
-    "diffusers' pipeline, as a share of the largest latent",
+    "diffusers' pipeline, as a share of the largest latent, or of white in the image where more than a level differs",
 }
 
 

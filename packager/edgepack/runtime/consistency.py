@@ -31,6 +31,11 @@ def check_processing(listed: Manifest) -> None:
         )
     if listed.processing.audio is not None and (wrong := _of_sounds(listed.processing.audio)):
         raise BundleDamaged(f"{listed.folder}: processing.audio contradicts itself: {wrong}", hint=REBUILD)
+    if diffusion is not None and (uneven := _uneven(diffusion)):
+        raise BundleDamaged(
+            f"{listed.folder}: processing.diffusion.{uneven} has not one value for each of the latent_channels",
+            hint=REBUILD,
+        )
     for submodel, kind, name, channels, setting in () if diffusion is None else _channels(diffusion):
         found = _dimension(listed, submodel, kind, name)
         if found is not None and found != channels:
@@ -39,6 +44,15 @@ def check_processing(listed: Manifest) -> None:
                 f"processing.diffusion.{setting} makes it {channels}",
                 hint=REBUILD,
             )
+
+
+def _uneven(diffusion: Diffusion) -> str:
+    """Return which of the values by channel are not as many as there are channels; "" where all are."""
+    for name in ("latents_mean", "latents_std"):
+        values = getattr(diffusion, name)
+        if values is not None and len(values) != diffusion.latent_channels:
+            return name
+    return ""
 
 
 def _of_sounds(audio: Audio) -> str:

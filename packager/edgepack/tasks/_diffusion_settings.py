@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from edgepack import sample_size
-from edgepack.documents import JsonObject
+from edgepack.documents import Json, JsonObject
 from edgepack.errors import ModelError, UnsupportedModel
 from edgepack.runtime.processing import Diffusion, Image, Processing, PromptEncoder, Schedule
 from edgepack.tasks import _image_processor, _schedule, read_config
@@ -58,6 +58,7 @@ def read(folder: Path, config: JsonObject) -> Processing:
         )
     turbo = schedule.algorithm == "euler_ancestral" and schedule.timestep_spacing == "trailing"
     steps, guidance = _TURBO if turbo else PIPELINES[kind]
+    mean, deviation = _normal(vae, kind)
     return Processing(
         image=_image(folder, config),
         diffusion=Diffusion(
@@ -66,7 +67,8 @@ def read(folder: Path, config: JsonObject) -> Processing:
             unet_channels=int(unet["in_channels"]),
             vae_scale_factor=factor,
             scaling_factor=float(vae["scaling_factor"]),
-            shift_factor=_number(vae, "shift_factor"),
+            latents_mean=mean,
+            latents_std=deviation,
             height=height * factor,
             width=width * factor,
             multiple_of=factor,
@@ -112,9 +114,26 @@ def _sides(unet: JsonObject) -> tuple[int, int]:
     return found
 
 
-def _number(config: JsonObject, name: str) -> float:
-    value = config.get(name)
-    return 0.0 if value is None else float(value)
+def _normal(vae: JsonObject, kind: str) -> tuple[tuple[float, ...], tuple[float, ...]] | tuple[None, None]:
+    """Return the mean and the deviation of latents by channel. Raises ModelError.
+
+    diffusers' pipelines of XL alone read them, and where both are stated; none of the supported reads shift_factor.
+    """
+    stated: list[Json] = [vae.get(name) for name in ("latents_mean", "latents_std")]
+    if not kind.startswith(_XL) or None in stated:
+        return None, None
+    channels = vae["latent_channels"]
+    if not all(_are_numbers(values, channels) for values in stated) or min(stated[1]) <= 0:
+        raise ModelError(
+            f"vae/config.json: latents_mean and latents_std are not {channels} numbers each, deviations above 0",
+            hint="there is one for each of the latent_channels: download the component again",
+        )
+    mean, deviation = (tuple(map(float, values)) for values in stated)
+    return mean, deviation
+
+
+def _are_numbers(values: Json, count: int) -> bool:
+    return isinstance(values, list) and len(values) == count and all(isinstance(one, int | float) for one in values)
 
 
 def _encoders(folder: Path, unet: JsonObject, *, xl: bool) -> tuple[PromptEncoder, ...]:

@@ -33,7 +33,7 @@ def values(name: str, channels: int | str) -> list[dict[str, Any]]:
     return [{"name": name, "dtype": "float32", "shape": ["batch", channels, "height", "width"]}]
 
 
-def listed(encoded: tuple[str, int] = ("latent_parameters", 8), **settings: int) -> Manifest:
+def listed(encoded: tuple[str, int] = ("latent_parameters", 8), **settings: Any) -> Manifest:
     models = {
         "unet": {**ENTRY, "inputs": values("sample", 4), "outputs": values("out_sample", "channels")},
         "vae_decoder": {**ENTRY, "inputs": values("latent_sample", 4), "outputs": values("sample", 3)},
@@ -51,6 +51,12 @@ def test_channels_that_go_together() -> None:
 def test_channels_that_do_not(setting: str) -> None:
     with pytest.raises(BundleDamaged, match=f"has 4 channels, and processing.diffusion.{setting} makes it 5"):
         consistency.check_processing(listed(**{setting: 5}))
+
+
+def test_a_mean_of_fewer_channels_than_the_latents() -> None:
+    consistency.check_processing(listed(latents_mean=[0.1] * 4, latents_std=[1.0] * 4))
+    with pytest.raises(BundleDamaged, match="latents_std has not one value for each of the latent_channels"):
+        consistency.check_processing(listed(latents_mean=[0.1] * 4, latents_std=[1.0] * 3))
 
 
 def test_channels_of_an_encoder_that_gives_latents_alone() -> None:

@@ -31,6 +31,7 @@ READING = "reading"
 UNUSED = ("safety_checker",)  # which would refuse images: it is compared by itself
 _DIGITS = 6  # of a weight of a colour
 CLOSE = 1e-4  # of the largest latent
+_ROUNDED, _WHITE = 1, 255  # levels of an image: between which its values are rounded, and the highest
 _KIND, _FILE, _LAYOUT = "recordings", "run.npz", 2  # of the cache; the number of what the file holds
 _TOOLS = ("torch", "transformers", "diffusers")
 _DATA = "edgepack's own prompts, steps: {}, equal seeds"
@@ -118,7 +119,7 @@ def _reduced(image: Array, factor: int) -> Array:
 def check(
     recording: Recording, originals: Mapping[str, Original], around: Callable[[Mapping[str, Run]], TaskModel]
 ) -> tuple[Accuracy, ...]:
-    """Return how far our loop is from diffusers' pipeline, of the largest value of the final latents.
+    """Return how far our loop is from diffusers' pipeline: of the largest value of the final latents, and the image.
 
     A module that is fed what it was fed in the recorded run, to rounding, answers what it did there; what differed is
     part of the figure.
@@ -131,9 +132,11 @@ def check(
             else original
             for name, original in originals.items()
         }
-        ours, theirs = made(around(played), prompt, run.image.shape[:2]).latents[-1], run.latents[-1]
+        found = made(around(played), prompt, run.image.shape[:2])
+        ours, theirs = found.latents[-1], run.latents[-1]
         apart += [part.apart for part in played.values() if isinstance(part, Replayed)]
         apart.append(float(np.abs(ours - theirs).max() / np.abs(theirs).max()))
+        apart.append(max(0.0, np.abs(found.image.astype(float) - run.image).max() - _ROUNDED) / _WHITE)
     return (
         Accuracy(
             metric=READING,

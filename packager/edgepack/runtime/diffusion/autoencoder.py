@@ -35,7 +35,7 @@ class Encoded:
 def encoded(encoder: Run, values: Array, settings: Diffusion) -> Encoded:
     """Return the latents of float32 [1, 3, height, width] from -1 to 1."""
     found = encoder({_SAMPLE: values})
-    shift, scale = np.float32(settings.shift_factor), np.float32(settings.scaling_factor)
+    shift, scale = _normal(settings)
     if PARAMETERS not in found:
         return Encoded(mean=np.asarray((np.asarray(found[LATENTS], np.float32) - shift) * scale), deviation=None)
     mean, logarithm = np.split(np.asarray(found[PARAMETERS], np.float32), 2, axis=1)
@@ -48,11 +48,20 @@ def decoded(runs: Mapping[str, Run], latents: Array, settings: Diffusion, tile: 
 
     In bands of as many pixels as a ``tile`` of a side has, if any.
     """
-    given = latents[None] / np.float32(settings.scaling_factor) + np.float32(settings.shift_factor)
-
+    shift, scale = _normal(settings)
+    given = latents[None] / scale + shift
     if tile is None:
         found = runs[DECODER]({LATENTS: given})
     else:
         width = latents.shape[2] * settings.vae_scale_factor
         found = runs[bands.RUN]({bands.LATENTS: given, bands.HEIGHT: np.array(tile**2 // width)})
     return levels(np.asarray(found[_SAMPLE], np.float32)[0])
+
+
+def _normal(settings: Diffusion) -> tuple[Array, Array]:
+    """Return what is taken off what the VAE gives, and by what that is multiplied, float32 [channels or 1, 1, 1]."""
+    mean = (0.0,) if settings.latents_mean is None else settings.latents_mean
+    deviation = (1.0,) if settings.latents_std is None else settings.latents_std
+    shift = np.array(mean, np.float32) + np.float32(settings.shift_factor)
+    scale = np.float32(settings.scaling_factor) / np.array(deviation, np.float32)
+    return shift[:, None, None], scale[:, None, None]

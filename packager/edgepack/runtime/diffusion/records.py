@@ -12,6 +12,8 @@ Algorithm = Literal["ddim", "dpm_solver_multistep", "euler", "euler_ancestral", 
 Folder = Annotated[str, Rule(pattern="^[a-z][a-z0-9_]*$")]
 Beta = Annotated[float, Rule(exclusiveMinimum=0, exclusiveMaximum=1)]
 Channels = Annotated[int, Rule(minimum=1, maximum=1024)]
+PerChannel = Annotated[tuple[float, ...], Rule(minItems=1, maxItems=1024)]
+Deviations = Annotated[tuple[Annotated[float, Rule(exclusiveMinimum=0)], ...], Rule(minItems=1, maxItems=1024)]
 PerLatent = Annotated[tuple[float, ...], Rule(minItems=2, maxItems=1025)]
 
 
@@ -78,6 +80,8 @@ class Diffusion:
     vae_scale_factor: Annotated[int, Rule(minimum=1, maximum=64)]  # pixels of a side for one of the latents
     scaling_factor: Annotated[float, Rule(exclusiveMinimum=0)]  # latents: this times what the VAE gives, less the shift
     shift_factor: float = 0.0
+    latents_mean: PerChannel | None = None  # taken off each channel of what the VAE gives, before the scaling
+    latents_std: Deviations | None = None  # by which each channel is divided
     height: Pixels  # of images where none is asked for
     width: Pixels
     fixed_size: bool = False  # whether the submodels take no other

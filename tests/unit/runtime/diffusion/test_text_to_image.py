@@ -10,7 +10,7 @@ import pytest
 import torch
 from diffusers import EulerDiscreteScheduler
 from PIL import Image
-from tests.pipelines import Tiny, generator, photo, quiet, small_vae
+from tests.pipelines import Tiny, generator, photo, quiet, small_vae, vae
 
 from edgepack.errors import BundleDamaged, DoesNotFit, FileTrouble, InputError, UnknownName, UsageError
 from edgepack.runtime import schema
@@ -135,6 +135,27 @@ def test_two_text_encoders_and_an_image(xl):
     same(
         made, xl.diffusers("StableDiffusionXLImg2ImgPipeline"), 1, prompt=PROMPT, image=Image.fromarray(photo()),
         strength=0.5, num_inference_steps=6, guidance_scale=5.0,
+    )  # fmt: skip
+
+
+def test_latents_with_a_mean_and_a_deviation_for_each_channel(tmp_path):
+    normal = {"latents_mean": [0.5, -0.3, 0.2, 0.1], "latents_std": [1.5, 0.7, 2.0, 1.1]}
+    tiny = Tiny(tmp_path, *SCHEDULERS[2], xl=True, autoencoder=lambda: vae(**normal))
+    made = tiny.ours().generate(PROMPT, image=photo(), strength=0.5, steps=6, seed=1)
+    same(
+        made, tiny.diffusers("StableDiffusionXLImg2ImgPipeline"), 1, prompt=PROMPT, image=Image.fromarray(photo()),
+        strength=0.5, num_inference_steps=6, guidance_scale=5.0,
+    )  # fmt: skip
+
+
+def test_the_mask_of_a_model_with_two_text_encoders(xl):
+    mask = np.zeros((64, 64), np.uint8)
+    mask[13:47, 22:64] = 200
+    made = xl.ours().generate(PROMPT, image=photo(), mask=mask, strength=0.5, steps=6, seed=[3, 4])
+    same(
+        made, xl.diffusers("StableDiffusionXLInpaintPipeline"), [3, 4], prompt=PROMPT, height=64, width=64,
+        image=Image.fromarray(photo()), mask_image=Image.fromarray(mask), strength=0.5,
+        num_inference_steps=6, guidance_scale=5.0, num_images_per_prompt=2,
     )  # fmt: skip
 
 
