@@ -10,13 +10,29 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from edgepack import devices
+from edgepack import devices, errors
 from edgepack.devices import Device
+from edgepack.suites import Check, Suite
+
+GOLDEN = Suite(name="golden vectors", checks=(Check(kind="golden", name="golden vectors", limits={}),))
+# what a container without rights, or without Debian's packages, cannot do
+FORBIDDEN = ("cannot be mounted", "does not take programs of arm64", "cannot be unpacked", "places of Debian", "apt ")
+
+
+@contextmanager
+def refused(kind: type[errors.EdgepackError], said: str, hint: str) -> Iterator[None]:
+    """Expect an error of exactly that kind, in one line, with that in its hint."""
+    with pytest.raises(kind, match=said) as caught:
+        yield
+    assert type(caught.value) is kind
+    assert hint in caught.value.hint
+    assert "\n" not in str(caught.value)
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from tests.devices.conftest import GOLDEN, refused
 
 import edgepack as runtime
 from edgepack import devices, errors, history, suites
@@ -25,10 +25,8 @@ from edgepack.runtime import manifest
 from edgepack.runtime.quiet import Rules
 from edgepack.runtime.runner import Here
 from edgepack.stages import bench, validate
-from edgepack.suites import Check, Suite
 from edgepack.tasks._audio import wav
 
-GOLDEN = Suite(name="golden vectors", checks=(Check(kind="golden", name="golden vectors", limits={}),))
 SENTENCES = ["the cat sleeps", "a loan from the bank"]
 Board = Callable[..., Device]
 
@@ -36,15 +34,6 @@ Board = Callable[..., Device]
 @pytest.fixture
 def listed(minilm: Bundle) -> manifest.Manifest:
     return manifest.read(minilm.path)
-
-
-@contextmanager
-def refused(kind: type[errors.EdgepackError], said: str, hint: str) -> Iterator[None]:
-    with pytest.raises(kind, match=said) as caught:
-        yield
-    assert type(caught.value) is kind
-    assert hint in caught.value.hint
-    assert "\n" not in str(caught.value)
 
 
 def wait(condition: Callable[[], object], seconds: float) -> float:
@@ -132,7 +121,7 @@ def test_the_commands(board: Board, minilm: Bundle, edgepack: Callable[..., subp
     assert np.abs(answer["result"] - runtime.load(minilm.path).embed("hello")).max() < 1e-6
     done = edgepack("bench", minilm.path, "--device", "boerd", cwd=place)
     assert (done.returncode, "did you mean 'board'?" in done.stderr) == (3, True)
-    done = edgepack("bench", minilm.path, "--device", "adb://1", cwd=place)
+    done = edgepack("bench", minilm.path, "--device", "usb://1", cwd=place)
     assert "ssh://user@host[:port]" in done.stderr
     done = edgepack("bench", minilm.path, "--device", "xcrun", cwd=place)
     assert (done.returncode, "a Mac with Xcode" in done.stderr) == (84, True)

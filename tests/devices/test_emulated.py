@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.devices.conftest import FORBIDDEN, GOLDEN
 
 import edgepack as runtime
 from edgepack import devices
@@ -22,13 +23,9 @@ from edgepack.records import Bundle, NotMeasured
 from edgepack.runtime import manifest
 from edgepack.runtime.quiet import Rules
 from edgepack.stages import bench, validate
-from edgepack.suites import Check, Suite
 
-GOLDEN = Suite(name="golden vectors", checks=(Check(kind="golden", name="golden vectors", limits={}),))
 STORYTELLER = Path(__file__).parents[2] / "samples" / "storyteller" / "model"
 PROMPT = "Once upon a time"
-# what a container without rights, or without Debian's packages, cannot do
-FORBIDDEN = ("cannot be mounted", "does not take programs of arm64", "cannot be unpacked", "places of Debian", "apt ")
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(

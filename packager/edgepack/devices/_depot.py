@@ -14,8 +14,10 @@ import hashlib
 import json
 import os
 import platform
+import re
 import select
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -43,7 +45,8 @@ class Depot:
         self._locks: list[IO[str]] = []  # open as long as this program
 
     def serve(self) -> None:
-        """Answer requests until the host leaves."""
+        """Answer requests until the host leaves: the streams tell; adbd's signal would leave files behind."""
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
         try:
             self.say(self.hello())
             while True:
@@ -69,7 +72,7 @@ class Depot:
             "machine": platform.machine(),
             "system": platform.system(),
             "release": platform.release(),
-            "libc": " ".join(libc) if libc[0] else "musl" if glob.glob("/lib/ld-musl-*") else "",
+            "libc": "bionic" if hasattr(sys, "getandroidapilevel") else " ".join(libc) if libc[0] else musl(),
             "packages": installed(self._site()),
             "folder": self.folder,
         }
@@ -249,16 +252,16 @@ def facts(folder: str) -> Answer:
     lines = [line.split(":", 1) for line in text("/proc/cpuinfo").splitlines() if ":" in line]
     told = {key.strip(): value.strip() for key, value in lines}
     memory = [line.split()[1] for line in text("/proc/meminfo").splitlines() if line.startswith("MemTotal:")]
-    heat = text("/sys/class/thermal/thermal_zone0/temp").strip()
     board = text("/sys/firmware/devicetree/base/model").rstrip("\0\n")
+    phone = " ".join(filter(None, (said("getprop", f"ro.product.{name}") for name in ("manufacturer", "model"))))
     found = {
-        "model": board or told.get("model name") or told.get("Model") or platform.processor(),
+        "model": phone or board or told.get("model name") or told.get("Model") or platform.processor(),
         "cores": os.cpu_count(),
         "memory": int(memory[0]) * 1024 if memory else None,
         "features": (told.get("Features") or told.get("flags") or "").split(),
         "page": os.sysconf("SC_PAGE_SIZE"),
-        "temperature": int(heat) / 1000 if heat.lstrip("-").isdigit() else None,
-        "emulated": bool(os.environ.get("QEMU_CPU")) or foreign(lines),
+        "temperature": temperature(),
+        "emulated": bool(os.environ.get("QEMU_CPU")) or foreign(lines) or said("getprop", "ro.boot.qemu") == "1",
         "free": shutil.disk_usage(existing(folder)).free,
     }
     return {key: value for key, value in found.items() if value is not None}
@@ -268,6 +271,27 @@ def foreign(lines: list[list[str]]) -> bool:
     """Return whether /proc/cpuinfo is an x86 machine's and the programs are not: QEMU's user mode shows the host's."""
     makers = [value.strip() for key, value in lines if key.strip() == "vendor_id"]
     return bool(makers) and platform.machine() not in ("x86_64", "AMD64", "i686", "i386")
+
+
+def temperature() -> Any:
+    """Return degrees Celsius, of a thermal zone or by Android's service."""
+    heat = text("/sys/class/thermal/thermal_zone0/temp").strip()
+    if heat.lstrip("-").isdigit():
+        return int(heat) / 1000
+    told = said("dumpsys", "thermalservice").partition("Current temperatures from HAL")[2]
+    return max(map(float, re.findall(r"mValue=([\d.]+), mType=[03],", told)), default=None)
+
+
+def said(*command: str) -> str:
+    """Return what one of Android's programs prints; nothing where there is none."""
+    if shutil.which(command[0]) is None:
+        return ""
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False).stdout.strip()
+
+
+def musl() -> str:
+    """Return the name of musl, where that is the C library."""
+    return "musl" if glob.glob("/lib/ld-musl-*") else ""
 
 
 def existing(folder: str) -> str:

@@ -11,7 +11,7 @@ from edgepack import plugins
 from edgepack.documents import Json
 from edgepack.errors import DeviceError, UnknownName, UsageError
 
-_FORMS = {"local": "local", "ssh": "ssh://user@host[:port]", "xcrun": "xcrun"}
+_FORMS = {"adb": "adb://[serial]", "local": "local", "ssh": "ssh://user@host[:port]", "xcrun": "xcrun"}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,6 +21,11 @@ def fetched(device: Device, told: JsonObject, wanted: Sequence[str]) -> list[Pat
 
     Raises DeviceLacks where there is none for the device.
     """
+    if told.get("libc") == "bionic":
+        raise DeviceLacks(
+            f"{device.name} has Android's own C library, for which there are no wheels of {', '.join(wanted)}",
+            hint="in Termux: pkg install python-numpy python-onnxruntime, then pip install what is still missing",
+        )
     python = ".".join(str(told.get("python")).split(".")[:2])
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input"]
     chosen = ["--only-binary=:all:", "--implementation=cp", f"--python-version={python}"]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import subprocess
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -13,12 +11,13 @@ from pathlib import Path
 from typing import Self
 
 from edgepack.records import Conditions
+from edgepack.runtime import android
+from edgepack.runtime.programs import said
 
 _ZONES = Path("/sys/class/thermal")
 _PROCESSORS = Path("/sys/devices/system/cpu")
 _STAT = Path("/proc/stat")
 _TASKS = Path("/proc/self/task")
-_SAID = 5.0  # seconds that a program may take to answer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,15 +55,16 @@ def now() -> Conditions:
     highest = list(_numbers(_PROCESSORS.glob("cpu[0-9]*/cpufreq/cpuinfo_max_freq")))
     heat = list(_numbers(_ZONES.glob("thermal_zone*/temp")))
     headroom = [left for zone in _ZONES.glob("thermal_zone*") for left in _headroom(zone)]
+    phone = android.thermal()
     return Conditions(
-        load=os.getloadavg()[0],
+        load=_load(),
         governor=_text(_PROCESSORS / "cpu0/cpufreq/scaling_governor"),
         frequency=max(frequencies) * 1e3 if frequencies else None,
         highest=max(highest) * 1e3 if highest else None,
-        temperature=max(heat) / 1e3 if heat else None,
+        temperature=max(heat) / 1e3 if heat else phone.temperature,
         headroom=min(headroom) / 1e3 if headroom else None,
         throttled=_throttled(),
-        thermal_status=_thermal_status(),
+        thermal_status=phone.status,
     )
 
 
@@ -94,23 +94,15 @@ def _waited() -> float | None:
 
 
 def _throttled() -> int | None:
-    found = re.search(r"=(0x[0-9a-fA-F]+)", _said("vcgencmd", "get_throttled"))
+    found = re.search(r"=(0x[0-9a-fA-F]+)", said("vcgencmd", "get_throttled"))
     return int(found[1], 16) if found else None
 
 
-def _thermal_status() -> int | None:
-    found = re.search(r"Thermal Status: (\d+)", _said("dumpsys", "thermalservice"))
-    return int(found[1]) if found else None
-
-
-def _said(*command: str) -> str:
-    """Return what a program prints; nothing where it is not there or fails."""
-    if shutil.which(command[0]) is None:
-        return ""
+def _load() -> float | None:
     try:
-        return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_SAID).stdout
-    except (OSError, subprocess.SubprocessError):
-        return ""
+        return os.getloadavg()[0]
+    except OSError:  # Android keeps it from apps
+        return None
 
 
 def _less(after: float | None, before: float | None) -> float | None:

@@ -9,6 +9,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from edgepack.records import Where
+from edgepack.runtime import android
 
 EVALUATOR = "edgepack's Core ML evaluator"  # computes what a device would, and is none
 _ISAS = {"aarch64": "arm64", "arm64": "arm64", "x86_64": "x86_64", "amd64": "x86_64"}
@@ -50,7 +51,9 @@ def _onnxruntime() -> str:
 
 
 def processor() -> str:
-    """Return the board's or processor's own name."""
+    """Return the phone's, the board's or the processor's own name."""
+    if phone := android.model():
+        return phone
     board = _text(Path("/sys/firmware/devicetree/base/model")) or _text(Path("/proc/device-tree/model"))
     if board:
         return board.rstrip("\0")
@@ -61,10 +64,11 @@ def processor() -> str:
 def emulated() -> bool:
     """Tell whether this is an emulated processor, which is never timed.
 
-    QEMU's user mode is known by the variable that chooses its processor, and by the host's own in /proc/cpuinfo.
+    QEMU's user mode is known by the variable that chooses its processor, and by the host's own in /proc/cpuinfo;
+    Android's emulator by its properties.
     """
     foreign = isa() == "arm64" and any(f": {maker}" in (_text(_CPUINFO) or "") for maker in _X86_MAKERS)
-    return bool(os.environ.get("QEMU_CPU")) or foreign
+    return bool(os.environ.get("QEMU_CPU")) or foreign or android.emulator()
 
 
 def features() -> tuple[str, ...]:
