@@ -19,7 +19,7 @@ from edgepack.original.folder_kinds import FolderKind
 from edgepack.records import Source
 from edgepack.sources import Fetched
 from edgepack.tasks import _recognition, _sentence_folder
-from edgepack.weights import foreign, lora, lora_file
+from edgepack.weights import foreign, lora, lora_file, single_file
 from edgepack.weights.choice import ADAPTER
 
 # Files beside the weights that shape a conversion, but for cards and logs.
@@ -57,6 +57,7 @@ def find(
     _check_files(folder, merged)
     folder.check_adapters(merged)
     folders = folder.weight_folders
+    single_file.check(folder.root)
     files = [file for name in folders for file in weights.files(folder.root / name)]
     config = folder.config()
     stored = [tensor for file in files for tensor in weights.tensors(file)]

@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 
 from edgepack import weights
-from edgepack.errors import ModelError, UnsafeModel, UnsupportedModel
+from edgepack.errors import ModelError, ModelNotFound, UnsafeModel, UnsupportedModel
+from edgepack.weights import single_file
 
 _SUFFIX = ".safetensors"
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt")
@@ -35,23 +36,28 @@ def parse(reference: str | Path) -> tuple[Path, float]:
 
 
 def find(reference: str) -> Path:
-    """Return ``reference`` with the place of its file, checked. Raises ModelError, UnsafeModel, UnsupportedModel."""
+    """Return ``reference`` with the place of its file, checked. Raises ModelError and subclasses of it."""
     file, scale = parse(reference)
     if file.suffix in _PICKLED:
         raise UnsafeModel(
             f"{file.name} is pickled, which runs code when it is loaded",
             hint="take the LoRA as safetensors, or convert it where you trust it",
         )
+    if not file.exists():
+        raise ModelNotFound(f"there is no file {file}", hint="--adapter FILE.safetensors:0.8")
     if not file.is_file() or file.suffix != _SUFFIX:
         raise ModelError(
             f"{file} is not a LoRA of a pipeline", hint="give its safetensors file: --adapter FILE.safetensors:0.8"
         )
-    names = [tensor.name for tensor in weights.tensors(file)]
+    tensors = weights.tensors(file)
+    names = [tensor.name for tensor in tensors]
     for method, pattern in _OTHERS.items():
         if any(re.search(pattern, name) for name in names):
             raise UnsupportedModel(
                 f"{file.name} holds {method}, not a LoRA", hint="merge it with the tool that trained it, and build that"
             )
+    if told := single_file.of_pipelines(file, tensors):
+        raise told
     strange = [name for name in names if not _KNOWN.search(name)]
     if strange or not names:
         raise ModelError(
