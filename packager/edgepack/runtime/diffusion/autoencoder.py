@@ -9,7 +9,7 @@ import numpy as np
 
 from edgepack.arrays import Array, Run
 from edgepack.runtime.diffusion import bands
-from edgepack.runtime.diffusion.image_values import levels
+from edgepack.runtime.diffusion.image_values import check_finite, levels
 from edgepack.runtime.processing import Diffusion
 
 ENCODER, DECODER = "vae_encoder", "vae_decoder"
@@ -46,7 +46,7 @@ def encoded(encoder: Run, values: Array, settings: Diffusion) -> Encoded:
 def decoded(runs: Mapping[str, Run], latents: Array, settings: Diffusion, tile: int | None) -> Array:
     """Return uint8 [height, width, 3] of latents, float32 [channels, height, width].
 
-    In bands of as many pixels as a ``tile`` of a side has, if any.
+    In bands of as many pixels as a ``tile`` of a side has, if any. Raises InputError where they are not finite.
     """
     shift, scale = _normal(settings)
     given = latents[None] / scale + shift
@@ -55,7 +55,9 @@ def decoded(runs: Mapping[str, Run], latents: Array, settings: Diffusion, tile: 
     else:
         width = latents.shape[2] * settings.vae_scale_factor
         found = runs[bands.RUN]({bands.LATENTS: given, bands.HEIGHT: np.array(tile**2 // width)})
-    return levels(np.asarray(found[_SAMPLE], np.float32)[0])
+    image = np.asarray(found[_SAMPLE], np.float32)[0]
+    check_finite(image, "the decoder's values")
+    return levels(image)
 
 
 def _normal(settings: Diffusion) -> tuple[Array, Array]:

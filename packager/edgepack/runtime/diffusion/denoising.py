@@ -9,7 +9,7 @@ import numpy as np
 
 from edgepack.arrays import Array, Feeds, Run
 from edgepack.runtime.diffusion.guidance import guided
-from edgepack.runtime.diffusion.image_values import levels
+from edgepack.runtime.diffusion.image_values import check_finite, levels
 from edgepack.runtime.diffusion.noise import Normal
 from edgepack.runtime.diffusion.prompts import Condition
 from edgepack.runtime.diffusion.schedulers import Scheduler
@@ -78,7 +78,10 @@ class Denoising:
     stop: Callable[[], bool] | None = None
 
     def run(self, latents: Array, start: int = 0) -> Array | None:
-        """Return the latents after all steps from ``start`` on; None where ``stop`` said so."""
+        """Return the latents after all steps from ``start`` on; None where ``stop`` said so.
+
+        Raises InputError where they are not finite any more.
+        """
         timesteps = self.scheduler.timesteps
         for index in range(start, len(timesteps)):
             if self.stop is not None and self.stop():
@@ -86,6 +89,7 @@ class Denoising:
             output = self._predicted(latents, index)
             denoised = self.scheduler.denoised(output, index, latents) if self.progress is not None else latents
             latents = self._kept(self.scheduler.step(output, index, latents, self.normal), index)
+            check_finite(latents, f"the latents after step {index - start + 1} of {len(timesteps) - start}")
             if self.progress is not None:
                 self.progress(
                     Step(

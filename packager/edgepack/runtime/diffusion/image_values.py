@@ -65,6 +65,15 @@ def matching(pixels: Array, mask: Array) -> None:
         raise InputError("the image is {} pixels, the mask {}".format(*sizes), hint="give a mask of the same size")
 
 
+def check_finite(values: Array, what: str) -> None:
+    """Raises InputError for NaN and infinity in ``values``, of which ``what`` says in a few words what they are."""
+    if not np.isfinite(values).all():
+        raise InputError(
+            f"{what} are not finite, so that there is no image",
+            hint="take a smaller guidance or another scheduler; in float16 some models overflow: build another recipe",
+        )
+
+
 def levels(decoded: Array) -> Array:
     """Return uint8 [height, width, 3] of float32 [3, height, width] from -1 to 1."""
     unit = np.clip(decoded * np.float32(0.5) + np.float32(0.5), 0, 1)

@@ -73,9 +73,10 @@ def source(settings: Diffusion, image: Example | None, mask: Example | None, str
     if covered is not None:
         image_values.matching(pixels, covered)
     usual = _IMAGE if mask is None else _INPAINTING
-    share = usual if strength is None else arguments.number("strength", strength, "from 0 to 1")
-    if not 0 <= share <= 1:
-        raise UsageError(f"strength is {share:g}", hint="it must be from 0, the image as it is, to 1")
+    said = "more than 0, near which the image stays as it is, and 1 at most"
+    share = usual if strength is None else arguments.number("strength", strength, said)
+    if not 0 < share <= 1:
+        raise UsageError(f"strength is {share:g}", hint=f"it must be {said}")
     return Source(pixels=pixels, mask=covered, strength=share)
 
 

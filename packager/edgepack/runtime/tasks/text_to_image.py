@@ -31,6 +31,7 @@ SAFETY = "safety_checker"
 SUBMODELS = (UNET, DECODER)
 OPTIONAL = ("text_encoder", "text_encoder_2", ENCODER, SAFETY)
 _APART = 4096  # pixels of latents, beyond which a batch of two takes as long as two of one, and twice the memory
+_STRONGEST = 1_000_000  # guidance, far beyond any use, which float32 has no trouble with
 _UNSUITABLE = "has_nsfw_concepts"
 
 
@@ -79,7 +80,7 @@ class Model:
         """Return as many images as ``images`` says, or none where ``stop``, asked before each step, returns True.
 
         They begin with an ``image`` (a uint8 array, a path or a file's bytes) where there is one: ``strength`` 1 leaves
-        nothing of it, 0 all. With a ``mask`` of its size they are painted where that is bright. ``seed`` gives the
+        nothing of it, near 0 all. With a ``mask`` of its size they are painted where that is bright. ``seed`` gives the
         noise that diffusers draws with ``torch.Generator("cpu").manual_seed(seed)`` for a whole batch; a list of
         seeds has one for each image. With ``noise="numpy"`` it is that of ``numpy.random.RandomState``, which Apple's
         package can draw too. What is None is as usual for the model; the seed is random then.
@@ -91,7 +92,8 @@ class Model:
         that is seen.
 
         Warns of the part of a prompt that the model has no room for. Raises InputError (a prompt that is empty, an
-        image that is none, a mask of another size, an image that the safety checker refuses), UsageError.
+        image that is none, a mask of another size, an image that the safety checker refuses, latents that are not
+        finite), UsageError.
         """
         words = requests.prompt(prompt)
         without = None if negative_prompt is None else arguments.text("negative_prompt", negative_prompt)
@@ -176,9 +178,10 @@ class Model:
     def _guidance(self, value: float | None) -> float:
         if value is None:
             return self._settings.guidance
-        made = arguments.number("guidance", value, "a number, 0 or more")
-        if made < 0:
-            raise UsageError(f"guidance is {made:g}", hint="it must be a number, 0 or more; 7.5 is usual")
+        said = f"a number from 0 to {_STRONGEST:,}; 7.5 is usual"
+        made = arguments.number("guidance", value, said)
+        if not 0 <= made <= _STRONGEST:
+            raise UsageError(f"guidance is {made:g}", hint=f"it must be {said}")
         return made
 
     def _is_guided(self, scale: float) -> bool:

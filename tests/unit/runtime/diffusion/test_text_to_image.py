@@ -308,6 +308,8 @@ PAINTING = {"image": photo(), "mask": photo()[..., 0]}
         ({"strength": 0.5}, UsageError, "a strength and no image"),
         ({"mask": PAINTING["mask"]}, UsageError, "a mask and no image"),
         ({"image": photo(), "strength": 1.1}, UsageError, "strength is 1.1"),
+        ({"image": photo(), "strength": 0}, UsageError, "strength is 0"),
+        ({"guidance": 1e300}, UsageError, "guidance is 1e+300"),
         ({"image": photo(), "strength": 0.1}, UsageError, "leaves no step"),
         ({"image": np.zeros((64, 64, 3))}, InputError, "an image must be"),
         ({"image": b"not an image"}, InputError, "not an image"),
@@ -371,6 +373,17 @@ def test_memory_that_is_short(plain):
     with pytest.raises(DoesNotFit, match="not enough memory to make this image") as caught:
         model.generate(PROMPT, steps=1)
     assert "--tile" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "output", "said"),
+    [("unet", "out_sample", "the latents after step 1 of 2"), ("vae_decoder", "sample", "the decoder's values")],
+)
+def test_a_model_that_overflows_makes_no_black_image(plain, name, output, said):
+    runs = plain.runs()
+    broken = {**runs, name: lambda feeds: {output: runs[name](feeds)[output] * np.float32(np.nan)}}
+    with pytest.raises(InputError, match=f"{said} are not finite"):
+        Model(broken, plain.folder, plain.processing()).generate(PROMPT, steps=2)
 
 
 def test_a_tokenizer_stays_in_the_bundle():
