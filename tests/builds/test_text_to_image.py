@@ -132,6 +132,27 @@ def test_a_scheduler_is_used_as_diffusers_does(
     assert np.abs(ours.latents - theirs).max() < 1e-4 * np.abs(theirs).max()
 
 
+def test_sd_turbo_takes_one_step_without_guidance(folder: Callable[[str], Path], build: Build, tmp_path: Path) -> None:
+    """Of SD-Turbo's own scheduler_config.json; other models that count from the end take the usual steps."""
+    file, named = "scheduler/scheduler_config.json", {"_class_name": "EulerDiscreteScheduler"}
+    stated = {**named, "timestep_spacing": "trailing", "timestep_type": "discrete", "prediction_type": "epsilon"}
+    model = changed(folder("sd"), tmp_path / "turbo", file, **stated, use_karras_sigmas=False, sigma_max=None)
+    index = json.loads((model / "model_index.json").read_text("utf-8"))
+    index["scheduler"][1] = named["_class_name"]
+    (model / "model_index.json").write_text(json.dumps(index), "utf-8")
+    (bundle,) = build(model, "rpi", recipes=("fp32",))
+    with quiet():  # numpy's advice about torch
+        original = diffusers.DiffusionPipeline.from_pretrained(model)
+    asked = {"guidance_scale": 0.0, "num_inference_steps": 1, "height": 32, "width": 32, "output_type": "latent"}
+    with quiet():
+        theirs = original("a red sofa", generator=torch.manual_seed(0), **asked).images[0].numpy()
+    (ours,) = edgepack.load(bundle.path).generate("a red sofa", seed=0)
+    assert np.abs(ours.latents - theirs).max() < 1e-4 * np.abs(theirs).max()
+    other = changed(model, tmp_path / "velocity", file, prediction_type="v_prediction", rescale_betas_zero_snr=True)
+    (plan,) = pipeline.plan(pipeline.Request(model=str(other), targets=("rpi",)))
+    assert plan.processing.diffusion.steps == 20
+
+
 def test_an_image_to_begin_with_as_the_pipeline_that_diffusers_chooses(
     folder: Callable[[str], Path], build: Build, photo: np.ndarray
 ) -> None:

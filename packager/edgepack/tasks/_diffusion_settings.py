@@ -56,8 +56,7 @@ def read(folder: Path, config: JsonObject) -> Processing:
             "and not for inpainting",
             hint='set "clip_sample": false in a copy of scheduler_config.json',
         )
-    turbo = schedule.algorithm == "euler_ancestral" and schedule.timestep_spacing == "trailing"
-    steps, guidance = _TURBO if turbo else PIPELINES[kind]
+    steps, guidance = _TURBO if _is_turbo(schedule) else PIPELINES[kind]
     mean, deviation = _normal(vae, kind)
     return Processing(
         image=_image(folder, config),
@@ -80,6 +79,19 @@ def read(folder: Path, config: JsonObject) -> Processing:
             guidance=guidance,
         ),
         schedule=schedule,
+    )
+
+
+def _is_turbo(schedule: Schedule) -> bool:
+    """Return whether it is the schedule of SD-Turbo (Euler) or SDXL-Turbo (Euler ancestral), which tells them alone.
+
+    Others count their timesteps from the end too: those that predict velocities, with no signal at the first.
+    """
+    return (
+        schedule.algorithm in ("euler", "euler_ancestral")
+        and schedule.timestep_spacing == "trailing"
+        and schedule.prediction_type in (None, "epsilon")
+        and not schedule.rescale_betas_zero_snr
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ _SEEDS = 1 << 63
 _TYPED = 1 << 31  # seeds that are chosen, so that a person can type them
 _LARGEST = 16_384  # pixels of a side
 _IMAGE, _INPAINTING = 0.8, 1.0  # strength where none is asked for, as in diffusers
+_WEAKEST = 0.001  # strength: of a thousand steps, the most that there are, one
 _TILE = 8  # of the latents, the side of a tile
 _OFTEN = 1000  # images of a batch
 
@@ -32,15 +34,20 @@ class Source:
     mask: Array | None
     strength: float
 
+    @property
+    def least(self) -> int:
+        """The fewest steps of which the strength leaves one to take."""
+        steps = math.ceil(1 / self.strength)
+        return steps if int(steps * self.strength) else steps + 1
+
     def start(self, steps: int) -> int:
         """Return the first of ``steps`` to take. Raises UsageError where none is left."""
-        taken = min(int(steps * self.strength), steps)
-        if taken < 1:
+        if steps < self.least:
             raise UsageError(
-                f"strength {self.strength:g} of {steps} steps leaves no step to take",
-                hint=f"take a strength of {1 / steps:.2g} or more, or more steps",
+                f"strength {self.strength:g} of {steps} {'step' if steps == 1 else 'steps'} leaves no step to take",
+                hint=f"take {self.least} steps or more, or a larger strength",
             )
-        return steps - taken
+        return steps - int(steps * self.strength)
 
 
 def prompt(value: Json) -> str:
@@ -73,9 +80,9 @@ def source(settings: Diffusion, image: Example | None, mask: Example | None, str
     if covered is not None:
         image_values.matching(pixels, covered)
     usual = _IMAGE if mask is None else _INPAINTING
-    said = "more than 0, near which the image stays as it is, and 1 at most"
+    said = f"from {_WEAKEST:g}, where the image stays almost as it is, to 1"
     share = usual if strength is None else arguments.number("strength", strength, said)
-    if not 0 < share <= 1:
+    if not _WEAKEST <= share <= 1:
         raise UsageError(f"strength is {share:g}", hint=f"it must be {said}")
     return Source(pixels=pixels, mask=covered, strength=share)
 

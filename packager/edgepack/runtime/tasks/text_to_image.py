@@ -105,10 +105,9 @@ class Model:
         clip_skip = arguments.whole("clip_skip", clip_skip, 0)
         together = self._together(size) if together is None else arguments.switch("together", together)
         scale = self._guidance(guidance)
-        steps = self._settings.steps if steps is None else arguments.whole("steps", steps, 1)
-        schedule, start = self._schedule(
-            requests.schedule(self._processing.section(Schedule), scheduler), source, steps
-        )
+        chosen = requests.schedule(self._processing.section(Schedule), scheduler)
+        steps = self._steps(chosen, source) if steps is None else arguments.whole("steps", steps, 1)
+        schedule, start = self._schedule(chosen, source, steps)
 
         if self._budget is not None:
             levers = self._budget.levers(size, count, guided=self._is_guided(scale), begun=source is not None)
@@ -144,9 +143,18 @@ class Model:
         """Return the scheduler, and the first of its steps that is taken."""
         if source is None:
             return make_scheduler(chosen, steps), 0
-        if self._settings.all_steps and chosen.algorithm == "lcm":
+        if self._takes_all(chosen):
             return make_scheduler(chosen, steps, source.strength), 0
         return make_scheduler(chosen, steps), source.start(steps)
+
+    def _steps(self, chosen: Schedule, source: requests.Source | None) -> int:
+        """Return the usual steps, or as many as leave one to take where a run begins with an image."""
+        usual = self._settings.steps
+        return usual if source is None or self._takes_all(chosen) else max(usual, source.least)
+
+    def _takes_all(self, chosen: Schedule) -> bool:
+        """Return whether a run that begins with an image takes all steps."""
+        return self._settings.all_steps and chosen.algorithm == "lcm"
 
     @property
     def repaints(self) -> bool:

@@ -326,6 +326,19 @@ def test_what_cannot_be_made_is_told(plain, asked, failure, said):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(("strength", "steps", "taken"), [(0.8, 2, 1), (0.1, 10, 1), (0.3, 4, 1), (1.0, 1, 1)])
+def test_the_usual_steps_are_enough_to_begin_with_an_image(plain, strength, steps, taken):
+    seen = []
+    options = {"image": photo(), "strength": strength, "seed": 1}
+    (usual,) = plain.ours(steps=1).generate(PROMPT, progress=seen.append, **options)
+    assert [step.count for step in seen] == [taken]
+    np.testing.assert_array_equal(usual.latents, plain.ours().generate(PROMPT, steps=steps, **options)[0].latents)
+    if steps > 1:
+        with pytest.raises(UsageError, match="leaves no step") as raised:
+            plain.ours().generate(PROMPT, steps=steps - 1, **options)
+        assert f"take {steps} steps or more" in raised.value.hint
+
+
 def test_a_model_that_repaints_needs_image_and_mask(tmp_path):
     model = Tiny(tmp_path, in_channels=9).ours()
     with pytest.raises(UsageError, match="it needs an image and a mask"):
