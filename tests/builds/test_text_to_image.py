@@ -180,6 +180,13 @@ def test_a_bundle_validates_runs_and_is_compressed(folder: Callable[[str], Path]
     assert np.array_equal(first, again)
 
 
+@pytest.mark.parametrize("kind", ["sd", "xl", "lcm", "tiny_vae", "safe"])
+def test_half_precision(kind: str, folder: Callable[[str], Path], build: Build) -> None:
+    """A Resize takes float32 sizes and scales whatever it enlarges."""
+    (bundle,) = build(folder(kind), "desktop", recipes=("fp16",))
+    assert {figure.metric: figure.compressed for figure in bundle.accuracy}["image_psnr"] > 45
+
+
 def test_sizes_that_do_not_halve_evenly(folder: Callable[[str], Path], build: Build) -> None:
     (bundle,) = build(folder("sd"), "rpi", recipes=("fp32",))
     pipeline = diffusers.DiffusionPipeline.from_pretrained(folder("sd"))

@@ -138,7 +138,7 @@ def tile(settings: Diffusion, pixels: int | None, size: tuple[int, int], in_band
     if not in_bands:
         raise UsageError(
             f"tile is {side}, and this bundle decodes images as a whole",
-            hint="leave it out, or rebuild a bundle for ONNX Runtime, which then decodes in tiles",
+            hint="leave it out; bundles of an AutoencoderKL for ONNX Runtime decode in tiles, but those of fp16",
         )
     return side
 

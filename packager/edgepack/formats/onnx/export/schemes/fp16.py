@@ -14,11 +14,23 @@ from edgepack.records import Coverage, Recipe
 
 def quantize(model: Path, out: Path, recipe: Recipe, calibration: Sequence[Mapping[str, Array]]) -> Coverage:
     """Convert ``model`` with onnxruntime's own pass; where a processor has no such kernel, it computes in float32."""
-    converted = convert_float_to_float16(onnx.load(model), keep_io_types=True, disable_shape_infer=True)
+    loaded = onnx.load(model)
+    _store_constants(loaded.graph)
+    converted = convert_float_to_float16(loaded, keep_io_types=True, disable_shape_infer=True)
     total = sum(_size(tensor) for tensor in converted.graph.initializer if tensor.data_type in _FLOATS)
     halved = sum(_size(t) for t in converted.graph.initializer if t.data_type == onnx.TensorProto.FLOAT16)
     onnx.save(converted, out)
     return Coverage(compressed=halved, total=total)
+
+
+def _store_constants(graph: onnx.GraphProto) -> None:
+    """Make initializers of constants: the pass knows of these alone which have to stay float32, as a Resize's scales."""
+    constants = [node for node in graph.node if node.op_type == "Constant" and node.attribute[0].name == "value"]
+    for node in constants:
+        tensor = node.attribute[0].t
+        tensor.name = node.output[0]
+        graph.initializer.append(tensor)
+        graph.node.remove(node)
 
 
 _FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16)
