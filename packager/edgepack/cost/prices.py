@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 from edgepack.cost.ranges import RANGES
@@ -92,6 +93,10 @@ def _check(entry: JsonObject, schema: Schema, place: str, required: tuple[str, .
     if not isinstance(entry, dict):
         raise DataError(f"{place} is not a table", hint="see docs/cost.md")
     check_table(entry, schema, place, DataError, required=(*_NOTED, *required), hint="see docs/cost.md")
+    try:
+        date.fromisoformat(entry["read"])
+    except ValueError as error:
+        raise DataError(f"{place}: read is {entry['read']!r}, which is no day", hint='write "2026-11-01"') from error
 
 
 def _noted(entry: JsonObject, name: str, file: Path) -> JsonDict:

@@ -146,6 +146,7 @@ PRICED = 'title = "x"\nsource = "y"\nread = "2026-01-31"\n'
         (f"[services.x]\n{PRICED}per_thousand = '1'", "per_thousand is '1', not number"),
         ('[services.x]\ntitle = "x"\nper_thousand = 1', "lacks 'source'"),
         ('[services.x]\ntitle = "x"\nsource = "y"\nread = "May"\nper_thousand = 1', "read is 'May'"),
+        ('[services.x]\ntitle = "x"\nsource = "y"\nread = "2026-02-30"\nper_thousand = 1', "which is no day"),
         ("services = 3", "services is 3, not object"),
         ("[services]\nx = 3", "services.x is not a table"),
         (f"[egress.x]\n{PRICED}", "lacks 'per_gb'"),

@@ -24,7 +24,7 @@ def quantize(model: Path, out: Path, recipe: Recipe, calibration: Sequence[Mappi
 
 
 def _store_constants(graph: onnx.GraphProto) -> None:
-    """Make initializers of constants: the pass knows of these alone which have to stay float32, as a Resize's scales."""
+    """Make initializers of constants: of these alone the pass knows which stay float32, such as a Resize's scales."""
     constants = [node for node in graph.node if node.op_type == "Constant" and node.attribute[0].name == "value"]
     for node in constants:
         tensor = node.attribute[0].t
