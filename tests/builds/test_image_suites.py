@@ -166,6 +166,7 @@ def test_clip_judges_images_by_their_prompts(
         ('{"prompt": "a", "steps": 0}', "steps is 0"),
         ('{"prompt": "a", "steps": 2.5}', "steps is 2.5"),
         ('{"prompt": "a", "guidance": -0.5}', "guidance is -0.5"),
+        ('{"prompt": "a", "guidance": 2000000}', "guidance is 2000000"),
         ('{"prompt": "a", "negative_prompt": 3}', "'negative_prompt' is not a text"),
         ('{"prompt": "a", "negativ_prompt": "b"}', "a column 'negativ_prompt', which is not used"),
     ],

@@ -201,6 +201,12 @@ def test_graphs_of_many_parts_are_refused(nodes: int, weights: int, tmp_path: Pa
         onnx_file.check(tmp_path / "model.onnx", set())
 
 
+def test_a_graph_of_zeros_is_damaged(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(bytes(1_000_000))
+    with pytest.raises(BundleDamaged, match="not an ONNX file, or cut short"):
+        onnx_file.check(tmp_path / "model.onnx", set())
+
+
 def test_the_largest_graphs_that_pass_open_in_time(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(_model(_graph(_chain(12_000), _weights(20_000))))
     begin = time.process_time()

@@ -112,6 +112,8 @@ class _Walk:
             else:
                 tag, place = self._varint(place, end)
             kind = tag & 7
+            if tag < 8:  # fields are counted from 1: a file that was never written to its end is zeros
+                raise self._damaged()
             if kind == 0:
                 _, place = self._varint(place, end)
             elif kind == 2:

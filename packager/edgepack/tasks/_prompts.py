@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from edgepack.documents import Json
 from edgepack.errors import DataError
+from edgepack.runtime.diffusion.guidance import STRONGEST
 from edgepack.tasks._diffusion import Prompt
 
 _SEEDS, _STEPS = (1 << 63) - 1, 1000  # at most
@@ -63,6 +64,6 @@ def _guidance(row: Mapping[str, Json]) -> float | None:
         found = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError, OverflowError):
         found = math.nan
-    if not (math.isfinite(found) and found >= 0):
-        raise DataError(f"{_place(row)}: guidance is {value!r}", hint="it must be a number, 0 or more")
+    if not 0 <= found <= STRONGEST:
+        raise DataError(f"{_place(row)}: guidance is {value!r}", hint=f"it must be a number from 0 to {STRONGEST:,}")
     return found

@@ -6,6 +6,7 @@ import numpy as np
 
 from edgepack.arrays import Array
 
+STRONGEST = 1_000_000  # far beyond any use, which float32 has no trouble with
 _ONE = np.float32(1)
 
 

@@ -31,7 +31,6 @@ SAFETY = "safety_checker"
 SUBMODELS = (UNET, DECODER)
 OPTIONAL = ("text_encoder", "text_encoder_2", ENCODER, SAFETY)
 _APART = 4096  # pixels of latents, beyond which a batch of two takes as long as two of one, and twice the memory
-_STRONGEST = 1_000_000  # guidance, far beyond any use, which float32 has no trouble with
 _UNSUITABLE = "has_nsfw_concepts"
 
 
@@ -186,9 +185,9 @@ class Model:
     def _guidance(self, value: float | None) -> float:
         if value is None:
             return self._settings.guidance
-        said = f"a number from 0 to {_STRONGEST:,}; 7.5 is usual"
+        said = f"a number from 0 to {guidance.STRONGEST:,}; 7.5 is usual"
         made = arguments.number("guidance", value, said)
-        if not 0 <= made <= _STRONGEST:
+        if not 0 <= made <= guidance.STRONGEST:
             raise UsageError(f"guidance is {made:g}", hint=f"it must be {said}")
         return made
 
