@@ -127,5 +127,9 @@ def _speeds(timings: Timings) -> dict[str, Amount]:
     return {
         **({} if whole is None else {"a result, estimated": Amount(whole, "seconds")}),
         **{f"p50 {t.label}": Amount(t.p50, "seconds") for t in timings},
-        **{f"peak memory {t.label}": Amount(t.peak_memory, "bytes") for t in timings},
+        **{
+            f"peak memory {t.label}": Amount(t.peak_memory, "bytes")
+            for t in timings
+            if not isinstance(t.peak_memory, NotMeasured)
+        },
     }

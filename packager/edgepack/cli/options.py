@@ -66,8 +66,8 @@ OnDevice = Annotated[
     str | None,
     typer.Option(
         "--device",
-        help="Device to run on: ssh://user@host[:port], adb://[serial], local, or a name of devices.toml "
-        "(default: this machine).",
+        help="Device to run on: ssh://user@host[:port], adb://[serial], browser, local, or a name of "
+        "devices.toml (default: this machine).",
         metavar="<address>",
         show_default=False,
     ),

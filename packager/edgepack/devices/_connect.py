@@ -9,20 +9,27 @@ from contextlib import contextmanager
 from edgepack.devices import _closure, _requirements
 from edgepack.devices._device import Device
 from edgepack.devices._folder import DeviceFolder, opened
+from edgepack.devices._host import host
 from edgepack.devices._session import Session
 from edgepack.progress import Say, silent
 from edgepack.runtime.manifest import MANIFEST, Manifest
+from edgepack.runtime.runner import Runner
 
 
 @contextmanager
 def connect(
     device: Device, manifest: Manifest, *, threads: int | None = None, say: Say = silent, prepare: bool = False
-) -> Iterator[Session]:
+) -> Iterator[Runner]:
     """Provide the bundle of ``manifest`` on ``device``, by one connection, with which all that runs there ends.
 
     What is not there yet is pushed; with ``prepare`` the packages that the runtime needs too. ``say`` is told the
     steps. Raises DeviceError.
     """
+    itself = host(device)
+    if itself is not None:
+        with itself.connected(device, manifest, threads=threads, say=say, prepare=prepare) as runner:
+            yield runner
+        return
     say(f"connecting to {device.name}")
     plugins = _plugins(manifest)
     with opened(device) as folder:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Protocol, cast
 
 from edgepack import plugins
 from edgepack.documents import Json
 from edgepack.errors import DeviceError, UnknownName, UsageError
 
-_FORMS = {"adb": "adb://[serial]", "local": "local", "ssh": "ssh://user@host[:port]", "xcrun": "xcrun"}
+_FORMS = {
+    "adb": "adb://[serial]", "browser": "browser", "local": "local", "ssh": "ssh://user@host[:port]", "xcrun": "xcrun",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,15 +27,21 @@ class Device:
     folder: str = ""  # for edgepack's own files there; "": below the cache folder of the user there
     python: str = "python3"  # the interpreter there
     ssh_config: Path | None = None
+    program: str = ""  # the browser on this machine; "": the one that is installed
+    modules: Path | None = None  # npm's folder node_modules, of a browser
     target: str = ""  # that it is one of
     profile: str = ""
 
 
-class Transport(Protocol):
-    """The contract of this package's modules for kinds of devices."""
+class Kind(Protocol):
+    """The part that all modules for kinds of devices have: they are Transports, or Hosts (_host.py)."""
 
     def check(self, device: Device) -> None:
         """Raises UsageError for an address that is none of this kind."""
+
+
+class Transport(Kind, Protocol):
+    """The contract of this package's modules for devices on which Python runs."""
 
     def command(self, device: Device, words: Sequence[str]) -> list[str]:
         """Return the command of this machine that runs ``words`` there, with their standard streams.
@@ -55,7 +64,7 @@ def made(address: str, **stated: Json) -> Device:
     if kind not in kinds():
         raise UnknownName("device", address, [_FORMS.get(name, f"{name}://…") for name in kinds()])
     device = Device(**{"name": address, **stated, "address": address, "kind": kind})
-    transport(device).check(device)
+    cast(Kind, _module(device, Kind)).check(device)
     return device
 
 
@@ -66,9 +75,13 @@ def kinds() -> list[str]:
 
 def transport(device: Device) -> Transport:
     """Return the module that reaches ``device``. Raises UsageError for one that is none."""
+    return cast(Transport, _module(device, Transport))
+
+
+def _module(device: Device, contract: type) -> ModuleType:
     module = plugins.load("devices", device.kind)
-    plugins.check("devices", device.kind, module, Transport)
-    return cast(Transport, module)
+    plugins.check("devices", device.kind, module, contract)
+    return module
 
 
 def check_plain(device: Device) -> None:

@@ -7,6 +7,8 @@ profile = "pi-5"
 folder = "/mnt/ssd/edgepack"       # optional: for edgepack's own files there, else ~/.cache/edgepack-device
 python = "/usr/bin/python3.11"     # optional: the interpreter there, else python3
 ssh_config = "ssh_config"          # optional: in place of ~/.ssh/config
+program = "google-chrome"          # optional, of a browser: which one
+modules = "web/node_modules"       # optional, of a browser: where npm has put onnxruntime-web
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ from edgepack.toml_file import check_keys, check_table, read_toml
 FILE = "devices.toml"
 _STRING = {"type": "string", "minLength": 1, "maxLength": 1000}
 _TYPES: Schema = {
-    "properties": dict.fromkeys(("address", "target", "profile", "folder", "python", "ssh_config"), _STRING)
+    "properties": dict.fromkeys(
+        ("address", "target", "profile", "folder", "python", "ssh_config", "program", "modules"), _STRING
+    )
 }
 
 
@@ -71,7 +75,7 @@ def _device(name: str, entry: object, file: Path) -> Device:
     if name.partition(":")[0] in kinds():
         raise ProjectError(f"{where} is named like a kind of address", hint="choose another name")
     check_table(entry, _TYPES, where, ProjectError, required=["address"], hint='address = "ssh://user@host"')
-    config = entry.get("ssh_config")
+    config, modules = (_beside(file, entry.get(key)) for key in ("ssh_config", "modules"))
     return made(
         entry["address"],
         name=name,
@@ -79,5 +83,12 @@ def _device(name: str, entry: object, file: Path) -> Device:
         profile=entry.get("profile", ""),
         folder=entry.get("folder", ""),
         python=entry.get("python", "python3"),
-        ssh_config=file.absolute().parent / Path(config).expanduser() if config else None,
+        ssh_config=config,
+        program=entry.get("program", ""),
+        modules=modules,
     )
+
+
+def _beside(file: Path, named: str | None) -> Path | None:
+    """Return a path that stands in ``file``, which is relative to its folder."""
+    return file.absolute().parent / Path(named).expanduser() if named else None

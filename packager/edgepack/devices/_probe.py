@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
 from edgepack.devices._device import Device
+from edgepack.devices._facts import Facts
 from edgepack.devices._folder import opened
+from edgepack.devices._host import host
 from edgepack.documents import JsonObject
 from edgepack.errors import DeviceAnswerWrong
 from edgepack.runtime import machine
@@ -30,26 +29,10 @@ _TYPES: Schema = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Facts:
-    """A device as it describes itself; None: it does not tell."""
-
-    model: str
-    machine: str  # the processor's kind: "aarch64"
-    system: str  # "Linux 6.6.31"
-    python: str
-    packages: Mapping[str, str]  # of the runtime -> version
-    features: tuple[str, ...]
-    emulated: bool
-    cores: int | None = None
-    memory: int | None = None  # bytes
-    page: int | None = None  # bytes
-    free: int | None = None  # bytes, on the disk of edgepack's folder there
-    temperature: float | None = None  # degrees Celsius
-
-
 def probe(device: Device) -> Facts:
     """Ask a device what it is; nothing is left there. Raises DeviceError."""
+    if itself := host(device):
+        return itself.probe(device)
     with opened(device) as store:
         told, found = store.told, store.ask("facts")
     try:
@@ -61,6 +44,8 @@ def probe(device: Device) -> Facts:
 
 def clear(device: Device) -> int:
     """Delete what edgepack keeps on a device; the bytes set free there. Raises DeviceError."""
+    if itself := host(device):
+        return itself.clear(device)
     with opened(device) as store:
         store.lock()
         freed = store.ask("clear").get("freed")

@@ -15,6 +15,7 @@ from edgepack.devices._answers import answers
 from edgepack.devices._device import Device
 from edgepack.devices._link import LONGEST, Link
 from edgepack.devices._stopped import stopped
+from edgepack.devices._target import own
 from edgepack.documents import Json, JsonDict
 from edgepack.errors import BundleError, DeviceAnswerWrong, DeviceError, EdgepackError
 from edgepack.progress import Say, silent
@@ -134,7 +135,7 @@ class Session:
         made = measurements.checked_timings(told, DeviceAnswerWrong)
         if [timing.what for timing in made] != list(shapes):
             raise DeviceAnswerWrong(f"{self.device.name} returned figures for other inputs", hint=_HINT)
-        return tuple(replace(timing, where=self._own(timing.where)) for timing in made)
+        return tuple(replace(timing, where=own(self.device, self.manifest, timing.where)) for timing in made)
 
     def golden(self, name: str) -> GoldenResult:
         """Run a submodel's golden vectors there, from their texts and images on."""
@@ -231,15 +232,10 @@ class Session:
         if not isinstance(told, dict) or set(told) != set(self.manifest.models):
             raise self.wrong("a request to open the bundle")
         try:
-            return {name: self._own(measurements.checked_where(one)) for name, one in told.items()}
+            checked = {name: measurements.checked_where(one) for name, one in told.items()}
+            return {name: own(self.device, self.manifest, where) for name, where in checked.items()}
         except Mismatch as error:
             raise self.wrong("a request to open the bundle") from error
-
-    def _own(self, where: Where) -> Where:
-        """Return ``where``; a device that devices.toml says is of another profile is not the target."""
-        asked = self.manifest.table["target"]
-        other = (self.device.target not in ("", asked["name"])) or (self.device.profile not in ("", asked["profile"]))
-        return replace(where, target=where.target and not other)
 
     def wrong(self, what: str) -> DeviceAnswerWrong:
         """Return the error for an answer to ``what`` that is none."""

@@ -57,8 +57,8 @@ class Timing:
     p50: float
     p90: float | NotMeasured
     p99: float | NotMeasured
-    cpu: float  # processor seconds per inference
-    peak_memory: int
+    cpu: float | NotMeasured  # processor seconds per inference
+    peak_memory: int | NotMeasured  # bytes, of the process
     where: Where
     verdict: str = "valid"  # or why the figure is not to be trusted
     tokens: int = 0  # that a language model processes in one run; 0 for other models

@@ -8,7 +8,7 @@ from edgepack.errors import EdgepackError
 from edgepack.records import Conditions, NotMeasured, Timing, Timings
 from edgepack.reports import plots, speed
 from edgepack.reports.table import Cell, Table
-from edgepack.units import duration, size
+from edgepack.units import duration
 
 Benched = Sequence[tuple[str, Timings | EdgepackError]]  # by device: its timings, or why there are none
 _UNTIMED = ("p50", "p90", "load", "peak memory", "runs")
@@ -74,7 +74,7 @@ def _row(device: str, timing: Timing, together: Sequence[Timing]) -> list[Cell]:
         duration(timing.p50),
         speed.percentile(timing.p90, "p90", together),
         duration(timing.load),
-        size(timing.peak_memory),
+        speed.memory(timing),
         f"{timing.runs:,}",
         timing.where.machine,
         "; ".join(_remarks(timing)) or None,

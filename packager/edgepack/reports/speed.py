@@ -37,7 +37,7 @@ def speed_table(timings: Timings) -> Table:
             duration(t.load),
             None if isinstance(t.load_cold, NotMeasured) else duration(t.load_cold),
             None if isinstance(t.energy, NotMeasured) else joules(t.energy),
-            size(t.peak_memory),
+            memory(t),
             f"{t.runs:,}",
         ]
         for t in timings
@@ -53,6 +53,11 @@ def per_second(tokens: float) -> str:
 def _throughput(timing: Timing) -> str | None:
     """Write the inferences per second; of language models there are tokens per second in their place."""
     return None if timing.tokens or isinstance(timing.throughput, NotMeasured) else per_second(timing.throughput)
+
+
+def memory(timing: Timing) -> Cell:
+    """Write the peak memory."""
+    return timing.peak_memory if isinstance(timing.peak_memory, NotMeasured) else size(timing.peak_memory)
 
 
 def percentile(value: float | NotMeasured, name: str, timings: Sequence[Timing]) -> Cell:

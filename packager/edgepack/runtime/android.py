@@ -1,4 +1,4 @@
-"""What Android tells of itself by its own programs: its model, its heat, whether a PC emulates it."""
+"""Facts that Android tells by its own programs: its model, its heat, whether a PC emulates it."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import json
 import os
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,7 +27,9 @@ from edgepack.runtime.quiet import Rules
 from edgepack.runtime.rounds import Round, request
 
 _EARLIER = {"1 picture": "1 image"}  # inputs as measurements of earlier versions call them
+_FIGURES = ("p90", "p99", "cpu", "energy", "load_cold", "seconds")  # which may be not measured
 _UNASKED = NotMeasured(reason="a short measurement does not load the model twice")
+_UNTOLD = NotMeasured(reason="this machine does not tell what a process used")
 _LOOK = 1.0  # seconds between two looks at a temperature
 _REST = 0.3  # of a round's seconds, between it and the next
 _COOL_DOWN = 60.0  # seconds, at most
@@ -56,9 +58,23 @@ def measure(
     ``say`` is told why something is measured again. Raises BundleError when the model cannot be run there.
     """
     given, start = dict(inputs), conditions.now()
-    named, found, attempt, ended = list(given), dict[str, Timing](), 1, 0.0
+
+    def attempt(names: Sequence[str]) -> list[tuple[Round, ...]]:
+        return _attempt(path, format, [(name, given[name]) for name in names], rules, threads, target_isa, start)
+
+    return repeated(list(given), attempt, rules, say)
+
+
+def repeated(
+    inputs: Sequence[str], attempts: Callable[[Sequence[str]], list[tuple[Round, ...]]], rules: Rules, say: Say
+) -> tuple[Timing, ...]:
+    """Time ``inputs``, and those whose measurement was disturbed again; ``attempts`` gives the rounds of each.
+
+    ``say`` is told why something is measured again.
+    """
+    named, found, attempt, ended = list(inputs), dict[str, Timing](), 1, 0.0
     while named:
-        made = _attempt(path, format, [(name, given[name]) for name in named], rules, threads, target_isa, start)
+        made = attempts(named)
         for name, each in zip(named, made, strict=True):
             found[name] = _better(found.get(name), replace(pooled(name, each), attempts=attempt))
         ended = ended or time.monotonic()
@@ -71,7 +87,7 @@ def measure(
         if named:
             time.sleep(pause)
         attempt += 1
-    return tuple(found[name] for name, _ in inputs)
+    return tuple(found[name] for name in inputs)
 
 
 def ask(module: str, argument: str, asked: JsonObject) -> tuple[Round, ...]:
@@ -100,8 +116,8 @@ def pooled(what: str, made: Sequence[Round]) -> Timing:
         p90=percentile(times, 0.9),
         p99=percentile(times, 0.99),
         rounds=tuple(each.median for each in made),
-        cpu=sum(each.counted.own for each in made) / len(times),
-        peak_memory=max(each.peak_memory for each in made),
+        cpu=_cpu(made, len(times)),
+        peak_memory=_peak(made),
         where=made[0].where,
         verdict=quiet.verdict(made, os.cpu_count() or 1),
         tokens=made[0].tokens,
@@ -111,9 +127,22 @@ def pooled(what: str, made: Sequence[Round]) -> Timing:
     )
 
 
+def _cpu(made: Sequence[Round], runs: int) -> float | NotMeasured:
+    used = [each.counted.own for each in made]
+    known = [seconds for seconds in used if seconds is not None]
+    return sum(known) / runs if len(known) == len(used) else _UNTOLD
+
+
+def _peak(made: Sequence[Round]) -> int | NotMeasured:
+    known = [each.peak_memory for each in made if not isinstance(each.peak_memory, NotMeasured)]
+    return max(known) if len(known) == len(made) else made[0].peak_memory
+
+
 def timing(table: JsonObject) -> Timing:
     """Return a Timing from its JSON form."""
-    figures = {key: _figure(table[key]) for key in ("p90", "p99", "energy", "load_cold", "seconds") if key in table}
+    figures = {key: _figure(table[key]) for key in _FIGURES if key in table}
+    if isinstance(table["peak_memory"], dict):
+        figures["peak_memory"] = NotMeasured(reason=table["peak_memory"]["reason"])
     what = _EARLIER.get(table["what"], table["what"])
     states = {key: Conditions(**table[key]) for key in ("before", "after") if table.get(key) is not None}
     rounds = tuple(table.get("rounds", ()))
@@ -135,14 +164,22 @@ def _attempt(
     start: Conditions,
 ) -> list[tuple[Round, ...]]:
     """Return the rounds of each input."""
-    made = []
-    for index in range(rules.count):
+
+    def one(index: int) -> tuple[Round, ...]:
         asked = request(inputs, threads, target_isa, runs=rules.runs_of(index), seconds=rules.seconds / rules.count)
         asked |= {"format": format, "cold": rules.count > 1 and index == 0}
         asked["longest"] = None if rules.longest is None else rules.longest / rules.count
-        if index:
-            _cool_down(start, _REST * rules.seconds / rules.count)
-        made.append(ask("edgepack.runtime.rounds", str(path), asked))
+        return ask("edgepack.runtime.rounds", str(path), asked)
+
+    return in_rounds(one, rules, start)
+
+
+def in_rounds(one: Callable[[int], tuple[Round, ...]], rules: Rules, start: Conditions) -> list[tuple[Round, ...]]:
+    """Return the rounds of each input; ``one(index)`` makes a round of all. Between rounds the machine cools down."""
+    made = [one(0)]
+    for index in range(1, rules.count):
+        _cool_down(start, _REST * rules.seconds / rules.count)
+        made.append(one(index))
     return list(zip(*made, strict=True))
 
 

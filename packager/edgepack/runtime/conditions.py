@@ -25,7 +25,7 @@ class Counters:
     """Seconds since some moment; None: this machine does not tell."""
 
     wall: float
-    own: float  # of processors, that this process used
+    own: float | None  # of processors, that this process used
     others: float | None  # of processors, that other programs used
     stolen: float | None  # of processors, that the host of this virtual machine gave to others
     waited: float | None  # that threads of this process were ready to run and waited for a processor
@@ -42,7 +42,7 @@ class Counters:
         """Return what was counted from here to ``after``."""
         return Counters(
             wall=after.wall - self.wall,
-            own=after.own - self.own,
+            own=_less(after.own, self.own),
             others=_less(after.others, self.others),
             stolen=_less(after.stolen, self.stolen),
             waited=_less(after.waited, self.waited),

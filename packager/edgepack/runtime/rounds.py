@@ -44,7 +44,7 @@ class Round:
     times: tuple[float, ...]  # seconds of each run
     counted: Counters  # while they ran
     energy: float | NotMeasured
-    peak_memory: int
+    peak_memory: int | NotMeasured
     tokens: int
     where: Where
     before: Conditions
@@ -61,7 +61,7 @@ class Round:
         parts = {name: Conditions(**table[name]) for name in ("before", "after")}
         figures = {
             name: NotMeasured(**table[name]) if isinstance(table[name], dict) else table[name]
-            for name in ("cold", "energy")
+            for name in ("cold", "energy", "peak_memory")
         }
         where = Where(**{**table["where"], "features": tuple(table["where"]["features"])})
         counted = Counters(**table["counted"])

@@ -170,7 +170,7 @@ def _latency(bench: Measured, check: Check) -> CheckResult:
 
 def _memory(bench: Measured, check: Check) -> CheckResult:
     timing = _timing(bench, check, RUNS)
-    return _timed(bench, check, timing, float(timing.peak_memory), "peak_memory")
+    return _timed(bench, check, timing, timing.peak_memory, "peak_memory")
 
 
 def _load(bench: Measured, check: Check) -> CheckResult:

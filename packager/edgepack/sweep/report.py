@@ -7,6 +7,7 @@ from edgepack.documents import JsonDict
 from edgepack.reports import plots
 from edgepack.reports.accuracy import figure, measure
 from edgepack.reports.page import Section
+from edgepack.reports.speed import memory
 from edgepack.reports.table import Cell, Table
 from edgepack.runtime import clock, measurements
 from edgepack.sweep._records import BENCH, BUILD, VALIDATE, Result, Unit
@@ -94,7 +95,7 @@ def devices_table(course: Course) -> Table:
         for told in its.facts.get("result", ()):
             timing = clock.timing(told)
             rows.append(
-                [unit.bundle, unit.device, timing.label, duration(timing.p50), size(timing.peak_memory),
+                [unit.bundle, unit.device, timing.label, duration(timing.p50), memory(timing),
                  timing.where.machine, None if timing.verdict == _VALID else timing.verdict]
             )  # fmt: skip
     head = ["bundle", "device", "input", "p50", "peak memory", "machine", "remarks"]

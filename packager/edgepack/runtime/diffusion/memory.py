@@ -96,7 +96,8 @@ def budget(bytes: int, processing: Processing, submodels: Mapping[str, Submodel]
     Raises UsageError where the memory of its submodels was not measured.
     """
     measured = () if isinstance(timings, NotMeasured) else timings
-    usual = {t.submodel: t for t in measured if t.what == timing.shape(processing, submodels[t.submodel])}
+    asked = (t for t in measured if t.what == timing.shape(processing, submodels[t.submodel]))
+    usual = {t.submodel: t.peak_memory for t in asked if not isinstance(t.peak_memory, NotMeasured)}
     unknown = [name for name in submodels if name not in usual]
     if unknown:
         raise UsageError(
@@ -105,7 +106,7 @@ def budget(bytes: int, processing: Processing, submodels: Mapping[str, Submodel]
         )
     needs = {}
     for name, submodel in submodels.items():
-        own, pixels = max(usual[name].peak_memory - _ALONE, submodel.bytes), timing.pixels(processing, submodel)
+        own, pixels = max(usual[name] - _ALONE, submodel.bytes), timing.pixels(processing, submodel)
         fixed = submodel.bytes if pixels else own
         needs[name] = Need(fixed=fixed, pixel=(own - fixed) / pixels if pixels else 0.0)
     return Budget(bytes=bytes, taken=machine.memory() + _BESIDE, needs=needs, in_bands=bool(submodels[DECODER].parts))
