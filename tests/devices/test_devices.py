@@ -21,7 +21,7 @@ from edgepack import devices, errors, history, suites
 from edgepack.devices import Device, Session
 from edgepack.devices import _folder as store
 from edgepack.records import Bundle
-from edgepack.runtime import manifest
+from edgepack.runtime import machine, manifest
 from edgepack.runtime.quiet import Rules
 from edgepack.runtime.runner import Here
 from edgepack.stages import bench, validate
@@ -119,6 +119,13 @@ def test_the_commands(board: Board, minilm: Bundle, edgepack: Callable[..., subp
     done = edgepack("run", minilm.path, "--device", "board", "hello", "--json", cwd=place)
     (answer,) = json.loads(done.stdout)
     assert np.abs(answer["result"] - runtime.load(minilm.path).embed("hello")).max() < 1e-6
+    for named, told in ((("--device", "board"), "board"), ((), "local")):
+        done = edgepack("validate", minilm.path, *named, "--json", "--out", place / told, cwd=place)
+        found = json.loads(done.stdout)
+        assert found["device"] == json.loads((place / told / "report.json").read_text())["device"] == told
+        assert [check["where"]["machine"] for check in found["checks"]] == [machine.processor()]
+        assert f'hostname="{told}"' in (place / told / "junit.xml").read_text()
+        assert f"measured on {machine.processor()}" in (place / told / "report.html").read_text()
     done = edgepack("bench", minilm.path, "--device", "boerd", cwd=place)
     assert (done.returncode, "did you mean 'board'?" in done.stderr) == (3, True)
     done = edgepack("bench", minilm.path, "--device", "usb://1", cwd=place)

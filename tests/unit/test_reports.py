@@ -37,7 +37,7 @@ def result() -> SuiteResult:
         suite="release",
         bundle="b",
         results=(
-            CheckResult(check=size, value=23e6, passed=True),
+            CheckResult(check=size, value=23e6, passed=True, where=WHERE),
             CheckResult(check=size, value=25e6, passed=False, reason="25.0 MB is above 24.0 MB"),
             CheckResult(check=load, value=NotMeasured(reason="no original"), reason="no original"),
         ),
@@ -100,6 +100,9 @@ def test_json(result: SuiteResult) -> None:
     assert table["passed"] is False
     assert [check["passed"] for check in table["checks"]] == [True, False, None]
     assert table["checks"][2]["value"] == {"reason": "no original"}
+    assert (table["device"], table["checks"][0]["where"]["machine"]) == ("local", "Board <1>")
+    assert table["checks"][1]["where"] is None
+    assert checks.checks_table(result.results).notes == ["measured on Board <1>, 4 threads, onnxruntime 1"]
 
 
 def test_what_was_not_measured_is_a_dash_with_one_footnote() -> None:

@@ -91,7 +91,9 @@ def validate(
     with show.Steps(total=len(chosen.checks)) as steps, ExitStack() as stack:
         subject, originals = _originals(listed, chosen, original, steps, stack)
         runner = stack.enter_context(on_device.runner(listed, device, threads, prepare=prepare, say=steps.note))
-        result = stage.validate(runner, chosen, subject=subject, originals=originals, say=steps.step)
+        result = stage.validate(
+            runner, chosen, subject=subject, originals=originals, device=device or "local", say=steps.step
+        )
     check_unchanged(listed)
     written = _write(result, listed, out, force=force)
     if json:
@@ -162,6 +164,7 @@ def _write(result: SuiteResult, listed: Manifest, out: Path | None, *, force: bo
         "model": str(listed.table["source"]["model"]),
         "target": f"{listed.table['target']['name']} ({listed.table['target']['profile']})",
         "recipe": str(listed.table["recipe"]["name"]),
+        "device": result.device,
     }
     texts = {
         "report.html": of_suite(result, components(listed.models), facts),

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from edgepack.records import NotMeasured
 from edgepack.reports.accuracy import figure, unit
+from edgepack.reports.speed import place
 from edgepack.reports.table import Cell, Noted, Table
 from edgepack.suites import CheckResult, loss
 from edgepack.units import duration, size
@@ -17,7 +18,7 @@ _SIGNS = {"at_least": "≥", "at_most": "≤"}
 def checks_table(results: Sequence[CheckResult]) -> Table:
     """Tabulate each check with its value, the original's, what it was judged by and its result.
 
-    Remarks that several checks share are told once, below.
+    Remarks that several checks share are told once, below, and so is on what they were measured.
     """
     said = Counter(remark for r in results for remark in {*_remarks(r)})
     rows: list[list[Cell]] = []
@@ -27,7 +28,8 @@ def checks_table(results: Sequence[CheckResult]) -> Table:
         original = None if r.original is None else _figure(r, r.original)
         rows.append([r.check.name, value, original, limits(r), word, _why(r, said)])
     head = ["check", "value", "original", "limit", "result", "why"]
-    return Table(head, rows, [r.passed for r in results], figures=["value", "original"])
+    places = [f"{place(r.where)}, {r.where.runtime}" for r in results if r.where]
+    return Table(head, rows, [r.passed for r in results], figures=["value", "original"], notes=[*dict.fromkeys(places)])
 
 
 def _remarks(result: CheckResult) -> list[str]:

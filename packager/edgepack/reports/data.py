@@ -13,6 +13,7 @@ def of_suite(result: SuiteResult) -> JsonDict:
     return {
         "suite": result.suite,
         "bundle": result.bundle,
+        "device": result.device,
         "passed": result.passed,
         "checks": [_check(r) for r in result.results],
         "accuracy": [asdict(a) for a in result.accuracy],
@@ -31,4 +32,5 @@ def _check(result: CheckResult) -> JsonDict:
         "interval": result.interval,
         "passed": result.passed,
         "reason": result.reason,
+        "where": None if result.where is None else asdict(result.where),
     }

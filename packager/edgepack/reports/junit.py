@@ -18,7 +18,8 @@ def render(result: SuiteResult) -> str:
     unmeasured = sum(r.passed is None for r in result.results)
     counts = {"tests": str(len(result.results)), "failures": str(failed), "errors": str(unmeasured)}
     root = ElementTree.Element("testsuites", {"name": "edgepack", **counts})
-    suite = ElementTree.SubElement(root, "testsuite", {"name": printable(result.suite), **counts})
+    named = {"name": printable(result.suite), "hostname": printable(result.device)}
+    suite = ElementTree.SubElement(root, "testsuite", {**named, **counts})
     for r in result.results:
         _case(suite, result.bundle, r)
     ElementTree.indent(root)

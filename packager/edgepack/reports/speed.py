@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edgepack.records import NotMeasured, Timing, Timings
+from edgepack.records import NotMeasured, Timing, Timings, Where
 from edgepack.reports.table import Cell, Table
 from edgepack.runtime import estimate, quiet
 from edgepack.units import duration, size
@@ -70,11 +70,11 @@ def percentile(value: float | NotMeasured, name: str, timings: Sequence[Timing])
 
 def _remarks(timings: Sequence[Timing]) -> list[str]:
     untrusted = (f"{t.label} may be wrong: {t.verdict}{_often(t)}" for t in timings if not t.valid)
-    return [*_whole(timings), *dict.fromkeys(map(_place, timings)), *_shortness(timings), *untrusted]
+    return [*_whole(timings), *dict.fromkeys(place(t.where) for t in timings), *_shortness(timings), *untrusted]
 
 
-def _place(timing: Timing) -> str:
-    where = timing.where
+def place(where: Where) -> str:
+    """Say on what something was measured."""
     features = f" ({', '.join(where.features)})" if where.features else ""
     threads = f"{where.threads} {'thread' if where.threads == 1 else 'threads'}"
     return f"measured on {where.machine}{features}, {threads}{'' if where.target else '; it is not the target'}"

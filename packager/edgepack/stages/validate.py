@@ -29,9 +29,12 @@ def validate(
     *,
     subject: Subject | None = None,
     originals: Mapping[str, Original] | None = None,
+    device: str = "local",
     say: Callable[[str], None] = lambda line: None,
 ) -> SuiteResult:
-    """Run every check of ``suite`` where ``runner`` runs the bundle. Without ``originals`` some are not measured.
+    """Run every check of ``suite`` where ``runner`` runs the bundle, by the name ``device`` of the place.
+
+    Without ``originals`` some are not measured.
 
     The submodels' originals, those of ``subject``, run on this machine. Raises DeviceError, DataError, UsageError
     (a metric that the task does not have, a submodel that the bundle does not have).
@@ -52,6 +55,7 @@ def validate(
         samples=bench.samples,
         pairs=bench.pairs,
         images=bench.images,
+        device=device,
     )
 
 
@@ -68,7 +72,10 @@ def _checked(bench: Measured, check: Check) -> CheckResult:
         untimed = bench.runner.untimed(_one(bench, check))
         if untimed:
             return _unmeasured(check, untimed.reason)
-    return _KINDS[check.kind](bench, check)
+    result = _KINDS[check.kind](bench, check)
+    if check.kind in _ON_THE_CLOCK or check.kind == "size" or isinstance(result.value, NotMeasured):
+        return result
+    return replace(result, where=bench.runner.where(_chosen(bench, check)[0]))
 
 
 def _chosen(bench: Measured, check: Check) -> list[str]:
@@ -219,6 +226,7 @@ def _timed(bench: Measured, check: Check, timing: Timing, value: float | NotMeas
         original=reference,
         passed=result.passed,
         reason="; ".join(filter(None, [result.reason, *notes])),
+        where=timing.where,
     )
 
 

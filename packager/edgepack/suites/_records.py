@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edgepack.data import DataSpec
 from edgepack.metrics.images import ImagePair
-from edgepack.records import Accuracy, NotMeasured, Timing
+from edgepack.records import Accuracy, NotMeasured, Timing, Where
 
 LIMITS = ("at_least", "at_most", "at_least_share", "at_most_share", "at_most_loss")
 IMAGES = ("latents", "image")  # that checks of the kind psnr compare
@@ -45,7 +45,8 @@ class Suite:
 class CheckResult:
     """The result of a check: its value, what it was compared with, and whether it passed.
 
-    ``passed`` is None when it could not be measured, which does not count as passed.
+    ``passed`` is None when it could not be measured, which does not count as passed. ``where`` is what the bundle ran
+    on for it; None where nothing ran.
     """
 
     check: Check
@@ -54,6 +55,7 @@ class CheckResult:
     interval: tuple[float, float] | None = None
     passed: bool | None = None
     reason: str = ""
+    where: Where | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +70,7 @@ class SuiteResult:
     samples: Mapping[str, Sequence[float]] = field(default_factory=dict)
     pairs: Sequence[tuple[float, float]] = ()
     images: Sequence[ImagePair] = ()
+    device: str = "local"  # that the bundle ran on, as it was asked for
 
     @property
     def passed(self) -> bool:
