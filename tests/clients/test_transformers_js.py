@@ -2,46 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from tests.clients import environments
-from tests.clients.conftest import TOKENS, Packed
+from tests.clients.conftest import TOKENS, Ask, Packed
 
 SAME = 0.999
 # of a probability; WebAssembly's int8 kernels round some activations to the other neighbour
 CLOSE = {"node-4.3.2": 1e-4, "node-3.8.1": 1e-4, "chromium-4.3.2": 0.01}
 RECIPES = ["fp32", "int4"]
 GREEDY = {"max_new_tokens": TOKENS, "do_sample": False, "return_full_text": False}
-Ask = Callable[..., dict[str, Any]]
-
-
-@pytest.fixture
-def asking(tmp_path: Path) -> Callable[[str], Ask]:
-    """``asking("chromium-4.3.2")(bundle, call={…})``: that client's answers to the inputs, one by one."""
-
-    def client(name: str) -> Ask:
-        runner, version = name.split("-")
-        if runner == "chromium" and not shutil.which("chromium"):
-            pytest.skip("chromium is not here")
-        modules = environments.node(version)
-        command = ["node", environments.HERE / "js" / f"{runner}.mjs", modules]
-
-        def ask(bundle: Packed, **wishes: Any) -> dict[str, Any]:
-            request = tmp_path / "request.json"
-            request.write_text(json.dumps({"task": bundle.task, "inputs": bundle.inputs, **wishes}))
-            found = environments.ask([*command, bundle.folder, request])
-            assert found["version"] == version
-            return dict(found)
-
-        return ask
-
-    return client
 
 
 @pytest.mark.parametrize("client", CLOSE)

@@ -16,6 +16,7 @@ const TASKS = {
 // with `batch` all at once. An image's input is a path or an address, a sound's a list of samples.
 export default async function answers(t, model, request) {
   if (request.task === "zero-shot-image-classification") return await vectors(t, model, request);
+  if (request.continued) return await continued(t, model, request);
   const pipe = await t.pipeline(TASKS[request.task], model, request.options ?? {});
   if (request.padding_side) pipe.tokenizer.padding_side = request.padding_side;
   const inputs = request.batch ? [request.inputs] : request.inputs;
@@ -41,6 +42,16 @@ async function vectors(t, model, request) {
     images.push(plain((await vision(await processor(await t.RawImage.read(input)))).image_embeds));
   }
   return { version: t.env.version, texts, images };
+}
+
+// The ids that greedily follow rows of `continued.ids`, of one length; where `continued.mask` is 0 there is nothing.
+async function continued(t, model, { continued: { ids, mask, tokens } }) {
+  const opened = await t.AutoModelForCausalLM.from_pretrained(model);
+  const tensor = (rows) => new t.Tensor("int64", BigInt64Array.from(rows.flat().map(BigInt)), [rows.length, rows[0].length]);
+  const made = await opened.generate({ inputs: tensor(ids), attention_mask: tensor(mask), max_new_tokens: tokens,
+    do_sample: false, eos_token_id: null });
+  return { version: t.env.version, rows: made.slice(null, [ids[0].length, null]).tolist().map((row) => row.map(Number)),
+    inputs: Object.values(opened.sessions)[0].inputNames };
 }
 
 // What the processor makes of images.
