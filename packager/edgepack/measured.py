@@ -23,6 +23,7 @@ from edgepack.runtime import clock, rounds, submodel
 from edgepack.runtime import model as task_model
 from edgepack.runtime.golden import GoldenResult
 from edgepack.runtime.manifest import Manifest
+from edgepack.runtime.one_at_a_time import without
 from edgepack.runtime.processing import Diffusion, Processing
 from edgepack.runtime.quiet import Rules
 from edgepack.runtime.runner import Runner
@@ -137,9 +138,7 @@ class Measured:
     @cached_property
     def _picturing(self) -> TaskModel:
         """The task's object without what takes no part when images are compared."""
-        return self.runner.model(
-            {name: run for name, run in self.runner.sessions.items() if name not in self._recorder.UNUSED}
-        )
+        return self.runner.model(without(self.runner.sessions, self._recorder.UNUSED))
 
     def _prompts(self, data: DataSpec | None, steps: int | None) -> Sequence[Prompt]:
         if data is None:

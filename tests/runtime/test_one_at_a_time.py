@@ -8,7 +8,7 @@ import pytest
 
 from edgepack import runtime
 from edgepack.errors import UsageError
-from edgepack.runtime.one_at_a_time import OneAtATime
+from edgepack.runtime.one_at_a_time import OneAtATime, without
 
 ALIVE = weakref.WeakSet()
 
@@ -32,6 +32,14 @@ def test_the_one_before_is_closed():
     assert len(ALIVE) == 1
     with pytest.raises(KeyError):
         runs["vae"]
+
+
+def test_those_that_are_left_are_opened_one_at_a_time_too():
+    runs = OneAtATime(("text", "unet", "safety"), Opened)
+    assert runs["text"].name == "text"
+    fewer = without(runs, ["safety"])
+    assert (list(fewer), fewer["unet"].name, len(ALIVE)) == (["text", "unet"], "unet", 1)
+    assert without({"text": 1, "safety": 2}, ["safety"]) == {"text": 1}
 
 
 def test_a_bundle_answers_the_same(minilm):

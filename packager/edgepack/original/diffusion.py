@@ -213,7 +213,7 @@ def _look_through(model: nn.Module, folder: Path, name: str) -> None:
     """
     files = {(file, file.stat().st_mtime_ns) for file in weights.files(folder)}
     if not files <= _finite:
-        loading.check_finite(model, name)
+        loading.check_finite(model, name, files=weights.files(folder))
         _finite.update(files)
     if sum(parameter.numel() for parameter in model.parameters()) >= LARGE:
         blocks = [block for part in model.children() if isinstance(part, nn.ModuleList) for block in part]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import gc
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from optimum.exporters.tasks import TasksManager
 from torch import Tensor
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
-from edgepack import weights
+from edgepack import memory, weights
 from edgepack.documents import JsonObject
 from edgepack.errors import DamagedWeights, UnsupportedModel
 from edgepack.original import adapters, configs
@@ -55,6 +55,7 @@ _OPTIMUMS = {"text-embedding": "feature-extraction", "image-embedding": "feature
 _USES_POOLER = {"image-embedding"}
 _FAMILIES = [name.replace("-", "_") for name in CONFIG_MAPPING_NAMES]  # what most classes call their encoder
 _STRANGERS = "the checkpoint and its config.json do not belong together, or the task is another"
+_PAGES = 1 << 28  # bytes of weights that are looked through before their pages are let go of
 
 
 def load(path: Path, name: str, task: Task, adapter: Path | None = None) -> PretrainedModel:
@@ -84,9 +85,17 @@ def load_class(
     return model
 
 
-def check_finite(model: PretrainedModel, name: str) -> None:
-    """Raises DamagedWeights for a weight of ``model``, which errors call ``name``, that holds NaN or infinity."""
+def check_finite(model: PretrainedModel, name: str, *, files: Collection[Path] = ()) -> None:
+    """Raises DamagedWeights for a weight of ``model``, which errors call ``name``, that holds NaN or infinity.
+
+    The pages of its ``files``, where they are mapped, are let go of meanwhile.
+    """
+    seen = 0
     for weight, tensor in model.named_parameters():
+        seen += tensor.nbytes
+        if seen > _PAGES:
+            memory.forget(files)
+            seen = 0
         if not _finite(tensor):
             raise DamagedWeights(
                 f"{name}: the weight {weight!r} holds NaN or infinity",

@@ -127,7 +127,7 @@ def _in_bands(listed: Manifest, threads: int | None) -> dict[str, Callable[[], B
     return {bands.RUN: lambda: Bands(parts, opened)}
 
 
-def one_by_one(listed: Manifest, threads: int | None = None) -> OneAtATime:
+def one_by_one(listed: Manifest, threads: int | None = None) -> OneAtATime[Run]:
     """Return the submodels of a bundle, each opened when it is needed, and then unchanged since it was checked."""
 
     others = _in_bands(listed, threads)

@@ -7,16 +7,27 @@ this module.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Protocol
 
 from edgepack.arrays import Runs, TaskModel
 from edgepack.progress import Say, silent
 from edgepack.records import NotMeasured, Timing, Where
-from edgepack.runtime import clock, completeness, golden, graphs, machine, model, open_submodels, submodel
+from edgepack.runtime import (
+    clock,
+    completeness,
+    golden,
+    graphs,
+    machine,
+    model,
+    open_submodel,
+    open_submodels,
+    submodel,
+)
 from edgepack.runtime.engines import Session, open_session
 from edgepack.runtime.golden import GoldenResult
 from edgepack.runtime.manifest import Manifest
+from edgepack.runtime.one_at_a_time import OneAtATime
 from edgepack.runtime.quiet import Rules
 from edgepack.runtime.shapes import feeds
 
@@ -65,12 +76,16 @@ class Here:
 
     @cached_property
     def sessions(self) -> Mapping[str, Session]:
-        """The submodels, opened."""
-        return open_submodels(self.manifest, self.threads)
+        """The submodels, opened; of a pipeline one at a time."""
+        if self.manifest.processing.diffusion is None:
+            return open_submodels(self.manifest, self.threads)
+        return OneAtATime(tuple(self.manifest.models), partial(open_submodel, self.manifest, threads=self.threads))
 
     @cached_property
     def scorers(self) -> Mapping[str, Session]:
         """The submodels; of a language model what gives the logits of every token, not of the last one alone."""
+        if isinstance(self.sessions, OneAtATime):
+            return self.sessions
         return {name: self._scorer(name, run) for name, run in self.sessions.items()}
 
     def untimed(self, name: str) -> NotMeasured | None:

@@ -20,6 +20,7 @@ from edgepack.records import Accuracy, Bundle, NotMeasured, Where
 from edgepack.runtime import image, machine
 from edgepack.runtime import model as task_model
 from edgepack.runtime.audio.input import CLOSE
+from edgepack.runtime.one_at_a_time import without
 from edgepack.runtime.submodel import MODEL
 
 # What the bundle's pre-processing makes beside the authors' own: the figure, the most that it may be, and its unit
@@ -79,8 +80,7 @@ def _judgement(runs: Mapping[str, Runs], plan: Plan, inputs: Inputs) -> Judgemen
     recorder = recorders.recorder(plan.task)
     if recorder is None or inputs.recording is None:
         return Judgement()
-    taking = {name: run for name, run in runs.items() if name not in recorder.UNUSED}
-    model = task_model(plan.source.task, taking, plan.source.path, plan.processing)
+    model = task_model(plan.source.task, without(runs, recorder.UNUSED), plan.source.path, plan.processing)
     found = recorder.judge(inputs.recording, model, plan.floors)
     where = _where(next(iter(runs.values())), plan)
     return replace(found, accuracy=tuple(replace(figure, where=where) for figure in found.accuracy))

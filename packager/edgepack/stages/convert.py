@@ -11,9 +11,10 @@ from edgepack import formats, memory
 from edgepack.arrays import Feeds, Runs
 from edgepack.errors import ConversionError, CoverageTooLow, DoesNotFit
 from edgepack.formats import Prepared
-from edgepack.original import Original
+from edgepack.original import Original, recorders
 from edgepack.plans import Plan
 from edgepack.records import Artifact, Recipe, Target
+from edgepack.runtime.one_at_a_time import OneAtATime
 from edgepack.units import size
 
 
@@ -66,13 +67,17 @@ def _whose(name: str, plan: Plan) -> str:
     return f" {name}" if len(plan.submodels) > 1 else ""
 
 
-def open_artifacts(artifacts: Mapping[str, Artifact], plan: Plan) -> dict[str, Runs]:
-    """Open each submodel's artifact to compare it with the original."""
+def open_artifacts(artifacts: Mapping[str, Artifact], plan: Plan) -> Mapping[str, Runs]:
+    """Return each submodel's artifact, opened to be compared with the original: one at a time, if they work in turn."""
     memory.release()  # what the conversion held, before the runtime allocates
-    return {
-        name: formats.route(part.target, part.task).open(artifacts[name].path, part.target.profile.threads)
-        for name, part in plan.submodels.items()
-    }
+
+    def opened(name: str) -> Runs:
+        part = plan.submodels[name]
+        return formats.route(part.target, part.task).open(artifacts[name].path, part.target.profile.threads)
+
+    if recorders.recorder(plan.task) is not None:
+        return OneAtATime(tuple(plan.submodels), opened)
+    return {name: opened(name) for name in plan.submodels}
 
 
 def _compress(prepared: Prepared, plan: Plan, out: Path, calibration: Sequence[Feeds]) -> Artifact:

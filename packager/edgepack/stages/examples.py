@@ -15,6 +15,7 @@ from edgepack.plans import Plan, Request, Subject
 from edgepack.records import Accuracy
 from edgepack.runtime import model as task_model
 from edgepack.runtime import submodel
+from edgepack.runtime.one_at_a_time import without
 from edgepack.runtime.processing import Processing, Text
 from edgepack.tasks import AnyTask, Task
 
@@ -119,8 +120,7 @@ def check_loop(originals: Mapping[str, Original], inputs: Inputs) -> tuple[Accur
     recorder = recorders.recorder(inputs.subject.task)
     if recorder is None or inputs.recording is None:
         return ()
-    taking = {name: original for name, original in originals.items() if name not in recorder.UNUSED}
-    return recorder.check(inputs.recording, taking, around)
+    return recorder.check(inputs.recording, without(originals, recorder.UNUSED), around)
 
 
 def completed(plan: Plan, inputs: Inputs) -> Plan:

@@ -25,12 +25,13 @@ from edgepack.runtime.decoding import Decoding
 EXTRA = "coreml"
 IMAGE = "edgepack.image"  # user-defined metadata: how images are prepared inside
 _PIXELS = "pixel_values"
+_HELD = 1 << 31  # bytes of weights that stay in memory decompressed; of a larger model few do
 
 
 class Session:
     """``session(feeds)`` computes the package, with fp16 rounded as it is declared; ``held`` as Package has it."""
 
-    def __init__(self, path: Path, threads: int, *, held: int | None = None) -> None:
+    def __init__(self, path: Path, threads: int, *, held: int = _HELD) -> None:
         self._package: Any = chain.opened(path, threads=threads, held=held)  # whose states differ in type
         self.inputs: tuple[TensorSpec, ...] = self._package.inputs()
         self.outputs: tuple[TensorSpec, ...] = self._package.outputs()
