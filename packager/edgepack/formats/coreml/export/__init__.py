@@ -170,7 +170,8 @@ def _diffused(original: Original, opset: int, recipe: Recipe, feeds: Feeds, fact
     def make(folder: Path) -> None:
         memory.release()
         diffusion = plugins.load_module(_DIFFUSION)
-        names = diffusion.convert(original.module, original.source, original.task, feeds, folder / _PROGRAM, **wanted)
+        given = (original.module, original.source, original.task, feeds, folder / _PROGRAM)
+        names = diffusion.convert(*given, **wanted, forget=original.forget)
         original.close()
         (folder / _NAMES).write_text(json.dumps(names), "utf-8")
         memory.release()

@@ -7,6 +7,7 @@ a number of its own, because constants that are equal become one.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
@@ -25,6 +26,7 @@ from edgepack.formats.coreml.export.convert import parameters
 
 LARGE = 1 << 16  # values
 _STEP = 2.0**-24  # the least float16
+_PAGES = 1 << 27  # bytes that are written before the pages of what they were made of are let go of
 _MOST = 1000  # weights: their numbers stay different in float16
 _TYPES = {16: (np.float16, mil.FLOAT16), 32: (np.float32, mil.FLOAT32)}
 
@@ -38,8 +40,12 @@ class Late:
     bits: int
     _waiting: dict[str, tuple[int, tuple[int, ...]]] = field(default_factory=dict)  # offset and shape
 
-    def take(self) -> None:
-        """Write the weights to the file, and give the module numbers in their place."""
+    def take(self, forget: Callable[[], None]) -> None:
+        """Write the weights to the file, and give the module numbers in their place.
+
+        ``forget``, called now and then, lets go of the pages of the files that the module's weights are mapped from.
+        """
+        written = 0
         layers = [(path, one) for path, one in self.module.named_modules() if isinstance(one, nn.Linear | nn.Conv2d)]
         with self.file.open("wb") as stream:
             for path, layer in layers:
@@ -48,7 +54,10 @@ class Late:
                     continue
                 name = f"{path}.weight"
                 self._waiting[name] = stream.tell(), tuple(weight.shape)
-                stream.write(np.ascontiguousarray(weight.detach().numpy().astype(_TYPES[self.bits][0])).data)
+                written += stream.write(np.ascontiguousarray(weight.detach().numpy().astype(_TYPES[self.bits][0])).data)
+                if written > _PAGES:
+                    forget()
+                    written = 0
                 number = torch.tensor(len(self._waiting) * _STEP)
                 layer.weight = nn.Parameter(number.expand(weight.shape), requires_grad=False)
 

@@ -23,6 +23,7 @@ _LEAST = 256  # values of a weight that is looked at
 _EVERY = 3  # of the batches tells what coarse weights lose
 _PLACES = 1024  # of maps, of each batch
 _REFERENCE = 6  # bits that each weight is given in its turn
+_MOMENTS, _LOSSES = "moments/", "losses/"  # and a weight's name: the arrays of a file
 
 
 @dataclass(frozen=True)
@@ -56,19 +57,39 @@ class Study:
 
     def save(self, file: Path) -> None:
         """Write it as .npz."""
-        arrays: JsonDict = {f"moments/{name}": array for name, array in self.moments.items()}
-        arrays |= {f"losses/{name}": np.array(loss) for name, loss in self.losses.items()}
+        arrays: JsonDict = {_MOMENTS + name: array for name, array in self.moments.items()}
+        arrays |= {_LOSSES + name: np.array(loss) for name, loss in self.losses.items()}
         np.savez(file, **arrays)
 
 
 def load(file: Path) -> Study:
-    """Return what ``save`` wrote."""
+    """Return what ``save`` wrote; moments are read from the file when they are asked for."""
     with np.load(file) as stored:
-        kinds: dict[str, JsonDict] = {"moments": {}, "losses": {}}
-        for key in stored.files:
-            kind, name = key.split("/", 1)
-            kinds[kind][name] = stored[key] if kind == "moments" else float(stored[key])
-    return Study(**kinds)
+        losses = {key.removeprefix(_LOSSES): float(stored[key]) for key in stored.files if key.startswith(_LOSSES)}
+    return Study(_Moments(file), losses)
+
+
+class _Moments(Mapping[str, Array]):
+    """The moments in a file: those of a large model, hundreds of megabytes, are not in memory together."""
+
+    def __init__(self, file: Path) -> None:
+        self._stored = np.load(file)
+        self._last: dict[str, Array] = {}  # the one that is in use
+        self._names = {key.removeprefix(_MOMENTS) for key in self._stored.files if key.startswith(_MOMENTS)}
+
+    def __getitem__(self, name: str) -> Array:
+        if name not in self._last:
+            self._last = {name: self._stored[_MOMENTS + name]}
+        return self._last[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 def study(module: nn.Module, batches: Sequence[Feeds], outputs: tuple[str, ...], *, kernels: bool = False) -> Study:

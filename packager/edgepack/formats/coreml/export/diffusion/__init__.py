@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from torch import nn
@@ -20,23 +21,33 @@ _OTHERWISE = "ONNX Runtime may run it: --target desktop, or another target than 
 
 
 def convert(
-    module: nn.Module, source: Source, task: Task, feeds: Feeds, out: Path, *, opset: int, bits: int
+    module: nn.Module,
+    source: Source,
+    task: Task,
+    feeds: Feeds,
+    out: Path,
+    *,
+    opset: int,
+    bits: int,
+    forget: Callable[[], None],
 ) -> dict[str, str]:
     """Write ``module`` (see original/diffusion.py) to ``out`` for inputs of the shapes of ``feeds``; see ``write``."""
     part = traced(module, task, feeds)
-    names = write(part, source, task.TITLE, out, opset=opset, bits=bits)
+    names = write(part, source, task.TITLE, out, opset=opset, bits=bits, forget=forget)
     path = next(path for path, inner in module.named_modules() if inner is part.module)
     return {key: f"{path}.{name}" for key, name in names.items()}
 
 
-def write(part: TracedPart, source: Source, title: str, out: Path, *, opset: int, bits: int) -> dict[str, str]:
+def write(
+    part: TracedPart, source: Source, title: str, out: Path, *, opset: int, bits: int, forget: Callable[[], None]
+) -> dict[str, str]:
     """Write ``part`` to ``out``; the names of its weights in PyTorch by those in the program. Raises ConversionError.
 
-    ``title`` says what it computes. The module's large weights are gone afterwards.
+    ``title`` says what it computes; ``forget`` is Late's. The module's large weights are gone afterwards.
     """
     part.eval()
     late = Late(part, out.with_suffix(".weights"), bits)
-    late.take()
+    late.take(forget)
     model = converted(part, part.inputs(bits), part.outputs, source.name, opset=opset, bits=bits, hint=_OTHERWISE)
     model.short_description = f"{source.name}: {title}"
     model.author, model.license = source.credited, source.licence or "not stated"
