@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from edgepack import memory
 from edgepack.arrays import Array
 from edgepack.coreml import ops  # noqa: F401  (registers them)
 from edgepack.coreml.aliases import in_place
@@ -26,6 +27,8 @@ Values = dict[str, Value]
 Finish = Callable[[Value], Value]
 Tensors = dict[object, Value]  # a constant's key -> its tensor, for all functions of a package
 _LARGE = 1 << 18  # numbers of a weight that is worth reading again
+_KEPT = 1 << 28  # bytes of weights that are read before memory is given back
+_PIECE = 1 << 22  # numbers that are rounded at a time
 _AGAIN = "copy or convert the package again"
 _INTEGERS = {
     "bool": torch.bool, "int8": torch.int8, "int16": torch.int16, "int32": torch.int32, "int64": torch.int64,
@@ -40,7 +43,8 @@ class Plan:
     def __init__(
         self, function: Function, constants: Constants, known: Tensors, *, declared: bool, streamed: bool
     ) -> None:
-        self._constants, self._known, self._declared, self._streamed = constants, known, declared, streamed
+        self._constants, self._known, self._declared = constants, known, declared
+        self._reader = _Reader(constants) if streamed else None
         self._base: Values = {}
         self._in_place: frozenset[str] = frozenset()
         self._block = self._bound(function.block, frozenset(one.name for one in function.inputs))
@@ -86,7 +90,7 @@ class Plan:
         if any(out.name in self._in_place for out in operation.outputs):
             fixed["in_place"] = True
         blocks = [(one.inputs, self._bound(one, made | {v.name for v in one.inputs})) for one in operation.blocks]
-        finishes = [self._finish(out, kind.exact) for out in operation.outputs]
+        finishes = [self._finish(out, kind) for out in operation.outputs]
         return _Step(operation, partial(kind.function, **fixed), feeds, blocks, finishes, gone)
 
     def _named(self, argument: str | Literal, made: frozenset[str]) -> str:
@@ -106,8 +110,10 @@ class Plan:
         """
         for name in names:
             if name not in self._base:
-                late = self._streamed and self._constants.parameters(name) >= _LARGE
-                self._base[name] = _Late(self._constants, name) if late else self._constant(name)
+                if self._reader is not None and self._constants.parameters(name) >= _LARGE:
+                    self._base[name] = _Late(self._reader, name)
+                else:
+                    self._base[name] = self._constant(name)
 
     def _constant(self, argument: str | Literal) -> Value:
         key = self._constants.key(argument) if isinstance(argument, str) else argument.key
@@ -115,10 +121,10 @@ class Plan:
             self._known[key] = _tensor(self._constants.argument(argument))
         return self._known[key]
 
-    def _finish(self, out: Variable, exact: bool) -> Finish | None:
+    def _finish(self, out: Variable, kind: Op) -> Finish | None:
         name = out.dtype.name if out.dtype is not None else ""
         if name == "float16":
-            return _half if self._declared and not exact else None
+            return (_half_in_place if kind.fresh else _half) if self._declared and not kind.exact else None
         return partial(_as, _INTEGERS[name]) if name in _INTEGERS else None
 
     def _converted(self, operation: Operation, role: str, convert: Finish, value: Value) -> Value:
@@ -131,14 +137,29 @@ class Plan:
             ) from error
 
 
+class _Reader:
+    """Reads and decompresses weights; now and then what the allocator has kept of those before is given back."""
+
+    def __init__(self, constants: Constants) -> None:
+        self._constants, self._bytes = constants, 0
+
+    def __call__(self, name: str) -> Tensor:
+        if self._bytes > _KEPT:
+            memory.release()
+            self._bytes = 0
+        tensor: Tensor = _tensor(self._constants.value(name))
+        self._bytes += tensor.nbytes
+        return tensor
+
+
 class _Late:
     """A large weight that is read and decompressed whenever an op asks for it, and let go after."""
 
-    def __init__(self, constants: Constants, name: str) -> None:
-        self._constants, self._name = constants, name
+    def __init__(self, read: _Reader, name: str) -> None:
+        self._read, self._name = read, name
 
     def __call__(self) -> Tensor:
-        return _tensor(self._constants.value(self._name))
+        return self._read(self._name)
 
 
 class _Step:
@@ -233,6 +254,15 @@ def _picked(environment: Values, name: Value, convert: Finish | None) -> Value:
 
 def _half(value: Tensor) -> Tensor:
     return value.half().float()
+
+
+def _half_in_place(value: Tensor) -> Tensor:
+    """Round ``value``, a piece at a time where it is large: what would come on top of it is its half."""
+    if value.numel() < _PIECE or not value.is_contiguous():
+        return _half(value)
+    for piece in value.view(-1).split(_PIECE):
+        piece.copy_(piece.half())
+    return value
 
 
 def _as(dtype: torch.dtype, value: Value) -> Value:

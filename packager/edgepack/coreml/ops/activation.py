@@ -87,7 +87,7 @@ def silu(x: Tensor) -> Tensor:
     return F.silu(x)
 
 
-@op("softmax")
+@op("softmax", fresh=True)
 def softmax(x: Tensor, axis: int = -1) -> Tensor:
     """Return eˣ over the sum of them along ``axis``."""
     return torch.softmax(x, axis)

@@ -13,7 +13,7 @@ _CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 _TRANSPOSED = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
 
 
-@op("conv")
+@op("conv", fresh=True)
 def conv(
     x: Tensor,
     weight: Tensor,

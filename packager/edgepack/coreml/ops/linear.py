@@ -9,13 +9,13 @@ from torch.nn import functional as F
 from edgepack.coreml.ops.registry import Tensors, op
 
 
-@op("linear")
+@op("linear", fresh=True)
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Return product x weightᵀ + bias; weight [out, in]."""
     return F.linear(x, weight, bias)
 
 
-@op("matmul")
+@op("matmul", fresh=True)
 def matmul(x: Tensor, y: Tensor, transpose_x: bool = False, transpose_y: bool = False) -> Tensor:
     """Return product x y, batches broadcast; the last two dimensions are swapped before where asked for."""
     x = x.mT if transpose_x and x.dim() > 1 else x

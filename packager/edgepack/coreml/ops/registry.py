@@ -23,6 +23,7 @@ Flags = tuple[bool, ...]
 Tensors = list[Tensor]
 Blocks = list[Callable[[Tensors], Tensors]]
 Results = Tensor | tuple[Value, ...] | list[Tensor]
+Function = Callable[..., Results]
 
 
 @dataclass
@@ -35,11 +36,15 @@ class Cell:
 
 @dataclass(frozen=True)
 class Op:
-    """``exact``: the results are values of the inputs, so that rounding them again changes nothing."""
+    """``exact``: the results are values of the inputs, so that rounding them again changes nothing.
+
+    ``fresh``: the results have memory of their own, which no input shares.
+    """
 
     kind: str
-    function: Callable[..., Results]
+    function: Function
     exact: bool
+    fresh: bool
 
     @cached_property
     def parameters(self) -> Mapping[str, Value]:
@@ -57,11 +62,11 @@ class Op:
 _KNOWN: dict[str, Op] = {}
 
 
-def op(kind: str, *, exact: bool = False) -> Callable[[Callable[..., Results]], Callable[..., Results]]:
+def op(kind: str, *, exact: bool = False, fresh: bool = False) -> Callable[[Function], Function]:
     """Registers the function below as the op ``kind``."""
 
-    def register(function: Callable[..., Results]) -> Callable[..., Results]:
-        _KNOWN[kind] = Op(kind, function, exact)
+    def register(function: Function) -> Function:
+        _KNOWN[kind] = Op(kind, function, exact, fresh)
         return function
 
     return register

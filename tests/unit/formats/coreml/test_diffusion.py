@@ -72,6 +72,10 @@ XL = {
 
 
 @pytest.fixture(scope="module")
+def nothing():
+    """Forget nothing: the modules' weights are in no file."""
+
+
 def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
     """Whose name and licence are written into packages."""
     folder = tmp_path_factory.mktemp("source")
@@ -188,7 +192,7 @@ CASES: dict[str, Case] = {
 def test_package_computes_what_diffusers_does(name: str, tmp_path: Path, source: Source) -> None:
     make, compute, feeds = CASES[name]
     part = make()
-    names = diffusion.write(part, source, "a test", tmp_path / "x.mlpackage", opset=16, bits=32, forget=lambda: None)
+    names = diffusion.write(part, source, "a test", tmp_path / "x.mlpackage", opset=16, bits=32, forget=nothing)
     with torch.inference_mode():
         true = compute(part.module, feeds)
     made = Session(tmp_path / "x.mlpackage", 1)(feeds)
@@ -206,7 +210,7 @@ def test_package_computes_what_diffusers_does(name: str, tmp_path: Path, source:
 def halves(tmp_path_factory: pytest.TempPathFactory, source: Source) -> Path:
     """A UNet in float16."""
     out = tmp_path_factory.mktemp("halves") / "Unet.mlpackage"
-    diffusion.write(unet(**WIDE), source, "a test", out, opset=18, bits=16, forget=lambda: None)
+    diffusion.write(unet(**WIDE), source, "a test", out, opset=18, bits=16, forget=nothing)
     return out
 
 
@@ -303,7 +307,7 @@ def test_large_weights_are_written_when_the_program_is(
         monkeypatch.setattr(late, "LARGE", least)
         torch.manual_seed(0)
         part = LARGE_PARTS[kind]()
-        diffusion.write(part, source, "a test", tmp_path / f"{name}.mlpackage", opset=16, bits=16, forget=lambda: None)
+        diffusion.write(part, source, "a test", tmp_path / f"{name}.mlpackage", opset=16, bits=16, forget=nothing)
     layers = [one.weight for one in part.modules() if isinstance(one, nn.Linear | nn.Conv2d)]
     gone = [one for one in layers if one.numel() >= 64]
     assert len(gone) > 5
@@ -325,4 +329,6 @@ def test_weights_that_the_converter_calls_otherwise_are_told(
         late, "parameters", lambda *given: {f"{key}_1": name for key, name in parameters(*given).items()}
     )
     with pytest.raises(ConversionError, match="changed the weight"):
-        diffusion.write(unet(**WIDE), source, "a test", tmp_path / "a.mlpackage", opset=16, bits=16, forget=lambda: None)
+        diffusion.write(
+            unet(**WIDE), source, "a test", tmp_path / "a.mlpackage", opset=16, bits=16, forget=lambda: None
+        )
