@@ -20,6 +20,7 @@ _MAPS = {0: "batch_size", 2: "height", 3: "width"}
 _TOKENS = {0: "batch_size", 1: "sequence_length"}
 _SKIPPED = 2  # layers at most that clip_skip leaves out of a text encoder that gives its last states
 LAYER = "hidden_states."  # and its number, as optimum calls an output
+VECTOR = "text_embeds"  # the output of XL's second text encoder that its UNet reads beside the states
 _VECTORS = 4  # golden ones, spread over the steps
 
 
@@ -136,9 +137,9 @@ XL_TEXT_ENCODER_2 = replace(
     TEXT_ENCODER,
     NAME="text-encoder-2",
     AUTO_CLASS="CLIPTextModelWithProjection",
-    OUTPUTS=("text_embeds", "last_hidden_state"),
-    GRAPH_OUTPUTS=("text_embeds", "last_hidden_state"),
-    AXES={"input_ids": _TOKENS, "last_hidden_state": _TOKENS, "text_embeds": _BATCH},
+    OUTPUTS=(VECTOR, "last_hidden_state"),
+    GRAPH_OUTPUTS=(VECTOR, "last_hidden_state"),
+    AXES={"input_ids": _TOKENS, "last_hidden_state": _TOKENS, VECTOR: _BATCH},
 )
 TEXT_ENCODERS = {part.NAME for part in (TEXT_ENCODER, XL_TEXT_ENCODER, XL_TEXT_ENCODER_2)}
 UNET = Part(
@@ -151,7 +152,7 @@ UNET = Part(
         "timestep": {},
         "encoder_hidden_states": _TOKENS,
         "timestep_cond": _BATCH,
-        "text_embeds": _BATCH,
+        VECTOR: _BATCH,
         "time_ids": _BATCH,
         "out_sample": _MAPS,
     },

@@ -13,13 +13,14 @@ import pytest
 import torch
 from coremltools.converters.mil.mil import Builder as mb
 from diffusers import UNet2DConditionModel
+from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
 from edgepack.errors import DoesNotFit
 from edgepack.formats.coreml.export import demand, search, sensitivity, studies
 from edgepack.formats.coreml.export.compression import weights
 from edgepack.formats.coreml.export.forms import CHANNELS, Form
 from edgepack.formats.coreml.export.sensitivity import Study
-from edgepack.original.diffusion import Denoiser
+from edgepack.original.diffusion import Denoiser, TextEncoder
 from edgepack.records import Recipe
 from edgepack.tasks import _diffusion
 
@@ -50,8 +51,8 @@ def unet() -> Denoiser:
     )  # fmt: skip
 
 
-def original(module: Denoiser) -> Any:
-    return SimpleNamespace(task=_diffusion.UNET, module=module)
+def original(module: torch.nn.Module, task: Any = _diffusion.UNET) -> Any:
+    return SimpleNamespace(task=task, module=module)
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +100,21 @@ def test_a_fine_tune_is_tried_for_the_weights_that_it_has_changed(measured: list
     after = study(tuned, "2").losses
     assert len(measured) == everything + 1
     assert {key for key in before if before[key] != after[key]} == {name}
+
+
+def test_all_that_the_unet_reads_of_a_text_encoder_counts(measured: list[Any]) -> None:
+    config = CLIPTextConfig(vocab_size=40, hidden_size=16, intermediate_size=32, num_hidden_layers=2,
+                            num_attention_heads=2, projection_dim=16, eos_token_id=39)  # fmt: skip
+    torch.manual_seed(0)
+    module = TextEncoder(CLIPTextModelWithProjection(config).eval())
+    task = _diffusion.of_layers(_diffusion.XL_TEXT_ENCODER_2, {"num_hidden_layers": 2})
+    feeds = [{"input_ids": np.array([[38, *RANDOM.integers(0, 38, 4), 39]])}]
+    given = original(module, task)
+    found = studies.find(given, MIXED, feeds, {**FACTS, "task": task.NAME}, studies.shared(given, feeds, FACTS))
+    assert found is not None
+    last = [name for name in found.losses if "layers.1." in name or "text_projection" in name]
+    assert len(last) == 7  # four of attention, two after it, the vector's
+    assert all(found.losses[name] > 0 for name in last)
 
 
 def test_errors_of_forms_are_remembered_by_hash(package: Path, measured: list[Any], tmp_path: Path) -> None:

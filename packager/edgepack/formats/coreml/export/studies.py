@@ -53,29 +53,39 @@ def find(
     if recipe.scheme in requirements.FLOATS:
         return None
     module = plugins.load_module("edgepack.formats.coreml.export.sensitivity")
-    outputs, diffused = original.task.OUTPUTS[-1:], original.task.NAME in _diffusion.NAMES
+    outputs, diffused = _judged(original), original.task.NAME in _diffusion.NAMES
     searched = recipe.scheme == SEARCHED
 
     def make(folder: Path) -> None:
         found = module.study(original.module, calibration, outputs, kernels=diffused)
-        losses = _losses(original, calibration, shared) if searched else {}
+        losses = _losses(original, calibration, outputs, shared) if searched else {}
         replace(found, losses=losses).save(folder / _STUDY)
 
-    folder = cache.fetch("studies", {**facts, "inputs": _digest(calibration), "losses": searched}, make)
+    folder = cache.fetch(
+        "studies", {**facts, "inputs": _digest(calibration), "losses": searched, "outputs": list(outputs)}, make
+    )
     study: Study = module.load(folder / _STUDY)
     return study
 
 
-def _losses(original: Original, calibration: Sequence[Feeds], shared: JsonObject) -> dict[str, float]:
+def _judged(original: Original) -> tuple[str, ...]:
+    """Return the outputs by which a model's weights are judged: the last, and a vector that the next submodel reads."""
+    outputs = original.task.OUTPUTS
+    return (*(name for name in outputs[:-1] if name == _diffusion.VECTOR), outputs[-1])
+
+
+def _losses(
+    original: Original, calibration: Sequence[Feeds], outputs: tuple[str, ...], shared: JsonObject
+) -> dict[str, float]:
     """Return what errors of each weight cost, by its name; a fine-tune shares what it shares weights for."""
     module = plugins.load_module("edgepack.formats.coreml.export.sensitivity")
     batches = module.few(calibration)
     if original.task.NAME in _diffusion.NAMES:
         batches = module.joined(module.cropped(module.spread(calibration), _CROPPED.get(original.task.NAME, {})))
-    facts = {**shared, "model": _COSTS, "architecture": module.architecture(original.module)}
+    facts = {**shared, "model": _COSTS, "architecture": module.architecture(original.module), "outputs": list(outputs)}
     before = cache.find(_KIND, facts)
     known = read_json(before / _LOSSES) if before else {}
-    found = module.losses(original.module, batches, original.task.OUTPUTS[-1:], known)
+    found = module.losses(original.module, batches, outputs, known)
     if found.keys() - known.keys():
         table = json.dumps({**known, **found}, sort_keys=True)
         cache.store(_KIND, facts, lambda folder: _write(folder / _LOSSES, table))
