@@ -16,7 +16,7 @@ from diffusers import UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
 from edgepack.errors import DoesNotFit
-from edgepack.formats.coreml.export import demand, search, sensitivity, studies
+from edgepack.formats.coreml.export import demand, excerpts, losses, search, studies
 from edgepack.formats.coreml.export.compression import weights
 from edgepack.formats.coreml.export.forms import CHANNELS, Form
 from edgepack.formats.coreml.export.sensitivity import Study
@@ -52,7 +52,7 @@ def unet() -> Denoiser:
 
 
 def original(module: torch.nn.Module, task: Any = _diffusion.UNET) -> Any:
-    return SimpleNamespace(task=task, module=module)
+    return SimpleNamespace(task=task, module=module, forget=lambda: None)
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Any]:
     """The weights that are measured from now on, with an empty cache."""
     monkeypatch.setenv("EDGEPACK_CACHE", str(tmp_path / "cache"))
     seen: list[Any] = []
-    for module in (sensitivity, demand):
+    for module in (losses, demand):
         reference = module.reference
         monkeypatch.setattr(module, "reference", lambda weight, of=reference: seen.append(weight) or of(weight))
     return seen
@@ -154,7 +154,7 @@ def test_bytes_go_where_noise_is_least() -> None:
 
 
 def test_steps_are_run_together() -> None:
-    model, (both,) = unet(), sensitivity.joined(FEEDS[:2])
+    model, (both,) = unet(), excerpts.joined(FEEDS[:2])
     with torch.inference_mode():
         made = [model(**{name: torch.from_numpy(a) for name, a in feeds.items()}) for feeds in (both, *FEEDS[:2])]
     true = torch.cat([one["out_sample"] for one in made[1:]])
@@ -162,6 +162,6 @@ def test_steps_are_run_together() -> None:
 
 
 def test_steps_are_spread_over_the_run() -> None:
-    assert [float(feeds["timestep"]) for feeds in sensitivity.spread(FEEDS)] == [901, 1]
-    assert len(sensitivity.spread(FEEDS[:1])) == 1
-    assert len(sensitivity.spread(FEEDS * 5)) == 6
+    assert [float(feeds["timestep"]) for feeds in excerpts.spread(FEEDS)] == [901, 1]
+    assert len(excerpts.spread(FEEDS[:1])) == 1
+    assert len(excerpts.spread(FEEDS * 5)) == 6

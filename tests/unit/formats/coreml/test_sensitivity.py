@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import unfold
 
-from edgepack.formats.coreml.export import sensitivity
+from edgepack.formats.coreml.export import excerpts, losses, probes, sensitivity
 
 RANDOM = np.random.default_rng(7)
 
@@ -29,6 +29,32 @@ class Convolved(nn.Module):
         self.runs += 1
         maps = self.last(torch.relu(self.first(sample)))
         return {"y": self.linear(maps.mean((2, 3)))}
+
+
+class Deep(nn.Module):
+    """More weights than are tried one by one: a table, one weight twice, changes in place, a product by itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.table = nn.Embedding(50, 32)
+        self.layers = nn.ModuleList(nn.Linear(32, 32) for _ in range(18))
+        self.layers.append(self.layers[3])
+        self.last = nn.Linear(32, 40)
+        self.unused = nn.Linear(32, 32)
+        self.by_itself = nn.Parameter(torch.randn(40, 40) / 6)
+
+    def forward(self, ids: Tensor) -> dict[str, Tensor]:
+        states = self.table(ids)
+        for layer in self.layers:
+            states = states + layer(states).relu_() * 0.5
+        self.unused(states)
+        states = self.last(states)
+        return {"states": states, "y": states.mean(1) @ self.by_itself}
+
+
+def nothing() -> None:
+    """Forget nothing: the models' weights are in no file."""
 
 
 def batches(count: int = 4, side: int = 12) -> list[dict[str, Any]]:
@@ -64,24 +90,41 @@ def test_what_lies_under_a_kernel_is_pytorchs(options: dict[str, Any]) -> None:
 
 def test_weights_that_are_known_are_not_tried_again() -> None:
     model, given = Convolved(), batches(2)
-    found = sensitivity.losses(model, given, ("y",), {})
+    found = losses.losses(model, given, ("y",), {}, nothing)
     assert {key.partition(" ")[0] for key in found} == {"first.weight", "last.weight", "linear.weight"}
     assert model.runs == 8  # of two batches: the original, and each weight rounded
     tuned = Convolved()
     with torch.no_grad():
         tuned.last.weight[0, 0, 0, 0] += 0.5
-    again = sensitivity.losses(tuned, given, ("y",), found)
+    again = losses.losses(tuned, given, ("y",), found, nothing)
     assert tuned.runs == 4
     assert len(again.keys() & found.keys()) == 2
-    assert sensitivity.architecture(tuned) == sensitivity.architecture(model)
+    assert losses.architecture(tuned) == losses.architecture(model)
     for name, parameter in model.named_parameters():
         assert torch.equal(parameter, dict(Convolved().named_parameters())[name])
 
 
+def test_many_weights_are_estimated_as_if_each_were_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Deep().eval()
+    given = [{"ids": RANDOM.integers(0, 50, size=(8, length))} for length in (6, 9)]
+    estimated = losses.losses(model, given, ("states", "y"), {}, nothing)
+    assert not any(parameter.grad is not None for parameter in model.parameters())
+    monkeypatch.setattr(probes, "COUNT", 100)
+    tried = losses.losses(model, given, ("states", "y"), {}, nothing)
+    assert estimated.keys() == tried.keys()
+    (unused,) = (key for key in tried if key.startswith("unused."))
+    assert estimated.pop(unused) == tried.pop(unused) == 0
+    ratios = np.array([estimated[key] / tried[key] for key in tried])
+    assert len(ratios) == 21
+    assert ratios.min() > 0.5
+    assert ratios.max() < 2
+    assert abs(np.log(ratios).mean()) < 0.1
+
+
 def test_maps_are_cropped_to_their_middle() -> None:
     (given,) = batches(1)
-    ((cropped),) = sensitivity.cropped([{**given, "other": np.ones(3)}], {"sample": 4})
+    ((cropped),) = excerpts.cropped([{**given, "other": np.ones(3)}], {"sample": 4})
     np.testing.assert_array_equal(cropped["sample"], given["sample"][:, :, 4:8, 4:8])
     np.testing.assert_array_equal(cropped["other"], np.ones(3))
-    (whole,) = sensitivity.cropped([given], {"sample": 20})
+    (whole,) = excerpts.cropped([given], {"sample": 20})
     np.testing.assert_array_equal(whole["sample"], given["sample"])

@@ -21,7 +21,8 @@ from edgepack.errors import DoesNotFit
 from edgepack.formats.coreml.export import search
 from edgepack.formats.coreml.export.compression import Weight, weights
 from edgepack.formats.coreml.export.forms import CHANNELS, EVERYWHERE, NEWEST, Form
-from edgepack.formats.coreml.export.sensitivity import Study, reference
+from edgepack.formats.coreml.export.losses import reference
+from edgepack.formats.coreml.export.sensitivity import Study
 from edgepack.formats.coreml.export.weight import CalibratedWeight
 from edgepack.units import size
 
@@ -114,7 +115,7 @@ def _errors(
 
 
 def ratios(given: CalibratedWeight, forms: Sequence[Form], *, whole: bool) -> list[float]:
-    """Return the errors of ``forms``, as multiples of that of ``sensitivity.reference``."""
+    """Return the errors of ``forms``, as multiples of that of ``losses.reference``."""
     part = given if whole else given.part(_LARGE, _PART)
     coarse = max(part.error(reference(part.value)), 1e-30)
     return [part.error(form.encode(part).restored()) / coarse for form in forms]

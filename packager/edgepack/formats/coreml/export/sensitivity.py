@@ -1,8 +1,7 @@
-"""Statistics of calibration inputs: how the inputs of each layer vary together, and what errors cost."""
+"""Statistics of calibration inputs: how the inputs of each layer vary together."""
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,13 +15,10 @@ from torch.nn.functional import pad
 
 from edgepack.arrays import Array, Feeds
 from edgepack.documents import JsonDict
-from edgepack.formats.coreml.export.encoders import palettized
+from edgepack.formats.coreml.export.losses import run
 from edgepack.quantization.gptq import GROUP, covariance
 
-_LEAST = 256  # values of a weight that is looked at
-_EVERY = 3  # of the batches tells what coarse weights lose
 _PLACES = 1024  # of maps, of each batch
-_REFERENCE = 6  # bits that each weight is given in its turn
 _MOMENTS, _LOSSES = "moments/", "losses/"  # and a weight's name: the arrays of a file
 
 
@@ -31,7 +27,7 @@ class Study:
     """The study of a model, by the weights' names in PyTorch.
 
     ``moments`` float32 [groups, 128, 128]: the mean of x x^T of what enters a linear layer. ``losses``: the mean
-    squared error of the model's output, relative to its size, with that weight alone at ``_REFERENCE`` bits.
+    squared error of the model's output, relative to its size, with that weight alone coarse (losses.py).
     """
 
     moments: Mapping[str, Array] = field(default_factory=dict)
@@ -100,87 +96,8 @@ def study(module: nn.Module, batches: Sequence[Feeds], outputs: tuple[str, ...],
     with torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with _watched(module, kernels) as moments:
-            _run(module, batches, outputs)
+            run(module, batches, outputs)
     return Study(moments)
-
-
-def losses(
-    module: nn.Module, batches: Sequence[Feeds], outputs: tuple[str, ...], known: Mapping[str, float]
-) -> dict[str, float]:
-    """Return what errors of each weight cost, by its name and hash (see ``key``): run ``batches`` for each.
-
-    Those that are ``known`` are not measured again.
-    """
-    found = {}
-    with torch.inference_mode(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        true: list[Tensor] = []
-        for name, parameter in module.named_parameters():
-            if parameter.ndim < 2 or parameter.numel() < _LEAST:
-                continue
-            place = key(name, parameter)
-            if place in known:
-                found[place] = known[place]
-                continue
-            true = true or _run(module, batches, outputs)
-            with _coarse(parameter):
-                found[place] = _loss(_run(module, batches, outputs), true)
-    return found
-
-
-def key(name: str, parameter: Tensor) -> str:
-    """Return the name of a parameter and the SHA-256 of its values."""
-    return f"{name} {hashlib.sha256(np.ascontiguousarray(parameter.numpy()).data).hexdigest()}"
-
-
-def architecture(module: nn.Module) -> str:
-    """Return a hash of the parameters' names and shapes, which fine-tunes of a model share."""
-    parts = [f"{name} {list(parameter.shape)}" for name, parameter in module.named_parameters()]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
-def few(batches: Sequence[Feeds]) -> Sequence[Feeds]:
-    """Return some of ``batches``, each of texts of like length."""
-    return batches[::_EVERY]
-
-
-def spread(batches: Sequence[Feeds]) -> list[Feeds]:
-    """Return as many of ``batches``, which were recorded one after the other: the first and the last among them."""
-    count = min(max(len(batches) // _EVERY, 2), len(batches))
-    return [batches[round(place)] for place in np.linspace(0, len(batches) - 1, count)]
-
-
-def joined(batches: Sequence[Feeds]) -> list[Feeds]:
-    """Return ``batches`` of equal shapes as one, whose scalars become one for each row: weights are read once."""
-    rows = [next(len(array) for array in batch.values() if array.ndim) for batch in batches]
-
-    def together(name: str) -> Array:
-        parts = [batch[name] for batch in batches]
-        if parts[0].ndim:
-            return np.concatenate(parts)
-        return np.repeat(np.array(parts), rows)
-
-    return [{name: together(name) for name in batches[0]}]
-
-
-def cropped(batches: Sequence[Feeds], sides: Mapping[str, int]) -> list[Feeds]:
-    """Return ``batches`` with the middle of each map whose largest side is named in ``sides``.
-
-    What an error costs on a part of an image stands for the whole; a pass takes a fraction of the time.
-    """
-    return [{name: _middle(array, sides.get(name, 0)) for name, array in batch.items()} for batch in batches]
-
-
-def _middle(array: Array, side: int) -> Array:
-    if not side:
-        return array
-    top, left = (max(0, (size - side) // 2) for size in array.shape[2:])
-    return np.ascontiguousarray(array[:, :, top : top + side, left : left + side])
-
-
-def _run(module: nn.Module, batches: Sequence[Feeds], outputs: tuple[str, ...]) -> list[Tensor]:
-    found = (module(**{key: torch.from_numpy(array) for key, array in batch.items()}) for batch in batches)
-    return [made[name].float().flatten(1) for made in found for name in outputs if name in made]
 
 
 @contextmanager
@@ -215,17 +132,6 @@ def _watched(module: nn.Module, kernels: bool) -> Iterator[dict[str, Array]]:
             sums[name] = sums[name] / np.float32(rows[name])
 
 
-@contextmanager
-def _coarse(parameter: nn.Parameter) -> Iterator[None]:
-    """Round the values meanwhile."""
-    kept = parameter.data
-    try:
-        parameter.data = torch.from_numpy(reference(kept.numpy()))
-        yield
-    finally:
-        parameter.data = kept
-
-
 def under(layer: nn.Conv2d, x: Tensor) -> Tensor:
     """Return what lies under the kernel at some places of ``x``: [places, channels * height * width of the kernel].
 
@@ -243,13 +149,3 @@ def under(layer: nn.Conv2d, x: Tensor) -> Tensor:
 def _some(places: Tensor) -> Tensor:
     """Return places all over the maps: a layer of a large image has more than its moments take."""
     return places[:: max(len(places) // _PLACES, 1)]
-
-
-def reference(weight: Array) -> Array:
-    """Return ``weight`` as its loss is measured: one palette of ``_REFERENCE`` bits."""
-    return palettized(weight, _REFERENCE).restored()
-
-
-def _loss(made: Sequence[Tensor], true: Sequence[Tensor]) -> float:
-    parts = [((a - b).square().sum(1) / b.square().sum(1).clamp(min=1e-12)) for a, b in zip(made, true, strict=True)]
-    return float(torch.cat(parts).mean())

@@ -14,6 +14,7 @@ from edgepack.arrays import Feeds
 from edgepack.documents import Json, JsonDict, JsonObject, read_json
 from edgepack.formats import SEARCHED
 from edgepack.formats.coreml import _requirements as requirements
+from edgepack.formats.coreml.export import excerpts
 from edgepack.original import Original
 from edgepack.records import Recipe
 from edgepack.tasks import _diffusion
@@ -78,14 +79,14 @@ def _losses(
     original: Original, calibration: Sequence[Feeds], outputs: tuple[str, ...], shared: JsonObject
 ) -> dict[str, float]:
     """Return what errors of each weight cost, by its name; a fine-tune shares what it shares weights for."""
-    module = plugins.load_module("edgepack.formats.coreml.export.sensitivity")
-    batches = module.few(calibration)
+    module = plugins.load_module("edgepack.formats.coreml.export.losses")
+    batches = excerpts.few(calibration)
     if original.task.NAME in _diffusion.NAMES:
-        batches = module.joined(module.cropped(module.spread(calibration), _CROPPED.get(original.task.NAME, {})))
+        batches = excerpts.joined(excerpts.cropped(excerpts.spread(calibration), _CROPPED.get(original.task.NAME, {})))
     facts = {**shared, "model": _COSTS, "architecture": module.architecture(original.module), "outputs": list(outputs)}
     before = cache.find(_KIND, facts)
     known = read_json(before / _LOSSES) if before else {}
-    found = module.losses(original.module, batches, outputs, known)
+    found = module.losses(original.module, batches, outputs, known, original.forget)
     if found.keys() - known.keys():
         table = json.dumps({**known, **found}, sort_keys=True)
         cache.store(_KIND, facts, lambda folder: _write(folder / _LOSSES, table))
