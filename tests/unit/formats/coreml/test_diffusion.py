@@ -71,11 +71,11 @@ XL = {
 }
 
 
-@pytest.fixture(scope="module")
-def nothing():
+def nothing() -> None:
     """Forget nothing: the modules' weights are in no file."""
 
 
+@pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
     """Whose name and licence are written into packages."""
     folder = tmp_path_factory.mktemp("source")

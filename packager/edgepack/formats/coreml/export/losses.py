@@ -35,7 +35,7 @@ def losses(
     Those that are ``known`` are not looked at again. ``forget`` lets go of the pages that weights are mapped from.
     """
     large = {n: one for n, one in module.named_parameters() if one.ndim >= 2 and one.numel() >= _LEAST}
-    places = {name: key(name, one) for name, one in large.items()}
+    places = _places(large, forget)
     found = {place: known[place] for place in places.values() if place in known}
     news = [name for name, place in places.items() if place not in known]
     estimated = {}
@@ -45,6 +45,18 @@ def losses(
             estimated = probes.estimated(module, batches, outputs, news, _error, forget)
         tried = _tried(module, batches, outputs, {name: large[name] for name in news if name not in estimated})
     return found | {places[name]: loss for name, loss in (estimated | tried).items()}
+
+
+def _places(weights: Mapping[str, nn.Parameter], forget: Callable[[], None]) -> dict[str, str]:
+    """Return each weight's ``key``."""
+    places, seen = {}, 0
+    for name, parameter in weights.items():
+        places[name] = key(name, parameter)
+        seen += parameter.nbytes
+        if seen > probes.PAGES:
+            forget()
+            seen = 0
+    return places
 
 
 def _tried(

@@ -22,7 +22,7 @@ from edgepack.arrays import Feeds
 
 COUNT = 16  # passes back for each batch
 _LINEAR = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.Embedding, Conv1D)
-_PAGES = 1 << 28  # bytes of weights that are passed before their pages are let go of
+PAGES = 1 << 28  # bytes of weights that are passed before their pages are let go of
 _SEED = 0
 
 
@@ -107,7 +107,7 @@ def _watching(
     def passing(layer: nn.Module) -> None:
         nonlocal passed
         passed += cast(Tensor, layer.weight).nbytes
-        if passed > _PAGES:
+        if passed > PAGES:
             forget()
             passed = 0
 
