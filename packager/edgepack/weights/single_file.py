@@ -1,4 +1,4 @@
-"""What a file is that is given where a model's folder or a LoRA is asked for, and what can be done with it.
+"""Files that are given where a model's folder or a LoRA is asked for: what they are, and what can be done with them.
 
 Ref.: the names in the checkpoints of Stable Diffusion's own code, and of diffusers' loaders/textual_inversion.py.
 """

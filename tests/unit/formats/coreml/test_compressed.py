@@ -147,7 +147,7 @@ def test_pruned(share: float) -> None:
 
 def test_a_quiet_input_is_left_out_first() -> None:
     importance = np.ones(50, np.float32)
-    importance[:25] = 1e-6
+    importance[:25] = 1e-12
     assert not forms.kept(weight(32, 50), 0.5, importance)[:, :25].any()
 
 

@@ -43,8 +43,11 @@ class Deep(nn.Module):
         self.last = nn.Linear(32, 40)
         self.unused = nn.Linear(32, 32)
         self.by_itself = nn.Parameter(torch.randn(40, 40) / 6)
+        self.not_called = nn.Linear(32, 32)
+        self.runs = 0
 
     def forward(self, ids: Tensor) -> dict[str, Tensor]:
+        self.runs += 1
         states = self.table(ids)
         for layer in self.layers:
             states = states + layer(states).relu_() * 0.5
@@ -109,11 +112,13 @@ def test_many_weights_are_estimated_as_if_each_were_tried(monkeypatch: pytest.Mo
     given = [{"ids": RANDOM.integers(0, 50, size=(8, length))} for length in (6, 9)]
     estimated = losses.losses(model, given, ("states", "y"), {}, nothing)
     assert not any(parameter.grad is not None for parameter in model.parameters())
+    assert model.runs == 2 + 2 * 2  # of two batches; the product by itself is tried
     monkeypatch.setattr(probes, "COUNT", 100)
     tried = losses.losses(model, given, ("states", "y"), {}, nothing)
     assert estimated.keys() == tried.keys()
-    (unused,) = (key for key in tried if key.startswith("unused."))
-    assert estimated.pop(unused) == tried.pop(unused) == 0
+    for name in ("unused.", "not_called."):
+        (key,) = (key for key in tried if key.startswith(name))
+        assert estimated.pop(key) == tried.pop(key) == 0
     ratios = np.array([estimated[key] / tried[key] for key in tried])
     assert len(ratios) == 21
     assert ratios.min() > 0.5

@@ -1,4 +1,4 @@
-"""What errors of single weights cost: how far the outputs move where one weight alone is coarse.
+"""The cost of an error of a single weight: how far the outputs move where that weight alone is coarse.
 
 A few weights are tried one after the other, a pass each; of many it is estimated from a few passes (probes.py).
 """

@@ -1,4 +1,4 @@
-"""What errors of all weights cost a model's outputs, estimated from a few passes back through it.
+"""The cost of errors of all weights, one by one, estimated from a few passes back through a model.
 
 An error D of a layer's weight moves the layer's outputs by u, what the layer computes with D in the weight's place, and
 the model's outputs by J u to first order, with J their derivative by the layer's. For a vector v of independent normal
@@ -8,7 +8,7 @@ once. ``COUNT`` vectors, and as many rows as there are, leave a relative standar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import cast
@@ -45,22 +45,34 @@ def estimated(
 ) -> dict[str, float]:
     """Return the mean squared error of ``outputs``, relative to their size, for the ``error`` of each of ``weights``.
 
-    Weights of other layers than those that are linear in them, and of layers that are not called, are left out.
+    Those of which no output depends cost nothing. Others of layers that are not linear in them are left out.
     ``forget`` lets go of the pages that weights are mapped from.
     """
     generator = torch.Generator().manual_seed(_SEED)
+    parameters = {name: one for name, one in module.named_parameters() if name in weights}
     sums: dict[str, float] = {}
-    rows = 0
+    rows, apart = 0, set(weights)  # from what the outputs depend on
     with _differentiable(module):
         for batch in batches:
             with _watching(module, weights, error, forget) as calls:
                 made = module(**{name: torch.from_numpy(array) for name, array in batch.items()})
             true = [made[name].float() for name in outputs if name in made]
             rows += sum(len(one) for one in true)
+            apart -= {call.weight for call in calls}
+            apart -= _read(true, {name: parameters[name] for name in apart})
             for _ in range(COUNT):
                 for name, square in _probed(calls, true, generator).items():
                     sums[name] = sums.get(name, 0.0) + square / COUNT
-    return {name: total / rows for name, total in sums.items()}
+    return {name: total / rows for name, total in sums.items()} | dict.fromkeys(apart, 0.0)
+
+
+def _read(outputs: Sequence[Tensor], weights: Mapping[str, nn.Parameter]) -> set[str]:
+    """Return the names of the ``weights`` that ``outputs`` depend on."""
+    if not weights:
+        return set()
+    total = sum(one.sum() for one in outputs)
+    slopes = torch.autograd.grad(total, list(weights.values()), retain_graph=True, allow_unused=True)  # type: ignore[arg-type]
+    return {name for name, slope in zip(weights, slopes, strict=True) if slope is not None}
 
 
 def _probed(calls: Sequence[_Call], true: Sequence[Tensor], generator: torch.Generator) -> dict[str, float]:
