@@ -196,9 +196,22 @@ def test_what_draws_cannot_be_loaded() -> None:
     assert (done.returncode, done.stderr) == (30, "error: x\n hint: y\n")
 
 
-def test_a_library_finds_no_memory() -> None:
-    body = """
-    raise ImportError("state.so: failed to map segment from shared object")"""
+@pytest.mark.parametrize(
+    "body",
+    [
+        """
+    raise ImportError("state.so: failed to map segment from shared object")""",
+        """
+    raise ImportError("Exception caught: std::bad_alloc")""",
+        """
+    import importlib
+    def load(name):
+        raise MemoryError
+    importlib.import_module = load
+    raise RuntimeError("of a library that found none and does not say so")""",
+    ],
+)
+def test_a_library_finds_no_memory(body: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM.format(body=body)], capture_output=True, text=True, check=False
     )

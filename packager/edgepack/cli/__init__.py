@@ -15,7 +15,7 @@ from edgepack.errors import DiskFull, DoesNotFit, EdgepackError, FileTrouble, In
 __all__ = ["main"]
 
 _DRAWING = ("rich.", "typer.", "edgepack.cli.")  # the modules that write to standard output
-_UNMAPPED = "failed to map segment"  # the system's word on a library that there is no memory for
+_UNLOADED = ("failed to map segment", "bad_alloc")  # the system's and C++'s words where a library finds no memory
 _UNREAD = 141  # as shells say it of a program whose reader left: 128 + SIGPIPE
 
 
@@ -52,7 +52,11 @@ def _run() -> int:
         interrupt.check()  # a signal that nobody had looked at yet
         return ended.code if isinstance(ended.code, int) else int(bool(ended.code))
     except Exception as error:
-        return _failed(_trouble(error))
+        try:
+            told = _trouble(error)
+        except MemoryError:  # too little to say what else it was
+            told = _no_memory()
+        return _failed(told)
     interrupt.check()
     return 0
 
@@ -96,6 +100,10 @@ def _unwritten(error: OSError) -> EdgepackError:
     return FileTrouble(f"the output cannot be written: {error.strerror}", hint="send it to another file or disk")
 
 
+def _no_memory() -> EdgepackError:
+    return DoesNotFit("there is not enough memory for this", hint="choose a smaller model or input")
+
+
 def _is_of_output(error: OSError) -> bool:
     """Return whether what draws was told so: of a file, the system's word has its name or comes to who writes it."""
     trace = error.__traceback__
@@ -126,8 +134,9 @@ def _trouble(error: Exception) -> EdgepackError:
             )
         name = f": {error.filename}" if error.filename else ""
         return FileTrouble(f"{error.strerror or type(error).__name__}{name}", hint="choose another file or folder")
-    if isinstance(error, MemoryError) or (isinstance(error, ImportError) and _UNMAPPED in str(error)):
-        return DoesNotFit("there is not enough memory for this", hint="choose a smaller model or input")
+    unloaded = isinstance(error, ImportError) and any(sign in str(error) for sign in _UNLOADED)
+    if isinstance(error, MemoryError) or unloaded:
+        return _no_memory()
     if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
         return FileTrouble(f"a name is not UTF-8: {error.object[:100]!r}", hint="rename the file or folder")
     if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("edgepack"):

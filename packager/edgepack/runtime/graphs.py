@@ -64,6 +64,11 @@ def is_part(file: Path) -> bool:
     return re.search(_PART + r"\d\d$", file.stem) is not None
 
 
+def is_large(file: Path) -> bool:
+    """Return whether a graph's weights lie beside it and it keeps no cache: memory is what it may lack."""
+    return file.with_name(f"{file.name}_data").is_file() and PAST.encode() not in file.read_bytes()
+
+
 def completed(feeds: Mapping[str, Array], inputs: Collection[str]) -> Mapping[str, Array]:
     """Return ``feeds`` with what FIRST says in the terms of a graph with these ``inputs``."""
     return {**feeds, NUM_LOGITS: np.array(_wanted(feeds), np.int64)} if NUM_LOGITS in inputs else feeds

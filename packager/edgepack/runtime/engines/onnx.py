@@ -7,7 +7,6 @@ reads one row of logits.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -17,7 +16,7 @@ import onnxruntime
 from edgepack.arrays import Array, Outputs
 from edgepack.errors import BundleDamaged, BundleError, DoesNotFit, EdgepackError, InputError
 from edgepack.records import NotMeasured, TensorSpec
-from edgepack.runtime import graphs, huge_pages
+from edgepack.runtime import graphs, huge_pages, session_memory
 from edgepack.runtime.decoding import CHUNK, Decoding
 
 EXTRA = ""
@@ -27,9 +26,6 @@ _FIRST = 256  # tokens that the cache holds to begin with
 # Graphs that edgepack writes hold their constants, so nothing becomes slower.
 _NOT_AT_LOAD = ["ConstantFolding"]
 _MAP = 4  # dimensions
-_DOUBLING = 0  # kNextPowerOfTwo, how an arena grows
-_FIRST_REGION = 1 << 30  # bytes, of which those that were never used take no memory
-_NO_MEMORY = ("Failed to allocate memory", "bad_alloc", "bad allocation")  # in what onnxruntime says
 _DTYPES = {
     "tensor(float)": "float32", "tensor(float16)": "float16", "tensor(int64)": "int64", "tensor(int32)": "int32",
     "tensor(bool)": "bool", "tensor(uint8)": "uint8",
@@ -48,12 +44,12 @@ class Session:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        options.log_severity_level = 3  # errors only
+        options.log_severity_level = 4  # errors are raised, too
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path.parent))
-        large = graph is None and (_is_large(path) or graphs.is_part(path))
-        if large:
-            _spare(options)
+        large = graph is None and (graphs.is_large(path) or graphs.is_part(path))
         try:
+            if large:
+                session_memory.spare(options)
             self._session = onnxruntime.InferenceSession(
                 graph or path,
                 options,
@@ -62,6 +58,11 @@ class Session:
                 enable_fallback=0,  # which would print, and try the same again
             )
         except Exception as error:  # onnxruntime raises bare classes of its own for each kind of bad file
+            if session_memory.is_short(error):
+                raise DoesNotFit(
+                    f"there is not enough memory to open {path.name}",
+                    hint="choose a smaller model, or give the process more memory",
+                ) from error
             line = _line(error)
             raise BundleError(f"onnxruntime {onnxruntime.__version__} cannot open {path.name}: {line}") from error
         self.inputs = tuple(_spec(node) for node in self._session.get_inputs())
@@ -70,7 +71,7 @@ class Session:
         self.path, self.threads, self.runtime = path, threads, f"onnxruntime {onnxruntime.__version__}"
         self.metadata: Mapping[str, str] = self._session.get_modelmeta().custom_metadata_map
         self.decodes = any(spec.name.startswith(_PAST) for spec in self.inputs)
-        self._options = _tidying() if any(map(_is_map, self.inputs)) and not large else None
+        self._options = session_memory.tidying() if any(map(_is_map, self.inputs)) and not large else None
         self._speaks = graph is None and self.decodes and any(spec.name == graphs.LOGITS for spec in self.outputs)
 
     def __call__(self, feeds: Mapping[str, Array], names: Sequence[str] | None = None) -> Outputs:
@@ -172,41 +173,13 @@ class BoundDecoding(Decoding):
 
 
 def open_session(path: Path, threads: int) -> Session:
-    """Open the graph at ``path``. Raises BundleError."""
+    """Open the graph at ``path``. Raises BundleError, DoesNotFit."""
     return Session(path, threads)
 
 
 def untimed() -> NotMeasured | None:
     """Return None: nothing keeps ONNX Runtime from being timed."""
     return None
-
-
-def _is_large(path: Path) -> bool:
-    """Return whether a model's weights lie beside it and it keeps no cache: memory is what it may lack."""
-    return path.with_name(f"{path.name}_data").is_file() and _PAST.encode() not in path.read_bytes()
-
-
-def _spare(options: onnxruntime.SessionOptions) -> None:
-    """Let a session take no more memory than it needs.
-
-    onnxruntime else plans memory per shape of the inputs, beside what the first run took. What a session of this kind
-    has taken, the next one uses; giving it back after each run would scatter it.
-    """
-    _share_arena()
-    options.enable_mem_pattern = False
-    options.add_session_config_entry("session.use_env_allocators", "1")
-
-
-@functools.cache
-def _share_arena() -> None:
-    """Register the arena of such sessions, one for the process.
-
-    It begins with one large region, in which what is freed side by side becomes one again. Regions of what is asked for
-    stay apart: that takes 243 MB instead of 195 for Stable Diffusion 1.5's UNet, 1.2 GB instead of 1 for its decoder.
-    """
-    kind, place = onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, onnxruntime.OrtMemType.DEFAULT
-    settings = onnxruntime.OrtArenaCfg({"arena_extend_strategy": _DOUBLING, "initial_chunk_size_bytes": _FIRST_REGION})
-    onnxruntime.create_and_register_allocator(onnxruntime.OrtMemoryInfo("Cpu", kind, 0, place), settings)
 
 
 def _vocabulary(session: Session) -> int:
@@ -234,18 +207,8 @@ def _is_map(spec: TensorSpec) -> bool:
     return len(spec.shape) == _MAP and not any(isinstance(side, int) for side in spec.shape[2:])
 
 
-def _tidying() -> onnxruntime.RunOptions:
-    """Return options of runs that give memory back: else it is planned anew for the second run, beside the first's.
-
-    Measured on the shape of Stable Diffusion's decoder: half of the activations' memory, and no time.
-    """
-    options = onnxruntime.RunOptions()
-    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
-    return options
-
-
 def _refused(error: Exception) -> EdgepackError:
-    if any(sign in str(error) for sign in _NO_MEMORY):
+    if session_memory.is_short(error):
         return DoesNotFit(
             "there is not enough memory to run the model on this input", hint="a smaller input, or fewer at once"
         )

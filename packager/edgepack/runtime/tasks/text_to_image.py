@@ -118,22 +118,21 @@ class Model:
                 del self._prompts  # whose tokenizers take tens of megabytes
             draws = Draws(seed, generator)
             latents, inpainting = self._beginning(source, size, count, schedule, start, draws)
-        denoising = Denoising(
-            unet=self._runs[UNET],
-            scheduler=schedule,
-            positive=positive,
-            negative=negative,
-            guidance=scale,
-            rescale=self._settings.guidance_rescale,
-            extra=self._extra(scale, size),
-            normal=draws,
-            inpainting=inpainting,
-            together=together,
-            rows=self._settings.preview,
-            progress=progress,
-            stop=stop,
-        )
-        with _fitting():
+            denoising = Denoising(
+                unet=self._runs[UNET],
+                scheduler=schedule,
+                positive=positive,
+                negative=negative,
+                guidance=scale,
+                rescale=self._settings.guidance_rescale,
+                extra=self._extra(scale, size),
+                normal=draws,
+                inpainting=inpainting,
+                together=together,
+                rows=self._settings.preview,
+                progress=progress,
+                stop=stop,
+            )
             made = denoising.run(latents, start)
             del denoising  # so that the UNet can be closed before the decoder is opened
             return [] if made is None else self._images(made, seed, side)
