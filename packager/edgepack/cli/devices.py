@@ -86,6 +86,6 @@ def _cells(told: Facts) -> list[Cell]:
         *(None if value is None else size(value) for value in (told.memory, told.free)),
         None if told.page is None else f"{told.page // 1024} KB",
         None if told.temperature is None else f"{told.temperature:.0f}",
-        told.python,
+        told.python or None,
         ", ".join(f"{name} {version}" for name, version in told.packages.items()) or None,
     ]

@@ -10,7 +10,7 @@ from typing import Protocol, cast
 
 from edgepack import plugins
 from edgepack.documents import Json
-from edgepack.errors import DeviceError, UnknownName, UsageError
+from edgepack.errors import DeviceBusy, DeviceError, UnknownName, UsageError
 
 _FORMS = {
     "adb": "adb://[serial]", "browser": "browser", "local": "local", "ssh": "ssh://user@host[:port]", "xcrun": "xcrun",
@@ -82,6 +82,14 @@ def _module(device: Device, contract: type) -> ModuleType:
     module = plugins.load("devices", device.kind)
     plugins.check("devices", device.kind, module, contract)
     return module
+
+
+def busy(device: Device, who: str) -> DeviceBusy:
+    """Return the error for a device that ``who`` uses."""
+    return DeviceBusy(
+        f"{device.name} is in use by another edgepack: {who}",
+        hint="two at once would spoil each other's figures; try again when it has ended",
+    )
 
 
 def check_plain(device: Device) -> None:

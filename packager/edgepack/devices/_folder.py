@@ -10,12 +10,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from edgepack.devices._device import Device, transport
+from edgepack.devices._device import Device, busy, transport
 from edgepack.devices._link import Link
 from edgepack.documents import Json, JsonDict
 from edgepack.errors import (
     DeviceAnswerWrong,
-    DeviceBusy,
     DeviceError,
     DeviceFull,
     DeviceLacks,
@@ -45,10 +44,7 @@ class DeviceFolder:
         me = f"{getpass.getuser()}@{platform.node()}, process {os.getpid()}"
         told = self.ask("lock", who=me)
         if "busy" in told:
-            raise DeviceBusy(
-                f"{self.device.name} is in use by another edgepack: {str(told['busy'])[:200]}",
-                hint="two at once would spoil each other's figures; try again when it has ended",
-            )
+            raise busy(self.device, str(told["busy"])[:200])
 
     def push(self, files: Mapping[str, Path], say: Say = silent) -> dict[str, str]:
         """Send those of ``files`` that are not there; the SHA-256 of each, by name. Raises DeviceFull, DeviceError."""

@@ -6,15 +6,17 @@ bundles in its own way (_host.py).
 
 from __future__ import annotations
 
+import fcntl
 import os
 import platform
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from edgepack import cachefolder
 from edgepack.devices import _chromium, _npm
 from edgepack.devices._browsing import Browsing, Place
-from edgepack.devices._device import Device
+from edgepack.devices._device import Device, busy
 from edgepack.devices._facts import Facts
 from edgepack.devices._in_browser import InBrowser
 from edgepack.devices._page import Page
@@ -41,7 +43,7 @@ def connected(device: Device, manifest: Manifest, *, threads: int | None, say: S
     if other is not None:
         raise DeviceLacks(f"no browser runs models of the format {other}", hint="edgepack build MODEL --target web")
     bundle = {name: manifest.folder / name for name in manifest.table["files"]}
-    with _begun(device, bundle, say, prepare=prepare) as (browsing, modules):
+    with _alone(device), _begun(device, bundle, say, prepare=prepare) as (browsing, modules):
         facts = browsing.facts()
         provider = _PROVIDERS[device.address]
         if provider == "webgpu" and not facts.webgpu:
@@ -71,6 +73,18 @@ def probe(device: Device) -> Facts:
 def clear(device: Device) -> int:
     """Delete the packages that ``--prepare`` has fetched; the bytes set free."""
     return _npm.clear()
+
+
+@contextmanager
+def _alone(device: Device) -> Iterator[None]:
+    """Take this machine's browsers for a session. Raises DeviceBusy."""
+    cachefolder.root().mkdir(parents=True, exist_ok=True)
+    with (cachefolder.root() / "browser.lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise busy(device, "another process of this machine") from None
+        yield
 
 
 @contextmanager
