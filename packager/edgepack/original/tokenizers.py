@@ -20,7 +20,7 @@ from tokenizers import normalizers
 from edgepack.arrays import Feeds
 from edgepack.documents import Json, JsonDict, JsonObject
 from edgepack.errors import ModelError, PreprocessingDiffers, UnsupportedModel
-from edgepack.original import configs
+from edgepack.original import configs, tokenizer_files
 from edgepack.original.library import PretrainedTokenizer
 from edgepack.records import Source
 from edgepack.runtime.processing import Text
@@ -164,6 +164,7 @@ def _same(tokenizer: PretrainedTokenizer, to: Path) -> bool:
 
 
 def _opened(folder: Path, arguments: JsonObject) -> PretrainedTokenizer:
+    tokenizer_files.check_pair(folder)
     if not any(match for pattern in _VOCABULARIES for match in folder.glob(pattern)):
         raise ModelError(
             f"{folder} has no tokenizer.json and no other vocabulary",
@@ -174,7 +175,9 @@ def _opened(folder: Path, arguments: JsonObject) -> PretrainedTokenizer:
             folder, local_files_only=True, trust_remote_code=False, **arguments
         )
     except Exception as error:  # a tokenizer's own code, and the validation of config.json
-        configs.opened(folder)  # AutoTokenizer reads config.json too: the fault may be there
+        tokenizer_files.check(folder)
+        if (folder / "config.json").is_file():
+            configs.opened(folder)  # AutoTokenizer reads it too: the fault may be there
         raise ModelError(
             f"transformers cannot open the tokenizer of {folder}: {configs.line(error)}",
             hint="save it again with a version of transformers that opens it: "

@@ -11,6 +11,8 @@ from edgepack.documents import read_json, read_object
 from edgepack.errors import DamagedWeights, ModelError, UnsafeModel, UnsupportedModel
 
 WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+PIPELINE = "model_index.json"  # of diffusers, whose components lie in subfolders
+_PARTS = ("unet", "transformer", "vae")  # of these a pipeline has one or two
 DIFFUSERS_WHOLE = "diffusion_pytorch_model.safetensors"  # as diffusers calls a component's
 _FILES = ((WHOLE, INDEX), (DIFFUSERS_WHOLE, f"{DIFFUSERS_WHOLE}.index.json"))
 ADAPTER = "adapter_config.json"
@@ -132,7 +134,7 @@ def _variant(folder: Path) -> None:
     for file in sorted(folder.glob("*model*.safetensors")):
         found = _VARIANT.fullmatch(file.name)
         if found:
-            opener = "DiffusionPipeline" if (folder.parent / "model_index.json").is_file() else "AutoModel"
+            opener = "DiffusionPipeline" if (folder.parent / PIPELINE).is_file() else "AutoModel"
             raise ModelError(
                 f"{folder} has only the variant {found['name']!r} ({file.name}), which transformers opens on request",
                 hint=f"write a copy: {opener}.from_pretrained(f, variant={found['name']!r}).save_pretrained(copy)",
@@ -162,6 +164,15 @@ def _pickled(folder: Path) -> None:
         )
 
 
+def _pipeline(folder: Path) -> None:
+    parts = [name for name in _PARTS if (folder / name / "config.json").is_file()]
+    if parts:
+        raise ModelError(
+            f"{folder} holds parts of a diffusers pipeline ({', '.join(parts)}) and lacks {PIPELINE}, which names them",
+            hint=f"download {PIPELINE} from the repository, too",
+        )
+
+
 _REFUSALS: tuple[Callable[[Path], None], ...] = (
-    _adapter, _unindexed, _variant, _consolidated, _gguf, _misnamed, _mlx, _pickled,
+    _adapter, _pipeline, _unindexed, _variant, _consolidated, _gguf, _misnamed, _mlx, _pickled,
 )  # fmt: skip

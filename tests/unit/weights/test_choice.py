@@ -87,6 +87,12 @@ def adapter(folder: Path) -> None:
     (folder / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "org/base"}))
 
 
+def parts(folder: Path) -> None:
+    for name in ("unet", "vae"):
+        (folder / name).mkdir()
+        (folder / name / "config.json").write_text("{}")
+
+
 REFUSED: dict[str, tuple[Callable[[Path], object], type[EdgepackError], str]] = {
     "nothing": (lambda f: None, ModelError, r"has no model\.safetensors"),
     "a missing shard": (lambda f: (save(f, ONE), index(f, ONE, TWO)), DamagedWeights, TWO),
@@ -96,6 +102,7 @@ REFUSED: dict[str, tuple[Callable[[Path], object], type[EdgepackError], str]] = 
     "a variant alone": (lambda f: save(f, "model.fp16.safetensors"), ModelError, "variant 'fp16'"),
     "a sharded variant": (lambda f: save(f, "model-00001-of-00002.bf16.safetensors"), ModelError, "variant 'bf16'"),
     "consolidated": (lambda f: save(f, "consolidated.safetensors"), ModelError, "authors' own names"),
+    "parts of a pipeline": (parts, ModelError, r"\(unet, vae\) and lacks model_index\.json"),
     "GGUF": (lambda f: (f / "model-q4.gguf").write_bytes(b"GGUF"), UnsupportedModel, "GGUF"),
     "MLX": (lambda f: (f / "weights.npz").write_bytes(b"PK"), UnsupportedModel, "MLX"),
     "another name": (lambda f: save(f, "pytorch_model.safetensors"), ModelError, "pytorch_model"),
