@@ -260,6 +260,10 @@ def broken(folder: Path) -> None:
     (folder / "tokenizer.json").write_text('{"model": 5}')
 
 
+def sideways(folder: Path) -> None:
+    bert(folder, padding_side="top")
+
+
 @pytest.mark.parametrize(
     ("make", "kind", "words"),
     [
@@ -268,7 +272,8 @@ def broken(folder: Path) -> None:
         (no_vocabulary, ModelError, r"no tokenizer\.json and no other vocabulary"),
         (in_python, UnsupportedModel, "CanineTokenizer"),
         (split, UnsupportedModel, "split_special_tokens"),
-        (broken, ModelError, "cannot open the tokenizer"),
+        (broken, ModelError, r"tokenizer\.json is no tokenizer"),
+        (sideways, ModelError, "cannot open the tokenizer"),
     ],
 )
 def test_what_is_refused(tmp_path: Path, make: Callable[[Path], None], kind: type[EdgepackError], words: str) -> None:
