@@ -12,11 +12,11 @@ from edgepack.records import TensorSpec
 from edgepack.runtime.diffusion.autoencoder import DECODER, ENCODER
 from edgepack.runtime.diffusion.denoising import TIMESTEP
 from edgepack.runtime.diffusion.prompts import INPUT as IDS
+from edgepack.runtime.diffusion.safety import CHECKER
 from edgepack.runtime.diffusion.schedulers import scheduler
 from edgepack.runtime.processing import Diffusion, Processing, Schedule
 from edgepack.runtime.submodel import UNET, Submodel
 
-SAFETY = "safety_checker"
 _TIME = 500.0  # a step in the middle; which makes no difference to the time
 _PIXELS = (ENCODER,)  # that take pixels and not latents
 
@@ -47,7 +47,7 @@ def pixels(processing: Processing, submodel: Submodel) -> int:
     """Return how many pixels the images of ``feeds`` have at the usual size, of the whole batch; 0 of what takes none
     of their size.
     """
-    if _reads(submodel) or submodel.name == SAFETY:
+    if _reads(submodel) or submodel.name == CHECKER:
         return 0
     settings = processing.section(Diffusion)
     batch = 2 if submodel.name == UNET and _guided(settings) else 1
@@ -62,7 +62,7 @@ def calls(processing: Processing, name: str) -> int:
     settings = processing.section(Diffusion)
     if name == UNET:
         return len(scheduler(processing.section(Schedule), settings.steps).timesteps)
-    if name in (DECODER, SAFETY) or (name == ENCODER and settings.unet_channels != settings.latent_channels):
+    if name in (DECODER, CHECKER) or (name == ENCODER and settings.unet_channels != settings.latent_channels):
         return 1
     if name in [encoder.submodel for encoder in settings.encoders]:
         return 2 if _guided(settings) and not settings.zeros_for_empty_prompt else 1

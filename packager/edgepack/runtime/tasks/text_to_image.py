@@ -10,28 +10,25 @@ from pathlib import Path
 import numpy as np
 
 from edgepack.arrays import Array, Example, Feeds, Run
-from edgepack.errors import BundleDamaged, BundleError, DoesNotFit, InputError, UsageError
+from edgepack.errors import BundleDamaged, DoesNotFit, UsageError
 from edgepack.runtime import arguments
-from edgepack.runtime.diffusion import autoencoder, bands, guidance, image_values, requests
-from edgepack.runtime.diffusion.autoencoder import DECODER, ENCODER, Encoded
-from edgepack.runtime.diffusion.denoising import GUIDANCE, TIME_IDS, Denoising, Inpainting, Step
+from edgepack.runtime.diffusion import autoencoder, bands, guidance, requests, safety
+from edgepack.runtime.diffusion.autoencoder import DECODER, ENCODER
+from edgepack.runtime.diffusion.beginning import Beginning
+from edgepack.runtime.diffusion.denoising import GUIDANCE, TIME_IDS, Denoising, Step
 from edgepack.runtime.diffusion.image_values import GeneratedImage
 from edgepack.runtime.diffusion.memory import Budget
 from edgepack.runtime.diffusion.noise import Draws
 from edgepack.runtime.diffusion.prompts import Condition, Prompts
-from edgepack.runtime.diffusion.requests import Source
 from edgepack.runtime.diffusion.schedulers import Scheduler
 from edgepack.runtime.diffusion.schedulers import scheduler as make_scheduler
-from edgepack.runtime.image import ImageInput
 from edgepack.runtime.one_at_a_time import OneAtATime
 from edgepack.runtime.processing import Diffusion, Processing, Schedule
 from edgepack.runtime.submodel import UNET as UNET
 
-SAFETY = "safety_checker"
 SUBMODELS = (UNET, DECODER)
-OPTIONAL = ("text_encoder", "text_encoder_2", ENCODER, SAFETY)
+OPTIONAL = ("text_encoder", "text_encoder_2", ENCODER, safety.CHECKER)
 _APART = 4096  # pixels of latents, beyond which a batch of two takes as long as two of one, and twice the memory
-_UNSUITABLE = "has_nsfw_concepts"
 
 
 class Model:
@@ -117,7 +114,8 @@ class Model:
             if self._thrifty:
                 del self._prompts  # whose tokenizers take tens of megabytes
             draws = Draws(seed, generator)
-            latents, inpainting = self._beginning(source, size, count, schedule, start, draws)
+            beginning = Beginning(settings=self._settings, runs=self._runs, schedule=schedule, start=start, draws=draws)
+            latents, inpainting = beginning.latents(source, size, count)
             denoising = Denoising(
                 unet=self._runs[UNET],
                 scheduler=schedule,
@@ -222,48 +220,6 @@ class Model:
             extra[TIME_IDS] = np.array([[*size, 0, 0, *size]], np.float32)  # original size, crop's corner, size
         return extra
 
-    def _beginning(
-        self,
-        source: Source | None,
-        size: tuple[int, int],
-        count: int,
-        schedule: Scheduler,
-        start: int,
-        draws: Draws,
-    ) -> tuple[Array, Inpainting | None]:
-        """Return the latents of the first step, and what is kept of an image; noise is drawn in diffusers' order."""
-        factor = self._settings.vae_scale_factor
-        shape = (count, self._settings.latent_channels, size[0] // factor, size[1] // factor)
-        if source is None:
-            return draws(shape) * schedule.initial_scale, None
-        values = image_values.values(source.pixels, *size)
-        if source.mask is None:
-            latents = self._encoded(values).drawn(lambda one: draws(shape if draws.one_each else one))
-            return schedule.noised(latents, draws(shape), start), None
-        mask = image_values.mask(source.mask, *size)
-        tells = self._settings.unet_channels != self._settings.latent_channels
-        seen = self._encoded(values) if not tells or source.strength < 1 else None
-        whole = None if seen is None else seen.drawn(draws.first)
-        noise = draws(shape)
-        latents = noise * schedule.initial_scale
-        if whole is not None and source.strength < 1:
-            latents = schedule.noised(np.repeat(whole, count, axis=0), noise, start)
-        small = mask[:, :, ::factor, ::factor]
-        if tells:
-            around = self._encoded(values * (mask < np.float32(0.5))).drawn(draws.first)
-            return latents, Inpainting(mask=small, told=np.concatenate([small, around], axis=1))
-        if seen is not None:
-            seen.drawn(draws.first)  # diffusers encodes what is around the mask here too, and has no use for it
-        return latents, Inpainting(mask=small, kept=whole, noise=noise)
-
-    def _encoded(self, values: Array) -> Encoded:
-        if ENCODER not in self._runs:
-            raise UsageError(
-                "this bundle cannot start from an image: it has no image encoder",
-                hint="build it again, with an edgepack that builds one",
-            )
-        return autoencoder.encoded(self._runs[ENCODER], values, self._settings)
-
     def _images(self, latents: Array, seed: int | list[int], side: int | None) -> list[GeneratedImage]:
         made = [
             GeneratedImage(
@@ -274,24 +230,9 @@ class Model:
             )
             for index, one in enumerate(latents)
         ]
-        if SAFETY in self._runs:
-            self._check(made)
+        if safety.CHECKER in self._runs:
+            safety.check(self._runs[safety.CHECKER], self._processing, made)
         return made
-
-    def _check(self, made: Sequence[GeneratedImage]) -> None:
-        """Raises InputError for an image that the safety checker refuses."""
-        if self._processing.image is None:
-            raise BundleError(
-                "the manifest does not say how the safety checker's images are prepared", hint="build it again"
-            )
-        seen = ImageInput(self._processing.image)
-        for one in made:
-            outputs = self._runs[SAFETY](seen.feeds([one.pixels]))
-            if np.any(outputs[_UNSUITABLE]):
-                raise InputError(
-                    f"the model's safety checker refuses image {one.index + 1} of {len(made)}, of seed {one.seed}",
-                    hint="take another seed or another prompt",
-                )
 
 
 @contextmanager
