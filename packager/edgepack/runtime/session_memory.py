@@ -1,4 +1,4 @@
-"""What onnxruntime's sessions take of memory, and what they say where it is short."""
+"""The memory of onnxruntime's sessions, and what they say where it is short."""
 
 from __future__ import annotations
 

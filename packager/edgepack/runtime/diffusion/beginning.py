@@ -20,7 +20,7 @@ from edgepack.runtime.processing import Diffusion
 
 @dataclass(frozen=True, kw_only=True)
 class Beginning:
-    """What the first of the steps of a ``schedule`` that are taken, ``start``, is given; ``runs`` hold the encoder."""
+    """The latents that the first step takes, ``start`` of the ``schedule``; ``runs`` hold the encoder of images."""
 
     settings: Diffusion
     runs: Mapping[str, Run]
