@@ -126,6 +126,15 @@ def test_many_weights_are_estimated_as_if_each_were_tried(monkeypatch: pytest.Mo
     assert abs(np.log(ratios).mean()) < 0.1
 
 
+def test_a_model_that_records_no_graph_is_tried() -> None:
+    model = Deep().eval()
+    model.forward = torch.no_grad()(model.forward)  # type: ignore[method-assign]
+    given = [{"ids": RANDOM.integers(0, 50, size=(2, 6))}]
+    found = losses.losses(model, given, ("states", "y"), {}, nothing)
+    assert model.runs == 2 + len(found)  # one that tells, the original, and each weight
+    assert sum(loss > 0 for loss in found.values()) == len(found) - 2
+
+
 def test_maps_are_cropped_to_their_middle() -> None:
     (given,) = batches(1)
     ((cropped),) = excerpts.cropped([{**given, "other": np.ones(3)}], {"sample": 4})

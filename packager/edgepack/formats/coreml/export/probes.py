@@ -45,7 +45,8 @@ def estimated(
 ) -> dict[str, float]:
     """Return the mean squared error of ``outputs``, relative to their size, for the ``error`` of each of ``weights``.
 
-    Those of which no output depends cost nothing. Others of layers that are not linear in them are left out.
+    Those that no output depends on cost nothing. Others of layers that are not linear in them are left out, and all of
+    a model that lets no graph be recorded.
     ``forget`` lets go of the pages that weights are mapped from.
     """
     generator = torch.Generator().manual_seed(_SEED)
@@ -57,6 +58,8 @@ def estimated(
             with _watching(module, weights, error, forget) as calls:
                 made = module(**{name: torch.from_numpy(array) for name, array in batch.items()})
             true = [made[name].float() for name in outputs if name in made]
+            if not all(one.requires_grad for one in true):  # computed where no graph is recorded
+                return {}
             rows += sum(len(one) for one in true)
             apart -= {call.weight for call in calls}
             apart -= _read(true, {name: parameters[name] for name in apart})
@@ -124,6 +127,8 @@ def _watching(
             passed = 0
 
     def hook(layer: nn.Module, given: tuple[Tensor, ...], made: Tensor) -> Tensor:
+        if not made.requires_grad:
+            return made
         with torch.no_grad():
             wrong = {"weight": error(layer.weight)}  # type: ignore[arg-type]
             if getattr(layer, "bias", None) is not None:
