@@ -14,8 +14,8 @@ from pathlib import Path
 from edgepack.errors import BundleDamaged, BundleUnsafe
 
 _FIELDS = 400_000  # of messages that are walked; ours have 13,000
-# onnxruntime's optimizers take a time that grows with the square of some chains: 9 seconds at worst for so many steps.
-# Of ours BEiT has the most: 450 a layer, and 220 constants beside them; a decoder has 20
+# onnxruntime's optimizers take a time that grows with the square of some chains: 9 to 17 seconds at worst for so many
+# steps, by the processor. Of ours BEiT has the most: 450 a layer, and 220 constants beside them; a decoder has 20
 _MOST = {"steps": 12_000, "nodes": 30_000, "weights and constants": 20_000}
 _LOOSE = 16_000_000  # bytes that are no weights: names, shapes, numbers one by one, which take up to 16 times that
 _DEEPEST = 8  # graphs inside each other
