@@ -264,7 +264,7 @@ def test_a_killed_host_leaves_no_browser(browser: Callable[..., Device], tmp_pat
     assert using(tmp_path)
     host.kill()
     host.communicate()
-    end = time.monotonic() + 10
+    end = time.monotonic() + 30  # on a machine that is busy; it takes a fraction of a second on one that is not
     while using(tmp_path):
         assert time.monotonic() < end
         time.sleep(0.1)
