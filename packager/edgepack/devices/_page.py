@@ -33,7 +33,7 @@ _HEADERS = {
     "Cross-Origin-Embedder-Policy": "require-corp",
     "Cache-Control": "no-store",
 }
-_SILENCE = 20.0  # seconds without a sign of life
+_SILENCE = 60.0  # seconds without a sign of life: a browser takes long to start on a busy machine
 _LOOK = 0.2  # seconds between two looks at whether the browser is still there
 _HINT = "another onnxruntime-web may answer otherwise: docs/devices.md"
 
