@@ -6,11 +6,12 @@ import ctypes
 import gc
 import mmap
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # malloc.h
 _LARGEST, _NEVER = 1 << 25, (1 << 31) - 1  # bytes; glibc takes no larger threshold for mapping
+_PASSED = 1 << 28  # bytes that may be passed before they are let go of
 _SMAPS, _MEMINFO = Path("/proc/self/smaps"), Path("/proc/meminfo")
 _MAPPING = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) \S{4} \S+ \S+ \d+ +(/.+)\n((?:[A-Z]\w+:.*\n)+)", re.MULTILINE)
 _COPIES = re.compile(r"^(?:Anonymous|Swap): +(\d+) kB$", re.MULTILINE)
@@ -52,6 +53,20 @@ def forget(files: Iterable[Path]) -> None:
         return
     for begin, end in _unwritten(_SMAPS.read_text(), {str(file.resolve()) for file in files}):
         ctypes.CDLL(None).madvise(ctypes.c_void_p(begin), ctypes.c_size_t(end - begin), mmap.MADV_DONTNEED)
+
+
+class Passing:
+    """``passing(bytes)``: calls ``let_go``, as of pages that weights are mapped from, whenever enough were passed."""
+
+    def __init__(self, let_go: Callable[[], None]) -> None:
+        self._let_go, self._bytes = let_go, 0
+
+    def __call__(self, bytes: int) -> None:
+        """Count ``bytes`` that were passed."""
+        self._bytes += bytes
+        if self._bytes > _PASSED:
+            self._let_go()
+            self._bytes = 0
 
 
 def _unwritten(smaps: str, names: Collection[str]) -> list[tuple[int, int]]:

@@ -27,7 +27,6 @@ Values = dict[str, Value]
 Finish = Callable[[Value], Value]
 Tensors = dict[object, Value]  # a constant's key -> its tensor, for all functions of a package
 _LARGE = 1 << 18  # numbers of a weight that is worth reading again
-_KEPT = 1 << 28  # bytes of weights that are read before memory is given back
 _PIECE = 1 << 22  # numbers that are rounded at a time
 _AGAIN = "copy or convert the package again"
 _INTEGERS = {
@@ -141,14 +140,11 @@ class _Reader:
     """Reads and decompresses weights; now and then what the allocator has kept of those before is given back."""
 
     def __init__(self, constants: Constants) -> None:
-        self._constants, self._bytes = constants, 0
+        self._constants, self._passing = constants, memory.Passing(memory.release)
 
     def __call__(self, name: str) -> Tensor:
-        if self._bytes > _KEPT:
-            memory.release()
-            self._bytes = 0
         tensor: Tensor = _tensor(self._constants.value(name))
-        self._bytes += tensor.nbytes
+        self._passing(tensor.nbytes)
         return tensor
 
 

@@ -55,7 +55,6 @@ _OPTIMUMS = {"text-embedding": "feature-extraction", "image-embedding": "feature
 _USES_POOLER = {"image-embedding"}
 _FAMILIES = [name.replace("-", "_") for name in CONFIG_MAPPING_NAMES]  # what most classes call their encoder
 _STRANGERS = "the checkpoint and its config.json do not belong together, or the task is another"
-_PAGES = 1 << 28  # bytes of weights that are looked through before their pages are let go of
 
 
 def load(path: Path, name: str, task: Task, adapter: Path | None = None) -> PretrainedModel:
@@ -90,12 +89,9 @@ def check_finite(model: PretrainedModel, name: str, *, files: Collection[Path] =
 
     The pages of its ``files``, where they are mapped, are let go of meanwhile.
     """
-    seen = 0
+    passing = memory.Passing(lambda: memory.forget(files))
     for weight, tensor in model.named_parameters():
-        seen += tensor.nbytes
-        if seen > _PAGES:
-            memory.forget(files)
-            seen = 0
+        passing(tensor.nbytes)
         if not _finite(tensor):
             raise DamagedWeights(
                 f"{name}: the weight {weight!r} holds NaN or infinity",

@@ -17,6 +17,7 @@ import torch
 from coremltools.proto import MIL_pb2 as mil
 from torch import nn
 
+from edgepack import memory
 from edgepack.coreml import proto
 from edgepack.coreml.folder import model_file, weight_file
 from edgepack.errors import ConversionError
@@ -26,7 +27,6 @@ from edgepack.formats.coreml.export.convert import parameters
 
 LARGE = 1 << 16  # values
 _STEP = 2.0**-24  # the least float16
-_PAGES = 1 << 27  # bytes that are written before the pages of what they were made of are let go of
 _MOST = 1000  # weights: their numbers stay different in float16
 _TYPES = {16: (np.float16, mil.FLOAT16), 32: (np.float32, mil.FLOAT32)}
 
@@ -45,7 +45,7 @@ class Late:
 
         ``forget``, called now and then, lets go of the pages of the files that the module's weights are mapped from.
         """
-        written = 0
+        passing = memory.Passing(forget)
         layers = [(path, one) for path, one in self.module.named_modules() if isinstance(one, nn.Linear | nn.Conv2d)]
         with self.file.open("wb") as stream:
             for path, layer in layers:
@@ -54,10 +54,8 @@ class Late:
                     continue
                 name = f"{path}.weight"
                 self._waiting[name] = stream.tell(), tuple(weight.shape)
-                written += stream.write(np.ascontiguousarray(weight.detach().numpy().astype(_TYPES[self.bits][0])).data)
-                if written > _PAGES:
-                    forget()
-                    written = 0
+                stream.write(np.ascontiguousarray(weight.detach().numpy().astype(_TYPES[self.bits][0])).data)
+                passing(weight.nbytes)
                 number = torch.tensor(len(self._waiting) * _STEP)
                 layer.weight = nn.Parameter(number.expand(weight.shape), requires_grad=False)
 

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from edgepack import memory
 from edgepack.arrays import Array, Feeds
 from edgepack.formats.coreml.export import probes
 from edgepack.formats.coreml.export.encoders import palettized
@@ -49,13 +50,10 @@ def losses(
 
 def _places(weights: Mapping[str, nn.Parameter], forget: Callable[[], None]) -> dict[str, str]:
     """Return each weight's ``key``."""
-    places, seen = {}, 0
+    places, passing = {}, memory.Passing(forget)
     for name, parameter in weights.items():
         places[name] = key(name, parameter)
-        seen += parameter.nbytes
-        if seen > probes.PAGES:
-            forget()
-            seen = 0
+        passing(parameter.nbytes)
     return places
 
 

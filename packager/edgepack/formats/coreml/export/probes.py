@@ -18,11 +18,11 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from transformers.pytorch_utils import Conv1D
 
+from edgepack import memory
 from edgepack.arrays import Feeds
 
 COUNT = 16  # passes back for each batch
 _LINEAR = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.Embedding, Conv1D)
-PAGES = 1 << 28  # bytes of weights that are passed before their pages are let go of
 _SEED = 0
 
 
@@ -73,8 +73,8 @@ def _read(outputs: Sequence[Tensor], weights: Mapping[str, nn.Parameter]) -> set
     """Return the names of the ``weights`` that ``outputs`` depend on."""
     if not weights:
         return set()
-    total = sum(one.sum() for one in outputs)
-    slopes = torch.autograd.grad(total, list(weights.values()), retain_graph=True, allow_unused=True)  # type: ignore[arg-type]
+    total = torch.stack([one.sum() for one in outputs]).sum()
+    slopes = torch.autograd.grad(total, tuple(weights.values()), retain_graph=True, allow_unused=True)
     return {name for name, slope in zip(weights, slopes, strict=True) if slope is not None}
 
 
@@ -117,25 +117,19 @@ def _watching(
     """Collect the calls of the layers that ``weights`` belong to meanwhile."""
     names = {parameter: name for name, parameter in module.named_parameters() if name in weights}
     calls: list[_Call] = []
-    passed = 0
-
-    def passing(layer: nn.Module) -> None:
-        nonlocal passed
-        passed += cast(Tensor, layer.weight).nbytes
-        if passed > PAGES:
-            forget()
-            passed = 0
+    passing = memory.Passing(forget)
 
     def hook(layer: nn.Module, given: tuple[Tensor, ...], made: Tensor) -> Tensor:
         if not made.requires_grad:
             return made
+        weight, bias = cast(nn.Parameter, layer.weight), getattr(layer, "bias", None)
         with torch.no_grad():
-            wrong = {"weight": error(layer.weight)}  # type: ignore[arg-type]
-            if getattr(layer, "bias", None) is not None:
-                wrong["bias"] = torch.zeros_like(layer.bias)  # type: ignore[arg-type]
+            wrong = {"weight": error(weight)}
+            if bias is not None:
+                wrong["bias"] = torch.zeros_like(bias)
             moved = functional_call(_Bare(layer), {f"layer.{name}": one for name, one in wrong.items()}, given)
-        made.register_hook(lambda slope: passing(layer))
-        calls.append(_Call(names[layer.weight], made, moved))  # type: ignore[index]
+        made.register_hook(lambda slope: passing(weight.nbytes))
+        calls.append(_Call(names[weight], made, moved))
         return made.clone()  # what changes it in place leaves what was collected
 
     layers = [one for one in module.modules() if isinstance(one, _LINEAR) and one.weight in names]
