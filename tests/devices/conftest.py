@@ -35,6 +35,19 @@ def refused(kind: type[errors.EdgepackError], said: str, hint: str) -> Iterator[
     assert "\n" not in str(caught.value)
 
 
+def processes(wanted: Callable[[list[str]], bool]) -> list[int]:
+    """Return the processes whose command, word by word, is ``wanted``."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = place.read_bytes().decode(errors="replace").split("\0")
+        except OSError:
+            continue
+        if wanted(words):
+            found.append(int(place.parent.name))
+    return found
+
+
 @dataclass(frozen=True)
 class Sshd:
     """A running sshd, and the folder of its keys and settings."""

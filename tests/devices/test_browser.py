@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 from tests.clients import environments
-from tests.devices.conftest import GOLDEN, refused
+from tests.devices.conftest import GOLDEN, processes, refused
 
 import edgepack as runtime
 from edgepack import devices, errors
@@ -270,14 +270,6 @@ def test_a_killed_host_leaves_no_browser(browser: Callable[..., Device], tmp_pat
         time.sleep(0.1)
 
 
-def using(folder: Path) -> list[str]:
+def using(folder: Path) -> list[int]:
     """The processes that have a profile in this folder."""
-    found = []
-    for place in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = place.read_bytes().decode(errors="replace").split("\0")
-        except OSError:
-            continue
-        if any(word.startswith(f"--user-data-dir={folder}") for word in words):
-            found.append(place.parent.name)
-    return found
+    return processes(lambda words: any(word.startswith(f"--user-data-dir={folder}") for word in words))

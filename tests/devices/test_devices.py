@@ -14,7 +14,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from tests.devices.conftest import GOLDEN, refused
+from tests.devices.conftest import GOLDEN, processes, refused
 
 import edgepack as runtime
 from edgepack import devices, errors, history, suites
@@ -47,15 +47,9 @@ def wait(condition: Callable[[], object], seconds: float) -> float:
 
 def services(folder: Path) -> list[int]:
     """The processes that name the folder in their command."""
-    found = []
-    for place in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = place.read_bytes().decode(errors="replace").split("\0")
-        except OSError:
-            continue
-        if "edgepack.runtime.service" in words and any(word.startswith(str(folder)) for word in words):
-            found.append(int(place.parent.name))
-    return found
+    return processes(
+        lambda words: "edgepack.runtime.service" in words and any(word.startswith(str(folder)) for word in words)
+    )
 
 
 def test_a_sounds_file_that_lies_here_is_heard_there(
