@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -22,6 +23,7 @@ from tests.devices.conftest import GOLDEN, processes, refused
 import edgepack as runtime
 from edgepack import devices, errors
 from edgepack.devices import Device, _page
+from edgepack.devices import browser as _browser
 from edgepack.devices._page import Page
 from edgepack.records import Bundle, NotMeasured
 from edgepack.runtime import manifest
@@ -256,18 +258,36 @@ def test_a_killed_host_leaves_no_browser(browser: Callable[..., Device], tmp_pat
         "with browser._begun(device, {}, print, prepare=False) as (browsing, _):\n"
         "  print(browsing.facts(), flush=True); time.sleep(60)\n"
     )
-    environment = {**os.environ, "TMPDIR": str(tmp_path)}
-    host = subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path, env=environment, stdout=subprocess.PIPE)
-    assert host.stdout is not None
-    while b"BrowserFacts" not in host.stdout.readline():
-        assert host.poll() is None
-    assert using(tmp_path)
-    host.kill()
-    host.communicate()
-    end = time.monotonic() + 30  # on a machine that is busy; it takes a fraction of a second on one that is not
-    while using(tmp_path):
-        assert time.monotonic() < end
-        time.sleep(0.1)
+    with (
+        tempfile.TemporaryDirectory(dir="/tmp") as short,  # in which a browser's socket has room
+        subprocess.Popen(
+            [sys.executable, "-c", program],
+            cwd=tmp_path,
+            env={**os.environ, "TMPDIR": short},
+            stdout=subprocess.PIPE,
+        ) as host,
+    ):
+        assert host.stdout is not None
+        while b"BrowserFacts" not in host.stdout.readline():
+            assert host.poll() is None
+        assert using(Path(short))
+        host.kill()
+        host.communicate()
+        end = time.monotonic() + 30  # on a machine that is busy; it takes a fraction of a second on one that is not
+        while using(Path(short)):
+            assert time.monotonic() < end
+            time.sleep(0.1)
+
+
+@needs_chromium
+def test_a_long_path_of_temporary_files(
+    browser: Callable[..., Device], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = tmp_path / ("long" * 25)
+    long.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    with _browser._begun(browser(), {}, print, prepare=False) as (browsing, _):
+        assert browsing.facts().cores
 
 
 def using(folder: Path) -> list[int]:

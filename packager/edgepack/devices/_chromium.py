@@ -33,6 +33,8 @@ _FLAGS = (
 # a program that gives the pipes the numbers at which Chromium looks for them
 _PIPES = "import os, sys; [os.dup2(int(sys.argv[n]), n + 2) for n in (1, 2)]; os.execv(sys.argv[3], sys.argv[3:])"
 _HIGH = 32
+_PREFIX = "edgepack-browser-"
+_LONGEST = 107 - len(f"/{_PREFIX}12345678/org.chromium.Chromium.123456/SingletonSocket")  # of a socket's path: unix(7)
 _END = 5.0  # seconds for its processes to end
 _UNTOLD = NotMeasured(reason="this system does not tell what a browser's processes use")
 
@@ -59,13 +61,14 @@ class Chromium:
     """``program`` showing ``address``, with a profile of its own."""
 
     def __init__(self, program: str, address: str, flags: Sequence[str] = ()) -> None:
-        self._profile = tempfile.TemporaryDirectory(prefix="edgepack-browser-", ignore_cleanup_errors=True)
+        self._profile = tempfile.TemporaryDirectory(prefix=_PREFIX, dir=_short(), ignore_cleanup_errors=True)
         to, back = os.pipe(), os.pipe()  # (read, write)
         reads, writes = _moved(to[0]), _moved(back[1])
         own = [*_FLAGS, *flags, f"--user-data-dir={self._profile.name}"]
         own += ["--no-sandbox"] if os.name == "posix" and os.geteuid() == 0 else []  # which root cannot have
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", _PIPES, str(reads), str(writes), program, *own, address],
+            env={**os.environ, "TMPDIR": self._profile.name},  # of its sockets
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -102,6 +105,12 @@ class Chromium:
                     ticks += int(fields[11]) + int(fields[12])
                     memory = max(memory, _peak(place))
         return Used(ticks / os.sysconf("SC_CLK_TCK"), memory)
+
+
+def _short() -> str | None:
+    """Return a folder for temporary files in which Chromium can have a socket; None where the usual one will do."""
+    long = len(os.fsencode(tempfile.gettempdir())) > _LONGEST
+    return next((place for place in ("/tmp", "/var/tmp") if os.access(place, os.W_OK)), None) if long else None
 
 
 def _moved(descriptor: int) -> int:

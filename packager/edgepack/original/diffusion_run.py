@@ -51,7 +51,8 @@ def watch(
     """Let diffusers' own pipeline make an image of each prompt, and watch its ``modules``.
 
     Return of each prompt ``feeds``, what each module was fed by name, ``outputs``, what the UNet and the decoder made
-    of it, ``latents``, float32 [1, channels, height, width] after each step, and ``image``, uint8 [height, width, 3].
+    of it, ``latents``, float32 [1, channels, height, width] after each step, and ``image``, uint8 [height, width, 3],
+    where the prompt's latents are decoded.
     What a prompt has no need of, the encoder of images, is fed the image that was made, and so is the safety checker,
     which judges nothing here. With ``reopen``, which opens a module once more, the ``modules`` may have let go of their
     weights (turns.py): one of them has its own at a time.
@@ -84,9 +85,12 @@ def watch(
                 num_inference_steps=prompt.steps,
                 guidance_scale=guidance if prompt.guidance is None else prompt.guidance,
                 generator=torch.Generator().manual_seed(prompt.seed),
-                output_type="np",
+                output_type="np" if prompt.decoded else "latent",
                 callback_on_step_end=keep,
             )
+        recorded.append({"feeds": feeds, "outputs": outputs, "latents": latents})
+        if not prompt.decoded:
+            continue
         made = np.asarray(image * 255).round().astype(np.uint8)
         if "vae_encoder" in modules:
             pixels = np.ascontiguousarray(np.transpose(image[None], (0, 3, 1, 2)) * 2 - 1, np.float32)
@@ -94,12 +98,12 @@ def watch(
         if "safety_checker" in modules:
             seen = pipeline.feature_extractor(Image.fromarray(made), return_tensors="np").pixel_values
             feeds["safety_checker"].append({"clip_input": np.asarray(seen, np.float32)})
-        recorded.append({"feeds": feeds, "outputs": outputs, "latents": latents, "image": made})
+        recorded[-1]["image"] = made
     return recorded
 
 
 def _image(pipeline: Component, prompt: str, **asked: object) -> Array:
-    """Return the image that diffusers makes, float32 [height, width, 3] of 0 to 1.
+    """Return the image that diffusers makes, float32 [height, width, 3] of 0 to 1, or its latents.
 
     Raises UnsupportedModel where its own code breaks down, as over components that are not each other's.
     """

@@ -155,9 +155,9 @@ def _one(work: Work, feeds: Mapping[str, Array], load: float, cold: bool | NotMe
     first = _timed(step)
     warmup = _warm_up(step) if first < _LONGEST_WARMUP_SECONDS else 0  # which the first run was
     before, energy, counted = conditions.now(), meter.Reading.now(), Counters.now()
-    times = [_timed(step)]
+    times: list[float] = []
     started = time.perf_counter()
-    while not _enough(len(times), time.perf_counter() - started, asked):
+    while not times or not _enough(len(times), time.perf_counter() - started, asked):
         times.append(_timed(step))
     used = counted.until(Counters.now())
     return Round(

@@ -33,6 +33,7 @@ class Prompt:
     seed: int
     steps: int = 8
     guidance: float | None = None  # None: the model's usual one
+    decoded: bool = True  # whether the last latents become an image
 
 
 # Even ones calibrate, odd ones measure agreement, as everywhere.

@@ -12,6 +12,7 @@ import numpy as np
 from edgepack.arrays import Array, Feeds, Outputs, TaskModel
 from edgepack.metrics import agreement as measures
 from edgepack.metrics.images import ImagePair
+from edgepack.runtime.diffusion.denoising import Step
 from edgepack.tasks import _diffusion
 from edgepack.tasks._diffusion import Prompt
 
@@ -30,10 +31,19 @@ class Run:
 
 
 def made(model: TaskModel, prompt: Prompt, size: tuple[int, int]) -> Run:
-    """Let ``model`` make the image, of a model that paints parts of images the recorded scene's."""
-    run = Run()
+    """Let ``model`` make the image, of a model that paints parts of images the recorded scene's.
+
+    A prompt whose latents are not decoded ends before that.
+    """
+    run, remaining = Run(), 1
+
+    def keep(step: Step) -> None:
+        nonlocal remaining
+        run.latents.append(np.array(step.latents))
+        remaining = step.count - step.index - 1
+
     image, mask = _diffusion.scene(*size) if model.repaints else (None, None)
-    (one,) = model.generate(
+    images = model.generate(
         prompt.text,
         negative_prompt=prompt.negative,
         steps=prompt.steps,
@@ -41,9 +51,11 @@ def made(model: TaskModel, prompt: Prompt, size: tuple[int, int]) -> Run:
         mask=mask,
         seed=prompt.seed,
         guidance=prompt.guidance,
-        progress=lambda step: run.latents.append(np.array(step.latents)),
+        progress=keep,
+        stop=lambda: not (remaining or prompt.decoded),
     )
-    run.image = one.pixels
+    for one in images:
+        run.image = one.pixels
     return run
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from edgepack import cache, plugins
 from edgepack.arrays import Array, Rows, Run, TaskModel
+from edgepack.metrics import agreement as measures
 from edgepack.metrics.images import ONE_STEP_PSNR, ImagePair
 from edgepack.original import Original
 from edgepack.original.library import Component
@@ -32,7 +33,7 @@ UNUSED = ("safety_checker",)  # which would refuse images: it is compared by its
 _DIGITS = 6  # of a weight of a colour
 CLOSE = 1e-4  # of the largest latent
 _ROUNDED, _WHITE = 1, 255  # levels of an image: between which its values are rounded, and the highest
-_KIND, _FILE, _LAYOUT = "recordings", "run.npz", 2  # of the cache; the number of what the file holds
+_KIND, _FILE, _LAYOUT = "recordings", "run.npz", 3  # of the cache; the number of what the file holds
 _TOOLS = ("torch", "transformers", "diffusers")
 _DATA = "edgepack's own prompts, steps: {}, equal seeds"
 
@@ -53,7 +54,7 @@ def record(subject: Subject, originals: Mapping[str, Original]) -> Recording:
     asked = [_possible(subject, prompt) for prompt in _diffusion.prompts(subject.source.parameters)]
     short = [
         prompt
-        for prompt in (replace(prompt, steps=1) for prompt in asked[1::2])
+        for prompt in (replace(prompt, steps=1, decoded=False) for prompt in asked[1::2])
         if _possible(subject, prompt) == prompt
     ]
     runs = _recorded(subject, originals, [*asked, *short], fed=True)
@@ -98,7 +99,7 @@ def image(model: TaskModel, prompt: Prompt, size: tuple[int, int]) -> tuple[str,
 
 def completed(recording: Recording, processing: Processing) -> Processing:
     """Return ``processing`` with colours for latents: by least squares, of the last ones of each run and its image."""
-    runs = [run for _, run in (*recording.results.whole, *recording.results.single)]
+    runs = [run for _, run in recording.results.whole]
     diffusion = processing.section(Diffusion)
     latents = [np.moveaxis(run.latents[-1][0], 0, -1).reshape(-1, diffusion.latent_channels) for run in runs]
     colours = [_reduced(run.image, diffusion.vae_scale_factor).reshape(-1, 3) for run in runs]
@@ -152,13 +153,20 @@ def check(
 def judge(recording: Recording, model: TaskModel, floors: Mapping[str, float]) -> Judgement:
     """Return the peak signal to noise ratio of the final latents and images, beside diffusers' at equal seed."""
     pairs = tuple(beside(prompt, true, model) for prompt, true in recording.results.whole)
-    single = tuple(beside(prompt, true, model) for prompt, true in recording.results.single)
     figures = image_figures(pairs, floors, _DATA.format(_steps(recording)), None)
-    if single:
-        first, *_ = image_figures(single, {}, _DATA.format(1), None)
-    else:
-        first = Accuracy(metric=ONE_STEP_PSNR, compressed=NotMeasured(reason="the scheduler takes no single step"))
-    return Judgement(accuracy=(replace(first, metric=ONE_STEP_PSNR), *figures), images=pairs)
+    return Judgement(accuracy=(_one_step(recording, model), *figures), images=pairs)
+
+
+def _one_step(recording: Recording, model: TaskModel) -> Accuracy:
+    """Return the mean PSNR (dB) of the latents that a single step makes."""
+    size = recording.results.whole[0][1].image.shape[:2]
+    found = [
+        measures.psnr(true.latents[-1], made(model, prompt, size).latents[-1])
+        for prompt, true in recording.results.single
+    ]
+    if not found:
+        return Accuracy(metric=ONE_STEP_PSNR, compressed=NotMeasured(reason="the scheduler takes no single step"))
+    return Accuracy(metric=ONE_STEP_PSNR, compressed=sum(found) / len(found), samples=len(found), data=_DATA.format(1))
 
 
 def _possible(subject: Subject, prompt: Prompt) -> Prompt:

@@ -84,7 +84,7 @@ class Denoising:
         """
         timesteps = self.scheduler.timesteps
         for index in range(start, len(timesteps)):
-            if self.stop is not None and self.stop():
+            if self._stopped():
                 return None
             output = self._predicted(latents, index)
             denoised = self.scheduler.denoised(output, index, latents) if self.progress is not None else latents
@@ -101,7 +101,10 @@ class Denoising:
                         rows=self.rows,
                     )
                 )
-        return latents
+        return None if self._stopped() else latents
+
+    def _stopped(self) -> bool:
+        return self.stop is not None and self.stop()
 
     def _predicted(self, latents: Array, index: int) -> Array:
         sample = self.scheduler.scaled(latents, index)

@@ -73,7 +73,9 @@ class Model:
         progress: Callable[[Step], object] | None = None,
         stop: Callable[[], bool] | None = None,
     ) -> list[GeneratedImage]:
-        """Return as many images as ``images`` says, or none where ``stop``, asked before each step, returns True.
+        """Return as many images as ``images`` says, or none where ``stop`` returns True.
+
+        It is asked before each step, and before the last latents are decoded.
 
         They begin with an ``image`` (a uint8 array, a path or a file's bytes) where there is one: ``strength`` 1 leaves
         nothing of it, near 0 all. With a ``mask`` of its size they are painted where that is bright. ``seed`` gives the
