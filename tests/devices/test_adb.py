@@ -99,7 +99,7 @@ def phone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[phones.Ser
 def test_an_encoder_on_a_phone(phone: tuple[phones.Server, Path], minilm: Bundle) -> None:
     device, listed, said = devices.find("adb://"), manifest.read(minilm.path), list[str]()
     facts = devices.probe(device)
-    assert (facts.model, facts.machine, facts.emulated) == ("Fairphone Fairphone 6", "aarch64", True)
+    assert (facts.model, facts.machine, facts.emulated) == ("Fairphone 6 (SM7635)", "aarch64", True)
     assert facts.temperature == 38.2
     with devices.connect(device, listed, threads=1, prepare=True, say=said.append) as there:
         assert validate.validate(there, GOLDEN).passed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import signal
@@ -396,3 +397,9 @@ def test_a_device_that_throttles(
     assert any(line.startswith("measuring 1x8 again: ") and "0xe0008" in line for line in said)
     assert timing.after is not None
     assert timing.after.throttled == 0xE0008
+
+
+@pytest.mark.parametrize("name", store.MODULES)
+def test_what_runs_first_on_a_device_reads_as_python_3_8(name: str) -> None:
+    source = Path(runtime.__file__).parent.joinpath(*name.split(".")).with_suffix(".py").read_text("utf-8")
+    assert ast.parse(source, feature_version=(3, 8)).body

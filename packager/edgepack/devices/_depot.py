@@ -1,20 +1,18 @@
 """The program that a device runs first: it takes in files by SHA-256, lays them out and watches over the runtime.
 
-The host sends this file as source text to the device's Python, 3.8 or later with nothing installed, so it imports the
-standard library alone. Requests and answers are lines of JSON; a request to ``put`` a file has its bytes behind it.
-All lies in one folder: ``store/`` holds files by SHA-256, ``packages/`` and ``site/`` what is laid out of them for
-every session, ``runs/`` what a session uses and is deleted with it.
+The host sends this file as source text to the device's Python, 3.8 or later with nothing installed, so that it imports
+the standard library, and what is sent along (_folder.py). Requests and answers are lines of JSON; a request to ``put``
+a file has its bytes behind it. All lies in one folder: ``store/`` holds files by SHA-256, ``packages/`` and ``site/``
+what is laid out of them for every session, ``runs/`` what a session uses and is deleted with it.
 """
 
 from __future__ import annotations
 
 import fcntl
-import glob
 import hashlib
 import json
 import os
 import platform
-import re
 import select
 import shutil
 import signal
@@ -24,6 +22,8 @@ import tempfile
 import zipfile
 from importlib import metadata
 from typing import IO, Any, Dict  # noqa: UP035 (Python 3.8)
+
+from edgepack.devices import _board_facts
 
 PROTOCOL = 1
 _FOLDER = "edgepack-device"  # below the cache folder of the user
@@ -64,7 +64,7 @@ class Depot:
 
     def hello(self) -> Answer:
         """Return what the host has to know before it sends anything."""
-        libc = platform.libc_ver()
+        libc = " ".join(filter(None, platform.libc_ver())) or _board_facts.musl()
         return {
             "edgepack": PROTOCOL,
             "python": platform.python_version(),
@@ -72,7 +72,11 @@ class Depot:
             "machine": platform.machine(),
             "system": platform.system(),
             "release": platform.release(),
-            "libc": "bionic" if hasattr(sys, "getandroidapilevel") else " ".join(libc) if libc[0] else musl(),
+            "libc": "bionic"
+            if hasattr(sys, "getandroidapilevel")
+            else " ".join(libc)
+            if libc[0]
+            else _board_facts.musl(),
             "packages": installed(self._site()),
             "folder": self.folder,
         }
@@ -168,7 +172,7 @@ class Depot:
 
     def do_facts(self) -> Answer:
         """Return what the machine is."""
-        return facts(self.folder)
+        return _board_facts.facts(self.folder)
 
     def do_run(self, module: str, arguments: list[str], path: list[str]) -> Answer:
         """Run a module on the host's lines until it ends or the host leaves; its exit code."""
@@ -245,66 +249,3 @@ def installed(site: str) -> dict[str, str]:
         for one in (*metadata.distributions(name=name, path=[site]), *metadata.distributions(name=name)):
             found.setdefault(name, one.version)
     return found
-
-
-def facts(folder: str) -> Answer:
-    """Return the board, its processor and memory, and its state now; what it does not tell is left out."""
-    lines = [line.split(":", 1) for line in text("/proc/cpuinfo").splitlines() if ":" in line]
-    told = {key.strip(): value.strip() for key, value in lines}
-    memory = [line.split()[1] for line in text("/proc/meminfo").splitlines() if line.startswith("MemTotal:")]
-    board = text("/sys/firmware/devicetree/base/model").rstrip("\0\n")
-    phone = " ".join(filter(None, (said("getprop", f"ro.product.{name}") for name in ("manufacturer", "model"))))
-    found = {
-        "model": phone or board or told.get("model name") or told.get("Model") or platform.processor(),
-        "cores": os.cpu_count(),
-        "memory": int(memory[0]) * 1024 if memory else None,
-        "features": (told.get("Features") or told.get("flags") or "").split(),
-        "page": os.sysconf("SC_PAGE_SIZE"),
-        "temperature": temperature(),
-        "emulated": bool(os.environ.get("QEMU_CPU")) or foreign(lines) or said("getprop", "ro.boot.qemu") == "1",
-        "free": shutil.disk_usage(existing(folder)).free,
-    }
-    return {key: value for key, value in found.items() if value is not None}
-
-
-def foreign(lines: list[list[str]]) -> bool:
-    """Return whether /proc/cpuinfo is an x86 machine's and the programs are not: QEMU's user mode shows the host's."""
-    makers = [value.strip() for key, value in lines if key.strip() == "vendor_id"]
-    return bool(makers) and platform.machine() not in ("x86_64", "AMD64", "i686", "i386")
-
-
-def temperature() -> Any:
-    """Return degrees Celsius, of a thermal zone or by Android's service."""
-    heat = text("/sys/class/thermal/thermal_zone0/temp").strip()
-    if heat.lstrip("-").isdigit():
-        return int(heat) / 1000
-    told = said("dumpsys", "thermalservice").partition("Current temperatures from HAL")[2]
-    return max(map(float, re.findall(r"mValue=([\d.]+), mType=[03],", told)), default=None)
-
-
-def said(*command: str) -> str:
-    """Return what one of Android's programs prints; nothing where there is none."""
-    if shutil.which(command[0]) is None:
-        return ""
-    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False).stdout.strip()
-
-
-def musl() -> str:
-    """Return the name of musl, where that is the C library."""
-    return "musl" if glob.glob("/lib/ld-musl-*") else ""
-
-
-def existing(folder: str) -> str:
-    """Return the nearest folder above that is there."""
-    while not os.path.isdir(folder):
-        folder = os.path.dirname(folder)
-    return folder
-
-
-def text(file: str) -> str:
-    """Return a file's text; nothing where it cannot be read."""
-    try:
-        with open(file, errors="replace") as stream:
-            return stream.read()
-    except OSError:
-        return ""

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import edgepack
 from edgepack.devices._device import Device, busy, transport
 from edgepack.devices._link import Link
 from edgepack.documents import Json, JsonDict
@@ -25,7 +26,17 @@ from edgepack.runtime.manifest import digest
 from edgepack.units import size
 
 _PROTOCOL = 1  # as _depot.py has it
-_DEPOT = Path(__file__).with_name("_depot.py")
+# what runs there, for Python 3.8 or later without packages: each module imports the ones before it alone
+MODULES = ("runtime.programs", "runtime.android", "devices._board_facts", "devices._depot")
+_ROOT = Path(edgepack.__file__).parent
+_PROGRAM = """import sys, types
+for name, source in {sources!r}.items():
+    module = sys.modules[name] = types.ModuleType(name)
+    above, _, own = name.rpartition(".")
+    setattr(sys.modules.setdefault(above, types.ModuleType(above)), own, module)
+    exec(compile(source, name, "exec"), module.__dict__)
+module.Depot({folder!r}).serve()
+"""
 _LOADER = "import os;exec(b''.join(iter(lambda:os.read(0,1),bytes(1))))"  # a program that a NUL ends
 _NOISE = 100  # lines that a login may print before the program begins
 _NO_PYTHON = (126, 127)  # a shell's exit codes for a command that is not there
@@ -122,7 +133,7 @@ _CLEAR = "edgepack devices --clear ADDRESS deletes what edgepack keeps there"
 @contextmanager
 def opened(device: Device) -> Iterator[DeviceFolder]:
     """Provide edgepack's folder on ``device``. Raises DeviceUnreachable, DeviceLacks, DeviceAnswerWrong."""
-    program = _DEPOT.read_text("utf-8") + f"\nDepot({device.folder!r}).serve()\n"
+    program = _program(device.folder)
     with Link(transport(device).command(device, [device.python, "-I", "-c", _LOADER]), device.name) as link:
         try:
             link.send(program.encode() + b"\0")
@@ -132,6 +143,13 @@ def opened(device: Device) -> Iterator[DeviceFolder]:
         if told["edgepack"] != _PROTOCOL:
             raise DeviceAnswerWrong(f"{device.name} speaks another version of edgepack's protocol", hint=_CLEAR)
         yield DeviceFolder(device, link, told)
+
+
+def _program(folder: str) -> str:
+    """Return the text of a program for Python 3.8 or later that answers for ``folder``."""
+    sources = {f"edgepack.{name}": _ROOT.joinpath(*name.split(".")).with_suffix(".py") for name in MODULES}
+    texts = {name: place.read_text("utf-8") for name, place in sources.items()}
+    return _PROGRAM.format(sources=texts, folder=folder)
 
 
 def _hello(link: Link) -> JsonDict:
