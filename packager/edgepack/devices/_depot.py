@@ -72,11 +72,7 @@ class Depot:
             "machine": platform.machine(),
             "system": platform.system(),
             "release": platform.release(),
-            "libc": "bionic"
-            if hasattr(sys, "getandroidapilevel")
-            else " ".join(libc)
-            if libc[0]
-            else _board_facts.musl(),
+            "libc": "bionic" if hasattr(sys, "getandroidapilevel") else libc,
             "packages": installed(self._site()),
             "folder": self.folder,
         }
