@@ -12,7 +12,7 @@ from edgepack.runtime.runner import Here, Runner
 from edgepack.runtime.shapes import calls, feeds, shapes, takes
 
 # Of the speed check in a build, at most: runs of each input, seconds of all submodels; `edgepack bench` takes longer
-_QUICK_RUNS, _QUICK_SECONDS = 16, 20.0
+_QUICK_RUNS, _QUICK_SECONDS = 16, 12.0
 
 
 def quick(manifest: Manifest) -> Timings:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from edgepack import cache, plugins
-from edgepack.arrays import Array, Rows, Run, TaskModel
+from edgepack.arrays import Array, Feeds, Rows, Run, TaskModel
 from edgepack.metrics import agreement as measures
 from edgepack.metrics.images import ONE_STEP_PSNR, ImagePair
 from edgepack.original import Original
@@ -32,6 +32,7 @@ READING = "reading"
 UNUSED = ("safety_checker",)  # which would refuse images: it is compared by itself
 _DIGITS = 6  # of a weight of a colour
 CLOSE = 1e-4  # of the largest latent
+_FEW = 3  # calls
 _ROUNDED, _WHITE = 1, 255  # levels of an image: between which its values are rounded, and the highest
 _KIND, _FILE, _LAYOUT = "recordings", "run.npz", 3  # of the cache; the number of what the file holds
 _TOOLS = ("torch", "transformers", "diffusers")
@@ -65,12 +66,19 @@ def record(subject: Subject, originals: Mapping[str, Original]) -> Recording:
     submodels = {
         name: Recorded(
             calibration=[feeds for run in runs[0 : len(asked) : 2] for feeds in run.feeds[name]],
-            agreement=[feeds for run in runs[1 : len(asked) : 2] for feeds in run.feeds[name]],
+            agreement=[feeds for run in runs[1 : len(asked) : 2] for feeds in _measured(subject, run.feeds[name])],
         )
         for name in originals
     }
     whole, single = zip(asked[1::2], runs[1 : len(asked) : 2], strict=True), zip(short, runs[len(asked) :], strict=True)
     return Recording(submodels=submodels, results=Results(whole=list(whole), single=list(single)))
+
+
+def _measured(subject: Subject, fed: Sequence[Feeds]) -> Sequence[Feeds]:
+    """Return the calls of a run that agreement is measured on: all; of large models the first, middle and last."""
+    if subject.source.parameters < _diffusion.LARGE or len(fed) <= _FEW:
+        return fed
+    return [fed[round(place)] for place in np.linspace(0, len(fed) - 1, _FEW)]
 
 
 def images(

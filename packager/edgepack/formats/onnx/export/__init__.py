@@ -20,6 +20,7 @@ from edgepack.original import Original
 from edgepack.plans import Plan
 from edgepack.records import Artifact, Recipe, Target
 from edgepack.runtime.engines import open_session
+from edgepack.runtime.engines.onnx import open_briefly
 from edgepack.runtime.processing import Processing
 from edgepack.tasks import _diffusion, options
 
@@ -121,7 +122,7 @@ def prepare(original: Original, plan: Plan, calibration: Sequence[Feeds]) -> Tra
 def _difference(path: Path, trials: Sequence[Feeds], wanted: Sequence[Outputs]) -> str:
     """Return trial.difference's word. Raises ConversionError for a graph that onnxruntime does not open."""
     try:
-        session = open_session(path, "onnx")
+        session = open_briefly(path)
     except BundleError as error:
         reason = str(error).rsplit("failed:", 1)[-1]
         raise ConversionError(f"onnxruntime does not open the graph: {reason[:_REASON]}") from error
