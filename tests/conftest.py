@@ -17,6 +17,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+if "PYTEST_XDIST_WORKER" in os.environ and hasattr(os, "sched_setaffinity"):
+    # each process of the tests has a processor of its own: threads that wait for each other's would take most of it
+    _PLACES = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {_PLACES[int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw")) % len(_PLACES)]})
+
 import jsonschema
 import numpy as np
 import pytest

@@ -5,7 +5,6 @@ Each thread multiplies for itself: BLAS's own threads split a product in fixed h
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,8 +14,10 @@ from typing import TypeVar
 
 from threadpoolctl import ThreadpoolController
 
+from edgepack import processors
+
 T = TypeVar("T")
-_THREADS = min(os.cpu_count() or 1, 8)
+_THREADS = min(processors.count(), 8)
 _VALUES = 1 << 20  # that a thread holds at once
 
 

@@ -7,13 +7,12 @@ bundles in its own way (_host.py).
 from __future__ import annotations
 
 import fcntl
-import os
 import platform
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from edgepack import cachefolder
+from edgepack import cachefolder, processors
 from edgepack.devices import _chromium, _npm
 from edgepack.devices._browsing import Browsing, Place
 from edgepack.devices._device import Device, busy
@@ -48,7 +47,7 @@ def connected(device: Device, manifest: Manifest, *, threads: int | None, say: S
         provider = _PROVIDERS[device.address]
         if provider == "webgpu" and not facts.webgpu:
             raise DeviceLacks(f"{device.name} has no WebGPU", hint="--device browser computes with WebAssembly")
-        wanted = min(threads or manifest.threads, os.cpu_count() or 1) if facts.threads else 1
+        wanted = min(threads or manifest.threads, processors.count()) if facts.threads else 1
         say(f"opening {manifest.name} in {facts.browser}")
         reads = _npm.TRANSFORMERS in _npm.versions(modules)
         yield InBrowser(browsing, manifest, Place(device=device, provider=provider, threads=wanted, reads=reads))

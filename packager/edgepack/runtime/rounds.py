@@ -7,7 +7,6 @@ standard output. Its peak memory is the model's and not the caller's.
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import sys
 import time
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from edgepack import processors
 from edgepack.arrays import Array, Run
 from edgepack.documents import JsonDict, JsonObject
 from edgepack.records import Conditions, NotMeasured, Where
@@ -185,8 +185,8 @@ def _enough(runs: int, seconds: float, asked: JsonObject) -> bool:
 
 
 def threads_of(asked: JsonObject) -> int:
-    """Return the threads that a request gets: at most what the machine has."""
-    return min(int(asked["threads"]), os.cpu_count() or 1)
+    """Return the threads that a request gets: at most one for each processor."""
+    return min(int(asked["threads"]), processors.count())
 
 
 def _timed(work: Callable[[], object]) -> float:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from edgepack import cache, modelfolder, plugins, sources, tasks, weights
+from edgepack import cache, modelfolder, plugins, processors, sources, tasks, weights
 from edgepack.documents import Json, JsonDict, JsonObject, read_object
 from edgepack.errors import ModelNotFound, UnknownName
 from edgepack.original import folder_kinds
@@ -217,7 +216,7 @@ def _digest(files: list[Path], root: Path, merged: Sequence[Path]) -> str:
     for file in there:
         name = file.relative_to(root) if file.is_relative_to(root) else file.name  # an adapter's lie elsewhere
         total.update(f"{name}\0{file.stat().st_size}\0".encode())
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(processors.count()) as pool:
         for digest in pool.map(_part_digest, parts):
             total.update(digest)
     for adapter in merged:

@@ -5,12 +5,11 @@ An engine is a module of this package, or a third party's entry point ``edgepack
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, cast, runtime_checkable
 
-from edgepack import plugins
+from edgepack import plugins, processors
 from edgepack.arrays import Array, Outputs
 from edgepack.errors import BundleError, UnknownName
 from edgepack.records import NotMeasured, TensorSpec
@@ -70,9 +69,9 @@ def find(format: str) -> Engine:
 
 
 def open_session(path: Path, format: str, threads: int | None = None) -> Session:
-    """Open the model at ``path`` with ``threads`` threads (default: as many as the machine has, which is the most).
+    """Open the model at ``path`` with ``threads`` threads (default: as many as it has processors, which is the most).
 
     Raises BundleError, MissingExtra.
     """
-    available = os.cpu_count() or 1
+    available = processors.count()
     return find(format).open_session(path, min(threads, available) if threads else available)

@@ -7,13 +7,13 @@ reads one row of logits.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 
+from edgepack import processors
 from edgepack.arrays import Array, Outputs
 from edgepack.errors import BundleDamaged, BundleError, DoesNotFit, EdgepackError, InputError
 from edgepack.records import NotMeasured, TensorSpec
@@ -184,7 +184,7 @@ def open_session(path: Path, threads: int) -> Session:
 
 def open_briefly(path: Path) -> Session:
     """Open the graph at ``path`` for a few runs, with all threads. Raises BundleError, DoesNotFit."""
-    return Session(path, os.cpu_count() or 1, brief=True)
+    return Session(path, processors.count(), brief=True)
 
 
 def untimed() -> NotMeasured | None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import Condition
 
-from edgepack import memory
+from edgepack import memory, processors
 from edgepack.sweep import unit
 from edgepack.sweep._records import Job, Result
 from edgepack.sweep.planning import Plan
@@ -16,7 +15,7 @@ from edgepack.sweep.planning import Plan
 
 def start(plan: Plan, workers: int | None) -> Local:
     """Return the executor; by default a worker for each processor that the units' threads leave."""
-    usual = max(_processors() // plan.sweep.threads, 1)
+    usual = max(processors.count() // plan.sweep.threads, 1)
     return Local(usual if workers is None else workers, plan.devices, memory.available())
 
 
@@ -74,8 +73,3 @@ class Room:
             with self._changed:
                 self._left += held
                 self._changed.notify_all()
-
-
-def _processors() -> int:
-    counted = getattr(os, "sched_getaffinity", None)  # those that this process may use: not on macOS
-    return len(counted(0)) if counted is not None else os.cpu_count() or 1
