@@ -401,5 +401,5 @@ def test_a_device_that_throttles(
 
 @pytest.mark.parametrize("name", store.MODULES)
 def test_what_runs_first_on_a_device_reads_as_python_3_8(name: str) -> None:
-    source = Path(runtime.__file__).parent.joinpath(*name.split(".")).with_suffix(".py").read_text("utf-8")
+    source = (Path(runtime.__file__).parent / name).read_text("utf-8")
     assert ast.parse(source, feature_version=(3, 8)).body

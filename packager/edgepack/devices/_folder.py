@@ -27,7 +27,7 @@ from edgepack.units import size
 
 _PROTOCOL = 1  # as _depot.py has it
 # what runs there, for Python 3.8 or later without packages: each module imports the ones before it alone
-MODULES = ("runtime.programs", "runtime.android", "devices._board_facts", "devices._depot")
+MODULES = ("runtime/programs.py", "runtime/android.py", "devices/_board_facts.py", "devices/_depot.py")
 _ROOT = Path(edgepack.__file__).parent
 _PROGRAM = """import sys, types
 for name, source in {sources!r}.items():
@@ -147,9 +147,13 @@ def opened(device: Device) -> Iterator[DeviceFolder]:
 
 def _program(folder: str) -> str:
     """Return the text of a program for Python 3.8 or later that answers for ``folder``."""
-    sources = {f"edgepack.{name}": _ROOT.joinpath(*name.split(".")).with_suffix(".py") for name in MODULES}
-    texts = {name: place.read_text("utf-8") for name, place in sources.items()}
+    places = [_ROOT / name for name in MODULES]
+    texts = {_module(place): place.read_text("utf-8") for place in places}
     return _PROGRAM.format(sources=texts, folder=folder)
+
+
+def _module(place: Path) -> str:
+    return ".".join(place.relative_to(_ROOT.parent).with_suffix("").parts)
 
 
 def _hello(link: Link) -> JsonDict:
