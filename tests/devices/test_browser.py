@@ -104,7 +104,7 @@ def test_a_language_model(browser: Callable[..., Device], storyteller: manifest.
         assert "".join(model.generate(longer, max_tokens=4)) == "".join(here.generate(longer, max_tokens=4))
         prefill, decode = bench.bench(there, BRIEF, inputs=("prefill 16", "decode 16"))
         assert (prefill.tokens, decode.tokens) == (16, 1)
-        assert decode.p50 > 0 and prefill.p50 > 0
+        assert min(decode.p50, prefill.p50) > 0
 
 
 @needs_chromium
