@@ -87,9 +87,15 @@ def _wanted(name: str, asked: Iterable[tuple[str, str | None]]) -> str:
 
 
 def missing(module: str, distribution: str = EDGEPACK) -> MissingExtra | None:
-    """Return the error for a ``module`` that cannot be imported; None where ``distribution`` does not ask for it."""
+    """Return the error for a ``module`` that cannot be imported; None where ``distribution`` does not ask for it.
+
+    An app's copy of the runtime is no distribution: there it is not known what asks for what.
+    """
     name = distribution_of(module)
-    extra = extra_of(name, distribution)
+    try:
+        extra = extra_of(name, distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return MissingExtra(name, None, distribution)
     return None if extra is None else MissingExtra(name, extra, distribution)
 
 

@@ -18,6 +18,7 @@ from edgepack.runtime.archive import BROKEN
 from edgepack.runtime.manifest import BESIDE, LARGEST, MANIFEST, MEASUREMENTS, SIGNATURE
 from edgepack.runtime.signing import envelope
 
+EMBEDDED = "edgepack-embedded.json"  # in the folder of an app that a bundle was embedded in
 _BY_SYSTEMS = {".DS_Store", "Thumbs.db", "desktop.ini"}  # what file managers leave in every folder
 _HEAD = 65_536  # bytes of a report, within which its mark lies
 _MANIFEST_KEYS = {"schema", "edgepack", "name", "files"}

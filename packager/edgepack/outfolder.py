@@ -152,14 +152,19 @@ def _telling(out: Path) -> Iterator[None]:
 
 
 def _rescue(work: Folder, out: Path) -> None:
-    """Bring back what stood in ``out`` when a kill fell between two renames, under the name that it had: a file, or a
-    whole bundle.
+    """Bring back what stood in ``out`` when a kill fell between two renames, under the name that it had: a file, a
+    whole bundle, or a part of an app that a bundle was embedded in.
     """
     with suppress(OSError), work.below(_OLD) as old:
         for name in old.names():
             kind = old.stat(name).st_mode
-            if stat.S_ISREG(kind) or (stat.S_ISDIR(kind) and _whole(old.path / name)):
+            if stat.S_ISREG(kind) or (stat.S_ISDIR(kind) and _returns(old.path / name)):
                 move(Path(name), out / name, old)  # where the name is free
+
+
+def _returns(folder: Path) -> bool:
+    """Return whether a folder is one that is brought back."""
+    return (folder / ours.EMBEDDED).is_file() or _whole(folder)
 
 
 def _whole(bundle: Path) -> bool:

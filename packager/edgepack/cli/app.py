@@ -16,6 +16,7 @@ from edgepack.cli import (
     device,
     devices,
     doctor,
+    embed,
     init,
     inspect,
     pack,
@@ -63,6 +64,7 @@ app.command("sweep", cls=Command)(sweep.sweep_)
 app.command("run", cls=Command)(run.run)
 app.command("pack", cls=Command)(pack.pack)
 app.command("sign", cls=Command)(sign.sign)
+app.command("embed", cls=Command)(embed.embed)
 app.command("inspect", cls=Command)(inspect.inspect)
 app.command("compare", cls=Command)(compare.compare)
 app.command("cost", cls=Command)(cost.cost)

@@ -6,7 +6,8 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from edgepack.devices import _closure, _requirements
+from edgepack import closure
+from edgepack.devices import _requirements
 from edgepack.devices._device import Device
 from edgepack.devices._folder import DeviceFolder, opened
 from edgepack.devices._host import host
@@ -39,7 +40,8 @@ def connect(
         bundle = _bundle(folder, manifest, say)
         say(f"opening {manifest.name} on {device.name}")
         arguments = [bundle, str(threads or 0)]
-        folder.link.send_object({"do": "run", "module": _closure.SERVICE, "arguments": arguments, "path": [package]})
+        asked = {"do": "run", "module": _requirements.SERVICE, "arguments": arguments, "path": [package]}
+        folder.link.send_object(asked)
         session = Session(device, folder.link, manifest, threads or manifest.threads, folder.told)
         session.begin()
         yield session
@@ -53,7 +55,7 @@ def _plugins(manifest: Manifest) -> list[str]:
 
 def _package(folder: DeviceFolder, plugins: list[str], say: Say) -> str:
     """Return where the runtime lies, laid out once for all sessions."""
-    named = folder.push(_closure.files(plugins), say)
+    named = folder.push(closure.files((_requirements.SERVICE, *plugins)), say)
     content = hashlib.sha256(repr(sorted(named.items())).encode()).hexdigest()
     return folder.lay(f"packages/{content}", named)
 

@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from packaging.requirements import Requirement
 from packaging.version import InvalidVersion, Version
 
-from edgepack import installed
-from edgepack.devices import _closure, _wheels
+from edgepack import closure, installed
+from edgepack.devices import _wheels
 from edgepack.devices._device import Device
 from edgepack.devices._folder import DeviceFolder
 from edgepack.documents import JsonObject
 from edgepack.errors import DeviceLacks
 from edgepack.progress import Say
 
+SERVICE = "edgepack.runtime.service"  # the module that answers there
 _LEAST = (3, 11)
 
 
@@ -38,7 +39,8 @@ def check(device: Device, folder: DeviceFolder, plugins: Sequence[str], *, prepa
 def needed(plugins: Sequence[str]) -> list[str]:
     """Return what the modules ``plugins`` need, with the versions that will do."""
     wanted = {need.name: need.wanted for need in installed.needs()}
-    return [f"{name}{wanted.get(name, '')}" for name in map(installed.distribution_of, _closure.libraries(plugins))]
+    names = map(installed.distribution_of, closure.libraries((SERVICE, *plugins)))
+    return [f"{name}{wanted.get(name, '')}" for name in names]
 
 
 def missing(told: JsonObject, plugins: Sequence[str]) -> list[str]:

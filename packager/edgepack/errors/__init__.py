@@ -28,6 +28,7 @@ EdgepackError                      1   (never raised itself; 1 is "a check faile
 │   ├── BundleFileMissing         32   a listed file is not there
 │   ├── BundleUnsafe              33   a path outside the folder, or a zip bomb
 │   ├── BundleTooNew              34   written by a newer edgepack
+│   ├── BundleTooOld              35   of a schema that apps are not generated from
 │   └── SignatureError            60   a signature that cannot be read
 │       ├── SignatureMissing      61   a signature is asked for, and the bundle has none
 │       ├── SignatureWrong        62   a signature of another key, or of something else
@@ -50,6 +51,11 @@ EdgepackError                      1   (never raised itself; 1 is "a check faile
 │   └── EvaluationFailed          58   an op that cannot compute what it is given
 ├── KeyUnusable                   66   a key or a certificate of yours that cannot be used
 ├── Unexpected                    70   a mistake in edgepack itself
+├── AppError                      71   an app's project that a bundle cannot be embedded in
+│   ├── AppProjectMissing         72   no Gradle, Xcode or npm project where the target's apps need one
+│   ├── AppFolderTaken            73   another bundle, or files that edgepack did not generate, where one is to go
+│   └── EmbeddingDiffers          74   embed --check: an embedded copy that is not the bundle
+├── AddressUnusable               75   an address that the service cannot listen at
 ├── DeviceError                   80   a device that cannot do what is asked of it
 │   ├── DeviceUnreachable         81   no connection
 │   ├── DeviceLost                82   a connection that broke off, or a device that says nothing any more
@@ -66,6 +72,13 @@ Interrupted                      130   Ctrl-C
 
 from __future__ import annotations
 
+from edgepack.errors._apps import (
+    AddressUnusable,
+    AppError,
+    AppFolderTaken,
+    AppProjectMissing,
+    EmbeddingDiffers,
+)
 from edgepack.errors._builds import (
     CheckFailed,
     ConversionError,
@@ -81,6 +94,7 @@ from edgepack.errors._bundles import (
     BundleError,
     BundleFileMissing,
     BundleTooNew,
+    BundleTooOld,
     BundleUnsafe,
     CertificateExpired,
     CertificateUntrusted,
@@ -145,10 +159,15 @@ from edgepack.errors._usage import (
 )
 
 __all__ = [
+    "AddressUnusable",
+    "AppError",
+    "AppFolderTaken",
+    "AppProjectMissing",
     "BundleDamaged",
     "BundleError",
     "BundleFileMissing",
     "BundleTooNew",
+    "BundleTooOld",
     "BundleUnsafe",
     "CertificateExpired",
     "CertificateUntrusted",
@@ -168,6 +187,7 @@ __all__ = [
     "DiskFull",
     "DoesNotFit",
     "EdgepackError",
+    "EmbeddingDiffers",
     "EvaluationFailed",
     "FileNotSigned",
     "FileTrouble",

@@ -35,6 +35,12 @@ class BundleTooNew(BundleError):
     exit_code = 34
 
 
+class BundleTooOld(BundleError):
+    """Written in a form that apps cannot be generated from any more."""
+
+    exit_code = 35
+
+
 class SignatureError(BundleError):
     """A signature that cannot be read."""
 

@@ -1,4 +1,4 @@
-"""The part of edgepack that a device needs: the modules that its runtime may import, found in their source."""
+"""The part of edgepack that a device or an app needs: modules and all that they may import, found in their source."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ import edgepack
 
 _ROOT = Path(edgepack.__file__).parent
 _PACKAGE = "edgepack"
-SERVICE = "edgepack.runtime.service"
 
 
 def files(names: Iterable[str]) -> dict[str, Path]:
-    """Return the files of the service and of the plug-ins ``names``, by their place in the package's parent folder.
+    """Return the files of the modules ``names`` and of all that they import, by their place in the package's parent.
 
     Schemas that bundles are checked with, and the tables that lie beside the modules, are among them.
     """
-    modules = sorted(_closure((SERVICE, *names), texts=True))
+    modules = sorted(_closure(names, texts=True))
     found = [place for module in modules if (place := _file(module))]
     found += sorted((_ROOT / "schemas").glob("*.json"))
     found += sorted({table for place in found if place.suffix == ".py" for table in place.parent.glob("*.toml")})
@@ -30,7 +29,7 @@ def files(names: Iterable[str]) -> dict[str, Path]:
 def libraries(names: Iterable[str]) -> list[str]:
     """Return the modules of other packages that those files import when they are loaded."""
     found = set()
-    for module in _closure((SERVICE, *names), texts=False):
+    for module in _closure(names, texts=False):
         for node in _tree(module).body:
             found |= {name.split(".")[0] for name in _named(node, texts=False)}
     return sorted(found - {_PACKAGE} - sys.stdlib_module_names)

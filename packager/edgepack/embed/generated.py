@@ -1,0 +1,166 @@
+"""The files of an embedding: the template's for this bundle, the copied runtime, and the bundle itself."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgepack import __version__, targets
+from edgepack.containment import check_distinct, copy_file
+from edgepack.embed import copied, facts, golden_inputs
+from edgepack.embed.app import App, Form
+from edgepack.embed.names import Names
+from edgepack.embed.record import Record
+from edgepack.embed.template import Filling
+from edgepack.errors import TargetError, UsageError
+from edgepack.records import Target
+from edgepack.runtime.manifest import MANIFEST, SIGNATURE, Manifest, digest
+
+REQUIREMENTS = "requirements.txt"  # of the copied runtime
+_LEFT = {".DS_Store", "__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache"}  # that tools leave in a template
+
+
+@dataclass(frozen=True, kw_only=True)
+class Embedding:
+    """A bundle to be embedded: by which template, in which form, and under which name."""
+
+    listed: Manifest
+    target: Target
+    app: App
+    form: Form
+    names: Names
+
+    @property
+    def folder(self) -> str:
+        """The name of the generated folder."""
+        return self._filling.path(self.app.folder)
+
+    def write(self, place: Path) -> Record:
+        """Write every file below ``place``, a new folder; the record of them, which is not written.
+
+        Raises TargetError for a template that is wrong.
+        """
+        made = self._texts()
+        check_distinct([*made, *self._bundle_files()], self.app.place, TargetError)
+        hashes = {}
+        for name, (content, mode) in made.items():
+            file = place / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
+            file.chmod(mode)
+            hashes[name] = hashlib.sha256(content).hexdigest()
+        for name, source in self._bundle_files().items():
+            copy_file(self.listed.folder, source, place / name)
+        return self.record({**hashes, **self.bundle_hashes()})
+
+    def record(self, files: Mapping[str, str]) -> Record:
+        """Return the record of an embedding with these ``files``."""
+        table = self.listed.table
+        return Record(
+            bundle=self.listed.name,
+            manifest_sha256=self.listed.sha256,
+            model=str(table["source"]["model"]),
+            task=self.listed.task,
+            target=str(table["target"]["name"]),
+            form=self.form.name,
+            name=self.names.pascal,
+            bundle_folder=self.form.bundle,
+            edgepack=__version__,
+            files=dict(sorted(files.items())),
+        )
+
+    def bundle_hashes(self) -> dict[str, str]:
+        """Return SHA-256 of the bundle's files, by the path that they have in the generated folder."""
+        known = {name: str(entry["sha256"]) for name, entry in self.listed.table["files"].items()}
+        known[MANIFEST] = self.listed.sha256
+        folder = self.listed.folder
+        return {name: known.get(own) or digest(folder / own) for name, own in self._bundle_files().items()}
+
+    def _bundle_files(self) -> dict[str, str]:
+        """Return the bundle's own name of each of its files, by the path in the generated folder.
+
+        Measurements stay behind: they are about the machine that built the bundle.
+        """
+        own = [*self.listed.table["files"], MANIFEST]
+        own += [SIGNATURE] if (self.listed.folder / SIGNATURE).is_file() else []
+        return {f"{self.form.bundle}/{name}": name for name in own}
+
+    def _texts(self) -> dict[str, tuple[bytes, int]]:
+        """Return the content and the mode of every file but the bundle's, by its path in the generated folder."""
+        modules, package = self._modules(), f"{self.names.snake}.{self.app.runtime}"
+        rename = copied.renaming(modules, package) if self.app.runtime else None
+        filling, found = self._filling, {}
+        for name, file in self._template_files():
+            content = file.read_bytes()
+            text = _text(content)
+            if text is not None:
+                text = filling.text(text, str(file))
+                content = (rename(text) if rename and file.suffix == ".py" else text).encode()
+            found[filling.path(name)] = (content, file.stat().st_mode & 0o777 | 0o600)
+        if self.app.runtime:
+            copies = copied.runtime(modules, package)
+            found |= {f"{self.app.runtime}/{name}": (text.encode(), 0o644) for name, text in copies.items()}
+            needs = "".join(f"{one}\n" for one in copied.requirements(modules))
+            found[REQUIREMENTS] = (needs.encode(), 0o644)
+        inputs = golden_inputs.encoded(self.listed) if self.app.inputs else None
+        if inputs is not None:
+            found[filling.path(self.app.inputs)] = (inputs, 0o644)
+        return found
+
+    def _template_files(self) -> Iterator[tuple[str, Path]]:
+        """Yield each file of the template that is for this bundle, with its path."""
+        home = self.app.place / self.app.folder
+        forms = {name: form.files for name, form in self.app.forms.items()}
+        tasks = {name: task.files for name, task in self.app.tasks.items()}
+        for file in sorted(home.rglob("*")):
+            name = file.relative_to(home).as_posix()
+            if not file.is_file() or _LEFT.intersection(name.split("/")) or _below(name, (self.form.bundle,)):
+                continue
+            if _is_for(name, self.form.name, forms) and _is_for(name, self.listed.task, tasks):
+                yield name, file
+
+    @property
+    def _filling(self) -> Filling:
+        known = {*self.app.tasks, *self.app.forms, *targets.names(), self.target.name, *facts.PARTS, facts.CHAT}
+        return Filling(
+            names=self.names,
+            type=self.app.tasks[self.listed.task].type,
+            facts=facts.facts(self.listed, self.target, self.form),
+            words=facts.words(self.listed, self.form),
+            known=known | {"onnx", "coreml"},
+        )
+
+    def _modules(self) -> list[str]:
+        """Return the modules of edgepack that the app needs a copy of."""
+        task = f"edgepack.runtime.tasks.{self.listed.task.replace('-', '_')}"
+        engines = {f"edgepack.runtime.engines.{one.format}" for one in self.listed.models.values()}
+        return [*self.app.modules, task, *sorted(engines)]
+
+
+def check_task(app: App, listed: Manifest) -> None:
+    """Raises UsageError where the template has no wrapper for the bundle's task."""
+    if listed.task not in app.tasks:
+        raise UsageError(
+            f"{app.title} has no wrapper for {listed.task}, which {listed.name} is for",
+            hint=f"it has them for {', '.join(app.tasks)}",
+        )
+
+
+def _is_for(name: str, chosen: str, files: Mapping[str, Sequence[str]]) -> bool:
+    """Tell whether a file is nobody's in particular, or one of the ``chosen`` one's; ``files`` are each one's."""
+    owners = {owner for owner, own in files.items() if _below(name, own)}
+    return not owners or chosen in owners
+
+
+def _below(name: str, places: Sequence[str]) -> bool:
+    return any(name == place or name.startswith(f"{place.rstrip('/')}/") for place in places)
+
+
+def _text(content: bytes) -> str | None:
+    """Return a file's text; None of one that is none."""
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        return None

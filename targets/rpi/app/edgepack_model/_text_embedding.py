@@ -1,0 +1,34 @@
+"""Texts to vectors, by @bundle@."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgepack_model._bundle import BUNDLE, opened
+
+
+class TextEmbedding:
+    """@model@ as vectors of @width@ numbers; texts of more than @max_length@ tokens are cut.
+
+    Opening it reads and checks the bundle. Raises BundleDamaged where a file is not the bundle's.
+    """
+
+    def __init__(self, bundle: Path = BUNDLE, *, threads: int | None = None) -> None:
+        self._model: Any = opened(bundle, threads)
+
+    def embed(self, texts: Sequence[str], *, prompt: str | None = None, batch_size: int = 32) -> NDArray[np.float32]:
+        """Return float32 [texts, @width@], a row for each text.
+
+        ``prompt`` is put in front of each (default: the model's own, if it has one). Raises InputError.
+        """
+        vectors: NDArray[np.float32] = self._model.embed(list(texts), prompt=prompt, batch_size=batch_size)
+        return vectors
+
+    def similarity(self, a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+        """Return how alike two vectors [@width@] are, by @similarity@: larger is more alike."""
+        return float(self._model.similarity(a, b))
