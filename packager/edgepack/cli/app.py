@@ -21,7 +21,9 @@ from edgepack.cli import (
     inspect,
     pack,
     run,
+    serve,
     sign,
+    size,
     sweep,
     targets,
     tune,
@@ -62,9 +64,11 @@ app.command("bench", cls=Command)(bench.bench)
 app.command("tune", cls=Command)(tune.tune)
 app.command("sweep", cls=Command)(sweep.sweep_)
 app.command("run", cls=Command)(run.run)
+app.command("serve", cls=Command)(serve.serve)
 app.command("pack", cls=Command)(pack.pack)
 app.command("sign", cls=Command)(sign.sign)
 app.command("embed", cls=Command)(embed.embed)
+app.command("size", cls=Command)(size.size)
 app.command("inspect", cls=Command)(inspect.inspect)
 app.command("compare", cls=Command)(compare.compare)
 app.command("cost", cls=Command)(cost.cost)

@@ -14,7 +14,7 @@ from edgepack.documents import read_object
 from edgepack.embed import app as apps
 from edgepack.embed import names, place, record
 from edgepack.embed.app import App
-from edgepack.embed.generated import Embedding, check_task
+from edgepack.embed.generated import Embedding, check_limit, check_task
 from edgepack.embed.record import Record
 from edgepack.errors import (
     AppError,
@@ -109,9 +109,9 @@ def _put(made: Embedding, folder: Path, earlier: Record | None) -> Embedded:
 
 def _template(request: Request) -> tuple[Target, App]:
     """Return the target and its template. Raises AppError for another target than the bundle's."""
-    own = str(request.listed.table["target"]["name"])
+    own, profile = (str(request.listed.table["target"][key]) for key in ("name", "profile"))
     try:
-        target = targets.load(request.target or own)
+        target = targets.load(f"{request.target or own}:{profile}")
     except UsageError as error:
         hint = "--target names the folder of the target that it was built for"
         raise UsageError(f"{request.listed.name} is for the target {own!r}, which is not here", hint=hint) from error
@@ -132,7 +132,9 @@ def _embedding(request: Request, target: Target, app: App) -> Embedding:
         if request.name is None
         else names.given(request.name, app.reserved)
     )
-    return Embedding(listed=listed, target=target, app=app, form=app.form(request.form), names=named)
+    form = app.form(request.form)
+    check_limit(app, form, listed)
+    return Embedding(listed=listed, target=target, app=app, form=form, names=named)
 
 
 def _found(request: Request, app: App) -> tuple[Record, Path]:

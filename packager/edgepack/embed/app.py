@@ -43,7 +43,11 @@ _FORM: Schema = {
 }
 _TASK: Schema = {
     "type": "object",
-    "properties": {"type": {**_STRING, "pattern": r"^[A-Z][A-Za-z0-9]+$"}, "files": _PATHS},
+    "properties": {
+        "type": {**_STRING, "pattern": r"^[A-Z][A-Za-z0-9]+$"},
+        "files": _PATHS,
+        "modules": {"type": "array", "items": _STRING},
+    },
 }
 
 
@@ -64,6 +68,7 @@ class TaskFiles:
 
     type: str  # the name that the wrapper has in the template
     files: tuple[str, ...]  # of the template, that are of this task alone (and of others that name them)
+    modules: tuple[str, ...] = ()  # of edgepack, that the copied runtime holds for this task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +139,7 @@ def _form(name: str, table: JsonObject, file: Path) -> Form:
 
 def _task(name: str, table: JsonObject, file: Path) -> TaskFiles:
     check_table(table, _TASK, f"{file}: tasks.{name}", TargetError, required=("type", "files"), hint=_PAGE)
-    return TaskFiles(type=table["type"], files=tuple(table["files"]))
+    return TaskFiles(type=table["type"], files=tuple(table["files"]), modules=tuple(table.get("modules", ())))
 
 
 def _check(app: App, file: Path) -> None:

@@ -38,6 +38,7 @@ def facts(listed: Manifest, target: Target, form: Form) -> dict[str, str | None]
         "form": form.name,
         "bundle_folder": form.bundle,
         "bytes": size(sum(entry["bytes"] for entry in files)),
+        "memory": f"{target.profile.memory >> 20}M",
         "models": ", ".join(listed.models),
         "opset": max(submodel.opset for submodel in listed.models.values()),
         "needs": "; ".join(dict.fromkeys(one.needs for one in listed.models.values() if one.needs)) or None,

@@ -14,9 +14,11 @@ from edgepack.embed.app import App, Form
 from edgepack.embed.names import Names
 from edgepack.embed.record import Record
 from edgepack.embed.template import Filling
-from edgepack.errors import TargetError, UsageError
+from edgepack.errors import DoesNotFit, TargetError, UsageError
 from edgepack.records import Target
-from edgepack.runtime.manifest import MANIFEST, SIGNATURE, Manifest, digest
+from edgepack.runtime.manifest import MANIFEST, Manifest, digest
+from edgepack.stores import sizes
+from edgepack.units import size
 
 REQUIREMENTS = "requirements.txt"  # of the copied runtime
 _LEFT = {".DS_Store", "__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache"}  # that tools leave in a template
@@ -79,13 +81,8 @@ class Embedding:
         return {name: known.get(own) or digest(folder / own) for name, own in self._bundle_files().items()}
 
     def _bundle_files(self) -> dict[str, str]:
-        """Return the bundle's own name of each of its files, by the path in the generated folder.
-
-        Measurements stay behind: they are about the machine that built the bundle.
-        """
-        own = [*self.listed.table["files"], MANIFEST]
-        own += [SIGNATURE] if (self.listed.folder / SIGNATURE).is_file() else []
-        return {f"{self.form.bundle}/{name}": name for name in own}
+        """Return the bundle's own name of each of its files, by the path in the generated folder."""
+        return {f"{self.form.bundle}/{name}": name for name in sizes.files(self.listed)}
 
     def _texts(self) -> dict[str, tuple[bytes, int]]:
         """Return the content and the mode of every file but the bundle's, by its path in the generated folder."""
@@ -136,7 +133,7 @@ class Embedding:
         """Return the modules of edgepack that the app needs a copy of."""
         task = f"edgepack.runtime.tasks.{self.listed.task.replace('-', '_')}"
         engines = {f"edgepack.runtime.engines.{one.format}" for one in self.listed.models.values()}
-        return [*self.app.modules, task, *sorted(engines)]
+        return [*self.app.modules, *self.app.tasks[self.listed.task].modules, task, *sorted(engines)]
 
 
 def check_task(app: App, listed: Manifest) -> None:
@@ -145,6 +142,19 @@ def check_task(app: App, listed: Manifest) -> None:
         raise UsageError(
             f"{app.title} has no wrapper for {listed.task}, which {listed.name} is for",
             hint=f"it has them for {', '.join(app.tasks)}",
+        )
+
+
+def check_limit(app: App, form: Form, listed: Manifest) -> None:
+    """Raises DoesNotFit where the bundle's download is larger than the form can take."""
+    if form.limit is None or sum(sizes.on_disk(listed).values()) <= form.limit:
+        return
+    download = sizes.measured(listed).download
+    if download > form.limit:
+        others = [name for name, other in app.forms.items() if other.limit is None or other.limit >= download]
+        raise DoesNotFit(
+            f"{listed.name} is {size(download)} to download; {form.name} can take {size(form.limit)}",
+            hint=f"--as {' or '.join(others)}" if others else "build it smaller: --recipe, --max-size",
         )
 
 

@@ -24,15 +24,18 @@ from edgepack_model._text_classification import TextClassification
 
 # edgepack:end
 # edgepack:if token-classification
-from edgepack_model._token_classification import Entity, TokenClassification
+from edgepack.runtime.tasks.token_classification import Entity
+from edgepack_model._token_classification import TokenClassification
 
 # edgepack:end
 # edgepack:if question-answering
-from edgepack_model._question_answering import Answer, QuestionAnswering
+from edgepack.runtime.tasks.question_answering import Answer
+from edgepack_model._question_answering import QuestionAnswering
 
 # edgepack:end
 # edgepack:if fill-mask
-from edgepack_model._fill_mask import FillMask, Filled
+from edgepack.runtime.tasks.fill_mask import Filled
+from edgepack_model._fill_mask import FillMask
 
 # edgepack:end
 # edgepack:if image-classification
