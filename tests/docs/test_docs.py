@@ -33,6 +33,8 @@ PAGES = [
     "docs/texts.md",
     "docs/sounds.md",
     "docs/cost.md",
+    "docs/embedding.md",
+    "docs/adding-an-app-template.md",
     "docs/devices.md",
     "docs/sweeps.md",
     "docs/measuring-speed.md",
@@ -59,6 +61,7 @@ FILES = {
     "[[exclude]]": "options.toml",
     'suites = ["': "sweep.toml",
     "[profiles.": "my-board/target.toml",
+    "[forms.": "my-board/app/app.toml",
     "sentence1,": "pairs.csv",
     "[services.": "prices.toml",
     "[[device]]": "devices.toml",
@@ -121,8 +124,12 @@ def test_a_page(
             assert text in (folder / "pyproject.toml").read_text("utf-8")
         elif language in ("toml", "csv", "jsonl"):
             assert name is not None
-            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).parent.mkdir(exist_ok=True, parents=True)
             (folder / name).write_text(text, "utf-8")
+        elif "class TextEmbedding" in text:  # a page's template
+            place = folder / "my-board" / "app" / "edgepack_model" / "text_embedding.py"
+            place.parent.mkdir(parents=True)
+            place.write_text(text, "utf-8")
     for language, text in blocks(page):
         if language == "console":
             for line in text.splitlines():

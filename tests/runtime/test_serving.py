@@ -152,7 +152,8 @@ def test_openais_client_embeds(vectors: Served, minilm: Bundle) -> None:
         answer = client.embeddings.create(model=vectors.name, input=texts)  # base64, by that client's default
         np.testing.assert_allclose([one.embedding for one in answer.data], wanted, atol=2e-3)
         floats = client.embeddings.create(model=vectors.name, input=texts[0], encoding_format="float", dimensions=384)
-        np.testing.assert_allclose(floats.data[0].embedding, wanted[0], atol=2e-3)
+        alone = runtime.load(minilm.path).embed(texts[0])  # in 8 bits a batch's texts are not quite independent
+        np.testing.assert_allclose(floats.data[0].embedding, alone, atol=2e-3)
         assert answer.usage.prompt_tokens > 256
         with pytest.raises(openai.NotFoundError):
             client.embeddings.create(model="gpt", input="x")
@@ -162,7 +163,8 @@ def test_openais_client_embeds(vectors: Served, minilm: Bundle) -> None:
 
 def test_twenty_clients_ask_two_hundred_times(vectors: Served, minilm: Bundle) -> None:
     texts = [f"Sentence number {number} is about something else." for number in range(10)]
-    wanted = runtime.load(minilm.path).embed(texts)
+    model = runtime.load(minilm.path)
+    wanted = [model.embed(text) for text in texts]
 
     def ask(number: int) -> tuple[int, float]:
         status, found = vectors.ask("/v1/embeddings", {"model": vectors.name, "input": texts[number % 10]})
@@ -298,7 +300,9 @@ class _Slow:
             daemon=True,
         )
         self.thread.start()
+        begun = time.monotonic()
         while not self.said:
+            assert time.monotonic() - begun < 30
             time.sleep(0.01)
         self.port = urlsplit(self.said[0].split()[-1]).port or 0
 

@@ -47,7 +47,7 @@ class Service:
         loop = asyncio.get_running_loop()
         self._stop, self._used = asyncio.Event(), loop.time()
         for number in _SIGNALS:
-            with suppress(NotImplementedError, ValueError):  # Windows; a thread that is not the main one
+            with suppress(NotImplementedError, RuntimeError):  # Windows; a thread that is not the main one
                 loop.add_signal_handler(number, self._stop.set)
         worker = Worker(self._load, self._limits.waiting)
         api = Api(self._name, self._task, worker, self._limits, self._key, _local(sockets), self._stop.is_set)
