@@ -67,7 +67,8 @@ def test_sentences(minilm: Bundle, tmp_path: Path) -> None:
     assert re.fullmatch(r"\d+M", read["Service"]["MemoryMax"])
     assert read["Socket"]["ListenStream"] == "127.0.0.1:8080"
     assert read["Unit"]["Description"]
-    assert set((folder / "requirements.txt").read_text().split()) >= {"h11>=0.16", "numpy>=1.26"}
+    needs = re.findall(r"^[a-z0-9]+", (folder / "requirements.txt").read_text(), re.MULTILINE)
+    assert needs == ["h11", "numpy", "onnxruntime", "tokenizers"]
 
 
 def test_a_language_model(build: Build, data: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from http import HTTPStatus
 
 import h11
 
@@ -142,6 +143,8 @@ class Exchange:
             if head is None:
                 return None
             headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in head.headers}
+            if "content-length" in headers and "transfer-encoding" in headers:  # proxies differ about which one holds
+                raise Refused(400, "a request has a Content-Length or a Transfer-Encoding, not both")
             self._check_length(headers.get("content-length", "0"))
             if self._http.they_are_waiting_for_100_continue:
                 await self._send(h11.InformationalResponse(status_code=100, headers=[]))
@@ -196,7 +199,8 @@ class Exchange:
         return bool(data)
 
     async def _head(self, status: int, headers: Mapping[str, str]) -> None:
-        await self._send(h11.Response(status_code=status, headers=list(headers.items())))
+        phrase = HTTPStatus(status).phrase.encode()
+        await self._send(h11.Response(status_code=status, reason=phrase, headers=list(headers.items())))
 
     async def _send(self, *events: h11.Event) -> None:
         """Send events, waiting while the client does not read. Raises Left."""
