@@ -1,5 +1,5 @@
 // Bundles the module, its worker, the tests and the demo into dist/, which any server can hand out as it is.
-import { copyFile, mkdir, rm } from "node:fs/promises";
+import { copyFile, rm } from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
@@ -17,14 +17,13 @@ const options = {
   logLevel: "warning",
 };
 
-for (const part of ["chunks", "tests", "demo"]) await rm(path.join(dist, part), { recursive: true, force: true });
+await rm(dist, { recursive: true, force: true });
 const browser = { "index": "src/index.ts", "worker": "src/worker.ts", "demo/demo": "demo/demo.ts", "tests/chromium": "tests/chromium.ts" };
-await build({ ...options, entryPoints: browser, chunkNames: "chunks/[name]-[hash]", minify: true });
+await build({ ...options, entryPoints: browser, minify: true });
 await build({ ...options, entryPoints: { "tests/node": "tests/node.ts" }, splitting: false, platform: "node", packages: "external" });
 
 // WebAssembly is fetched from beside the code that asks for it
 const ort = path.dirname(fileURLToPath(import.meta.resolve("onnxruntime-web/wasm")));
-await mkdir(path.join(dist, "chunks"), { recursive: true });
 for (const name of ["ort-wasm-simd-threaded.wasm", "ort-wasm-simd-threaded.asyncify.wasm"]) {
-  await copyFile(path.join(ort, name), path.join(dist, "chunks", name));
+  await copyFile(path.join(ort, name), path.join(dist, name));
 }

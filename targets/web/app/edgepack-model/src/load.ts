@@ -18,7 +18,7 @@ export interface LoadOptions {
   device?: Device;
   /** Whether files are kept in Cache Storage for the next visit; by default true. */
   keep?: boolean;
-  /** Whether a worker computes, so that the page stays responsive; by default true where there are workers. */
+  /** Whether a worker computes, so that the page stays responsive; by default true on pages. */
   worker?: boolean;
 }
 
@@ -32,7 +32,7 @@ export interface Loaded<Facts> {
 
 /** Rejects with ModelError. */
 export async function load<Facts>(options: LoadOptions): Promise<Loaded<Facts>> {
-  const remote = options.worker ?? typeof Worker !== "undefined" ? inWorker() : await inThisThread();
+  const remote = (options.worker ?? typeof document !== "undefined") ? inWorker() : await inThisThread();
   const base = new URL(options.bundle ?? new URL("../bundle/", import.meta.url), globalThis.location?.href).href;
   const wanted: Wanted = {
     bundle: base.endsWith("/") ? base : `${base}/`,

@@ -74,15 +74,12 @@ export async function open(manifest: Manifest, files: BundleFiles, runtime: Runt
   const render = chatTemplate(files);
 
   function tokens(prompt: Prompt): number[] {
-    const ids =
-      typeof prompt === "string"
-        ? words.encode(wellFormed(prompt)).ids
-        : words.encode(wellFormed(render(prompt)), { add_special_tokens: false }).ids;
-    return fitting(ids, facts);
+    if (typeof prompt === "string") return words.encode(wellFormed(prompt)).ids;
+    return words.encode(wellFormed(render(prompt)), { add_special_tokens: false }).ids;
   }
 
   async function generate([prompt, options]: [Prompt, Options], each: (piece: string) => void, signal: AbortSignal): Promise<void> {
-    const ids = tokens(prompt);
+    const ids = fitting(tokens(prompt), facts);
     const sampler = new Sampler(options, facts.repetition_penalty, ids);
     const text = new Answer(words, ids, options.stop ?? []);
     const longest = Math.min(facts.max_length, ids.length + (options.maxTokens ?? 256));
