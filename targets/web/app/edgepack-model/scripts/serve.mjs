@@ -1,33 +1,36 @@
-// node scripts/serve.mjs [PORT]: hands out this folder, cross-origin isolated, so that WebAssembly may have threads.
+// node scripts/serve.mjs [PORT] [FOLDER]: hands out a folder, by default this one, cross-origin isolated, so that
+// WebAssembly may have threads.
 import { createReadStream, statSync } from "node:fs";
 import http from "node:http";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
 
-const home = path.resolve(import.meta.dirname, "..");
+const HERE = path.resolve(import.meta.dirname, "..");
 const TYPES = { ".html": "text/html", ".js": "text/javascript", ".json": "application/json", ".wasm": "application/wasm" };
-export const ISOLATED = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
+const ISOLATED = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
 
 // `posted` is given the body of each POST.
-export function serve(port, posted = () => {}, headers = ISOLATED) {
+export function serve(port, folder = HERE, posted = () => {}) {
+  const home = path.resolve(folder);
   const server = http.createServer((request, reply) => {
     if (request.method === "POST") {
       const parts = [];
       request.on("data", (part) => parts.push(part)).on("end", () => (reply.end(), posted(Buffer.concat(parts).toString())));
       return;
     }
-    const name = decodeURIComponent(new URL(request.url, "http://localhost").pathname);
+    const name = decodeURIComponent(new URL(request.url, "http://localhost").pathname).replace(/\/$/, "/index.html");
     const file = path.join(home, name);
     const status = file.startsWith(home + path.sep) && statSync(file, { throwIfNoEntry: false });
-    if (!status || !status.isFile()) return reply.writeHead(404, headers).end();
+    if (!status || !status.isFile()) return reply.writeHead(404, ISOLATED).end();
     const type = TYPES[path.extname(file)] ?? "application/octet-stream";
-    reply.writeHead(200, { ...headers, "Content-Type": type, "Content-Length": status.size });
+    reply.writeHead(200, { ...ISOLATED, "Content-Type": type, "Content-Length": status.size });
     createReadStream(file).pipe(reply);
   });
   return new Promise((resolve) => server.listen(port, "127.0.0.1", () => resolve(server)));
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1]).href) {
-  const server = await serve(Number(process.argv[2] ?? 8000));
-  console.log(`http://localhost:${server.address().port}/demo/index.html`);
+  const [port = 8000, folder] = process.argv.slice(2);
+  const server = await serve(Number(port), folder);
+  console.log(`http://localhost:${server.address().port}/${folder ? "" : "demo/"}`);
 }

@@ -7,7 +7,7 @@ import { BUNDLE, bytes, check, INPUTS } from "./places.js";
 import { example, numbers, safetensors, type Stored } from "./safetensors.js";
 import type { Tests } from "./tests.js";
 
-const LEVEL = 1 / 100; // of pixels' values, where a level of 255 is larger: resizing is exact, arithmetic is float32's
+const APART = 1e-5; // that values may be: resizing is exact, and what follows is float32's arithmetic
 
 let opened: Promise<{ manifest: Manifest; served: Served }> | null = null;
 
@@ -80,7 +80,7 @@ function same(feeds: ReturnType<Part["feeds"]>, wanted: Record<string, Stored>, 
     const found = feeds[name]?.data as ArrayLike<number | bigint>;
     check(feeds[name]?.dims.join() === shape.join(), `${place}: ${name} is [${feeds[name]?.dims}], not [${shape}]: ${shown(found)}, not ${shown(data)}`);
     const apart = Array.from(data as ArrayLike<number | bigint>).findIndex((value, i) =>
-      typeof value === "bigint" ? value !== found[i] : Math.abs(value - Number(found[i])) > LEVEL * 1e-3);
+      typeof value === "bigint" ? value !== found[i] : Math.abs(value - Number(found[i])) > APART);
     check(apart < 0, `${place}: ${name} differs from ${apart} on: ${found[apart]}, not ${data[apart]}`);
   }
 }
