@@ -21,6 +21,7 @@ from edgepack.records import Bundle
 from edgepack.runtime.opening import opened
 
 Build = Callable[..., tuple[Bundle, ...]]
+Command = Callable[..., subprocess.CompletedProcess[str]]
 ROOT = Path(__file__).parents[2]
 TEMPLATE = ROOT / "targets" / "web" / "app"
 TASKS = tomllib.loads((TEMPLATE / "app.toml").read_text())["tasks"]
@@ -41,7 +42,8 @@ if (typeof answer === "object" && answer && Symbol.asyncIterator in answer) {
   for await (const piece of answer as AsyncIterable<string>) text += piece;
   answer = text;
 }
-process.stdout.write(JSON.stringify(answer, (_, value) => (value instanceof Float32Array ? [...value] : value)) + "\\n");
+const plain = (_: string, value: unknown) => (value instanceof Float32Array ? [...value] : value);
+process.stdout.write(JSON.stringify(answer, plain) + "\\n");
 model.close();
 """
 
@@ -199,13 +201,23 @@ def test_greedy_text_is_the_runtimes(app: Callable[[str], Path]) -> None:
     assert found == "".join(runtime.load(folder / "bundle").generate("If the file is", max_tokens=60))
 
 
-def test_the_chat_page(app: Callable[[str], Path], tmp_path: Path) -> None:
+def test_the_chat_page(edgepack: Command, modules: Path, tmp_path: Path) -> None:
+    """As its README says, with npm's packages from here and the page's test in the place of a visitor."""
     if not shutil.which("chromium"):
         pytest.skip("chromium is not here")
-    page = Path(shutil.copytree(ROOT / "samples" / "chat-page", tmp_path / "page"))
-    into = page / "storyteller"
-    embed(Request(listed=opened(app("text-generation") / "bundle"), into=page, name="storyteller"))
-    (into / "node_modules").symlink_to((app("text-generation") / "node_modules").resolve())
-    node(into, "scripts/build.mjs")
+    page = Path(shutil.copytree(ROOT / "samples" / "chat-page", tmp_path / "chat-page"))
+    shutil.copytree(ROOT / "samples" / "storyteller" / "model", tmp_path / "storyteller" / "model")
+    build, put, install, make, _ = re.findall(r"^[a-z]+ .+", block(page / "README.md"), re.MULTILINE)
+    for command in (build, put):
+        done = edgepack(*command.split()[1:], cwd=page)
+        assert done.returncode == 0, done.stderr
+    assert install == "npm install --prefix storyteller"
+    (page / "storyteller" / "node_modules").symlink_to(modules)
+    subprocess.run(make.split(), cwd=page, check=True, capture_output=True)
     told = node(page, "storyteller/scripts/chromium.mjs", "test.html", ".")
     assert told.count("ok - ") == 3
+
+
+def block(page: Path) -> str:
+    """The first block of commands."""
+    return page.read_text("utf-8").split("```")[1].partition("\n")[2]

@@ -21,7 +21,8 @@ from edgepack.stores import sizes
 from edgepack.units import size
 
 REQUIREMENTS = "requirements.txt"  # of the copied runtime
-_LEFT = {".DS_Store", "__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache", "node_modules", "dist"}  # that tools leave in a template
+_CACHES = {"__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
+_LEFT = {".DS_Store", "dist", "node_modules", *_CACHES}  # that tools leave in a template
 
 
 @dataclass(frozen=True, kw_only=True)
