@@ -134,7 +134,8 @@ def _embedding(request: Request, target: Target, app: App) -> Embedding:
     )
     form = app.form(request.form)
     check_limit(app, form, listed)
-    return Embedding(listed=listed, target=target, app=app, form=form, names=named)
+    placed = replace(form, bundle=named.filled(form.bundle))
+    return Embedding(listed=listed, target=target, app=app, form=placed, names=named)
 
 
 def _found(request: Request, app: App) -> tuple[Record, Path]:

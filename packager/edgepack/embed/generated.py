@@ -112,9 +112,10 @@ class Embedding:
         home = self.app.place / self.app.folder
         forms = {name: form.files for name, form in self.app.forms.items()}
         tasks = {name: task.files for name, task in self.app.tasks.items()}
+        own = self.app.forms[self.form.name].bundle
         for file in sorted(home.rglob("*")):
             name = file.relative_to(home).as_posix()
-            if not file.is_file() or _LEFT.intersection(name.split("/")) or _below(name, (self.form.bundle,)):
+            if not file.is_file() or _LEFT.intersection(name.split("/")) or _below(name, (own,)):
                 continue
             if _is_for(name, self.form.name, forms) and _is_for(name, self.listed.task, tasks):
                 yield name, file

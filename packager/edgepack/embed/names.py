@@ -33,6 +33,12 @@ class Names:
             "edgepack-model": self.kebab,
         }
 
+    def filled(self, text: str) -> str:
+        """Return ``text`` with the name in the place of each placeholder."""
+        for placeholder, name in self.placeholders.items():
+            text = text.replace(placeholder, name)
+        return text
+
 
 def given(text: str, reserved: Collection[str] = ()) -> Names:
     """Return the forms of a name as a user types it. Raises UsageError where languages could not have it."""

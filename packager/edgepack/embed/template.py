@@ -47,9 +47,7 @@ class Filling:
         return _FACT.sub(lambda match: self._fact(match[1], place), self._named(kept))
 
     def _named(self, text: str) -> str:
-        for placeholder, name in self.names.placeholders.items():
-            text = text.replace(placeholder, name)
-        return re.sub(rf"\b{self.type}\b", self.names.pascal, text)
+        return re.sub(rf"\b{self.type}\b", self.names.pascal, self.names.filled(text))
 
     def _fact(self, name: str, place: str) -> str:
         value = self.facts.get(name)

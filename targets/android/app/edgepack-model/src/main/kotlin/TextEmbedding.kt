@@ -1,0 +1,76 @@
+package edgepack.edgepack_model
+
+import android.content.Context
+import kotlin.math.abs
+import kotlin.math.sqrt
+import kotlinx.coroutines.Dispatchers
+import kotlinx.coroutines.ensureActive
+import kotlinx.coroutines.withContext
+
+/**
+ * @model@: texts as vectors of @width@ numbers; of a text of more than @max_length@ tokens the end is left out.
+ *
+ * Threads may share one. Close it to give its memory back.
+ */
+class TextEmbedding(bundle: Bundle, threads: Int = bundle.threads) : AutoCloseable {
+    private val text = bundle.processing.getJSONObject("text")
+    private val answer = bundle.processing.getJSONObject("answer")
+    private val texts = Texts(bundle, text)
+    private val model = OnnxModel(bundle, "model", threads)
+
+    /** The prompts that the model was trained to find in front of texts, by name. */
+    val prompts: Map<String, String> = text.optJSONObject("prompts")?.let { all ->
+        all.keys().asSequence().associateWith { all.getString(it) }
+    } ?: emptyMap()
+
+    private val usual: String = text.optString("default_prompt").let { name ->
+        if (text.isNull("default_prompt")) "" else prompts[name] ?: damaged("edgepack.json has no prompt $name")
+    }
+
+    /**
+     * Returns a FloatArray of @width@ numbers for each text. [prompt] is put in front of each; null: the model's own.
+     *
+     * Throws [ModelException]. Cancelling the coroutine ends it after the text at hand.
+     */
+    suspend fun embed(texts: List<String>, prompt: String? = null): List<FloatArray> = withContext(Dispatchers.Default) {
+        texts.map { text ->
+            ensureActive()
+            vector(text, prompt)
+        }
+    }
+
+    /** Returns how alike two vectors are, by @similarity@: larger is more alike. */
+    fun similarity(a: FloatArray, b: FloatArray): Float {
+        if (a.size != b.size) refused("vectors of ${a.size} and ${b.size} numbers")
+        return when (val measure = answer.getString("similarity")) {
+            "cosine" -> dot(a, b) / (sqrt(dot(a, a)) * sqrt(dot(b, b)))
+            "dot" -> dot(a, b)
+            "euclidean" -> -sqrt(a.indices.sumOf { ((a[it] - b[it]) * (a[it] - b[it])).toDouble() }.toFloat())
+            "manhattan" -> -a.indices.sumOf { abs(a[it] - b[it]).toDouble() }.toFloat()
+            else -> damaged("edgepack.json names the similarity $measure")
+        }
+    }
+
+    override fun close() {
+        model.close()
+        texts.close()
+    }
+
+    internal fun inputs(text: String, prompt: String? = null): Map<String, Tensor> {
+        if (!prompt.isNullOrEmpty() && !this.text.optBoolean("include_prompt", true)) {
+            refused("this model leaves prompts out of its vectors, which the bundle cannot do")
+        }
+        return texts.inputs(texts.encode((prompt ?: usual) + text))
+    }
+
+    private fun vector(text: String, prompt: String?): FloatArray =
+        model.run(inputs(text, prompt), answer.getString("output")).values
+
+    private fun dot(a: FloatArray, b: FloatArray): Float = a.indices.sumOf { (a[it] * b[it]).toDouble() }.toFloat()
+
+    companion object {
+        /** Opens the bundle in the app's assets; [progress] 0..1 is about copying them, at the first start alone. */
+        suspend fun load(context: Context, progress: (Float) -> Unit = {}): TextEmbedding =
+            withContext(Dispatchers.IO) { TextEmbedding(installed(context, progress)) }
+    }
+}

@@ -1,0 +1,65 @@
+package edgepack.edgepack_model
+
+import ai.djl.huggingface.tokenizers.Encoding
+import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer
+import java.io.IOException
+import org.json.JSONObject
+
+/**
+ * Texts to token ids, by the bundle's tokenizer.json and the same Rust library that the model was trained with.
+ *
+ * [text] is the record of that name in edgepack.json; null for a language model, which cuts nothing.
+ */
+internal class Texts(bundle: Bundle, private val text: JSONObject?, folder: String = "") : AutoCloseable {
+    private val longest = text?.getInt("max_length") ?: Int.MAX_VALUE
+    private val cuts = text?.getString("truncation_side") == "right" // the library cuts the end alone
+    private val tokenizer: HuggingFaceTokenizer = telling {
+        HuggingFaceTokenizer.newInstance(bundle.file("${folder}tokenizer.json").toPath(), options())
+    }
+
+    private fun options(): Map<String, String> = mapOf(
+        "addSpecialTokens" to "true",
+        "truncation" to cuts.toString(),
+        "padding" to "false",
+        "maxLength" to longest.toString(),
+        "modelMaxLength" to longest.toString(),
+    )
+
+    /** Encodes a [first] text, or a pair; throws [ModelException], INPUT, where it is too long and cannot be cut. */
+    fun encode(first: String, second: String? = null, special: Boolean = true): Encoding {
+        val found = telling {
+            if (second == null) tokenizer.encode(checked(first), special, false)
+            else tokenizer.encode(checked(first), checked(second), special, false)
+        }
+        if (found.ids.size > longest) refused("the text has ${found.ids.size} tokens; the model takes $longest")
+        return found
+    }
+
+    /** What the model takes of one encoding: int64 [1, tokens] by the inputs' names. */
+    fun inputs(encoding: Encoding): Map<String, Tensor> = text!!.getJSONArray("inputs").strings().associateWith { name ->
+        val values = when (name) {
+            "input_ids" -> encoding.ids
+            "attention_mask" -> encoding.attentionMask
+            "token_type_ids" -> encoding.typeIds
+            else -> damaged("edgepack.json names the input $name, which texts do not become")
+        }
+        Longs(longArrayOf(1, values.size.toLong()), values)
+    }
+
+    /** The text of token ids, without special tokens. */
+    fun decode(ids: LongArray): String = telling { tokenizer.decode(ids, true) }
+
+    override fun close() = tokenizer.close()
+
+    private fun <T> telling(call: () -> T): T = try {
+        call()
+    } catch (error: IOException) {
+        damaged("tokenizer.json cannot be read", error)
+    } catch (error: LinkageError) {
+        val both = "ai.djl.huggingface:tokenizers and ai.djl.android:tokenizer-native"
+        throw ModelException(ModelException.Reason.LIBRARY, "$both are not in the app in the same version", error)
+    }
+}
+
+/** The text with lone surrogates replaced, which have no UTF-8 form. */
+internal fun checked(text: String): String = String(text.toByteArray(Charsets.UTF_8), Charsets.UTF_8)

@@ -1,0 +1,106 @@
+import Foundation
+
+/// What edgepack.json says of the bundle, as far as this package uses it.
+struct Manifest: Decodable, Sendable {
+    struct File: Decodable, Sendable {
+        let sha256: String
+        let bytes: Int64
+    }
+
+    struct Model: Decodable, Sendable {
+        let file: String
+        let files: [String]
+        let inputs: [Feature]
+        let golden: Golden
+    }
+
+    struct Feature: Decodable, Sendable {
+        let name: String
+        let shape: [Side]
+
+        /// True if the model takes inputs of many sizes, which keeps it off the Neural Engine.
+        var ranged: Bool { shape.contains { $0.text?.contains("..") ?? false } }
+    }
+
+    /// A side of a shape: a number, or "1..256".
+    struct Side: Decodable, Sendable {
+        let number: Int?
+        let text: String?
+
+        init(from decoder: Swift.Decoder) throws {
+            let value = try decoder.singleValueContainer()
+            number = try? value.decode(Int.self)
+            text = try? value.decode(String.self)
+        }
+    }
+
+    struct Golden: Decodable, Sendable {
+        let file: String
+        let output: String
+        let leastCosine: Double
+    }
+
+    struct Processing: Decodable, Sendable {
+        let text: Text?
+        let image: Image?
+        let generation: Generation?
+        let answer: Answer?
+    }
+
+    struct Text: Decodable, Sendable {
+        let inputs: [String]
+        let maxLength: Int
+        let padId: Int
+        let paddingSide: String
+        let truncationSide: String
+        let prompts: [String: String]?
+        let defaultPrompt: String?
+        let includePrompt: Bool?
+    }
+
+    struct Image: Decodable, Sendable {
+        struct Size: Decodable, Sendable {
+            let height: Int
+            let width: Int
+        }
+
+        struct Step: Decodable, Sendable {
+            let op: String
+            let resample: String?
+            let height: Int?
+            let width: Int?
+            let shortestEdge: Int?
+            let longestEdge: Int?
+            let multipleOf: Int?
+            let maxHeight: Int?
+            let maxWidth: Int?
+            let heightRatio: Double?
+            let widthRatio: Double?
+        }
+
+        let channels: Int
+        let size: Size
+        let alpha: String
+        let steps: [Step]
+    }
+
+    struct Generation: Decodable, Sendable {
+        let maxLength: Int
+        let eosIds: [Int]
+        let vocabulary: Int
+        let repetitionPenalty: Double
+    }
+
+    struct Answer: Decodable, Sendable {
+        let output: String?
+        let similarity: String?
+        let labels: [String]?
+        let problemType: String?
+    }
+
+    let name: String
+    let task: String
+    let files: [String: File]
+    let models: [String: Model]
+    let processing: Processing
+}

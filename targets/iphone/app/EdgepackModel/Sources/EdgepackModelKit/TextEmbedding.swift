@@ -1,0 +1,68 @@
+import CoreML
+import Foundation
+
+/// @model@: texts as vectors of @width@ numbers; of a text of more than @max_length@ tokens the end is left out.
+public final class TextEmbedding: Sendable {
+    private let bundle: ModelBundle
+    private let texts: Texts
+    private let model: CoreMLModel
+
+    /// Opens the bundle in this package. Call `prewarm` before the first text that somebody waits for.
+    ///
+    /// - Parameter units: nil chooses what suits the model.
+    public init(bundle: ModelBundle? = nil, units: MLComputeUnits? = nil) async throws {
+        let bundle = try bundle ?? ModelBundle.included()
+        self.bundle = bundle
+        texts = try await Texts(bundle: bundle)
+        model = try CoreMLModel(bundle: bundle, units: units)
+    }
+
+    /// Compiles (at the first start), loads and runs the model once; `progress` is told 0...1.
+    public func prewarm(progress: @Sendable (Double) -> Void = { _ in }) async throws {
+        _ = try await model.load(progress: progress)
+        _ = try await embed(["a"])
+        progress(1)
+    }
+
+    /// Returns a vector of @width@ numbers for each text.
+    ///
+    /// - Parameter prompt: is put in front of each text; nil: the model's own.
+    public func embed(_ texts: [String], prompt: String? = nil) async throws -> [[Float]] {
+        guard let output = bundle.manifest.processing.answer?.output else {
+            throw ModelError.bundleDamaged("edgepack.json does not name the output that is the vector")
+        }
+        var vectors: [[Float]] = []
+        for text in texts {
+            try Task.checkCancellation()
+            let inputs = try self.texts.inputs(ids(text, prompt: prompt))
+            vectors.append(try await model.predict(inputs).floats(output))
+        }
+        return vectors
+    }
+
+    /// Returns how alike two vectors are, by @similarity@: larger is more alike.
+    public func similarity(_ a: [Float], _ b: [Float]) throws -> Float {
+        guard a.count == b.count else { throw ModelError.input("vectors of \(a.count) and \(b.count) numbers") }
+        let dot = { (x: [Float], y: [Float]) in zip(x, y).reduce(Float(0)) { $0 + $1.0 * $1.1 } }
+        let apart = zip(a, b).map { abs($0 - $1) }
+        switch bundle.manifest.processing.answer?.similarity {
+        case "cosine": return dot(a, b) / (dot(a, a).squareRoot() * dot(b, b).squareRoot())
+        case "dot": return dot(a, b)
+        case "euclidean": return -dot(apart, apart).squareRoot()
+        case "manhattan": return -apart.reduce(0, +)
+        default: throw ModelError.bundleDamaged("edgepack.json does not say how vectors are compared")
+        }
+    }
+
+    /// Gives the model's memory back; the next call loads it again. Memory warnings do so by themselves.
+    public func unload() async { await model.unload() }
+
+    func ids(_ text: String, prompt: String? = nil) throws -> [Int] {
+        let settings = bundle.manifest.processing.text
+        if prompt?.isEmpty == false, settings?.includePrompt == false {
+            throw ModelError.input("this model leaves prompts out of its vectors, which the bundle cannot do")
+        }
+        let usual = settings?.defaultPrompt.flatMap { settings?.prompts?[$0] }
+        return texts.ids((prompt ?? usual ?? "") + text)
+    }
+}

@@ -1,0 +1,7 @@
+package ai.onnxruntime.genai;
+
+public class GenAIException extends Exception {
+    GenAIException(String message) {
+        super(message);
+    }
+}

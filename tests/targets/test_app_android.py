@@ -1,0 +1,132 @@
+"""The Android module that a bundle becomes: compiled by Kotlin's own compiler, and its tests run on a JVM.
+
+Every task's module is compiled in one go, each in its own package. Text embedding runs as on a phone: from assets.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from tests.targets import kotlin
+from tests.targets.kotlin import Failed, stand_ins
+
+from edgepack import embed as room
+from edgepack.embed import Request
+from edgepack.embed.app import read
+from edgepack.records import Bundle
+from edgepack.runtime.opening import opened
+from edgepack.targets import load
+
+__all__ = ["stand_ins"]
+
+Build = Callable[..., tuple[Bundle, ...]]
+STORYTELLER = Path(__file__).parents[2] / "samples" / "storyteller" / "model"
+TASKS = tuple(read(load("android")).tasks)
+_FROM_ASSETS = "text-embedding"  # the task whose tests take the bundle out of an app's assets
+_LONGEST = 400  # lines of a task's code, without its tests
+
+
+@dataclass(frozen=True)
+class App:
+    """An app with a module for each task, and their compiled classes."""
+
+    folder: Path
+    classes: list[Path]
+
+    def module(self, task: str) -> Path:
+        return self.folder / f"my-{task}"
+
+    def test(self, task: str, *, cwd: Path | None = None) -> str:
+        module = cwd or self.module(task)
+        package = f"edgepack.my_{task.replace('-', '_')}"
+        names = [file.stem for file in (self.module(task) / "src/sharedTest/kotlin").glob("*Test.kt")]
+        assets, files = module / "src/main/assets", self.folder / "files"
+        return kotlin.tested([f"{package}.{name}" for name in names], self.classes, module, assets=assets, files=files)
+
+
+@pytest.fixture(scope="session")
+def bundles(build: Build, tiny: Callable[[str], Path]) -> dict[str, Bundle]:
+    """A small bundle for Android of each task."""
+    return {
+        task: build(STORYTELLER if task == "text-generation" else tiny(task), "android", recipes=("int8",))[0]
+        for task in TASKS
+    }
+
+
+@pytest.fixture(scope="session")
+def app(bundles: dict[str, Bundle], stand_ins: list[Path], tmp_path_factory: pytest.TempPathFactory) -> App:
+    """All bundles embedded in one app, compiled together."""
+    folder = tmp_path_factory.mktemp("app")
+    (folder / "settings.gradle.kts").write_text("")
+    sources: list[Path] = []
+    for task, bundle in bundles.items():
+        module = room.embed(Request(listed=opened(bundle.path), into=folder, name=f"my-{task}")).folder
+        place = "androidTest" if task == _FROM_ASSETS else "test"
+        for part in ("main", "sharedTest", place):
+            sources += sorted((module / "src" / part / "kotlin").rglob("*.kt"))
+    classes = kotlin.compiled(sources, stand_ins, tmp_path_factory.mktemp("classes"))
+    return App(folder, classes)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_module_answers_as_the_original_did(app: App, task: str) -> None:
+    resources = app.module(task) / "src" / "sharedTest" / "resources"
+    told = App(app.folder, [*app.classes, resources]).test(task)
+    found = re.search(r"OK \((\d+) tests\)", told)
+    assert found, told
+    assert int(found[1]) >= 5
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_task_takes_few_lines(app: App, task: str) -> None:
+    files = (app.module(task) / "src" / "main" / "kotlin").glob("*.kt")
+    assert sum(len(file.read_text().splitlines()) for file in files) <= _LONGEST
+
+
+def test_a_model_that_was_exchanged_fails(app: App, tmp_path: Path) -> None:
+    task = "text-classification"
+    module = Path(shutil.copytree(app.module(task), tmp_path / "module"))
+    (graph,) = module.rglob("model.onnx")
+    content = bytearray(graph.read_bytes())
+    content[-1] ^= 1
+    graph.write_bytes(bytes(content))
+    resources = module / "src" / "sharedTest" / "resources"
+    with pytest.raises(Failed, match=r"model\.onnx and tokenizer\.json do not belong together"):
+        App(app.folder, [*app.classes, resources]).test(task, cwd=module)
+
+
+def test_other_answers_fail(app: App, tmp_path: Path) -> None:
+    """The golden vectors are compared indeed: with another one, whose hash is right, the tests fail."""
+    task = "text-classification"
+    module = Path(shutil.copytree(app.module(task), tmp_path / "module"))
+    (golden,), (manifest,) = module.rglob("golden.safetensors"), module.rglob("edgepack.json")
+    content = bytearray(golden.read_bytes())
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    start, end = header["0.output.logits"]["data_offsets"]
+    content[8 + length + start : 8 + length + end] = bytes(end - start - 4) + b"\x00\x00\x80\x3f"
+    golden.write_bytes(bytes(content))
+    table = manifest.read_text()
+    old = json.loads(table)["files"]["golden.safetensors"]["sha256"]
+    manifest.write_text(table.replace(old, hashlib.sha256(bytes(content)).hexdigest()))
+    resources = module / "src" / "sharedTest" / "resources"
+    with pytest.raises(Failed, match="is wanted"):
+        App(app.folder, [*app.classes, resources]).test(task, cwd=module)
+
+
+def test_a_pack_of_plays_is_a_module_of_its_own(bundles: dict[str, Bundle], tmp_path: Path) -> None:
+    (tmp_path / "settings.gradle.kts").write_text("")
+    asked = Request(listed=opened(bundles["text-embedding"].path), into=tmp_path, form="play-ai-pack", name="Search")
+    folder = room.embed(asked).folder
+    assert (folder / "ai-pack/src/main/assets/search/edgepack.json").is_file()
+    assert 'packName = "search"' in (folder / "ai-pack/build.gradle.kts").read_text()
+    assert not (folder / "src/main/assets").exists()
+    assert 'ASSETS = "search"' in (folder / "src/main/kotlin/Installed.kt").read_text()
+    assert 'File("ai-pack/src/main/assets/search")' in (folder / "src/test/kotlin/Place.kt").read_text()
