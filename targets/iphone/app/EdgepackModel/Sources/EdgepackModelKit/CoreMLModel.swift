@@ -12,16 +12,17 @@ actor CoreMLModel {
     private let units: MLComputeUnits
     private var loaded: MLModel?
 
-    /// `units`: nil for what suits the model: the Neural Engine takes fixed sizes alone.
-    init(bundle: ModelBundle, name: String = "model", units: MLComputeUnits?) throws {
+    /// `units`: nil for what suits the model: the Neural Engine takes fixed sizes alone, and others are `flexible`.
+    init(
+        bundle: ModelBundle, name: String = "model", units: MLComputeUnits?, flexible: MLComputeUnits = .all
+    ) throws {
         guard let entry = bundle.manifest.models[name] else {
             throw ModelError.bundleDamaged("edgepack.json lists no model \(name)")
         }
         self.bundle = bundle
         self.name = name
         let ranged = entry.inputs.contains(where: \.ranged)
-        let generates = bundle.manifest.processing.generation != nil
-        self.units = units ?? (ranged ? (generates ? .cpuAndGPU : .all) : .cpuAndNeuralEngine)
+        self.units = units ?? (ranged ? flexible : .cpuAndNeuralEngine)
         Task { await self.watch() }
     }
 
@@ -95,5 +96,15 @@ actor CoreMLModel {
                 named: UIApplication.didReceiveMemoryWarningNotification)
             for await _ in warnings { unload() }
         #endif
+    }
+}
+
+extension MLFeatureProvider {
+    /// The float32 values of an output. Throws `ModelError.runtime` where there is none of that name.
+    func floats(_ name: String) throws -> [Float] {
+        guard let array = featureValue(for: name)?.multiArrayValue else {
+            throw ModelError.runtime("the model gives no \(name)")
+        }
+        return MLShapedArray<Float>(converting: array).scalars
     }
 }

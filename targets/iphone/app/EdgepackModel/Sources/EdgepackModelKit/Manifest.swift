@@ -41,12 +41,22 @@ struct Manifest: Decodable, Sendable {
     }
 
     struct Processing: Decodable, Sendable {
+        // edgepack:if text generation
         let text: Text?
+        // edgepack:end
+        // edgepack:if image
         let image: Image?
+        // edgepack:end
+        // edgepack:if audio
+        let audio: Audio?
+        // edgepack:end
+        // edgepack:if generation
         let generation: Generation?
+        // edgepack:end
         let answer: Answer?
     }
 
+    // edgepack:if text generation
     struct Text: Decodable, Sendable {
         let inputs: [String]
         let maxLength: Int
@@ -58,6 +68,8 @@ struct Manifest: Decodable, Sendable {
         let includePrompt: Bool?
     }
 
+    // edgepack:end
+    // edgepack:if image
     struct Image: Decodable, Sendable {
         struct Size: Decodable, Sendable {
             let height: Int
@@ -84,6 +96,23 @@ struct Manifest: Decodable, Sendable {
         let steps: [Step]
     }
 
+    // edgepack:end
+    // edgepack:if audio
+    struct Audio: Decodable, Sendable {
+        struct Features: Decodable, Sendable {
+            let kind: String
+            let normalize: Bool?
+            let maxSamples: Int?
+        }
+
+        let input: String
+        let samplingRate: Int
+        let minSamples: Int
+        let features: Features
+    }
+
+    // edgepack:end
+    // edgepack:if generation
     struct Generation: Decodable, Sendable {
         let maxLength: Int
         let eosIds: [Int]
@@ -91,11 +120,18 @@ struct Manifest: Decodable, Sendable {
         let repetitionPenalty: Double
     }
 
+    // edgepack:end
     struct Answer: Decodable, Sendable {
         let output: String?
         let similarity: String?
         let labels: [String]?
         let problemType: String?
+        let maskToken: String?
+        let maskId: Int?
+        let textOutput: String?
+        let imageOutput: String?
+        let scale: Float?
+        let template: String?
     }
 
     let name: String

@@ -49,7 +49,7 @@ public final class TextGeneration: Sendable {
         }
         self.settings = settings
         texts = try await Texts(bundle: bundle)
-        model = try CoreMLModel(bundle: bundle, units: units)
+        model = try CoreMLModel(bundle: bundle, units: units, flexible: .cpuAndGPU)
     }
 
     /// Compiles (at the first start), loads and runs the model once; `progress` is told 0...1.

@@ -9,9 +9,9 @@ struct Texts: Sendable {
     private let lengths: [Int]
 
     /// Reads the tokenizer in the bundle, without a network. Throws `ModelError.tokenizer`.
-    init(bundle: ModelBundle) async throws {
+    init(bundle: ModelBundle, model: String = "model") async throws {
         text = bundle.manifest.processing.text
-        let shape = bundle.manifest.models["model"]?.inputs.first?.shape.last
+        let shape = bundle.manifest.models[model]?.inputs.first?.shape.last
         lengths = shape?.number.map { [$0] } ?? shape?.text?.split(separator: "|").compactMap { Int($0) } ?? []
         do {
             tokenizer = try await AutoTokenizer.from(modelFolder: bundle.folder)
@@ -62,15 +62,5 @@ struct Texts: Sendable {
             for (index, value) in values.enumerated() { place[index] = Int32(value) }
         }
         return MLFeatureValue(multiArray: array)
-    }
-}
-
-extension MLFeatureProvider {
-    /// The float32 values of an output. Throws `ModelError.runtime` where there is none of that name.
-    func floats(_ name: String) throws -> [Float] {
-        guard let array = featureValue(for: name)?.multiArrayValue else {
-            throw ModelError.runtime("the model gives no \(name)")
-        }
-        return MLShapedArray<Float>(converting: array).scalars
     }
 }

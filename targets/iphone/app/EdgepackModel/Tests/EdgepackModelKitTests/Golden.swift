@@ -54,6 +54,7 @@ extension Stored {
         }
     }
 
+    // edgepack:if image
     /// An image of bytes.
     var image: Pixels {
         get throws {
@@ -61,6 +62,7 @@ extension Stored {
             return try Pixels(height: shape[0], width: shape[1], channels: channels, bytes: [UInt8](bytes))
         }
     }
+    // edgepack:end
 }
 
 /// The numbers of golden vectors whose names end in `suffix`, such as ".text".
@@ -76,9 +78,9 @@ func cosine(_ a: [Float], _ b: [Float]) -> Double {
 
 /// The model answers the golden vectors as the original did, from the examples on.
 func checkGolden(
-    _ bundle: ModelBundle, kind: String, answer: (Stored) async throws -> [Float]
+    _ bundle: ModelBundle, _ name: String = "model", kind: String, answer: (Stored) async throws -> [Float]
 ) async throws {
-    let facts = try XCTUnwrap(bundle.manifest.models["model"]).golden
+    let facts = try XCTUnwrap(bundle.manifest.models[name]).golden
     let tensors = try safetensors(bundle.file(facts.file))
     let all = numbers(tensors, ".output.\(facts.output)")
     XCTAssertFalse(all.isEmpty, "there are no golden vectors")

@@ -8,13 +8,13 @@ import org.json.JSONObject
 /**
  * Texts to token ids, by the bundle's tokenizer.json and the same Rust library that the model was trained with.
  *
- * [text] is the record of that name in edgepack.json; null for a language model, which cuts nothing.
+ * [text] is the record of that name in edgepack.json; without [limited] nothing is cut, however long.
  */
-internal class Texts(bundle: Bundle, private val text: JSONObject?, folder: String = "") : AutoCloseable {
-    private val longest = text?.getInt("max_length") ?: Int.MAX_VALUE
-    private val cuts = text?.getString("truncation_side") == "right" // the library cuts the end alone
+internal class Texts(bundle: Bundle, private val text: JSONObject?, limited: Boolean = true) : AutoCloseable {
+    private val longest = if (limited && text != null) text.getInt("max_length") else Int.MAX_VALUE
+    private val cuts = limited && text?.getString("truncation_side") == "right" // the library cuts the end alone
     private val tokenizer: HuggingFaceTokenizer = telling {
-        HuggingFaceTokenizer.newInstance(bundle.file("${folder}tokenizer.json").toPath(), options())
+        HuggingFaceTokenizer.newInstance(bundle.file("tokenizer.json").toPath(), options())
     }
 
     private fun options(): Map<String, String> = mapOf(
@@ -46,8 +46,8 @@ internal class Texts(bundle: Bundle, private val text: JSONObject?, folder: Stri
         Longs(longArrayOf(1, values.size.toLong()), values)
     }
 
-    /** The text of token ids, without special tokens. */
-    fun decode(ids: LongArray): String = telling { tokenizer.decode(ids, true) }
+    /** The text of token ids, without special tokens or, where [special], with them. */
+    fun decode(ids: LongArray, special: Boolean = false): String = telling { tokenizer.decode(ids, !special) }
 
     override fun close() = tokenizer.close()
 
@@ -59,6 +59,13 @@ internal class Texts(bundle: Bundle, private val text: JSONObject?, folder: Stri
         val both = "ai.djl.huggingface:tokenizers and ai.djl.android:tokenizer-native"
         throw ModelException(ModelException.Reason.LIBRARY, "$both are not in the app in the same version", error)
     }
+}
+
+/** The span of [text] that tokens [first]..[last] come from; the tokenizer counts code points. */
+internal fun Encoding.span(text: String, first: Int, last: Int): IntRange {
+    val start = charTokenSpans[first]?.start ?: 0
+    val end = charTokenSpans[last]?.end ?: start
+    return text.offsetByCodePoints(0, start) until text.offsetByCodePoints(0, end)
 }
 
 /** The text with lone surrogates replaced, which have no UTF-8 form. */

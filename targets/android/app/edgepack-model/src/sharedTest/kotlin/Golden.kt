@@ -44,12 +44,14 @@ internal class Example(private val stored: Stored, val kind: String, val inputs:
             else -> listOf(value as String)
         }
 
+    // edgepack:if image
     val image: Pixels
         get() {
             val channels = stored.shape.getOrElse(2) { 1L }
             return Pixels(stored.shape[0].toInt(), stored.shape[1].toInt(), channels.toInt(), stored.raw())
         }
 
+    // edgepack:end
     val sound: FloatArray get() = (stored.tensor() as Floats).values
 }
 
