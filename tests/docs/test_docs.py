@@ -44,6 +44,8 @@ PAGES = [
     "docs/iphone-and-mac.md",
     "docs/core-ml-evaluator.md",
     "samples/sentence-search/README.md",
+    "samples/sentence-search-android/README.md",
+    "samples/sentence-search-iphone/README.md",
     "samples/digits/README.md",
     "samples/storyteller/README.md",
     "samples/decor/README.md",

@@ -10,7 +10,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -27,10 +27,12 @@ from edgepack.targets import load
 __all__ = ["stand_ins"]
 
 Build = Callable[..., tuple[Bundle, ...]]
-STORYTELLER = Path(__file__).parents[2] / "samples" / "storyteller" / "model"
+SAMPLES = Path(__file__).parents[2] / "samples"
+STORYTELLER = SAMPLES / "storyteller" / "model"
 TASKS = tuple(read(load("android")).tasks)
 _FROM_ASSETS = "text-embedding"  # the task whose tests take the bundle out of an app's assets
-_LONGEST = 400  # lines of a task's code, without its tests
+_LONGEST = 400  # lines of code of a task, without its tests
+_WITH_IMAGES = 560  # the same of tasks whose images are resized as Pillow does it
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class App:
     """An app with a module for each task, and their compiled classes."""
 
     folder: Path
+    sample: Path  # the sample with its module
     classes: list[Path]
 
     def module(self, task: str) -> Path:
@@ -71,23 +74,32 @@ def app(bundles: dict[str, Bundle], stand_ins: list[Path], tmp_path_factory: pyt
         place = "androidTest" if task == _FROM_ASSETS else "test"
         for part in ("main", "sharedTest", place):
             sources += sorted((module / "src" / part / "kotlin").rglob("*.kt"))
-    classes = kotlin.compiled(sources, stand_ins, tmp_path_factory.mktemp("classes"))
-    return App(folder, classes)
+    sample = Path(shutil.copytree(SAMPLES / "sentence-search-android", folder / "sample"))
+    asked = Request(listed=opened(bundles["text-embedding"].path), into=sample, name="SentenceSearch")
+    sources += sorted((room.embed(asked).folder / "src" / "main" / "kotlin").rglob("*.kt"))
+    sources += sorted((sample / "app").rglob("*.kt"))
+    return App(folder, sample, kotlin.compiled(sources, stand_ins, tmp_path_factory.mktemp("classes")))
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_a_module_answers_as_the_original_did(app: App, task: str) -> None:
     resources = app.module(task) / "src" / "sharedTest" / "resources"
-    told = App(app.folder, [*app.classes, resources]).test(task)
+    told = replace(app, classes=[*app.classes, resources]).test(task)
     found = re.search(r"OK \((\d+) tests\)", told)
     assert found, told
     assert int(found[1]) >= 5
 
 
+def test_the_sample_finds_the_nearest_note(app: App) -> None:
+    assert "OK (1 test)" in kotlin.tested(["edgepack.samples.search.IndexTest"], app.classes, app.sample)
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_a_task_takes_few_lines(app: App, task: str) -> None:
     files = (app.module(task) / "src" / "main" / "kotlin").glob("*.kt")
-    assert sum(len(file.read_text().splitlines()) for file in files) <= _LONGEST
+    lines = [line.strip() for file in files for line in file.read_text().splitlines()]
+    code = [line for line in lines if line and not line.startswith(("/*", "*", "//", "import "))]
+    assert len(code) <= (_WITH_IMAGES if "image" in task else _LONGEST)
 
 
 def test_a_model_that_was_exchanged_fails(app: App, tmp_path: Path) -> None:
@@ -99,7 +111,7 @@ def test_a_model_that_was_exchanged_fails(app: App, tmp_path: Path) -> None:
     graph.write_bytes(bytes(content))
     resources = module / "src" / "sharedTest" / "resources"
     with pytest.raises(Failed, match=r"model\.onnx and tokenizer\.json do not belong together"):
-        App(app.folder, [*app.classes, resources]).test(task, cwd=module)
+        replace(app, classes=[*app.classes, resources]).test(task, cwd=module)
 
 
 def test_other_answers_fail(app: App, tmp_path: Path) -> None:
@@ -118,7 +130,7 @@ def test_other_answers_fail(app: App, tmp_path: Path) -> None:
     manifest.write_text(table.replace(old, hashlib.sha256(bytes(content)).hexdigest()))
     resources = module / "src" / "sharedTest" / "resources"
     with pytest.raises(Failed, match="is wanted"):
-        App(app.folder, [*app.classes, resources]).test(task, cwd=module)
+        replace(app, classes=[*app.classes, resources]).test(task, cwd=module)
 
 
 def test_a_pack_of_plays_is_a_module_of_its_own(bundles: dict[str, Bundle], tmp_path: Path) -> None:

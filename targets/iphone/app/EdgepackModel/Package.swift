@@ -13,7 +13,10 @@ let package = Package(
     products: [.library(name: "EdgepackModelKit", targets: ["EdgepackModelKit"])],
     dependencies: [
         // edgepack:if text generation
-        .package(url: "https://github.com/huggingface/swift-transformers", .upToNextMinor(from: "1.3.0"))
+        .package(url: "https://github.com/huggingface/swift-transformers", .upToNextMinor(from: "1.3.0")),
+        // edgepack:end
+        // edgepack:if diffusion
+        .package(url: "https://github.com/apple/ml-stable-diffusion", .upToNextMinor(from: "1.1.1")),
         // edgepack:end
     ],
     targets: [
@@ -21,7 +24,10 @@ let package = Package(
             name: "EdgepackModelKit",
             dependencies: [
                 // edgepack:if text generation
-                .product(name: "Tokenizers", package: "swift-transformers")
+                .product(name: "Tokenizers", package: "swift-transformers"),
+                // edgepack:end
+                // edgepack:if diffusion
+                .product(name: "StableDiffusion", package: "ml-stable-diffusion"),
                 // edgepack:end
             ],
             resources: [.copy("Resources/bundle")]
@@ -29,7 +35,11 @@ let package = Package(
         .testTarget(
             name: "EdgepackModelKitTests",
             dependencies: ["EdgepackModelKit"],
-            resources: [.copy("golden_inputs.safetensors")]
+            resources: [
+                // edgepack:if text image generation
+                .copy("golden_inputs.safetensors")
+                // edgepack:end
+            ]
         ),
     ]
 )

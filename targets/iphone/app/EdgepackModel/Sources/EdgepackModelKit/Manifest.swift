@@ -53,6 +53,10 @@ struct Manifest: Decodable, Sendable {
         // edgepack:if generation
         let generation: Generation?
         // edgepack:end
+        // edgepack:if diffusion
+        let diffusion: Diffusion?
+        let schedule: Schedule?
+        // edgepack:end
         let answer: Answer?
     }
 
@@ -118,6 +122,18 @@ struct Manifest: Decodable, Sendable {
         let eosIds: [Int]
         let vocabulary: Int
         let repetitionPenalty: Double
+    }
+
+    // edgepack:end
+    // edgepack:if diffusion
+    struct Diffusion: Decodable, Sendable {
+        let scalingFactor: Float
+        let steps: Int
+        let guidance: Float
+    }
+
+    struct Schedule: Decodable, Sendable {
+        let algorithm: String
     }
 
     // edgepack:end

@@ -39,11 +39,13 @@ func safetensors(_ file: URL) throws -> [String: Stored] {
     return found
 }
 
+// edgepack:if text image generation
 /// The golden inputs beside these tests: texts and images, with what they become.
 func goldenInputs() throws -> [String: Stored] {
     let file = try XCTUnwrap(Bundle.module.url(forResource: "golden_inputs", withExtension: "safetensors"))
     return try safetensors(file)
 }
+// edgepack:end
 
 extension Stored {
     /// One text, or the two of a pair.
