@@ -16,7 +16,8 @@ import pytest
 from tests.clients import environments
 
 HERE = Path(__file__).parent / "jvm"
-_SECONDS = 400
+_SECONDS = 900
+_JVM = ["-Xmx1g", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]  # for programs that run a minute
 _JARS = [Path("/usr/share/java") / name for name in ("junit4.jar", "hamcrest.jar", "com.android.json.jar")]
 
 
@@ -39,7 +40,7 @@ def compiled(sources: Sequence[Path], libraries: Sequence[Path], folder: Path) -
     own = [home / "lib" / name for name in ("kotlin-stdlib.jar", "kotlinx-coroutines-core-jvm.jar")]
     options = ["-no-stdlib", "-no-reflect", "-jvm-target", "17", "-Werror", "-cp", _joined([*libraries, *own])]
     compiler = ["-cp", home / "lib" / "kotlin-compiler.jar", "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler"]
-    run(["java", "-Xmx1g", *compiler, *options, "-d", folder, *sources])
+    run(["java", *_JVM, *compiler, *options, "-d", folder, *sources])
     return [folder, *libraries, *own]
 
 
@@ -48,7 +49,7 @@ def tested(classes: Sequence[str], libraries: Sequence[Path], cwd: Path, **prope
     given = {"standin.python": sys.executable, "standin.program": HERE / "standin.py"}
     given |= {f"standin.{name}": value for name, value in properties.items()}
     options = [f"-D{name}={value}" for name, value in given.items()]
-    return run(["java", "-Xmx1g", *options, "-cp", _joined(libraries), "org.junit.runner.JUnitCore", *classes], cwd=cwd)
+    return run(["java", *_JVM, *options, "-cp", _joined(libraries), "org.junit.runner.JUnitCore", *classes], cwd=cwd)
 
 
 def run(command: Sequence[str | Path], cwd: Path | None = None) -> str:

@@ -26,6 +26,8 @@ from edgepack.targets import load
 
 __all__ = ["stand_ins"]
 
+pytestmark = pytest.mark.slow  # ten small bundles, and a minute or two of Kotlin's compiler
+
 Build = Callable[..., tuple[Bundle, ...]]
 SAMPLES = Path(__file__).parents[2] / "samples"
 STORYTELLER = SAMPLES / "storyteller" / "model"

@@ -1,4 +1,4 @@
-"""The Swift package that a bundle becomes. There is no Swift compiler here: each file is parsed, and its shape compared.
+"""The Swift package that a bundle becomes. There is no Swift compiler here: files are parsed, their shape compared.
 
 What a compiler would find beyond that (types, calls that are none) is not tested, as the package's README says.
 """

@@ -4,7 +4,7 @@ import Foundation
 /// @model@: @labels@ labels of sounds of one channel, @sampling_rate@ samples per second.
 public final class AudioClassification: Sendable {
     private let answer: Manifest.Answer
-    private let audio: Manifest.Audio
+    let audio: Manifest.Audio
     private let model: CoreMLModel
 
     /// Opens the bundle in this package. Call `prewarm` before the first sound that somebody waits for.
@@ -60,8 +60,9 @@ public final class AudioClassification: Sendable {
         return samples.map { Float((Double($0) - mean) / (variance + 1e-7).squareRoot()) }
     }
 
-    func logits(_ sound: [Float]) async throws -> [Float] {
-        let values = try prepared(sound)
+    func logits(_ sound: [Float]) async throws -> [Float] { try await computed(prepared(sound)) }
+
+    func computed(_ values: [Float]) async throws -> [Float] {
         let array = MLShapedArray<Float>(scalars: values, shape: [1, values.count])
         let input = MLFeatureValue(multiArray: MLMultiArray(array))
         return try await model.predict([audio.input: input]).floats("logits")
