@@ -32,7 +32,7 @@ def board(tmp_path: Path, build: Build, tiny: Callable[[str], Path]) -> Path:
         'title = "a board\'s app"\nfolder = "EdgepackModel"\nproject = ["Board.xyz", "*.boardproj"]\n'
         'reserved = ["Class"]\n'
         '[forms.package]\ntitle = "inside"\nbundle = "data/bundle"\n'
-        '[forms.assets]\ntitle = "beside"\nbundle = "assets"\nfiles = ["assets.txt"]\n'
+        '[forms.assets]\ntitle = "beside"\nbundle = "assets/edgepack_model"\nfiles = ["assets.txt"]\n'
         '[tasks.text-classification]\ntype = "Classifier"\nfiles = ["Classifier.swift"]\n'
         '[tasks.text-embedding]\ntype = "Embedder"\nfiles = ["Embedder.swift"]\n'
     )

@@ -75,10 +75,11 @@ def check_schemas_of_the_copy(bundle: Path, copy: Path) -> None:
 
 
 def test_each_form_has_its_own_files(boards: Bundle, board: Path, app: Path) -> None:
-    room.embed(request(boards, app, target=str(board), form="assets"))
-    (folder,) = (file.parent for file in app.glob(f"*/{EMBEDDED}"))
+    asked = request(boards, app, target=str(board), form="assets", name="DeskLamp")
+    folder = room.embed(asked).folder
     assert (folder / "assets.txt").is_file()
-    assert (folder / "assets" / "edgepack.json").is_file()
+    assert (folder / "assets" / "desk_lamp" / "edgepack.json").is_file()
+    assert room.check(asked)[1] == ()
 
 
 def test_an_update_keeps_what_is_the_users(classifier: Bundle, app: Path) -> None:

@@ -34,8 +34,8 @@ public final class AudioClassification: Sendable {
     }
 
     /// Returns the labels of each sound, best first: samples from -1 to 1, @sampling_rate@ per second, of one channel.
-    public func classify(_ sounds: [[Float]]) async throws -> [[Label]] {
-        var found: [[Label]] = []
+    public func classify(_ sounds: [[Float]]) async throws -> [[ScoredLabel]] {
+        var found: [[ScoredLabel]] = []
         for sound in sounds {
             try Task.checkCancellation()
             found.append(try answer.labels(await logits(sound)))

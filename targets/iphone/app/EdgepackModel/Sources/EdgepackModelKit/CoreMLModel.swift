@@ -23,7 +23,12 @@ actor CoreMLModel {
         self.name = name
         let ranged = entry.inputs.contains(where: \.ranged)
         self.units = units ?? (ranged ? flexible : .cpuAndNeuralEngine)
-        Task { await self.watch() }
+        #if canImport(UIKit)
+            Task { [weak self] in
+                let warning = UIApplication.didReceiveMemoryWarningNotification
+                for await _ in NotificationCenter.default.notifications(named: warning) { await self?.unload() }
+            }
+        #endif
     }
 
     /// Compiles and loads; `progress` is told the share that is done, 0...1, and the Neural Engine may take minutes.
@@ -87,14 +92,6 @@ actor CoreMLModel {
             let needed = files.compactMap { bundle.manifest.files[$0]?.bytes }.reduce(0, +)
             let available = Int64(os_proc_available_memory())
             if available > 0 && needed > available { throw ModelError.memory(needed: needed, available: available) }
-        #endif
-    }
-
-    private func watch() async {
-        #if canImport(UIKit)
-            let warnings = await NotificationCenter.default.notifications(
-                named: UIApplication.didReceiveMemoryWarningNotification)
-            for await _ in warnings { unload() }
         #endif
     }
 }

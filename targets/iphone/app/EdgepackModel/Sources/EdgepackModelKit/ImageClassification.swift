@@ -36,8 +36,8 @@ public final class ImageClassification: Sendable {
     }
 
     /// Returns the labels of each image with their scores, best first.
-    public func classify(_ images: [Pixels]) async throws -> [[Label]] {
-        var found: [[Label]] = []
+    public func classify(_ images: [Pixels]) async throws -> [[ScoredLabel]] {
+        var found: [[ScoredLabel]] = []
         for image in images {
             try Task.checkCancellation()
             found.append(try answer.labels(await logits(image)))
@@ -46,10 +46,10 @@ public final class ImageClassification: Sendable {
     }
 
     /// Returns the labels of an image, best first.
-    public func classify(_ image: CGImage) async throws -> [Label] { try await classify([Pixels(image)])[0] }
+    public func classify(_ image: CGImage) async throws -> [ScoredLabel] { try await classify([Pixels(image)])[0] }
 
     /// Returns the labels of a camera's buffer (32BGRA), best first.
-    public func classify(_ buffer: CVPixelBuffer) async throws -> [Label] { try await classify([Pixels(buffer)])[0] }
+    public func classify(_ buffer: CVPixelBuffer) async throws -> [ScoredLabel] { try await classify([Pixels(buffer)])[0] }
 
     /// Gives the model's memory back; the next call loads it again. Memory warnings do so by themselves.
     public func unload() async { await model.unload() }

@@ -25,7 +25,7 @@ struct Images: Sendable {
     }
 
     private func coloured(_ given: Pixels) throws -> Pixels {
-        let opaque = given.channels == 4 ? try self.opaque(given) : given
+        let opaque = try given.channels == 4 ? self.opaque(given) : given
         if opaque.channels == image.channels { return opaque }
         return Pixels.made(opaque.height, opaque.width, image.channels) { y, x, _ in
             if image.channels == 3 { return opaque[y, x, 0] }  // ITU-R 601, as Pillow has it:

@@ -77,9 +77,9 @@ public struct Pixels: Sendable, Equatable {
     /// What Core ML takes as an image: 32BGRA, or one component of 8 bits.
     func buffer() throws -> CVPixelBuffer {
         let format = channels == 1 ? kCVPixelFormatType_OneComponent8 : kCVPixelFormatType_32BGRA
-        var made: CVPixelBuffer?
-        CVPixelBufferCreate(nil, width, height, format, nil, &made)
-        guard let made else { throw ModelError.runtime("there is no memory for an image") }
+        var created: CVPixelBuffer?
+        CVPixelBufferCreate(nil, width, height, format, nil, &created)
+        guard let made = created else { throw ModelError.runtime("there is no memory for an image") }
         CVPixelBufferLockBaseAddress(made, [])
         defer { CVPixelBufferUnlockBaseAddress(made, []) }
         guard let base = CVPixelBufferGetBaseAddress(made)?.assumingMemoryBound(to: UInt8.self) else {

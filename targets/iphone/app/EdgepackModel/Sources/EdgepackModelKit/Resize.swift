@@ -77,11 +77,11 @@ private struct Taps {
     }
 
     private static let filters: [String: ((Double) -> Double, Double)] = [
-        "lanczos": ({ $0 >= -3 && $0 < 3 ? sinc($0) * sinc($0 / 3) : 0 }, 3),
+        "lanczos": ({ $0 >= -3 && $0 < 3 ? Taps.sinc($0) * Taps.sinc($0 / 3) : 0 }, 3),
         "bilinear": ({ max(1 - abs($0), 0) }, 1),
-        "bicubic": ({ cubic(abs($0)) }, 2),
+        "bicubic": ({ Taps.cubic(abs($0)) }, 2),
         "box": ({ $0 > -0.5 && $0 <= 0.5 ? 1 : 0 }, 0.5),
-        "hamming": ({ hamming(abs($0)) }, 1),
+        "hamming": ({ Taps.hamming(abs($0)) }, 1),
     ]
 
     private static func sinc(_ x: Double) -> Double { x == 0 ? 1 : sin(.pi * x) / (.pi * x) }

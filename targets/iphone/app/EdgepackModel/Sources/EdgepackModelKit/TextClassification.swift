@@ -33,8 +33,8 @@ public final class TextClassification: Sendable {
     }
 
     /// Returns the labels of each text with their scores, best first.
-    public func classify(_ texts: [String]) async throws -> [[Label]] {
-        var found: [[Label]] = []
+    public func classify(_ texts: [String]) async throws -> [[ScoredLabel]] {
+        var found: [[ScoredLabel]] = []
         for text in texts {
             try Task.checkCancellation()
             found.append(try answer.labels(await logits(text)))

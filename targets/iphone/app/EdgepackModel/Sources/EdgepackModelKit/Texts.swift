@@ -35,8 +35,7 @@ struct Texts: Sendable {
     /// What the model takes of token ids: int32 [1, tokens], filled up where it takes certain lengths alone.
     func inputs(_ ids: [Int]) throws -> [String: MLFeatureValue] {
         guard let text else { throw ModelError.bundleDamaged("edgepack.json does not say how texts become inputs") }
-        let length = lengths.isEmpty ? ids.count : lengths.first { $0 >= ids.count }
-        guard let length else { throw ModelError.input("a text of \(ids.count) tokens is too long") }
+        guard let length = lengths.isEmpty ? ids.count : lengths.first(where: { $0 >= ids.count }) else { throw ModelError.input("a text of \(ids.count) tokens is too long") }
         let fill = length - ids.count
         var made: [String: MLFeatureValue] = [:]
         for name in text.inputs {

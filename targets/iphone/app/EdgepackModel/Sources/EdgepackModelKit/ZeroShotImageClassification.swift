@@ -38,7 +38,7 @@ public final class ZeroShotImageClassification: Sendable {
     /// Returns the `labels` with their scores for each image, best first; the scores of one image add up to 1.
     ///
     /// - Parameter template: the text that a label becomes, with {} in its place; nil: the model's own.
-    public func classify(_ images: [Pixels], labels: [String], template: String? = nil) async throws -> [[Label]] {
+    public func classify(_ images: [Pixels], labels: [String], template: String? = nil) async throws -> [[ScoredLabel]] {
         let form = template ?? match.template ?? "{}"
         guard !labels.isEmpty else { throw ModelError.input("there are no labels to choose from") }
         guard form.contains("{}") else { throw ModelError.input("the template \(form) has no {} for the label") }
@@ -48,12 +48,12 @@ public final class ZeroShotImageClassification: Sendable {
             let cosines = named.map { dot(image, $0) * (match.scale ?? 1) }
             let weights = cosines.map { exp($0 - (cosines.max() ?? 0)) }
             let total = weights.reduce(0, +)
-            return zip(labels, weights).map { Label(name: $0, score: $1 / total) }.sorted { $0.score > $1.score }
+            return zip(labels, weights).map { ScoredLabel(name: $0, score: $1 / total) }.sorted { $0.score > $1.score }
         }
     }
 
     /// Returns the `labels` with their scores for an image, best first.
-    public func classify(_ image: CGImage, labels: [String]) async throws -> [Label] {
+    public func classify(_ image: CGImage, labels: [String]) async throws -> [ScoredLabel] {
         try await classify([Pixels(image)], labels: labels)[0]
     }
 

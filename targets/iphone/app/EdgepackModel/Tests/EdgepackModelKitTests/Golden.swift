@@ -52,7 +52,7 @@ extension Stored {
     var texts: [String] {
         get throws {
             let value = try JSONSerialization.jsonObject(with: bytes, options: .fragmentsAllowed)
-            return (value as? [String]) ?? [try XCTUnwrap(value as? String)]
+            return try (value as? [String]) ?? [XCTUnwrap(value as? String)]
         }
     }
 

@@ -1,14 +1,14 @@
 import Foundation
 
 /// A class and its score: a probability, or a regression's value.
-public struct Label: Sendable, Equatable {
+public struct ScoredLabel: Sendable, Equatable {
     public let name: String
     public let score: Float
 }
 
 extension Manifest.Answer {
     /// The labels of one row of logits, best first.
-    func labels(_ logits: [Float]) throws -> [Label] {
+    func labels(_ logits: [Float]) throws -> [ScoredLabel] {
         guard let names = labels, names.count == logits.count else {
             throw ModelError.bundleDamaged("edgepack.json names \(labels?.count ?? 0) labels, not \(logits.count)")
         }
@@ -26,6 +26,6 @@ extension Manifest.Answer {
         default:
             throw ModelError.bundleDamaged("edgepack.json names no problem type that this code knows")
         }
-        return zip(names, scores).map { Label(name: $0, score: $1) }.sorted { $0.score > $1.score }
+        return zip(names, scores).map { ScoredLabel(name: $0, score: $1) }.sorted { $0.score > $1.score }
     }
 }
