@@ -153,7 +153,8 @@ def check_limit(app: App, form: Form, listed: Manifest) -> None:
         return
     download = sizes.measured(listed).download
     if download > form.limit:
-        others = [name for name, other in app.forms.items() if other.limit is None or other.limit >= download]
+        larger = [one for one in app.forms.values() if one.limit is None or one.limit >= download]
+        others = [one.name for one in larger if one.name != form.name]
         raise DoesNotFit(
             f"{listed.name} is {size(download)} to download; {form.name} can take {size(form.limit)}",
             hint=f"--as {' or '.join(others)}" if others else "build it smaller: --recipe, --max-size",

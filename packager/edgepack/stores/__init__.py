@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgepack.stores.limits import Limit, limits
 from edgepack.stores.sizes import Sizes, measured
+from edgepack.stores.table import Limit, limits
 
 __all__ = ["Limit", "Sizes", "limits", "measured"]
