@@ -1,4 +1,4 @@
-"""What a bundle adds to an app's download and to a device's disk, against what stores allow."""
+"""The bytes that a bundle adds to an app's download and to a device's disk, against what stores allow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What systemd and a service say to each other: sockets that are open already, and that it is ready.
+"""The words between systemd and a service: sockets that are open already, and that it is ready.
 
 sd_listen_fds(3) and sd_notify(3): the protocols are a few environment variables.
 """
