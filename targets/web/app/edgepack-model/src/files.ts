@@ -14,9 +14,9 @@ const CACHE = "edgepack-model";
 const MANIFEST = "edgepack.json";
 
 export class Files {
-  /** Whether the files are kept for the next visit: false where there is no room, or no Cache Storage. */
-  kept = true;
-  #loaded = 0;
+  #kept: boolean;
+  readonly #keeping: Promise<void>[] = [];
+  readonly #loaded = new Map<string, number>();
   #total = 0;
 
   private constructor(
@@ -26,7 +26,7 @@ export class Files {
     private readonly report: (progress: Progress) => void,
     private readonly signal: AbortSignal,
   ) {
-    this.kept = cache !== null;
+    this.#kept = cache !== null;
   }
 
   /** Opens the bundle at the address `base`, which ends in a slash. */
@@ -42,13 +42,18 @@ export class Files {
     return new Files(manifest, base, cache, report, signal);
   }
 
-  /** Reads `names`, checks each, and keeps it; what is kept of another version of the bundle is deleted. */
+  /** Reads `names` and checks each; what is kept of another version of the bundle is deleted. */
   async read(names: readonly string[]): Promise<Map<string, Uint8Array<ArrayBuffer>>> {
     this.#total = names.reduce((sum, name) => sum + this.#entry(name).bytes, 0);
-    const found = new Map<string, Uint8Array<ArrayBuffer>>();
-    for (const name of names) found.set(name, await this.#one(name));
-    await this.#tidy(names);
-    return found;
+    const found = await Promise.all(names.map(async (name) => [name, await this.#one(name)] as const));
+    this.#keeping.push(this.#tidy(names));
+    return new Map(found);
+  }
+
+  /** Whether the files are kept for the next visit: false where there is no room, or no Cache Storage. */
+  async kept(): Promise<boolean> {
+    await Promise.all(this.#keeping);
+    return this.#kept;
   }
 
   has(name: string): boolean {
@@ -58,28 +63,25 @@ export class Files {
   async #one(name: string): Promise<Uint8Array<ArrayBuffer>> {
     const entry = this.#entry(name);
     const key = this.#key(name, entry);
-    const before = this.#loaded;
     const stored = await this.cache?.match(key);
     if (stored) {
       const bytes = await this.#body(stored, name, entry);
       if ((await sha256(bytes)) === entry.sha256) return bytes;
       await this.cache?.delete(key); // it was damaged where it is kept: the server's is asked for
-      this.#loaded = before;
     }
     const bytes = await this.#body(await fetched(this.base + name, name, this.signal), name, entry);
     const digest = await sha256(bytes);
     if (digest !== entry.sha256) throw mismatch(this.manifest, name, digest);
-    await this.#keep(key, bytes);
+    this.#keeping.push(this.#keep(key, bytes)); // while the model is opened
     return bytes;
   }
 
   /** Stores a file; without room for it the model runs from memory, and is fetched again at the next visit. */
   async #keep(key: string, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
-    if (!this.cache || !this.kept) return;
     try {
-      await this.cache.put(key, new Response(bytes));
+      await this.cache?.put(key, new Response(bytes));
     } catch {
-      this.kept = false; // QuotaExceededError, mostly
+      this.#kept = false; // QuotaExceededError, mostly
     }
   }
 
@@ -100,8 +102,9 @@ export class Files {
         if (length + part.value.length > bytes.length) throw mismatch(this.manifest, name, "a longer file");
         bytes.set(part.value, length);
         length += part.value.length;
-        this.#loaded += part.value.length;
-        this.report({ loaded: this.#loaded, total: this.#total, file: name });
+        this.#loaded.set(name, length);
+        const loaded = [...this.#loaded.values()].reduce((sum, one) => sum + one, 0);
+        this.report({ loaded, total: this.#total, file: name });
       }
     } catch (error) {
       if (this.signal.aborted) throw aborted();

@@ -39,7 +39,7 @@ export function serve(port: Port): void {
     const [ready, read] = await Promise.all([runtime(wanted.device, wanted.threads), files.read([...models, ...beside])]);
     if (signal.aborted) throw aborted();
     served = await task(files.manifest, read, ready);
-    return { facts: served.facts, kept: files.kept };
+    return { facts: served.facts, kept: await files.kept() };
   }
 
   async function answer({ id, method, args }: Call, signal: AbortSignal): Promise<void> {
