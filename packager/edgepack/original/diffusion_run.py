@@ -39,6 +39,7 @@ class _Part:
     method: str
     feeds: Callable[..., dict[str, Tensor | None]] | None = None  # None: it is no submodel's
     outputs: Callable[[Sequence[Tensor]], dict[str, Tensor]] | None = None  # None: what it makes is not kept
+    runs: bool = True  # whether it makes anything
 
 
 def watch(
@@ -52,9 +53,9 @@ def watch(
 
     Return of each prompt ``feeds``, what each module was fed by name, ``outputs``, what the UNet and the decoder made
     of it, ``latents``, float32 [1, channels, height, width] after each step, and ``image``, uint8 [height, width, 3],
-    where the prompt's latents are decoded.
-    What a prompt has no need of, the encoder of images, is fed the image that was made, and so is the safety checker,
-    which judges nothing here. With ``reopen``, which opens a module once more, the ``modules`` may have let go of their
+    where the prompt's latents are decoded: else the decoder is fed and does not run. What a prompt has no need of, the
+    encoder of images, is fed the image that was made, or a scene where none was, and so is the safety checker, which
+    judges nothing here. With ``reopen``, which opens a module once more, the ``modules`` may have let go of their
     weights (turns.py): one of them has its own at a time.
     """
     pipeline = _pipeline(folder, modules)
@@ -77,7 +78,7 @@ def watch(
             height, width = _size(pipeline)
             base, mask = (Image.fromarray(part) for part in scene(height, width))
             asked |= {"image": base, "mask_image": mask, "height": height, "width": width}
-        with _watching(_parts(modules), feeds, outputs, turns):
+        with _watching(_parts(modules, decoded=prompt.decoded), feeds, outputs, turns):
             image = _image(
                 pipeline,
                 prompt.text,
@@ -85,25 +86,29 @@ def watch(
                 num_inference_steps=prompt.steps,
                 guidance_scale=guidance if prompt.guidance is None else prompt.guidance,
                 generator=torch.Generator().manual_seed(prompt.seed),
-                output_type="np" if prompt.decoded else "latent",
+                output_type="np",
                 callback_on_step_end=keep,
             )
+        shown = scene(*_size(pipeline))[0] / np.float32(255) if image is None else image
+        made = np.asarray(shown * 255).round().astype(np.uint8)
         recorded.append({"feeds": feeds, "outputs": outputs, "latents": latents})
-        if not prompt.decoded:
-            continue
-        made = np.asarray(image * 255).round().astype(np.uint8)
+        if image is not None:
+            recorded[-1]["image"] = made
         if "vae_encoder" in modules:
-            pixels = np.ascontiguousarray(np.transpose(image[None], (0, 3, 1, 2)) * 2 - 1, np.float32)
+            pixels = np.ascontiguousarray(np.transpose(shown[None], (0, 3, 1, 2)) * 2 - 1, np.float32)
             feeds["vae_encoder"].append({"sample": pixels})
         if "safety_checker" in modules:
             seen = pipeline.feature_extractor(Image.fromarray(made), return_tensors="np").pixel_values
             feeds["safety_checker"].append({"clip_input": np.asarray(seen, np.float32)})
-        recorded[-1]["image"] = made
     return recorded
 
 
-def _image(pipeline: Component, prompt: str, **asked: object) -> Array:
-    """Return the image that diffusers makes, float32 [height, width, 3] of 0 to 1, or its latents.
+class _Fed(Exception):
+    """The decoder was fed, and is not to run."""
+
+
+def _image(pipeline: Component, prompt: str, **asked: object) -> Array | None:
+    """Return the image that diffusers makes, float32 [height, width, 3] of 0 to 1; None where it is not decoded.
 
     Raises UnsupportedModel where its own code breaks down, as over components that are not each other's.
     """
@@ -111,6 +116,8 @@ def _image(pipeline: Component, prompt: str, **asked: object) -> Array:
         warnings.simplefilter("ignore")
         try:
             image = np.asarray(pipeline(prompt, **asked).images[0], np.float32)
+        except _Fed:
+            return None
         except Exception as error:  # whatever its code runs into
             raise UnsupportedModel(
                 f"diffusers' {type(pipeline).__name__} cannot run these components: {configs.line(error)}",
@@ -149,8 +156,8 @@ def _pipeline_class(folder: Path) -> Component:
     return diffusers.StableDiffusionPipeline if named == _FROM_IMAGES else diffusers.DiffusionPipeline
 
 
-def _parts(modules: Mapping[str, Component]) -> list[_Part]:
-    """Return what is watched: the text encoders, the UNet, the autoencoder."""
+def _parts(modules: Mapping[str, Component], *, decoded: bool) -> list[_Part]:
+    """Return what is watched: the text encoders, the UNet, the autoencoder, whose decoder may not run."""
     vae = modules["vae_decoder"].vae
     return [
         *(
@@ -171,6 +178,7 @@ def _parts(modules: Mapping[str, Component]) -> list[_Part]:
             method="decode",
             feeds=lambda z, *rest, **named: {"latent_sample": z},
             outputs=lambda made: {"sample": made[0]},
+            runs=decoded,
         ),
         _Part(name="vae_decoder", component=vae, method="encode"),  # where a run begins with an image
     ]
@@ -200,10 +208,12 @@ def _watched(
 
     @functools.wraps(method)
     def call(*given: object, **named: object) -> Sequence[Tensor]:
-        if turns is not None:
+        if turns is not None and part.runs:
             turns.take(part.name)
         if part.feeds is not None:
             fed.append(_arrays(part.feeds(*given, **named)))
+        if not part.runs:
+            raise _Fed
         made = method(*given, **named)
         if part.outputs is not None:
             kept.append(_arrays(part.outputs(made)))

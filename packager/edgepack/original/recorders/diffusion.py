@@ -53,6 +53,8 @@ def record(subject: Subject, originals: Mapping[str, Original]) -> Recording:
     Where the scheduler cannot take so many steps, they have as many as it can, and those of one step are left out.
     """
     asked = [_possible(subject, prompt) for prompt in _diffusion.prompts(subject.source.parameters)]
+    if subject.source.parameters >= _diffusion.LARGE:
+        asked[0::2] = [replace(prompt, decoded=False) for prompt in asked[0::2]]
     short = [
         prompt
         for prompt in (replace(prompt, steps=1, decoded=False) for prompt in asked[1::2])
