@@ -38,6 +38,15 @@ Build = Callable[..., tuple[Bundle, ...]]
 needs_chromium = pytest.mark.skipif(not shutil.which("chromium"), reason="there is no chromium on this machine")
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _every_processor() -> Iterator[None]:
+    """A browser has threads where it has more than one processor."""
+    own = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, range(os.cpu_count() or 1))
+    yield
+    os.sched_setaffinity(0, own)
+
+
 @pytest.fixture
 def browser(tmp_path: Path) -> Callable[..., Device]:
     """``browser(address=…)``: Chromium by a name in a devices.toml, with the npm packages of the tests."""

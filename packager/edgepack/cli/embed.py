@@ -53,7 +53,7 @@ def embed(
     trust: Trust = False,
     json: Json = False,
 ) -> None:
-    """Put a bundle into an app's project, with a typed wrapper and tests of the golden vectors.
+    """Put a bundle, its wrapper and its tests into an app's project.
 
     Writes one folder into --into and touches nothing else there.
     """

@@ -63,7 +63,7 @@ def serve(
     threads: Threads = None,
     trust: Trust = False,
 ) -> None:
-    """Serve a language model or a text-embedding model over HTTP, as OpenAI's API does.
+    """Serve a bundle of texts over HTTP, as OpenAI's API does.
 
     Answers POST /v1/chat/completions, /v1/completions or /v1/embeddings, and GET /v1/models and /health. Clients have
     to send the key in EDGEPACK_SERVE_KEY, if that is set.

@@ -12,7 +12,7 @@ from edgepack.units import size as written
 
 
 def size(bundle: Bundle, trust: Trust = False, json: Json = False) -> None:
-    """Show what a bundle adds to an app's download and disk space, against each store's limits.
+    """Show what a bundle adds to an app, against stores' limits.
 
     Files are compressed by deflate, as in ZIP archives; stores may do a little better. Code and a runtime come on top.
     """

@@ -22,6 +22,7 @@ from edgepack.errors import (
     AppProjectMissing,
     BundleTooOld,
     FileTrouble,
+    UnknownName,
     UsageError,
 )
 from edgepack.ours import EMBEDDED
@@ -111,7 +112,7 @@ def _template(request: Request) -> tuple[Target, App]:
     """Return the target and its template. Raises AppError for another target than the bundle's."""
     own, profile = (str(request.listed.table["target"][key]) for key in ("name", "profile"))
     try:
-        target = targets.load(f"{request.target or own}:{profile}")
+        target = _loaded(request.target or own, profile)
     except UsageError as error:
         hint = "--target names the folder of the target that it was built for"
         raise UsageError(f"{request.listed.name} is for the target {own!r}, which is not here", hint=hint) from error
@@ -123,6 +124,14 @@ def _template(request: Request) -> tuple[Target, App]:
     app = apps.read(target)
     check_task(app, request.listed)
     return target, app
+
+
+def _loaded(name: str, profile: str) -> Target:
+    """Return a target with the bundle's profile, or with its usual one where it has none of that name."""
+    try:
+        return targets.load(f"{name}:{profile}")
+    except UnknownName:
+        return targets.load(name)
 
 
 def _embedding(request: Request, target: Target, app: App) -> Embedding:
