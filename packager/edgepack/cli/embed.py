@@ -32,7 +32,9 @@ def embed(
     ] = None,
     name: Annotated[
         str | None,
-        typer.Option(help="Name in code, e.g. SentenceSearch (default: the bundle's).", show_default=False),
+        typer.Option(
+            help="Name in code, e.g. SentenceSearch (default: the bundle's).", metavar="<name>", show_default=False
+        ),
     ] = None,
     target: Annotated[
         str | None,

@@ -29,7 +29,9 @@ def _bytes(text: str) -> int:
 
 def serve(
     bundle: Bundle,
-    host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 is every network's.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="Address to listen at; 0.0.0.0 is every network's.", metavar="<address>")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", metavar="<n>", min=0, max=65_535)] = 8080,
     waiting: Annotated[
         int, typer.Option(help="Requests that may wait; one more gets 429.", metavar="<n>", min=0, max=100_000)
