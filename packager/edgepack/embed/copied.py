@@ -13,9 +13,12 @@ from edgepack import closure, installed
 _IMPORT = re.compile(r"^(\s*(?:from|import) )edgepack\b", re.MULTILINE)
 
 
-def runtime(modules: Sequence[str], package: str) -> dict[str, str]:
-    """Return the text of each file of ``modules`` and of what they import, by its place in the app's ``package``."""
-    found, rename = closure.files(modules), renaming(modules, package)
+def runtime(modules: Sequence[str], rename: Callable[[str], str]) -> dict[str, str]:
+    """Return the text of each file of ``modules`` and of what they import, by its place in the app's package.
+
+    ``rename`` is what ``renaming`` returns for them.
+    """
+    found = closure.files(modules)
     texts = {name.partition("/")[2]: file.read_text("utf-8") for name, file in found.items()}
     return {name: rename(text) if name.endswith(".py") else text for name, text in texts.items()}
 

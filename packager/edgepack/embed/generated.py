@@ -97,8 +97,8 @@ class Embedding:
                 text = filling.text(text, str(file))
                 content = (rename(text) if rename and file.suffix == ".py" else text).encode()
             found[filling.path(name)] = (content, file.stat().st_mode & 0o777 | 0o600)
-        if self.app.runtime:
-            copies = copied.runtime(modules, package)
+        if rename:
+            copies = copied.runtime(modules, rename)
             found |= {f"{self.app.runtime}/{name}": (text.encode(), 0o644) for name, text in copies.items()}
             needs = "".join(f"{one}\n" for one in copied.requirements(modules))
             found[REQUIREMENTS] = (needs.encode(), 0o644)
