@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -25,17 +26,21 @@ if sys.platform != "win32":
 
 LOCK = "edgepack.lock"
 _ENDING = "[a-z0-9_]{8}"  # that tempfile gives
+_STOPPING = (signal.SIGINT, signal.SIGTERM)
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 
 @contextmanager
 def workfolder(parent: Path, prefix: str) -> Iterator[Path]:
     """Provide a new folder in ``parent``, locked, and gone with what is in it at the end."""
-    folder, lock = _begin(parent, prefix)
+    made = None
     try:
-        yield folder.path
+        with _held_signals():
+            made = _begin(parent, prefix)
+        yield made[0].path
     finally:
-        _end(folder, lock)
+        if made:
+            _end(*made)
 
 
 def leftovers(parent: Path, prefix: str) -> list[tuple[Path, int]]:
@@ -61,6 +66,19 @@ def sweep(parent: Path, prefix: str, rescue: Callable[[Folder], None] = lambda f
         finally:
             _end(folder, lock)
     return freed
+
+
+@contextmanager
+def _held_signals() -> Iterator[None]:
+    """Hold Ctrl-C and SIGTERM back until the end, so that no folder is made that nobody knows of."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _begin(parent: Path, prefix: str) -> tuple[Folder, int]:

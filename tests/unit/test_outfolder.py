@@ -8,6 +8,7 @@ import importlib
 import json
 import os
 import shutil
+import signal
 import socket
 import stat
 import subprocess
@@ -26,7 +27,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgepack import exchange, outfolder, workfolder
-from edgepack.errors import DiskFull, FileTrouble
+from edgepack.errors import DiskFull, FileTrouble, Interrupted
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 attacks: Any = importlib.import_module("attacks_files")
@@ -509,6 +510,30 @@ def test_only_a_whole_bundle_comes_back(damage: str, tmp_path: Path) -> None:
     make(tmp_path, "new", name="other")
     assert only(tmp_path, "other")
     assert not (tmp_path.parent / "bundle").exists()
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="Windows cannot hold signals back")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_a_folder_is_made_leaves_none(
+    number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(number: int, frame: object) -> None:
+        raise Interrupted("stopped")
+
+    def made_and_signalled(**given: Any) -> str:
+        path = mkdtemp(**given)
+        os.kill(os.getpid(), number)
+        return path
+
+    mkdtemp, before = tempfile.mkdtemp, signal.signal(number, stop)
+    monkeypatch.setattr(tempfile, "mkdtemp", made_and_signalled)
+    try:
+        with pytest.raises(Interrupted), workfolder.workfolder(tmp_path, ".building-"):
+            pytest.fail("the signal came before")
+    finally:
+        signal.signal(number, before)
+    assert list(tmp_path.iterdir()) == []
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
 def test_what_the_user_calls_so_is_not_swept(tmp_path: Path) -> None:
