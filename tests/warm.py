@@ -58,11 +58,10 @@ class Warm:
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         place = folder / "socket"
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.warm", str(place)],
+            [sys.executable, "-P", __file__, str(place)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=dict(environment),
-            cwd=Path(__file__).parents[1],
         )
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == b"ready\n"
@@ -133,7 +132,6 @@ def _become(arguments: list[str], folder: str, environment: dict[str, str], stre
     os.environ.update(environment)
     sys.stdin, sys.stdout, sys.stderr = (open(number, mode, encoding="utf-8") for number, mode in enumerate("rww"))  # noqa: SIM115
     sys.argv = [str(INSTALLED), *arguments]
-    del sys.path[0]  # the project's folder, where this module was started
     importlib.import_module("edgepack.cli").main()
 
 
