@@ -16,10 +16,7 @@ from typing import Any
 import psutil
 import pytest
 from markupsafe import escape
-
-from edgepack import sweep
-from edgepack.sweep import SweepFolder, course
-from edgepack.sweep.executors import slurm
+from tests import slurm_cluster
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 EDGEPACK = str(Path(sys.executable).parent / "edgepack")
@@ -234,23 +231,24 @@ def test_what_a_cluster_takes_is_missing(builds: Path, tmp_path: Path, edgepack:
         assert "pip install 'edgepack[fleet]'" in done.stderr
 
 
-def test_by_submitit(builds: Path) -> None:
-    """In submitit's own processes on this machine: Slurm itself cannot be had in a test."""
-    builds.write_text(builds.read_text().replace('"int8", "int4"', '"int4"'))
-    plan = sweep.plan(sweep.read(builds))
-    store = SweepFolder(plan.sweep.out)
-    found = course.known(plan, store)
-    with store.opened(plan.sweep) as run:
-        executor = slurm.start(plan, store, cluster="local")
-        course.run(found, executor, run, Silent())
-        store.end()
-        executor.stop()
-    assert [result.state for result in found.results.values()] == ["done"] * 2
+@pytest.fixture(scope="module")
+def own_slurm() -> Iterator[dict[str, str]]:
+    """The environment of a Slurm of this machine."""
+    with slurm_cluster.running() as environment:
+        yield environment
 
 
-class Silent:
-    """A listener that shows nothing."""
-
-    def ended(self, *_: object) -> None: ...
-
-    def tick(self, *_: object) -> None: ...
+@pytest.mark.skipif(not slurm_cluster.can_run(), reason="needs Debian's slurm-wlm and munge, and root")
+def test_on_slurm(builds: Path, own_slurm: dict[str, str], edgepack: Command) -> None:
+    """All units are done, one of them after its job was cancelled."""
+    command = [EDGEPACK, "sweep", str(builds), "--on", "slurm", "--json"]
+    process = subprocess.Popen(command, env=own_slurm, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    until(lambda: slurm_cluster.queued(own_slurm))
+    subprocess.run(["scancel", slurm_cluster.queued(own_slurm)[0]], env=own_slurm, check=True)
+    told, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, errors.decode()
+    assert json.loads(told)["passed"]
+    refused = builds.read_text() + '\n[slurm]\npartition = "nowhere"\n'
+    done = edgepack("sweep", written(builds.parent / "refused", refused), "--on", "slurm", env=own_slurm)
+    assert done.returncode == 90
+    assert "Slurm refused the job: sbatch: error: Batch job submission failed: Invalid partition" in done.stderr
