@@ -9,7 +9,9 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -18,7 +20,7 @@ from tests.devices.conftest import FORBIDDEN, GOLDEN
 import edgepack as runtime
 from edgepack import devices
 from edgepack.devices import Device
-from edgepack.errors import DeviceError, NetworkError, UnknownName
+from edgepack.errors import DeviceError, DeviceStopped, NetworkError, UnknownName
 from edgepack.records import Bundle, NotMeasured
 from edgepack.runtime import manifest
 from edgepack.runtime.quiet import Rules
@@ -103,6 +105,26 @@ def test_a_language_model_on_a_pi_4(
     assert done.returncode == 0, done.stdout + done.stderr
     done = edgepack("bench", storyteller.path, "--device", "kitchen", cwd=tmp_path)
     assert "emulated" in done.stdout
+
+
+def test_an_instruction_that_a_pi_4_lacks(emulated: Callable[[str], Device], minilm: Bundle, tmp_path: Path) -> None:
+    """onnxruntime 1.21.0 was built for later processors; its version is known to be too old, so it bears another."""
+    board, listed = replace(emulated("rpi4"), folder="/var/edgepack-old"), manifest.read(minilm.path)
+    with devices.connect(board, listed, threads=1, prepare=True) as there:
+        assert validate.validate(there, GOLDEN).passed
+    chosen = ["--only-binary=:all:", "--platform=manylinux_2_28_aarch64", "--python-version=3.11", "--no-deps"]
+    fetch = [sys.executable, "-m", "pip", "download", "--quiet", *chosen, f"--dest={tmp_path}", "onnxruntime==1.21.0"]
+    subprocess.run(fetch, check=True)
+    with ZipFile(next(tmp_path.glob("*.whl"))) as wheel, ZipFile(tmp_path / "old.zip", "w") as old:
+        for name in wheel.namelist():
+            content = wheel.read(name).replace(b"\nVersion: 1.21.0\n", b"\nVersion: 1.23.0\n")
+            old.writestr(name.replace("1.21.0.dist-info", "1.23.0.dist-info"), content)
+    ssh = ["ssh", "-F", str(board.ssh_config), "-p", board.address.rpartition(":")[2], "root@127.0.0.1"]
+    site = f"{board.folder}/site/python3.11"
+    unpack = f"rm -r {site}/onnxruntime*; cat > /tmp/old.zip; python3 -m zipfile -e /tmp/old.zip {site}"
+    subprocess.run([*ssh, unpack], input=(tmp_path / "old.zip").read_bytes(), check=True)
+    with pytest.raises(DeviceStopped, match="SIGILL"), devices.connect(board, listed, threads=1) as there:
+        validate.validate(there, GOLDEN)
 
 
 def test_a_board_that_is_none() -> None:
