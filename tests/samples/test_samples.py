@@ -130,6 +130,8 @@ def test_plug_in(
         15,
         True,
     )
+    elsewhere = edgepack("validate", bundle, "--device", "ssh://nobody@board.invalid")
+    assert (elsewhere.returncode, "language-identification of lang-id" in elsewhere.stderr) == (84, True)
 
     monkeypatch.setenv("PYTHONPATH", before)  # without the package
     for command, said in {

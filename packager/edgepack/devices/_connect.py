@@ -6,12 +6,13 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from edgepack import closure
+from edgepack import closure, plugins
 from edgepack.devices import _requirements
 from edgepack.devices._device import Device
 from edgepack.devices._folder import DeviceFolder, opened
 from edgepack.devices._host import host
 from edgepack.devices._session import Session
+from edgepack.errors import DeviceLacks
 from edgepack.progress import Say, silent
 from edgepack.runtime.manifest import MANIFEST, Manifest
 from edgepack.runtime.runner import Runner
@@ -32,11 +33,11 @@ def connect(
             yield runner
         return
     say(f"connecting to {device.name}")
-    plugins = _plugins(manifest)
+    modules = _plugins(manifest)
     with opened(device) as folder:
         folder.lock()
-        _requirements.check(device, folder, plugins, prepare=prepare, say=say)
-        package = _package(folder, plugins, say)
+        _requirements.check(device, folder, modules, prepare=prepare, say=say)
+        package = _package(folder, modules, say)
         bundle = _bundle(folder, manifest, say)
         say(f"opening {manifest.name} on {device.name}")
         arguments = [bundle, str(threads or 0)]
@@ -48,14 +49,21 @@ def connect(
 
 
 def _plugins(manifest: Manifest) -> list[str]:
-    """Return the modules that the bundle's task and formats take."""
-    task = f"edgepack.runtime.tasks.{manifest.task.replace('-', '_')}"
-    return [task, *(f"edgepack.runtime.engines.{one.format}" for one in manifest.models.values())]
+    """Return the modules that the bundle's task and formats take. Raises DeviceLacks for those of a third party."""
+    asked = [("runtime.tasks", manifest.task), *(("runtime.engines", one.format) for one in manifest.models.values())]
+    for kind, name in asked:
+        brought = plugins.distribution(kind, name)
+        if brought != plugins.OURS:
+            raise DeviceLacks(
+                f"{manifest.name} needs {name} of {brought}, and only edgepack's own runtime is brought to devices",
+                hint=f"on the device itself: pip install edgepack {brought}, and the same command without --device",
+            )
+    return [f"edgepack.{kind}.{name.replace('-', '_')}" for kind, name in asked]
 
 
-def _package(folder: DeviceFolder, plugins: list[str], say: Say) -> str:
+def _package(folder: DeviceFolder, modules: list[str], say: Say) -> str:
     """Return where the runtime lies, laid out once for all sessions."""
-    named = folder.push(closure.files((_requirements.SERVICE, *plugins)), say)
+    named = folder.push(closure.files((_requirements.SERVICE, *modules)), say)
     content = hashlib.sha256(repr(sorted(named.items())).encode()).hexdigest()
     return folder.lay(f"packages/{content}", named)
 
