@@ -18,6 +18,7 @@ FILE = Path(edgepack.__file__).parent / "schemas" / "bundle-2.json"
 TASKS: dict[str, tuple[list[str], Any]] = {
     "text-embedding": (["text"], Embedding),
     "text-classification": (["text"], Classes),
+    "text-ranking": (["text"], Classes),
     "token-classification": (["text"], Entities),
     "question-answering": (["text"], Span),
     "fill-mask": (["text"], Mask),

@@ -26,6 +26,10 @@ with none of the three (SigLIP without its head, SegFormer) is refused. Models o
 """
 
 
+RANKING = "text-ranking"
+RERANKERS = """The architectures of text-classification, with one label: folders of sentence-transformers'
+CrossEncoder, and others with `--task text-ranking`. A reranker that is a language model (`…ForCausalLM`) is refused.
+"""
 IMAGES = "text-to-image"
 PIPELINES = """Folders of diffusers, by `_class_name` in `model_index.json`, of
 UNet2DConditionModel with AutoencoderKL or AutoencoderTiny and CLIP's text encoders: Stable Diffusion 1.x and 2.x (noise
@@ -41,6 +45,9 @@ def text() -> str:
     parts = [HEAD]
     for task, families in _supported.TABLE.items():
         title = plugins.load("tasks", task).TITLE
+        if task == RANKING:
+            parts.append(f"## {task}\n\n{title[0].upper()}{title[1:]}. {RERANKERS}")
+            continue
         rows = [f"| {model_type} | {', '.join(names)} |" for model_type, names in sorted(families.items())]
         parts.append("\n".join([f"## {task}\n\n{title[0].upper()}{title[1:]}.\n", "| model type | architectures |",
                                 "| --- | --- |", *rows]) + "\n")  # fmt: skip

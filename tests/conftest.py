@@ -180,12 +180,14 @@ def _tokenizer(folder: Path) -> int:
 _BERTS = {
     "text-embedding": "BertModel",
     "text-classification": "BertForSequenceClassification",
+    "text-ranking": "BertForSequenceClassification",
     "token-classification": "BertForTokenClassification",
     "question-answering": "BertForQuestionAnswering",
     "fill-mask": "BertForMaskedLM",
 }
 _LABELS = {
     "text-classification": ["bad", "fair", "good"],
+    "text-ranking": ["LABEL_0"],
     "token-classification": ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"],
 }
 
@@ -203,6 +205,8 @@ def _text_model(folder: Path, task: str, seed: int) -> None:
         id2label=dict(enumerate(names)),
         label2id={name: i for i, name in enumerate(names)},
     )
+    if task == "text-ranking":
+        config.sentence_transformers = {"version": "5.7.0", "activation_fn": "torch.nn.modules.linear.Identity"}
     torch.manual_seed(seed)
     getattr(transformers, _BERTS[task])(config).save_pretrained(folder)
 

@@ -31,6 +31,7 @@ from edgepack.tasks import (
     text_classification,
     text_embedding,
     text_generation,
+    text_ranking,
     text_to_image,
     token_classification,
     zero_shot_image_classification,
@@ -45,6 +46,7 @@ TASKS: tuple[Task, ...] = (
     text_classification,
     text_embedding,
     text_generation,
+    text_ranking,
     token_classification,
 )
 OF_SUBMODELS: tuple[AnyTask, ...] = (text_to_image, zero_shot_image_classification)

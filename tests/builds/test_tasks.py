@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,8 +13,15 @@ import transformers
 from PIL import Image
 
 import edgepack
-from edgepack.errors import InputError
+from edgepack.errors import InputError, UsageError
 from edgepack.records import Bundle
+from edgepack.runtime import golden
+from edgepack.runtime.opening import opened
+from edgepack.runtime.runner import Here
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from sentence_transformers import CrossEncoder
 
 Build = Callable[..., tuple[Bundle, ...]]
 EQUAL = 1e-4  # float32 graphs, summed in another order
@@ -21,6 +29,7 @@ EQUAL = 1e-4  # float32 graphs, summed in another order
 TASKS = [
     "text-embedding",
     "text-classification",
+    "text-ranking",
     "token-classification",
     "question-answering",
     "fill-mask",
@@ -78,6 +87,32 @@ def test_text_pairs(exact: Callable[[str], Bundle], tiny: Callable[[str], Path])
     assert {label.name: pytest.approx(label.score, abs=EQUAL) for label in ours} == {
         entry["label"]: entry["score"] for entry in theirs
     }
+
+
+def test_text_ranking(exact: Callable[[str], Bundle], tiny: Callable[[str], Path]) -> None:
+    true = CrossEncoder(str(tiny("text-ranking")), device="cpu").rank(TEXT, SENTENCES)
+    model = edgepack.load(exact("text-ranking").path)
+    ours = model.rank(TEXT, SENTENCES)
+    assert [passage.index for passage in ours] == [entry["corpus_id"] for entry in true]
+    assert [passage.score for passage in ours] == pytest.approx([entry["score"] for entry in true], abs=EQUAL)
+    assert [passage.text for passage in ours] == [SENTENCES[passage.index] for passage in ours]
+    best = model.rank(TEXT, SENTENCES, top_k=2)
+    assert [passage.index for passage in best] == [passage.index for passage in ours[:2]]
+    assert model.rank(TEXT, []) == []
+    with pytest.raises(InputError, match="a query and a passage"):
+        model.predict([TEXT])
+    with pytest.raises(UsageError, match="top_k"):
+        model.rank(TEXT, SENTENCES, top_k=0)
+
+
+def test_golden_scores_are_compared_together(exact: Callable[[str], Bundle]) -> None:
+    """A score alone has no cosine but its sign."""
+    listed = opened(exact("text-ranking").path)
+    run = Here(listed).sessions["model"]
+    assert golden.check(run, listed).passed
+    swapped = golden.check(lambda feeds: {"logits": np.abs(run(feeds)["logits"]) ** 3 + 1}, listed)
+    assert len(swapped.cosines) == 1
+    assert not swapped.passed
 
 
 def test_token_classification(exact: Callable[[str], Bundle], tiny: Callable[[str], Path]) -> None:

@@ -21,6 +21,7 @@ from edgepack.runtime.opening import opened
 Build = Callable[..., tuple[Bundle, ...]]
 TASKS = [
     "text-classification",
+    "text-ranking",
     "token-classification",
     "question-answering",
     "fill-mask",

@@ -27,6 +27,7 @@ from edgepack.runtime.opening import opened
 from edgepack.runtime.shapes import GENERATION
 
 ZERO_SHOT = "zero-shot-image-classification"
+PAIRED = ("text-classification", "text-ranking")
 
 
 def run(
@@ -157,8 +158,8 @@ def run(
     options = {name: value for name, value in stated.items() if value is not None}
     listed = opened(bundle, verify=False, trust=trust)  # what an archive holds was hashed when it was unpacked
     task = listed.task
-    if pair and task != "text-classification":
-        raise UsageError(f"--pair is for text-classification; this bundle's task is {task}")
+    if pair and task not in PAIRED:
+        raise UsageError(f"--pair is for {' and '.join(PAIRED)}; this bundle's task is {task}")
     named = _labels(task, labels, template)
     _check(task, inputs or [], [*options, *(["system"] if system is not None else [])], json)
     _check_drawing(

@@ -44,6 +44,7 @@ _CONVERSATIONS = (
         {"role": "user", "content": "{{ really }} <s>"},
     ],
 )
+_PAIRED = ("text-ranking",)  # tasks that take pairs of texts alone, as question answering does
 _SIZES = ((37, 53), (211, 64), (224, 224), (5, 400))  # height, width
 _COLOURS, _ALPHA = 3, 4
 
@@ -88,7 +89,7 @@ def _one(kind: str, example: Example, feeds: Callable[[Example], Feeds]) -> Iter
 def _example(listed: Manifest, text: str) -> Example:
     """Return what a task takes that is about ``text``."""
     answer = listed.processing.answer
-    if isinstance(answer, Span):
+    if isinstance(answer, Span) or listed.task in _PAIRED:
         return ("Who was it?", text)
     return f"{text} {answer.mask_token}" if isinstance(answer, Mask) else text
 

@@ -171,7 +171,7 @@ class Check:
 def _pairs(examples: Sequence[Text]) -> list[Text]:
     """Return pairs for a CrossEncoder, each text with the next; the last is longer than most models take."""
     if not isinstance(examples[0], str):
-        return list(examples)
+        return [*examples, (examples[0][0], " ".join(second for _, second in examples * _LONG))]
     texts = [text for text in examples if isinstance(text, str)]
     return [*zip(texts, [*texts[1:], texts[0]], strict=True), (texts[0], " ".join(texts * _LONG))]
 

@@ -56,7 +56,7 @@ def check(run: Run, manifest: Manifest, make: Make | None = None, *, name: str =
     count = sum(key.endswith(f".output.{output}") for key in tensors)
     if not all(f"{index}.output.{output}" in tensors for index in range(count)):
         raise BundleDamaged(f"{facts.file} lacks some of its {count} golden vectors", hint=_AGAIN)
-    cosines, wrong = [], []
+    pairs, wrong = [], []
     for index in range(count):
         start = f"{index}.input."
         feeds = {key.removeprefix(start): value for key, value in tensors.items() if key.startswith(start)}
@@ -65,8 +65,18 @@ def check(run: Run, manifest: Manifest, make: Make | None = None, *, name: str =
             made = make([_example(tensors, index, _kind(processing, feeds))])
             wrong += _differences(made, feeds, processing)
             feeds = {key: made.get(key, value) for key, value in feeds.items()}
-        cosines.append(_cosine(_output(run(feeds), output), tensors[f"{index}.output.{output}"]))
+        pairs.append((_output(run(feeds), output), tensors[f"{index}.output.{output}"]))
+    cosines = [_cosine(*pair) for pair in _together(pairs)]
     return GoldenResult(tuple(cosines), facts.least_cosine, tuple(wrong))
+
+
+def _together(pairs: Sequence[tuple[Array, Array]]) -> Sequence[tuple[Array, Array]]:
+    """Return outputs of one number, as a reranker's scores, as one vector of all of them: the cosine of two numbers is
+    their sign.
+    """
+    if any(made.size != 1 or true.size != 1 for made, true in pairs):
+        return pairs
+    return [(np.concatenate([made.ravel() for made, _ in pairs]), np.concatenate([true.ravel() for _, true in pairs]))]
 
 
 def _kind(processing: Processing, feeds: Feeds) -> str:

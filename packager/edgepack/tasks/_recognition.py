@@ -13,6 +13,8 @@ def find(folder: Path, config: JsonObject) -> str:
     """Return the task that the files of a model tell. Raises UnsupportedModel."""
     own = _sentence_folder.task(folder)
     architecture, model_type = str(config["architectures"][0]), str(config.get("model_type", ""))
+    if not own and _sentence_folder.reranks(folder, config):
+        return _sentence_folder.RANKING
     for task in [load(name) for name in plugins.names("tasks")]:
         if architecture in task.ARCHITECTURES and not own:
             return task.NAME

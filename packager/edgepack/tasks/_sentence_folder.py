@@ -24,7 +24,10 @@ from edgepack.tasks._sentence_settings import CROSS_ENCODER, ENCODER
 _CONFIG = "config_sentence_transformers.json"
 _OWN = "sentence_transformers."
 _SIMILARITIES: tuple[Similarity, ...] = get_args(Similarity)
-_TASKS = {ENCODER: "text-embedding", CROSS_ENCODER: "text-classification"}
+RANKING, _PAIRS = "text-ranking", "text-classification"  # of a CrossEncoder with one label, and with several
+_TASKS = {ENCODER: "text-embedding", CROSS_ENCODER: _PAIRS}
+# config.json's notes of a CrossEncoder that was saved without modules.json: of releases from 4.0 on, and before
+_NOTED = ("sentence_transformers", "sbert_ce_default_activation_function")
 _PROMPTS = {"query": "", "document": ""}  # that every SentenceTransformer has
 
 
@@ -61,13 +64,26 @@ def task(folder: Path) -> str:
             f"{folder.name} is a {what} of sentence-transformers, which edgepack does not support",
             hint=f"it supports {' and '.join(_TASKS)}; a copy of the folder without modules.json is its bare model",
         )
+    if what == CROSS_ENCODER and _labels(read_config(folder / transformer(folder) / "config.json")) == 1:
+        return RANKING
     return _TASKS[what] if what else ""
+
+
+def reranks(folder: Path, config: JsonObject) -> bool:
+    """Return whether a folder without modules.json is a CrossEncoder's that gives a pair one score, as it notes."""
+    return not is_one(folder) and any(name in config for name in _NOTED) and _labels(config) == 1
+
+
+def _labels(config: JsonObject) -> int:
+    """Return how many labels a classifier's config.json has: two where it does not say."""
+    stated = config.get("id2label")
+    return len(stated) if isinstance(stated, Mapping) and stated else int(config.get("num_labels", 2))
 
 
 def check(folder: Path, asked: str) -> None:
     """Raises what ``read`` does, and UnsupportedModel where the task ``asked`` for would leave unread what it says."""
     own = task(folder)
-    if own and asked != own and asked in _supported.TABLE:
+    if own and asked not in (own, *([_PAIRS] if own == RANKING else [])) and asked in _supported.TABLE:
         raise UnsupportedModel(
             f"{folder.name} is a {kind(folder)} of sentence-transformers, which is for {own}, not {asked}",
             hint=f"for {asked} with the bare model, give a copy of the folder without modules.json",

@@ -100,10 +100,12 @@ def _language() -> dict[str, tuple[str, ...]]:
     return {model_type: names for model_type, names in sorted(named.items()) if model_type in described}
 
 
+_CLASSIFIERS = _heads("ForSequenceClassification", {**_ENCODERS, **_DECODERS, "bart": "Bart"})
 TABLE: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "text-generation": _language(),
     "text-embedding": _heads("Model", _ENCODERS),
-    "text-classification": _heads("ForSequenceClassification", {**_ENCODERS, **_DECODERS, "bart": "Bart"}),
+    "text-classification": _CLASSIFIERS,
+    "text-ranking": _CLASSIFIERS,  # of one label
     "token-classification": _heads("ForTokenClassification", _ENCODERS),
     "question-answering": _heads(
         "ForQuestionAnswering", {name: stem for name, stem in _ENCODERS.items() if name not in _WITHOUT_ANSWERS}

@@ -15,6 +15,7 @@ import transformers
 from edgepack.errors import EdgepackError, ModelError, PreprocessingDiffers, UnsupportedModel
 from edgepack.original import sentence_check
 from edgepack.records import NotMeasured
+from edgepack.runtime.processing import Classes
 
 from .conftest import TEXTS, edit, read, save_bert, save_tokenizer, sizes, wordpiece
 
@@ -23,6 +24,7 @@ with warnings.catch_warnings():
     from sentence_transformers import CrossEncoder, SparseEncoder
 
 pytestmark = pytest.mark.filterwarnings("ignore")
+PAIRED = "text-classification"
 PAIRS = [(TEXTS[0], TEXTS[1]), (TEXTS[2], " ".join(TEXTS) * 4), ("", "x")]
 TOLERANCE = 2e-6
 BERT, MODEL = "sentence_bert_config.json", "config_sentence_transformers.json"
@@ -45,7 +47,7 @@ def saved(folder: Path, labels: int = 1, **options: Any) -> Path:
 
 def check(folder: Path, **options: Any) -> None:
     ours = read(folder)
-    assert ours.source.task == "text-classification"
+    assert ours.source.task == ("text-ranking" if len(ours.processing.section(Classes).labels) == 1 else PAIRED)
     true = CrossEncoder(str(folder), device="cpu").predict(PAIRS, **options)
     np.testing.assert_allclose(ours.model.scores(PAIRS), true.reshape(len(PAIRS), -1), atol=TOLERANCE)
 
@@ -75,6 +77,29 @@ def test_settings(tmp_path: Path, settings: dict[str, Any], longest: int) -> Non
     assert read(folder).text.max_length == longest
     if longest < 64:
         assert np.abs(np.subtract(before, read(folder).model.scores(PAIRS))).max() > 1e-3
+
+
+def test_a_reranker_as_a_classifier(tmp_path: Path) -> None:
+    folder = saved(tmp_path)
+    np.testing.assert_array_equal(read(folder, PAIRED).model.scores(PAIRS), read(folder).model.scores(PAIRS))
+
+
+def test_several_labels_do_not_rank(tmp_path: Path) -> None:
+    folder = saved(tmp_path, labels=3)
+    with pytest.raises(UnsupportedModel, match="is for text-classification, not text-ranking"):
+        read(folder, "text-ranking")
+    with pytest.raises(UnsupportedModel, match="gives 3 numbers for a pair of texts"):
+        read(tmp_path / "plain", "text-ranking")
+
+
+def test_a_folder_of_transformers(tmp_path: Path) -> None:
+    """CrossEncoder's notes in config.json tell what it is; without them --task does."""
+    saved(tmp_path)
+    plain = tmp_path / "plain"
+    assert read(plain).source.task == PAIRED
+    np.testing.assert_array_equal(read(plain, "text-ranking").model.scores(PAIRS), read(plain).model.scores(PAIRS))
+    edit(plain / "config.json", sbert_ce_default_activation_function="torch.nn.modules.linear.Identity")
+    check(plain)
 
 
 def test_several_labels(tmp_path: Path) -> None:
@@ -156,7 +181,7 @@ def test_rerankers_over_a_language_model(tmp_path: Path) -> None:
     CrossEncoder(str(plain), device="cpu").save_pretrained(str(tmp_path / "saved"))
     with pytest.raises(UnsupportedModel, match="CrossEncoder with the module LogitScore"):
         read(tmp_path / "saved")
-    with pytest.raises(UnsupportedModel, match="is for text-classification, not text-generation"):
+    with pytest.raises(UnsupportedModel, match="is for text-ranking, not text-generation"):
         read(tmp_path / "saved", "text-generation")
 
 

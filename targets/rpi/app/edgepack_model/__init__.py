@@ -23,6 +23,11 @@ from edgepack_model._text_generation import TextGeneration
 from edgepack_model._text_classification import TextClassification
 
 # edgepack:end
+# edgepack:if text-ranking
+from edgepack.runtime.tasks.text_ranking import Ranked
+from edgepack_model._text_ranking import TextRanking
+
+# edgepack:end
 # edgepack:if token-classification
 from edgepack.runtime.tasks.token_classification import Entity
 from edgepack_model._token_classification import TokenClassification
@@ -73,6 +78,10 @@ __all__ = [
     # edgepack:end
     # edgepack:if text-classification
     "TextClassification",
+    # edgepack:end
+    # edgepack:if text-ranking
+    "Ranked",
+    "TextRanking",
     # edgepack:end
     # edgepack:if token-classification
     "Entity",
