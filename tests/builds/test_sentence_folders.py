@@ -80,7 +80,7 @@ def test_the_vectors_are_sentence_transformers_own(form: str, tmp_path: Path, bu
     FORMS[form](folder)
     model = edgepack.load(build(folder, "rpi", recipes=("fp32",))[0].path)
     original = SentenceTransformer(str(folder), device="cpu")
-    for options in ({}, {"prompt": ""}, {"prompt_name": "query"}):
+    for options in ({}, {"prompt": ""}, {"prompt_name": "query"}, {"truncate_dim": 8}):
         for texts in (TEXTS, *([text] for text in TEXTS)):
             np.testing.assert_allclose(model.embed(texts, **options), original.encode(texts, **options), atol=2e-5)
 

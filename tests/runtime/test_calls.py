@@ -152,7 +152,7 @@ def test_any_argument_is_used_or_named(value: Any, minilm: Bundle, speaker: Call
     _never_raw(lambda: edgepack.load(value))
     _never_raw(lambda: embedding.embed(value))
     _never_raw(lambda: embedding.similarity(value, value))
-    for name in ("prompt", "prompt_name", "batch_size"):
+    for name in ("prompt", "prompt_name", "batch_size", "truncate_dim", "precision"):
         _never_raw(lambda name=name: embedding.embed(["a", "b"], **{name: value}))
     for name in ("embed", "predict"):
         _never_raw(lambda name=name: getattr(embedding, name)([value]))

@@ -157,8 +157,10 @@ def test_openais_client_embeds(vectors: Served, minilm: Bundle) -> None:
         assert answer.usage.prompt_tokens > 256
         with pytest.raises(openai.NotFoundError):
             client.embeddings.create(model="gpt", input="x")
-        with pytest.raises(openai.BadRequestError, match="384"):
-            client.embeddings.create(model=vectors.name, input="x", dimensions=8)
+        short = client.embeddings.create(model=vectors.name, input=texts[0], encoding_format="float", dimensions=8)
+        np.testing.assert_allclose(short.data[0].embedding, alone[:8] / np.linalg.norm(alone[:8]), atol=2e-2)
+        with pytest.raises(openai.BadRequestError, match="at most 384"):
+            client.embeddings.create(model=vectors.name, input="x", dimensions=385)
 
 
 def test_twenty_clients_ask_two_hundred_times(vectors: Served, minilm: Bundle) -> None:

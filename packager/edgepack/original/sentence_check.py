@@ -170,8 +170,9 @@ class Check:
 
 def _pairs(examples: Sequence[Text]) -> list[Text]:
     """Return pairs for a CrossEncoder, each text with the next; the last is longer than most models take."""
-    if not isinstance(examples[0], str):
-        return [*examples, (examples[0][0], " ".join(second for _, second in examples * _LONG))]
+    pairs = [example for example in examples if not isinstance(example, str)]
+    if pairs:
+        return [*pairs, (pairs[0][0], " ".join([second for _, second in pairs] * _LONG))]
     texts = [text for text in examples if isinstance(text, str)]
     return [*zip(texts, [*texts[1:], texts[0]], strict=True), (texts[0], " ".join(texts * _LONG))]
 

@@ -14,6 +14,7 @@ from edgepack.runtime.batch import BATCH
 from edgepack.runtime.serving.exchange import Refused
 from edgepack.runtime.serving.fields import Fields, wrong
 from edgepack.runtime.serving.limits import Limits
+from edgepack.runtime.vectors import cut
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Embeddings:
 
     texts: tuple[str, ...]
     base64: bool
-    width: int | None  # that is asked for: the model's own
+    width: int | None  # of the vectors that are asked for, at most the model's own
 
     streams = False
 
@@ -50,10 +51,10 @@ class Embeddings:
                 return
             batch = list(self.texts[start : start + BATCH])
             vectors = model.embed(batch)
-            if self.width not in (None, vectors.shape[1]):
-                raise Refused(400, f"dimensions must be {vectors.shape[1]}, the model's own", field="dimensions")
+            if self.width is not None and self.width > vectors.shape[1]:
+                raise Refused(400, f"dimensions must be at most {vectors.shape[1]}", field="dimensions")
             encodings = model.text.encode(batch)[1]
-            yield vectors, sum(sum(one.attention_mask) for one in encodings)
+            yield _shorter(vectors, self.width), sum(sum(one.attention_mask) for one in encodings)
 
     def whole(self, parts: list[tuple[Array, int]], name: str) -> Json:
         """Return the answer."""
@@ -70,3 +71,10 @@ class Embeddings:
         if self.base64:
             return base64.b64encode(vector.astype("<f4").tobytes()).decode()
         return [float(value) for value in vector]
+
+
+def _shorter(vectors: Array, width: int | None) -> Array:
+    """Return the first ``width`` numbers of each vector, scaled to the whole vector's length, as OpenAI's are."""
+    short = cut(vectors, width)
+    whole, kept = (np.linalg.norm(each, axis=1, keepdims=True) for each in (vectors, short))
+    return np.asarray(short * (whole / np.maximum(kept, 1e-12)), np.float32) if width is not None else vectors

@@ -14,6 +14,7 @@ from edgepack.runtime.batch import BATCH, in_batches, many, text_length
 from edgepack.runtime.processing import Embedding, Processing, Text
 from edgepack.runtime.submodel import MODEL
 from edgepack.runtime.text import TextInput, checked
+from edgepack.runtime.vectors import Precision, cut, quantize
 
 
 class Model:
@@ -39,18 +40,24 @@ class Model:
         *,
         prompt_name: str | None = None,
         prompt: str | None = None,
+        truncate_dim: int | None = None,
+        precision: Precision = "float32",
+        ranges: Array | None = None,
         batch_size: int = BATCH,
     ) -> Array:
         """Return float32 [texts, width]; a single str gives [width].
 
-        ``prompt_name`` is one of ``prompts``; ``prompt`` is a text of your own, "" for none. Raises InputError,
-        UnknownName for another prompt, UsageError where both are given.
+        ``prompt_name`` is one of ``prompts``; ``prompt`` is a text of your own, "" for none. ``truncate_dim`` is how
+        many numbers are kept, for models that were trained for it; ``precision`` and ``ranges`` are those of
+        runtime.vectors.quantize. Raises InputError, UnknownName for another prompt, UsageError where both are given,
+        and for a width or a precision that there is not.
         """
         before = self._prompt(prompt_name, prompt)
-        if isinstance(texts, str):
-            return self._vectors([texts], before, batch_size)[0]
-        vectors = self._vectors(many(texts), before, batch_size)
-        return np.stack(vectors) if vectors else np.zeros((0, self._width), np.float32)
+        kept = None if truncate_dim is None else arguments.whole("truncate_dim", truncate_dim, 1)
+        found = self._vectors([texts] if isinstance(texts, str) else many(texts), before, batch_size)
+        whole = np.stack(found) if found else np.zeros((0, self._width), np.float32)
+        made = quantize(cut(whole, kept), precision, ranges)
+        return made[0] if isinstance(texts, str) else made
 
     def feeds(self, examples: Sequence[str]) -> Feeds:
         """Return one batch's input arrays, the default prompt before each text."""

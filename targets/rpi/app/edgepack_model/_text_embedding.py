@@ -21,12 +21,22 @@ class TextEmbedding:
     def __init__(self, bundle: Path = BUNDLE, *, threads: int | None = None) -> None:
         self._model: Any = opened(bundle, threads)
 
-    def embed(self, texts: Sequence[str], *, prompt: str | None = None, batch_size: int = 32) -> NDArray[np.float32]:
-        """Return float32 [texts, @width@], a row for each text.
+    def embed(
+        self,
+        texts: Sequence[str],
+        *,
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        truncate_dim: int | None = None,
+        batch_size: int = 32,
+    ) -> NDArray[np.float32]:
+        """Return float32 [texts, @width@], a row for each text; of ``truncate_dim`` numbers where that is given.
 
-        ``prompt`` is put in front of each (default: the model's own, if it has one). Raises InputError.
+        ``prompt_name`` is one of the model's prompts, ``prompt`` a text of your own, in front of each (default: the
+        model's own, if it has one). Raises InputError.
         """
-        vectors: NDArray[np.float32] = self._model.embed(list(texts), prompt=prompt, batch_size=batch_size)
+        options = {"prompt_name": prompt_name, "prompt": prompt, "truncate_dim": truncate_dim}
+        vectors: NDArray[np.float32] = self._model.embed(list(texts), **options, batch_size=batch_size)
         return vectors
 
     def similarity(self, a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
