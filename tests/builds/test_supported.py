@@ -25,7 +25,7 @@ from edgepack.tasks._supported import Entry
 Tiny = Callable[[str], Path]
 TEXTS = ["the quick brown fox", "ada wrote the first program in london on a day of rain", "paris"]
 QUESTION = "who wrote the program"
-OWN_TESTS = {"text-generation", "zero-shot-image-classification", "audio-classification"}
+OWN_TESTS = {"text-ranking", "text-generation", "zero-shot-image-classification", "audio-classification"}
 TOLERANCE = 1e-4  # of the largest output: fp32 in another order
 
 _SMALL: dict[str, Any] = {
