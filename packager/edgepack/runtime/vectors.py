@@ -54,7 +54,7 @@ def quantize(vectors: Array, precision: Precision, bounds: Array | Sequence[Sequ
     low, high = _checked(bounds, vectors.shape[-1])
     step = (high - low) / _STEPS
     values = np.clip(np.floor((vectors - low) / np.where(step == 0, 1, step)), 0, _STEPS)
-    return values.astype(np.uint8) if precision == "uint8" else (values - 128).astype(np.int8)
+    return np.asarray(values, np.uint8) if precision == "uint8" else np.asarray(values - 128, np.int8)
 
 
 def _checked(bounds: Array | Sequence[Sequence[float]] | None, width: int) -> Array:
@@ -62,7 +62,7 @@ def _checked(bounds: Array | Sequence[Sequence[float]] | None, width: int) -> Ar
     if bounds is None:
         raise UsageError(
             "eight bits need the range of each number",
-            hint="ranges=edgepack.runtime.vectors.ranges(model.embed(many_texts)), the same for all vectors of an index",
+            hint="ranges=edgepack.runtime.vectors.ranges(model.embed(many_texts)), the same for all of an index",
         )
     try:
         made = np.asarray(bounds, np.float64 if not isinstance(bounds, np.ndarray) else bounds.dtype)
