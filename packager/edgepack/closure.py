@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import edgepack
 
@@ -28,10 +29,7 @@ def files(names: Iterable[str]) -> dict[str, Path]:
 
 def libraries(names: Iterable[str]) -> list[str]:
     """Return the modules of other packages that those files import when they are loaded."""
-    found = set()
-    for module in _closure(names, texts=False):
-        for node in _tree(module).body:
-            found |= {name.split(".")[0] for name in _named(node, texts=False)}
+    found = {name.split(".")[0] for module in _closure(names, texts=False) for name in _source(module).loaded}
     return sorted(found - {_PACKAGE} - sys.stdlib_module_names)
 
 
@@ -43,7 +41,8 @@ def _closure(names: Iterable[str], *, texts: bool) -> set[str]:
         if module in found or _file(module) is None:
             continue
         found.add(module)
-        waiting += [*_above(module), *_imported(module, texts)]
+        source = _source(module)
+        waiting += [*_above(module), *source.imported, *(source.texts if texts else ())]
     return found
 
 
@@ -54,39 +53,48 @@ def _above(module: str) -> Iterator[str]:
         yield ".".join(parts[:length])
 
 
+class _Source(NamedTuple):
+    """What a module's source names."""
+
+    loaded: tuple[str, ...]  # modules, those of other packages too, that its top level imports
+    imported: tuple[str, ...]  # what may be a module of edgepack, by imports anywhere
+    texts: tuple[str, ...]  # the same, by texts
+
+
 @cache
-def _imported(module: str, texts: bool) -> tuple[str, ...]:
-    """Return the modules of edgepack that a module's source imports, or names in a text.
+def _source(module: str) -> _Source:
+    """Return what the source of a module that has a file names.
 
     A package that looks for its modules by ``pkgutil`` takes them all.
     """
     place = _file(module)
     assert place is not None
-    found = [name for node in ast.walk(_tree(module)) for name in _named(node, texts)]
-    if place.name == "__init__.py" and "pkgutil" in found:
-        found += [f"{module}.{own.stem}" for own in place.parent.glob("*.py") if own != place]
-    return tuple(name for name in found if name.split(".")[0] == _PACKAGE)
+    tree, imported, texts = ast.parse(place.read_text("utf-8")), list[str](), list[str]()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            texts.append(node.value)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            imported += _named(node)
+    loaded = [name for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom) for name in _named(node)]
+    if place.name == "__init__.py" and "pkgutil" in imported:
+        imported += [f"{module}.{own.stem}" for own in place.parent.glob("*.py") if own != place]
+    return _Source(tuple(loaded), _own(imported), _own(texts))
 
 
-@cache
-def _tree(module: str) -> ast.Module:
-    """Return the source of a module that has a file."""
-    place = _file(module)
-    assert place is not None
-    return ast.parse(place.read_text("utf-8"))
+def _own(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(name for name in names if name.split(".")[0] == _PACKAGE)
 
 
-def _named(node: ast.AST, texts: bool) -> list[str]:
-    """Return the modules, or what may be one, that a statement imports or a text is."""
-    if texts and isinstance(node, ast.Constant) and isinstance(node.value, str):
-        return [node.value]
+def _named(node: ast.Import | ast.ImportFrom) -> list[str]:
+    """Return the modules, or what may be one, that a statement imports."""
     if isinstance(node, ast.Import):
         return [alias.name for alias in node.names]
-    if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+    if node.module and not node.level:
         return [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
     return []
 
 
+@cache
 def _file(module: str) -> Path | None:
     place = _ROOT.joinpath(*module.split(".")[1:])
     for candidate in (place / "__init__.py", place.with_suffix(".py")):

@@ -16,6 +16,7 @@ _UNITS = {
     "MiB": 2**20,
     "GiB": 2**30,
 }
+_SIZE = re.compile(r"\s*([0-9]{1,30}\.?[0-9]{0,30}|\.[0-9]{1,30})\s*([kKMG]i?B|B)\s*")
 _SECONDS = {"ms": 1e-3, "s": 1.0}
 _JOULES = {"mJ": 1e-3, "J": 1.0, "kJ": 1e3, "mWh": 3.6, "Wh": 3.6e3, "kWh": 3.6e6}
 _WATTS = {"mW": 1e-3, "W": 1.0, "kW": 1e3}
@@ -25,7 +26,7 @@ def parse_size(text: str | int) -> int:
     """Return bytes of "24 MB", "1.5 GiB" or a plain number. Raises ValueError for anything else."""
     if isinstance(text, int) and not isinstance(text, bool):
         return text
-    match = re.fullmatch(r"\s*([0-9.]{1,30})\s*([kKMG]i?B|B)\s*", text) if isinstance(text, str) else None
+    match = _SIZE.fullmatch(text) if isinstance(text, str) else None
     if not match:
         raise ValueError(f"{text!r} is not a size; write it like '24 MB'")
     return int(float(match[1]) * _UNITS[match[2]])

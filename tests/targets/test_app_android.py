@@ -32,6 +32,12 @@ Build = Callable[..., tuple[Bundle, ...]]
 SAMPLES = Path(__file__).parents[2] / "samples"
 STORYTELLER = SAMPLES / "storyteller" / "model"
 TASKS = tuple(read(load("android")).tasks)
+_CHAT = (
+    "{% for message in messages %}{% if message.role == 'system' and not loop.first %}"
+    "{{ raise_exception('the system speaks first') }}{% endif %}"
+    "{{ '<' ~ message.role ~ '> ' ~ message.content | trim ~ '\\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}<assistant> {% endif %}"
+)
 _FROM_ASSETS = "text-embedding"  # the task whose tests take the bundle out of an app's assets
 _LONGEST = 400  # lines of code of a task, without its tests
 _WITH_IMAGES = 560  # the same of tasks whose images are resized as Pillow does it
@@ -57,12 +63,12 @@ class App:
 
 
 @pytest.fixture(scope="session")
-def bundles(build: Build, tiny: Callable[[str], Path]) -> dict[str, Bundle]:
-    """A small bundle for Android of each task."""
-    return {
-        task: build(STORYTELLER if task == "text-generation" else tiny(task), "android", recipes=("int8",))[0]
-        for task in TASKS
-    }
+def bundles(build: Build, tiny: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
+    """A small bundle for Android of each task; the language model has a chat template."""
+    chat = Path(shutil.copytree(STORYTELLER, tmp_path_factory.mktemp("chat") / "storyteller"))
+    (chat / "chat_template.jinja").write_text(_CHAT)
+    models = {task: chat if task == "text-generation" else tiny(task) for task in TASKS}
+    return {task: build(model, "android", recipes=("int8",))[0] for task, model in models.items()}
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ What a compiler would find beyond that (types, calls that are none) is not teste
 from __future__ import annotations
 
 import json
+import plistlib
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -129,6 +130,26 @@ def test_the_input_is_called_as_the_code_calls_it(packages: dict[str, Path], tas
     table = json.loads(next(packages[task].rglob("edgepack.json")).read_text())
     models = [model for name, model in table["models"].items() if name != "text_model"]
     assert [feature["name"] for model in models for feature in model["inputs"]] == ["image"]
+
+
+def test_an_asset_pack_lies_beside_the_package(packages: dict[str, Path], tmp_path: Path) -> None:
+    (held,) = packages["text-embedding"].rglob("Resources/bundle")
+    (tmp_path / "project.yml").write_text("")
+    asked = Request(listed=opened(held), into=tmp_path, form="background-assets", name="my-search")
+    folder = room.embed(asked).folder
+    manifest = json.loads((folder / "AssetPack" / "Manifest.json").read_text())
+    assert manifest["assetPackID"] == "my-search"
+    assert manifest["fileSelectors"] == [{"directory": "my-search"}]
+    assert (folder / "AssetPack" / "my-search" / "edgepack.json").is_file()
+    keys = plistlib.loads((folder / "AssetPack" / "Info.plist").read_bytes())
+    assert {"BAHasManagedAssetPacks": True, "BAUsesAppleHosting": True}.items() <= keys.items()
+    assert not list(folder.rglob("Resources"))
+    told = dict(zip((file.name for file in swift(folder)), parsed(swift(folder)), strict=True))
+    assert not {name: facts["errors"] for name, facts in told.items() if facts["errors"]}
+    assert "fetch" in told["Delivered.swift"]["functions"]
+    assert 'pack = "my-search"' in (folder / "Sources/MySearchKit/Delivered.swift").read_text()
+    assert "Resources" not in (folder / "Package.swift").read_text()
+    assert not list(packages["text-embedding"].rglob("Delivered.swift"))
 
 
 def test_every_type_is_declared_once(packages: dict[str, Path]) -> None:

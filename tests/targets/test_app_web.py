@@ -146,7 +146,10 @@ def test_a_tokenizer_of_another_model_fails_its_tests(app: Callable[[str], Path]
 def test_vectors_are_the_runtimes(app: Callable[[str], Path]) -> None:
     folder = app("text-embedding")
     (found,) = ask(folder, "embed", [TEXT])
-    np.testing.assert_allclose(found, runtime.load(folder / "bundle").embed(TEXT), atol=1e-4)
+    model = runtime.load(folder / "bundle")
+    np.testing.assert_allclose(found, model.embed(TEXT), atol=1e-4)
+    (found,) = ask(folder, "embed", [TEXT], {"prompt": "rain fell: "})
+    np.testing.assert_allclose(found, model.embed(TEXT, prompt="rain fell: "), atol=1e-4)
 
 
 def test_labels_are_the_runtimes(app: Callable[[str], Path]) -> None:

@@ -10,10 +10,9 @@ import typer
 
 from edgepack import pipeline
 from edgepack.cli import built, plans, requested, show
-from edgepack.cli.options import Json, output_path
+from edgepack.cli.options import Json, output_path, size_of
 from edgepack.errors import UsageError
 from edgepack.original import TRANSFORMERS
-from edgepack.units import parse_size
 
 _STEPS = 4  # that a bundle takes, for the progress bar
 
@@ -76,9 +75,10 @@ def build(
         ),
     ] = None,
     max_size: Annotated[
-        str | None,
+        int | None,
         typer.Option(
             help="Largest model size, e.g. 25MB (Core ML). Chooses a precision per weight.",
+            parser=size_of("--max-size"),
             metavar="<size>",
             show_default=False,
         ),
@@ -117,7 +117,7 @@ def build(
         adapters=tuple(adapter or found.adapters),
         context=context,
         lengths=_lengths(lengths),
-        max_size=_bytes(max_size),
+        max_size=max_size,
         fit=fit,
         allow_loss=allow_loss,
         original=_implementation(original),
@@ -140,13 +140,6 @@ def _implementation(original: str) -> str:
             f"--original {original}: a build takes only {TRANSFORMERS}", hint=f"--original {TRANSFORMERS}, or none"
         )
     return original
-
-
-def _bytes(text: str | None) -> int | None:
-    try:
-        return parse_size(text) if text else None
-    except ValueError as error:
-        raise UsageError(f"--max-size: {error}") from error
 
 
 def _lengths(text: str | None) -> tuple[int, ...]:

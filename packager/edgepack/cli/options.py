@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from edgepack.errors import UsageError
+from edgepack.units import parse_size
 
 
 def output_path(text: str) -> Path:
@@ -16,6 +18,21 @@ def output_path(text: str) -> Path:
     if not str(text):
         raise UsageError("the path is empty", hint='"." is this folder')
     return Path(text)
+
+
+def size_of(option: str) -> Callable[[str], int]:
+    """Return what parses the bytes of ``option``, such as "25 MB"; it raises UsageError for what is no size, and 0."""
+
+    def parse(text: str) -> int:
+        try:
+            size = parse_size(text)
+        except ValueError as error:
+            raise UsageError(f"{option}: {error}", hint=f"{option} '24 MB'") from error
+        if size < 1:
+            raise UsageError(f"{option}: {text!r} is less than a byte", hint=f"{option} '24 MB'")
+        return size
+
+    return parse
 
 
 # whether it can be read is found out by who reads it, with the same exit code for its files

@@ -21,6 +21,7 @@ from edgepack.cli.options import (
     Threads,
     Trust,
     output_path,
+    size_of,
 )
 from edgepack.errors import UsageError
 from edgepack.runtime.opening import opened
@@ -132,8 +133,12 @@ def run(
         ),
     ] = None,
     memory: Annotated[
-        str | None,
-        typer.Option(help="What the process may take while it makes an image, such as 1GB.", metavar="<size>"),
+        int | None,
+        typer.Option(
+            help="What the process may take while it makes an image, such as 1GB.",
+            metavar="<size>",
+            parser=size_of("--memory"),
+        ),
     ] = None,
     public_key: PublicKey = None,
     root_certificate: RootCertificate = None,

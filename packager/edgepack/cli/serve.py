@@ -10,21 +10,12 @@ import typer
 
 from edgepack import runtime
 from edgepack.cli import show
-from edgepack.cli.options import Bundle, Threads, Trust
-from edgepack.errors import UsageError
+from edgepack.cli.options import Bundle, Threads, Trust, size_of
 from edgepack.runtime import serving
 from edgepack.runtime.opening import opened
-from edgepack.units import parse_size
 
 _KEY = "EDGEPACK_SERVE_KEY"
 _USUAL = serving.Limits()
-
-
-def _bytes(text: str) -> int:
-    try:
-        return parse_size(text)
-    except ValueError as error:
-        raise UsageError(f"--body {error}") from error
 
 
 def serve(
@@ -40,7 +31,7 @@ def serve(
         int, typer.Option(help="Connections at once.", metavar="<n>", min=1, max=100_000)
     ] = _USUAL.connections,
     body: Annotated[
-        int, typer.Option(help="Largest request.", metavar="<size>", parser=_bytes, show_default="1 MB")
+        int, typer.Option(help="Largest request.", metavar="<size>", parser=size_of("--body"), show_default="1 MB")
     ] = _USUAL.body,
     tokens: Annotated[
         int, typer.Option(help="Most tokens of an answer.", metavar="<n>", min=1, max=10_000_000)

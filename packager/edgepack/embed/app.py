@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from edgepack import targets
 from edgepack.documents import JsonObject
@@ -39,6 +40,7 @@ _FORM: Schema = {
         "bundle": _PATHS["items"],
         "files": _PATHS,
         "limit": {"type": ["string", "integer"]},
+        "limit_of": {"enum": ["download", "disk"]},
     },
 }
 _TASK: Schema = {
@@ -59,7 +61,8 @@ class Form:
     title: str
     bundle: str  # the folder of the bundle's files, relative to the generated folder
     files: tuple[str, ...] = ()  # of the template, that are of this form alone (and of others that name them)
-    limit: int | None = None  # bytes of compressed download that the form can take
+    limit: int | None = None  # bytes that the form can take
+    limit_of: Literal["download", "disk"] = "download"  # compressed, or as they lie on the device
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +137,8 @@ def _form(name: str, table: JsonObject, file: Path) -> Form:
     except ValueError as error:
         raise TargetError(f"{where}: {error}") from error
     files = tuple(table.get("files", ()))
-    return Form(name=name, title=table["title"], bundle=table["bundle"], files=files, limit=limit)
+    of = table.get("limit_of", "download")
+    return Form(name=name, title=table["title"], bundle=table["bundle"], files=files, limit=limit, limit_of=of)
 
 
 def _task(name: str, table: JsonObject, file: Path) -> TaskFiles:

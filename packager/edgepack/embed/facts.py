@@ -49,13 +49,16 @@ def facts(listed: Manifest, target: Target, form: Form) -> dict[str, str | None]
     return {name: None if value is None else plain(str(value)) for name, value in found.items()}
 
 
-def words(listed: Manifest, form: Form) -> set[str]:
-    """Return the words that are true of the bundle, for blocks of a template (``edgepack:if``)."""
+def words(listed: Manifest, form: Form, *, chats: bool) -> set[str]:
+    """Return the words that are true of the bundle, for blocks of a template (``edgepack:if``).
+
+    ``chats``: its model has a chat template.
+    """
     processing = listed.processing
     parts = {name for name in PARTS if getattr(processing, name) is not None}
-    chats = {CHAT} if processing.generation is not None and _has_template(listed) else set()
     formats = {submodel.format for submodel in listed.models.values()}
-    return {listed.task, form.name, str(listed.table["target"]["name"]), *parts, *chats, *formats}
+    chat = {CHAT} if chats else set()
+    return {listed.task, form.name, str(listed.table["target"]["name"]), *parts, *chat, *formats}
 
 
 def plain(text: str) -> str:
@@ -89,9 +92,3 @@ def _inputs(listed: Manifest) -> dict[str, object]:
         "max_samples": waveform.max_samples if waveform else None,
         "steps": diffusion.steps if diffusion else None,
     }
-
-
-def _has_template(listed: Manifest) -> bool:
-    from_file = "chat_template.jinja" in listed.table["files"]
-    config = listed.folder / "tokenizer_config.json"
-    return from_file or (config.is_file() and '"chat_template"' in config.read_text("utf-8"))

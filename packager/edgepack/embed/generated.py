@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from edgepack import __version__, targets
+from edgepack.arrays import TaskModel
 from edgepack.containment import check_distinct, copy_file
 from edgepack.embed import copied, facts, golden_inputs
 from edgepack.embed.app import App, Form
@@ -16,6 +18,7 @@ from edgepack.embed.record import Record
 from edgepack.embed.template import Filling
 from edgepack.errors import DoesNotFit, TargetError, UsageError
 from edgepack.records import Target
+from edgepack.runtime import model
 from edgepack.runtime.manifest import MANIFEST, Manifest, digest
 from edgepack.stores import sizes
 from edgepack.units import size
@@ -46,7 +49,7 @@ class Embedding:
         Raises TargetError for a template that is wrong.
         """
         made = self._texts()
-        check_distinct([*made, *self._bundle_files()], self.app.place, TargetError)
+        check_distinct([*made, *self._bundle_files], self.app.place, TargetError)
         hashes = {}
         for name, (content, mode) in made.items():
             file = place / name
@@ -54,7 +57,7 @@ class Embedding:
             file.write_bytes(content)
             file.chmod(mode)
             hashes[name] = hashlib.sha256(content).hexdigest()
-        for name, source in self._bundle_files().items():
+        for name, source in self._bundle_files.items():
             copy_file(self.listed.folder, source, place / name)
         return self.record({**hashes, **self.bundle_hashes()})
 
@@ -79,8 +82,9 @@ class Embedding:
         known = {name: str(entry["sha256"]) for name, entry in self.listed.table["files"].items()}
         known[MANIFEST] = self.listed.sha256
         folder = self.listed.folder
-        return {name: known.get(own) or digest(folder / own) for name, own in self._bundle_files().items()}
+        return {name: known.get(own) or digest(folder / own) for name, own in self._bundle_files.items()}
 
+    @cached_property
     def _bundle_files(self) -> dict[str, str]:
         """Return the bundle's own name of each of its files, by the path in the generated folder."""
         return {f"{self.form.bundle}/{name}": name for name in sizes.files(self.listed)}
@@ -102,7 +106,7 @@ class Embedding:
             found |= {f"{self.app.runtime}/{name}": (text.encode(), 0o644) for name, text in copies.items()}
             needs = "".join(f"{one}\n" for one in copied.requirements(modules))
             found[REQUIREMENTS] = (needs.encode(), 0o644)
-        inputs = golden_inputs.encoded(self.listed) if self.app.inputs else None
+        inputs = golden_inputs.encoded(self.listed, self._model) if self.app.inputs else None
         if inputs is not None:
             found[filling.path(self.app.inputs)] = (inputs, 0o644)
         return found
@@ -120,14 +124,20 @@ class Embedding:
             if _is_for(name, self.form.name, forms) and _is_for(name, self.listed.task, tasks):
                 yield name, file
 
-    @property
+    @cached_property
+    def _model(self) -> TaskModel:
+        """The runtime's object without its models: it makes inputs."""
+        return model(self.listed.task, {}, self.listed.folder, self.listed.processing)
+
+    @cached_property
     def _filling(self) -> Filling:
+        chats = self.listed.processing.generation is not None and self._model.chats
         known = {*self.app.tasks, *self.app.forms, *targets.names(), self.target.name, *facts.PARTS, facts.CHAT}
         return Filling(
             names=self.names,
             type=self.app.tasks[self.listed.task].type,
             facts=facts.facts(self.listed, self.target, self.form),
-            words=facts.words(self.listed, self.form),
+            words=facts.words(self.listed, self.form, chats=chats),
             known=known | {"onnx", "coreml"},
         )
 
@@ -148,15 +158,17 @@ def check_task(app: App, listed: Manifest) -> None:
 
 
 def check_limit(app: App, form: Form, listed: Manifest) -> None:
-    """Raises DoesNotFit where the bundle's download is larger than the form can take."""
-    if form.limit is None or sum(sizes.on_disk(listed).values()) <= form.limit:
+    """Raises DoesNotFit where the bundle is larger than the form can take."""
+    disk = sum(sizes.on_disk(listed).values())
+    if form.limit is None or disk <= form.limit:
         return
-    download = sizes.measured(listed).download
-    if download > form.limit:
-        larger = [one for one in app.forms.values() if one.limit is None or one.limit >= download]
+    amounts = {"disk": disk, "download": sizes.measured(listed).download}
+    if amounts[form.limit_of] > form.limit:
+        larger = [one for one in app.forms.values() if one.limit is None or one.limit >= amounts[one.limit_of]]
         others = [one.name for one in larger if one.name != form.name]
+        told = "on the disk" if form.limit_of == "disk" else "to download"
         raise DoesNotFit(
-            f"{listed.name} is {size(download)} to download; {form.name} can take {size(form.limit)}",
+            f"{listed.name} is {size(amounts[form.limit_of])} {told}; {form.name} can take {size(form.limit)}",
             hint=f"--as {' or '.join(others)}" if others else "build it smaller: --recipe, --max-size",
         )
 

@@ -1,12 +1,13 @@
 """Inputs that go wrong first on another platform, with what the bundle's own pre-processing makes of them.
 
 They are safetensors, in the form of golden vectors: ``0.text`` (JSON: a text, or two of a pair), ``0.messages``
-(JSON: a conversation) or ``0.image`` (uint8 [height, width], [height, width, 3] or, with alpha, [height, width, 4]),
-and ``0.input.NAME`` for each input of the model.
+(JSON: a conversation), ``0.image`` (uint8 [height, width], [height, width, 3] or, with alpha, [height, width, 4]) or
+``0.file`` (an image file's bytes), and ``0.input.NAME`` for each input of the model.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable, Iterator
 
@@ -15,9 +16,9 @@ import numpy as np
 from edgepack import weights
 from edgepack.arrays import Array, Example, Feeds, TaskModel
 from edgepack.errors import InputError
-from edgepack.runtime import model, submodel
+from edgepack.runtime import submodel
 from edgepack.runtime.manifest import Manifest
-from edgepack.runtime.processing import Image, Mask, Span
+from edgepack.runtime.processing import Image, Mask, Resizing, Span
 from edgepack.runtime.submodel import TEXT_MODEL, VISION_MODEL
 
 TEXTS = (
@@ -47,15 +48,22 @@ _CONVERSATIONS = (
 _PAIRED = ("text-ranking",)  # tasks that take pairs of texts alone, as question answering does
 _SIZES = ((37, 53), (211, 64), (224, 224), (5, 400))  # height, width
 _COLOURS, _ALPHA = 3, 4
+# A JPEG of 8 x 8 squares, each of one grey, so that decoders agree on every level; it lies on its side, says its EXIF.
+PHOTO = base64.b64decode(
+    "/9j/4AAQSkZJRgABAQAAAQABAAD/4QAiRXhpZgAATU0AKgAAAAgAAQESAAMAAAABAAYAAAAAAAD/2wBDABALDA4MChAODQ4S"
+    "ERATGCgaGBYWGDEjJR0oOjM9PDkzODdASFxOQERXRTc4UG1RV19iZ2hnPk1xeXBkeFxlZ2P/wAALCAAYABABAREA/8QAFgAB"
+    "AQEAAAAAAAAAAAAAAAAABQQH/8QAFBABAAAAAAAAAAAAAAAAAAAAAP/aAAgBAQAAPwBBALQC20v/2Q=="
+)
+_UPRIGHT, _SQUARE = ((20, 90, 160), (230, 60, 130)), 8
 
 
-def encoded(listed: Manifest) -> bytes | None:
-    """Return the file for a bundle; None where its task takes neither texts nor images by themselves."""
-    made = model(listed.task, {}, listed.folder, listed.processing)
+def encoded(listed: Manifest, made: TaskModel) -> bytes | None:
+    """Return the file for a bundle, whose inputs ``made`` makes; None where its task takes neither texts nor images by
+    themselves.
+    """
     tensors: dict[str, Array] = {}
     for number, (kind, example, feeds) in enumerate(_examples(listed, made)):
-        stored = example if kind == "image" else np.frombuffer(json.dumps(example).encode(), np.uint8)
-        tensors[f"{number}.{kind}"] = np.asarray(stored)
+        tensors[f"{number}.{kind}"] = _stored(example)
         tensors |= {f"{number}.input.{name}": value for name, value in feeds.items()}
     return weights.encode(tensors) if tensors else None
 
@@ -76,6 +84,20 @@ def _examples(listed: Manifest, made: TaskModel) -> Iterator[tuple[str, Example,
         reader = submodel(made, VISION_MODEL if VISION_MODEL in listed.models else "model")
         for image in _images(processing.image):
             yield from _one("image", image, lambda example: dict(reader.feeds([example])))
+        if _resizes(processing.image):
+            yield from _one("file", PHOTO, lambda _: dict(reader.feeds([photo()])))
+
+
+def photo() -> Array:
+    """Return what the file shows, upright: uint8 [height, width, 3]."""
+    grey = np.kron(np.array(_UPRIGHT, np.uint8), np.ones((_SQUARE, _SQUARE), np.uint8))
+    return np.stack([grey] * _COLOURS, axis=-1)
+
+
+def _stored(example: Example) -> Array:
+    if isinstance(example, np.ndarray):
+        return example
+    return np.frombuffer(example if isinstance(example, bytes) else json.dumps(example).encode(), np.uint8)
 
 
 def _one(kind: str, example: Example, feeds: Callable[[Example], Feeds]) -> Iterator[tuple[str, Example, Feeds]]:
@@ -97,12 +119,16 @@ def _example(listed: Manifest, text: str) -> Example:
 def _images(image: Image) -> Iterator[Array]:
     """Yield photographs of odd sizes, in colour, in grey and with alpha; of the model's own where it resizes none."""
     own = (image.size.height, image.size.width)
-    sizes = (*_SIZES, own) if any("Resize" in type(step).__name__ for step in image.steps) else (own,)
+    sizes = (*_SIZES, own) if _resizes(image) else (own,)
     for number, size in enumerate(sizes):
         yield _waves(*size, _COLOURS, number)
     yield _waves(*sizes[0], 1, 7)[:, :, 0]
     if image.alpha != "refuse":
         yield _waves(*sizes[0], _ALPHA, 9)
+
+
+def _resizes(image: Image) -> bool:
+    return any(isinstance(step, Resizing) for step in image.steps)
 
 
 def _waves(height: int, width: int, channels: int, shift: int) -> Array:

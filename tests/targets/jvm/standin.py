@@ -89,6 +89,12 @@ def next_token(asked: dict[str, Any]) -> dict[str, Any]:
     return {}
 
 
+def chat(asked: dict[str, Any]) -> dict[str, Any]:
+    library, model = genai(asked["path"])
+    given = {"template_str": asked["template"], "tools": asked["tools"], "add_generation_prompt": asked["answers"]}
+    return {"text": library.Tokenizer(model).apply_chat_template(asked["messages"], **given)}
+
+
 CALLS = {
     "onnxruntime.open": opened,
     "onnxruntime.run": run,
@@ -99,6 +105,7 @@ CALLS = {
     "genai.append": append,
     "genai.next": next_token,
     "genai.last": lambda asked: {"token": int(GENERATORS[asked["number"]].get_sequence(0)[-1])},
+    "genai.chat": chat,
     "genai.done": lambda asked: {"done": bool(GENERATORS[asked["number"]].is_done())},
 }
 

@@ -6,6 +6,9 @@ var platforms: [SupportedPlatform] = [.iOS("17.0"), .macOS("14.0")]
 // edgepack:if generation
 platforms = [.iOS("18.0"), .macOS("15.0")]  // states
 // edgepack:end
+// edgepack:if background-assets
+platforms = [.iOS("26.0"), .macOS("26.0")]  // asset packs that the system manages
+// edgepack:end
 
 let package = Package(
     name: "EdgepackModel",
@@ -30,7 +33,11 @@ let package = Package(
                 .product(name: "StableDiffusion", package: "ml-stable-diffusion"),
                 // edgepack:end
             ],
-            resources: [.copy("Resources/bundle")]
+            resources: [
+                // edgepack:if package
+                .copy("Resources/bundle")
+                // edgepack:end
+            ]
         ),
         .testTarget(
             name: "EdgepackModelKitTests",

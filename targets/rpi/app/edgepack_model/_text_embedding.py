@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,12 @@ class TextEmbedding:
     def __init__(self, bundle: Path = BUNDLE, *, threads: int | None = None) -> None:
         self._model: Any = opened(bundle, threads)
 
+    @property
+    def prompts(self) -> Mapping[str, str]:
+        """The texts that the model was trained to find in front of others, by name."""
+        prompts: Mapping[str, str] = self._model.prompts
+        return prompts
+
     def embed(
         self,
         texts: Sequence[str],
@@ -32,8 +38,8 @@ class TextEmbedding:
     ) -> NDArray[np.float32]:
         """Return float32 [texts, @width@], a row for each text; of ``truncate_dim`` numbers where that is given.
 
-        ``prompt_name`` is one of the model's prompts, ``prompt`` a text of your own, in front of each (default: the
-        model's own, if it has one). Raises InputError.
+        ``prompt_name`` is one of ``prompts``, put in front of each text; ``prompt`` is a text of your own, "" for none;
+        by default it is the model's own choice. Raises InputError, and UnknownName for another prompt.
         """
         options = {"prompt_name": prompt_name, "prompt": prompt, "truncate_dim": truncate_dim}
         vectors: NDArray[np.float32] = self._model.embed(list(texts), **options, batch_size=batch_size)

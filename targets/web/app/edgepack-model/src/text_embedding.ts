@@ -7,6 +7,15 @@ import { floats, row, type Runtime, Session } from "./session.js";
 import type { BundleFiles, Served } from "./tasks.js";
 import { TextInput } from "./text.js";
 
+/** What is put in front of texts; without either it is the model's own choice. */
+export interface EmbedOptions {
+  /** One of `prompts`. */
+  promptName?: string;
+  /** A text of your own, "" for none. */
+  prompt?: string;
+  signal?: AbortSignal;
+}
+
 interface Facts {
   prompts: Record<string, string>;
   similarity: Similarity;
@@ -31,11 +40,10 @@ export class TextEmbedding {
     return this.loaded.facts.prompts;
   }
 
-  /**
-   * A vector of @width@ numbers for each text. `prompt` names one of `prompts`; by default it is the model's own choice.
-   */
-  embed(texts: readonly string[], options: { prompt?: string; signal?: AbortSignal } = {}): Promise<Float32Array[]> {
-    return this.loaded.remote.call("embed", [texts, options.prompt ?? null], options.signal);
+  /** A vector of @width@ numbers for each text. */
+  embed(texts: readonly string[], options: EmbedOptions = {}): Promise<Float32Array[]> {
+    const { promptName = null, prompt = null, signal } = options;
+    return this.loaded.remote.call("embed", [texts, promptName, prompt], signal);
   }
 
   /** How alike two vectors are, larger for more alike, as the model's authors measure it. */
@@ -56,10 +64,23 @@ export async function open(manifest: Manifest, files: BundleFiles, runtime: Runt
   const { output, similarity } = answerOf(manifest, "embedding");
   const { prompts, default_prompt } = text.facts;
 
-  async function embed([texts, name]: [string[], string | null], _: unknown, signal: AbortSignal): Promise<Float32Array[]> {
-    const chosen = name ?? default_prompt;
-    const prompt = chosen ? prompts[chosen] : "";
-    if (prompt === undefined) throw new ModelError(`the model has no prompt ${chosen}`, { code: "input" });
+  function before(name: string | null, own: string | null): string {
+    if (name !== null && own !== null) {
+      throw new ModelError("a prompt is given by its name or as a text, not both", { code: "input" });
+    }
+    if (own && !text.facts.include_prompt) {
+      throw new ModelError("this model leaves prompts out of its vectors, which the bundle cannot do", { code: "input" });
+    }
+    const chosen = name ?? default_prompt ?? null;
+    if (own !== null || chosen === null) return own ?? "";
+    const found = Object.hasOwn(prompts, chosen) ? prompts[chosen] : undefined;
+    if (found === undefined) throw new ModelError(`the model has no prompt ${chosen}`, { code: "input" });
+    return found;
+  }
+
+  type Asked = [texts: string[], name: string | null, own: string | null];
+  async function embed([texts, name, own]: Asked, _: unknown, signal: AbortSignal): Promise<Float32Array[]> {
+    const prompt = before(name, own);
     const encoded = texts.map((one) => text.encode(one, prompt));
     return inBatches(encoded, ({ ids }) => ids.length, async (batch) => {
       const vectors = await floats(await session.run(text.feeds(batch)), output);
@@ -67,7 +88,7 @@ export async function open(manifest: Manifest, files: BundleFiles, runtime: Runt
     }, signal);
   }
 
-  const feeds = (example: string) => text.feeds([text.encode(example, default_prompt ? prompts[default_prompt] : "")]);
+  const feeds = (example: string) => text.feeds([text.encode(example, before(null, null))]);
   return {
     facts: { prompts, similarity: similarity ?? "cosine" },
     methods: { embed },

@@ -38,6 +38,6 @@ export function example(stored: Record<string, Stored>, number: string): unknown
 
 /** The numbers of the examples. */
 export function numbers(stored: Record<string, Stored>): string[] {
-  const names = Object.keys(stored).flatMap((name) => /^(\d+)\.(text|messages|image)$/.exec(name)?.[1] ?? []);
+  const names = Object.keys(stored).flatMap((name) => /^(\d+)\.(text|messages|image|file)$/.exec(name)?.[1] ?? []);
   return [...new Set(names)].sort((a, b) => Number(a) - Number(b));
 }

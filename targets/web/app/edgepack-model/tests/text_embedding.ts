@@ -12,7 +12,14 @@ export const tests: Tests = {
     check(one.every(Number.isFinite), "a number is none");
     const aborting = model.embed(["A text."], { signal: AbortSignal.abort() });
     check((await failure(aborting)).code === "aborted", "it was not aborted");
-    check((await failure(model.embed(["A text."], { prompt: "none such" }))).code === "input", "the prompt was taken");
+    model.close();
+  },
+  "a prompt is one of the model's own": async () => {
+    const model = await TextEmbedding.load({ bundle: BUNDLE });
+    for (const name of Object.keys(model.prompts)) await model.embed(["A text."], { promptName: name });
+    for (const wrong of [{ promptName: "none such" }, { promptName: "toString" }, { promptName: "a", prompt: "b" }]) {
+      check((await failure(model.embed(["A text."], wrong))).code === "input", "the prompt was taken");
+    }
     model.close();
   },
 };

@@ -9,12 +9,23 @@ public struct ModelBundle: Sendable {
     /// SHA-256 of edgepack.json, by which the bundle is known.
     let version: String
 
+    // edgepack:if package
     /// The bundle in this package's resources. Throws `ModelError.bundleDamaged`.
+    // edgepack:end
+    // edgepack:if background-assets
+    /// The bundle in the app's asset pack, which `fetch` waits for. Throws `ModelError.download`, `bundleDamaged`.
+    // edgepack:end
     public static func included() throws -> ModelBundle {
-        guard let folder = Bundle.module.url(forResource: "bundle", withExtension: nil) else {
-            throw ModelError.bundleDamaged("the package's resources hold no folder \"bundle\"")
+        // edgepack:if package
+        if let folder = Bundle.module.url(forResource: "bundle", withExtension: nil) {
+            return try ModelBundle(folder: folder)
         }
-        return try ModelBundle(folder: folder)
+        throw ModelError.bundleDamaged("the package's resources hold no folder \"bundle\"")
+        // edgepack:end
+        // edgepack:if background-assets
+        if let folder = local { return try ModelBundle(folder: folder) }
+        throw ModelError.download("the asset pack is not here: ModelBundle.fetch waits for it")
+        // edgepack:end
     }
 
     /// Reads and checks the bundle in `folder`.

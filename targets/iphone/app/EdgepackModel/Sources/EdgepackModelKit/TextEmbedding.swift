@@ -24,17 +24,25 @@ public final class TextEmbedding: Sendable {
         progress(1)
     }
 
+    /// The texts that the model was trained to find in front of others, by name.
+    public var prompts: [String: String] { bundle.manifest.processing.text?.prompts ?? [:] }
+
     /// Returns a vector of @width@ numbers for each text.
     ///
-    /// - Parameter prompt: is put in front of each text; nil: the model's own.
-    public func embed(_ texts: [String], prompt: String? = nil) async throws -> [[Float]] {
+    /// - Parameters:
+    ///   - promptName: one of `prompts`, put in front of each text; by default it is the model's own choice.
+    ///   - prompt: a text of your own in its place, "" for none.
+    public func embed(
+        _ texts: [String], promptName: String? = nil, prompt: String? = nil
+    ) async throws -> [[Float]] {
         guard let output = bundle.manifest.processing.answer?.output else {
             throw ModelError.bundleDamaged("edgepack.json does not name the output that is the vector")
         }
+        let start = try before(promptName, prompt)
         var vectors: [[Float]] = []
         for text in texts {
             try Task.checkCancellation()
-            let inputs = try self.texts.inputs(ids(text, prompt: prompt))
+            let inputs = try self.texts.inputs(self.texts.ids(start + text))
             vectors.append(try await model.predict(inputs).floats(output))
         }
         return vectors
@@ -57,12 +65,18 @@ public final class TextEmbedding: Sendable {
     /// Gives the model's memory back; the next call loads it again. Memory warnings do so by themselves.
     public func unload() async { await model.unload() }
 
-    func ids(_ text: String, prompt: String? = nil) throws -> [Int] {
+    func ids(_ text: String) throws -> [Int] { texts.ids(try before(nil, nil) + text) }
+
+    private func before(_ name: String?, _ own: String?) throws -> String {
         let settings = bundle.manifest.processing.text
-        if prompt?.isEmpty == false, settings?.includePrompt == false {
+        if name != nil && own != nil {
+            throw ModelError.input("a prompt is given by its name or as a text, not both")
+        }
+        if own?.isEmpty == false && settings?.includePrompt == false {
             throw ModelError.input("this model leaves prompts out of its vectors, which the bundle cannot do")
         }
-        let usual = settings?.defaultPrompt.flatMap { settings?.prompts?[$0] }
-        return texts.ids((prompt ?? usual ?? "") + text)
+        guard let chosen = name ?? settings?.defaultPrompt, own == nil else { return own ?? "" }
+        guard let text = prompts[chosen] else { throw ModelError.input("the model has no prompt \(chosen)") }
+        return text
     }
 }

@@ -24,4 +24,19 @@ final class TextEmbeddingTests: XCTestCase {
         XCTAssertGreaterThan(
             try model.similarity(vectors[0], vectors[1]), try model.similarity(vectors[0], vectors[2]))
     }
+
+    func testAPromptIsANameOfTheModelsOrATextOfOnesOwn() async throws {
+        let model = try await TextEmbedding()
+        if try ModelBundle.included().manifest.processing.text?.includePrompt != false {
+            let own = try await model.embed(["cat sleeps."], prompt: "A ")
+            let whole = try await model.embed(["A cat sleeps."], prompt: "")
+            XCTAssertEqual(own, whole)
+        }
+        for (name, text) in [("none such", nil), ("a", "b")] as [(String, String?)] {
+            do {
+                _ = try await model.embed(["A"], promptName: name, prompt: text)
+                XCTFail("the prompt \(name) was taken")
+            } catch ModelError.input {}
+        }
+    }
 }

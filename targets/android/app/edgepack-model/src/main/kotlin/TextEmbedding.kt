@@ -28,14 +28,18 @@ class TextEmbedding(bundle: Bundle, threads: Int = bundle.threads) : AutoCloseab
     }
 
     /**
-     * Returns a FloatArray of @width@ numbers for each text. [prompt] is put in front of each; null: the model's own.
+     * Returns a FloatArray of @width@ numbers for each text.
      *
-     * Throws [ModelException]. Cancelling the coroutine ends it after the text at hand.
+     * [promptName] is one of [prompts], put in front of each text; [prompt] is a text of your own, "" for none; by
+     * default it is the model's own choice. Throws [ModelException]. Cancelling the coroutine ends it after a text.
      */
-    suspend fun embed(texts: List<String>, prompt: String? = null): List<FloatArray> = withContext(Dispatchers.Default) {
+    suspend fun embed(
+        texts: List<String>, promptName: String? = null, prompt: String? = null,
+    ): List<FloatArray> = withContext(Dispatchers.Default) {
+        val start = before(promptName, prompt)
         texts.map { text ->
             ensureActive()
-            vector(text, prompt)
+            model.run(inputs(text, start), answer.getString("output")).values
         }
     }
 
@@ -56,15 +60,17 @@ class TextEmbedding(bundle: Bundle, threads: Int = bundle.threads) : AutoCloseab
         texts.close()
     }
 
-    internal fun inputs(text: String, prompt: String? = null): Map<String, Tensor> {
-        if (!prompt.isNullOrEmpty() && !this.text.optBoolean("include_prompt", true)) {
+    internal fun inputs(text: String, before: String = usual): Map<String, Tensor> =
+        texts.inputs(texts.encode(before + text))
+
+    private fun before(name: String?, own: String?): String {
+        if (name != null && own != null) refused("a prompt is given by its name or as a text, not both")
+        if (!own.isNullOrEmpty() && !text.optBoolean("include_prompt", true)) {
             refused("this model leaves prompts out of its vectors, which the bundle cannot do")
         }
-        return texts.inputs(texts.encode((prompt ?: usual) + text))
+        if (name != null) return prompts[name] ?: refused("the model has no prompt $name, but ${prompts.keys}")
+        return own ?: usual
     }
-
-    private fun vector(text: String, prompt: String?): FloatArray =
-        model.run(inputs(text, prompt), answer.getString("output")).values
 
     private fun dot(a: FloatArray, b: FloatArray): Float = a.indices.sumOf { (a[it] * b[it]).toDouble() }.toFloat()
 

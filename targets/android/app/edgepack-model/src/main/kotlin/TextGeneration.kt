@@ -4,6 +4,9 @@ import ai.onnxruntime.genai.GenAIException
 import ai.onnxruntime.genai.Generator
 import ai.onnxruntime.genai.GeneratorParams
 import ai.onnxruntime.genai.Model
+// edgepack:if chat
+import ai.onnxruntime.genai.Tokenizer
+// edgepack:end
 import android.content.Context
 import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.currentCoroutineContext
@@ -12,6 +15,10 @@ import kotlinx.coroutines.flow.Flow
 import kotlinx.coroutines.flow.flow
 import kotlinx.coroutines.flow.flowOn
 import kotlinx.coroutines.withContext
+// edgepack:if chat
+import org.json.JSONArray
+import org.json.JSONObject
+// edgepack:end
 
 /**
  * @model@: prompt and answer together are at most @max_length@ tokens.
@@ -25,6 +32,13 @@ class TextGeneration(bundle: Bundle) : AutoCloseable {
     private val texts = Texts(bundle, null)
     private val model: Model = telling("${bundle.folder} cannot be opened") { Model(bundle.folder.path) }
 
+    // edgepack:if chat
+    private val template: String = bundle.file("chat_template.jinja").let { if (it.isFile) it.readText() else stated(bundle) }
+
+    /** A turn of a conversation: "system", "user" or "assistant", and what was said. */
+    data class Message(val role: String, val content: String)
+
+    // edgepack:end
     /** How an answer is made. */
     data class Options(
         /** The most new tokens. */
@@ -45,8 +59,44 @@ class TextGeneration(bundle: Bundle) : AutoCloseable {
      * It ends at the model's end token, before a stop text, after maxTokens, or where the context is full. Cancelling
      * the coroutine ends it after a token. Throws [ModelException], INPUT, for a prompt that is empty or too long.
      */
-    fun generate(prompt: String, options: Options = Options()): Flow<String> = flow {
-        val ids = tokens(prompt)
+    fun generate(prompt: String, options: Options = Options()): Flow<String> = pieces(options) { tokens(prompt) }
+
+    /** Returns the token ids of a prompt, as [generate] begins with. */
+    fun tokens(prompt: String): IntArray = ids(prompt, special = true)
+
+    // edgepack:if chat
+    /** Returns the pieces of the answer to a conversation, which goes through the model's chat template. */
+    fun generate(messages: List<Message>, options: Options = Options()): Flow<String> =
+        pieces(options) { tokens(messages) }
+
+    /** Returns the token ids of a conversation, as [generate] begins with. Throws [ModelException], INPUT. */
+    fun tokens(messages: List<Message>): IntArray {
+        if (messages.isEmpty()) refused("the conversation is empty")
+        val said = JSONArray(messages.map { JSONObject().put("role", it.role).put("content", it.content) }).toString()
+        val text = telling("the model's chat template refuses this conversation", ModelException.Reason.INPUT) {
+            Tokenizer(model).use { it.applyChatTemplate(template, said, null, true) }
+        }
+        return ids(text, special = false)
+    }
+
+    private fun stated(bundle: Bundle): String {
+        val given = JSONObject(bundle.file("tokenizer_config.json").readText()).get("chat_template")
+        if (given !is JSONArray) return given.toString()
+        val named = List(given.length()) { given.getJSONObject(it) }
+        return named.first { it.getString("name") == "default" }.getString("template")
+    }
+
+    // edgepack:end
+    override fun close() {
+        model.close()
+        texts.close()
+    }
+
+    private fun ids(text: String, special: Boolean): IntArray =
+        texts.encode(text, special = special).ids.map { it.toInt() }.toIntArray()
+
+    private fun pieces(options: Options, prompt: () -> IntArray): Flow<String> = flow {
+        val ids = prompt()
         if (ids.isEmpty()) refused("the prompt is empty")
         if (ids.size > longest) refused("the prompt has ${ids.size} tokens; the model takes $longest")
         parameters(options, ids.size).use { parameters ->
@@ -69,14 +119,6 @@ class TextGeneration(bundle: Bundle) : AutoCloseable {
         }
     }.flowOn(Dispatchers.Default)
 
-    /** Returns the token ids of a prompt, as [generate] begins with. */
-    fun tokens(prompt: String): IntArray = texts.encode(prompt).ids.map { it.toInt() }.toIntArray()
-
-    override fun close() {
-        model.close()
-        texts.close()
-    }
-
     private fun parameters(options: Options, prompt: Int): GeneratorParams = telling("the options are wrong") {
         GeneratorParams(model).also { made ->
             made.setSearchOption("max_length", minOf(longest.toLong(), prompt.toLong() + options.maxTokens).toDouble())
@@ -90,10 +132,12 @@ class TextGeneration(bundle: Bundle) : AutoCloseable {
         }
     }
 
-    private fun <T> telling(what: String, call: () -> T): T = try {
+    private fun <T> telling(
+        what: String, reason: ModelException.Reason = ModelException.Reason.RUNTIME, call: () -> T,
+    ): T = try {
         call()
     } catch (error: GenAIException) {
-        throw ModelException(ModelException.Reason.RUNTIME, "$what: ${error.message}", error)
+        throw ModelException(reason, "$what: ${error.message}", error)
     } catch (error: LinkageError) {
         throw ModelException(ModelException.Reason.LIBRARY, "onnxruntime-genai's library is not in the app", error)
     }

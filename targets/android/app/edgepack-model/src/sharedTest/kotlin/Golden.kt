@@ -44,6 +44,14 @@ internal class Example(private val stored: Stored, val kind: String, val inputs:
             else -> listOf(value as String)
         }
 
+    // edgepack:if chat
+    val messages: List<TextGeneration.Message>
+        get() = JSONTokener(String(stored.raw())).nextValue().let { it as org.json.JSONArray }.let { all ->
+            List(all.length()) { all.getJSONObject(it) }
+                .map { TextGeneration.Message(it.getString("role"), it.getString("content")) }
+        }
+
+    // edgepack:end
     // edgepack:if image
     val image: Pixels
         get() {
@@ -83,7 +91,7 @@ private fun wav(bytes: ByteBuffer, rate: Int): FloatArray? {
 
 // edgepack:end
 
-/** The examples of a file, those of [kinds] "text", "image" and "audio". */
+/** The examples of a file, those of [kinds] "text", "messages", "image" and "audio". */
 internal fun examples(tensors: Map<String, Stored>, kinds: Set<String> = setOf("text", "image", "audio")): List<Example> =
     tensors.keys.filter { it.substringAfter('.') in kinds }.map { name ->
         val start = name.substringBefore('.') + ".input."

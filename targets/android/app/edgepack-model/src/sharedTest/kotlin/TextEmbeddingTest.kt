@@ -3,6 +3,7 @@ package edgepack.edgepack_model
 import kotlinx.coroutines.runBlocking
 import org.junit.After
 import org.junit.Assert.assertEquals
+import org.junit.Assert.assertThrows
 import org.junit.Assert.assertTrue
 import org.junit.Test
 
@@ -26,5 +27,21 @@ class TextEmbeddingTest {
         assertTrue(a.contentEquals(again))
         assertTrue(model.similarity(a, again) > model.similarity(a, other))
         assertEquals(0, model.embed(emptyList()).size)
+    }
+
+    @Test
+    fun aPromptIsANameOfTheModelsOrATextOfOnesOwn() = runBlocking {
+        if (bundle.processing.getJSONObject("text").optBoolean("include_prompt", true)) {
+            val own = model.embed(listOf("cat sleeps."), prompt = "A ").single()
+            assertTrue(own.contentEquals(model.embed(listOf("A cat sleeps."), prompt = "").single()))
+        }
+        for ((name, text) in model.prompts) {
+            val named = model.embed(listOf("A cat."), promptName = name).single()
+            assertTrue(named.contentEquals(model.embed(listOf("A cat."), prompt = text).single()))
+        }
+        for ((name, text) in listOf("none such" to null, "a" to "b")) {
+            val error = assertThrows(ModelException::class.java) { runBlocking { model.embed(listOf("A"), name, text) } }
+            assertEquals(ModelException.Reason.INPUT, error.reason)
+        }
     }
 }

@@ -20,10 +20,25 @@ class TextGenerationTest {
     fun goldenVectors() = checkGolden(bundle, make = null)
 
     @Test
-    fun textsThatGoWrongFirst() = checkInputs(setOf("text")) { example ->
-        val ids = model.tokens(example.texts.single())
-        mapOf("input_ids" to Longs(longArrayOf(1, ids.size.toLong()), LongArray(ids.size) { ids[it].toLong() }))
+    fun textsThatGoWrongFirst() = checkInputs(setOf("text")) { row(model.tokens(it.texts.single())) }
+
+    // edgepack:if chat
+    @Test
+    fun conversationsThatGoWrongFirst() = checkInputs(setOf("messages")) { row(model.tokens(it.messages)) }
+
+    @Test
+    fun aConversationIsAnswered() = runBlocking {
+        val said = listOf(TextGeneration.Message("user", "Hello"))
+        assertTrue(model.generate(said, TextGeneration.Options(maxTokens = 8)).toList().isNotEmpty())
     }
+
+    @Test
+    fun aConversationThatIsNoneIsRefused() {
+        val error = assertThrows(ModelException::class.java) { model.tokens(emptyList<TextGeneration.Message>()) }
+        assertEquals(ModelException.Reason.INPUT, error.reason)
+    }
+
+    // edgepack:end
 
     @Test
     fun theLikeliestTextIsTheSameAgain() = runBlocking {
@@ -47,6 +62,9 @@ class TextGenerationTest {
         }
         assertEquals(ModelException.Reason.INPUT, error.reason)
     }
+
+    private fun row(ids: IntArray): Map<String, Tensor> =
+        mapOf("input_ids" to Longs(longArrayOf(1, ids.size.toLong()), LongArray(ids.size) { ids[it].toLong() }))
 
     private companion object {
         const val PROMPT = "Once upon a time"
