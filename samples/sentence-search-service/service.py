@@ -117,7 +117,8 @@ async def serve(index: Index, opened: socket.socket, idle: float | None) -> None
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with await asyncio.start_server(service.connected, sock=opened, limit=LARGEST):
-        print("ready at", "http://%s:%s" % opened.getsockname()[:2], flush=True)
+        host, port = opened.getsockname()[:2]
+        print(f"ready at http://{host}:{port}", flush=True)
         while not stop.is_set():
             service.asked.clear()
             try:

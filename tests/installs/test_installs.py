@@ -252,6 +252,16 @@ def given(
     }
 
 
+def test_the_wheel_holds_the_templates_of_apps(wheel: Path) -> None:
+    left = {"node_modules", "dist", "__pycache__"}  # by tools, in a folder that is worked in
+    files = [file.relative_to(ROOT) for app in (ROOT / "targets").glob("*/app") for file in app.rglob("*")]
+    wanted = {f"edgepack/_{file.as_posix()}" for file in files if (ROOT / file).is_file() and not left & {*file.parts}}
+    with zipfile.ZipFile(wheel) as archive:
+        held = {name for name in archive.namelist() if re.match(r"edgepack/_targets/[^/]+/app/", name)}
+    assert len(wanted) > 150
+    assert held == wanted
+
+
 def test_the_long_description_has_no_link_that_leads_nowhere(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as file:
         (name,) = (name for name in file.namelist() if name.endswith(".dist-info/METADATA"))

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,6 +32,7 @@ from edgepack.records import Bundle
 from edgepack.runtime.opening import opened
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
+SCHEMA_1 = sorted((Path(__file__).parents[2] / "data" / "schema-1").glob("*/"))
 
 
 def request(bundle: Bundle | Path, into: Path, **options: str | None) -> Request:
@@ -210,18 +212,31 @@ def test_what_is_there_stays(classifier: Bundle, minilm: Bundle, app: Path) -> N
     assert tree(app) == before
 
 
-def test_a_folder_that_is_read_only_is_refused(classifier: Bundle, app: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "access", lambda path, mode: False)  # whoever runs this may write everywhere
-    with pytest.raises(FileTrouble, match="cannot be written"):
-        room.embed(request(classifier, app))
-    assert not list(app.glob(f"*/{EMBEDDED}"))
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="mounting a folder needs root")
+@pytest.mark.parametrize("earlier", [False, True])
+def test_a_folder_that_is_read_only_is_refused(earlier: bool, classifier: Bundle, app: Path) -> None:
+    """Mounted so, in a mount namespace of its own: root may write where modes forbid it."""
+    if earlier:
+        room.embed(request(classifier, app, name="Mood"))
+    before = tree(app)
+    command = [Path(sys.executable).parent / "edgepack", "embed", classifier.path, "--into", app]
+    script = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"'
+    mounted = ["unshare", "--mount", "sh", "-c", script, app, *command, *(["--update"] if earlier else [])]
+    done = subprocess.run(list(map(str, mounted)), capture_output=True, text=True, check=False)
+    if "unshare failed" in done.stderr or "mount:" in done.stderr:
+        pytest.skip("no mount namespaces here")
+    assert (done.returncode, "cannot be written" in done.stderr) == (FileTrouble.exit_code, True), done.stderr
+    assert "hint: " in done.stderr
+    assert tree(app) == before
 
 
-def test_a_bundle_of_schema_1_is_too_old(classifier: Bundle, app: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = request(classifier, app)
-    monkeypatch.setattr(room, "read_object", lambda *_, **__: {"schema": 1})
-    with pytest.raises(BundleTooOld, match="schema 1"):
-        room.embed(asked)
+@pytest.mark.parametrize("bundle", SCHEMA_1, ids=lambda bundle: bundle.name)
+def test_a_bundle_of_schema_1_is_too_old(bundle: Path, app: Path) -> None:
+    before = tree(app)
+    with pytest.raises(BundleTooOld, match="schema 1") as caught:
+        room.embed(request(bundle, app))
+    assert caught.value.hint.startswith("build it again: edgepack build ")
+    assert tree(app) == before
 
 
 def test_a_task_without_a_wrapper_is_refused(minilm: Bundle, board: Path, app: Path) -> None:
