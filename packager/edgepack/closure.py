@@ -54,7 +54,7 @@ def _above(module: str) -> Iterator[str]:
 
 
 class _Source(NamedTuple):
-    """What a module's source names."""
+    """Names in the source of a module."""
 
     loaded: tuple[str, ...]  # modules, those of other packages too, that its top level imports
     imported: tuple[str, ...]  # what may be a module of edgepack, by imports anywhere

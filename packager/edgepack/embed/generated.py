@@ -94,7 +94,7 @@ class Embedding:
         modules, package = self._modules(), f"{self.names.snake}.{self.app.runtime}"
         rename = copied.renaming(modules, package) if self.app.runtime else None
         filling, found = self._filling, {}
-        for name, file in self._template_files():
+        for name, file in template_files(self.app, self.form.name, self.listed.task):
             content = file.read_bytes()
             text = _text(content)
             if text is not None:
@@ -110,19 +110,6 @@ class Embedding:
         if inputs is not None:
             found[filling.path(self.app.inputs)] = (inputs, 0o644)
         return found
-
-    def _template_files(self) -> Iterator[tuple[str, Path]]:
-        """Yield each file of the template that is for this bundle, with its path."""
-        home = self.app.place / self.app.folder
-        forms = {name: form.files for name, form in self.app.forms.items()}
-        tasks = {name: task.files for name, task in self.app.tasks.items()}
-        own = self.app.forms[self.form.name].bundle
-        for file in sorted(home.rglob("*")):
-            name = file.relative_to(home).as_posix()
-            if not file.is_file() or _LEFT.intersection(name.split("/")) or _below(name, (own,)):
-                continue
-            if _is_for(name, self.form.name, forms) and _is_for(name, self.listed.task, tasks):
-                yield name, file
 
     @cached_property
     def _model(self) -> TaskModel:
@@ -146,6 +133,19 @@ class Embedding:
         task = f"edgepack.runtime.tasks.{self.listed.task.replace('-', '_')}"
         engines = {f"edgepack.runtime.engines.{one.format}" for one in self.listed.models.values()}
         return [*self.app.modules, *self.app.tasks[self.listed.task].modules, task, *sorted(engines)]
+
+
+def template_files(app: App, form: str, task: str) -> Iterator[tuple[str, Path]]:
+    """Yield each file of the template that is for a form and a task, with its path."""
+    home = app.place / app.folder
+    forms = {name: one.files for name, one in app.forms.items()}
+    tasks = {name: one.files for name, one in app.tasks.items()}
+    for file in sorted(home.rglob("*")):
+        name = file.relative_to(home).as_posix()
+        if not file.is_file() or _LEFT.intersection(name.split("/")) or _below(name, (app.forms[form].bundle,)):
+            continue
+        if _is_for(name, form, forms) and _is_for(name, task, tasks):
+            yield name, file
 
 
 def check_task(app: App, listed: Manifest) -> None:
