@@ -27,15 +27,17 @@ _CORTEX_A76 = (
 BOARDS = {"pi-4": _CORTEX_A72, "pi-5": _CORTEX_A76}
 
 
-def python(board: str) -> list[str | Path]:
-    """The command of a board's interpreter, with edgepack; skips where there is no qemu or no apt of Debian."""
+def python(board: str, packages: Path = _PACKAGER) -> list[str | Path]:
+    """The command of a board's interpreter, with ``packages``, edgepack by default, beside the runtime's own; skips
+    where there is no qemu or no apt of Debian.
+    """
     if not (shutil.which("qemu-aarch64-static") and shutil.which("apt-get") and _KEYS.is_file()):
         pytest.skip("qemu-aarch64-static and Debian's apt are not here")
     folder = environments.kept("raspberry-pi", [_WANTED, Path(__file__)], "", _make)
     settings = [
         f"QEMU_LD_PREFIX={folder / board}",  # a file below it hides the machine's own of that path
         f"QEMU_CPU={BOARDS[board][0]}",
-        f"PYTHONPATH={folder / 'wheels'}:{_PACKAGER}",
+        f"PYTHONPATH={folder / 'wheels'}:{packages}",
         "PYTHONDONTWRITEBYTECODE=1",
     ]
     interpreter = folder / board / "usr" / "bin" / f"python{_PYTHON}"

@@ -12,10 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.request import urlopen
 
+import numpy as np
 import pytest
 from tests import systemd
+from tests.clients import boards
 
 from edgepack import embed as room
+from edgepack import runtime
 from edgepack.embed import Request
 from edgepack.records import Bundle
 from edgepack.runtime.opening import opened
@@ -32,6 +35,30 @@ TASKS = [
     "zero-shot-image-classification",
     "audio-classification",
 ]
+ON_A_BOARD = """
+import json, platform, sys, threading
+from urllib.request import urlopen
+sys.modules["edgepack"] = None  # an import of it fails
+from mood import Mood
+from mood._bundle import BUNDLE, opened
+from mood._edgepack.runtime import serving
+from mood._edgepack.runtime.opening import opened as listed
+from mood._edgepack.runtime.runner import Here
+vector = Mood(threads=1).embed(["a cat sleeps"])[0]
+golden = Here(listed(BUNDLE)).golden("model").passed
+ready, said = threading.Event(), []
+limits = serving.Limits(idle_stop=1)
+service = threading.Thread(
+    target=serving.serve,
+    args=("mood", "text-embedding", lambda: opened(BUNDLE, 1)),
+    kwargs={"port": 0, "limits": limits, "say": lambda line: (said.append(line), ready.set())},
+)
+service.start()
+ready.wait(60)
+with urlopen(said[0].split()[-1].replace("/v1", "/health"), timeout=60) as answer:
+    health = json.loads(answer.read())["status"]
+print(json.dumps({"machine": platform.machine(), "golden": golden, "service": health, "vector": vector.tolist()}))
+"""
 WITHOUT = """
 import sys
 sys.modules["edgepack"] = None  # an import of it fails
@@ -86,6 +113,19 @@ def test_sentences(minilm: Bundle, tmp_path: Path) -> None:
     assert read["Unit"]["Description"]
     needs = re.findall(r"^[a-z0-9]+", (folder / "requirements.txt").read_text(), re.MULTILINE)
     assert needs == ["h11", "numpy", "onnxruntime", "tokenizers"]
+
+
+@pytest.mark.slow
+def test_sentences_on_a_raspberry_pi(minilm: Bundle, tmp_path: Path) -> None:
+    """An emulated one, with Debian's Python and what requirements.txt names."""
+    room.embed(Request(listed=opened(minilm.path), into=tmp_path, name="Mood"))
+    command = [*boards.python("pi-5", tmp_path), "-c", ON_A_BOARD]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["machine"], found["golden"], found["service"]) == ("aarch64", True, "ok")
+    here = runtime.load(minilm.path).embed("a cat sleeps")
+    assert float(np.dot(found["vector"], here)) > 0.99  # other kernels of int8, the same model
 
 
 def test_a_language_model(build: Build, data: Path, tmp_path: Path) -> None:

@@ -69,7 +69,9 @@ def embed(
     if json:
         show.as_json({"folder": made.folder, "kept": made.kept, **_facts(made)})
         return
-    show.line(f"embedded {made.record.bundle} as {made.record.name} in {made.folder}: {len(made.record.files)} files")
+    show.line(
+        f"embedded {made.record.bundle} as {made.record.names.pascal} in {made.folder}: {len(made.record.files)} files"
+    )
     for path in made.kept:
         show.line(f"you had edited a generated file; yours is kept as {made.folder / path}", "yellow")
     show.line(f"next: {made.folder / 'README.md'}")
@@ -92,4 +94,4 @@ def _check(request: room.Request, json: bool) -> None:
 
 def _facts(made: room.Embedded) -> dict[str, str]:
     record = made.record
-    return {"bundle": record.bundle, "name": record.name, "form": record.form, "edgepack": record.edgepack}
+    return {"bundle": record.bundle, "name": record.names.pascal, "form": record.form, "edgepack": record.edgepack}

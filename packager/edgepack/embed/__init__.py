@@ -72,7 +72,9 @@ def embed(request: Request, *, update: bool = False) -> Embedded:
     if update:
         earlier, folder = _found(request, app)
         request = replace(request, name=earlier.name, form=request.form or earlier.form)
-        return _put(_embedding(request, target, app), folder, earlier)
+        made = _embedding(request, target, app)
+        _check_place(made, folder)
+        return _put(made, folder, earlier)
     _check_project(request, app)
     made = _embedding(request, target, app)
     folder = request.into / made.folder
@@ -88,7 +90,10 @@ def check(request: Request) -> tuple[Embedded, tuple[Difference, ...]]:
     _check_schema(request.listed)
     target, app = _template(request)
     earlier, folder = _found(request, app)
+    if request.form not in (None, earlier.form):
+        raise UsageError(f"{folder} was embedded as {earlier.form}", hint=f"--update --as {request.form} changes that")
     made = _embedding(replace(request, name=earlier.name, form=earlier.form), target, app)
+    _check_place(made, folder)
     wanted, states = made.bundle_hashes(), record.states(folder, earlier)
     found = []
     for path in sorted({*wanted, *earlier.files, *states}):
@@ -154,16 +159,16 @@ def _found(request: Request, app: App) -> tuple[Record, Path]:
     known = {folder: one for folder, one in there.items() if one is not None}
     if request.name is not None:
         pascal = names.given(request.name, app.reserved).pascal
-        own = {folder: one for folder, one in known.items() if one.name == pascal}
+        own = {folder: one for folder, one in known.items() if one.names.pascal == pascal}
     else:
         own = {folder: one for folder, one in known.items() if one.bundle == listed.name}
     if len(own) > 1:
         raise AppError(
             f"{into} holds {listed.name} {len(own)} times",
-            hint=f"--name {' or '.join(one.name for one in own.values())}",
+            hint=f"--name {' or '.join(one.names.pascal for one in own.values())}",
         )
     if not own:
-        others = ", ".join(f"{one.bundle} as {one.name}" for one in known.values())
+        others = ", ".join(f"{one.bundle} as {one.names.pascal}" for one in known.values())
         raise AppError(
             f"{into} holds no embedding of {request.name or listed.name}" + (f"; it holds {others}" if others else ""),
             hint="--name says which one" if others else "edgepack embed without --update or --check makes one",
@@ -176,6 +181,21 @@ def _found(request: Request, app: App) -> tuple[Record, Path]:
             hint="--name gives this bundle a folder of its own, without --update",
         )
     return found, folder
+
+
+def _check_place(made: Embedding, folder: Path) -> None:
+    """Raises AppFolderTaken for a folder that was renamed, by whose name its own code no longer finds itself, and for
+    a link to one.
+    """
+    if folder.name != made.folder:
+        raise AppFolderTaken(
+            f"{folder} was embedded as {made.folder}, and its code has that name",
+            hint=f"mv {folder} {folder.with_name(made.folder)}",
+        )
+    if folder.is_symlink():
+        raise AppFolderTaken(
+            f"{folder} is a link to {folder.resolve()}", hint=f"--into {folder.resolve().parent} is where it lies"
+        )
 
 
 def _check_free(folder: Path, listed: Manifest) -> None:
@@ -192,7 +212,7 @@ def _check_free(folder: Path, listed: Manifest) -> None:
     raise AppFolderTaken(
         f"{folder} holds another bundle, {held.bundle}",
         hint="--name gives this one another folder; or --update --name "
-        f"{held.name} replaces that one by another of the same model",
+        f"{held.names.pascal} replaces that one by another of the same model",
     )
 
 
@@ -245,3 +265,10 @@ def _check_writable(into: Path) -> None:
         raise FileTrouble(f"there is no folder {into}", hint="--into is the folder of an app's project")
     if not os.access(into, os.W_OK | os.X_OK):
         raise FileTrouble(f"{into} cannot be written to", hint="change its permissions, or give another folder")
+    place = into.resolve()
+    for folder in (place, *place.parents):
+        for file, what in ((MANIFEST, "a bundle"), (EMBEDDED, "what was embedded")):
+            if (folder / file).is_file():
+                raise FileTrouble(
+                    f"{into} is a part of {what} ({folder / file})", hint="--into is the folder of an app's project"
+                )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,7 +86,7 @@ class App:
     runtime: str  # the package in ``folder`` that edgepack's runtime becomes; "" for none
     modules: tuple[str, ...]  # of edgepack, that the copied runtime holds with all that they import
     inputs: str  # the file in ``folder`` that golden_inputs.py makes; "" for none
-    reserved: frozenset[str]  # words that the language keeps for itself
+    reserved: frozenset[str]  # words that the language keeps for itself; of Python its own modules too
     forms: Mapping[str, Form]  # the first is the usual one
     tasks: Mapping[str, TaskFiles] = field(default_factory=dict)
 
@@ -121,7 +122,8 @@ def read(target: Target) -> App:
         runtime=table.get("runtime", ""),
         modules=tuple(table.get("modules", ())),
         inputs=table.get("inputs", ""),
-        reserved=frozenset(table.get("reserved", ())),
+        reserved=frozenset(table.get("reserved", ()))
+        | (sys.stdlib_module_names if "runtime" in table else frozenset()),
         forms={name: _form(name, entry, file) for name, entry in table["forms"].items()},
         tasks={name: _task(name, entry, file) for name, entry in table["tasks"].items()},
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,6 +26,8 @@ from edgepack.units import size
 
 REQUIREMENTS = "requirements.txt"  # of the copied runtime
 _CACHES = {"__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
+_CODE = {".kt", ".kts", ".py", ".swift", ".ts"}  # where the bundle's name is a type
+_COMMENT = re.compile(r"\s*(//|\*|/\*|#)")
 _LEFT = {".DS_Store", "dist", "node_modules", *_CACHES}  # that tools leave in a template
 
 
@@ -71,7 +74,7 @@ class Embedding:
             task=self.listed.task,
             target=str(table["target"]["name"]),
             form=self.form.name,
-            name=self.names.pascal,
+            name=self.names.text,
             bundle_folder=self.form.bundle,
             edgepack=__version__,
             files=dict(sorted(files.items())),
@@ -98,6 +101,7 @@ class Embedding:
             content = file.read_bytes()
             text = _text(content)
             if text is not None:
+                self._check_name(text, file)
                 text = filling.text(text, str(file))
                 content = (rename(text) if rename and file.suffix == ".py" else text).encode()
             found[filling.path(name)] = (content, file.stat().st_mode & 0o777 | 0o600)
@@ -110,6 +114,18 @@ class Embedding:
         if inputs is not None:
             found[filling.path(self.app.inputs)] = (inputs, 0o644)
         return found
+
+    def _check_name(self, text: str, file: Path) -> None:
+        """Raises UsageError where the code of a template's file has the name for something else."""
+        own = {self.app.tasks[self.listed.task].type, *self.names.placeholders}
+        if file.suffix not in _CODE or self.names.pascal in own:
+            return
+        named = re.compile(rf"\b{self.names.pascal}\b")
+        if any(named.search(line) and not _COMMENT.match(line) for line in text.splitlines()):
+            raise UsageError(
+                f"{self.names.pascal!r} is a name that the generated code has already",
+                hint="--name gives it another one",
+            )
 
     @cached_property
     def _model(self) -> TaskModel:

@@ -18,6 +18,7 @@ _HINT = "--name gives it another one: letters, digits and dashes, a letter first
 class Names:
     """One name: SentenceSearch, sentenceSearch, sentence_search and sentence-search."""
 
+    text: str  # of which ``given`` makes the same again
     pascal: str
     camel: str
     snake: str
@@ -44,7 +45,7 @@ def given(text: str, reserved: Collection[str] = ()) -> Names:
     """Return the forms of a name as a user types it. Raises UsageError where languages could not have it."""
     if not _GIVEN.fullmatch(text) or len(text) > _LONGEST:
         raise UsageError(f"{text[:_LONGEST]!r} is not a name that code can have", hint=_HINT)
-    return _named(re.split("[-_]", text) if re.search("[-_]", text) else _humps(text), reserved)
+    return _named(text, re.split("[-_]", text) if re.search("[-_]", text) else _humps(text), reserved)
 
 
 def derived(bundle: str, target: str, reserved: Collection[str] = ()) -> Names:
@@ -53,7 +54,7 @@ def derived(bundle: str, target: str, reserved: Collection[str] = ()) -> Names:
     text = "-".join(words)
     if not _GIVEN.fullmatch(text) or len(text) > _LONGEST:
         raise UsageError(f"the bundle's name {bundle[:_LONGEST]!r} makes no name that code can have", hint=_HINT)
-    return _named(words, reserved)
+    return given(text, reserved)
 
 
 def _humps(text: str) -> list[str]:
@@ -67,10 +68,11 @@ def _humps(text: str) -> list[str]:
     return words
 
 
-def _named(words: list[str], reserved: Collection[str]) -> Names:
+def _named(text: str, words: list[str], reserved: Collection[str]) -> Names:
     pascal = "".join(word[0].upper() + word[1:] for word in words)
     lower = [word.lower() for word in words]
     made = Names(
+        text=text,
         pascal=pascal,
         camel=lower[0] + "".join(word[0].upper() + word[1:] for word in words[1:]),
         snake="_".join(lower),

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from edgepack.containment import checked_name
 from edgepack.documents import read_object
-from edgepack.errors import AppFolderTaken
+from edgepack.embed.names import Names, given
+from edgepack.errors import AppFolderTaken, UsageError
 from edgepack.ours import EMBEDDED
 from edgepack.runtime import manifest
 from edgepack.runtime.schema import Mismatch, Schema, check
@@ -44,10 +45,15 @@ class Record:
     task: str
     target: str
     form: str
-    name: str  # in code, as SentenceSearch
+    name: str  # as it was given, or the bundle's; ``names`` are its forms in code
     bundle_folder: str  # of the bundle's files, relative to the embedded folder
     edgepack: str  # the version that generated it
     files: Mapping[str, str]  # SHA-256 of each, the bundle's too, by its path
+
+    @property
+    def names(self) -> Names:
+        """The name in the forms that code has, such as SentenceSearch."""
+        return given(self.name)
 
     def to_json(self) -> str:
         """Return the text of the file."""
@@ -67,6 +73,10 @@ def read(folder: Path) -> Record | None:
         raise AppFolderTaken(f"{file}: {wrong}", hint=hint) from wrong
     for name in (*table["files"], table["bundle_folder"]):
         checked_name(name, file, AppFolderTaken, hint)
+    try:
+        given(table["name"])
+    except UsageError as wrong:
+        raise AppFolderTaken(f"{file}: {wrong}", hint=hint) from wrong
     return Record(**{key: table[key] for key in (*_FIELDS, "files")})
 
 

@@ -170,8 +170,9 @@ def bad_inputs(
     classifier: Bundle, boards: Bundle, board: Path, app: Path, tmp_path: Path
 ) -> dict[str, tuple[Request, type[EdgepackError]]]:
     own = {"target": str(board)}
+    for name in ("empty", "b/x"):
+        (tmp_path / name).mkdir(parents=True)
     empty = tmp_path / "empty"
-    empty.mkdir()
     return {
         "another platform": (request(classifier, app, target="web"), AppError),
         "a missing project": (request(boards, empty, **own), AppProjectMissing),
@@ -183,6 +184,15 @@ def bad_inputs(
         "a path": (request(classifier, app, name="../x"), UsageError),
         "no such folder": (request(classifier, tmp_path / "nowhere"), FileTrouble),
         "no such target": (request(classifier, app, target="rpy"), UsageError),
+        "a module of Python's": (request(classifier, app, name="Queue"), UsageError),
+        "a name of the runtime's": (request(classifier, app, name="BundleDamaged"), UsageError),
+        "letters that code does not take": (request(classifier, app, name="Stimmung-für"), UsageError),
+        "a very long name": (request(classifier, app, name="Mood" * 20), UsageError),
+        "a bundle's folder": (
+            request(classifier, Path(shutil.copytree(classifier.path, tmp_path / "b", dirs_exist_ok=True))),
+            FileTrouble,
+        ),
+        "a folder in a bundle": (request(boards, tmp_path / "b" / "x", **own), FileTrouble),
     }
 
 
@@ -195,6 +205,42 @@ def test_bad_input_leaves_the_app_untouched(
             room.embed(asked)
         assert caught.value.hint, told
         assert tree(app) == before, told
+
+
+def test_an_embedding_that_was_moved_is_refused(classifier: Bundle, app: Path, tmp_path: Path) -> None:
+    """Its code finds itself by its folder's name, and a link is not replaced by a folder."""
+    folder = room.embed(request(classifier, app, name="Mood")).folder
+    with pytest.raises(FileTrouble, match="a part of what was embedded"):
+        room.embed(request(classifier, folder / "tests", name="Other"))
+    other = folder.rename(app / "feeling")
+    for act in (room.check, lambda asked: room.embed(asked, update=True)):
+        with pytest.raises(AppFolderTaken, match="embedded as mood") as caught:
+            act(request(classifier, app))
+        assert caught.value.hint == f"mv {other} {folder}"
+    folder.symlink_to(other.rename(tmp_path / "feeling"))
+    with pytest.raises(AppFolderTaken, match="is a link"):
+        room.embed(request(classifier, app), update=True)
+    assert folder.is_symlink()
+
+
+def test_a_check_of_another_form_is_refused(boards: Bundle, board: Path, app: Path) -> None:
+    room.embed(request(boards, app, target=str(board), name="DeskLamp"))
+    with pytest.raises(UsageError, match="embedded as package") as caught:
+        room.check(request(boards, app, target=str(board), form="assets"))
+    assert caught.value.hint == "--update --as assets changes that"
+
+
+def test_odd_places(classifier: Bundle, tmp_path: Path) -> None:
+    """Spaces, other letters, quotes, and a link to the app's folder."""
+    app = tmp_path / "my äpp's 応用"
+    app.mkdir()
+    link = tmp_path / "link"
+    link.symlink_to(app)
+    folder = room.embed(request(classifier, link, name="mood-2")).folder
+    assert folder == link / "mood_2"
+    assert (app / "mood_2" / "__init__.py").is_file()
+    assert room.check(request(classifier, app))[1] == ()
+    assert room.embed(request(classifier, link), update=True).kept == ()
 
 
 def test_what_is_there_stays(classifier: Bundle, minilm: Bundle, app: Path) -> None:
@@ -285,12 +331,23 @@ def test_a_wrong_table_is_named(boards: Bundle, board: Path, app: Path, old: str
 
 def test_names_in_every_form() -> None:
     assert names.given("SentenceSearch") == names.Names(
-        pascal="SentenceSearch", camel="sentenceSearch", snake="sentence_search", kebab="sentence-search"
+        text="SentenceSearch",
+        pascal="SentenceSearch",
+        camel="sentenceSearch",
+        snake="sentence_search",
+        kebab="sentence-search",
     )
     assert names.derived("all-MiniLM-L6-v2-rpi-int4", "rpi").pascal == "AllMiniLML6V2"
     assert names.derived("Qwen2.5-0.5B-web", "web").snake == "qwen2_5_0_5b"
     with pytest.raises(UsageError):
         names.derived("7B-chat-rpi", "rpi")
+
+
+@pytest.mark.parametrize("bundle", ["all-MiniLM-L6-v2-rpi-int4", "Qwen2.5-0.5B-rpi", "TinyLlama-rpi", "x--y__2-rpi"])
+def test_a_name_is_the_same_again(bundle: str) -> None:
+    """An update reads it from the record; another folder's name in the code would break it."""
+    made = names.derived(bundle, "rpi")
+    assert names.given(made.text) == made
 
 
 def test_what_a_bundle_says_of_itself_ends_no_comment(classifier: Bundle, app: Path, tmp_path: Path) -> None:
@@ -310,7 +367,7 @@ def test_what_a_bundle_says_of_itself_ends_no_comment(classifier: Bundle, app: P
 def test_a_record_that_was_damaged_is_refused(classifier: Bundle, app: Path) -> None:
     folder = room.embed(request(classifier, app, name="Mood")).folder
     whole = json.loads((folder / EMBEDDED).read_text())
-    for change in ({"files": {"../x": "0" * 64}}, {"schema": 2}, {"files": []}, {"more": 1}):
+    for change in ({"files": {"../x": "0" * 64}}, {"schema": 2}, {"files": []}, {"more": 1}, {"name": "a b"}):
         (folder / EMBEDDED).write_text(json.dumps({**whole, **change}))
         before = tree(app)
         with pytest.raises(AppFolderTaken):

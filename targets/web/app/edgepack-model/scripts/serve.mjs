@@ -18,8 +18,7 @@ export function serve(port, folder = HERE, posted = () => {}) {
       request.on("data", (part) => parts.push(part)).on("end", () => (reply.end(), posted(Buffer.concat(parts).toString())));
       return;
     }
-    const name = decodeURIComponent(new URL(request.url, "http://localhost").pathname).replace(/\/$/, "/index.html");
-    const file = path.join(home, name);
+    const file = path.join(home, decoded(request.url).replace(/\/$/, "/index.html"));
     const status = file.startsWith(home + path.sep) && statSync(file, { throwIfNoEntry: false });
     if (!status || !status.isFile()) return reply.writeHead(404, ISOLATED).end();
     const type = TYPES[path.extname(file)] ?? "application/octet-stream";
@@ -27,6 +26,16 @@ export function serve(port, folder = HERE, posted = () => {}) {
     createReadStream(file).pipe(reply);
   });
   return new Promise((resolve) => server.listen(port, "127.0.0.1", () => resolve(server)));
+}
+
+// The path of an address; of one that is none, a path where nothing is.
+function decoded(url) {
+  try {
+    const name = decodeURIComponent(new URL(url, "http://localhost").pathname);
+    return name.includes("\0") ? "/none" : name;
+  } catch {
+    return "/none";
+  }
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1]).href) {
