@@ -54,7 +54,14 @@ PHOTO = base64.b64decode(
     "ERATGCgaGBYWGDEjJR0oOjM9PDkzODdASFxOQERXRTc4UG1RV19iZ2hnPk1xeXBkeFxlZ2P/wAALCAAYABABAREA/8QAFgAB"
     "AQEAAAAAAAAAAAAAAAAABQQH/8QAFBABAAAAAAAAAAAAAAAAAAAAAP/aAAgBAQAAPwBBALQC20v/2Q=="
 )
-_UPRIGHT, _SQUARE = ((20, 90, 160), (230, 60, 130)), 8
+# A PNG of such squares in colours, from all to nothing transparent: the colours stay, the alpha is left out.
+DRAWING = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAABgAAAAQCAYAAAAMJL+VAAAAP0lEQVR42mM8ocHFgA/4GE1jxCf/Zukye3zyTAw0BqMWjFpA"
+    "OWCRE6lowKfg4+qoOnzyFfK3GEfjYNSCIW4BAK4kCbfo/kMZAAAAAElFTkSuQmCC"
+)
+_SQUARE = 8
+_GREYS = ((20, 90, 160), (230, 60, 130))
+_COLOURED = (((200, 40, 10), (20, 90, 160), (0, 255, 70)), ((230, 60, 130), (5, 5, 250), (120, 121, 122)))
 
 
 def encoded(listed: Manifest, made: TaskModel) -> bytes | None:
@@ -85,13 +92,16 @@ def _examples(listed: Manifest, made: TaskModel) -> Iterator[tuple[str, Example,
         for image in _images(processing.image):
             yield from _one("image", image, lambda example: dict(reader.feeds([example])))
         if _resizes(processing.image):
-            yield from _one("file", PHOTO, lambda _: dict(reader.feeds([photo()])))
+            shown = shown_by()
+            for file in shown:
+                yield from _one("file", file, lambda example: dict(reader.feeds([shown[example]])))
 
 
-def photo() -> Array:
-    """Return what the file shows, upright: uint8 [height, width, 3]."""
-    grey = np.kron(np.array(_UPRIGHT, np.uint8), np.ones((_SQUARE, _SQUARE), np.uint8))
-    return np.stack([grey] * _COLOURS, axis=-1)
+def shown_by() -> dict[bytes, Array]:
+    """Return what each file shows, upright: uint8 [height, width, 3]."""
+    grey, coloured = np.array(_GREYS, np.uint8)[..., None], np.array(_COLOURED, np.uint8)
+    square = np.ones((_SQUARE, _SQUARE, 1), np.uint8)
+    return {PHOTO: np.kron(np.repeat(grey, _COLOURS, axis=-1), square), DRAWING: np.kron(coloured, square)}
 
 
 def _stored(example: Example) -> Array:

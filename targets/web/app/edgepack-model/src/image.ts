@@ -61,8 +61,25 @@ export async function pixels(source: ImageSource): Promise<Pixels> {
   if (!context) throw new ModelError("this browser gives no canvas to read an image with", { code: "runtime" });
   context.drawImage(bitmap, 0, 0);
   const { data, height, width } = context.getImageData(0, 0, bitmap.width, bitmap.height);
+  const transparent = data.some((value, i) => i % 4 === 3 && value < 255);
+  const values = (transparent && straight(bitmap)) || data;
   bitmap.close();
-  return { data: data.filter((_, i) => i % 4 < 3), height, width, channels: 3 };
+  return { data: values.filter((_, i) => i % 4 < 3), height, width, channels: 3 };
+}
+
+/** The values of a transparent image, whose colours a canvas mixes with its alpha; null where there is no WebGL. */
+function straight(bitmap: ImageBitmap): Uint8Array | null {
+  const gl = new OffscreenCanvas(1, 1).getContext("webgl");
+  if (!gl || Math.max(bitmap.width, bitmap.height) > gl.getParameter(gl.MAX_TEXTURE_SIZE)) return null;
+  const texture = gl.createTexture();
+  gl.bindTexture(gl.TEXTURE_2D, texture);
+  gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA, gl.RGBA, gl.UNSIGNED_BYTE, bitmap);
+  gl.bindFramebuffer(gl.FRAMEBUFFER, gl.createFramebuffer());
+  gl.framebufferTexture2D(gl.FRAMEBUFFER, gl.COLOR_ATTACHMENT0, gl.TEXTURE_2D, texture, 0);
+  if (gl.checkFramebufferStatus(gl.FRAMEBUFFER) !== gl.FRAMEBUFFER_COMPLETE) return null;
+  const values = new Uint8Array(4 * bitmap.width * bitmap.height);
+  gl.readPixels(0, 0, bitmap.width, bitmap.height, gl.RGBA, gl.UNSIGNED_BYTE, values);
+  return values;
 }
 
 /** An ImageData has its values in its prototype, which neither a copy nor a message takes along. */
