@@ -262,7 +262,8 @@ def _check_schema(listed: Manifest) -> None:
 
 def _check_writable(into: Path) -> None:
     if not into.is_dir():
-        raise FileTrouble(f"there is no folder {into}", hint="--into is the folder of an app's project")
+        told = f"{into} is not a folder" if into.exists() else f"there is no folder {into}"
+        raise FileTrouble(told, hint="--into is the folder of an app's project")
     if not os.access(into, os.W_OK | os.X_OK):
         raise FileTrouble(f"{into} cannot be written to", hint="change its permissions, or give another folder")
     place = into.resolve()

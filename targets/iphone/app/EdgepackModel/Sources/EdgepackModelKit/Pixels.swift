@@ -21,7 +21,8 @@ public struct Pixels: Sendable, Equatable {
         (self.height, self.width, self.channels, self.bytes) = (height, width, channels, bytes)
     }
 
-    /// The pixels of an image in sRGB, without its alpha; turn it upright before, as its EXIF orientation says.
+    /// The pixels of an image in sRGB; turn it upright before, as its EXIF orientation says. A transparent one is drawn on
+    /// white: where its colours are to stay, or the model's own rule is to decide, give bytes with four channels.
     public init(_ image: CGImage) throws {
         var drawn = [UInt8](repeating: 255, count: image.width * image.height * 4)
         let space = CGColorSpace(name: CGColorSpace.sRGB) ?? CGColorSpaceCreateDeviceRGB()

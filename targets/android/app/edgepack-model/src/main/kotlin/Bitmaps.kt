@@ -6,7 +6,8 @@ import android.graphics.Color
 /**
  * The pixels of a bitmap; its alpha is left out, as models' own image readers do with files.
  *
- * A photograph is turned upright before by whoever decodes it: ImageDecoder does so, BitmapFactory does not.
+ * A photograph is turned upright before by whoever decodes it: ImageDecoder does so, BitmapFactory does not. Of a
+ * transparent image Android keeps the colours only where the decoder was told `isUnpremultipliedRequired = true`.
  */
 fun Bitmap.toPixels(): Pixels {
     val colours = IntArray(width * height)
