@@ -411,6 +411,21 @@ def test_what_cannot_be_served_is_said(
         serving.serve("x", "fill-mask", lambda: None)
     with pytest.raises(AddressUnusable):
         serving.serve("x", "text-embedding", lambda: None, host="203.0.113.1", port=1)
+    with pytest.raises(AddressUnusable):
+        serving.serve("x", "text-embedding", lambda: None, host="a" * 80)
+    for port in (-1, 99_999):
+        with pytest.raises(UsageError, match="port"):
+            serving.serve("x", "text-embedding", lambda: None, port=port)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("waiting", -1), ("body", 0), ("tokens", 0), ("connections", 0), ("answer_time", float("nan")),
+     ("answer_time", 0.0), ("stop_time", -1.0), ("idle_stop", float("inf"))],
+)  # fmt: skip
+def test_a_limit_that_bounds_nothing_is_refused(name: str, value: float) -> None:
+    with pytest.raises(UsageError, match=name):
+        serving.Limits(**{name: value})
 
 
 def test_a_bundle_that_does_not_open_ends_the_service(copied: Path) -> None:

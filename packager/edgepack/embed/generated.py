@@ -27,7 +27,7 @@ from edgepack.units import size
 REQUIREMENTS = "requirements.txt"  # of the copied runtime
 _CACHES = {"__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
 _CODE = {".kt", ".kts", ".py", ".swift", ".ts"}  # where the bundle's name is a type
-_COMMENT = re.compile(r"\s*(//|\*|/\*|#)")
+_TOLD = re.compile(r'"""[\s\S]*?"""|"[^"\n]*"|/\*[\s\S]*?\*/|//.*|#.*')  # to people: texts and comments
 _LEFT = {".DS_Store", "dist", "node_modules", *_CACHES}  # that tools leave in a template
 
 
@@ -120,8 +120,7 @@ class Embedding:
         own = {self.app.tasks[self.listed.task].type, *self.names.placeholders}
         if file.suffix not in _CODE or self.names.pascal in own:
             return
-        named = re.compile(rf"\b{self.names.pascal}\b")
-        if any(named.search(line) and not _COMMENT.match(line) for line in text.splitlines()):
+        if re.search(rf"\b{self.names.pascal}\b", _TOLD.sub("", text)):
             raise UsageError(
                 f"{self.names.pascal!r} is a name that the generated code has already",
                 hint="--name gives it another one",

@@ -230,6 +230,10 @@ def test_a_check_of_another_form_is_refused(boards: Bundle, board: Path, app: Pa
     assert caught.value.hint == "--update --as assets changes that"
 
 
+def test_a_name_may_be_a_word_of_a_comment(classifier: Bundle, app: Path) -> None:
+    assert "Texts" in (room.embed(request(classifier, app, name="Texts")).folder / "__init__.py").read_text()
+
+
 def test_odd_places(classifier: Bundle, tmp_path: Path) -> None:
     """Spaces, other letters, quotes, and a link to the app's folder."""
     app = tmp_path / "my äpp's 応用"

@@ -22,6 +22,7 @@ from edgepack.runtime.serving.service import Service
 __all__ = ["TASKS", "Limits", "check", "serve"]
 
 _BACKLOG = 128
+_PORTS = 65_535
 
 
 def check(name: str, task: str) -> None:
@@ -58,6 +59,8 @@ def serve(
 
 
 def _listening(host: str, port: int) -> socket.socket:
+    if not 0 <= port <= _PORTS:  # the system takes more, and leaves out the bits above
+        raise UsageError(f"port is {port}", hint=f"0 (any that is free) to {_PORTS:,}")
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, kind, protocol, _, address = found[0]
@@ -69,7 +72,7 @@ def _listening(host: str, port: int) -> socket.socket:
         except BaseException:
             made.close()
             raise
-    except (OSError, OverflowError) as error:
+    except (OSError, ValueError) as error:  # a name with a label that is too long, or a zero byte, is a ValueError
         said = error.strerror if isinstance(error, OSError) else error
         raise AddressUnusable(
             f"cannot listen at {host}:{port}: {said}", hint="choose another --port or --host"

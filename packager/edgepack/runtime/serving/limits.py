@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, fields
+
+from edgepack.errors import UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,3 +24,14 @@ class Limits:
     answer_time: float = 300.0  # for an answer, waiting included
     stop_time: float = 30.0  # that those who wait are still answered in, once it is to stop
     idle_stop: float | None = None  # without a request, after which it stops by itself
+
+    def __post_init__(self) -> None:
+        """Raises UsageError for what bounds nothing: NaN, infinity, a negative number, or 0 where one is needed."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            least = 0 if field.name in _MAY_BE_0 else 1 if isinstance(value, int) else 0.001
+            if value is not None and not (math.isfinite(value) and value >= least):
+                raise UsageError(f"{field.name} is {value}", hint=f"a finite number, {least} or more")
+
+
+_MAY_BE_0 = ("waiting", "stop_time")

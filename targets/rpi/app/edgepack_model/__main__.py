@@ -33,14 +33,14 @@ def _arguments() -> argparse.Namespace:
 def main() -> int:
     """Serve until SIGTERM; the exit code."""
     given = _arguments()
-    limits = serving.Limits(
-        waiting=given.waiting,
-        body=given.body,
-        tokens=given.tokens,
-        answer_time=given.timeout,
-        idle_stop=given.idle_stop,
-    )
     try:
+        limits = serving.Limits(
+            waiting=given.waiting,
+            body=given.body,
+            tokens=given.tokens,
+            answer_time=given.timeout,
+            idle_stop=given.idle_stop,
+        )
         listed = manifest.read(BUNDLE)
         serving.serve(
             listed.name,
