@@ -58,7 +58,8 @@ def _plugins(manifest: Manifest) -> list[str]:
                 f"{manifest.name} needs {name} of {brought}, and only edgepack's own runtime is brought to devices",
                 hint=f"on the device itself: pip install edgepack {brought}, and the same command without --device",
             )
-    return [f"edgepack.{kind}.{name.replace('-', '_')}" for kind, name in asked]
+    task = f"edgepack.runtime.tasks.{manifest.task.replace('-', '_')}"
+    return [task, *(f"edgepack.runtime.engines.{one.format}" for one in manifest.models.values())]
 
 
 def _package(folder: DeviceFolder, modules: list[str], say: Say) -> str:
