@@ -32,6 +32,7 @@ _SMALL: dict[str, Any] = {
     "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48,
     "max_position_embeddings": 80, "initializer_range": 0.2, "pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3,
 }  # fmt: skip
+_T5: dict[str, Any] = {"d_model": 32, "d_kv": 16, "d_ff": 48, "num_layers": 2, "num_heads": 2}
 _OWN: dict[str, dict[str, Any]] = {
     "albert": {"embedding_size": 16},
     "convbert": {"embedding_size": 32, "num_attention_heads": 4},
@@ -50,6 +51,9 @@ _OWN: dict[str, dict[str, Any]] = {
              "decoder_start_token_id": 3},
     "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 80},
     "jina_embeddings_v3": {"type_vocab_size": 2},
+    "gemma3_text": {"num_key_value_heads": 1, "head_dim": 16, "sliding_window": 8, "use_bidirectional_attention": True},
+    "llama": {"num_key_value_heads": 1}, "longformer": {"attention_window": 16},
+    "mt5": _T5, "t5": _T5, "umt5": _T5,
     "mistral": {"num_key_value_heads": 1}, "qwen2": {"num_key_value_heads": 1},
     "qwen3": {"num_key_value_heads": 1, "head_dim": 16},
     "xlm-roberta-xl": {"type_vocab_size": 2},
@@ -67,6 +71,7 @@ _IMAGES: dict[str, dict[str, Any]] = {
     "cvt": {"embed_dim": [16, 24, 32], "depth": [1, 2, 4], "num_heads": [1, 2, 4]},
     "efficientnet": {"width_coefficient": 0.25, "depth_coefficient": 0.2, "image_size": 32, "hidden_dim": 320},
     "hiera": {"image_size": [64, 64], "embed_dim": 16, "depths": [1, 1, 1, 1], "num_heads": [1, 2, 4, 8]},
+    "dinov3_convnext": {**_SIZES, "image_size": 32},
     "levit": {"image_size": 64, "hidden_sizes": [32, 48, 64], "num_attention_heads": [2, 2, 2], "depths": [1, 1, 1],
               "key_dim": [8, 8, 8]},
     "mobilenet_v1": {"depth_multiplier": 0.25, "image_size": 32},
@@ -78,6 +83,8 @@ _IMAGES: dict[str, dict[str, Any]] = {
     "regnet": {"embedding_size": 16, "hidden_sizes": [16, 32], "depths": [1, 1], "groups_width": 8},
     "resnet": {"embedding_size": 8, **_SIZES},
     "segformer": {**_SIZES, "num_attention_heads": [1, 2, 2, 4], "decoder_hidden_size": 16},
+    "vit_mae": {**_VISION, "mask_ratio": 0.0, "decoder_hidden_size": 32, "decoder_num_hidden_layers": 1,
+                "decoder_num_attention_heads": 2, "decoder_intermediate_size": 48},
     "swin": _SWIN, "swinv2": _SWIN,
 }  # fmt: skip
 _SIDES = {
@@ -131,7 +138,8 @@ def _outputs(model: Any, task: str, folder: Path) -> np.ndarray:
     with torch.no_grad():
         if task.startswith("image"):
             pixels = _pixels(folder, task)
-            found = model(pixel_values=torch.from_numpy(pixels))
+            whole = model.vit if hasattr(model, "decoder") else model  # of ViTMAE, without what it is trained with
+            found = whole(pixel_values=torch.from_numpy(pixels))
             if task == "image-classification":
                 return found.logits.numpy()
             pooled = found.get("image_embeds", found.get("pooler_output"))

@@ -12,9 +12,9 @@ from typing import Protocol
 
 from edgepack import plugins
 from edgepack.documents import JsonDict, parse_json, read_bytes, read_object
-from edgepack.errors import ModelError, UnsafeModel, UnsupportedModel
+from edgepack.errors import ModelError, UnsupportedModel
 from edgepack.original import text_folder
-from edgepack.tasks import AnyTask, _pipeline_folder, _refusals, _sentence_folder
+from edgepack.tasks import AnyTask, _pipeline_folder, _refusals, _sentence_folder, _supported
 from edgepack.weights import lora, lora_file
 from edgepack.weights.choice import ADAPTER
 
@@ -100,12 +100,8 @@ class ModelFolder:
             raise ModelError(
                 f"{file}: architectures is not a list of names", hint='for example "architectures": ["BertModel"]'
             )
-        family = str(config.get("model_type")).replace("_", "-")
-        if config.get("auto_map") and family not in plugins.names("decoders.families"):
-            raise UnsafeModel(
-                f"{root.name} brings its own code (auto_map in config.json), which edgepack does not run",
-                hint="remove auto_map from a copy of the folder if transformers itself knows the architecture",
-            )
+        if config.get("auto_map") and not _taken_over(config, generates=not self._of_sentences):
+            raise _refusals.own_code(root, config)
         return config
 
     def adapters(self, references: Sequence[str], fetch: Callable[[str], Path]) -> list[Path]:
@@ -140,6 +136,15 @@ class ModelFolder:
     def is_arranged(self, task: AnyTask) -> bool:
         """Return whether the cache has it, where the task is exported and takes texts."""
         return task.ROUTE != "export" or not task.TOKENIZES or text_folder.is_arranged(self.folder, task)
+
+
+def _taken_over(config: JsonDict, *, generates: bool) -> bool:
+    """Return whether transformers itself has what a checkpoint's own code does, or edgepack's description of the
+    family of a language model (as an encoder its own code may attend in both directions).
+    """
+    family = str(config.get("model_type"))
+    ported = family in _supported.PORTED and config["architectures"][0] in _supported.of(family)
+    return ported or (generates and family.replace("_", "-") in plugins.names("decoders.families"))
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from edgepack import plugins
 from edgepack.arrays import Outputs
 from edgepack.errors import UnsupportedModel
 from edgepack.original import configs, imports, loading, sounds
+from edgepack.original.library import PretrainedModel
 from edgepack.original.sentences import SentenceEncoder
 from edgepack.records import Source
 from edgepack.runtime.processing import Text
@@ -125,6 +126,10 @@ class ImageEncoder(nn.Module):
     def __init__(self, encoder: nn.Module) -> None:
         super().__init__()
         self.encoder, self.config = encoder, encoder.config
+        part: PretrainedModel
+        for part in encoder.modules():
+            if hasattr(part, "random_masking"):  # of ViTMAE: all of the image is seen, its parts in their order
+                part.random_masking = lambda sequence, noise=None: (sequence, None, None)
         self._class_token = any(path.split(".")[-1] in _CLASS_TOKENS for path, _ in encoder.named_parameters())
 
     def forward(self, pixel_values: Tensor) -> dict[str, Tensor]:

@@ -19,7 +19,7 @@ from edgepack.errors import ModelError, UnsupportedModel
 from edgepack.original import configs, imports, tokenizers
 from edgepack.original.library import PretrainedConfig, PretrainedModel, PretrainedTokenizer
 from edgepack.original.model_files import files, take
-from edgepack.tasks import AnyTask, _sentence_folder, options, read_config, submodels
+from edgepack.tasks import AnyTask, _sentence_folder, _supported, options, read_config, submodels
 
 imports.import_transformers()  # at once, not when a model is asked for: load_module keeps the collector out of imports
 
@@ -88,6 +88,8 @@ def _model(root: Path, task: AnyTask) -> tuple[PretrainedConfig, PretrainedModel
             kind = getattr(transformers, part.task.AUTO_CLASS)
             return configs.opened(root, kind.config_class), kind
     config = configs.opened(root)
+    if task.NAME == "text-embedding" and config.model_type in _supported.HALVES:
+        return config, getattr(transformers, _supported.HALVES[config.model_type])
     classes = getattr(transformers, task.AUTO_CLASS)._model_mapping
     if type(config) not in classes:
         raise UnsupportedModel(

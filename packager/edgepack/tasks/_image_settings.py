@@ -41,6 +41,12 @@ _SIZES = (
 _LONGEST = 1 << 14  # pixels of a side; more is a slip of the pen
 _TORCHVISION = {"DINOv3ViTImageProcessor", "PPLCNetImageProcessor", "CHMv2ImageProcessor", "Tipsv2ImageProcessor"}
 
+# It rescales before it resizes, bilinearly; bytes that are resized first are at most a level of 255 apart.
+_ALIKE = {
+    "DINOv3ViTImageProcessor": 'in a copy of the file, "image_processor_type": "ViTImageProcessor" and "resample": 2 '
+    "make the same pixels within one level of 255"
+}
+
 
 class Settings:
     """The settings of an image processor's file and class; each value is checked when it is asked for.
@@ -188,7 +194,7 @@ def _unknown(file: Path, name: str) -> UnsupportedModel:
     why = "transformers has it for torchvision alone, which resizes otherwise" if base in _TORCHVISION else ""
     return UnsupportedModel(
         f"{file}: the image processor {name} is not supported{': ' + why if why else ''}",
-        hint=f"supported are {', '.join(CLASSES)}",
+        hint=_ALIKE.get(base, f"supported are {', '.join(CLASSES)}"),
     )
 
 

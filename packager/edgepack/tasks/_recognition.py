@@ -18,7 +18,7 @@ def find(folder: Path, config: JsonObject) -> str:
     for task in [load(name) for name in plugins.names("tasks")]:
         if architecture in task.ARCHITECTURES and not own:
             return task.NAME
-    if own and not _refusals.kind("", model_type):
+    if own and (architecture in load(own).ARCHITECTURES or not _refusals.kind("", model_type)):
         return own
     raise _refusals.refusal(architecture, model_type)
 

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from edgepack.documents import JsonObject
-from edgepack.errors import ModelError, UnsupportedModel
+from edgepack.errors import ModelError, UnsafeModel, UnsupportedModel
 from edgepack.tasks import _diffusion_settings, _supported
 from edgepack.tasks._supported import PAGE, TABLE, takes
 
@@ -30,7 +30,6 @@ _TYPES = {
     "an encoder-decoder, which writes a text from another": """bigbird_pegasus blenderbot blenderbot-small
         encoder-decoder fsmt led longt5 m2m_100 marian mbart mt5 mvp nllb-moe pegasus pegasus_x plbart prophetnet
         switch_transformers t5 t5gemma umt5""",
-    "an image pre-training model, which masks parts of images at random": "vit_mae",
     "a state-space model": "bamba falcon_mamba jamba mamba mamba2 rwkv zamba zamba2 xlstm",
 }
 _NAMES = (
@@ -43,6 +42,7 @@ _NAMES = (
     (r"Segmentation|^Sam", "a segmentation model"),
     (r"DepthEstimation", "a depth model"),
     (r"ForMaskedImageModeling|ViTMAE|^MAE", "an image pre-training model, without a head"),
+    (r"^TimmWrapper", "a timm checkpoint in transformers' wrapper, which runs with timm and torchvision alone"),
     (r"ForNextSentencePrediction|ForMultipleChoice", "a model of another text task"),
     (r"QuestionEncoder|ContextEncoder", "one half of a retriever"),
     (r"TextModel", "the text half of a model for images and texts"),
@@ -77,6 +77,24 @@ def refusal(architecture: str, model_type: str, task: str = "") -> UnsupportedMo
     if what:
         message = f"{architecture} is {what}, which edgepack does not support" + (f" for {task}" if task else "")
     return UnsupportedModel(message, hint=_way_on(architecture, model_type, what))
+
+
+def own_code(folder: Path, config: JsonObject) -> UnsafeModel:
+    """Return the error for a model whose code lies in its own files (auto_map): what transformers knows, and the way
+    on.
+    """
+    model_type = str(config.get("model_type", ""))
+    own = _supported.of(model_type)
+    if own:
+        hint = (
+            f"transformers itself knows {model_type} as {', '.join(own)}: if the weights are those of one, name it in "
+            "a copy of config.json, without auto_map"
+        )
+    else:
+        hint = f"of the model_type {model_type or 'nothing'!r} edgepack knows none in transformers itself; see {PAGE}"
+    return UnsafeModel(
+        f"{folder.name} brings its own code (auto_map in config.json), which edgepack does not run", hint=hint
+    )
 
 
 def no_vector(architecture: str) -> UnsupportedModel:

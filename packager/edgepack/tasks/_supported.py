@@ -26,14 +26,23 @@ _ENCODERS = {
 _WITHOUT_ANSWERS = {"esm", "eurobert", "gte", "nomic_bert"}  # no class for question answering
 _PRETRAINED = {"albert", "bert", "ernie", "megatron-bert", "mobilebert"}  # with a vocabulary head
 _DECODERS = {"gpt2": "GPT2", "llama": "Llama", "mistral": "Mistral", "qwen2": "Qwen2", "qwen3": "Qwen3"}
+# model type -> the class of the encoder alone, which embeds texts; transformers' AutoModel has the decoder too
+HALVES = {"mt5": "MT5EncoderModel", "t5": "T5EncoderModel", "umt5": "UMT5EncoderModel"}
+# language models without their head, whose last token is a text's vector, or all of whose tokens attend to each other
+_EMBEDDERS = {
+    "gemma3_text": "Gemma3Text", "llama": "Llama", "mistral": "Mistral", "qwen2": "Qwen2", "qwen3": "Qwen3",
+}  # fmt: skip
+# Model types whose code transformers has taken over under their name: checkpoints still name their own, unused.
+PORTED = {"eurobert", "nomic_bert"}
 _IMAGES = {
     "beit": "Beit", "clip": "CLIP", "convnext": "ConvNext", "convnextv2": "ConvNextV2", "cvt": "Cvt",
     "data2vec-vision": "Data2VecVision", "deit": "DeiT", "dinov2": "Dinov2",
-    "efficientnet": "EfficientNet", "hiera": "Hiera", "levit": "Levit",
+    "dinov2_with_registers": "Dinov2WithRegisters", "efficientnet": "EfficientNet", "hiera": "Hiera",
+    "levit": "Levit",
     "mobilenet_v1": "MobileNetV1", "mobilenet_v2": "MobileNetV2", "mobilevit": "MobileViT",
     "poolformer": "PoolFormer", "pvt": "Pvt", "pvt_v2": "PvtV2", "regnet": "RegNet",
-    "resnet": "ResNet", "segformer": "Segformer", "siglip": "Siglip", "swin": "Swin", "swinv2": "Swinv2", "vit": "ViT",
-    "vit_msn": "ViTMSN",
+    "resnet": "ResNet", "segformer": "Segformer", "siglip": "Siglip", "swin": "Swin", "swinv2": "Swinv2",
+    "vit": "ViT", "vit_msn": "ViTMSN",
 }  # fmt: skip
 _AUDIO = {
     "data2vec-audio": "Data2VecAudio", "hubert": "Hubert", "sew": "SEW", "unispeech": "UniSpeech",
@@ -42,9 +51,13 @@ _AUDIO = {
 _TEACHERS = {"deit", "levit"}  # have a class with a distillation head too
 _IMAGE_ENCODERS = {
     "beit": ("BeitModel",), "clip_vision_model": ("CLIPVisionModelWithProjection", "CLIPVisionModel"),
-    "convnext": ("ConvNextModel",), "deit": ("DeiTModel",), "dinov2": ("Dinov2Model",),
-    "resnet": ("ResNetModel",),
-    "siglip_vision_model": ("SiglipVisionModel",), "swin": ("SwinModel",), "vit": ("ViTModel",),
+    "convnext": ("ConvNextModel",), "convnextv2": ("ConvNextV2Model",), "deit": ("DeiTModel",),
+    "dinov2": ("Dinov2Model",), "dinov2_with_registers": ("Dinov2WithRegistersModel",),
+    "dinov3_convnext": ("DINOv3ConvNextModel",), "dinov3_vit": ("DINOv3ViTModel",),
+    "efficientnet": ("EfficientNetModel",), "hiera": ("HieraModel",), "levit": ("LevitModel",),
+    "mobilevit": ("MobileViTModel",), "resnet": ("ResNetModel",), "siglip_vision_model": ("SiglipVisionModel",),
+    "swin": ("SwinModel",), "vit": ("ViTModel",), "vit_mae": ("ViTMAEModel", "ViTMAEForPreTraining"),
+    "vit_msn": ("ViTMSNModel",),
 }  # fmt: skip
 _LANGUAGE = {
     "gemma": "Gemma", "gemma2": "Gemma2", "gemma3_text": "Gemma3", "gpt2": "GPT2", "gpt_neox": "GPTNeoX",
@@ -103,7 +116,10 @@ def _language() -> dict[str, tuple[str, ...]]:
 _CLASSIFIERS = _heads("ForSequenceClassification", {**_ENCODERS, **_DECODERS, "bart": "Bart"})
 TABLE: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "text-generation": _language(),
-    "text-embedding": _heads("Model", _ENCODERS),
+    "text-embedding": {
+        **_heads("Model", {**_ENCODERS, **_EMBEDDERS, "longformer": "Longformer"}),
+        **{model_type: (name,) for model_type, name in HALVES.items()},
+    },
     "text-classification": _CLASSIFIERS,
     "text-ranking": _CLASSIFIERS,  # of one label
     "token-classification": _heads("ForTokenClassification", _ENCODERS),

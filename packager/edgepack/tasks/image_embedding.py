@@ -50,6 +50,7 @@ def _width(config: JsonObject) -> int | None:
         config.get("projection_dim") if projected else None,
         config.get("pooler_output_size"),
         config.get("hidden_size"),
+        config.get("hidden_dim"),
         stages[-1] if isinstance(stages, list) and stages else None,
     )
     return next((width for width in said if isinstance(width, int) and width), None)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import transformers
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
@@ -17,7 +18,7 @@ from transformers.models.auto import image_processing_auto as auto
 from transformers.models.auto import modeling_auto
 
 from edgepack.errors import InputError, ModelError, UnsupportedModel
-from edgepack.runtime.image import ImageInput
+from edgepack.runtime.image import LEVELS, ImageInput, levels_apart
 from edgepack.runtime.processing import Image as ImageRecord
 from edgepack.runtime.processing import Size
 from edgepack.tasks import _image_processor, _image_settings
@@ -285,6 +286,7 @@ def test_a_wrong_setting_is_named(tmp_path: Path, facts: dict[str, Any], key: st
     ("facts", "words"),
     [
         ({"image_processor_type": "DINOv3ViTImageProcessorFast"}, "DINOv3ViTImageProcessorFast.*torchvision"),
+        ({"image_processor_type": "GlimmerImageProcessor"}, "GlimmerImageProcessor is not supported"),
         ({"image_processor_type": "Siglip2ImageProcessor"}, "Siglip2ImageProcessor"),
         ({"image_processor_type": "BaseImageProcessorFast"}, "BaseImageProcessorFast"),
         ({"image_processor_type": 7}, "7"),
@@ -348,3 +350,17 @@ def test_a_hint_names_a_key_that_is_near_or_none(tmp_path: Path) -> None:
         with pytest.raises(UnsupportedModel, match=key) as raised:
             read(_write(tmp_path, **ViT, **{key: True}), RESNET)
         assert hint in raised.value.hint
+
+
+@pytest.mark.parametrize("shape", [(300, 200, 3), (60, 44, 3), (97, 33, 3)])
+def test_what_the_hint_for_dinov3_says(shape: tuple[int, ...], tmp_path: Path) -> None:
+    """DINOv3's processor, by torch's operator that torchvision resizes tensors with; ViT's by hand of the hint."""
+    with pytest.raises(UnsupportedModel) as refused:
+        read(_write(tmp_path, image_processor_type="DINOv3ViTImageProcessor"), RESNET)
+    assert '"ViTImageProcessor" and "resample": 2' in refused.value.hint
+    photo = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    values = torch.from_numpy(photo).permute(2, 0, 1)[None].float() / 255
+    true = torch.nn.functional.interpolate(values, (64, 64), mode="bilinear", antialias=True).numpy()
+    facts = {"image_processor_type": "ViTImageProcessor", "resample": 2, "size": {"height": 64, "width": 64}}
+    image = read(_write(tmp_path, **facts, image_mean=[0, 0, 0], image_std=[1, 1, 1]), {"model_type": "dinov3_vit"})
+    assert levels_apart(ImageInput(image).feeds([photo])["pixel_values"], true, image) <= LEVELS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ from transformers.models.auto import modeling_auto
 
 from edgepack import plugins
 from edgepack.decoders import describe
-from edgepack.errors import ModelError, UnsupportedModel
+from edgepack.errors import ModelError, UnsafeModel, UnsupportedModel
+from edgepack.original import folder_kinds
 from edgepack.tasks import _recognition, _refusals, _supported
 
 
@@ -35,7 +37,6 @@ def test_what_is_listed_is_found(entry: _supported.Entry, tmp_path: Path) -> Non
         ("WhisperForAudioClassification", "whisper", "is an audio model", ""),
         ("VideoMAEForVideoClassification", "videomae", "is a video model", ""),
         ("VideoMAEForPreTraining", "videomae", "is a video model", ""),
-        ("ViTMAEForPreTraining", "vit_mae", "image pre-training model", ""),
         ("ViTForMaskedImageModeling", "vit", "image pre-training model", "ViTForImageClassification"),
         ("ElectraForPreTraining", "electra", "without a vocabulary head", "--task text-embedding"),
         ("DetrForObjectDetection", "detr", "is an object detector", ""),
@@ -50,7 +51,8 @@ def test_what_is_listed_is_found(entry: _supported.Entry, tmp_path: Path) -> Non
         ("FalconForCausalLM", "falcon", "family that edgepack does not know", "llama"),
         ("PatchTSTForClassification", "patchtst", "is a time series model", ""),
         ("BertForNextSentencePrediction", "bert", "of another text task", "BertForSequenceClassification"),
-        ("LongformerModel", "longformer", "does not support the architecture LongformerModel", "nearest"),
+        ("BigBirdModel", "big_bird", "does not support the architecture BigBirdModel", "nearest"),
+        ("TimmWrapperForImageClassification", "timm_wrapper", "is a timm checkpoint in transformers' wrapper", ""),
     ],
 )
 def test_models_are_refused_for_what_they_are(
@@ -111,7 +113,6 @@ def test_the_hint_names_what_the_model_type_has(tmp_path: Path) -> None:
         ("text-classification", "wav2vec2", "Wav2Vec2ForSequenceClassification"),
         ("text-embedding", "vit", "ViTModel"),
         ("image-classification", "bert", "BertModel"),
-        ("image-embedding", "vit_mae", "ViTMAEModel"),
     ],
 )
 def test_a_task_that_is_asked_of_the_wrong_model(task: str, model_type: str, architecture: str) -> None:
@@ -126,6 +127,33 @@ def test_sentence_folders_of_other_kinds(tmp_path: Path) -> None:
     )
     with pytest.raises(UnsupportedModel, match="audio model"):
         _recognition.find(tmp_path, {"architectures": ["ClapModel"], "model_type": "clap"})
+
+
+@pytest.mark.parametrize(
+    ("config", "hint"),
+    [
+        ({"model_type": "bert", "architectures": ["JinaBertModel"]}, "transformers itself knows bert as BertModel"),
+        ({"model_type": "new", "architectures": ["NewModel"]}, "of the model_type 'new' edgepack knows none"),
+        ({"model_type": "nomic_bert", "architectures": ["OwnNomicModel"]}, "knows nomic_bert as NomicBertModel"),
+    ],
+)
+def test_code_of_a_model_s_own(config: dict[str, Any], hint: str, tmp_path: Path) -> None:
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps({**config, "auto_map": {"AutoModel": "theirs.Model"}}))
+    with pytest.raises(UnsafeModel, match="brings its own code") as raised:
+        folder_kinds.kind_of(tmp_path).config()
+    assert hint in raised.value.hint
+
+
+def test_code_that_transformers_has_taken_over(tmp_path: Path) -> None:
+    """Checkpoints of such a type still name their own code, which nothing runs."""
+    config = {
+        "model_type": "nomic_bert",
+        "architectures": ["NomicBertModel"],
+        "auto_map": {"AutoModel": "theirs.Model"},
+    }
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert folder_kinds.kind_of(tmp_path).config() == config
 
 
 def test_hints_list_no_internal_modules() -> None:
