@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import popular_models
+
 from edgepack import plugins
 from edgepack.tasks import _supported
 
@@ -26,6 +28,15 @@ with none of the three (SigLIP without its head, SegFormer) is refused. Models o
 """
 
 
+CHECKPOINTS = """## The checkpoints that are asked for most
+
+{packed} of these {all} are packed: a small model of the same class, with random weights, is built and compared with
+transformers in the tests. Of every other one edgepack says what is told here, and a hint with the way on. The verdicts are
+worked out from what each config.json says ([the list](popular-models.toml)). No ranking of checkpoints by downloads for
+each task could be had: the list was put together from the counts that were published between October 2025 and May 2026
+(the daily lists of hyeonseo2/daily-huggingface, lbourdois' statistics of the hub, the supported models of Text Embeddings
+Inference), and filled up with the best known of each task; its order is no rank.
+"""
 RANKING = "text-ranking"
 RERANKERS = """The architectures of text-classification, with one label: folders of sentence-transformers'
 CrossEncoder, and others with `--task text-ranking`. A reranker that is a language model (`…ForCausalLM`) is refused.
@@ -56,7 +67,22 @@ def text() -> str:
     parts.append(
         f"## {IMAGES}\n\n{made.TITLE[0].upper()}{made.TITLE[1:]}. {PIPELINES}\n| pipeline |\n| --- |\n{rows}\n"
     )
-    return "\n".join(parts)
+    return "\n".join([*parts, _checkpoints()])
+
+
+def _checkpoints() -> str:
+    """The list of the checkpoints that are asked for most, each with edgepack's verdict."""
+    found = [popular_models.verdict(row) for row in popular_models.rows()]
+    packed = sum(1 for each in found if each.task)
+    lines = [f"| {each.row.checkpoint} | {each.row.task} | {_told(each)} |" for each in found]
+    table = "\n".join(["| checkpoint | for | verdict |", "| --- | --- | --- |", *lines])
+    return f"{CHECKPOINTS.format(packed=packed, all=len(found))}\n{table}\n"
+
+
+def _told(found: popular_models.Verdict) -> str:
+    if not found.task:
+        return f"refused: {found.reason}"
+    return "packed" + (f", with `{found.how}`" if found.how else "")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import transformers
 from PIL import Image
 from tests import plug_in
 
@@ -176,7 +178,8 @@ def test_the_command_reference_is_the_commands_own(tmp_path: Path) -> None:
 
 
 def test_the_table_of_supported_models_is_the_code_s_own(tmp_path: Path) -> None:
-    shutil.copy(ROOT / "docs" / "make_supported_models.py", tmp_path)
+    for name in ("make_supported_models.py", "popular_models.py", "popular-models.toml"):
+        shutil.copy(ROOT / "docs" / name, tmp_path)
     subprocess.run([sys.executable, tmp_path / "make_supported_models.py"], check=True)
     page = ROOT / "docs" / "supported-models.md"
     assert (tmp_path / "supported-models.md").read_text() == page.read_text(), "make docs"
@@ -199,3 +202,15 @@ def test_the_map_of_the_source_tree_names_every_folder_and_nothing_else() -> Non
     named = {path for path in re.findall(r"`([a-z_]+/[\w/.]*)`", page.split("| to add |")[1]) if "<" not in path}
     roots = (package, package.parent)
     assert {path for path in named if not any((root / path).exists() for root in roots)} == set()
+
+
+def test_what_is_called_packed_is_proven(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every checkpoint of the list is of a class of transformers; one that is packed, of a type that tests build."""
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    popular = importlib.import_module("popular_models")
+    found = [popular.verdict(row) for row in popular.rows()]
+    assert len(found) >= 100
+    for each in found:
+        own = {"code", "timm", "no-class"} & set(each.row.notes)
+        assert own or hasattr(transformers, each.row.architecture), each.row
+        assert popular.is_proven(each) if each.task else each.reason, each.row
