@@ -31,11 +31,11 @@ with none of the three (SigLIP without its head, SegFormer) is refused. Models o
 CHECKPOINTS = """## The checkpoints that are asked for most
 
 {packed} of these {all} are packed: a small model of the same class, with random weights, is built and compared with
-transformers in the tests. Of every other one edgepack says what is told here, and a hint with the way on. The verdicts are
-worked out from what each config.json says ([the list](popular-models.toml)). No ranking of checkpoints by downloads for
-each task could be had: the list was put together from the counts that were published between October 2025 and May 2026
-(the daily lists of hyeonseo2/daily-huggingface, lbourdois' statistics of the hub, the supported models of Text Embeddings
-Inference), and filled up with the best known of each task; its order is no rank.
+transformers in the tests. Of every other one edgepack says what is told here, and a hint with the way on. The
+verdicts are worked out from what each config.json says ([the list](popular-models.toml)). No ranking of checkpoints by
+downloads for each task could be had: the list was put together from counts that were published between October 2025
+and May 2026 (the daily lists of hyeonseo2/daily-huggingface, lbourdois' statistics of the hub, the models that Text
+Embeddings Inference names), and filled up with the best known of each task; its order is no rank.
 """
 RANKING = "text-ranking"
 RERANKERS = """The architectures of text-classification, with one label: folders of sentence-transformers'

@@ -52,7 +52,7 @@ _OWN: dict[str, dict[str, Any]] = {
     "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 80},
     "jina_embeddings_v3": {"type_vocab_size": 2},
     "gemma3_text": {"num_key_value_heads": 1, "head_dim": 16, "sliding_window": 8, "use_bidirectional_attention": True},
-    "llama": {"num_key_value_heads": 1}, "longformer": {"attention_window": 16},
+    "llama": {"num_key_value_heads": 1},
     "mt5": _T5, "t5": _T5, "umt5": _T5,
     "mistral": {"num_key_value_heads": 1}, "qwen2": {"num_key_value_heads": 1},
     "qwen3": {"num_key_value_heads": 1, "head_dim": 16},

@@ -117,7 +117,7 @@ _CLASSIFIERS = _heads("ForSequenceClassification", {**_ENCODERS, **_DECODERS, "b
 TABLE: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "text-generation": _language(),
     "text-embedding": {
-        **_heads("Model", {**_ENCODERS, **_EMBEDDERS, "longformer": "Longformer"}),
+        **_heads("Model", {**_ENCODERS, **_EMBEDDERS}),
         **{model_type: (name,) for model_type, name in HALVES.items()},
     },
     "text-classification": _CLASSIFIERS,

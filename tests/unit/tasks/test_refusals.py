@@ -51,7 +51,7 @@ def test_what_is_listed_is_found(entry: _supported.Entry, tmp_path: Path) -> Non
         ("FalconForCausalLM", "falcon", "family that edgepack does not know", "llama"),
         ("PatchTSTForClassification", "patchtst", "is a time series model", ""),
         ("BertForNextSentencePrediction", "bert", "of another text task", "BertForSequenceClassification"),
-        ("BigBirdModel", "big_bird", "does not support the architecture BigBirdModel", "nearest"),
+        ("LongformerModel", "longformer", "does not support the architecture LongformerModel", "nearest"),
         ("TimmWrapperForImageClassification", "timm_wrapper", "is a timm checkpoint in transformers' wrapper", ""),
     ],
 )
