@@ -50,14 +50,18 @@ class TracedText(nn.Module):
     def example(self) -> tuple[Tensor, ...]:
         """Return what is traced."""
         length = self.lengths[-1] if self.lengths else min(_USUAL, self.text.max_length)
-        return tuple(torch.ones(1, length, dtype=torch.int32) for _ in self.text.inputs)
+        return self._row(length)
 
     def per_token(self) -> list[str]:
         """Return the outputs that have a side for the tokens."""
-        names = self.text.inputs
-        short, long = (self(*(torch.ones(1, count, dtype=torch.int32) for _ in names)) for count in (2, 3))
+        short, long = (self(*self._row(count)) for count in (2, 3))
         pairs = zip(self.outputs.names, short, long, strict=False)  # probabilities come after the named ones
         return [name for name, one, other in pairs if one.shape != other.shape]
+
+    def _row(self, length: int) -> tuple[Tensor, ...]:
+        """Return tokens of the first type: a model may have no other."""
+        values = {"token_type_ids": 0}
+        return tuple(torch.full((1, length), values.get(name, 1), dtype=torch.int32) for name in self.text.inputs)
 
     def inputs(self) -> list[ct.TensorType]:
         """Return coremltools' types: a range, one shape or several."""
