@@ -20,7 +20,8 @@ AWQ, bitsandbytes, MLX, GGUF, fp8, …) is refused by name: edgepack starts from
 
 A model whose type is not listed for a task may still be tried with `--task`, where transformers has a class for it; it
 is measured as every bundle is, but no test of edgepack covers it. Video, detection, segmentation and
-encoder-decoder models, and with these speech recognition, are not supported.
+encoder-decoder models, and with these speech recognition, are not supported; of T5 and its kin text-embedding takes the
+encoder.
 
 An image's vector is the model's projection where it has one, else its pooled output, else its class token; an encoder
 with none of the three (SigLIP without its head, SegFormer) is refused. Models of sounds take waveforms
