@@ -23,6 +23,7 @@ class Norm:
     kind: str  # rms | layer
     epsilon: float
     offset: float = 0.0  # added to the stored weight; Gemma stores w - 1
+    plain: bool = False  # no weight: the names of norms are only labels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,16 +39,18 @@ class Rotary:
     @property
     def reach(self) -> int:
         """Number of tokens that one table of angles is right for: longrope turns longer texts by other angles
-        throughout.
+        throughout, and with LLaMA 4's scaling the queries beyond its first length grow.
         """
-        return self.trained if self.scaling.get("rope_type") == "longrope" else self.longest
+        short = self.scaling.get("rope_type") == "longrope" or self.scaling.get("llama_4_scaling_beta")
+        return self.trained if short else self.longest
 
 
 @dataclass(frozen=True, kw_only=True)
 class Names:
-    """Names of a model's tensors: module paths without ".weight" and ".bias", {i} for the layer.
+    """Names of a model's tensors: module paths without ".weight" and ".bias", {i} for the layer, {h} for the head.
 
-    Several paths of one role lie below each other as rows: q, k, v or gate, up.
+    Several paths of one role lie below each other as rows: q, k, v or gate, up. A norm without a path is not there;
+    where branches are parallel and the second has none, both read the first's.
     """
 
     prefixes: tuple[str, ...]  # in front of every path but the head's; the first that fits counts
@@ -60,11 +63,21 @@ class Names:
     gate_up: tuple[str, ...]  # gate and up, or the one product before the activation
     down: str
     positions: str = ""
+    embedding_norm: str = ""  # in front of the first layer
+    project_in: str = ""  # from an embedding of another width than the layers'
+    project_out: str = ""  # back to it, in front of the head
+    activation: str = ""  # the numbers of an activation that has some of its own
     query_norm: str = ""
     key_norm: str = ""
     after_attention: str = ""  # a norm of the branch, before it joins the residual
     after_mlp: str = ""
     heads: tuple[str, ...] = ("lm_head",)
+
+    @property
+    def norms(self) -> tuple[str, ...]:
+        """The norms of a layer."""
+        listed = (self.norm1, self.norm2, self.after_attention, self.after_mlp, self.query_norm, self.key_norm)
+        return tuple(filter(None, listed))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,21 +95,32 @@ class Decoder:
     vocabulary: int
     longest: int  # sequence that the model was made for
     norm: Norm
-    activation: str  # silu | gelu | gelu_tanh | relu
+    activation: str  # silu | gelu | gelu_tanh | relu | relu2 | xielu
     gated: bool = True
     rotary: Rotary | None = None
     local_rotary: Rotary | None = None  # of the layers with a window, where it differs
+    turns: tuple[bool, ...] = ()  # whether a layer has the rotary embedding, by layer; none: all
+    pairs: str = "halves"  # of rotary dimensions: halves (i, i + n) | neighbours (2 i, 2 i + 1) | flipped (i + n, i)
+    alibi: tuple[float, ...] = ()  # by head: subtracted from a score for each token in between (Press et al. 2022)
+    first_position: int = 0  # row of learned positions that is the first token's
     windows: tuple[int, ...] = ()  # tokens that a layer looks back at, by layer; 0: all
     parallel: bool = False  # attention and feed-forward read the same residual and add to it together
+    normed_sum: bool = False  # norms come after the sum of residual and branch, and their result is the residual
     tied: bool = False  # the head is the embedding
+    embedding_width: int = 0  # where it is not the layers'
     transposed: bool = False  # weights are stored [in, out] (Conv1D)
-    interleaved: bool = False  # packed q, k, v change with every head
-    biases: frozenset[str] = frozenset()  # the roles that have biases: qkv, o_proj, gate_up, down, norm
+    packing: str = "rows"  # of q, k, v in one matrix: rows | groups (by key head) | quarters (q, v, k in each of four)
+    biases: frozenset[str] = frozenset()  # roles that have biases: qkv, o_proj, gate_up, down, norm, head_norm, head
+    head_norm: str = "shared"  # weights of query_norm and key_norm: shared | own (by head) | joint (one norm for all)
+    turned_first: bool = False  # queries and keys are turned before they are normed
+    clip: float = 0.0  # q, k and v are kept between -clip and clip; 0: as they are
     scale: float = 0.0  # of q k; 0: 1 / sqrt(head_dim)
     layer_scaled: bool = False  # the scale is divided by the layer's number, from 1 on
     attention_cap: float = 0.0  # scores are cap * tanh(score / cap)
     logits_cap: float = 0.0
     embedding_scale: float = 1.0
+    branch_scale: float = 1.0  # of what attention and feed-forward add to the residual
+    logits_scale: float = 1.0
 
     @property
     def q_dim(self) -> int:
@@ -107,6 +131,11 @@ class Decoder:
     def kv_dim(self) -> int:
         """Width of all key heads, and of all value heads."""
         return self.kv_heads * self.head_dim
+
+    @property
+    def cached_head(self) -> int:
+        """Width of a head in the cache: ONNX Runtime's kernel takes a multiple of eight, the rest is zeros."""
+        return -(-self.head_dim // 8) * 8
 
     @property
     def context(self) -> int:
@@ -123,11 +152,13 @@ class Decoder:
 
     def rotary_of(self, layer: int) -> Rotary | None:
         """Return the rotary embedding of ``layer``."""
+        if self.turns and not self.turns[layer]:
+            return None
         return self.local_rotary if self.local_rotary and self.window(layer) else self.rotary
 
     def cache_bytes(self, tokens: int) -> int:
         """Return bytes of float32 keys and values for ``tokens``."""
-        return 2 * 4 * self.layers * self.kv_dim * tokens
+        return 2 * 4 * self.layers * self.kv_heads * self.cached_head * tokens
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,7 +217,6 @@ def _check(decoder: Decoder) -> None:
             raise ModelError(f"config.json: {key} is {getattr(decoder, name)}; it must be at least 1", hint=CORRECT)
     if decoder.heads % decoder.kv_heads:
         raise ModelError(f"config.json: {decoder.heads} heads cannot share {decoder.kv_heads} key heads", hint=CORRECT)
-    if decoder.windows and len(decoder.windows) != decoder.layers:
-        raise ModelError(
-            f"config.json: layer_types has {len(decoder.windows)} entries for {decoder.layers} layers", hint=CORRECT
-        )
+    for name, each in (("layer_types", decoder.windows), ("no_rope_layers", decoder.turns)):
+        if each and len(each) != decoder.layers:
+            raise ModelError(f"config.json: {name} has {len(each)} entries for {decoder.layers} layers", hint=CORRECT)

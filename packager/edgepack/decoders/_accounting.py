@@ -13,6 +13,7 @@ from edgepack.weights import Stored, names
 
 _PART = 1 << 24  # bytes that are compared at once
 # Parts of published checkpoints that the language model does not run: gemma 3's images, a trainer's value head.
+ACTIVATION_NUMBERS = ("alpha_p", "alpha_n", "beta", "eps")  # xIELU's, by transformers' names
 _BESIDE = re.compile(r"(?:^|\.)(?:vision_tower|multi_modal_projector)\.|^v_head\.")
 
 
@@ -37,10 +38,12 @@ def prefix(decoder: Decoder, stored: Mapping[str, Stored]) -> str:
 def check(decoder: Decoder, stored: Mapping[str, Stored], lead: str) -> None:
     """Raises DamagedWeights for the first tensor that the description has no place for."""
     known = set(_paths(decoder, lead))
+    numbers = set(_numbers(decoder, lead))
     for name, tensor in stored.items():
         path, _, kind = name.rpartition(".")
         buffer = names.BUFFERS.search(name) and not (path in known and len(tensor.shape) == 1)
-        if not (path in known and kind in {"weight", "bias"}) and not buffer and not _BESIDE.search(name):
+        read = (path in known and kind in {"weight", "bias"}) or name in numbers
+        if not read and not buffer and not _BESIDE.search(name):
             layer = re.match(rf"{re.escape(lead)}\w+\.(\d+)\.", name)
             if layer and int(layer[1]) >= decoder.layers:
                 raise DamagedWeights(
@@ -63,13 +66,19 @@ def same(first: Stored, second: Stored) -> bool:
 
 def _paths(decoder: Decoder, lead: str) -> Iterator[str]:
     """Yield the modules whose weights (and biases) the description reads."""
-    listed = decoder.names
+    listed, norms = decoder.names, not decoder.norm.plain
     yield from listed.heads
-    for path in (listed.embedding, listed.final, listed.positions):
+    whole = (listed.embedding, listed.positions, listed.project_in, listed.project_out)
+    for path in filter(None, (*whole, *((listed.final, listed.embedding_norm) if norms else ()))):
         yield lead + path
-    layer = (
-        listed.norm1, listed.norm2, *listed.qkv, listed.o_proj, *listed.gate_up, listed.down, listed.query_norm,
-        listed.key_norm, listed.after_attention, listed.after_mlp,
-    )  # fmt: skip
-    for path in filter(None, layer):
-        yield from (lead + path.format(i=i) for i in range(decoder.layers))
+    layer = (*listed.qkv, listed.o_proj, *listed.gate_up, listed.down, *(listed.norms if norms else ()))
+    for path in layer:
+        for head in range(decoder.heads if "{h}" in path else 1):
+            yield from (lead + path.format(i=i, h=head) for i in range(decoder.layers))
+
+
+def _numbers(decoder: Decoder, lead: str) -> Iterator[str]:
+    """Yield the names of the activations' own numbers."""
+    if decoder.names.activation:
+        for i in range(decoder.layers):
+            yield from (f"{lead}{decoder.names.activation.format(i=i)}.{name}" for name in ACTIVATION_NUMBERS)

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from edgepack.decoders import Rotary
 from edgepack.decoders.rotary import check
 from edgepack.decoders.settings import CORRECT, SUPPORTED, Settings
-from edgepack.documents import Json, JsonDict
+from edgepack.documents import Json, JsonDict, JsonObject
 from edgepack.errors import ModelError, UnsupportedModel
 
 THETA = 10_000.0  # transformers' own base, where a config states none
@@ -27,22 +27,24 @@ def rotary(
     head: int,
     *,
     theta: str = "rope_theta",
+    usual: float = THETA,
     part: tuple[str, float] | None = None,
     renamed: Mapping[str, str] | None = None,
+    absent: JsonObject | None = None,
 ) -> Rotary:
     """Return the rotary embedding of all layers, whose heads are ``head`` wide.
 
-    ``theta`` is the key of the base beside the table, ``part`` the key and the default of the share of each head that
-    turns, for families that have such a share; ``renamed`` are other names for kinds of scaling. Raises ModelError,
-    UnsupportedModel.
+    ``theta`` is the key of the base beside the table, ``usual`` the class's own base, ``part`` the key and the default
+    of the share of each head that turns, for families that have such a share; ``renamed`` are other names for kinds of
+    scaling, ``absent`` is the table of a config without one. Raises ModelError, UnsupportedModel.
     """
-    table = scaling_table(config)
+    table = scaling_table(config) or Settings(absent or {})
     share = ("partial_rotary_factor", 1.0) if part is None else part
     beside = config.get(share[0])
     stated = table.get("partial_rotary_factor", share[1] if beside is None else beside)
     base = config.get(theta)
     return turning(
-        config, table, head, base=THETA if base is None else base, share=_share(stated), partial=part is not None,
+        config, table, head, base=usual if base is None else base, share=_share(stated), partial=part is not None,
         trained=config.maybe(_TRAINED), renamed=renamed,
     )  # fmt: skip
 
@@ -103,6 +105,23 @@ def turning(
     except (ValueError, ZeroDivisionError, OverflowError) as error:
         raise ModelError("config.json: rope_parameters give no finite rotary angles", hint=CORRECT) from error
     return found
+
+
+def by_kind(config: Settings, head: int, *, full: float, local: float) -> tuple[Rotary, Rotary]:
+    """Return the rotary embeddings of the layers that see everything and of those with a window, each with a table of
+    its own; ``full`` and ``local`` are their bases where a table has none. Raises ModelError.
+    """
+    old, new = config.get("rope_scaling"), config.get("rope_parameters")
+    if old and new:
+        raise ModelError("config.json has both rope_scaling and rope_parameters", hint=BOTH)
+    tables = new if isinstance(new, Settings) else Settings({})
+
+    def table(kind: str) -> Settings:
+        found = tables.get(kind)
+        return found if isinstance(found, Settings) else Settings({})
+
+    of_full = old if isinstance(old, Settings) else table("full_attention")
+    return turning(config, of_full, head, base=full), turning(config, table("sliding_attention"), head, base=local)
 
 
 def _kind(table: Settings, renamed: Mapping[str, str]) -> str:

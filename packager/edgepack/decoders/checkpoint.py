@@ -2,75 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from edgepack import weights
 from edgepack.arrays import Array
-from edgepack.decoders import Decoder, _accounting, _biases
+from edgepack.decoders import Decoder, _accounting, _biases, arrangement
+from edgepack.decoders._accounting import ACTIVATION_NUMBERS
+from edgepack.decoders.matrix import Matrix, finite
 from edgepack.errors import DamagedWeights, UnsupportedModel
 from edgepack.weights import Stored
 from edgepack.weights.lora import Adapter
 
 _AGAIN = "the checkpoint and its config.json do not belong together, or a file is missing"
-
-
-@dataclass(frozen=True)
-class Matrix:
-    """A weight [rows, width], of one tensor or of several below each other; nothing is read until asked for."""
-
-    name: str
-    parts: tuple[Stored, ...]
-    bias: Array | None  # float32 [rows]
-    transposed: bool = False
-    order: Array | None = None  # which stored row comes where
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Rows (outputs) and width (inputs)."""
-        first = self.parts[0].shape
-        if self.transposed:
-            return first[1], first[0]
-        return sum(part.shape[0] for part in self.parts), first[1]
-
-    def rows(self, start: int, stop: int) -> Array:
-        """Return float32 [stop - start, width]. Raises DamagedWeights where a number is not finite."""
-        if self.transposed:
-            found = np.ascontiguousarray(weights.read(self.parts[0], (slice(None), slice(start, stop))).T)
-        elif self.order is not None:
-            found = self._gathered(self.order[start:stop])
-        else:
-            pieces = list(self._pieces(start, stop))
-            found = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
-        return _finite(found, self.name)
-
-    def reordered(self, order: Array) -> Matrix:
-        """Return the same with its rows (and bias) in another order; ``order`` [rows] says which row comes where."""
-        before = np.arange(self.shape[0]) if self.order is None else self.order
-        return replace(self, order=before[order], bias=None if self.bias is None else self.bias[order])
-
-    def _gathered(self, wanted: Array) -> Array:
-        found = np.empty((len(wanted), self.shape[1]), np.float32)
-        begin = 0
-        for part in self.parts:
-            here = (wanted >= begin) & (wanted < begin + part.shape[0])
-            if here.any():
-                low, high = int(wanted[here].min()), int(wanted[here].max()) + 1
-                rows = weights.read(part, slice(low - begin, high - begin))
-                found[here] = rows[wanted[here] - low]
-            begin += part.shape[0]
-        return found
-
-    def _pieces(self, start: int, stop: int) -> Iterator[Array]:
-        begin = 0
-        for part in self.parts:
-            low, high = max(start - begin, 0), min(stop - begin, part.shape[0])
-            if low < high:
-                yield weights.read(part, slice(low, high))
-            begin += part.shape[0]
 
 
 class Checkpoint:
@@ -130,44 +76,61 @@ class Checkpoint:
         """Look at the name and shape of every weight, and read the small ones. Raises DamagedWeights."""
         d = self.decoder
         self.embedding(), self.positions(), self.head(), self.norm(d.names.final)
-        norms = (d.names.norm1, d.names.norm2, d.names.query_norm, d.names.key_norm, d.names.after_attention)
         for layer in range(d.layers):
             self.qkv(layer), self.o_proj(layer), self.gate_up(layer), self.down(layer)
-            for path in filter(None, (*norms, d.names.after_mlp)):
-                if not (d.parallel and path == d.names.norm2):
-                    self.norm(path, layer)
+            for path in d.names.norms:
+                self.norm(path, layer)
 
     def embedding(self) -> Matrix:
-        """Return [vocabulary, hidden]."""
-        return self._matrix((self._prefix + self.decoder.names.embedding,), (self.decoder.vocabulary, None))
+        """Return [vocabulary, the embedding's width]."""
+        return self._matrix((self._prefix + self.decoder.names.embedding,), (self.decoder.vocabulary, self._width))
 
     def positions(self) -> Matrix | None:
         """Return [context, hidden], where positions are learned."""
-        if not self.decoder.names.positions:
+        d = self.decoder
+        if not d.names.positions:
             return None
-        return self._matrix((self._prefix + self.decoder.names.positions,), (self.decoder.context, None))
+        stored = self._matrix((self._prefix + d.names.positions,), (d.first_position + d.context, d.hidden))
+        return replace(stored, skipped=d.first_position)
 
     def head(self) -> Matrix:
-        """Return [vocabulary, hidden]: the embedding where the two are tied, or where the file has no other."""
-        for name in () if self.decoder.tied else self.decoder.names.heads:
+        """Return [vocabulary, the embedding's width]: the embedding where the two are tied."""
+        d = self.decoder
+        for name in () if d.tied else d.names.heads:
             if f"{name}.weight" in self._stored:
-                return self._matrix((name,), (self.decoder.vocabulary, self.decoder.hidden))
-        if self.decoder.tied:
-            return self.embedding()
-        raise DamagedWeights(f"the weights lack {self.decoder.names.heads[0]}.weight", hint=_AGAIN)
+                return self._matrix((name,), (d.vocabulary, self._width))
+        if d.tied:
+            bias = self._vector(f"{d.names.heads[0]}.bias", d.vocabulary) if "head" in d.biases else None
+            return replace(self.embedding(), bias=bias)
+        raise DamagedWeights(f"the weights lack {d.names.heads[0]}.weight", hint=_AGAIN)
+
+    def project_in(self) -> Matrix | None:
+        """Return [hidden, the embedding's width], where the embedding has a width of its own."""
+        d = self.decoder
+        return (
+            self._matrix((self._prefix + d.names.project_in,), (d.hidden, self._width)) if d.names.project_in else None
+        )
+
+    def project_out(self) -> Matrix | None:
+        """Return [the embedding's width, hidden], where the head has a width of its own."""
+        d = self.decoder
+        if not d.names.project_out:
+            return None
+        return self._matrix((self._prefix + d.names.project_out,), (self._width, d.hidden))
+
+    @property
+    def _width(self) -> int:
+        return self.decoder.embedding_width or self.decoder.hidden
 
     def qkv(self, layer: int) -> Matrix:
         """Return query, key and value below each other, [q_dim + 2 kv_dim, hidden]."""
         d = self.decoder
-        order = None
-        if d.interleaved:
-            rows = np.arange(d.q_dim + 2 * d.kv_dim).reshape(d.heads, 3, d.head_dim)
-            order = rows.transpose(1, 0, 2).ravel()
-        return self._layer(layer, d.names.qkv, (d.q_dim + 2 * d.kv_dim, d.hidden), order)
+        return self._layer(layer, d.names.qkv, (d.q_dim + 2 * d.kv_dim, d.hidden), arrangement.rows(d))
 
     def o_proj(self, layer: int) -> Matrix:
-        """Return [hidden, q_dim]."""
-        return self._layer(layer, (self.decoder.names.o_proj,), (self.decoder.hidden, self.decoder.q_dim))
+        """Return [hidden, q_dim], with the branch's scale."""
+        d = self.decoder
+        return self._scaled(self._layer(layer, (d.names.o_proj,), (d.hidden, d.q_dim)))
 
     def gate_up(self, layer: int) -> Matrix:
         """Return [2 intermediate, hidden], gate above up, or [intermediate, hidden]."""
@@ -175,15 +138,56 @@ class Checkpoint:
         return self._layer(layer, self.decoder.names.gate_up, (rows, self.decoder.hidden))
 
     def down(self, layer: int) -> Matrix:
-        """Return [hidden, intermediate]."""
-        return self._layer(layer, (self.decoder.names.down,), (self.decoder.hidden, self.decoder.intermediate))
+        """Return [hidden, intermediate], with the branch's scale."""
+        d = self.decoder
+        return self._scaled(self._layer(layer, (d.names.down,), (d.hidden, d.intermediate)))
 
-    def norm(self, path: str, layer: int = 0) -> tuple[Array, Array | None]:
-        """Weight (the description's offset added) and bias of the norm at ``path``, float32."""
-        name, d = self._prefix + path.format(i=layer), self.decoder
-        width = d.head_dim if path in (d.names.query_norm, d.names.key_norm) else d.hidden
-        weight = self._vector(f"{name}.weight", width) + np.float32(d.norm.offset)
-        return weight, self._vector(f"{name}.bias", width) if f"{name}.bias" in self._stored else None
+    def activation(self, layer: int) -> dict[str, float]:
+        """Return the numbers of the activation of ``layer``, where it has some of its own."""
+        path = self._prefix + self.decoder.names.activation.format(i=layer)
+        found = ((name, self._tensor(f"{path}.{name}")) for name in ACTIVATION_NUMBERS)
+        numbers = {name: weights.read(replace(stored, shape=(1,))) for name, stored in found}  # some have no side
+        return {name: float(finite(number, path)[0]) for name, number in numbers.items()}
+
+    def norm(self, path: str, layer: int = 0) -> tuple[Array | None, Array | None]:
+        """Weight (the description's offset added) and bias of the norm at ``path``, float32; None for what it lacks.
+
+        Both are [width]; of queries and keys [head], [heads, head] where each head has its own, or [heads * head] of a
+        norm over all. The final one's have the scale of the logits.
+        """
+        d = self.decoder
+        if d.norm.plain:
+            return None, None
+        weight = self._norm_part(path, layer, "weight")
+        assert weight is not None  # it is read or an error
+        weight = weight + np.float32(d.norm.offset)
+        bias = self._norm_part(path, layer, "bias")
+        if path == d.names.final and d.logits_scale != 1.0:
+            weight = weight * np.float32(d.logits_scale)
+            bias = None if bias is None else bias * np.float32(d.logits_scale)
+        return weight, bias
+
+    def _norm_part(self, path: str, layer: int, part: str) -> Array | None:
+        d = self.decoder
+        heads = {d.names.query_norm: d.heads, d.names.key_norm: d.kv_heads}.get(path) if path else None
+        inner = None if heads is None else arrangement.within(d)
+        shape: tuple[int, ...] = (d.hidden,)
+        if heads is not None:
+            shape = {"shared": (d.head_dim,), "own": (heads, d.head_dim), "joint": (heads * d.head_dim,)}[d.head_norm]
+        names = [f"{self._prefix}{path.format(i=layer, h=head)}.{part}" for head in range(heads or 1)]
+        if part == "bias" and names[0] not in self._stored:
+            return None
+        if "{h}" in path:
+            found = np.stack([self._vector(name, d.head_dim) for name in names])
+        else:
+            found = self._vector(names[0], *shape)
+        return found if inner is None else found.reshape(-1, d.head_dim)[:, inner].reshape(shape)
+
+    def _scaled(self, matrix: Matrix) -> Matrix:
+        scale = self.decoder.branch_scale
+        if scale == 1.0:
+            return matrix
+        return replace(matrix, scale=scale, bias=None if matrix.bias is None else matrix.bias * np.float32(scale))
 
     def _layer(self, layer: int, paths: tuple[str, ...], shape: tuple[int, int], order: Array | None = None) -> Matrix:
         names = tuple(self._prefix + path.format(i=layer) for path in paths)
@@ -192,12 +196,12 @@ class Checkpoint:
     def _matrix(
         self,
         names: tuple[str, ...],
-        shape: tuple[int, int | None],
+        wanted: tuple[int, int],
         transposed: bool = False,
         order: Array | None = None,
     ) -> Matrix:
         parts = tuple(self._tensor(f"{name}.weight") for name in names)
-        found, wanted = Matrix(names[0], parts, None, transposed, order), (shape[0], shape[1] or self.decoder.hidden)
+        found = Matrix(names[0], parts, None, transposed, order)
         rows, widths = ({part.shape[side:][:1] for part in parts[first:]} for side, first in ((0, -2), (1, 0)))
         # the last two of a matrix's parts have as many rows: k and v, gate and up
         if any(len(part.shape) != 2 for part in parts) or len(rows) + len(widths) > 2 or found.shape != wanted:
@@ -212,12 +216,12 @@ class Checkpoint:
         joined = np.concatenate([self._vector(f"{name}.bias", size) for name, size in zip(names, rows, strict=True)])
         return joined if matrix.order is None else joined[matrix.order]
 
-    def _vector(self, name: str, size: int) -> Array:
-        """Return float32 [size]."""
+    def _vector(self, name: str, *shape: int) -> Array:
+        """Return float32 of that shape."""
         stored = self._tensor(name)
-        if stored.shape != (size,):
-            raise DamagedWeights(f"{name} is {list(stored.shape)}; config.json says [{size}]", hint=_AGAIN)
-        return _finite(weights.read(stored), name)
+        if stored.shape != shape:
+            raise DamagedWeights(f"{name} is {list(stored.shape)}; config.json says {list(shape)}", hint=_AGAIN)
+        return finite(weights.read(stored), name)
 
     def _tensor(self, name: str) -> Stored:
         if name not in self._stored:
@@ -230,9 +234,3 @@ def _unclear(name: str) -> UnsupportedModel:
         f"the adapter changes {name!r}, which this model uses as embedding and as head at once",
         hint="merge it with PEFT and say by tie_word_embeddings which of the two it changes",
     )
-
-
-def _finite(values: Array, name: str) -> Array:
-    if not np.isfinite(values).all():
-        raise DamagedWeights(f"the weight {name!r} holds NaN or infinity", hint="no recipe can repair it")
-    return values

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
 
 from edgepack import memory
 from edgepack.arrays import Array
-from edgepack.decoders import Decoder, describe
-from edgepack.decoders.checkpoint import Checkpoint, Matrix
+from edgepack.decoders import Decoder, describe, order
+from edgepack.decoders.checkpoint import Checkpoint
+from edgepack.decoders.matrix import Matrix
 from edgepack.decoders.rotary import cos_sin_cache
-from edgepack.documents import JsonDict
+from edgepack.original.activations import ACTIVATIONS, xielu
 from edgepack.parallel import alone, in_parts
 from edgepack.records import Source
 from edgepack.runtime.labels import softmax
@@ -39,7 +41,8 @@ class Reference:
 
     def logits(self, ids: Array, *, start: int = 0) -> Array:
         """Return float32 [batch, tokens, vocabulary] for int64 ``ids`` [batch, tokens], from the token ``start`` on."""
-        found = _product(self.hidden(ids)[:, start:], self.checkpoint.head())
+        states, project = self.hidden(ids)[:, start:], self.checkpoint.project_out()
+        found = _product(states if project is None else _product(states, project), self.checkpoint.head())
         cap = self.decoder.logits_cap
         return np.asarray(np.tanh(found / cap) * cap if cap else found, np.float32)
 
@@ -86,30 +89,48 @@ class Reference:
     def embedded(self, ids: Array) -> Array:
         """Return what the first layer reads, float32 [batch, tokens, hidden]."""
         x = _gather(self.checkpoint.embedding(), ids) * np.float32(self.decoder.embedding_scale)
-        positions = self.checkpoint.positions()
-        return x if positions is None else x + positions.rows(0, ids.shape[1])
+        project, positions = self.checkpoint.project_in(), self.checkpoint.positions()
+        x = x if project is None else _product(x, project)
+        x = x if positions is None else x + positions.rows(0, ids.shape[1])
+        return self._norm(x, self.decoder.names.embedding_norm, 0)
 
     def layer(self, x: Array, layer: int, watch: Watch = lambda name, x: None) -> Array:
         """Return ``x`` [batch, tokens, hidden] after ``layer``."""
-        names = self.decoder.names
-        with alone():  # a head's products are small
-            attended = self._attention(self._norm(x, names.norm1, layer), layer, watch)
-        if names.after_attention:
-            attended = self._norm(attended, names.after_attention, layer)
-        before = x if self.decoder.parallel else x + attended
-        fed = self._feed_forward(self._norm(before, names.norm2, layer), layer, watch)
-        if names.after_mlp:
-            fed = self._norm(fed, names.after_mlp, layer)
-        return np.asarray(x + attended + fed)
+        return order.through(_Operations(self.checkpoint, watch), self.decoder, x, layer)
 
-    def _attention(self, x: Array, layer: int, watch: Watch) -> Array:
+    def _norm(self, x: Array, path: str, layer: int) -> Array:
+        return _Operations(self.checkpoint, lambda name, x: None).norm(x, path, layer) if path else x
+
+
+@dataclass(frozen=True)
+class _Operations:
+    """What a layer does, of whose products ``watch`` is told."""
+
+    checkpoint: Checkpoint
+    watch: Watch
+
+    @property
+    def d(self) -> Decoder:
+        return self.checkpoint.decoder
+
+    def add(self, x: Array, branches: Sequence[Array], layer: int, *, last: bool) -> Array:
+        return np.asarray(sum(branches, x))
+
+    def attention(self, x: Array, layer: int) -> Array:
         """Return scores by the scaled product (Vaswani et al. 2017), causal, within the layer's window."""
-        d = self.decoder
+        with alone():  # a head's products are small
+            return self._attention(x, layer)
+
+    def _attention(self, x: Array, layer: int) -> Array:
+        d = self.d
         batch, tokens, _ = x.shape
-        watch(f"layers.{layer}.attention.qkv", x)
-        packed = _product(x, self.checkpoint.qkv(layer)).reshape(batch, tokens, -1, d.head_dim).transpose(0, 2, 1, 3)
+        self.watch(f"layers.{layer}.attention.qkv", x)
+        packed = _product(x, self.checkpoint.qkv(layer))
+        if d.clip:
+            packed = np.clip(packed, -d.clip, d.clip)
+        packed = packed.reshape(batch, tokens, -1, d.head_dim).transpose(0, 2, 1, 3)
         q, k, v = np.split(packed, [d.heads, d.heads + d.kv_heads], axis=1)
-        q, k = self._turned(q, d.names.query_norm, layer), self._turned(k, d.names.key_norm, layer)
+        q, k = self._placed(q, d.names.query_norm, layer), self._placed(k, d.names.key_norm, layer)
         back = np.arange(tokens)[:, None] - np.arange(tokens)
         unseen = (back < 0) | (back >= (d.window(layer) or tokens))
         mixed = np.empty_like(q)
@@ -118,16 +139,21 @@ class Reference:
             scores = q[:, head] @ k[:, shared].transpose(0, 2, 1) * np.float32(d.scaling(layer))
             if d.attention_cap:
                 scores = np.tanh(scores / d.attention_cap) * np.float32(d.attention_cap)
+            if d.alibi:
+                scores = scores - np.float32(d.alibi[head]) * back.astype(np.float32)
             mixed[:, head] = softmax(np.where(unseen, _NEVER, scores), np.float32) @ v[:, shared]
         joined = mixed.transpose(0, 2, 1, 3).reshape(batch, tokens, -1)
-        watch(f"layers.{layer}.attention.out", joined)
+        self.watch(f"layers.{layer}.attention.out", joined)
         return _product(joined, self.checkpoint.o_proj(layer))
 
-    def _turned(self, x: Array, norm: str, layer: int) -> Array:
+    def _placed(self, x: Array, norm: str, layer: int) -> Array:
         """Return queries or keys [batch, heads, tokens, head], normed and rotated as the description says."""
-        if norm:
-            x = self._norm(x, norm, layer)
-        rotary = self.decoder.rotary_of(layer)
+        if self.d.turned_first:
+            return self._normed_heads(self._turned(x, layer), norm, layer)
+        return self._turned(self._normed_heads(x, norm, layer), layer)
+
+    def _turned(self, x: Array, layer: int) -> Array:
+        rotary = self.d.rotary_of(layer)
         if rotary is None:
             return x
         cos, sin = cos_sin_cache(rotary, x.shape[2])
@@ -135,24 +161,38 @@ class Reference:
         a, b, rest = x[..., :half], x[..., half : 2 * half], x[..., 2 * half :]
         return np.concatenate([a * cos - b * sin, b * cos + a * sin, rest], axis=-1)
 
-    def _feed_forward(self, x: Array, layer: int, watch: Watch) -> Array:
-        watch(f"layers.{layer}.mlp.inner", x)
+    def _normed_heads(self, x: Array, path: str, layer: int) -> Array:
+        if not path:
+            return x
+        by_token = x.transpose(0, 2, 1, 3)
+        if self.d.head_norm == "joint":
+            by_token = by_token.reshape(*by_token.shape[:2], -1)
+        normed = self.norm(by_token, path, layer).reshape(x.shape[0], x.shape[2], -1, self.d.head_dim)
+        return np.asarray(normed.transpose(0, 2, 1, 3))
+
+    def feed_forward(self, x: Array, layer: int) -> Array:
+        self.watch(f"layers.{layer}.mlp.inner", x)
         made = _product(x, self.checkpoint.gate_up(layer))
-        act = _ACTIVATIONS[self.decoder.activation]
-        if self.decoder.gated:
+        if self.d.gated:
             gate, up = np.split(made, 2, axis=-1)
-            made = act(gate) * up
+            made = self._activated(gate, layer) * up
         else:
-            made = act(made)
-        watch(f"layers.{layer}.mlp.down", made)
+            made = self._activated(made, layer)
+        self.watch(f"layers.{layer}.mlp.down", made)
         return _product(made, self.checkpoint.down(layer))
 
-    def _norm(self, x: Array, path: str, layer: int) -> Array:
+    def _activated(self, x: Array, layer: int) -> Array:
+        if self.d.names.activation:
+            return xielu(x, **self.checkpoint.activation(layer))
+        return np.asarray(ACTIVATIONS[self.d.activation](x))
+
+    def norm(self, x: Array, path: str, layer: int) -> Array:
         weight, bias = self.checkpoint.norm(path, layer)
-        epsilon = np.float32(self.decoder.norm.epsilon)
-        if self.decoder.norm.kind == "layer":
+        epsilon = np.float32(self.d.norm.epsilon)
+        if self.d.norm.kind == "layer":
             x = x - x.mean(axis=-1, keepdims=True)
-        x = x / np.sqrt((x * x).mean(axis=-1, keepdims=True) + epsilon) * weight
+        x = x / np.sqrt((x * x).mean(axis=-1, keepdims=True) + epsilon)
+        x = x if weight is None else x * weight
         return x if bias is None else x + bias
 
 
@@ -190,28 +230,6 @@ def _gather(matrix: Matrix, ids: Array) -> Array:
     wanted, places = np.unique(ids, return_inverse=True)
     rows = np.concatenate([matrix.rows(int(row), int(row) + 1) for row in wanted])
     return np.asarray(rows[places].reshape(*ids.shape, -1))
-
-
-def _silu(x: Array) -> Array:
-    return np.asarray(x * (0.5 * (1 + np.tanh(0.5 * x))))
-
-
-def _gelu(x: Array) -> Array:
-    """Return x Phi(x) (Hendrycks & Gimpel 2016), with erf by Abramowitz & Stegun 7.1.26 in float64 (error 1.5e-7)."""
-    z = np.abs(x.astype(np.float64)) / np.sqrt(2)
-    t = 1 / (1 + 0.3275911 * z)
-    series = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))))
-    erf = np.sign(x) * (1 - series * np.exp(-z * z))
-    return np.asarray(0.5 * x * (1 + erf), np.float32)
-
-
-def _gelu_tanh(x: Array) -> Array:
-    return np.asarray(0.5 * x * (1 + np.tanh(np.float32(np.sqrt(2 / np.pi)) * (x + np.float32(0.044715) * x**3))))
-
-
-_ACTIVATIONS: JsonDict = {
-    "silu": _silu, "gelu": _gelu, "gelu_tanh": _gelu_tanh, "relu": lambda x: np.maximum(x, 0),
-}  # fmt: skip
 
 
 def open_reference(source: Source) -> Reference:

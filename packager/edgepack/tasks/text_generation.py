@@ -53,7 +53,7 @@ def processing(folder: Path, config: JsonObject) -> Processing:
         rotary_reach=decoder.context if decoder.context < decoder.longest else None,
         layers=decoder.layers,
         kv_heads=decoder.kv_heads,
-        head_dim=decoder.head_dim,
+        head_dim=decoder.cached_head,
         vocabulary=decoder.vocabulary,
         eos_ids=tuple(eos_ids(folder, config)),
         repetition_penalty=repetition_penalty(folder, config),

@@ -61,13 +61,83 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "gpt_neox": ("GPTNeoX", {**_SMALL, "rotary_pct": 0.5}),
     "gpt_neox:serial": ("GPTNeoX", {**_SMALL, "use_parallel_residual": False, "rotary_pct": 1.0}),
 }
+_BASE: dict[str, Any] = {key: _SMALL[key] for key in ("vocab_size", "hidden_size", "num_attention_heads")} | {
+    "num_hidden_layers": 2, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0,
+}  # fmt: skip
+_HALF: dict[str, Any] = {**_SMALL, "partial_rotary_factor": 0.5}
+# those whose layers need something that the first ones have no name for; the other new ones are in MORE
+FAMILIES |= {
+    "smollm3": ("SmolLM3", {**_SMALL, "no_rope_layers": [1, 0, 1], "use_sliding_window": True, "sliding_window": 6}),
+    "olmo": ("Olmo", {**_SMALL, "clip_qkv": 2.0}),
+    "olmo3": ("Olmo3", {**_SMALL, "num_hidden_layers": 4, "sliding_window": 6}),
+    "granite": (
+        "Granite",
+        {
+            **_SMALL,
+            "embedding_multiplier": 12.0,
+            "logits_scaling": 8.0,
+            "residual_multiplier": 0.25,
+            "attention_multiplier": 0.125,
+        },
+    ),
+    "stablelm": ("StableLm", {**_HALF, "use_parallel_residual": True, "qk_layernorm": True}),
+    "phi": ("Phi", {**_HALF, "qk_layernorm": True, "num_key_value_heads": 4}),
+    "cohere": ("Cohere", {**_SMALL, "use_qk_norm": True}),
+    "nemotron": ("Nemotron", _SMALL),
+    "hunyuan_v1_dense": ("HunYuanDenseV1", {**_SMALL, "head_dim": 16}),
+    "apertus": ("Apertus", _SMALL),
+    "nanochat": ("NanoChat", _SMALL),
+    "codegen": ("CodeGen", {**_GPT2, "rotary_dim": 8}),
+    "opt": ("OPT", {**_BASE, "ffn_dim": 96, "max_position_embeddings": 64}),
+    "opt:sums": (
+        "OPT",
+        {
+            **_BASE,
+            "ffn_dim": 96,
+            "max_position_embeddings": 64,
+            "do_layer_norm_before": False,
+            "word_embed_proj_dim": 48,
+        },
+    ),
+    "falcon": ("Falcon", {**_BASE, "num_kv_heads": 2, "new_decoder_architecture": True}),
+    "bloom": ("Bloom", {**_BASE, "num_attention_heads": 4}),
+    "llama:heads of 20": ("Llama", {**_SMALL, "head_dim": 20}),
+}
+# what the others have in other places, by what they are tried with
+MORE: dict[str, tuple[str, dict[str, Any]]] = {
+    "olmo2": ("Olmo2", _SMALL),
+    "starcoder2": ("Starcoder2", {**_SMALL, "sliding_window": 6}),
+    "glm": ("Glm", {**_SMALL, "head_dim": 16}),
+    "glm4": ("Glm4", {**_SMALL, "head_dim": 16}),
+    "cohere2": ("Cohere2", {**_SMALL, "num_hidden_layers": 4, "sliding_window": 6}),
+    "exaone4": ("Exaone4", {**_SMALL, "num_hidden_layers": 4, "sliding_window": 6}),
+    "ernie4_5": ("Ernie4_5", {**_SMALL, "head_dim": 16, "use_bias": True}),
+    "arcee": ("Arcee", _SMALL),
+    "helium": ("Helium", {**_SMALL, "head_dim": 16}),
+    "seed_oss": ("SeedOss", {**_SMALL, "head_dim": 16, "attention_out_bias": True}),
+    "ministral": (
+        "Ministral",
+        {**_SMALL, "head_dim": 16, "sliding_window": 6, "layer_types": ["sliding_attention"] + ["full_attention"] * 2},
+    ),
+    "ministral3": ("Ministral3", {**_SMALL, "head_dim": 16}),
+    "gptj": ("GPTJ", {**_GPT2, "rotary_dim": 8}),
+    "gpt_bigcode": ("GPTBigCode", _GPT2),
+    "gpt_bigcode:heads": ("GPTBigCode", {**_GPT2, "multi_query": False}),
+    "falcon:old": ("Falcon", {**_BASE, "bias": True}),
+    "falcon:serial": ("Falcon", {**_BASE, "multi_query": False, "parallel_attn": False}),
+    "mpt": ("Mpt", {"vocab_size": 160, "d_model": 96, "n_heads": 6, "n_layers": 2, "max_seq_len": 64}),
+    "stablelm:serial": ("StableLm", {**_HALF, "use_qkv_bias": True}),
+    "gpt2:inverse": ("GPT2", {**_GPT2, "scale_attn_by_inverse_layer_idx": True}),
+    "llama:dynamic": ("Llama", {**_SMALL, "rope_scaling": {"rope_type": "dynamic", "factor": 4.0}}),
+    "qwen3:heads of 24": ("Qwen3", {**_SMALL, "head_dim": 24}),
+}
 WORDS = [f"w{i}" for i in range(160)]
 _CLASSES = {"Gemma3": "Gemma3ForCausalLM", "GPT2": "GPT2LMHeadModel"}
 
 
 def make(name: str, folder: Path) -> tuple[Path, Any]:
     """The folder and the transformers model of a family."""
-    kind, numbers = FAMILIES[name]
+    kind, numbers = (FAMILIES | MORE)[name]
     config = getattr(transformers, _config(kind))(**numbers)
     torch.manual_seed(7)
     # eager: the other attentions of transformers leave out caps and odd scales

@@ -270,7 +270,7 @@ def same_graph(reference: Reference, folder: Path) -> None:
     except UnsupportedModel:
         return
     ids = np.random.default_rng(1).integers(2, d.vocabulary, (1, context))
-    past = np.zeros((1, d.kv_heads, 0, d.head_dim), np.float32)
+    past = np.zeros((1, d.kv_heads, 0, d.cached_head), np.float32)
     feeds = {"input_ids": ids, "attention_mask": np.ones_like(ids), "logits_from": np.array([0])}
     feeds |= {f"past_key_values.{i}.{part}": past for i in range(d.layers) for part in ("key", "value")}
     if any(spec.name == "position_ids" for spec in graph.inputs):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from edgepack.decoders import Decoder, Names, Norm
-from edgepack.decoders._rope import rotary
+from edgepack.decoders._rope import THETA, rotary
 from edgepack.decoders.settings import CORRECT, SUPPORTED, Settings
 from edgepack.documents import JsonDict
 from edgepack.errors import ModelError, UnsupportedModel
@@ -16,6 +16,7 @@ Change = Any  # a value of one of Decoder's fields, each of which has a type of 
 _ACTIVATIONS = {
     "silu": "silu", "swish": "silu", "gelu": "gelu", "gelu_python": "gelu", "gelu_new": "gelu_tanh",
     "gelu_fast": "gelu_tanh", "gelu_accurate": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "relu": "relu",
+    "relu2": "relu2",
 }  # fmt: skip
 
 LLAMA = Names(
@@ -51,8 +52,33 @@ def attention_biases(config: Config) -> frozenset[str]:
     return biases(qkv=stated, o_proj=stated)
 
 
-def llama_like(config: Config, **changes: Change) -> Decoder:
-    """Return a decoder with LLaMA's numbers and names, and ``changes``."""
+def cap(config: Config, key: str) -> float:
+    """Return 0 where there is none. Raises ModelError for a cap that leaves nothing."""
+    if config.get(key) is None:
+        return 0.0
+    return above_zero(config, key, "null means no cap")
+
+
+def above_zero(config: Config, key: str, otherwise: str = "it must be above 0") -> float:
+    """Return a number. Raises ModelError for one that is not above 0."""
+    value = config.real(key)
+    if value <= 0:
+        raise ModelError(f"config.json: {key} is {value}; {otherwise}", hint=CORRECT)
+    return value
+
+
+def layer_norm(config: Config, key: str) -> Norm:
+    """Return LayerNorm with the epsilon at ``key``."""
+    return Norm(kind="layer", epsilon=config.real(key))
+
+
+def llama_like(
+    config: Config, *, theta: float = THETA, part: tuple[str, float] | None = None, **changes: Change
+) -> Decoder:
+    """Return a decoder with LLaMA's numbers and names, and ``changes``.
+
+    ``theta`` is the class's own rotary base, ``part`` the key and the default of the share of a head that turns.
+    """
     heads, hidden = config.integer("num_attention_heads"), config.integer("hidden_size")
     kv_heads, stated = config.maybe("num_key_value_heads"), config.maybe("head_dim")
     head = hidden // heads if stated is None else stated
@@ -67,13 +93,14 @@ def llama_like(config: Config, **changes: Change) -> Decoder:
         "intermediate": config.integer("intermediate_size"),
         "vocabulary": config.integer("vocab_size"),
         "longest": config.integer("max_position_embeddings"),
-        "norm": Norm(kind="rms", epsilon=config.real("rms_norm_eps")),
         "tied": config.flag("tie_word_embeddings"),
     }
     if "activation" not in changes:
         facts["activation"] = activation(config, "hidden_act")
+    if "norm" not in changes:
+        facts["norm"] = Norm(kind="rms", epsilon=config.real("rms_norm_eps"))
     if "rotary" not in changes:
-        facts["rotary"] = rotary(config, head)
+        facts["rotary"] = rotary(config, head, usual=theta, part=part)
     return Decoder(**facts | changes)
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from edgepack.decoders import Decoder
 from edgepack.decoders.families import gemma
-from edgepack.decoders.families._common import LLAMA, Change, Config, activation, window, windows
+from edgepack.decoders.families._common import LLAMA, Change, Config, activation, cap, window, windows
 from edgepack.decoders.settings import CORRECT
 from edgepack.documents import JsonDict
 from edgepack.errors import ModelError
@@ -42,17 +42,7 @@ def capped(config: Config, **changes: Change) -> Decoder:
         "names": NAMES,
         "activation": activation(config, "hidden_activation"),
         "scale": scalar**-0.5,
-        "attention_cap": _cap(config, "attn_logit_softcapping"),
-        "logits_cap": _cap(config, "final_logit_softcapping"),
+        "attention_cap": cap(config, "attn_logit_softcapping"),
+        "logits_cap": cap(config, "final_logit_softcapping"),
     }
     return gemma.scaled(config, **facts | changes)
-
-
-def _cap(config: Config, key: str) -> float:
-    """Return 0 where there is none. Raises ModelError for a cap that leaves nothing."""
-    if config.get(key) is None:
-        return 0.0
-    cap = config.real(key)
-    if cap <= 0:
-        raise ModelError(f"config.json: {key} is {cap}; null means no cap", hint=CORRECT)
-    return cap

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from edgepack.decoders import Decoder, Rotary
-from edgepack.decoders._rope import BOTH, THETA, turning
+from edgepack.decoders import Decoder
+from edgepack.decoders._rope import THETA, by_kind
 from edgepack.decoders.families import gemma2
 from edgepack.decoders.families._common import Change, Config, window, windows
-from edgepack.decoders.settings import Settings
-from edgepack.errors import ModelError
 
 DEFAULTS = {
     **gemma2.DEFAULTS, "vocab_size": 262_208, "max_position_embeddings": 131_072, "final_logit_softcapping": None,
@@ -33,7 +31,8 @@ def changed(config: Config, **changes: Change) -> Decoder:
     pattern = config.integer("sliding_window_pattern") if "sliding_window_pattern" in config else _PATTERN
     usual = tuple((i + 1) % pattern > 0 for i in range(layers))
     head = config.integer("head_dim")
-    full, local = _rotaries(config, head)
+    theta, local_theta = config.get("rope_theta", _GLOBAL_THETA), config.get("rope_local_base_freq", THETA)
+    full, local = by_kind(config, head, full=theta, local=local_theta)
     return gemma2.capped(
         config,
         **{"names": _NAMES, "windows": windows(config, layers, window(config), usual)} | changes,
@@ -41,20 +40,3 @@ def changed(config: Config, **changes: Change) -> Decoder:
         rotary=full,
         local_rotary=local,
     )
-
-
-def _rotaries(config: Config, head: int) -> tuple[Rotary, Rotary]:
-    """Return the rotary settings of the layers that see everything, and of those with a window. Raises ModelError."""
-    old, new = config.get("rope_scaling"), config.get("rope_parameters")
-    if old and new:
-        raise ModelError("config.json has both rope_scaling and rope_parameters", hint=BOTH)
-    by_kind = new if isinstance(new, Settings) else Settings({})
-    full = old if isinstance(old, Settings) else _table(by_kind, "full_attention")
-    theta, local_theta = config.get("rope_theta", _GLOBAL_THETA), config.get("rope_local_base_freq", THETA)
-    local = _table(by_kind, "sliding_attention")
-    return turning(config, full, head, base=theta), turning(config, local, head, base=local_theta)
-
-
-def _table(by_kind: Settings, kind: str) -> Settings:
-    found = by_kind.get(kind)
-    return found if isinstance(found, Settings) else Settings({})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from edgepack.decoders import Decoder, Names, Norm
 from edgepack.decoders.families._common import Config, activation, biases
 
@@ -35,9 +37,15 @@ _NAMES = Names(
 
 def describe(config: Config) -> Decoder:
     """Return every product has a bias."""
+    scaled = config.flag("scale_attn_by_inverse_layer_idx")
+    return replace(plain(config, "gpt2"), transposed=True, layer_scaled=scaled)
+
+
+def plain(config: Config, model_type: str) -> Decoder:
+    """Return what the relatives have, too."""
     heads, hidden, inner = config.integer("n_head"), config.integer("n_embd"), config.maybe("n_inner")
     return Decoder(
-        model_type="gpt2",
+        model_type=model_type,
         names=_NAMES,
         layers=config.integer("n_layer"),
         hidden=hidden,
@@ -51,8 +59,6 @@ def describe(config: Config) -> Decoder:
         activation=activation(config, "activation_function"),
         gated=False,
         tied=config.flag("tie_word_embeddings"),
-        transposed=True,
         biases=biases(qkv=True, o_proj=True, gate_up=True, down=True, norm=True),
         scale=0.0 if config.flag("scale_attn_weights") else 1.0,
-        layer_scaled=config.flag("scale_attn_by_inverse_layer_idx"),
     )

@@ -47,6 +47,6 @@ def describe(config: Config) -> Decoder:
         rotary=rotary(config, hidden // heads, theta="rotary_emb_base", part=("rotary_pct", 0.25)),
         parallel=config.flag("use_parallel_residual"),
         tied=config.flag("tie_word_embeddings"),
-        interleaved=True,
+        packing="groups",
         biases=biases(qkv=stated, o_proj=stated, gate_up=True, down=True, norm=True),
     )

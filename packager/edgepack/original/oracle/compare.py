@@ -35,7 +35,7 @@ def shapes(decoder: Decoder, full: Mapping[str, tuple[int, ...]]) -> str:
         return (sum(shape[0] for shape in found), *found[0][1:])
 
     wanted = {
-        "embedding": ((d.vocabulary, d.hidden), (names.embedding,)),
+        "embedding": ((d.vocabulary, d.embedding_width or d.hidden), (names.embedding,)),
         "qkv": ((d.q_dim + 2 * d.kv_dim, d.hidden), names.qkv),
         "attention's output": ((d.hidden, d.q_dim), (names.o_proj,)),
         "feed-forward layer": ((d.intermediate * (2 if d.gated else 1), d.hidden), names.gate_up),
@@ -58,8 +58,8 @@ def numbers(decoder: Decoder, config: PretrainedConfig) -> str:
     found = {
         "num_hidden_layers": (config.num_hidden_layers, decoder.layers),
         "num_attention_heads": (config.num_attention_heads, decoder.heads),
-        "num_key_value_heads": (_own(config, "num_key_value_heads", decoder.kv_heads), decoder.kv_heads),
-        "max_position_embeddings": (config.max_position_embeddings, decoder.longest),
+        "num_key_value_heads": (_own(config, "num_key_value_heads", None) or decoder.kv_heads, decoder.kv_heads),
+        "max_position_embeddings": (getattr(config, "max_position_embeddings", decoder.longest), decoder.longest),
         "layer_types": (places, [decoder.window(i) for i in range(decoder.layers)] if kinds else None),
     }
     for key, (theirs, ours) in found.items():
@@ -112,14 +112,21 @@ def _places(length: int) -> Array:
 
 
 def _close(rotary: Rotary, places: Array, cos: Array, sin: Array) -> bool:
-    if cos.shape[-1] != rotary.width:
+    """Return whether the tables are the same: of the pairs alone, of the halves, or of neighbours."""
+    if np.abs(cos[0]).max() < np.abs(sin[0]).max():  # the first token is not turned: GPT-J's class gives sin first
+        cos, sin = sin, cos
+    half = rotary.width // 2
+    if cos.shape[-1] not in (rotary.width, half):
         return False
     turned = places[:, None] * frequencies(rotary, int(places[-1]) + 1)
     factor = rotary.scaling.get("attention_factor", 1.0)
     room = (1e-5 + turned * _ROUNDED) * factor
-    half = rotary.width // 2
-    pairs = ((np.cos(turned) * factor, cos[:, :half]), (np.sin(turned) * factor, sin[:, :half]))
-    return all(bool((np.abs(ours - theirs) <= room).all()) for ours, theirs in pairs)
+    wanted = (np.cos(turned) * factor, np.sin(turned) * factor)
+    forms = [(table[:, :half] for table in (cos, sin)), (table[:, :: cos.shape[-1] // half] for table in (cos, sin))]
+    return any(
+        all(bool((np.abs(ours - theirs) <= room).all()) for ours, theirs in zip(wanted, form, strict=True))
+        for form in forms
+    )
 
 
 def logits(decoder: Decoder, model: nn.Module, folder: Path) -> float:

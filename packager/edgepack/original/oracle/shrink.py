@@ -15,9 +15,13 @@ _RATIO = 4  # queries that share a key, up to which two keys are kept
 _FEW = 8  # layers at most before a list of kinds is thinned out
 _VOCABULARY, _INNER = 256, 80
 _KEYS = {
-    "layers": ("num_hidden_layers", "n_layer"), "heads": ("num_attention_heads", "n_head"),
-    "hidden": ("hidden_size", "n_embd"), "inner": ("intermediate_size", "n_inner"),
+    "layers": ("num_hidden_layers", "n_layer", "n_layers"), "heads": ("num_attention_heads", "n_head", "n_heads"),
+    "hidden": ("hidden_size", "n_embd", "d_model"),
+    "inner": ("intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size"),
+    "kv_heads": ("num_key_value_heads", "num_kv_heads"),
 }  # fmt: skip
+_SQUARE = ("helium",)  # the output of attention has as many inputs as the layers are wide, whatever a head is
+_PROJECTED = 24  # width of an embedding that is not the layers'
 _VISION = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
            "image_size": 28, "patch_size": 14}  # fmt: skip
 
@@ -37,20 +41,24 @@ def shrink(stated: JsonObject, full: PretrainedConfig) -> JsonDict:
 def _text(stated: JsonObject, full: PretrainedConfig) -> JsonDict:
     small = copy.deepcopy(dict(stated))
     heads, head = _heads(full)
-    kv_heads = getattr(full, "num_key_value_heads", None) if _has(full, "num_key_value_heads") else None
+    of_kv = _known("kv_heads", full)
+    kv_heads = getattr(full, of_kv[0], None) if _has(full, of_kv[0]) else None
     few = min(heads, 2)
     if kv_heads and heads % kv_heads == 0:  # the ratio stays
         ratio = heads // kv_heads
         groups = min(kv_heads, 2 if ratio <= _RATIO else 1)
         few = groups * ratio
-        _set(small, ("num_key_value_heads",), groups)
-    own = stated.get("head_dim") is not None or _has_own_head(full)
+        _set(small, of_kv, groups)
+    own = (stated.get("head_dim") is not None or _has_own_head(full)) and full.model_type not in _SQUARE
     hidden = few * ((16 if head != 16 else 24) if own else head)
     _set(small, _known("heads", full), few)
     _set(small, _known("hidden", full), hidden)
     _set(small, ("vocab_size",), min(full.vocab_size, _VOCABULARY))
-    if getattr(full, "n_inner", 0) is not None:
-        _set(small, _known("inner", full), min(_inner(full), _INNER))
+    inner = getattr(full, _known("inner", full)[0], None)
+    if inner is not None:
+        _set(small, _known("inner", full), min(inner, _INNER))
+    if _has(full, "word_embed_proj_dim"):
+        small["word_embed_proj_dim"] = None if full.word_embed_proj_dim == full.hidden_size else _PROJECTED
     for key in ("bos_token_id", "eos_token_id", "pad_token_id"):  # of no meaning for logits
         small[key] = None if key == "pad_token_id" else 1
     _layers(small, full)
@@ -83,22 +91,20 @@ def _has_own_head(full: PretrainedConfig) -> bool:
     return default is not None and isinstance(default.default, int)
 
 
-def _inner(full: PretrainedConfig) -> int:
-    return int(full.n_inner if hasattr(full, "n_inner") else full.intermediate_size)
-
-
 def _layers(small: JsonDict, full: PretrainedConfig) -> None:
     """Keep the first layers that have every kind among them, two at least; a long list of kinds is thinned out."""
     total = int(full.num_hidden_layers)
-    kinds = list(getattr(full, "layer_types", None) or ["same"] * total)
+    listed = {key: list(getattr(full, key, None) or ["same"] * total) for key in ("layer_types", "no_rope_layers")}
+    kinds = list(zip(*listed.values(), strict=True))
     first_seen = [kinds.index(kind) + 1 for kind in dict.fromkeys(kinds)]
     count = min(max(*first_seen, 3, len(first_seen) + 1), total)
-    if count > _FEW and small.get("layer_types"):
+    stated = [key for key in listed if small.get(key)]
+    if count > _FEW and stated:
         kept = sorted({*(place - 1 for place in first_seen), 1, total - 1})
-        small["layer_types"] = [kinds[place] for place in kept]
+        small |= {key: [listed[key][place] for place in kept] for key in stated}
         count = len(kept)
-    elif small.get("layer_types"):
-        small["layer_types"] = kinds[:count]
+    elif stated:
+        small |= {key: listed[key][:count] for key in stated}
     elif count > _FEW and _has(full, "max_window_layers"):
         small["max_window_layers"], count = 2, 3
     _set(small, _known("layers", full), count)

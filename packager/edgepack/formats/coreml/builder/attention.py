@@ -84,15 +84,19 @@ def fixed(x: Var, position: Var, slots: int) -> Span:
 class Places:
     """Masks and rotary factors of the new tokens, made once for all layers of a function.
 
-    Tables have a row for each of ``slots``; those beyond ``context`` no text reaches.
+    Tables have a row for each of ``slots``; those beyond ``context`` no text reaches. ``counted``: rotary angles are
+    those of the tokens' places in the text, because something else than distances hangs on them.
     """
 
-    def __init__(self, span: Span, mask: Var, weights: Weights, context: int, slots: int) -> None:
+    def __init__(self, span: Span, mask: Var, weights: Weights, context: int, slots: int, *, counted: bool) -> None:
         self.span, self._weights, self._context, self._size = span, weights, context, slots
+        self._first = span.past
+        if counted and span.moved is not None:
+            self._first = mb.sub(x=span.past, y=mb.cast(x=span.moved, dtype="int32"))
         self._slots = weights.plain("slots", np.arange(slots, dtype=np.int32), made=True)
         self._rows = mb.slice_by_size(x=self._slots, begin=span.past, size=span.new)
         self._given = mb.maximum(x=mask, y=_HIDDEN)
-        self._masks: dict[int, Var] = {}
+        self._masks: dict[tuple[int, tuple[float, ...]], Var] = {}
         self._turns: dict[bool, tuple[Var, Var]] = {}
 
     def positions(self) -> Var:
@@ -101,16 +105,16 @@ class Places:
             return mb.sub(x=self._rows, y=mb.cast(x=self.span.moved, dtype="int32"))
         return mb.minimum(x=self._rows, y=np.int32(self._context - 1))
 
-    def mask(self, window: int) -> Var:
-        """Return what is added to scores, float16 [1, 1, N, T], for layers that look back at ``window`` tokens (0:
-        all).
+    def mask(self, window: int, slopes: tuple[float, ...] = ()) -> Var:
+        """Return what is added to scores, float16 [1, 1 or heads, N, T], for layers that look back at ``window`` tokens
+        (0: all); ``slopes`` are ALiBi's of the heads.
         """
         window = window if window < self._context else 0
-        if window not in self._masks:
-            self._masks[window] = self._mask(window)
-        return self._masks[window]
+        if (window, slopes) not in self._masks:
+            self._masks[window, slopes] = self._mask(window, slopes)
+        return self._masks[window, slopes]
 
-    def _mask(self, window: int) -> Var:
+    def _mask(self, window: int, slopes: tuple[float, ...]) -> Var:
         columns = mb.slice_by_size(x=self._slots, begin=[0], size=self.span.seen)
         back = mb.sub(x=mb.expand_dims(x=self._rows, axes=[0, 1, 3]), y=mb.expand_dims(x=columns, axes=[0, 1, 2]))
         hidden = mb.less(x=back, y=0)
@@ -119,7 +123,12 @@ class Places:
             hidden = mb.logical_or(x=hidden, y=mb.expand_dims(x=empty, axes=[0, 1, 2]))
         if window:
             hidden = mb.logical_or(x=hidden, y=mb.greater_equal(x=back, y=window))
-        return mb.add(x=mb.mul(x=mb.cast(x=hidden, dtype="fp16"), y=_HIDDEN), y=self._given)
+        mask = mb.add(x=mb.mul(x=mb.cast(x=hidden, dtype="fp16"), y=_HIDDEN), y=self._given)
+        if not slopes:
+            return mask
+        each = -np.array(slopes, np.float32)[None, :, None, None]
+        distance = mb.cast(x=mb.mul(x=mb.cast(x=mb.maximum(x=back, y=0), dtype="fp32"), y=each), dtype="fp16")
+        return mb.add(x=mask, y=distance)
 
     def turned(self, x: Var, rotary: Rotary, *, local: bool) -> Var:
         """Return ``x`` float16 [1, heads, N, head] with the pairs (i, i + width / 2) turned (Su et al. 2021), in
@@ -142,7 +151,7 @@ class Places:
         still = np.ones((self._size, head - 2 * cos.shape[1]), np.float32)
         whole = {"cos": np.concatenate([cos, cos, still], 1), "sin": np.concatenate([-sin, sin, still * 0], 1)}
         stored = [self._weights.plain(f"{name}.{k}", v, made=True) for k, v in whole.items()]
-        begin, size = _joined(self.span.past, [0]), _joined(self.span.new, [head])
+        begin, size = _joined(self._first, [0]), _joined(self.span.new, [head])
         made = [mb.slice_by_size(x=table, begin=begin, size=size) for table in stored]
         return made[0], made[1]
 

@@ -6,20 +6,20 @@ activations of some models do not fit into float16, nor do their squares.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from coremltools.converters.mil.mil import Builder as mb  # noqa: N813  (as everybody calls it)
 
 from edgepack.arrays import Array
 from edgepack.coreml.text import HIDDEN, IDS, KEYS, LOGITS, MASK, NEXT, POSITION, VALUES
+from edgepack.decoders import order
 from edgepack.decoders.checkpoint import Checkpoint
 from edgepack.formats.coreml._mil import Var
+from edgepack.formats.coreml.builder.activations import activated
 from edgepack.formats.coreml.builder.attention import Cache, Places, Span, attend, fixed, ranged
 from edgepack.formats.coreml.builder.parts import Part
 from edgepack.formats.coreml.builder.weights import Weights, label
-
-_GELUS = {"gelu": "EXACT", "gelu_tanh": "TANH_APPROXIMATION"}
 
 
 class Emitter:
@@ -38,13 +38,15 @@ class Emitter:
         x = inputs[IDS] if self.part.first else inputs[HIDDEN]
         if self.part.layers:
             self._keys, self._values = (Cache(inputs[name], self.d) for name in (KEYS, VALUES))
-            self._places = Places(self._span(x, inputs), inputs[MASK], self.weights, self.context, self.slots)
+            self._places = Places(
+                self._span(x, inputs), inputs[MASK], self.weights, self.context, self.slots, counted=self.d.turned_first
+            )
         x = self._embed(x) if self.part.first else x
         for layer in self.part.layers:
-            x = self._layer(x, layer)
+            x = order.through(self, self.d, x, layer)
         if not self.part.last:
             return mb.identity(x=x, name=NEXT)
-        return self._logits(_half(self._norm(x, self.d.names.final, 0)))
+        return self._logits(_half(self.norm(x, self.d.names.final, 0) if self.d.names.final else x))
 
     def _span(self, x: Var, inputs: Mapping[str, Var]) -> Span:
         if POSITION in inputs:
@@ -52,88 +54,107 @@ class Emitter:
         return ranged(x, inputs[MASK], self._keys)
 
     def _embed(self, ids: Var) -> Var:
-        x = _full(self.weights.gather(ids, self.checkpoint.embedding(), "embedding"))
+        names, found = self.d.names, self.weights.gather(ids, self.checkpoint.embedding(), "embedding")
+        project, positions = self.checkpoint.project_in(), self.checkpoint.positions()
+        x = _full(found if project is None else self.weights.linear(found, project, "project_in"))
         if self.d.embedding_scale != 1.0:
             x = mb.mul(x=x, y=np.float32(self.d.embedding_scale))
-        positions = self.checkpoint.positions()
-        if positions is None:
-            return x
-        return mb.add(x=x, y=_full(self.weights.gather(self._places.positions(), positions, "positions")))
+        if positions is not None:
+            places = self._places.positions()
+            x = mb.add(x=x, y=_full(self.weights.gather(places, positions, "positions")))
+        return self.norm(x, names.embedding_norm, 0) if names.embedding_norm else x
 
-    def _layer(self, x: Var, layer: int) -> Var:
-        """Return the residual, float32 [1, N, hidden]."""
-        d, name = self.d, label(f"layers.{layer}")
-        attended = _full(self._attention(_half(self._norm(x, d.names.norm1, layer)), layer))
-        if d.names.after_attention:
-            attended = self._norm(attended, d.names.after_attention, layer)
-        before = x if d.parallel else mb.add(x=x, y=attended, name=f"{name}_attended")
-        fed = _full(self._feed_forward(_half(self._norm(before, d.names.norm2, layer)), layer))
-        if d.names.after_mlp:
-            fed = self._norm(fed, d.names.after_mlp, layer)
-        if d.parallel:
-            fed = mb.add(x=attended, y=fed)
-        return mb.add(x=before, y=fed, name=name)
+    def add(self, x: Var, branches: Sequence[Var], layer: int, *, last: bool) -> Var:
+        """Return the sum, float32 [1, N, hidden]."""
+        branch = branches[0] if len(branches) == 1 else mb.add(x=branches[0], y=branches[1])
+        return mb.add(x=x, y=branch, name=label(f"layers.{layer}") + ("" if last else "_attended"))
 
-    def _attention(self, x: Var, layer: int) -> Var:
+    def attention(self, x: Var, layer: int) -> Var:
+        """Return the branch of attention, float32."""
         d, places, name = self.d, self._places, f"layers.{layer}.attention"
-        packed = self.weights.linear(x, self.checkpoint.qkv(layer), f"{name}.qkv")
+        packed = self.weights.linear(_half(x), self.checkpoint.qkv(layer), f"{name}.qkv")
+        if d.clip:
+            packed = mb.clip(x=packed, alpha=np.float16(-d.clip), beta=np.float16(d.clip))
         heads = mb.reshape(x=packed, shape=(1, -1, d.heads + 2 * d.kv_heads, d.head_dim))
         heads = mb.transpose(x=heads, perm=[0, 2, 1, 3])
         turned, v = mb.split(x=heads, split_sizes=[d.heads + d.kv_heads, d.kv_heads], axis=1)
-        if d.names.query_norm:
-            turned = self._normed_heads(turned, layer)
-        rotary = d.rotary_of(layer)
-        if rotary:
-            turned = places.turned(turned, rotary, local=rotary is d.local_rotary)
+        for place in (self._turned, self._normed_heads) if d.turned_first else (self._normed_heads, self._turned):
+            turned = place(turned, layer)
         q, k = mb.split(x=turned, split_sizes=[d.heads, d.kv_heads], axis=1)
         k, v = (
             cache.extend(layer - self.part.layers.start, new, places.span)
             for cache, new in ((self._keys, k), (self._values, v))
         )
-        mixed = attend(q, k, v, places.mask(d.window(layer)), d, d.scaling(layer))
-        return self.weights.linear(mixed, self.checkpoint.o_proj(layer), f"{name}.out")
+        mixed = attend(q, k, v, places.mask(d.window(layer), d.alibi), d, d.scaling(layer))
+        return _full(self.weights.linear(mixed, self.checkpoint.o_proj(layer), f"{name}.out"))
+
+    def _turned(self, x: Var, layer: int) -> Var:
+        rotary = self.d.rotary_of(layer)
+        return self._places.turned(x, rotary, local=rotary is self.d.local_rotary) if rotary else x
 
     def _normed_heads(self, x: Var, layer: int) -> Var:
-        """Return each query's and key's head normed for itself, [1, heads + kv_heads, N, head]."""
+        """Return each query's and key's head normed for itself, or all together, [1, heads + kv_heads, N, head]."""
         d = self.d
-        query, _ = self.checkpoint.norm(d.names.query_norm, layer)
-        key, _ = self.checkpoint.norm(d.names.key_norm, layer)
-        weight = np.stack([query] * d.heads + [key] * d.kv_heads)[:, None]
-        return _half(self._rms(_full(x), f"layers.{layer}.heads.norm", weight))
+        if not d.names.query_norm:
+            return x
+        sides = [(d.names.query_norm, d.heads), (d.names.key_norm, d.kv_heads)]
+        parts = [self.checkpoint.norm(path, layer) for path, _ in sides]
+        weight, bias = (self._by_head([part[place] for part in parts]) for place in (0, 1))
+        name = f"layers.{layer}.heads.norm"
+        if d.head_norm == "joint":
+            apart = mb.split(x=_full(x), split_sizes=[d.heads, d.kv_heads], axis=1)
+            unit = mb.concat(values=[self._unit(part, [1, 3]) for part in apart], axis=1)
+        else:
+            unit = self._unit(_full(x), [-1])
+        return _half(self._weighed(unit, name, weight, bias))
 
-    def _feed_forward(self, x: Var, layer: int) -> Var:
+    def _by_head(self, parts: Sequence[Array | None]) -> Array | None:
+        """Return the numbers of queries and of keys for every head, [heads + kv_heads, 1, head]."""
+        d, found = self.d, []
+        for part, heads in zip(parts, (d.heads, d.kv_heads), strict=True):
+            if part is None:
+                return None
+            found.append(np.broadcast_to(part.reshape(-1, d.head_dim), (heads, d.head_dim)))
+        return np.concatenate(found)[:, None]
+
+    def feed_forward(self, x: Var, layer: int) -> Var:
+        """Return the branch of the feed-forward layer, float32."""
         d, name = self.d, f"layers.{layer}.mlp"
-        made = self.weights.linear(x, self.checkpoint.gate_up(layer), f"{name}.inner")
+        made = self.weights.linear(_half(x), self.checkpoint.gate_up(layer), f"{name}.inner")
+        numbers = self.checkpoint.activation(layer) if d.names.activation else {}
         if d.gated:
             gate, up = mb.split(x=made, num_splits=2, axis=-1)
-            made = mb.mul(x=self._activation(gate), y=up)
+            made = mb.mul(x=activated(gate, d.activation, **numbers), y=up)
         else:
-            made = self._activation(made)
-        return self.weights.linear(made, self.checkpoint.down(layer), f"{name}.down")
+            made = activated(made, d.activation, **numbers)
+        return _full(self.weights.linear(made, self.checkpoint.down(layer), f"{name}.down"))
 
-    def _activation(self, x: Var) -> Var:
-        kind = self.d.activation
-        if kind in _GELUS:
-            return mb.gelu(x=x, mode=_GELUS[kind])
-        return mb.silu(x=x) if kind == "silu" else mb.relu(x=x)
-
-    def _norm(self, x: Var, path: str, layer: int) -> Var:
+    def norm(self, x: Var, path: str, layer: int) -> Var:
         """Return float32, as ``x``."""
         weight, bias = self.checkpoint.norm(path, layer)
         name = path.format(i=layer)
         if self.d.norm.kind == "rms":
-            return self._rms(x, name, weight)
-        gamma = self.weights.plain(f"{name}.weight", weight)
+            return self._weighed(self._unit(x, [-1]), name, weight, bias)
+        gamma = None if weight is None else self.weights.plain(f"{name}.weight", weight)
         beta = None if bias is None else self.weights.plain(f"{name}.bias", bias)
         return mb.layer_norm(x=x, axes=[-1], gamma=gamma, beta=beta, epsilon=np.float32(self.d.norm.epsilon))
 
-    def _rms(self, x: Var, name: str, weight: Array) -> Var:
-        mean = mb.reduce_mean(x=mb.square(x=x), axes=[-1], keep_dims=True)
-        scaled = mb.mul(x=x, y=mb.rsqrt(x=mean, epsilon=np.float32(self.d.norm.epsilon)))
-        return mb.mul(x=scaled, y=self.weights.plain(f"{name}.weight", weight))
+    def _unit(self, x: Var, axes: Sequence[int]) -> Var:
+        """Return ``x`` at the length that a norm gives it."""
+        if self.d.norm.kind == "layer":
+            x = mb.sub(x=x, y=mb.reduce_mean(x=x, axes=axes, keep_dims=True))
+        mean = mb.reduce_mean(x=mb.square(x=x), axes=axes, keep_dims=True)
+        return mb.mul(x=x, y=mb.rsqrt(x=mean, epsilon=np.float32(self.d.norm.epsilon)))
+
+    def _weighed(self, x: Var, name: str, weight: Array | None, bias: Array | None) -> Var:
+        if weight is not None:
+            x = mb.mul(x=x, y=self.weights.plain(f"{name}.weight", weight))
+        return x if bias is None else mb.add(x=x, y=self.weights.plain(f"{name}.bias", bias))
 
     def _logits(self, x: Var) -> Var:
         cap = np.float16(self.d.logits_cap)
+        project = self.checkpoint.project_out()
+        x = x if project is None else self.weights.linear(x, project, "project_out")
         logits = self.weights.linear(x, self.checkpoint.head(), "head")
         if cap:
             logits = mb.mul(x=mb.tanh(x=mb.real_div(x=logits, y=cap)), y=cap)

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from edgepack.decoders.checkpoint import Checkpoint, Matrix
+from edgepack.decoders.checkpoint import Checkpoint
+from edgepack.decoders.matrix import Matrix
 from edgepack.errors import DoesNotFit
 from edgepack.formats.coreml.builder.storage import layout
 from edgepack.formats.coreml.builder.store import HEADER, room

@@ -11,7 +11,7 @@ from coremltools.converters.mil.mil import Builder as mb  # noqa: N813  (as ever
 from coremltools.converters.mil.mil import types
 
 from edgepack.arrays import Array
-from edgepack.decoders.checkpoint import Matrix
+from edgepack.decoders.matrix import Matrix
 from edgepack.formats.coreml._mil import Var
 from edgepack.formats.coreml.builder.store import Blob
 from edgepack.formats.coreml.builder.writer import Writer, Written

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgepack.arrays import Array
-from edgepack.decoders.checkpoint import Matrix
+from edgepack.decoders.matrix import Matrix
 from edgepack.formats.coreml.builder.storage import StorageLayout, layout
 from edgepack.formats.coreml.builder.store import Blob, Store
 from edgepack.parallel import in_parts, rows_at_once

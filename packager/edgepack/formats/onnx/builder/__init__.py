@@ -13,7 +13,6 @@ from pathlib import Path
 import onnx_ir as ir
 
 from edgepack.arrays import Array, Feeds, Runs
-from edgepack.decoders import describe
 from edgepack.errors import ConversionError
 from edgepack.formats.onnx._recipes import uncommon
 from edgepack.formats.onnx.builder import genai, heads
@@ -61,7 +60,7 @@ class Described:
             builder = self._write(out, writer, lambda g: AnyMask(g, asked=not self.flat))
             files = [out, store.file]
             if self.flat:
-                placed = bool(checkpoint.decoder.names.positions)
+                placed = heads.placed(checkpoint.decoder)
                 self._write(graphs.last(out), writer, lambda g: RightPadded(g, placed=placed))
                 files.append(graphs.last(out))
                 genai.write(checkpoint.decoder, self.model, graphs.last(out), self.context)
@@ -94,10 +93,7 @@ class Described:
 
 
 def check(plan: Plan) -> None:
-    """Raises UnsupportedModel for heads that ONNX Runtime cannot turn."""
-    decoder = describe(plan.config)
-    for layer in range(decoder.layers):
-        heads.check(decoder, layer)
+    """Do nothing: heads that ONNX Runtime's kernel cannot turn are turned in front of it."""
 
 
 def unsupported(recipe: Recipe) -> str:

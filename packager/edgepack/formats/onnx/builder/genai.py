@@ -11,6 +11,7 @@ from pathlib import Path
 
 from edgepack.decoders import Decoder
 from edgepack.documents import JsonDict
+from edgepack.formats.onnx.builder import heads
 from edgepack.tasks import read_config
 from edgepack.tasks.text_generation import eos_ids, generation_settings
 
@@ -47,11 +48,11 @@ def write(decoder: Decoder, model: Path, out: Path, context: int) -> None:
 
 
 def _decoder(decoder: Decoder, file: str) -> JsonDict:
-    places = {"position_ids": "position_ids"} if decoder.names.positions else {}
+    places = {"position_ids": "position_ids"} if heads.placed(decoder) else {}
     return {
         "session_options": {"provider_options": []},
         "filename": file,
-        "head_size": decoder.head_dim,
+        "head_size": decoder.cached_head,
         "hidden_size": decoder.hidden,
         "inputs": {
             "input_ids": "input_ids",

@@ -1,12 +1,13 @@
-"""The heads that ONNX Runtime's GroupQueryAttention can turn: a fact of its kernel, known before a model is written."""
+"""The heads that ONNX Runtime's GroupQueryAttention can turn: facts of its kernel, known before a model is written.
+
+What it cannot turn is turned in front of it, by positions that are fed.
+"""
 
 from __future__ import annotations
 
 from edgepack.decoders import Decoder
-from edgepack.errors import UnsupportedModel
 
 PAIRS = 8  # (i, i + n): the kernel turns a multiple of so many
-_HINT = "a Core ML target (iphone, mac) takes such heads"
 
 
 def whole(pairs: int) -> int:
@@ -14,17 +15,18 @@ def whole(pairs: int) -> int:
     return -(-pairs // PAIRS) * PAIRS
 
 
-def check(decoder: Decoder, layer: int) -> None:
-    """Raises UnsupportedModel where the kernel cannot turn the heads of ``layer``."""
+def turned_inside(decoder: Decoder, layer: int) -> bool:
+    """Return whether the kernel can turn the queries and keys of ``layer``, perhaps with some dimensions moved."""
     rotary = decoder.rotary_of(layer)
-    half = rotary.width // 2 if rotary else 0
-    if half and decoder.head_dim % (2 * PAIRS):
-        raise UnsupportedModel(
-            f"head_dim {decoder.head_dim} is not a multiple of 16, which GroupQueryAttention's rotary needs", hint=_HINT
-        )
-    if half != whole(half) and (2 * whole(half) > decoder.head_dim or decoder.names.query_norm):
-        raise UnsupportedModel(
-            f"{2 * half} rotary dimensions in a head_dim of {decoder.head_dim} leave no room for what "
-            "GroupQueryAttention's rotary needs, a multiple of 16",
-            hint=_HINT,
-        )
+    if rotary is None or decoder.turned_first or decoder.head_dim % (2 * PAIRS):
+        return False
+    half = rotary.width // 2
+    return half == whole(half) or (2 * whole(half) <= decoder.head_dim and not decoder.names.query_norm)
+
+
+def placed(decoder: Decoder) -> bool:
+    """Return whether a graph needs positions: for learned ones, or where the kernel leaves a layer's heads as they
+    are.
+    """
+    turning = (layer for layer in range(decoder.layers) if decoder.rotary_of(layer) is not None)
+    return bool(decoder.names.positions) or not all(turned_inside(decoder, layer) for layer in turning)

@@ -5,6 +5,7 @@ The dimensions have the names that optimum gives them; transformers.js looks for
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -32,6 +33,10 @@ class Sequences(Protocol):
         """Return the tokens of ``x`` [batch, new, hidden] whose logits are wanted, and their dimension."""
         ...
 
+    def sloped(self, slopes: Sequence[float]) -> ir.Value:
+        """Return the bias with ALiBi's of each head, float32 [batch or 1, heads, new, total]."""
+        ...
+
 
 class AnyMask:
     """Sequences padded wherever they like: what optimum, transformers.js and onnxruntime alone feed.
@@ -50,6 +55,7 @@ class AnyMask:
         batch = g.op("Shape", self.ids, name=BATCH, start=0, end=1)
         self.last_key = g.op("Expand", last, batch, name="seqlens_k")
         self.bias: ir.Value | None = self._hiding(mask, batch)
+        self._sloped: ir.Value | None = None
 
     def wanted(self, x: ir.Value) -> tuple[ir.Value, int | str]:
         """Choose the tokens; see Sequences.wanted."""
@@ -58,6 +64,14 @@ class AnyMask:
         g = self.g
         start = g.op("Reshape", g.op("Neg", self._asked, name="from_the_end"), _vector(g, 1), name="first_wanted")
         return g.op("Slice", x, start, _vector(g, _TO_THE_END), _vector(g, 1), name="kept"), NUM_LOGITS
+
+    def sloped(self, slopes: Sequence[float]) -> ir.Value:
+        """Return what hides a key, and ALiBi's biases; see Sequences.sloped."""
+        if self._sloped is None:
+            self._sloped = self.g.op(
+                "Add", self.bias, _slopes(self.g, self.ids, self.total, slopes), name="sloped_bias"
+            )
+        return self._sloped
 
     def _hiding(self, mask: ir.Value, batch: ir.Value) -> ir.Value:
         g = self.g
@@ -81,6 +95,7 @@ class RightPadded:
         self.ids, mask = g.input("input_ids", INT64, (BATCH, NEW)), g.input("attention_mask", INT64, (BATCH, TOTAL))
         self.positions: ir.Value | None = g.input("position_ids", INT64, (BATCH, NEW)) if placed else None
         self.total, self.bias = _total(g, mask), None
+        self._sloped: ir.Value | None = None
         first = g.op("ArgMax", mask, name="first_token", axis=1, keepdims=0)
         one = g.op("Gather", _vector(g, 1), first, name="left_padding_is_for_the_graph_that_gives_all_logits")
         self._last = g.op("Sub", g.op("ReduceSum", mask, _vector(g, 1), name="lengths", keepdims=0), one, name="last")
@@ -94,6 +109,29 @@ class RightPadded:
                      name="places")  # fmt: skip
         # onnxruntime-genai takes 1 as a sign that prompts give one token's logits, too
         return g.op("GatherND", x, place, name="last_token", batch_dims=1), 1
+
+    def sloped(self, slopes: Sequence[float]) -> ir.Value:
+        """Return ALiBi's biases; see Sequences.sloped."""
+        if self._sloped is None:
+            self._sloped = _slopes(self.g, self.ids, self.total, slopes)
+        return self._sloped
+
+
+def _slopes(g: Builder, ids: ir.Value, total: ir.Value, slopes: Sequence[float]) -> ir.Value:
+    """Return how far a key lies behind a token, times the head's slope (Press et al. 2022), float32 [1, heads, new,
+    total].
+
+    The new tokens are taken for the last ones. Where a sequence ends before, all of a token's scores are off by the
+    same number, which a softmax does not see.
+    """
+    one, zero = (g.constant(f"{name}_int32", np.array(value, np.int32)) for name, value in (("one", 1), ("zero", 0)))
+    new = g.op("Cast", g.op("Shape", ids, name="new_tokens", start=1, end=2), name="new_int32", to=INT32)
+    end = g.op("Squeeze", total, name="end")
+    first = g.op("Sub", end, g.op("Squeeze", new, name="new_scalar"), name="first_new")
+    rows = g.op("Unsqueeze", g.op("Range", first, end, one, name="rows"), _vector(g, 1), name="rows_2d")
+    behind = g.op("Sub", g.op("Range", zero, end, one, name="columns"), rows, name="behind")
+    each = g.constant("slopes", np.array(slopes, np.float32)[None, :, None, None])
+    return g.op("Mul", g.op("Cast", behind, name="behind_float", to=FLOAT), each, name="slopes_bias")
 
 
 def _total(g: Builder, mask: ir.Value) -> ir.Value:

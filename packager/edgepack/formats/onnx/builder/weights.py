@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgepack.arrays import Array
-from edgepack.decoders.checkpoint import Matrix
+from edgepack.decoders.matrix import Matrix
 from edgepack.formats.onnx._graph import CONTRIB
 from edgepack.formats.onnx.builder.builder import Builder
 from edgepack.formats.onnx.builder.writer import Rounded, Writer

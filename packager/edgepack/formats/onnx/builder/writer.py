@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgepack.arrays import Array
-from edgepack.decoders.checkpoint import Matrix
+from edgepack.decoders.matrix import Matrix
 from edgepack.formats.onnx.builder.store import Store
 from edgepack.parallel import in_parts, rows_at_once
 from edgepack.quantization import gptq

@@ -47,7 +47,7 @@ class Written:
     def feeds(self, ids: np.ndarray, **more: np.ndarray) -> dict[str, np.ndarray]:
         """Whole sequences, nothing cached."""
         decoder = self.reference.decoder
-        past = np.zeros((len(ids), decoder.kv_heads, 0, decoder.head_dim), np.float32)
+        past = np.zeros((len(ids), decoder.kv_heads, 0, decoder.cached_head), np.float32)
         names = [f"past_key_values.{i}.{part}" for i in range(decoder.layers) for part in ("key", "value")]
         facts = {"attention_mask": np.ones_like(ids), "position_ids": np.tile(np.arange(ids.shape[1]), (len(ids), 1))}
         return {"input_ids": ids, **facts, **dict.fromkeys(names, past), **more}

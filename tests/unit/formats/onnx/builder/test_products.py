@@ -9,7 +9,7 @@ import onnx_ir as ir
 import pytest
 
 from edgepack import weights
-from edgepack.decoders.checkpoint import Matrix
+from edgepack.decoders.matrix import Matrix
 from edgepack.formats.onnx.builder.builder import Builder
 from edgepack.formats.onnx.builder.store import Store
 from edgepack.formats.onnx.builder.weights import Weights

@@ -1,0 +1,24 @@
+"""The slopes of ALiBi's heads (Press et al. 2022): a geometric series, and how it goes on where they are not 2^n."""
+
+from __future__ import annotations
+
+import math
+
+BIAS_MAX = 8.0  # the last of 2^n heads has the slope 2^-8
+
+
+def slopes(heads: int) -> tuple[float, ...]:
+    """Return the paper's: those of the next smaller 2^n, then every other one of twice as many."""
+    whole = 2 ** math.floor(math.log2(heads))
+    more = _series(2 * whole, BIAS_MAX)[::2]
+    return _series(whole, BIAS_MAX) + more[: heads - whole]
+
+
+def evenly(heads: int, most: float) -> tuple[float, ...]:
+    """Return MPT's: of the next larger 2^n every other one, then the rest; the last slope is 2^-most."""
+    series = _series(2 ** math.ceil(math.log2(heads)), most)
+    return series if len(series) == heads else (series[1::2] + series[::2])[:heads]
+
+
+def _series(heads: int, most: float) -> tuple[float, ...]:
+    return tuple(2 ** (-most * (place + 1) / heads) for place in range(heads))

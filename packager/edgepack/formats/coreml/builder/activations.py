@@ -1,0 +1,35 @@
+"""The activations of language models as operations, of float16 to float16."""
+
+from __future__ import annotations
+
+import numpy as np
+from coremltools.converters.mil.mil import Builder as mb  # noqa: N813  (as everybody calls it)
+
+from edgepack.formats.coreml._mil import Var
+
+_GELUS = {"gelu": "EXACT", "gelu_tanh": "TANH_APPROXIMATION"}
+
+
+def activated(x: Var, kind: str, **numbers: float) -> Var:
+    """Return the activation ``kind`` of ``x``; ``numbers`` are those of xIELU."""
+    if kind in _GELUS:
+        return mb.gelu(x=x, mode=_GELUS[kind])
+    if kind == "relu2":
+        return mb.square(x=mb.relu(x=x))
+    if kind == "xielu":
+        return _xielu(x, **numbers)
+    return mb.silu(x=x) if kind == "silu" else mb.relu(x=x)
+
+
+def _xielu(x: Var, *, alpha_p: float, alpha_n: float, beta: float, eps: float) -> Var:
+    """Return xIELU (Huang & Schlag 2024), in float32: float16 has no room for large squares.
+
+    The part of x > 0 and the other one are each 0 where the other counts.
+    """
+    above, below = np.float32(np.logaddexp(0, alpha_p)), np.float32(beta + np.logaddexp(0, alpha_n))
+    x = mb.cast(x=x, dtype="fp32")
+    positive = mb.mul(x=mb.square(x=mb.relu(x=x)), y=above)
+    least = mb.minimum(x=x, y=np.float32(0))
+    rest = mb.sub(x=mb.sub(x=mb.exp(x=mb.minimum(x=x, y=np.float32(eps))), y=np.float32(1)), y=least)
+    curve = mb.add(x=positive, y=mb.mul(x=rest, y=below))
+    return mb.cast(x=mb.add(x=curve, y=mb.mul(x=x, y=np.float32(beta))), dtype="fp16")
