@@ -130,8 +130,9 @@ def _decoder(decoder: Decoder, recipe: Recipe, context: int) -> Estimate:
     """
     d, tokens = decoder, min(PROMPT, context)
     gated = 2 if d.gated else 1
-    table = _held(d.vocabulary * d.hidden, recipe, "head" if d.tied else "embedding")
-    head = table if d.tied else _held(d.vocabulary * d.hidden, recipe, "head")
+    width = d.embedding_width or d.hidden
+    table = _held(d.vocabulary * width, recipe, "head" if d.tied else "embedding")
+    head = table if d.tied else _held(d.vocabulary * width, recipe, "head")
     layer = (
         _held(d.hidden * (d.q_dim + 2 * d.kv_dim), recipe, "qkv")
         + _held(d.q_dim * d.hidden, recipe, "o_proj")

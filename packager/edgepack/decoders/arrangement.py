@@ -21,7 +21,7 @@ def rows(decoder: Decoder) -> Array | None:
     found = _unpacked(d).reshape(-1, d.head_dim)
     if inner is not None:
         found[: d.heads + d.kv_heads] = found[: d.heads + d.kv_heads, inner]
-    return found.ravel()
+    return np.asarray(found.ravel())
 
 
 def within(decoder: Decoder) -> Array | None:

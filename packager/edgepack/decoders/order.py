@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class Operations(Protocol[T]):
-    """What a layer does to ``x`` [batch, tokens, hidden]; every result has its shape."""
+    """Operations of a layer on ``x`` [batch, tokens, hidden]; every result has its shape."""
 
     def norm(self, x: T, path: str, layer: int) -> T:
         """Return the norm of that path."""

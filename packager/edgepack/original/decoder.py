@@ -104,7 +104,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class _Operations:
-    """What a layer does, of whose products ``watch`` is told."""
+    """Operations of a layer; ``watch`` is told of its products."""
 
     checkpoint: Checkpoint
     watch: Watch

@@ -65,8 +65,8 @@ _BASE: dict[str, Any] = {key: _SMALL[key] for key in ("vocab_size", "hidden_size
     "num_hidden_layers": 2, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0,
 }  # fmt: skip
 _HALF: dict[str, Any] = {**_SMALL, "partial_rotary_factor": 0.5}
-# those whose layers need something that the first ones have no name for; the other new ones are in MORE
-FAMILIES |= {
+# families that are compared as FAMILIES are, without a whole build for each: their parts are those of the first ones
+MORE: dict[str, tuple[str, dict[str, Any]]] = {
     "smollm3": ("SmolLM3", {**_SMALL, "no_rope_layers": [1, 0, 1], "use_sliding_window": True, "sliding_window": 6}),
     "olmo": ("Olmo", {**_SMALL, "clip_qkv": 2.0}),
     "olmo3": ("Olmo3", {**_SMALL, "num_hidden_layers": 4, "sliding_window": 6}),
@@ -102,9 +102,6 @@ FAMILIES |= {
     "falcon": ("Falcon", {**_BASE, "num_kv_heads": 2, "new_decoder_architecture": True}),
     "bloom": ("Bloom", {**_BASE, "num_attention_heads": 4}),
     "llama:heads of 20": ("Llama", {**_SMALL, "head_dim": 20}),
-}
-# what the others have in other places, by what they are tried with
-MORE: dict[str, tuple[str, dict[str, Any]]] = {
     "olmo2": ("Olmo2", _SMALL),
     "starcoder2": ("Starcoder2", {**_SMALL, "sliding_window": 6}),
     "glm": ("Glm", {**_SMALL, "head_dim": 16}),
@@ -131,13 +128,14 @@ MORE: dict[str, tuple[str, dict[str, Any]]] = {
     "llama:dynamic": ("Llama", {**_SMALL, "rope_scaling": {"rope_type": "dynamic", "factor": 4.0}}),
     "qwen3:heads of 24": ("Qwen3", {**_SMALL, "head_dim": 24}),
 }
+ALL = FAMILIES | MORE
 WORDS = [f"w{i}" for i in range(160)]
 _CLASSES = {"Gemma3": "Gemma3ForCausalLM", "GPT2": "GPT2LMHeadModel"}
 
 
 def make(name: str, folder: Path) -> tuple[Path, Any]:
     """The folder and the transformers model of a family."""
-    kind, numbers = (FAMILIES | MORE)[name]
+    kind, numbers = ALL[name]
     config = getattr(transformers, _config(kind))(**numbers)
     torch.manual_seed(7)
     # eager: the other attentions of transformers leave out caps and odd scales

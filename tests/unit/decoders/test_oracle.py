@@ -27,7 +27,7 @@ from edgepack.runtime import chat
 from edgepack.runtime.sampling import Sampler
 from edgepack.tasks import text_embedding, text_generation
 
-from .conftest import FAMILIES, with_tokenizer
+from .conftest import ALL, FAMILIES, with_tokenizer
 
 Family = Callable[[str], tuple[Path, Any]]
 LLAMA: dict[str, Any] = {
@@ -73,7 +73,7 @@ def test_published_configs_are_read_as_transformers_reads_them(published: dict[s
     assert check.reading(published) < 1e-5
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", ALL)
 def test_families_as_transformers_saves_them(name: str, family: Family) -> None:
     folder, _ = family(name)
     stated = json.loads((folder / "config.json").read_text())

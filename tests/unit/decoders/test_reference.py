@@ -14,13 +14,13 @@ from edgepack.decoders import describe
 from edgepack.decoders.checkpoint import Checkpoint
 from edgepack.original.decoder import Reference
 
-from .conftest import FAMILIES, config_of
+from .conftest import ALL, config_of
 
 _CLOSE = 1e-4  # float32 sums in another order, relative to the largest logit
 _TOKENS = 24
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", ALL)
 def test_logits(name: str, family: Callable[[str], tuple[Path, Any]]) -> None:
     folder, model = family(name)
     ids = np.random.default_rng(3).integers(3, 160, (2, _TOKENS))

@@ -44,14 +44,21 @@ def test_defaults_are_those_of_transformers(name: str) -> None:
 def test_every_key_that_transformers_saves_is_known(name: str) -> None:
     family = plugins.load("decoders.families", name.replace("_", "-"))
     rotary = {"rope_parameters", "text_config"}
-    known = {*family.DEFAULTS, *getattr(family, "IRRELEVANT", ()), *_KNOWN, *_NEUTRAL, *rotary}
+    known = {
+        *family.DEFAULTS,
+        *getattr(family, "IRRELEVANT", ()),
+        *getattr(family, "NEUTRAL", ()),
+        *_KNOWN,
+        *_NEUTRAL,
+        *rotary,
+    }
     assert {field.name for field in dataclasses.fields(CONFIG_MAPPING[name])} <= known
 
 
 def test_a_config_of_defaults_is_described() -> None:
     for name in model_types():
         made = describe({"model_type": name, "text_config": {}} if name == "gemma3" else {"model_type": name})
-        assert made.layers > 10, name
+        assert made.layers > (1 if name == "bloom" else 10), name  # whose class is that of a test
 
 
 @pytest.mark.parametrize(
@@ -84,7 +91,10 @@ def test_numbers_are_read_strictly(changes: dict[str, Any], said: str) -> None:
 @pytest.mark.parametrize(
     ("made", "said"),
     [
-        (config(hidden_act="relu2"), "'relu2'"),
+        (config(hidden_act="mish"), "'mish'"),
+        (config("falcon", alibi=True), "alibi"),
+        (config("mpt", attn_config={"qk_ln": True}), "qk_ln"),
+        (config("bloom", apply_residual_connection_post_layernorm=True), "apply_residual_connection_post_layernorm"),
         (config(rope_scaling={"type": "mrope", "mrope_section": [2, 3, 3]}), "'mrope'"),
         (config(rope_parameters={"rope_type": "proportional"}), "'proportional'"),
         (config(rope_scaling={"type": "linear", "factor": 2.0}, partial_rotary_factor=0.5), "partial_rotary_factor"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgepack.decoders import Decoder, Names
-from edgepack.decoders.alibi import BIAS_MAX, evenly
+from edgepack.decoders.alibi import evenly
 from edgepack.decoders.families._common import Config, above_zero, cap, layer_norm
 from edgepack.decoders.settings import SUPPORTED
 from edgepack.errors import UnsupportedModel
@@ -34,19 +34,17 @@ _NAMES = Names(
     gate_up=("blocks.{i}.ffn.up_proj",),
     down="blocks.{i}.ffn.down_proj",
 )
-_PLAIN = {
-    "attn_type": "multihead_attention", "alibi": True, "prefix_lm": False, "qk_ln": False,
-    "attn_uses_sequence_id": False,
-}  # fmt: skip
+_PLAIN = ("attn_type", "alibi", "alibi_bias_max", "prefix_lm", "qk_ln", "attn_uses_sequence_id")
 
 
 def describe(config: Config) -> Decoder:
     """Describe MPT. Raises UnsupportedModel for settings that transformers' class does not look at either."""
     attention = config.part("attn_config", _ATTENTION)
-    for key, usual in (*_PLAIN.items(), ("expansion_ratio", 4)):
-        stated = (config if key == "expansion_ratio" else attention)[key]
-        if stated != usual:
-            raise UnsupportedModel(f"MPT with {key} {stated!r} is not supported", hint=SUPPORTED)
+    stated = {key: attention[key] for key in _PLAIN} | {"expansion_ratio": config["expansion_ratio"]}
+    usual = {**_ATTENTION, "expansion_ratio": DEFAULTS["expansion_ratio"]}
+    odd = next((key for key, value in stated.items() if value != usual[key]), None)
+    if odd is not None:
+        raise UnsupportedModel(f"MPT with {odd} {stated[odd]!r} is not supported", hint=SUPPORTED)
     heads, hidden = config.integer("n_heads"), config.integer("d_model")
     scaled = attention.get("softmax_scale") is not None
     return Decoder(
@@ -63,7 +61,7 @@ def describe(config: Config) -> Decoder:
         norm=layer_norm(config, "layer_norm_epsilon"),
         activation="gelu",
         gated=False,
-        alibi=evenly(heads, attention.real("alibi_bias_max") if "alibi_bias_max" in attention else BIAS_MAX),
+        alibi=evenly(heads),
         tied=config.flag("tie_word_embeddings"),
         clip=cap(attention, "clip_qkv"),
         scale=above_zero(attention, "softmax_scale") if scaled else 0.0,

@@ -115,20 +115,23 @@ def estimate_sizes(checkpoint: Checkpoint, recipe: Recipe, slots: int) -> ShardS
         return layout(matrix.shape, role, recipe, tied=d.tied).room
 
     norm = 2 * room("float32", (d.hidden,))
-    norms = [d.names.norm1, d.names.norm2, d.names.after_attention, d.names.after_mlp]
+    projections = [checkpoint.project_in(), checkpoint.project_out()]
+    before, after = (taken("embedding", matrix) + _biases([matrix]) if matrix else 0 for matrix in projections)
+    of_heads = {d.names.query_norm, d.names.key_norm}
     normed = room("float32", (d.heads + d.kv_heads, 1, d.head_dim)) if d.names.query_norm else 0
     turning = (
         2 * room("float32", (slots, d.head_dim)) * sum(rotary is not None for rotary in (d.rotary, d.local_rotary))
     )
     table = taken("embedding", embedding)
+    embedding_norm = norm if d.names.embedding_norm else 0
     return ShardSizes(
         always=HEADER + room("int32", (slots,)) + turning + _biases([m for m in layer.values() if m.bias is None]),
-        embedding=table + (taken("positions", positions) if positions else 0),
+        embedding=table + (taken("positions", positions) if positions else 0) + before + embedding_norm,
         layer=sum(taken(role, matrix) for role, matrix in layer.items())
         + _biases([m for m in layer.values() if m.bias is not None])
-        + norm * sum(bool(name) for name in norms)
+        + norm * sum(path not in of_heads for path in d.names.norms)
         + normed,
-        head=norm + taken("head", head) + _biases([head]),
+        head=norm + taken("head", head) + _biases([head]) + after,
         shared=table if d.tied else 0,
     )
 

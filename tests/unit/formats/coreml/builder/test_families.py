@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.unit.decoders.conftest import FAMILIES
+from tests.unit.decoders.conftest import FAMILIES, MORE
 
 from edgepack.coreml import Package
 from edgepack.errors import ShapeNotAllowed
@@ -50,8 +50,10 @@ def transformers_logits(model: Any, ids: np.ndarray) -> np.ndarray:
         return np.asarray(model(torch.from_numpy(ids)).logits)
 
 
-@masks
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize(
+    ("name", "mask"),
+    [*((name, mask) for name in FAMILIES for mask in (causal, zeros)), *((name, zeros) for name in MORE)],
+)
 def test_logits(name: str, mask: Mask, family: Any, packages: Callable[[str], Package]) -> None:
     package, ids = packages(name), random()
     wanted = transformers_logits(family(name)[1], ids)

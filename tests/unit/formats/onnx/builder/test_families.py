@@ -1,0 +1,76 @@
+"""Each family's graphs against transformers: all tokens, padded on the left, and one by one as a bundle runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime_genai as og
+import pytest
+import torch
+from tests.unit.decoders.conftest import MORE, make
+
+from edgepack.runtime import graphs
+from edgepack.runtime.engines import open_session
+
+from .conftest import Write, ids_of, recipe
+
+Made = Callable[[str], tuple[Path, Any]]
+_CLOSE = 1e-4  # float32 sums in another order, relative to the largest logit
+_TOKENS, _PROMPT, _PADDED, _NEW = 24, 10, 5, 8
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """The folder and the transformers model of a family."""
+    made: dict[str, tuple[Path, Any]] = {}
+
+    def get(name: str) -> tuple[Path, Any]:
+        if name not in made:
+            made[name] = make(name, tmp_path_factory.mktemp("family"))
+        return made[name]
+
+    return get
+
+
+@pytest.mark.parametrize("name", MORE)
+def test_floats(name: str, model: Made, write: Write) -> None:
+    folder, original = model(name)
+    written, ids = write(folder, recipe("fp32")), ids_of(2, _TOKENS)
+    with torch.no_grad():
+        wanted = original(torch.from_numpy(ids)).logits.numpy()
+    near = _CLOSE * np.abs(wanted).max()
+    assert np.abs(written.logits(ids) - wanted).max() <= near
+    padded = np.concatenate([np.zeros((2, _PADDED), np.int64), ids], axis=1)
+    mask = np.concatenate([np.zeros((2, _PADDED), np.int64), np.ones_like(ids)], axis=1)
+    more = {"attention_mask": mask, "position_ids": np.maximum(mask.cumsum(1) - 1, 0), "logits_from": np.array([0])}
+    shifted = written.session()(written.feeds(padded, **more), ["logits"])["logits"][:, _PADDED:]
+    assert np.abs(shifted - wanted).max() <= near
+    decoding = open_session(graphs.last(written.artifact.path), "onnx", 1).decoding(_TOKENS)
+    assert np.abs(decoding.prefill(list(map(int, ids[0, :_PROMPT]))) - wanted[0, _PROMPT - 1]).max() <= near
+    for place in range(_PROMPT, _TOKENS):
+        assert np.abs(decoding.step(int(ids[0, place])) - wanted[0, place]).max() <= near
+
+
+@pytest.mark.parametrize("name", ["hunyuan_v1_dense", "mpt", "llama:heads of 20", "opt:sums", "apertus"])
+def test_onnxruntime_genai_opens_it(name: str, model: Made, write: Write) -> None:
+    """Positions that are fed, ALiBi, heads that are filled up, and what else is not in the first families."""
+    written = write(model(name)[0], recipe("int4"), [ids_of(2, _TOKENS)])
+    assert written.artifact.coverage.share == 1
+    opened = og.Model(str(written.artifact.path.parent))
+    wishes = og.GeneratorParams(opened)
+    wishes.set_search_options(max_length=_PROMPT + _NEW, do_sample=False)
+    generator = og.Generator(opened, wishes)
+    prompt = list(map(int, ids_of(1, _PROMPT)[0]))
+    generator.append_tokens(np.array(prompt, np.int32))
+    while not generator.is_done():
+        generator.generate_next_token()
+    made = [int(token) for token in generator.get_sequence(0)][_PROMPT:]
+    decoding = open_session(graphs.last(written.artifact.path), "onnx", 1).decoding(_PROMPT + _NEW)
+    found = [int(decoding.prefill(prompt).argmax())]
+    while len(found) < len(made):
+        found.append(int(decoding.step(found[-1]).argmax()))
+    assert made
+    assert made == found
