@@ -32,7 +32,7 @@ def within(decoder: Decoder) -> Array | None:
     places = np.arange(d.head_dim)
     turning, rest = places[: d.rotary.width], places[d.rotary.width :]
     pairs = turning.reshape(-1, 2).T if d.pairs == "neighbours" else turning.reshape(2, -1)[::-1]
-    return np.concatenate([pairs.ravel(), rest])
+    return np.asarray(np.concatenate([pairs.ravel(), rest]))
 
 
 def _unpacked(d: Decoder) -> Array:
