@@ -21,6 +21,7 @@ _TOKENS = {0: "batch_size", 1: "sequence_length"}
 _SKIPPED = 2  # layers at most that clip_skip leaves out of a text encoder that gives its last states
 LAYER = "hidden_states."  # and its number, as optimum calls an output
 VECTOR = "text_embeds"  # the output of XL's second text encoder that its UNet reads beside the states
+TEXTS = ("encoder_hidden_states", VECTOR)  # the inputs of a UNet that text encoders give
 _VECTORS = 4  # golden ones, spread over the steps
 
 
@@ -151,7 +152,7 @@ UNET = Part(
     AXES={
         "sample": _MAPS,
         "timestep": {},
-        "encoder_hidden_states": _TOKENS,
+        TEXTS[0]: _TOKENS,
         "timestep_cond": _BATCH,
         VECTOR: _BATCH,
         "time_ids": _BATCH,

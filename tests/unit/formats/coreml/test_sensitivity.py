@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -142,3 +143,24 @@ def test_maps_are_cropped_to_their_middle() -> None:
     np.testing.assert_array_equal(cropped["other"], np.ones(3))
     (whole,) = excerpts.cropped([given], {"sample": 20})
     np.testing.assert_array_equal(whole["sample"], given["sample"])
+
+
+class Summed(nn.Module):
+    """Two inputs, of which one counts twice."""
+
+    def forward(self, sample: Tensor, states: Tensor, vector: Tensor) -> dict[str, Tensor]:
+        return {"y": torch.cat([sample + 2 * states, vector], dim=1)}
+
+
+def test_the_noise_that_a_model_passes_on(tmp_path: Path) -> None:
+    """Of noise of a share r of two inputs, the output has r (4 |states|² + |vector|²) / |output|²."""
+    sample, states = (RANDOM.normal(size=(4, 5000)).astype(np.float32) * size for size in (3, 1))
+    vector = RANDOM.normal(size=(4, 5000)).astype(np.float32)
+    feeds = {"sample": sample, "states": states, "vector": vector}
+    output = np.square(sample + 2 * states).sum(1) + np.square(vector).sum(1)
+    share = (4 * np.square(states).sum(1) + np.square(vector).sum(1)) / output
+    found = losses.passed(Summed(), [feeds], ("y",), ("states", "vector"))
+    assert found == pytest.approx(share.mean(), rel=0.05)
+    assert losses.passed(Summed(), [feeds], ("y",), ()) == 0
+    sensitivity.Study(passed=found).save(tmp_path / "study.npz")
+    assert sensitivity.load(tmp_path / "study.npz").passed == found

@@ -104,8 +104,14 @@ def within(prepared: Mapping[str, Traced], budget: int) -> dict[str, Traced]:
     Raises DoesNotFit.
     """
     module = plugins.load_module("edgepack.formats.coreml.export.demand")
+    unet = next((one.study for one in prepared.values() if one.facts["task"] == _diffusion.UNET.NAME), None)
+    passed = dict.fromkeys(_diffusion.TEXT_ENCODERS, unet.passed) if unet else {}
     demands = {
-        name: module.demand(one.path, one.names, one.study, one.facts, newest=one.newest)
+        name: module.demand(
+            *(one.path, one.names, one.study, one.facts),
+            newest=one.newest,
+            passed=passed.get(str(one.facts["task"]), 1.0),
+        )
         for name, one in prepared.items()
     }
     divided = module.divide(demands, budget)

@@ -49,7 +49,8 @@ class Demand:
 def divide(demands: Mapping[str, Demand], budget: int) -> dict[str, dict[str, Form]]:
     """Return the forms of each model's weights, of ``budget`` bytes together, such that their losses add up to least.
 
-    A loss is the share of noise in what a model gives: that of each counts the same. Raises DoesNotFit.
+    A loss is the share of noise in what a model gives, or of a text encoder in what the UNet makes of that: the share
+    of each counts the same. Raises DoesNotFit.
     """
     options = {
         f"{name}{_PLACE}{weight}": some for name, demand in demands.items() for weight, some in demand.options.items()
@@ -67,10 +68,13 @@ def divide(demands: Mapping[str, Demand], budget: int) -> dict[str, dict[str, Fo
     return divided
 
 
-def demand(package: Path, names: Mapping[str, str], study: Study, facts: JsonObject, *, newest: bool) -> Demand:
+def demand(
+    package: Path, names: Mapping[str, str], study: Study, facts: JsonObject, *, newest: bool, passed: float = 1.0
+) -> Demand:
     """Return the demand of the float program at ``package``; ``names`` are PyTorch's, by those in the program.
 
-    ``facts`` tell of all models whose equal weights cost the same; ``newest`` allows iOS 18's forms.
+    ``facts`` tell of all models whose equal weights cost the same; ``newest`` allows iOS 18's forms. Of the noise in
+    what this model gives, ``passed`` reaches what counts.
     """
     found = weights(package)
     fixed = sum(file.stat().st_size for file in package.rglob("*") if file.is_file())
@@ -81,7 +85,7 @@ def demand(package: Path, names: Mapping[str, str], study: Study, facts: JsonObj
     for weight in found:
         shape, loss = weight.value.shape, study.losses.get(names.get(weight.name, weight.name), 1.0)
         options[weight.name] = [
-            search.Option(form, _bytes(form, shape, newest), loss * ratio)
+            search.Option(form, _bytes(form, shape, newest), passed * loss * ratio)
             for form, ratio in zip(forms, errors[weight.name], strict=True)
         ]
     return Demand(fixed, options)

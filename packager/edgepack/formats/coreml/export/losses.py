@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -21,6 +21,7 @@ from edgepack.formats.coreml.export.encoders import palettized
 
 _LEAST = 256  # values of a weight that is looked at
 _BITS = 6  # that each weight is given in its turn
+_NOISE = 0.01  # relative to what it is added to
 
 
 def losses(
@@ -46,6 +47,24 @@ def losses(
             estimated = probes.estimated(module, batches, outputs, news, _error, forget)
         tried = _tried(module, batches, outputs, {name: large[name] for name in news if name not in estimated})
     return found | {places[name]: loss for name, loss in (estimated | tried).items()}
+
+
+def passed(module: nn.Module, batches: Sequence[Feeds], outputs: tuple[str, ...], inputs: Collection[str]) -> float:
+    """Return how much noise in ``inputs`` becomes noise in ``outputs``, both relative to their size, squared.
+
+    Normal noise of a hundredth of the size of each row is added to those inputs together.
+    """
+    generator = torch.Generator().manual_seed(0)
+
+    def noisy(values: Array) -> Array:
+        noise = torch.randn(values.shape, generator=generator).numpy()
+        axes = tuple(range(1, values.ndim))
+        size = np.sqrt(np.mean(np.square(values, dtype=np.float64), axis=axes, keepdims=True))
+        return np.asarray(values + _NOISE * size * noise, values.dtype)
+
+    changed = [{name: noisy(one) if name in inputs else one for name, one in batch.items()} for batch in batches]
+    with torch.inference_mode():
+        return _loss(run(module, changed, outputs), run(module, batches, outputs)) / _NOISE**2
 
 
 def _places(weights: Mapping[str, nn.Parameter], forget: Callable[[], None]) -> dict[str, str]:

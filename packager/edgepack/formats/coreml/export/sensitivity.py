@@ -20,6 +20,7 @@ from edgepack.quantization.gptq import GROUP, covariance
 
 _PLACES = 1024  # of maps, of each batch
 _MOMENTS, _LOSSES = "moments/", "losses/"  # and a weight's name: the arrays of a file
+_PASSED = "passed"
 
 
 @dataclass(frozen=True)
@@ -27,11 +28,13 @@ class Study:
     """The study of a model, by the weights' names in PyTorch.
 
     ``moments`` float32 [groups, 128, 128]: the mean of x x^T of what enters a linear layer. ``losses``: the mean
-    squared error of the model's output, relative to its size, with that weight alone coarse (losses.py).
+    squared error of the model's output, relative to its size, with that weight alone coarse (losses.py). ``passed``:
+    of noise in what a text encoder gives, the share that a UNet passes on to its output.
     """
 
     moments: Mapping[str, Array] = field(default_factory=dict)
     losses: Mapping[str, float] = field(default_factory=dict)
+    passed: float = 1.0
 
     def importance(self, name: str, width: int) -> Array | None:
         """Return the mean square of each of a layer's ``width`` inputs, float32 [width]; None where it was not seen."""
@@ -55,6 +58,7 @@ class Study:
         """Write it as .npz."""
         arrays: JsonDict = {_MOMENTS + name: array for name, array in self.moments.items()}
         arrays |= {_LOSSES + name: np.array(loss) for name, loss in self.losses.items()}
+        arrays[_PASSED] = np.array(self.passed)
         np.savez(file, **arrays)
 
 
@@ -62,7 +66,8 @@ def load(file: Path) -> Study:
     """Return what ``save`` wrote; moments are read from the file when they are asked for."""
     with np.load(file) as stored:
         losses = {key.removeprefix(_LOSSES): float(stored[key]) for key in stored.files if key.startswith(_LOSSES)}
-    return Study(_Moments(file), losses)
+        passed = float(stored[_PASSED])
+    return Study(_Moments(file), losses, passed)
 
 
 class _Moments(Mapping[str, Array]):

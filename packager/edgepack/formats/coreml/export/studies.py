@@ -22,7 +22,7 @@ from edgepack.tasks import _diffusion
 if TYPE_CHECKING:  # what imports PyTorch is loaded when it is needed
     from edgepack.formats.coreml.export.sensitivity import Study
 
-_STUDY = "study.npz"
+_STUDY, _FILE = "study.npz", 2  # and how it is laid out
 _KIND, _COSTS, _LOSSES = "sensitivities", "what errors of single weights cost", "losses.json"
 # sides of the maps that a submodel is fed where each of its weights is tried
 _CROPPED = {
@@ -59,12 +59,16 @@ def find(
 
     def make(folder: Path) -> None:
         found = module.study(original.module, calibration, outputs, kernels=diffused)
-        losses = _losses(original, calibration, outputs, shared) if searched else {}
-        replace(found, losses=losses).save(folder / _STUDY)
+        if searched:
+            batches = _tried(original, calibration)
+            found = replace(found, losses=_losses(original, batches, outputs, shared))
+            if original.task.NAME == _diffusion.UNET.NAME:
+                losses = plugins.load_module("edgepack.formats.coreml.export.losses")
+                found = replace(found, passed=losses.passed(original.module, batches, outputs, _diffusion.TEXTS))
+        found.save(folder / _STUDY)
 
-    folder = cache.fetch(
-        "studies", {**facts, "inputs": _digest(calibration), "losses": searched, "outputs": list(outputs)}, make
-    )
+    asked = {"inputs": _digest(calibration), "losses": searched, "outputs": list(outputs), "file": _FILE}
+    folder = cache.fetch("studies", {**facts, **asked}, make)
     study: Study = module.load(folder / _STUDY)
     return study
 
@@ -75,14 +79,18 @@ def _judged(original: Original) -> tuple[str, ...]:
     return (*(name for name in outputs[:-1] if name == _diffusion.VECTOR), outputs[-1])
 
 
+def _tried(original: Original, calibration: Sequence[Feeds]) -> Sequence[Feeds]:
+    """Return the excerpts of ``calibration`` on which it is tried what errors cost."""
+    if original.task.NAME not in _diffusion.NAMES:
+        return excerpts.few(calibration)
+    return excerpts.joined(excerpts.cropped(excerpts.spread(calibration), _CROPPED.get(original.task.NAME, {})))
+
+
 def _losses(
-    original: Original, calibration: Sequence[Feeds], outputs: tuple[str, ...], shared: JsonObject
+    original: Original, batches: Sequence[Feeds], outputs: tuple[str, ...], shared: JsonObject
 ) -> dict[str, float]:
     """Return what errors of each weight cost, by its name; a fine-tune shares what it shares weights for."""
     module = plugins.load_module("edgepack.formats.coreml.export.losses")
-    batches = excerpts.few(calibration)
-    if original.task.NAME in _diffusion.NAMES:
-        batches = excerpts.joined(excerpts.cropped(excerpts.spread(calibration), _CROPPED.get(original.task.NAME, {})))
     facts = {**shared, "model": _COSTS, "architecture": module.architecture(original.module), "outputs": list(outputs)}
     before = cache.find(_KIND, facts)
     known = read_json(before / _LOSSES) if before else {}
