@@ -12,12 +12,14 @@ from edgepack.errors import EdgepackError, nearest
 from edgepack.runtime.schema import Mismatch, Schema, check
 
 _LARGEST = 1_000_000  # bytes
+_MARK = "\ufeff"  # of UTF-8, which some editors begin a file with
 
 
 def read_toml(file: Path, failure: type[EdgepackError]) -> JsonDict:
     """Return the table in ``file``. Raises ``failure`` with the file's name."""
     try:
-        table: JsonDict = _plain(tomllib.loads(read_text(file, failure, largest=_LARGEST)))
+        text = read_text(file, failure, largest=_LARGEST).removeprefix(_MARK)
+        table: JsonDict = _plain(tomllib.loads(text))
         return table
     except RecursionError as error:
         raise failure(f"{file} is not valid TOML: nested too deep") from error

@@ -24,7 +24,7 @@ _WATTS = {"mW": 1e-3, "W": 1.0, "kW": 1e3}
 
 def parse_size(text: str | int) -> int:
     """Return bytes of "24 MB", "1.5 GiB" or a plain number. Raises ValueError for anything else."""
-    if isinstance(text, int) and not isinstance(text, bool):
+    if isinstance(text, int) and not isinstance(text, bool) and text >= 0:
         return text
     match = _SIZE.fullmatch(text) if isinstance(text, str) else None
     if not match:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -170,6 +171,21 @@ def test_every_layer_of_a_unet_is_changed_by_its_own_alpha(names: str, model: Pa
             {f"text_encoder_2.x.q_proj.lora_{part}.weight": torch.zeros(2, 2) for part in "AB"},
             ModelError,
             "another base: it changes a second text encoder",
+        ),
+        (
+            "x.safetensors",
+            {f"unet.conv_in.lora_{part}.weight": torch.full((2, 2), math.nan) for part in "AB"},
+            ModelError,
+            "holds NaN or infinity in conv_in",
+        ),
+        (
+            "x.safetensors",
+            {
+                "unet.conv_in.lora_A.weight": torch.zeros(0, 4, 3, 3),
+                "unet.conv_in.lora_B.weight": torch.zeros(4, 0, 1, 1),
+            },
+            ModelError,
+            "holds nothing in conv_in",
         ),
         ("x.safetensors", {"lora_unet_conv_in.lora_mid.weight": torch.zeros(2)}, UnsupportedModel, "Tucker"),
         ("x.bin", {}, UnsafeModel, "pickled"),

@@ -175,6 +175,24 @@ def test_what_devices_toml_does_not_know(board: Board) -> None:
         board(adress="ssh://pi")
 
 
+def test_a_folder_of_somebody_else_s_stays_as_it_is(board: Board, listed: manifest.Manifest) -> None:
+    device = board()
+    own = Path(device.folder) / "runs" / "training.log"  # as edgepack calls what it deletes
+    own.parent.mkdir(parents=True)
+    own.write_text("mine")
+    for use in (lambda: devices.clear(device), lambda: devices.connect(device, listed).__enter__()):
+        with refused(errors.DeviceError, "holds files that are not edgepack's", "folder ="):
+            use()
+    assert [own.read_text(), *os.listdir(device.folder)] == ["mine", "runs"]
+
+
+def test_a_program_that_is_not_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("devices.toml").write_text('[devices.desk]\naddress = "local"\npython = "/nowhere/python"\n')
+    with refused(errors.DeviceLacks, "desk: /nowhere/python cannot be started", "python ="):
+        devices.probe(devices.find("desk"))
+
+
 def test_what_is_missing_there_is_named(board: Board, listed: manifest.Manifest, tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "bare"], check=True)
     device = board(python=tmp_path / "bare" / "bin" / "python")

@@ -91,6 +91,12 @@ TABLES = {
 }
 
 
+def test_toml_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "some.toml"
+    file.write_bytes(b"\xef\xbb\xbfa = 1\r\n")  # as editors of Windows write it
+    assert read_toml(file, ProjectError) == {"a": 1}
+
+
 @pytest.mark.parametrize("name", TABLES)
 def test_broken_toml_is_told(name: str, tmp_path: Path) -> None:
     content, said = TABLES[name]

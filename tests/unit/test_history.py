@@ -120,6 +120,7 @@ ROWS = {
     "timing": filled("timing", '{"what": 1}'),
     "json": filled("timing", "{"),
     "time": filled("at", "yesterday"),
+    "time before all times": filled("at", "0001-01-01T00:00:00+10:00"),
 }
 
 
@@ -131,6 +132,7 @@ def test_what_is_no_history_is_one_error(tmp_path: Path, kind: str) -> None:
     with pytest.raises(HistoryError) as caught:
         history.read(file)
     assert "\n" not in str(caught.value)
+    assert "h.sqlite" in str(caught.value)
     if kind in SPOILT and kind != "damaged":  # whose first page may do to add to it
         with pytest.raises(HistoryError):
             history.add(file, [entry()])

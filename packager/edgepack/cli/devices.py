@@ -35,7 +35,8 @@ def devices(
 
     chosen = [known.find(address) for address in addresses] if addresses else list(known.listed().values())
     if not chosen:
-        raise UsageError("there is no devices.toml here", hint="edgepack devices ssh://user@host looks at one device")
+        trouble = f"{known.place()} names no devices" if known.place().exists() else "there is no devices.toml here"
+        raise UsageError(trouble, hint="edgepack devices ssh://user@host looks at one device")
     if clear:
         freed = {device.name: known.clear(device) for device in chosen}
         if json:

@@ -172,10 +172,10 @@ def run(
     )
     if seed is not None:
         options["seed"] = drawing["seed"] = seed
-    file = text_to_image.check(output) if task == text_to_image.TASK else None
+    file = text_to_image.check(output, listed) if task == text_to_image.TASK else None
     drawing = text_to_image.options(drawing, size)
-    if preview is not None:
-        text_to_image.check_preview(preview, listed)
+    if file is not None and preview is not None:
+        text_to_image.check_preview(preview, listed, file)
     signed = public_key is not None or bool(root_certificate)
 
     def act(model: TaskModel) -> None:

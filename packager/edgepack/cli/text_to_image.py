@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 import warnings
@@ -13,6 +14,7 @@ from edgepack.cli import show
 from edgepack.documents import JsonDict
 from edgepack.errors import FileTrouble, UsageError
 from edgepack.runtime import png
+from edgepack.runtime.archive import check_outside
 from edgepack.runtime.diffusion.denoising import Step
 from edgepack.runtime.diffusion.image_values import GeneratedImage
 from edgepack.runtime.manifest import Manifest
@@ -34,8 +36,8 @@ def options(stated: JsonDict, size: str | None) -> JsonDict:
     return found
 
 
-def check(output: Path | None, option: str = "output") -> Path:
-    """Return the file to write. Raises UsageError, FileTrouble, before the model is opened."""
+def check(output: Path | None, listed: Manifest, option: str = "output") -> Path:
+    """Return the file to write, beside the bundle. Raises UsageError, FileTrouble, before the model is opened."""
     if output is None or output.suffix.lower() != _SUFFIX:
         raise UsageError(
             "no output file given" if output is None else f"--{option} is {output}, which is not a PNG file",
@@ -43,12 +45,18 @@ def check(output: Path | None, option: str = "output") -> Path:
         )
     if not output.parent.is_dir():
         raise FileTrouble(f"there is no folder {output.parent}", hint="make it first")
+    if output.is_dir():
+        raise FileTrouble(f"{output} is a folder", hint=f"choose a file in it: {output / 'image.png'}")
+    if not os.access(output.parent, os.W_OK):
+        raise FileTrouble(f"nothing can be written into {output.parent}", hint="choose another place")
+    check_outside(listed.folder, output)
     return output
 
 
-def check_preview(file: Path, listed: Manifest) -> None:
+def check_preview(file: Path, listed: Manifest, output: Path) -> None:
     """Raises UsageError, FileTrouble, for a file that cannot be, and for a bundle that has no colours for latents."""
-    check(file, "preview")
+    if check(file, listed, "preview").resolve() == output.resolve():
+        raise UsageError("--preview and --output are the same file", hint="give the preview a name of its own")
     if not listed.processing.section(Diffusion).preview:
         raise UsageError(
             f"--preview: {listed.name} does not hold the colours of its latents, which previews need",
@@ -90,7 +98,7 @@ def _made(model: TaskModel, prompt: str, asked: JsonDict, preview: Path | None) 
     def progress(step: Step) -> None:
         bar.step(f"step {step.index + 1} of {step.count}")
         if preview is not None and (shown := step.preview()) is not None:
-            preview.write_bytes(png.encoded(shown[0]))
+            png.write(preview, shown[0])
 
     with warnings.catch_warnings(record=True) as told, show.Steps() as bar:
         warnings.simplefilter("always", UserWarning)

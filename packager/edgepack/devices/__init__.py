@@ -9,8 +9,20 @@ from edgepack.devices._connect import connect
 from edgepack.devices._device import Device, Transport
 from edgepack.devices._emulation import emulated
 from edgepack.devices._facts import Facts
-from edgepack.devices._named import find, listed
+from edgepack.devices._named import find, listed, place
 from edgepack.devices._probe import clear, probe
 from edgepack.devices._session import Session
 
-__all__ = ["Device", "Facts", "Session", "Transport", "clear", "connect", "emulated", "find", "listed", "probe"]
+__all__ = [
+    "Device",
+    "Facts",
+    "Session",
+    "Transport",
+    "clear",
+    "connect",
+    "emulated",
+    "find",
+    "listed",
+    "place",
+    "probe",
+]

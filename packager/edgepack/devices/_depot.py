@@ -78,8 +78,13 @@ class Depot:
         }
 
     def do_lock(self, who: str) -> Answer:
-        """Take the device for one session, and delete what sessions that were killed have left."""
+        """Take the device for one session, and delete what sessions that were killed have left.
+
+        A folder that held something before it was ever locked is somebody else's: it is left as it is.
+        """
         os.makedirs(self.folder, exist_ok=True)
+        if os.listdir(self.folder) and not os.path.isfile(os.path.join(self.folder, "lock")):
+            return {"foreign": self.folder}
         file = open(os.path.join(self.folder, "lock"), "a+")  # noqa: SIM115 (held until the end)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -160,10 +165,11 @@ class Depot:
         return {"packages": installed(self._site())}
 
     def do_clear(self) -> Answer:
-        """Delete the folder; the bytes that were in it."""
-        freed = sum(os.path.getsize(os.path.join(at, name)) for at, _, names in os.walk(self.folder) for name in names)
-        for name in ("store", "packages", "site", "runs", "new"):
-            shutil.rmtree(os.path.join(self.folder, name), ignore_errors=True)
+        """Delete what lies in the folder; the bytes that were in it."""
+        freed = 0
+        for own in (os.path.join(self.folder, name) for name in ("store", "packages", "site", "runs", "new")):
+            freed += sum(os.lstat(os.path.join(at, name)).st_size for at, _, names in os.walk(own) for name in names)
+            shutil.rmtree(own, ignore_errors=True)
         return {"freed": freed}
 
     def do_facts(self) -> Answer:

@@ -51,9 +51,14 @@ class DeviceFolder:
         self.device, self.link, self.told = device, link, told
 
     def lock(self) -> None:
-        """Take the device for this session. Raises DeviceBusy."""
+        """Take the device for this session. Raises DeviceBusy, DeviceError for a folder of somebody else's."""
         me = f"{getpass.getuser()}@{platform.node()}, process {os.getpid()}"
         told = self.ask("lock", who=me)
+        if "foreign" in told:
+            raise DeviceError(
+                f"the folder {str(told['foreign'])[:200]} on {self.device.name} holds files that are not edgepack's",
+                hint="devices.toml can name a new folder there, or an empty one: folder = …",
+            )
         if "busy" in told:
             raise busy(self.device, str(told["busy"])[:200])
 

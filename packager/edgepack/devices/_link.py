@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from edgepack.documents import JsonDict, JsonObject, parse_json
-from edgepack.errors import DeviceAnswerWrong, DeviceLost
+from edgepack.errors import DeviceAnswerWrong, DeviceLacks, DeviceLost
 from edgepack.printable import printable
 
 LONGEST = 1 << 20  # bytes of a line, where an answer holds no arrays
@@ -29,16 +29,24 @@ _Said = bytes | None  # a piece of what is said; None at the end
 
 
 class Link:
-    """A process of this machine, such as ssh, through which ``name`` is reached."""
+    """A process of this machine, such as ssh, through which ``name`` is reached.
+
+    Raises DeviceLacks where it cannot be started.
+    """
 
     def __init__(self, command: Sequence[str], name: str) -> None:
         self.name = name
         self._pieces: queue.Queue[_Said] = queue.Queue(_AHEAD)
         self._kept = bytearray()  # of a line that has no end yet
         self._words: deque[bytes] = deque(maxlen=_WORDS // 1024)
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
-        )
+        pipe = subprocess.PIPE
+        try:
+            self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True)
+        except OSError as error:
+            raise DeviceLacks(
+                f"{name}: {command[0]} cannot be started on this machine: {error.strerror}",
+                hint="devices.toml can name another interpreter: python = …",
+            ) from error
         self._closed = threading.Event()
         self._threads = [threading.Thread(target=work, daemon=True) for work in (self._read, self._hear)]
         for thread in self._threads:

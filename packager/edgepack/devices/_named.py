@@ -51,7 +51,7 @@ def listed(asked: Path | None = None) -> Mapping[str, Device]:
     There are none where there is no devices.toml. Raises ProjectError.
     """
     file = place() if asked is None else asked
-    if asked is None and not file.is_file():
+    if asked is None and not file.exists():
         return {}
     table = read_toml(file, ProjectError)
     check_keys(table, ["devices"], file, ProjectError)
@@ -65,7 +65,7 @@ def place() -> Path:
     """Return where devices.toml lies, or would."""
     own = Path(FILE)
     settings = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "edgepack" / FILE
-    return own if own.is_file() or not settings.is_file() else settings
+    return own if own.exists() or not settings.exists() else settings
 
 
 def _device(name: str, entry: object, file: Path) -> Device:

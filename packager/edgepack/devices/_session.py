@@ -132,7 +132,7 @@ class Session:
     def measure(self, name: str, shapes: Sequence[str], rules: Rules, *, say: Say = silent) -> tuple[Timing, ...]:
         """Time a submodel there. Raises InputError, BundleError, DeviceError."""
         told = self.ask("measure", say=say, name=name, shapes=list(shapes), rules=asdict(rules))
-        made = measurements.checked_timings(told, DeviceAnswerWrong)
+        made = measurements.checked_timings(told, DeviceAnswerWrong, who=self.device.name, hint=_HINT)
         if [timing.what for timing in made] != list(shapes):
             raise DeviceAnswerWrong(f"{self.device.name} returned figures for other inputs", hint=_HINT)
         return tuple(replace(timing, where=own(self.device, self.manifest, timing.where)) for timing in made)

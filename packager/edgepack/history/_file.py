@@ -108,9 +108,9 @@ def _entry(row: dict[str, object], file: Path) -> Entry:
     told = parse_json(str(row["timing"]), str(file), HistoryError, hint=_HINT)
     try:
         at = datetime.fromisoformat(str(row["at"])).astimezone(UTC)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise HistoryError(f"{file} holds the time {row['at']!r}, which is none", hint=_HINT) from error
-    (timing,) = measurements.checked_timings([told], HistoryError)
+    (timing,) = measurements.checked_timings([told], HistoryError, who=str(file), hint=_HINT)
     return Entry(**texts, at=at, timing=timing)
 
 

@@ -32,9 +32,9 @@ def since(text: str, entries: Sequence[Entry]) -> Since:
     labels = list(dict.fromkeys(e.label for e in entries if e.label))
     found = [text] if text in labels else [label for label in labels if text and label.startswith(text)]
     if len(found) != 1:
-        known = ", ".join(labels[-_SHOWN:]) or "none"
+        known = f"the last are {', '.join(labels[-_SHOWN:])}" if labels else "there are none so far"
         said = "several labels begin with" if found else "no date, and no label in the history:"
-        raise UsageError(f"--since: {said} {text!r}", hint=f"a date (2026-11-01) or a label; the last are {known}")
+        raise UsageError(f"--since: {said} {text!r}", hint=f"a date (2026-11-01) or a label; {known}")
     before = [e for e in entries if e.label == found[0]]
     return Since(before, [e for e in entries if e.at > before[-1].at])
 

@@ -140,6 +140,9 @@ def _pairs(state: JsonDict, file: Path) -> dict[str, dict[str, Tensor]]:
         if found is None:
             raise ModelError(f"the LoRA {file.name} holds {key}, which is not a LoRA factor", hint="save it again")
         which = {"A": "down", "B": "up"}.get(found["which"], found["which"])
+        if not value.numel() or not value.float().isfinite().all():
+            wrong = "NaN or infinity" if value.numel() else "nothing"
+            raise ModelError(f"the LoRA {file.name} holds {wrong} in {key}", hint="take an earlier one of its training")
         pairs.setdefault(found["module"], {})[which] = value
     for module, factors in pairs.items():
         if len(factors) < 2 or factors["down"].shape[0] != factors["up"].shape[1]:

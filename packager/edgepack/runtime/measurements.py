@@ -80,15 +80,13 @@ def _plain(timings: Timings) -> Json:
     return asdict(timings) if isinstance(timings, NotMeasured) else [asdict(t) for t in timings]
 
 
-def checked_timings(told: Json, failure: Failure) -> tuple[Timing, ...]:
-    """Return timings from JSON that another machine sent. Raises ``failure``."""
+def checked_timings(told: Json, failure: Failure, *, who: str, hint: str) -> tuple[Timing, ...]:
+    """Return timings from JSON that may be anything. Raises ``failure``, which says that ``who`` gives wrong ones."""
     try:
         check({"schema": SCHEMA, "accuracy": [], "timings": told}, _published(SCHEMA))
         return tuple(map(timing, told))
     except (Mismatch, KeyError, TypeError, ValueError) as error:
-        raise failure(
-            f"the device sent invalid timings: {error}", hint="the device may have another version of edgepack"
-        ) from error
+        raise failure(f"{who} gives invalid timings: {error}", hint=hint) from error
 
 
 def checked_where(told: Json) -> Where:

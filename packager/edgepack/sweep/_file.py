@@ -105,10 +105,15 @@ def _model(table: JsonObject, place: str, root: Path) -> ModelEntry:
 
 
 def _size(table: JsonObject, key: str, place: str) -> int | None:
+    if key not in table:
+        return None
     try:
-        return parse_size(table[key]) if key in table else None
+        found = parse_size(table[key])
     except (ValueError, OverflowError) as error:
         raise ProjectError(f"{place}: {key}: {error}") from error
+    if found < 1:
+        raise ProjectError(f"{place}: {key} is {table[key]!r}", hint=f'{key} = "2 GB"')
+    return found
 
 
 def _combinations(table: JsonObject, key: str, file: Path) -> Sequence[Mapping[str, str]]:

@@ -113,6 +113,8 @@ WRONG = {
     f'{BOTH}targets = ["rpi"]\n[[include]]\ntarget = "web"': (4, "include 1 lacks 'model'", ""),
     f'{BOTH}targets = ["rpi"]\n[[model]]\nmodel = "a"\nadaptor = "x"': (4, "unknown key 'adaptor'", "'adapter'"),
     f'{BOTH}targets = ["rpi"]\n[[model]]\nmodel = "a"\nmemory = "much"': (4, "'much' is not a size", ""),
+    f'{BOTH}targets = ["rpi"]\n[[model]]\nmodel = "a"\nmemory = "0 GB"': (4, "memory is '0 GB'", "2 GB"),
+    f'{BOTH}targets = ["rpi"]\n[[model]]\nmodel = "a"\nmemory = -5': (4, "-5 is not a size", ""),
     f'{BOTH}targets = ["rpu"]': (3, "no target named 'rpu'", "'rpi'"),
     f'{BOTH}targets = ["rpi"]\nrecipes = ["int9"]': (3, "no recipe named 'int9'", "'int"),
     f'{BOTH}targets = ["rpi", "iphone"]\nrecipes = ["palette6"]': (4, "rpi has no recipe 'palette6'", "[[exclude]]"),

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from edgepack.arrays import Array, Example
-from edgepack.errors import FileTrouble, InputError
+from edgepack.errors import InputError
 from edgepack.runtime import image, png
 from edgepack.runtime.resize import resize
 
@@ -30,11 +30,8 @@ class GeneratedImage:
         return png.encoded(self.pixels)
 
     def save(self, file: str | Path) -> None:
-        """Write a PNG file. Raises FileTrouble."""
-        try:
-            Path(file).write_bytes(self.png())
-        except OSError as error:
-            raise FileTrouble(f"{file} cannot be written: {error.strerror}") from error
+        """Write a PNG file, whole or not at all. Raises FileTrouble, DiskFull."""
+        png.write(Path(file), self.pixels)
 
 
 def colours(example: Example) -> Array:

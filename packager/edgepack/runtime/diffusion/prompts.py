@@ -78,18 +78,18 @@ class Prompts:
         for encoder, words in self._encoders:
             run = runs[encoder.submodel]
             for index, prompt in enumerate(prompts):
-                outputs = run({INPUT: self._told(words, prompt)})
+                outputs = run({INPUT: self._told(words, prompt, "negative prompt" if index else "prompt")})
                 parts[index].append(outputs[_output(encoder, 0 if index else clip_skip)])
                 if encoder.pooled is not None:
                     pooled[index] = outputs[encoder.pooled]
             del run  # so that it can be closed before the next is opened
         return [Condition(np.concatenate(part, axis=-1), one) for part, one in zip(parts, pooled, strict=True)]
 
-    def _told(self, words: PromptInput, prompt: str) -> Array:
+    def _told(self, words: PromptInput, prompt: str, name: str) -> Array:
         ids, cut = words.ids(prompt)
         if cut:
             warnings.warn(
-                f"the prompt is longer than the {ids.shape[1]} tokens that the model reads; this is cut: "
+                f"the {name} is longer than the {ids.shape[1]} tokens that the model reads; this is cut: "
                 f"{cut[:_SHOWN]!r}{'…' if len(cut) > _SHOWN else ''}",
                 stacklevel=4,
             )

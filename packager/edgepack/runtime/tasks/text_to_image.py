@@ -143,7 +143,8 @@ class Model:
             return make_scheduler(chosen, steps), 0
         if self._takes_all(chosen):
             return make_scheduler(chosen, steps, source.strength), 0
-        return make_scheduler(chosen, steps), source.start(steps)
+        start = source.start(steps)
+        return make_scheduler(chosen, steps, start=start), start
 
     def _steps(self, chosen: Schedule, source: requests.Source | None) -> int:
         """Return the usual steps, or as many as leave one to take where a run begins with an image."""

@@ -80,8 +80,9 @@ def check(schedule: Schedule) -> None:
         )
 
 
-def scheduler(schedule: Schedule, steps: int, strength: float | None = None) -> Scheduler:
-    """Make the scheduler of a run of ``steps``; with a ``strength`` that of lcm, for all steps up to there.
+def scheduler(schedule: Schedule, steps: int, strength: float | None = None, *, start: int = 0) -> Scheduler:
+    """Make the scheduler of a run of ``steps``, of which those from ``start`` on are taken; with a ``strength`` that of
+    lcm, for all steps up to there.
 
     Raises BundleError, UsageError for steps that cannot be.
     """
@@ -92,9 +93,9 @@ def scheduler(schedule: Schedule, steps: int, strength: float | None = None) -> 
     made = (
         ALGORITHMS[schedule.algorithm].make(schedule, steps) if strength is None else lcm.Lcm(schedule, steps, strength)
     )
-    if made.timesteps.max() >= total:
+    if (first := made.timesteps[start:].max()) >= total:
         raise UsageError(
-            f"{steps:,} steps begin at timestep {made.timesteps.max():,}, which the model does not know",
+            f"{steps:,} steps begin at timestep {first:,}, which the model does not know",
             hint="take fewer steps",
         )
     return made
