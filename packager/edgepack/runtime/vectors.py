@@ -29,7 +29,7 @@ def cut(vectors: Array, width: int | None) -> Array:
     """
     if width is not None and width > vectors.shape[-1]:
         raise UsageError(
-            f"truncate_dim is {width:,}; the model's vectors have {vectors.shape[-1]:,} numbers",
+            f"truncate_dim is more than there is: the model's vectors have {vectors.shape[-1]:,} numbers",
             hint="ask for fewer, or leave it out",
         )
     return vectors if width is None else vectors[..., :width]
