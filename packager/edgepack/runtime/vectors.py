@@ -43,7 +43,8 @@ def quantize(vectors: Array, precision: Precision, bounds: Array | Sequence[Sequ
     eight the highest. Raises UsageError.
     """
     if not isinstance(precision, str) or precision not in PRECISIONS:
-        raise UsageError(f"no precision {precision!r}", hint=f"known: {', '.join(PRECISIONS)}")
+        said = f"{precision!r:.60}" if isinstance(precision, str) else f"of the type {type(precision).__name__}"
+        raise UsageError(f"no precision {said}", hint=f"known: {', '.join(PRECISIONS)}")
     if bounds is not None and not precision.endswith("int8"):
         raise UsageError(f"ranges are for int8 and uint8, not for {precision}", hint="leave them out")
     if precision == "float32":
