@@ -50,10 +50,13 @@ class Asked:
 def scenario(asked: Asked) -> Scenario:
     """Return the scenario. Raises UsageError, UnknownName, DataError, and what opening measurements raises."""
     known = prices.read(asked.prices)
-    use = _use(asked)
+    use, service = _use(asked), _service(asked, known)
+    timed = asked.power is not None and asked.seconds is None  # by the bundle, which may count tokens
+    if service.per_thousand is not None and not timed and (use.tokens_in, use.tokens_out) != (None, None):
+        raise UsageError("the service is paid by the request, not by the token", hint="leave the tokens out")
     return Scenario(
         use=use,
-        service=_service(asked, known),
+        service=service,
         delivery=_delivery(asked, known),
         unable=_unable(asked),
         energy=_energy(asked, use),

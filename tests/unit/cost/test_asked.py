@@ -59,6 +59,7 @@ WRONG = [
     ({**HOSTED, "power": "6 W", "seconds": math.nan}, "--seconds: nan"),
     ({**HOSTED, "power": "6 W", "energy": "40 J"}, "--energy and --power cannot be combined"),
     ({**HOSTED, "seconds": 1.0}, "--seconds needs --power"),
+    ({**HOSTED, "tokens_in": 5.0}, "paid by the request, not by the token"),
 ]
 
 
