@@ -12,9 +12,8 @@ from __future__ import annotations
 import errno
 import os
 import re
-import signal
+import secrets
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,22 +24,23 @@ if sys.platform != "win32":
     import fcntl
 
 LOCK = "edgepack.lock"
-_ENDING = "[a-z0-9_]{8}"  # that tempfile gives
-_STOPPING = (signal.SIGINT, signal.SIGTERM)
+_ENDING = "[a-z0-9_]{8}"  # of a name, and of those that tempfile gave
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 
 @contextmanager
 def workfolder(parent: Path, prefix: str) -> Iterator[Path]:
     """Provide a new folder in ``parent``, locked, and gone with what is in it at the end."""
-    made = None
+    path = parent / f"{prefix}{secrets.token_hex(4)}"  # known before it is there: a signal may come at any moment
+    held = None
     try:
-        with _held_signals():
-            made = _begin(parent, prefix)
-        yield made[0].path
+        held = _begin(path)
+        yield path
     finally:
-        if made:
-            _end(*made)
+        if held:
+            _end(*held)
+        else:
+            _unmake(path)
 
 
 def leftovers(parent: Path, prefix: str) -> list[tuple[Path, int]]:
@@ -68,28 +68,22 @@ def sweep(parent: Path, prefix: str, rescue: Callable[[Folder], None] = lambda f
     return freed
 
 
-@contextmanager
-def _held_signals() -> Iterator[None]:
-    """Hold Ctrl-C and SIGTERM back until the end, so that no folder is made that nobody knows of."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _begin(parent: Path, prefix: str) -> tuple[Folder, int]:
+def _begin(path: Path) -> tuple[Folder, int]:
     while True:
-        path = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+        path.mkdir(0o700)
         with suppress(FileNotFoundError):  # swept before it was locked
             folder = Folder(path)
             lock = _locked(folder, os.O_CREAT, without=True)
             if lock is not None:
                 return folder, lock
             folder.close()
+
+
+def _unmake(path: Path) -> None:
+    """Delete a folder that was only begun."""
+    with suppress(OSError):
+        (path / LOCK).unlink(missing_ok=True)
+        path.rmdir()
 
 
 def _dead(parent: Path, prefix: str) -> Iterator[tuple[Folder, int]]:

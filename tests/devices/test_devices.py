@@ -216,6 +216,7 @@ def test_a_runtime_that_ends(board: Board, listed: manifest.Manifest, does: str)
     site = Path(device.folder) / "site" / "python{}.{}".format(*sys.version_info)
     for name in ("onnxruntime", "onnxruntime-99.0.dist-info"):
         (site / name).mkdir(parents=True)
+    (Path(device.folder) / "lock").touch()  # by which the folder is edgepack's
     (site / "onnxruntime" / "__init__.py").write_text(f"{does}\n")
     (site / "onnxruntime-99.0.dist-info" / "METADATA").write_text("Name: onnxruntime\nVersion: 99.0\n")
     with refused(*ENDS[does]), devices.connect(device, listed) as there:

@@ -48,6 +48,7 @@ PAGES = [
     "samples/sentence-search/README.md",
     "samples/sentence-search-android/README.md",
     "samples/sentence-search-iphone/README.md",
+    "samples/sentence-search-service/README.md",
     "samples/digits/README.md",
     "samples/storyteller/README.md",
     "samples/decor/README.md",

@@ -48,7 +48,7 @@ def test_what_is_listed_is_found(entry: _supported.Entry, tmp_path: Path) -> Non
         ("TapasForQuestionAnswering", "tapas", "is a document model", ""),
         ("ViltForQuestionAnswering", "vilt", "images and texts together", ""),
         ("MixtralForCausalLM", "mixtral", "is a mixture of experts", "llama"),
-        ("FalconForCausalLM", "falcon", "family that edgepack does not know", "llama"),
+        ("BitNetForCausalLM", "bitnet", "family that edgepack does not know", "llama"),
         ("PatchTSTForClassification", "patchtst", "is a time series model", ""),
         ("BertForNextSentencePrediction", "bert", "of another text task", "BertForSequenceClassification"),
         ("LongformerModel", "longformer", "does not support the architecture LongformerModel", "nearest"),

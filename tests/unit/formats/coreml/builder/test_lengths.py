@@ -11,7 +11,7 @@ import coremltools as ct
 import numpy as np
 import pytest
 from coremltools.converters.mil.frontend.milproto import load as milproto
-from tests.unit.decoders.conftest import FAMILIES, make
+from tests.unit.decoders.conftest import ALL, FAMILIES, make
 
 from edgepack.coreml import Package
 from edgepack.coreml.chain import Chain
@@ -194,7 +194,7 @@ def test_a_token_at_a_time_is_what_there_must_be(family: Any, tmp_path: Path) ->
 
 def test_positions_that_the_model_lacks(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(FAMILIES, "short", ("GPT2", {**FAMILIES["gpt2"][1], "n_positions": _CONTEXT}))
+        patch.setitem(ALL, "short", ("GPT2", {**FAMILIES["gpt2"][1], "n_positions": _CONTEXT}))
         folder, model = make("short", tmp_path / "short")
     made = described(folder, _CONTEXT).compress(tmp_path / "model.mlpackage", FIXED, [])
     ids = np.concatenate([random(), random(4)], axis=1)[:, :_CONTEXT]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.unit.decoders.conftest import FAMILIES, make
+from tests.unit.decoders.conftest import ALL, FAMILIES, make
 
 from edgepack.coreml import Package
 from edgepack.coreml.chain import PART, Chain
@@ -118,7 +118,7 @@ def test_parts_tell_what_they_are(chains: Any) -> None:
 def wordy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A LLaMA whose embedding is larger than a layer."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(FAMILIES, "wordy", ("Llama", {**FAMILIES["llama"][1], "vocab_size": 700}))
+        patch.setitem(ALL, "wordy", ("Llama", {**FAMILIES["llama"][1], "vocab_size": 700}))
         return make("wordy", tmp_path_factory.mktemp("wordy"))[0]
 
 

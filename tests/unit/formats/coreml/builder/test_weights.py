@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.unit.decoders.conftest import FAMILIES, make
+from tests.unit.decoders.conftest import ALL, FAMILIES, make
 
 from edgepack.coreml import Package
 from edgepack.quantization import gptq
@@ -128,7 +128,7 @@ def test_a_tied_head_is_the_embedding(recipe: Recipe, family: Any, tmp_path: Pat
 @pytest.mark.parametrize("recipe", [FINE, INT4], ids=lambda recipe: recipe.name)
 def test_widths_that_no_block_divides(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     odd = {**FAMILIES["llama"][1], "hidden_size": 72, "head_dim": 18, "intermediate_size": 100}
-    monkeypatch.setitem(FAMILIES, "odd", ("Llama", odd))
+    monkeypatch.setitem(ALL, "odd", ("Llama", odd))
     folder, _ = make("odd", tmp_path / "odd")
     artifact = described(folder).compress(tmp_path / "odd.mlpackage", recipe, TEXTS)
     assert artifact.coverage.share == 1
