@@ -18,6 +18,7 @@ from edgepack.errors import UnsupportedModel
 from edgepack.original import Original
 from edgepack.plans import Plan
 from edgepack.records import Artifact, Recipe, Target
+from edgepack.runtime.processing import Processing
 from edgepack.tasks import AnyTask, options
 
 SEARCHED = "mixed"  # the scheme of a recipe whose bits are searched for a size
@@ -53,10 +54,10 @@ class Route(Protocol):
 class SearchingRoute(Route, Protocol):
     """A route with the scheme SEARCHED: what each weight becomes is searched for a size of the whole model."""
 
-    def within(self, prepared: Mapping[str, Any], budget: int) -> Mapping[str, Prepared]:
+    def within(self, prepared: Mapping[str, Any], budget: int, processing: Processing) -> Mapping[str, Prepared]:
         """Return ``prepared`` by name such that the models have ``budget`` bytes together once they are compressed.
 
-        They are of the route's own class, hence Any. Raises DoesNotFit.
+        They are a model's with that ``processing``, and of the route's own class, hence Any. Raises DoesNotFit.
         """
 
 

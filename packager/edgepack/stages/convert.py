@@ -60,7 +60,7 @@ def _within(prepared: Mapping[str, Prepared], plan: Plan, say: Callable[[str], N
     say(f"searching what fits into {size(plan.recipe.max_bytes)}")
     first = next(iter(plan.submodels.values()))
     route = cast(formats.SearchingRoute, formats.route(first.target, first.task))
-    return route.within(prepared, plan.recipe.max_bytes)
+    return route.within(prepared, plan.recipe.max_bytes, plan.processing)
 
 
 def _whose(name: str, plan: Plan) -> str:

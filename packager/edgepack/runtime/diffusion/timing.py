@@ -37,7 +37,7 @@ def feeds(processing: Processing, submodel: Submodel, shape: str) -> Feeds:
         return {spec.name: _made(spec, (1, length)) for spec in submodel.inputs}
     height, width = _size(settings, shape)
     unit = 1 if submodel.name in _PIXELS else settings.vae_scale_factor
-    batch = 2 if submodel.name == UNET and _guided(settings) else 1
+    batch = 2 if submodel.name == UNET and guided(settings) else 1
     tokens = max(encoder.max_length for encoder in settings.encoders)
     sizes = {4: (batch, 1, height // unit, width // unit), 3: (batch, tokens, 1), 2: (batch, 1)}
     return {spec.name: _made(spec, sizes.get(len(spec.shape), ())) for spec in submodel.inputs}
@@ -50,7 +50,7 @@ def pixels(processing: Processing, submodel: Submodel) -> int:
     if _reads(submodel) or submodel.name == CHECKER:
         return 0
     settings = processing.section(Diffusion)
-    batch = 2 if submodel.name == UNET and _guided(settings) else 1
+    batch = 2 if submodel.name == UNET and guided(settings) else 1
     return batch * settings.height * settings.width
 
 
@@ -65,7 +65,7 @@ def calls(processing: Processing, name: str) -> int:
     if name in (DECODER, CHECKER) or (name == ENCODER and settings.unet_channels != settings.latent_channels):
         return 1
     if name in [encoder.submodel for encoder in settings.encoders]:
-        return 2 if _guided(settings) and not settings.zeros_for_empty_prompt else 1
+        return 2 if guided(settings) and not settings.zeros_for_empty_prompt else 1
     return 0
 
 
@@ -77,7 +77,7 @@ def _length(settings: Diffusion, name: str) -> int:
     return next(encoder.max_length for encoder in settings.encoders if encoder.submodel == name)
 
 
-def _guided(settings: Diffusion) -> bool:
+def guided(settings: Diffusion) -> bool:
     """Return whether a step takes two predictions, as the loop does."""
     return settings.guidance > 1 and settings.timestep_cond is None
 

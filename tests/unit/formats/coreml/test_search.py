@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,12 +17,15 @@ from diffusers import UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
 from edgepack.errors import DoesNotFit
+from edgepack.formats.coreml import export
 from edgepack.formats.coreml.export import demand, excerpts, losses, search, studies
 from edgepack.formats.coreml.export.compression import weights
 from edgepack.formats.coreml.export.forms import CHANNELS, Form
 from edgepack.formats.coreml.export.sensitivity import Study
 from edgepack.original.diffusion import Denoiser, TextEncoder
 from edgepack.records import Recipe
+from edgepack.runtime.diffusion.guidance import guided
+from edgepack.runtime.processing import Diffusion
 from edgepack.tasks import _diffusion
 
 pytestmark = pytest.mark.filterwarnings("default")  # coremltools warns of torch, numpy and protobuf
@@ -165,3 +169,18 @@ def test_steps_are_spread_over_the_run() -> None:
     assert [float(feeds["timestep"]) for feeds in excerpts.spread(FEEDS)] == [901, 1]
     assert len(excerpts.spread(FEEDS[:1])) == 1
     assert len(excerpts.spread(FEEDS * 5)) == 6
+
+
+SETTINGS = Diffusion(
+    encoders=(), latent_channels=4, unet_channels=4, vae_scale_factor=2, scaling_factor=1.0, height=8, width=12,
+    multiple_of=2, steps=1, guidance=1.0,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("guidance", "conditioned"), [(7.5, False), (1.5, False), (1.0, False), (7.5, True)])
+def test_guidance_enlarges_the_noise_of_its_two_predictions(guidance: float, conditioned: bool) -> None:
+    """By as much as the runtime's own loop does; a model that is told the guidance predicts once."""
+    settings = replace(SETTINGS, guidance=guidance, timestep_cond=64 if conditioned else None)
+    noise = RANDOM.normal(size=(2, 1, 4, 100, 100)).astype(np.float32)
+    made = guided(*noise, guidance, 0.0) if guidance > 1 and not conditioned else noise[1]
+    assert export._enlarged(settings) == pytest.approx(float(np.var(made)), rel=0.05)

@@ -21,8 +21,9 @@ from edgepack.formats.coreml.export import studies
 from edgepack.original import Original
 from edgepack.plans import Plan
 from edgepack.records import Artifact, Recipe
+from edgepack.runtime.diffusion import timing
 from edgepack.runtime.engines import open_session
-from edgepack.runtime.processing import Classes, Processing
+from edgepack.runtime.processing import Classes, Diffusion, Processing
 from edgepack.tasks import _diffusion
 
 if TYPE_CHECKING:  # what imports PyTorch is loaded when it is needed
@@ -98,14 +99,15 @@ def open(path: Path, threads: int) -> Runs:
     return open_session(path, "coreml", threads)
 
 
-def within(prepared: Mapping[str, Traced], budget: int) -> dict[str, Traced]:
-    """Return each of ``prepared`` with the forms that its weights get of ``budget`` bytes for all.
+def within(prepared: Mapping[str, Traced], budget: int, processing: Processing) -> dict[str, Traced]:
+    """Return each of ``prepared``, the submodels of a model of that ``processing``, with the forms that its weights get
+    of ``budget`` bytes for all.
 
     Raises DoesNotFit.
     """
     module = plugins.load_module("edgepack.formats.coreml.export.demand")
     unet = next((one.study for one in prepared.values() if one.facts["task"] == _diffusion.UNET.NAME), None)
-    passed = dict.fromkeys(_diffusion.TEXT_ENCODERS, unet.passed) if unet else {}
+    passed = dict.fromkeys(_diffusion.TEXT_ENCODERS, unet.passed * _enlarged(processing.diffusion)) if unet else {}
     demands = {
         name: module.demand(
             *(one.path, one.names, one.study, one.facts),
@@ -116,6 +118,15 @@ def within(prepared: Mapping[str, Traced], budget: int) -> dict[str, Traced]:
     }
     divided = module.divide(demands, budget)
     return {name: replace(one, chosen=divided[name]) for name, one in prepared.items()}
+
+
+def _enlarged(settings: Diffusion | None) -> float:
+    """Return how much of the noise of p and e, of each its own, is in e + guidance (p - e) (Ho & Salimans 2022), as a
+    square.
+    """
+    if settings is None or not timing.guided(settings):
+        return 1.0
+    return settings.guidance**2 + (1 - settings.guidance) ** 2
 
 
 def prepare(original: Original, plan: Plan, calibration: Sequence[Feeds]) -> Traced:
