@@ -35,7 +35,7 @@ _NAMES = Names(
 
 
 def describe(config: Config) -> Decoder:
-    """Return the longest text is seq_length, which ALiBi itself does not limit. Raises UnsupportedModel."""
+    """Describe BLOOM; its longest text is seq_length, which ALiBi itself does not limit. Raises UnsupportedModel."""
     if config.flag("apply_residual_connection_post_layernorm"):
         raise UnsupportedModel("apply_residual_connection_post_layernorm is not supported", hint=SUPPORTED)
     heads, hidden, longest = config.integer("n_head"), config.integer("hidden_size"), config.maybe("seq_length")

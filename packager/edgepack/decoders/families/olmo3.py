@@ -13,7 +13,7 @@ _THETA = 500_000.0
 
 
 def describe(config: Config) -> Decoder:
-    """Return a base beside the tables is that of the layers that see everything."""
+    """Describe OLMo 3; a base beside the tables is that of the layers that see everything."""
     layers, heads = config.integer("num_hidden_layers"), config.integer("num_attention_heads")
     stated = config.maybe("head_dim")
     head = config.integer("hidden_size") // heads if stated is None else stated
