@@ -15,7 +15,7 @@ NEUTRAL = {"use_mrope": False}
 
 
 def describe(config: Config) -> Decoder:
-    """Return the layers that have a window are those of layer_types, or else those from max_window_layers on."""
+    """Describe Qwen 2; the layers that have a window are those of layer_types, or else from max_window_layers on."""
     return windowed(config, biases=biases(qkv=True))
 
 
