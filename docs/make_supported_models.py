@@ -1,5 +1,6 @@
 """Write docs/supported-models.md from the table that the code goes by: python docs/make_supported_models.py"""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import popular_models
@@ -39,8 +40,12 @@ and May 2026 (the daily lists of hyeonseo2/daily-huggingface, lbourdois' statist
 Embeddings Inference names), and filled up with the best known of each task; its order is no rank.
 """
 RANKING = "text-ranking"
-RERANKERS = """The architectures of text-classification, with one label: folders of sentence-transformers'
-CrossEncoder, and others with `--task text-ranking`. A reranker that is a language model (`…ForCausalLM`) is refused.
+RERANKERS = """The architectures of text-classification, with one label, and language models that answer with a
+word: folders of sentence-transformers' CrossEncoder, and others with `--task text-ranking` ([texts](texts.md)).
+
+| model type | language models |
+| --- | --- |
+{words}
 """
 IMAGES = "text-to-image"
 PIPELINES = """Folders of diffusers, by `_class_name` in `model_index.json`, of
@@ -58,7 +63,7 @@ def text() -> str:
     for task, families in _supported.TABLE.items():
         title = plugins.load("tasks", task).TITLE
         if task == RANKING:
-            parts.append(f"## {task}\n\n{title[0].upper()}{title[1:]}. {RERANKERS}")
+            parts.append(f"## {task}\n\n{title[0].upper()}{title[1:]}. {RERANKERS.format(words=_words(families))}")
             continue
         rows = [f"| {model_type} | {', '.join(names)} |" for model_type, names in sorted(families.items())]
         parts.append("\n".join([f"## {task}\n\n{title[0].upper()}{title[1:]}.\n", "| model type | architectures |",
@@ -69,6 +74,12 @@ def text() -> str:
         f"## {IMAGES}\n\n{made.TITLE[0].upper()}{made.TITLE[1:]}. {PIPELINES}\n| pipeline |\n| --- |\n{rows}\n"
     )
     return "\n".join([*parts, _checkpoints()])
+
+
+def _words(families: Mapping[str, Sequence[str]]) -> str:
+    """The language models among the rerankers."""
+    named = [(name, each) for name, classes in families.items() for each in classes if each.endswith("ForCausalLM")]
+    return "\n".join(f"| {name} | {each} |" for name, each in sorted(named))
 
 
 def _checkpoints() -> str:

@@ -100,11 +100,15 @@ def _write(folder: Path, row: Row) -> None:
         listed = zip(modules, paths, strict=True)
         _json(folder / "modules.json", [{"type": _SENTENCES + name, "path": path} for name, path in listed])
         _json(folder / "config_sentence_transformers.json", {"model_type": kind})
-        task = {"transformer_task": "sequence-classification"} if kind == "CrossEncoder" else {}
-        _json(folder / "sentence_bert_config.json", {"max_seq_length": 128, **task})
+        words = "LogitScore" in modules
+        task = "text-generation" if words else "sequence-classification"
+        _json(
+            folder / "sentence_bert_config.json",
+            {"max_seq_length": 128, **({"transformer_task": task} if kind == "CrossEncoder" else {})},
+        )
         for path in paths[1:]:
             (folder / path).mkdir()
-            _json(folder / path / "config.json", {"pooling_mode": "mean"})
+            _json(folder / path / "config.json", {"true_token_id": 1} if words else {"pooling_mode": "mean"})
 
 
 def _check_processor(folder: Path, row: Row, config: dict[str, Any]) -> None:

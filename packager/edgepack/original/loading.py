@@ -26,7 +26,7 @@ from edgepack.documents import JsonObject
 from edgepack.errors import DamagedWeights, UnsupportedModel
 from edgepack.original import adapters, configs
 from edgepack.original.library import PretrainedModel
-from edgepack.tasks import Task, _supported, read_config
+from edgepack.tasks import Task, _reranking, _supported, read_config
 from edgepack.weights import names
 from edgepack.weights.choice import ADAPTER, INDEX, WHOLE
 from edgepack.weights.lora import Adapter
@@ -112,6 +112,8 @@ def _class(task: Task, config: JsonObject) -> PretrainedModel:
     half = _supported.HALVES.get(str(config.get("model_type"))) if task.NAME == "text-embedding" else None
     if half is not None:
         return getattr(transformers, half)
+    if task.NAME == "text-ranking" and _reranking.is_causal(config):
+        return transformers.AutoModelForCausalLM
     asked, tables = _OPTIMUMS.get(task.NAME, task.NAME), _optimums_tables()
     if asked not in tables.get_all_tasks():  # a third party's
         return getattr(transformers, task.AUTO_CLASS)

@@ -24,10 +24,20 @@ from edgepack.arrays import Outputs
 from edgepack.errors import UnsupportedModel
 from edgepack.original import configs, imports, loading, sounds
 from edgepack.original.library import PretrainedModel
+from edgepack.original.rerankers import Reranker
 from edgepack.original.sentences import SentenceEncoder
 from edgepack.records import Source
 from edgepack.runtime.processing import Text
-from edgepack.tasks import Task, _diffusion, _pipeline_folder, audio_classification, image_embedding, text_embedding
+from edgepack.tasks import (
+    Task,
+    _diffusion,
+    _pipeline_folder,
+    _reranking,
+    audio_classification,
+    image_embedding,
+    text_embedding,
+    text_ranking,
+)
 from edgepack.tasks._refusals import no_vector
 
 imports.import_transformers()
@@ -69,6 +79,8 @@ def open_path(
         module = SentenceEncoder(model, processing.section(Text), modules, Path(path))
     elif task.NAME == image_embedding.NAME:
         module = ImageEncoder(model)
+    elif task.NAME == text_ranking.NAME and _reranking.read(Path(path)).true_id is not None:
+        module = Reranker(model, _reranking.read(Path(path)))
     elif task.NAME in _diffusion.TEXT_ENCODERS:
         module = plugins.load_module("edgepack.original.diffusion").TextEncoder(model)
     elif task.NAME == audio_classification.NAME:

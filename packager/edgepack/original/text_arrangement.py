@@ -16,10 +16,10 @@ import transformers
 
 from edgepack.documents import JsonDict, read_json
 from edgepack.errors import ModelError, UnsupportedModel
-from edgepack.original import configs, imports, tokenizers
+from edgepack.original import configs, imports, pair_template, tokenizers
 from edgepack.original.library import PretrainedConfig, PretrainedModel, PretrainedTokenizer
 from edgepack.original.model_files import files, take
-from edgepack.tasks import AnyTask, _sentence_folder, _supported, options, read_config, submodels
+from edgepack.tasks import AnyTask, _reranking, _sentence_folder, _supported, options, read_config, submodels
 
 imports.import_transformers()  # at once, not when a model is asked for: load_module keeps the collector out of imports
 
@@ -36,7 +36,9 @@ def arrange(folder: Path, task: AnyTask, to: Path) -> None:
         for file in files(root):
             take(folder, file, to / file.relative_to(root))
         _name_root(to, root.relative_to(folder).as_posix())
-    tokenizer = tokenizers.opened(folder)
+    tokenizer = tokenizers.opened(folder, task.NAME)
+    if task.NAME == _sentence_folder.RANKING:
+        _reranking.write(to, pair_template.reranking(tokenizer, folder, configs.opened(root)))
     tokenizers.save(tokenizer, {**read_config(to / "tokenizer_config.json"), **_stated(tokenizer, root, task)}, to)
 
 
@@ -90,7 +92,8 @@ def _model(root: Path, task: AnyTask) -> tuple[PretrainedConfig, PretrainedModel
     config = configs.opened(root)
     if task.NAME == "text-embedding" and config.model_type in _supported.HALVES:
         return config, getattr(transformers, _supported.HALVES[config.model_type])
-    classes = getattr(transformers, task.AUTO_CLASS)._model_mapping
+    causal = task.NAME == _sentence_folder.RANKING and _reranking.is_causal(read_config(root / "config.json"))
+    classes = getattr(transformers, "AutoModelForCausalLM" if causal else task.AUTO_CLASS)._model_mapping
     if type(config) not in classes:
         raise UnsupportedModel(
             f"{root.name} cannot be opened as {task.AUTO_CLASS}: it is a {config.model_type} model",

@@ -20,11 +20,11 @@ from tokenizers import normalizers
 from edgepack.arrays import Feeds
 from edgepack.documents import Json, JsonDict, JsonObject
 from edgepack.errors import ModelError, PreprocessingDiffers, UnsupportedModel
-from edgepack.original import configs, tokenizer_files
+from edgepack.original import configs, pair_template, tokenizer_files
 from edgepack.original.library import PretrainedTokenizer
 from edgepack.records import Source
 from edgepack.runtime.processing import Text
-from edgepack.tasks import _sentence_folder, _text
+from edgepack.tasks import _reranking, _sentence_folder, _text, read_config
 
 Texts = Sequence[str | tuple[str, str]]
 
@@ -37,14 +37,25 @@ _AS_IT_IS = "PreTrainedTokenizerFast"  # the class that runs tokenizer.json and 
 _SHOWN = 60  # characters of a text in a message
 
 
-def opened(folder: Path) -> PretrainedTokenizer:
+def opened(folder: Path, task: str = "") -> PretrainedTokenizer:
     """Return the transformers tokenizer of a model folder, with what sentence-transformers changes in it where it is
-    one.
+    one, and for the ``task`` of a reranker over a language model.
 
     Raises ModelError, UnsupportedModel.
     """
-    if not _sentence_folder.is_one(folder):
-        return _opened(folder, {})
+    tokenizer = _of_sentences(folder) if _sentence_folder.is_one(folder) else _opened(folder, {})
+    if task == _sentence_folder.RANKING and _scores_words(folder):
+        tokenizer.padding_side = "left"  # the last place is a word's
+    return tokenizer
+
+
+def _scores_words(folder: Path) -> bool:
+    if _sentence_folder.is_one(folder):
+        return _sentence_folder.read(folder).words is not None
+    return _reranking.is_causal(read_config(folder / "config.json"))
+
+
+def _of_sentences(folder: Path) -> PretrainedTokenizer:
     said = _sentence_folder.read(folder)
     arguments = dict(said.tokenizer)
     if said.max_length is not None:
@@ -72,9 +83,12 @@ def encode(source: Source, text: Text, texts: Texts) -> Feeds:
     the first window of its context. Nothing of edgepack's runtime takes part.
     """
     folder, limit = source.origin, text.max_length
-    tokenizer = _reference(folder, source.sha256)
+    tokenizer = _reference(folder, source.sha256, source.task)
     prompt = _prompt(folder)
-    if text.stride is not None:
+    if text.frame is not None:
+        rows = pair_template.encode(tokenizer, folder, texts, prompt, limit)
+        made = tokenizer.pad({"input_ids": rows}, return_tensors="np")
+    elif text.stride is not None:
         rows = [tokenizer(*pair, truncation="only_second", max_length=limit)["input_ids"] for pair in texts]
         types = [tokenizer(*pair, truncation="only_second", max_length=limit).get("token_type_ids") for pair in texts]
         made = tokenizer.pad(_without_none({"input_ids": rows, "token_type_ids": types}), return_tensors="np")
@@ -86,8 +100,8 @@ def encode(source: Source, text: Text, texts: Texts) -> Feeds:
 
 
 @functools.lru_cache(maxsize=1)  # the batches of one model come one after another
-def _reference(folder: Path, sha256: str) -> PretrainedTokenizer:
-    return opened(folder)
+def _reference(folder: Path, sha256: str, task: str) -> PretrainedTokenizer:
+    return opened(folder, task)
 
 
 def compare(texts: Texts, ours: Feeds, theirs: Feeds) -> None:

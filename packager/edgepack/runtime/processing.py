@@ -36,6 +36,20 @@ Resampling = Literal["nearest", "lanczos", "bilinear", "bicubic", "box", "hammin
 
 
 @dataclass(frozen=True, kw_only=True)
+class Frame:
+    """The text of a chat template around a pair: ``before``, the first text, ``between``, the second, ``end``."""
+
+    before: Words
+    between: Words
+    end: Words
+    tail: Annotated[tuple[Id, ...], Rule(maxItems=10_000)]  # the ids of ``end``, which stay where a pair is cut
+    # with a prompt there is ``before_prompt``, the prompt and ``behind_prompt`` in the place of ``before``; without
+    # these two the template has no place for one
+    before_prompt: Words | None = None
+    behind_prompt: Words | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Text:
     """Texts to token ids, int64 [batch, tokens], by tokenizer.json."""
 
@@ -51,6 +65,7 @@ class Text:
     prompts: Annotated[Mapping[str, Words], Rule(maxProperties=10_000)] = field(default_factory=dict)  # by name
     default_prompt: Words | None = None  # the name of the one that is put in front of every text
     include_prompt: bool = True  # whether a prompt's tokens are pooled with the text's
+    frame: Frame | None = None  # that pairs are put into; no special tokens are added to what it makes
 
 
 @dataclass(frozen=True, kw_only=True)

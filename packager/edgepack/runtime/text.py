@@ -13,7 +13,8 @@ from tokenizers import Encoding, Tokenizer
 from edgepack.arrays import Example, Feeds
 from edgepack.documents import JsonDict
 from edgepack.errors import BundleDamaged, BundleFileMissing, EdgepackError, InputError
-from edgepack.runtime.processing import Text
+from edgepack.runtime import frame as frames
+from edgepack.runtime.processing import Frame, Text
 
 _ROOM = 2  # tokens of the context that a window must hold
 _REFUSED = "the model's tokenizer cannot take this text"
@@ -24,7 +25,7 @@ class TextInput:
 
     def __init__(self, folder: Path, text: Text) -> None:
         self.tokenizer = tokenizer(folder)
-        self.names, self.max_length = text.inputs, text.max_length
+        self.names, self.max_length, self.frame = text.inputs, text.max_length, text.frame
         self._cut: JsonDict = {"max_length": text.max_length, "direction": text.truncation_side}
         self._pad: JsonDict = {
             "pad_id": text.pad_id,
@@ -40,12 +41,24 @@ class TextInput:
     def encode(self, texts: Sequence[str | tuple[str, str]], prompt: str = "") -> tuple[Feeds, list[Encoding]]:
         """Return the feeds of one batch, each text behind the ``prompt``, and the encodings with their offsets.
 
-        Raises InputError.
+        With a frame, each pair in it. Raises InputError, UsageError for a prompt that the frame has no place for.
         """
+        if self.frame is not None:
+            return self._framed(self.frame, texts, prompt)
         given = [_behind(prompt, _each(text)) for text in texts]
         with telling(_REFUSED):
             encodings = self.tokenizer.encode_batch(given)
         return self.feeds(encodings), encodings
+
+    def _framed(self, frame: Frame, texts: Sequence[Example], prompt: str) -> tuple[Feeds, list[Encoding]]:
+        given = [frames.framed(frame, _each(text), prompt) for text in texts]
+        with telling(_REFUSED):
+            encodings = self.tokenizer.encode_batch(given, add_special_tokens=False)
+        made = self.feeds(encodings)
+        lengths = [sum(encoding.attention_mask) for encoding in encodings]
+        left = self._pad["direction"] == "left"
+        frames.close(frame, made["input_ids"], lengths, longest=self.max_length, left=left)
+        return made, encodings
 
     def feeds(self, encodings: Sequence[Encoding]) -> Feeds:
         """Return the arrays that the model takes, of encodings of one length."""

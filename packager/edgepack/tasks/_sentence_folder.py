@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import get_args
 
+from edgepack.arrays import Rows
 from edgepack.containment import checked_name
 from edgepack.documents import Json, JsonDict, JsonObject, read_json
 from edgepack.errors import ModelError, UnsafeModel, UnsupportedModel
 from edgepack.runtime.processing import Similarity
 from edgepack.tasks import _sentence_settings, _supported, read_config
 from edgepack.tasks._sentence_head import Layer, head
-from edgepack.tasks._sentence_settings import CROSS_ENCODER, ENCODER
+from edgepack.tasks._sentence_settings import CAUSAL, CROSS_ENCODER, ENCODER, PairTemplate
 
 _CONFIG = "config_sentence_transformers.json"
 _OWN = "sentence_transformers."
@@ -29,6 +30,7 @@ _TASKS = {ENCODER: "text-embedding", CROSS_ENCODER: _PAIRS}
 # config.json's notes of a CrossEncoder that was saved without modules.json: of releases from 4.0 on, and before
 _NOTED = ("sentence_transformers", "sbert_ce_default_activation_function")
 _PROMPTS = {"query": "", "document": ""}  # that every SentenceTransformer has
+_SCORE = "LogitScore"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +46,8 @@ class SentenceFolder:
     max_length: int | None = None  # tokens
     lower: bool = False
     tokenizer: JsonObject = field(default_factory=dict)  # arguments for opening the tokenizer
+    pairs: PairTemplate | None = None  # the chat template that a CrossEncoder puts its pairs into
+    words: tuple[int, int | None] | None = None  # of LogitScore: the tokens whose logits' difference is the score
 
 
 def is_one(folder: Path) -> bool:
@@ -64,7 +68,9 @@ def task(folder: Path) -> str:
             f"{folder.name} is a {what} of sentence-transformers, which edgepack does not support",
             hint=f"it supports {' and '.join(_TASKS)}; a copy of the folder without modules.json is its bare model",
         )
-    if what == CROSS_ENCODER and _labels(read_config(folder / transformer(folder) / "config.json")) == 1:
+    if what == CROSS_ENCODER and (
+        _logit_scores(folder) or _labels(read_config(folder / transformer(folder) / "config.json")) == 1
+    ):
         return RANKING
     return _TASKS[what] if what else ""
 
@@ -88,8 +94,15 @@ def check(folder: Path, asked: str) -> None:
             f"{folder.name} is a {kind(folder)} of sentence-transformers, which is for {own}, not {asked}",
             hint=f"for {asked} with the bare model, give a copy of the folder without modules.json",
         )
-    if own:
-        read(folder)
+    said = read(folder) if own else SentenceFolder()
+    default = said.prompts.get(said.default_prompt or "", "")
+    if asked == _PAIRS and (said.pairs or said.words or default):
+        what = "scores words" if said.words else "puts pairs into a chat template" if said.pairs else "has a prompt"
+        raise UnsupportedModel(
+            f"{folder.name} is a CrossEncoder that {what}, which a classifier of texts does not",
+            hint=f"--task {RANKING}, where it has one label"
+            + (f"; else remove default_prompt_name from {_CONFIG}" if default else ""),
+        )
 
 
 def read(folder: Path) -> SentenceFolder:
@@ -97,16 +110,10 @@ def read(folder: Path) -> SentenceFolder:
     task(folder)
     what, stated, first = kind(folder), read_config(folder / _CONFIG), transformer(folder)
     behind = [entry for entry in modules(folder) if entry["path"] != first or _kind(entry) != "Transformer"]
-    if what == CROSS_ENCODER and behind:
-        names = ", ".join(_kind(entry) for entry in behind)
-        raise UnsupportedModel(
-            f"{folder.name} is a CrossEncoder with the module {names} behind its transformer, which edgepack does not "
-            "support",
-            hint="it supports those over a sequence classifier, whose modules.json lists a Transformer alone",
-        )
     settings = _sentence_settings.read(folder / first, what)
+    words = _words(folder, behind, settings) if what == CROSS_ENCODER else None
     layers = head(folder, behind) if what == ENCODER else ()
-    prompts = _prompts(folder, stated)
+    prompts = _prompts(folder, stated, what)
     default = stated.get("default_prompt_name")
     _check_prompts(folder, prompts, default, layers)
     return SentenceFolder(
@@ -119,16 +126,57 @@ def read(folder: Path) -> SentenceFolder:
         max_length=settings.get("max_seq_length"),
         lower=bool(settings.get("do_lower_case", False)),
         tokenizer=_sentence_settings.tokenizer_arguments(settings),
+        pairs=_sentence_settings.pair_template(settings) if what == CROSS_ENCODER else None,
+        words=words,
     )
 
 
-def _prompts(folder: Path, stated: JsonObject) -> dict[str, str]:
+def _logit_scores(folder: Path) -> list[JsonDict]:
+    return [entry for entry in modules(folder) if _kind(entry) == _SCORE]
+
+
+def _words(folder: Path, behind: Rows, settings: JsonObject) -> tuple[int, int | None] | None:
+    """Return the tokens of a CrossEncoder's LogitScore, None of a classifier. Raises ModelError, UnsupportedModel."""
+    names = [_kind(entry) for entry in behind]
+    causal = settings.get("transformer_task") == CAUSAL
+    if names not in ([], [_SCORE]):
+        raise UnsupportedModel(
+            f"{folder.name} is a CrossEncoder with the module {', '.join(names)} behind its transformer, which edgepack"
+            " does not support",
+            hint="it supports those over a sequence classifier, and over a language model with LogitScore",
+        )
+    if causal != bool(names):
+        raise ModelError(
+            f"{folder.name} is a CrossEncoder over a {'language model' if causal else 'classifier'} "
+            f"{'without' if causal else 'with'} the module {_SCORE}",
+            hint="save it again with sentence-transformers: CrossEncoder(FOLDER).save_pretrained(OTHER)",
+        )
+    if not causal:
+        return None
+    file = folder / behind[0]["path"] / "config.json"
+    stated = read_config(file)
+    unread = set(stated) - {"true_token_id", "false_token_id", "module_input_name"}
+    if unread or stated.get("module_input_name", "causal_logits") != "causal_logits":
+        raise UnsupportedModel(
+            f"{file} sets {min(unread, default='module_input_name')}, which edgepack does not read",
+            hint=f"it reads true_token_id and false_token_id of a {_SCORE}",
+        )
+    true, false = stated.get("true_token_id"), stated.get("false_token_id")
+    for number in (true, *(() if false is None else (false,))):
+        if isinstance(number, bool) or not isinstance(number, int) or number < 0:
+            raise ModelError(f"{file} names the token {json.dumps(number)}", hint="give the number of a token")
+    assert isinstance(true, int)  # checked above
+    return true, false
+
+
+def _prompts(folder: Path, stated: JsonObject, kind: str) -> dict[str, str]:
     given = stated.get("prompts", {})
     if not isinstance(given, dict) or not all(isinstance(text, str | None) for text in given.values()):
         raise ModelError(
             f"{folder / _CONFIG} sets prompts to {json.dumps(given)}", hint='give texts by name: {"query": "query: "}'
         )
-    return {**_PROMPTS, **{name: text or "" for name, text in given.items()}}
+    own = _PROMPTS if kind == ENCODER else {}
+    return {**own, **{name: text or "" for name, text in given.items()}}
 
 
 def transformer(folder: Path) -> str:
@@ -190,12 +238,6 @@ def _check_prompts(folder: Path, prompts: Mapping[str, str], default: Json, laye
         raise ModelError(
             f"{folder.name} has no prompt named {default!r}, which is its default_prompt_name",
             hint="correct config_sentence_transformers.json",
-        )
-    if default is not None and prompts[default] and not layers:
-        raise UnsupportedModel(
-            f"{folder.name} puts its default prompt {prompts[default]!r} in front of each first text, which a bundle "
-            "of a CrossEncoder does not",
-            hint=f"remove default_prompt_name from {_CONFIG}, and put the prompt in front of the texts in your app",
         )
     leaves_out = any(layer["kind"] == "pooling" and not layer["include_prompt"] for layer in layers)
     if leaves_out and any(prompts.values()):

@@ -26,6 +26,7 @@ _ENCODERS = {
 _WITHOUT_ANSWERS = {"esm", "eurobert", "gte", "nomic_bert"}  # no class for question answering
 _PRETRAINED = {"albert", "bert", "ernie", "megatron-bert", "mobilebert"}  # with a vocabulary head
 _DECODERS = {"gpt2": "GPT2", "llama": "Llama", "mistral": "Mistral", "qwen2": "Qwen2", "qwen3": "Qwen3"}
+_RERANKERS = {"llama", "mistral", "qwen2", "qwen3"}
 # model type -> the class of the encoder alone, which embeds texts; transformers' AutoModel has the decoder too
 HALVES = {"mt5": "MT5EncoderModel", "t5": "T5EncoderModel", "umt5": "UMT5EncoderModel"}
 # language models without their head, whose last token is a text's vector, or all of whose tokens attend to each other
@@ -128,7 +129,10 @@ TABLE: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         **{model_type: (name,) for model_type, name in HALVES.items()},
     },
     "text-classification": _CLASSIFIERS,
-    "text-ranking": _CLASSIFIERS,  # of one label
+    "text-ranking": {  # classifiers of one label, and language models that answer with a word
+        name: (*names, *((f"{_DECODERS[name]}ForCausalLM",) if name in _RERANKERS else ()))
+        for name, names in _CLASSIFIERS.items()
+    },
     "token-classification": _heads("ForTokenClassification", _ENCODERS),
     "question-answering": _heads(
         "ForQuestionAnswering", {name: stem for name, stem in _ENCODERS.items() if name not in _WITHOUT_ANSWERS}

@@ -1,8 +1,12 @@
-"""A query and passages to scores: rerankers, as sentence-transformers' CrossEncoder has them."""
+"""A query and passages to scores: rerankers, as sentence-transformers' CrossEncoder has them.
+
+Classifiers of one label, and language models that answer with a word (_reranking.py).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
@@ -11,7 +15,7 @@ from edgepack.documents import JsonObject
 from edgepack.errors import UnsupportedModel
 from edgepack.metrics import tasks as metrics
 from edgepack.runtime.processing import Processing
-from edgepack.tasks import _labels, _supported, _text
+from edgepack.tasks import _labels, _reranking, _sentence_folder, _supported, _text
 from edgepack.tasks._fixed_context import PAIRS as PAIRS
 from edgepack.tasks._fixed_context import TRIALS as TRIALS
 from edgepack.tasks._fixed_context import contexts as contexts
@@ -23,6 +27,7 @@ NAME = "text-ranking"
 TITLE = "a query and passages to scores"
 ROUTE = "export"
 AUTO_CLASS = "AutoModelForSequenceClassification"
+CUT_AT_POSITIONS = True
 TOKENIZES = True
 ARCHITECTURES = _supported.architectures(NAME)
 OUTPUTS = ("logits",)
@@ -35,17 +40,24 @@ _PASSAGES = 8  # of each of our queries; its own text is the first
 
 
 def processing(folder: Path, config: JsonObject) -> Processing:
-    """Read the tokenizer's settings, and what makes a score of the logit.
+    """Read the tokenizer's settings, the frame of a pair, the prompts, and what makes a score of the logit.
 
     Raises UnsupportedModel for a model of several labels.
     """
+    found = _reranking.read(folder)
+    if found.true_id is not None:
+        config = {**config, "id2label": {"0": "LABEL_0"}}  # a language model states the labels of no head
     count = _labels.numbered(config)[1]
     if count != 1:
         raise UnsupportedModel(
             f"{folder.name} gives {count} numbers for a pair of texts; a reranker gives one",
             hint="--task text-classification builds it as a classifier of texts and of pairs of texts",
         )
-    return Processing(text=_text.text(folder), answer=_labels.classes(config, folder))
+    text = replace(_text.text(folder), frame=found.frame)
+    if _sentence_folder.is_one(folder):
+        said = _sentence_folder.read(folder)
+        text = replace(text, prompts=dict(said.prompts), default_prompt=said.default_prompt)
+    return Processing(text=text, answer=_labels.classes(config, folder))
 
 
 def examples(processing: Processing) -> list[tuple[str, str]]:

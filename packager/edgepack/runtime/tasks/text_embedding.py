@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from edgepack.arrays import Array, Feeds, Run, cosine
-from edgepack.errors import BundleDamaged, InputError, UnknownName, UsageError
+from edgepack.errors import BundleDamaged, InputError, UsageError
 from edgepack.runtime import arguments
 from edgepack.runtime.batch import BATCH, in_batches, many, text_length
 from edgepack.runtime.processing import Embedding, Processing, Text
+from edgepack.runtime.prompts import Prompts
 from edgepack.runtime.submodel import MODEL
-from edgepack.runtime.text import TextInput, checked
+from edgepack.runtime.text import TextInput
 from edgepack.runtime.vectors import Precision, cut, quantize
 
 
@@ -75,20 +76,10 @@ class Model:
         return float(_SIMILARITIES[self._similarity](one, other))
 
     def _prompt(self, name: str | None, text: str | None) -> str:
-        if name is not None and text is not None:
-            raise UsageError("a prompt is given by its name or as a text, not both")
-        text = None if text is None else checked(arguments.text("prompt", text))
-        name = None if name is None else arguments.text("prompt_name", name)
+        chosen = Prompts(self.prompts, self.default_prompt).chosen(name, text)
         if text and not self._pools_prompts:
             raise UsageError("this model leaves prompts out of its pooling, which the bundle cannot do")
-        if text is not None:
-            return text
-        chosen = name if name is not None else self.default_prompt
-        if chosen is None:
-            return ""
-        if chosen not in self.prompts:
-            raise UnknownName("prompt", chosen, self.prompts)
-        return self.prompts[chosen]
+        return chosen
 
     def _vectors(self, texts: Sequence[str], prompt: str, batch_size: int) -> list[Array]:
         return in_batches(

@@ -20,8 +20,17 @@ class TextRanking:
         self._model: Any = opened(bundle, threads)
 
     def rank(
-        self, query: str, passages: Sequence[str], *, top_k: int | None = None, batch_size: int = 32
+        self,
+        query: str,
+        passages: Sequence[str],
+        *,
+        top_k: int | None = None,
+        prompt: str | None = None,
+        batch_size: int = 32,
     ) -> list[Ranked]:
-        """Return the ``top_k`` best passages (None: all), with their scores, best first. Raises InputError."""
-        found: list[Ranked] = self._model.rank(query, list(passages), top_k=top_k, batch_size=batch_size)
+        """Return the ``top_k`` best passages (None: all), with their scores, best first. Raises InputError.
+
+        ``prompt`` stands in the place of the model's own, for one that was trained with prompts.
+        """
+        found: list[Ranked] = self._model.rank(query, list(passages), top_k=top_k, prompt=prompt, batch_size=batch_size)
         return found
