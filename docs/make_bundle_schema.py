@@ -17,6 +17,7 @@ FILE = Path(edgepack.__file__).parent / "schemas" / "bundle-2.json"
 # the sections that edgepack's own tasks need, and the kind of answer
 TASKS: dict[str, tuple[list[str], Any]] = {
     "text-embedding": (["text"], Embedding),
+    "sparse-embedding": (["text"], Embedding),
     "text-classification": (["text"], Classes),
     "text-ranking": (["text"], Classes),
     "token-classification": (["text"], Entities),

@@ -108,7 +108,8 @@ def _write(folder: Path, row: Row) -> None:
         )
         for path in paths[1:]:
             (folder / path).mkdir()
-            _json(folder / path / "config.json", {"true_token_id": 1} if words else {"pooling_mode": "mean"})
+            own = {"LogitScore": {"true_token_id": 1}, "SpladePooling": {"pooling_strategy": "max"}}
+            _json(folder / path / "config.json", own.get(path[2:], {"pooling_mode": "mean"}))
 
 
 def _check_processor(folder: Path, row: Row, config: dict[str, Any]) -> None:

@@ -26,6 +26,7 @@ from edgepack.original import configs, imports, loading, sounds
 from edgepack.original.library import PretrainedModel
 from edgepack.original.rerankers import Reranker
 from edgepack.original.sentences import SentenceEncoder
+from edgepack.original.splade import SpladeEncoder
 from edgepack.records import Source
 from edgepack.runtime.processing import Text
 from edgepack.tasks import (
@@ -35,6 +36,7 @@ from edgepack.tasks import (
     _reranking,
     audio_classification,
     image_embedding,
+    sparse_embedding,
     text_embedding,
     text_ranking,
 )
@@ -77,6 +79,8 @@ def open_path(
     if task.NAME == text_embedding.NAME:
         modules = text_embedding.modules(Path(path), config)
         module = SentenceEncoder(model, processing.section(Text), modules, Path(path))
+    elif task.NAME == sparse_embedding.NAME:
+        module = SpladeEncoder(model, processing.section(Text), sparse_embedding.modules(Path(path)).layers[0])
     elif task.NAME == image_embedding.NAME:
         module = ImageEncoder(model)
     elif task.NAME == text_ranking.NAME and _reranking.read(Path(path)).true_id is not None:

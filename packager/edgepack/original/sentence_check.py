@@ -28,7 +28,7 @@ from edgepack.records import Accuracy, NotMeasured, Source
 from edgepack.runtime.processing import Classes, Processing
 from edgepack.runtime.processing import Text as TextRecord
 from edgepack.tasks import _sentence_folder
-from edgepack.tasks._sentence_settings import CROSS_ENCODER
+from edgepack.tasks._sentence_settings import CROSS_ENCODER, SPARSE_ENCODER
 
 METRIC = "sentence_transformers_max_error"
 TOLERANCE = 1e-4  # of the largest number: float32 in another order of operations stays far below
@@ -94,8 +94,8 @@ class Check:
     def hold(self, model: TaskModel) -> None:
         """Take the answers of ``model``, a task object around the original, while the original is open."""
         if self._texts:
-            predict = model.scores if self._kind == CROSS_ENCODER else model.predict
-            self._ours = np.stack(predict(self._texts))
+            predict = {CROSS_ENCODER: "scores", SPARSE_ENCODER: "dense"}.get(self._kind, "predict")
+            self._ours = np.stack(getattr(model, predict)(self._texts))
 
     def finish(self) -> tuple[Accuracy, ...]:
         """Return the largest difference between edgepack's reading and sentence-transformers.

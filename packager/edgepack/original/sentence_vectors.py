@@ -41,8 +41,9 @@ def main(folder: str, result: str, kind: str) -> None:
 
 
 def _encode(model: PretrainedModel, asked: JsonDict) -> Array:
-    made: Array = model.encode(asked["texts"], show_progress_bar=False)
-    return made
+    made = model.encode(asked["texts"], show_progress_bar=False)
+    dense: Array = made.to_dense().numpy() if hasattr(made, "to_dense") else made  # a SparseEncoder's are sparse
+    return dense
 
 
 def _predict(model: PretrainedModel, asked: JsonDict) -> Array:

@@ -19,14 +19,15 @@ from edgepack.documents import Json, JsonDict, JsonObject, read_json
 from edgepack.errors import ModelError, UnsafeModel, UnsupportedModel
 from edgepack.runtime.processing import Similarity
 from edgepack.tasks import _sentence_settings, _supported, read_config
-from edgepack.tasks._sentence_head import Layer, head
-from edgepack.tasks._sentence_settings import CAUSAL, CROSS_ENCODER, ENCODER, PairTemplate
+from edgepack.tasks._sentence_head import Layer, head, splade
+from edgepack.tasks._sentence_settings import CAUSAL, CROSS_ENCODER, ENCODER, SPARSE_ENCODER, PairTemplate
 
 _CONFIG = "config_sentence_transformers.json"
 _OWN = "sentence_transformers."
 _SIMILARITIES: tuple[Similarity, ...] = get_args(Similarity)
 RANKING, _PAIRS = "text-ranking", "text-classification"  # of a CrossEncoder with one label, and with several
-_TASKS = {ENCODER: "text-embedding", CROSS_ENCODER: _PAIRS}
+_TASKS = {ENCODER: "text-embedding", CROSS_ENCODER: _PAIRS, SPARSE_ENCODER: "sparse-embedding"}
+_TRANSFORMERS = ("Transformer", "MLMTransformer")  # the second of a SparseEncoder before 5.4
 # config.json's notes of a CrossEncoder that was saved without modules.json: of releases from 4.0 on, and before
 _NOTED = ("sentence_transformers", "sbert_ce_default_activation_function")
 _PROMPTS = {"query": "", "document": ""}  # that every SentenceTransformer has
@@ -48,6 +49,9 @@ class SentenceFolder:
     tokenizer: JsonObject = field(default_factory=dict)  # arguments for opening the tokenizer
     pairs: PairTemplate | None = None  # the chat template that a CrossEncoder puts its pairs into
     words: tuple[int, int | None] | None = None  # of LogitScore: the tokens whose logits' difference is the score
+
+
+SPLADE = SentenceFolder(layers=({"kind": "splade", "pooling": "max", "activation": "relu"},), similarity="dot")
 
 
 def is_one(folder: Path) -> bool:
@@ -109,10 +113,10 @@ def read(folder: Path) -> SentenceFolder:
     """Return all of it. Raises ModelError, UnsupportedModel and UnsafeModel, naming the setting."""
     task(folder)
     what, stated, first = kind(folder), read_config(folder / _CONFIG), transformer(folder)
-    behind = [entry for entry in modules(folder) if entry["path"] != first or _kind(entry) != "Transformer"]
+    behind = modules(folder)[1:]
     settings = _sentence_settings.read(folder / first, what)
     words = _words(folder, behind, settings) if what == CROSS_ENCODER else None
-    layers = head(folder, behind) if what == ENCODER else ()
+    layers = _HEADS[what](folder, behind) if what in _HEADS else ()
     prompts = _prompts(folder, stated, what)
     default = stated.get("default_prompt_name")
     _check_prompts(folder, prompts, default, layers)
@@ -122,13 +126,16 @@ def read(folder: Path) -> SentenceFolder:
         prompts=prompts,
         default_prompt=default,
         truncate=_sentence_settings.count(folder / _CONFIG, "truncate_dim", stated.get("truncate_dim")),
-        similarity=_similarity(folder, stated.get("similarity_fn_name")),
+        similarity=_similarity(folder, stated.get("similarity_fn_name"), "dot" if what == SPARSE_ENCODER else "cosine"),
         max_length=settings.get("max_seq_length"),
         lower=bool(settings.get("do_lower_case", False)),
         tokenizer=_sentence_settings.tokenizer_arguments(settings),
         pairs=_sentence_settings.pair_template(settings) if what == CROSS_ENCODER else None,
         words=words,
     )
+
+
+_HEADS = {ENCODER: head, SPARSE_ENCODER: splade}
 
 
 def _logit_scores(folder: Path) -> list[JsonDict]:
@@ -175,14 +182,14 @@ def _prompts(folder: Path, stated: JsonObject, kind: str) -> dict[str, str]:
         raise ModelError(
             f"{folder / _CONFIG} sets prompts to {json.dumps(given)}", hint='give texts by name: {"query": "query: "}'
         )
-    own = _PROMPTS if kind == ENCODER else {}
+    own = {} if kind == CROSS_ENCODER else _PROMPTS
     return {**own, **{name: text or "" for name, text in given.items()}}
 
 
 def transformer(folder: Path) -> str:
     """Return the subfolder of the transformer: "", or for example "0_Transformer". Raises as ``read`` does."""
     listed = modules(folder)
-    if not listed or _kind(listed[0]) != "Transformer":
+    if not listed or _kind(listed[0]) not in _TRANSFORMERS:
         kind = _kind(listed[0]) if listed else "nothing"
         raise UnsupportedModel(
             f"{folder.name} begins with the sentence-transformers module {kind}; edgepack supports folders that begin "
@@ -247,9 +254,9 @@ def _check_prompts(folder: Path, prompts: Mapping[str, str], default: Json, laye
         )
 
 
-def _similarity(folder: Path, stated: str | None) -> Similarity:
+def _similarity(folder: Path, stated: str | None, usual: Similarity) -> Similarity:
     if stated is None:
-        return "cosine"
+        return usual
     found = next((name for name in _SIMILARITIES if name == stated), None)
     if found is None:
         raise ModelError(

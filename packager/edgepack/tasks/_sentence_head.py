@@ -44,6 +44,29 @@ def head(folder: Path, entries: Rows) -> tuple[Layer, ...]:
     return layers
 
 
+def splade(folder: Path, entries: Rows) -> tuple[Layer, ...]:
+    """Return the layer that ``entries`` of a SparseEncoder describe. Raises UnsupportedModel."""
+    kinds = [str(entry["type"]).rsplit(".", 1)[-1] for entry in entries]
+    if kinds != ["SpladePooling"]:
+        raise UnsupportedModel(
+            f"{folder.name} is a SparseEncoder with {', '.join(kinds) or 'nothing'} behind its transformer, which "
+            "edgepack does not support",
+            hint="it supports a Transformer (fill-mask) or MLMTransformer, with SpladePooling behind it",
+        )
+    where = folder / entries[0]["path"]
+    config = read_config(where / "config.json")
+    unknown = set(config) - {*_DIMENSIONS, "pooling_strategy", "activation_function"}
+    if unknown:
+        raise UnsupportedModel(f"{where}/config.json has {min(unknown)!r}, which edgepack does not read", hint=_AGAIN)
+    pooling, activation = config.get("pooling_strategy", "max"), config.get("activation_function", "relu")
+    if pooling not in ("max", "sum") or activation not in ("relu", "log1p_relu"):
+        raise UnsupportedModel(
+            f"{where}/config.json asks for the {pooling} of {activation}, which is not supported",
+            hint="known: max or sum, relu or log1p_relu",
+        )
+    return ({"kind": "splade", "pooling": pooling, "activation": activation},)
+
+
 def _read(folder: Path, entry: JsonObject) -> list[Layer]:
     kind, where = str(entry["type"]).rsplit(".", 1)[-1], folder / entry["path"]
     if kind == "Pooling":

@@ -13,7 +13,7 @@ from edgepack.documents import Json, JsonDict, JsonObject
 from edgepack.errors import ModelError, UnsupportedModel
 from edgepack.tasks import read_config
 
-ENCODER, CROSS_ENCODER = "SentenceTransformer", "CrossEncoder"
+ENCODER, CROSS_ENCODER, SPARSE_ENCODER = "SentenceTransformer", "CrossEncoder", "SparseEncoder"
 # where sentence-transformers looks, in this order
 _FILES = tuple(
     f"sentence_{name}_config.json"
@@ -29,6 +29,7 @@ CLASSIFIER, CAUSAL = "sequence-classification", "text-generation"  # what a Cros
 _READ = {
     ENCODER: {"feature-extraction": ("last_hidden_state", "token_embeddings")},
     CROSS_ENCODER: {CLASSIFIER: ("logits", "scores"), CAUSAL: ("logits", "causal_logits")},
+    SPARSE_ENCODER: {"fill-mask": ("logits", "token_embeddings")},
 }
 _FORMATS = ("flat", "structured")  # of a message in a chat template
 _RENDERING = {"add_generation_prompt", "continue_final_message", "enable_thinking", "chat_template", "documents"}

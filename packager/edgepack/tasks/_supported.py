@@ -26,6 +26,7 @@ _ENCODERS = {
 _WITHOUT_ANSWERS = {"esm", "eurobert", "gte", "nomic_bert"}  # no class for question answering
 _PRETRAINED = {"albert", "bert", "ernie", "megatron-bert", "mobilebert"}  # with a vocabulary head
 _DECODERS = {"gpt2": "GPT2", "llama": "Llama", "mistral": "Mistral", "qwen2": "Qwen2", "qwen3": "Qwen3"}
+_SPARSE = ("bert", "distilbert", "modernbert", "roberta", "xlm-roberta")  # SPLADE's models
 _RERANKERS = {"llama", "mistral", "qwen2", "qwen3"}
 # model type -> the class of the encoder alone, which embeds texts; transformers' AutoModel has the decoder too
 HALVES = {"mt5": "MT5EncoderModel", "t5": "T5EncoderModel", "umt5": "UMT5EncoderModel"}
@@ -133,6 +134,7 @@ TABLE: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         name: (*names, *((f"{_DECODERS[name]}ForCausalLM",) if name in _RERANKERS else ()))
         for name, names in _CLASSIFIERS.items()
     },
+    "sparse-embedding": _heads("ForMaskedLM", {name: _ENCODERS[name] for name in _SPARSE}),
     "token-classification": _heads("ForTokenClassification", _ENCODERS),
     "question-answering": _heads(
         "ForQuestionAnswering", {name: stem for name, stem in _ENCODERS.items() if name not in _WITHOUT_ANSWERS}

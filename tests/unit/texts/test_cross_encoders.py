@@ -21,7 +21,7 @@ from .conftest import TEXTS, edit, read, save_bert, save_tokenizer, sizes, wordp
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    from sentence_transformers import CrossEncoder, SparseEncoder
+    from sentence_transformers import CrossEncoder
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 PAIRED = "text-classification"
@@ -291,12 +291,3 @@ def test_a_language_model_that_nothing_makes_a_reranker(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedModel, match="nothing says how it takes a query and a passage") as error:
         read(plain, "text-ranking")
     assert "chat_template.jinja" in error.value.hint
-
-
-def test_sparse_encoders(tmp_path: Path) -> None:
-    (tmp_path / "plain").mkdir()
-    save_bert(tmp_path / "plain", "BertForMaskedLM")
-    SparseEncoder(str(tmp_path / "plain"), device="cpu").save_pretrained(str(tmp_path / "model"))
-    for task in (None, "fill-mask", "text-embedding"):
-        with pytest.raises(UnsupportedModel, match="is a SparseEncoder of sentence-transformers"):
-            read(tmp_path / "model", task)
