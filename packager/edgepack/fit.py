@@ -133,21 +133,33 @@ def _decoder(decoder: Decoder, recipe: Recipe, context: int) -> Estimate:
     width = d.embedding_width or d.hidden
     table = _held(d.vocabulary * width, recipe, "head" if d.tied else "embedding")
     head = table if d.tied else _held(d.vocabulary * width, recipe, "head")
-    layer = (
-        _held(d.hidden * (d.q_dim + 2 * d.kv_dim), recipe, "qkv")
-        + _held(d.q_dim * d.hidden, recipe, "o_proj")
-        + _held(d.hidden * d.intermediate * gated, recipe, "gate_up")
-        + _held(d.intermediate * d.hidden, recipe, "down")
-    )
-    wide = 4 * d.hidden + 2 * (d.q_dim + 2 * d.kv_dim) + (gated + 1) * d.intermediate
+    attention = _held(d.hidden * (d.q_dim + 2 * d.kv_dim), recipe, "qkv") + _held(d.q_dim * d.hidden, recipe, "o_proj")
+    fed = [_fed(d, layer, recipe) for layer in range(d.layers)]
+    layers = d.layers * attention + sum(held for held, _ in fed)
+    experts = d.experts
+    inner = max(d.intermediate, experts.chosen * experts.width if experts else 0)
+    wide = 4 * d.hidden + 2 * (d.q_dim + 2 * d.kv_dim) + (gated + 1) * inner
     scores = 2 * d.heads * tokens * context
     return Estimate(
-        weights=layer * d.layers + head + (0 if d.tied else table),
+        weights=layers + head + (0 if d.tied else table),
         cache=d.cache_bytes(context),
         activations=_FLOAT * (tokens * wide + scores + d.vocabulary),
         shape=f"{tokens:,} of {context:,} tokens",
-        read=layer * d.layers + head,
+        read=d.layers * attention + sum(read for _, read in fed) + head,
     )
+
+
+def _fed(d: Decoder, layer: int, recipe: Recipe) -> tuple[int, int]:
+    """Return bytes of the feed-forward weights of ``layer``, and of those that a token reads: of experts the chosen."""
+    gated, experts = 2 if d.gated else 1, d.experts_of(layer)
+
+    def held(width: int) -> int:
+        return _held(d.hidden * width * gated, recipe, "gate_up") + _held(width * d.hidden, recipe, "down")
+
+    if experts is None:
+        return held(d.intermediate), held(d.intermediate)
+    router = d.hidden * experts.count * _FLOAT
+    return router + experts.count * held(experts.width), router + experts.chosen * held(experts.width)
 
 
 def _held(parameters: int, recipe: Recipe, role: str) -> int:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from edgepack import plugins
+from edgepack.decoders.experts import Experts
 from edgepack.decoders.settings import CORRECT, Settings
 from edgepack.documents import JsonObject
 from edgepack.errors import ModelError, UnsupportedModel
@@ -71,6 +72,7 @@ class Names:
     key_norm: str = ""
     after_attention: str = ""  # a norm of the branch, before it joins the residual
     after_mlp: str = ""
+    sinks: str = ""  # the whole name of a score by head that no key has (StreamingLLM's, Xiao et al. 2023)
     heads: tuple[str, ...] = ("lm_head",)
 
     @property
@@ -97,6 +99,7 @@ class Decoder:
     norm: Norm
     activation: str  # silu | gelu | gelu_tanh | relu | relu2 | xielu
     gated: bool = True
+    experts: Experts | None = None  # in place of the feed-forward layer
     rotary: Rotary | None = None
     local_rotary: Rotary | None = None  # of the layers with a window, where it differs
     turns: tuple[bool, ...] = ()  # whether a layer has the rotary embedding, by layer; none: all
@@ -155,6 +158,11 @@ class Decoder:
         if self.turns and not self.turns[layer]:
             return None
         return self.local_rotary if self.local_rotary and self.window(layer) else self.rotary
+
+    def experts_of(self, layer: int) -> Experts | None:
+        """Return the experts of ``layer``; None where it has one feed-forward layer."""
+        found = self.experts
+        return found if found and (not found.layers or found.layers[layer]) else None
 
     def cache_bytes(self, tokens: int) -> int:
         """Return bytes of float32 keys and values for ``tokens``."""
@@ -217,6 +225,12 @@ def _check(decoder: Decoder) -> None:
             raise ModelError(f"config.json: {key} is {getattr(decoder, name)}; it must be at least 1", hint=CORRECT)
     if decoder.heads % decoder.kv_heads:
         raise ModelError(f"config.json: {decoder.heads} heads cannot share {decoder.kv_heads} key heads", hint=CORRECT)
+    found = decoder.experts
+    if found and not (1 <= found.chosen <= found.count and found.width >= 1):
+        raise ModelError(
+            f"config.json: {found.chosen} of {found.count} experts of the width {found.width} make no layer",
+            hint=CORRECT,
+        )
     for name, each in (("layer_types", decoder.windows), ("no_rope_layers", decoder.turns)):
         if each and len(each) != decoder.layers:
             raise ModelError(f"config.json: {name} has {len(each)} entries for {decoder.layers} layers", hint=CORRECT)

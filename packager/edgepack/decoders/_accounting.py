@@ -38,7 +38,7 @@ def prefix(decoder: Decoder, stored: Mapping[str, Stored]) -> str:
 def check(decoder: Decoder, stored: Mapping[str, Stored], lead: str) -> None:
     """Raises DamagedWeights for the first tensor that the description has no place for."""
     known = set(_paths(decoder, lead))
-    numbers = set(_numbers(decoder, lead))
+    numbers = {*_numbers(decoder, lead), *_expert_tensors(decoder, stored, lead)}
     for name, tensor in stored.items():
         path, _, kind = name.rpartition(".")
         buffer = names.BUFFERS.search(name) and not (path in known and len(tensor.shape) == 1)
@@ -77,8 +77,19 @@ def _paths(decoder: Decoder, lead: str) -> Iterator[str]:
             yield from (lead + path.format(i=i, h=head) for i in range(decoder.layers))
 
 
+def _expert_tensors(decoder: Decoder, stored: Mapping[str, Stored], lead: str) -> Iterator[str]:
+    """Yield the names of the experts' tensors, in the form that the checkpoint has."""
+    if decoder.experts:
+        form = decoder.experts.form(stored, lead)
+        for layer in range(decoder.layers):
+            if decoder.experts_of(layer):
+                yield from (lead + name for name in decoder.experts.tensors(form, layer))
+
+
 def _numbers(decoder: Decoder, lead: str) -> Iterator[str]:
-    """Yield the names of the activations' own numbers."""
+    """Yield the names of the activations' own numbers, and of the scores of sinks."""
+    if decoder.names.sinks:
+        yield from (lead + decoder.names.sinks.format(i=i) for i in range(decoder.layers))
     if decoder.names.activation:
         for i in range(decoder.layers):
             yield from (f"{lead}{decoder.names.activation.format(i=i)}.{name}" for name in ACTIVATION_NUMBERS)

@@ -11,6 +11,7 @@ from edgepack import weights
 from edgepack.arrays import Array
 from edgepack.decoders import Decoder, _accounting, _biases, arrangement
 from edgepack.decoders._accounting import ACTIVATION_NUMBERS
+from edgepack.decoders.expert_weights import ExpertWeights
 from edgepack.decoders.matrix import Matrix, finite
 from edgepack.errors import DamagedWeights, UnsupportedModel
 from edgepack.weights import Stored
@@ -77,7 +78,12 @@ class Checkpoint:
         d = self.decoder
         self.embedding(), self.positions(), self.head(), self.norm(d.names.final)
         for layer in range(d.layers):
-            self.qkv(layer), self.o_proj(layer), self.gate_up(layer), self.down(layer)
+            self.qkv(layer), self.o_proj(layer), self.sinks(layer)
+            experts = self.experts(layer)
+            if experts:
+                experts.router(layer), experts.gate_up(layer), experts.down(layer), experts.biases(layer)
+            else:
+                self.gate_up(layer), self.down(layer)
             for path in d.names.norms:
                 self.norm(path, layer)
 
@@ -141,6 +147,16 @@ class Checkpoint:
         """Return [hidden, intermediate], with the branch's scale."""
         d = self.decoder
         return self._scaled(self._layer(layer, (d.names.down,), (d.hidden, d.intermediate)))
+
+    def experts(self, layer: int) -> ExpertWeights | None:
+        """Return the experts of ``layer``; None where it has one feed-forward layer."""
+        d, found = self.decoder, self.decoder.experts_of(layer)
+        return ExpertWeights(self._stored, self._prefix, found, d.hidden, d.branch_scale) if found else None
+
+    def sinks(self, layer: int) -> Array | None:
+        """Return the score by head that no key has, float32 [heads], where there are some."""
+        d = self.decoder
+        return self._vector(self._prefix + d.names.sinks.format(i=layer), d.heads) if d.names.sinks else None
 
     def activation(self, layer: int) -> dict[str, float]:
         """Return the numbers of the activation of ``layer``, where it has some of its own."""

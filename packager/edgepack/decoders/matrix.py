@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 
@@ -11,6 +12,25 @@ from edgepack import weights
 from edgepack.arrays import Array
 from edgepack.errors import DamagedWeights
 from edgepack.weights import Stored
+
+
+class Weight(Protocol):
+    """A weight [rows, width] that is read in pieces of rows."""
+
+    @property
+    def name(self) -> str:
+        """By it a weight is known."""
+
+    @property
+    def bias(self) -> Array | None:
+        """float32 [rows]."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows (outputs) and width (inputs)."""
+
+    def rows(self, start: int, stop: int) -> Array:
+        """Return float32 [stop - start, width]. Raises DamagedWeights where a number is not finite."""
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,15 @@ from edgepack.decoders import Rotary
 def cos_sin_cache(rotary: Rotary, context: int) -> tuple[Array, Array]:
     """Return cos and sin, float32 [context, width / 2]."""
     angles = np.arange(context, dtype=np.float64)[:, None] * frequencies(rotary, context)
-    factor = rotary.scaling.get("attention_factor", 1.0)
+    factor = attention_factor(rotary, context)
     return (np.cos(angles) * factor).astype(np.float32), (np.sin(angles) * factor).astype(np.float32)
+
+
+def attention_factor(rotary: Rotary, context: int) -> float:
+    """Return what cos and sin are multiplied by, for a text of ``context`` tokens."""
+    said = rotary.scaling
+    usual = said.get("attention_factor", 1.0)
+    return float(said.get("long_attention_factor", usual) if context > rotary.trained else usual)
 
 
 def check(rotary: Rotary) -> None:
@@ -22,7 +29,7 @@ def check(rotary: Rotary) -> None:
     with np.errstate(all="ignore"):
         for context in {rotary.trained, rotary.longest}:
             found = frequencies(rotary, context)
-            if not np.isfinite([*found, rotary.scaling.get("attention_factor", 1.0)]).all() or found.min(initial=1) < 0:
+            if not np.isfinite([*found, attention_factor(rotary, context)]).all() or found.min(initial=1) < 0:
                 raise ValueError("rope_parameters")
 
 

@@ -17,8 +17,9 @@ from edgepack import memory
 from edgepack.arrays import Array
 from edgepack.decoders import Decoder, describe, order
 from edgepack.decoders.checkpoint import Checkpoint
-from edgepack.decoders.matrix import Matrix
+from edgepack.decoders.matrix import Weight
 from edgepack.decoders.rotary import cos_sin_cache
+from edgepack.original import experts
 from edgepack.original.activations import ACTIVATIONS, xielu
 from edgepack.parallel import alone, in_parts
 from edgepack.records import Source
@@ -133,7 +134,7 @@ class _Operations:
         q, k = self._placed(q, d.names.query_norm, layer), self._placed(k, d.names.key_norm, layer)
         back = np.arange(tokens)[:, None] - np.arange(tokens)
         unseen = (back < 0) | (back >= (d.window(layer) or tokens))
-        mixed = np.empty_like(q)
+        mixed, sinks = np.empty_like(q), self.checkpoint.sinks(layer)
         for head in range(d.heads):
             shared = head // (d.heads // d.kv_heads)
             scores = q[:, head] @ k[:, shared].transpose(0, 2, 1) * np.float32(d.scaling(layer))
@@ -141,7 +142,7 @@ class _Operations:
                 scores = np.tanh(scores / d.attention_cap) * np.float32(d.attention_cap)
             if d.alibi:
                 scores = scores - np.float32(d.alibi[head]) * back.astype(np.float32)
-            mixed[:, head] = softmax(np.where(unseen, _NEVER, scores), np.float32) @ v[:, shared]
+            mixed[:, head] = _attended(np.where(unseen, _NEVER, scores), sinks, head) @ v[:, shared]
         joined = mixed.transpose(0, 2, 1, 3).reshape(batch, tokens, -1)
         self.watch(f"layers.{layer}.attention.out", joined)
         return _product(joined, self.checkpoint.o_proj(layer))
@@ -171,6 +172,9 @@ class _Operations:
         return np.asarray(normed.transpose(0, 2, 1, 3))
 
     def feed_forward(self, x: Array, layer: int) -> Array:
+        found = self.checkpoint.experts(layer)
+        if found:
+            return experts.mixed(x, layer, found, _product)
         self.watch(f"layers.{layer}.mlp.inner", x)
         made = _product(x, self.checkpoint.gate_up(layer))
         if self.d.gated:
@@ -196,6 +200,14 @@ class _Operations:
         return x if bias is None else x + bias
 
 
+def _attended(scores: Array, sinks: Array | None, head: int) -> Array:
+    """Return the share of each key, float32 [batch, tokens, keys]; ``sinks`` [heads] take one that no key has."""
+    if sinks is None:
+        return softmax(scores, np.float32)
+    beside = np.broadcast_to(sinks[head], (*scores.shape[:-1], 1))
+    return softmax(np.concatenate([scores, beside], axis=-1), np.float32)[..., :-1]
+
+
 def _batches(watched: Sequence[Array], expected: Sequence[Array]) -> list[tuple[Array, int]]:
     """Return ids [texts, tokens] by length, and how many of them, which come first, are watched."""
     texts = [*watched, *expected]
@@ -211,7 +223,7 @@ def _first(count: int, watch: Watch) -> Watch:
     return (lambda name, x: watch(name, x[:count])) if count else (lambda name, x: None)
 
 
-def _product(x: Array, matrix: Matrix) -> Array:
+def _product(x: Array, matrix: Weight) -> Array:
     """Return x W^T + b, the weight read in pieces."""
     flat = x.reshape(-1, x.shape[-1])
     out = np.empty((len(flat), matrix.shape[0]), np.float32)
@@ -225,7 +237,7 @@ def _product(x: Array, matrix: Matrix) -> Array:
     return out.reshape(*x.shape[:-1], -1)
 
 
-def _gather(matrix: Matrix, ids: Array) -> Array:
+def _gather(matrix: Weight, ids: Array) -> Array:
     """Return the rows of ``ids``, float32 [*ids.shape, width]."""
     wanted, places = np.unique(ids, return_inverse=True)
     rows = np.concatenate([matrix.rows(int(row), int(row) + 1) for row in wanted])

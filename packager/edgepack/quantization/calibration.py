@@ -30,7 +30,7 @@ class Calibration:
         self._sums: dict[str, Array] = {}
 
     def feedback(self, name: str) -> list[Array] | None:
-        """Return gptq.feedback; None for what lies outside the layers."""
+        """Return gptq.feedback; None for what lies outside the layers, and for experts."""
         covariance = self.covariance(name)
         return None if covariance is None else gptq.feedback(covariance)
 
@@ -41,7 +41,7 @@ class Calibration:
         while self._reached < int(name.split(".")[1]):
             self._sums.clear()
             self._reached = next(self._walk)
-        return self._sums.pop(name)
+        return self._sums.pop(name, None)
 
     def _watch(self, name: str, x: Array) -> None:
         rows = x.reshape(-1, x.shape[-1])

@@ -73,7 +73,7 @@ def find(
         model_type=str(config.get("model_type", "")),
         task=found,
         licence=_licence(fetched.path),
-        parameters=sum(tensor.parameters for tensor in stored if tensor.dtype not in {"I64", "I32"}),
+        parameters=sum(weights.values(tensor) for tensor in stored),
         weights_bytes=sum(file.stat().st_size for file in files),
         convolutional=_kernels(stored) > 0.5,
         sha256=_digest(shaping, fetched.path, merged),

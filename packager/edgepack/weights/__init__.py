@@ -95,6 +95,20 @@ def read(stored: Stored, part: slice | tuple[slice, ...] = slice(None)) -> Array
     return values if stored.delta is None else stored.delta.merged(values, part)
 
 
+def values(stored: Stored) -> int:
+    """Return how many of a model's parameters a tensor is: none of integers, of MXFP4's blocks two in a byte."""
+    if stored.dtype == "U8" and stored.name.endswith("_blocks"):
+        return 2 * stored.parameters
+    scales = stored.dtype == "U8" and stored.name.endswith("_scales")
+    return 0 if scales or stored.dtype in {"I64", "I32"} else stored.parameters
+
+
+def read_bytes(stored: Stored, part: slice) -> Array:
+    """Return ``part`` of a tensor of bytes as uint8; only it is read."""
+    mapped = np.memmap(stored.file, np.uint8, "r", stored.offset, stored.shape)
+    return np.array(np.asarray(mapped)[part])
+
+
 def _read(stored: Stored, part: slice | tuple[slice, ...]) -> Array:
     if stored.dtype not in _FLOATS:
         raise UnsupportedModel(

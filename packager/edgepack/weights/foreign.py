@@ -22,6 +22,8 @@ _METHODS = {
     "aqlm": "AQLM", "mxfp4": "MXFP4", "bitnet": "BitNet", "modelopt": "NVIDIA ModelOpt", "exl2": "ExLlamaV2",
     "exl3": "ExLlamaV3", "auto-round": "AutoRound", "eetq": "EETQ", "vptq": "VPTQ", "higgs": "HIGGS",
 }  # fmt: skip
+# model_type -> the method that its checkpoints are published in, which edgepack reads (decoders/stack.py)
+_READ = {"gpt_oss": "MXFP4"}
 # The first that fits a tensor's name counts; what a method leaves beside (or in place of) each weight.
 _TENSORS = (
     (r"\.g_idx$", "GPTQ"),
@@ -44,7 +46,9 @@ _HINT = "start from the original weights (bf16, fp16 or fp32): edgepack quantize
 
 def check(folder: Path, config: JsonObject, stored: Sequence[Stored]) -> None:
     """Raises UnsupportedModel, naming the method, for weights that were quantized before."""
-    method = _configured(config) or _listed(folder) or _stored(stored)
+    read = _READ.get(str(config.get("model_type", "")))
+    found = (_configured(config), _listed(folder), _stored(stored))
+    method = next((one for one in found if one and one.partition(" ")[0] != read), "")
     if method:
         raise UnsupportedModel(f"{folder.name} is already quantized: {method}", hint=_hint(folder))
 

@@ -286,6 +286,42 @@ _OWN |= {
 }  # fmt: skip
 
 
+def experts(*keys: str, count: str = "num_local_experts", **more: st.SearchStrategy[Any]) -> Own:
+    """A family of experts with a window."""
+    sizes = {count: st.sampled_from([4, 5]), "num_experts_per_tok": st.sampled_from([1, 2, 4])}
+    return biased(*keys, sliding_window=WINDOW, **sizes, **more)
+
+
+def phimoe(config: Config, head: int) -> st.SearchStrategy[Config]:
+    scales = table(short_mscale=st.sampled_from([1.0, 1.2]), long_mscale=st.sampled_from([1.1, 1.3]),
+                   original_max_position_embeddings=st.sampled_from([24, 64]))  # fmt: skip
+    kinds = joined(longrope(head // 2).filter(lambda made: made["rope_type"] == "longrope"), scales)
+    return table(
+        router_jitter_noise=maybe(st.sampled_from([0.01, 0.4])), rope_parameters=maybe(kinds), sliding_window=WINDOW,
+        num_local_experts=st.just(5), attention_bias=FLAG, lm_head_bias=FLAG,
+    )  # fmt: skip
+
+
+def gpt_oss(config: Config, head: int) -> st.SearchStrategy[Config]:
+    scaling = st.one_of(SCALINGS["yarn"], SCALINGS["default"])
+    own = experts("attention_bias", swiglu_limit=maybe(st.sampled_from([0.5, 7.0])), head_dim=st.just(head),
+                  rope_parameters=maybe(scaling))(config, head)  # fmt: skip
+    bare = own.map(lambda made: {k: v for k, v in made.items() if k in ("rope_parameters",) or "rope" not in k})
+    return joined(bare, table(layer_types=kinds(config), sliding_window=st.sampled_from([5, 16])))
+
+
+_OWN |= {
+    "mixtral": experts(), "phimoe": phimoe, "gpt_oss": gpt_oss,
+    "granitemoe": experts("attention_bias", residual_multiplier=maybe(st.just(0.22)),
+                          logits_scaling=maybe(st.just(3)), embedding_multiplier=maybe(st.just(12.0))),
+    "qwen3_moe": experts(
+        "attention_bias", "norm_topk_prob", "use_sliding_window", count="num_experts",
+        moe_intermediate_size=st.sampled_from([16, 40]), decoder_sparse_step=maybe(st.sampled_from([1, 2])),
+        mlp_only_layers=maybe(st.none() | st.just([0])),
+    ),
+}  # fmt: skip
+
+
 def _gpt(family: str, **own: st.SearchStrategy[Any]) -> st.SearchStrategy[Config]:
     sizes = {
         "model_type": family, "vocab_size": 96, "n_embd": 32, "n_head": 2, "n_positions": 48, "bos_token_id": 1,

@@ -128,7 +128,44 @@ MORE: dict[str, tuple[str, dict[str, Any]]] = {
     "llama:dynamic": ("Llama", {**_SMALL, "rope_scaling": {"rope_type": "dynamic", "factor": 4.0}}),
     "qwen3:heads of 24": ("Qwen3", {**_SMALL, "head_dim": 24}),
 }
-ALL = FAMILIES | MORE
+# families of experts, which are compared with transformers in the same ways
+EXPERTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "qwen3_moe": (
+        "Qwen3Moe",
+        {
+            **_SMALL, "head_dim": 16, "num_experts": 6, "num_experts_per_tok": 2, "moe_intermediate_size": 32,
+            "norm_topk_prob": True, "mlp_only_layers": [1],
+        },
+    ),
+    "qwen3_moe:unnormed": (
+        "Qwen3Moe", {**_SMALL, "head_dim": 16, "num_experts": 6, "num_experts_per_tok": 3, "moe_intermediate_size": 48}
+    ),
+    "mixtral": ("Mixtral", {**_SMALL, "num_local_experts": 4, "sliding_window": 7}),
+    "granitemoe": (
+        "GraniteMoe",
+        {
+            **_SMALL, "intermediate_size": 48, "num_local_experts": 6, "num_experts_per_tok": 3,
+            "embedding_multiplier": 12.0, "logits_scaling": 6.0, "residual_multiplier": 0.25,
+            "attention_multiplier": 0.125,
+        },
+    ),
+    "phimoe": (
+        "Phimoe",
+        {
+            **_SMALL, "num_local_experts": 5, "attention_bias": True, "lm_head_bias": True, "router_jitter_noise": 0.3,
+            "rope_parameters": {**_LONG, "rope_type": "longrope", "short_mscale": 1.2, "long_mscale": 1.3,
+                                "original_max_position_embeddings": 48},
+        },
+    ),
+    "gpt_oss": (
+        "GptOss",
+        {
+            **_SMALL, "head_dim": 16, "num_local_experts": 5, "num_experts_per_tok": 2, "sliding_window": 7,
+            "swiglu_limit": 1.5, "rope_parameters": {"rope_type": "yarn", "factor": 4.0, "truncate": False},
+        },
+    ),
+}  # fmt: skip
+ALL = FAMILIES | MORE | EXPERTS
 WORDS = [f"w{i}" for i in range(160)]
 _CLASSES = {"Gemma3": "Gemma3ForCausalLM", "GPT2": "GPT2LMHeadModel"}
 

@@ -48,7 +48,7 @@ def test_what_is_listed_is_found(entry: _supported.Entry, tmp_path: Path) -> Non
         ("LayoutLMv3ForTokenClassification", "layoutlmv3", "is a document model", ""),
         ("TapasForQuestionAnswering", "tapas", "is a document model", ""),
         ("ViltForQuestionAnswering", "vilt", "images and texts together", ""),
-        ("MixtralForCausalLM", "mixtral", "is a mixture of experts", "llama"),
+        ("DeepseekV3ForCausalLM", "deepseek_v3", "is a mixture of experts", "llama"),
         ("BitNetForCausalLM", "bitnet", "family that edgepack does not know", "llama"),
         ("PatchTSTForClassification", "patchtst", "is a time series model", ""),
         ("BertForNextSentencePrediction", "bert", "of another text task", "BertForSequenceClassification"),

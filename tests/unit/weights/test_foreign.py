@@ -56,6 +56,7 @@ def test_by_tensors(names: dict[str, torch.dtype], said: str, tmp_path: Path) ->
         ({"quantization_config": {"load_in_8bit": True}}, "unnamed method"),
         ({"compression_config": {"quant_method": "compressed-tensors"}}, "compressed-tensors"),
         ({"text_config": {"quantization_config": {"quant_method": "mxfp4"}}}, "MXFP4"),
+        ({"model_type": "gpt_oss", "quantization_config": {"quant_method": "gptq"}}, "GPTQ"),
         ({"quantization": {"group_size": 64, "bits": 4}}, "MLX"),
     ],
 )
@@ -87,3 +88,8 @@ def test_plain_weights_pass(tmp_path: Path) -> None:
 @pytest.mark.parametrize("dtypes", [(torch.float64, torch.float64), (torch.float32, torch.float64)])
 def test_float64_is_no_quantization(tmp_path: Path, dtypes: tuple[torch.dtype, torch.dtype]) -> None:
     checked(tmp_path, {"a.weight": dtypes[0], "b.weight": dtypes[1]}, {})
+
+
+def test_what_gpt_oss_is_published_in_is_read(tmp_path: Path) -> None:
+    config = {"model_type": "gpt_oss", "quantization_config": {"quant_method": "mxfp4"}}
+    checked(tmp_path, {f"{LAYER}experts.down_proj_blocks": torch.uint8}, config)

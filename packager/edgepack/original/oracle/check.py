@@ -65,7 +65,7 @@ def _low(config: PretrainedConfig) -> PretrainedConfig:
     """Return the same config with few layers: every layer has the same shapes."""
     config = copy.deepcopy(config)
     text = config.get_text_config()
-    few = min(int(text.num_hidden_layers), 2)
+    few = min(int(text.num_hidden_layers), compare.LAYERS)
     kinds = getattr(text, "layer_types", None)
     if kinds:
         text.layer_types = kinds[:few]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from torch import nn
 from edgepack.arrays import Array
 from edgepack.decoders import Decoder, Rotary
 from edgepack.decoders.checkpoint import Checkpoint
-from edgepack.decoders.rotary import frequencies
+from edgepack.decoders.rotary import attention_factor, frequencies
 from edgepack.documents import Json
 from edgepack.original.decoder import Reference
 from edgepack.original.library import PretrainedConfig
@@ -21,6 +22,7 @@ from edgepack.original.oracle.models import run
 
 _ROUNDED = 4e-7  # of an angle: transformers computes them in float32
 _TOKENS = 36  # of a text, at least
+LAYERS = 2  # of a model in its full size that are compared
 _PAST = 9  # tokens beyond a window's or a length's end
 
 
@@ -38,13 +40,26 @@ def shapes(decoder: Decoder, full: Mapping[str, tuple[int, ...]]) -> str:
         "embedding": ((d.vocabulary, d.embedding_width or d.hidden), (names.embedding,)),
         "qkv": ((d.q_dim + 2 * d.kv_dim, d.hidden), names.qkv),
         "attention's output": ((d.hidden, d.q_dim), (names.o_proj,)),
-        "feed-forward layer": ((d.intermediate * (2 if d.gated else 1), d.hidden), names.gate_up),
     }
+    if not d.experts:
+        wanted["feed-forward layer"] = ((d.intermediate * (2 if d.gated else 1), d.hidden), names.gate_up)
     for what, (shape, paths) in wanted.items():
         if any(f"{prefix}{path.format(i=0)}.weight" not in full for path in paths):
             return f"transformers' {what} has no weight {paths[0]!r}"
         if matrix(*paths) != shape:
             return f"the {what} is {list(matrix(*paths))} in transformers and {list(shape)} by edgepack's reading"
+    return _experts(decoder, full, prefix) if d.experts else ""
+
+
+def _experts(decoder: Decoder, full: Mapping[str, tuple[int, ...]], prefix: str) -> str:
+    """Return whether the experts of the first layers differ, as transformers holds them: all in one tensor."""
+    for layer in range(min(decoder.layers, LAYERS)):
+        of_layer = decoder.experts_of(layer)
+        down = re.compile(rf"{re.escape(prefix)}\w+\.{layer}\..*\.experts\.down_proj")
+        found = [shape for name, shape in full.items() if down.fullmatch(name)]
+        wanted = [{of_layer.count, of_layer.width, decoder.hidden}] if of_layer else []
+        if [set(shape) for shape in found] != wanted:
+            return f"the experts of layer {layer} are {found} in transformers and {wanted} by edgepack's reading"
     return ""
 
 
@@ -57,6 +72,7 @@ def numbers(decoder: Decoder, config: PretrainedConfig) -> str:
     places = [window if kind == "sliding_attention" else 0 for kind in kinds] if kinds else None
     found = {
         "num_hidden_layers": (config.num_hidden_layers, decoder.layers),
+        **_choice(decoder, config),
         "num_attention_heads": (config.num_attention_heads, decoder.heads),
         "num_key_value_heads": (_own(config, "num_key_value_heads", None) or decoder.kv_heads, decoder.kv_heads),
         "max_position_embeddings": (getattr(config, "max_position_embeddings", decoder.longest), decoder.longest),
@@ -66,6 +82,17 @@ def numbers(decoder: Decoder, config: PretrainedConfig) -> str:
         if theirs != ours:
             return f"{key} is {theirs} in transformers and {ours} by edgepack's reading"
     return ""
+
+
+def _choice(decoder: Decoder, config: PretrainedConfig) -> dict[str, tuple[Json, Json]]:
+    """Return how many experts there are, and how many a token is sent to."""
+    found = decoder.experts
+    if found is None:
+        return {}
+    counted = {"num_local_experts": (config.num_local_experts, found.count)}
+    if found.routing != "sparsemixer":  # which chooses two, whatever the config says
+        counted["num_experts_per_tok"] = (config.num_experts_per_tok, found.chosen)
+    return counted
 
 
 def _own(config: PretrainedConfig, key: str, otherwise: Json) -> Json:
@@ -119,7 +146,7 @@ def _close(rotary: Rotary, places: Array, cos: Array, sin: Array) -> bool:
     if cos.shape[-1] not in (rotary.width, half):
         return False
     turned = places[:, None] * frequencies(rotary, int(places[-1]) + 1)
-    factor = rotary.scaling.get("attention_factor", 1.0)
+    factor = attention_factor(rotary, int(places[-1]) + 1)
     room = (1e-5 + turned * _ROUNDED) * factor
     wanted = (np.cos(turned) * factor, np.sin(turned) * factor)
     forms = [(table[:, :half] for table in (cos, sin)), (table[:, :: cos.shape[-1] // half] for table in (cos, sin))]

@@ -13,6 +13,7 @@ _WINDOW = 20  # tokens of a wider one: its edge means the same
 _TRAINED = 24  # tokens of longrope's first length: longer texts than that turn otherwise
 _RATIO = 4  # queries that share a key, up to which two keys are kept
 _FEW = 8  # layers at most before a list of kinds is thinned out
+_EXPERTS, _CHOSEN = 6, 4
 _VOCABULARY, _INNER = 256, 80
 _KEYS = {
     "layers": ("num_hidden_layers", "n_layer", "n_layers"), "heads": ("num_attention_heads", "n_head", "n_heads"),
@@ -57,6 +58,7 @@ def _text(stated: JsonObject, full: PretrainedConfig) -> JsonDict:
     inner = getattr(full, _known("inner", full)[0], None)
     if inner is not None:
         _set(small, _known("inner", full), min(inner, _INNER))
+    _experts(small, full)
     if _has(full, "word_embed_proj_dim"):
         small["word_embed_proj_dim"] = None if full.word_embed_proj_dim == full.hidden_size else _PROJECTED
     for key in ("bos_token_id", "eos_token_id", "pad_token_id"):  # of no meaning for logits
@@ -64,6 +66,18 @@ def _text(stated: JsonObject, full: PretrainedConfig) -> JsonDict:
     _layers(small, full)
     _lengths(small, full)
     return small
+
+
+def _experts(small: JsonDict, full: PretrainedConfig) -> None:
+    """Keep a few experts, and of those that a token is sent to some but not all of them."""
+    count, chosen = getattr(full, "num_local_experts", None), getattr(full, "num_experts_per_tok", None)
+    if not count or not chosen:
+        return
+    few = min(int(count), max(_EXPERTS, 2 * min(int(chosen), _CHOSEN)))
+    key = next((key for key in ("num_experts", "num_local_experts") if key in small), "num_local_experts")
+    small |= {key: few, "num_experts_per_tok": min(int(chosen), _CHOSEN, few)}
+    if _has(full, "moe_intermediate_size"):
+        small["moe_intermediate_size"] = min(int(full.moe_intermediate_size), _INNER)
 
 
 def _known(role: str, full: PretrainedConfig) -> tuple[str, ...]:

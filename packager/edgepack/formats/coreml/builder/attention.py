@@ -163,14 +163,16 @@ def _joined(*parts: Var | list[int]) -> Var | list[int]:
     return mb.concat(values=list(parts), axis=0)
 
 
-def attend(q: Var, k: Var, v: Var, mask: Var, decoder: Decoder, scaling: float) -> Var:
+def attend(q: Var, k: Var, v: Var, mask: Var, decoder: Decoder, scaling: float, sinks: Var | None = None) -> Var:
     """Mix the values [1, kv_heads, T, head] by the scores of q [1, heads, N, head]; float16 [1, N, query].
 
-    Scores are ``scaling`` times the product of q and k. Queries that share keys lie below each other, so that no key
-    is copied.
+    Scores are ``scaling`` times the product of q and k; ``sinks`` [1, heads, 1, 1] are one more, which no key has.
+    Queries that share keys lie below each other, so that no key is copied.
     """
     d, group = decoder, decoder.heads // decoder.kv_heads
-    scale = scaling * (1 if d.attention_cap else d.head_dim**0.5)  # the operator has 1 / sqrt(head)
+    scale = scaling * (
+        1 if d.attention_cap or sinks is not None else d.head_dim**0.5
+    )  # the operator has 1 / sqrt(head)
     if abs(scale - 1) > _EXACT:
         q = mb.mul(x=q, y=np.float16(scale))
     if group > 1:
@@ -178,6 +180,8 @@ def attend(q: Var, k: Var, v: Var, mask: Var, decoder: Decoder, scaling: float) 
         mask = mb.tile(x=mask, reps=[1, 1, group, 1])
     if d.attention_cap:
         mixed = _capped(q, k, v, mask, np.float16(d.attention_cap))
+    elif sinks is not None:
+        mixed = _with_sinks(q, k, v, mask, sinks)
     else:
         mixed = mb.scaled_dot_product_attention(query=q, key=k, value=v, attn_mask=mask)
     mixed = mb.transpose(x=mb.reshape(x=mixed, shape=(1, d.heads, -1, d.head_dim)), perm=[0, 2, 1, 3])
@@ -189,3 +193,15 @@ def _capped(q: Var, k: Var, v: Var, mask: Var, cap: np.float16) -> Var:
     scores = mb.real_div(x=mb.matmul(x=q, y=k, transpose_y=True), y=cap)
     scores = mb.mul(x=mb.tanh(x=scores), y=cap)
     return mb.matmul(x=mb.softmax(x=mb.add(x=scores, y=mask), axis=-1), y=v)
+
+
+def _with_sinks(q: Var, k: Var, v: Var, mask: Var, sinks: Var) -> Var:
+    """Mix the values by a softmax that has a place for ``sinks`` too, whose share nothing gets."""
+    scores = mb.add(x=mb.matmul(x=q, y=k, transpose_y=True), y=mask)
+    groups, heads = scores.shape[1], sinks.shape[1]
+    none = mb.mul(x=mb.reduce_max(x=scores, axes=[-1], keep_dims=True), y=np.float16(0))
+    beside = mb.add(x=mb.reshape(x=none, shape=(1, heads, -1, 1)), y=sinks)
+    beside = mb.reshape(x=beside, shape=(1, groups, -1, 1))
+    shares = mb.softmax(x=mb.concat(values=[scores, beside], axis=-1), axis=-1)
+    kept = mb.slice_by_index(x=shares, begin=[0] * 4, end=[0, 0, 0, -1], end_mask=[True, True, True, False])
+    return mb.matmul(x=kept, y=v)

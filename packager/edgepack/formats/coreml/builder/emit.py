@@ -18,6 +18,7 @@ from edgepack.decoders.checkpoint import Checkpoint
 from edgepack.formats.coreml._mil import Var
 from edgepack.formats.coreml.builder.activations import activated
 from edgepack.formats.coreml.builder.attention import Cache, Places, Span, attend, fixed, ranged
+from edgepack.formats.coreml.builder.experts import experts
 from edgepack.formats.coreml.builder.parts import Part
 from edgepack.formats.coreml.builder.weights import Weights, label
 
@@ -85,7 +86,12 @@ class Emitter:
             cache.extend(layer - self.part.layers.start, new, places.span)
             for cache, new in ((self._keys, k), (self._values, v))
         )
-        mixed = attend(q, k, v, places.mask(d.window(layer), d.alibi), d, d.scaling(layer))
+        mask, sinks = places.mask(d.window(layer), d.alibi), self.checkpoint.sinks(layer)
+        if sinks is None:
+            mixed = attend(q, k, v, mask, d, d.scaling(layer))
+        else:
+            stored = self.weights.plain(f"{name}.sinks", sinks.astype(np.float16)[None, :, None, None])
+            mixed = attend(q, k, v, mask, d, d.scaling(layer), stored)
         return _full(self.weights.linear(mixed, self.checkpoint.o_proj(layer), f"{name}.out"))
 
     def _turned(self, x: Var, layer: int) -> Var:
@@ -119,6 +125,9 @@ class Emitter:
 
     def feed_forward(self, x: Var, layer: int) -> Var:
         """Return the branch of the feed-forward layer, float32."""
+        found = self.checkpoint.experts(layer)
+        if found:
+            return experts(x, layer, found, self.weights)
         d, name = self.d, f"layers.{layer}.mlp"
         made = self.weights.linear(_half(x), self.checkpoint.gate_up(layer), f"{name}.inner")
         numbers = self.checkpoint.activation(layer) if d.names.activation else {}

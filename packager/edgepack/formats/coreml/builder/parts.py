@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from edgepack.decoders import Decoder
 from edgepack.decoders.checkpoint import Checkpoint
-from edgepack.decoders.matrix import Matrix
+from edgepack.decoders.matrix import Weight
 from edgepack.errors import DoesNotFit
+from edgepack.formats.coreml.builder.experts import products
 from edgepack.formats.coreml.builder.storage import layout
 from edgepack.formats.coreml.builder.store import HEADER, room
 from edgepack.records import Recipe
@@ -104,16 +106,13 @@ def estimate_sizes(checkpoint: Checkpoint, recipe: Recipe, slots: int) -> ShardS
     """Return the room that each piece of the model takes; of vectors and tables, the most that it can be."""
     d = checkpoint.decoder
     embedding, positions, head = checkpoint.embedding(), checkpoint.positions(), checkpoint.head()
-    layer = {
-        "qkv": checkpoint.qkv(0),
-        "o_proj": checkpoint.o_proj(0),
-        "gate_up": checkpoint.gate_up(0),
-        "down": checkpoint.down(0),
-    }
 
-    def taken(role: str, matrix: Matrix) -> int:
+    def taken(role: str, matrix: Weight) -> int:
         return layout(matrix.shape, role, recipe, tied=d.tied).room
 
+    first = [number for number in range(d.layers) if d.experts_of(number)][:1]
+    kinds = [_products(checkpoint, number) for number in sorted({0, *first})]
+    layer = [part for one in kinds for part in one]
     norm = 2 * room("float32", (d.hidden,))
     projections = [checkpoint.project_in(), checkpoint.project_out()]
     before, after = (taken("embedding", matrix) + _biases([matrix]) if matrix else 0 for matrix in projections)
@@ -125,10 +124,11 @@ def estimate_sizes(checkpoint: Checkpoint, recipe: Recipe, slots: int) -> ShardS
     table = taken("embedding", embedding)
     embedding_norm = norm if d.names.embedding_norm else 0
     return ShardSizes(
-        always=HEADER + room("int32", (slots,)) + turning + _biases([m for m in layer.values() if m.bias is None]),
+        always=HEADER + room("int32", (slots,)) + turning + _biases([m for _, m in layer if m.bias is None]),
         embedding=table + (taken("positions", positions) if positions else 0) + before + embedding_norm,
-        layer=sum(taken(role, matrix) for role, matrix in layer.items())
-        + _biases([m for m in layer.values() if m.bias is not None])
+        layer=max(sum(taken(role, matrix) for role, matrix in one) for one in kinds)
+        + _biases([m for _, m in layer if m.bias is not None])
+        + _beside_experts(d)
         + norm * sum(path not in of_heads for path in d.names.norms)
         + normed,
         head=norm + taken("head", head) + _biases([head]) + after,
@@ -136,5 +136,22 @@ def estimate_sizes(checkpoint: Checkpoint, recipe: Recipe, slots: int) -> ShardS
     )
 
 
-def _biases(matrices: Iterable[Matrix]) -> int:
+def _products(checkpoint: Checkpoint, layer: int) -> list[tuple[str, Weight]]:
+    """Return the products of a layer with their roles."""
+    found = checkpoint.experts(layer)
+    fed = products(found, layer) if found else (checkpoint.gate_up(layer), checkpoint.down(layer))
+    attention = (checkpoint.qkv(layer), checkpoint.o_proj(layer))
+    return list(zip(("qkv", "o_proj", "gate_up", "down"), (*attention, *fed), strict=True))
+
+
+def _beside_experts(decoder: Decoder) -> int:
+    """Return the room of a router, of its experts' last biases, and of the sinks of a layer."""
+    found, sinks = decoder.experts, room("float16", (decoder.heads,)) if decoder.names.sinks else 0
+    if found is None:
+        return sinks
+    wide = room("float32", (found.count, decoder.hidden))
+    return sinks + wide + (wide + room("float32", (found.count,)) if found.biased else 0)
+
+
+def _biases(matrices: Iterable[Weight]) -> int:
     return sum(room("float16", (matrix.shape[0],)) for matrix in matrices)

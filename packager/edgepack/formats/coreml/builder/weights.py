@@ -11,7 +11,7 @@ from coremltools.converters.mil.mil import Builder as mb  # noqa: N813  (as ever
 from coremltools.converters.mil.mil import types
 
 from edgepack.arrays import Array
-from edgepack.decoders.matrix import Matrix
+from edgepack.decoders.matrix import Weight
 from edgepack.formats.coreml._mil import Var
 from edgepack.formats.coreml.builder.store import Blob
 from edgepack.formats.coreml.builder.writer import Writer, Written
@@ -31,7 +31,7 @@ class Weights:
             self._plain[name] = self._constant(name, self.writer.vector(name, array, made=made))
         return self._plain[name]
 
-    def linear(self, x: Var, matrix: Matrix, name: str) -> Var:
+    def linear(self, x: Var, matrix: Weight, name: str) -> Var:
         """Return x W^T + b in float16. A head that is the embedding reads the embedding's bytes."""
         written, weight = self._matrix(matrix, name)
         more = written.values.shape[1] - matrix.shape[1]
@@ -43,7 +43,7 @@ class Weights:
             bias = self.plain(f"{name}.bias", matrix.bias.astype(np.float16))
         return mb.linear(x=x, weight=weight, bias=bias, name=label(name))
 
-    def gather(self, ids: Var, matrix: Matrix, name: str) -> Var:
+    def gather(self, ids: Var, matrix: Weight, name: str) -> Var:
         """Return the rows of ``ids``, float16 [*ids, width]."""
         written, table = self._matrix(matrix, name)
         rows = mb.gather(x=table, indices=ids, axis=0, name=label(f"{name}.rows"))
@@ -52,7 +52,7 @@ class Weights:
         sizes = [matrix.shape[1], written.values.shape[1] - matrix.shape[1]]
         return mb.split(x=rows, split_sizes=sizes, axis=-1, name=label(f"{name}.cut"))[0]
 
-    def _matrix(self, matrix: Matrix, name: str) -> tuple[Written, Var]:
+    def _matrix(self, matrix: Weight, name: str) -> tuple[Written, Var]:
         if matrix.name not in self._matrices:
             written = self.writer.matrix(matrix, name)
             self._matrices[matrix.name] = written, self._restored(written, name)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgepack.arrays import Array
-from edgepack.decoders.matrix import Matrix
+from edgepack.decoders.matrix import Weight
 from edgepack.formats.coreml.builder.storage import StorageLayout, layout
 from edgepack.formats.coreml.builder.store import Blob, Store
 from edgepack.parallel import in_parts, rows_at_once
@@ -53,7 +53,7 @@ class Writer:
             self.tally.vector(0 if made else array.size, blob.bytes)
         return self._vectors[name]
 
-    def matrix(self, matrix: Matrix, name: str) -> Written:
+    def matrix(self, matrix: Weight, name: str) -> Written:
         """Return a weight, whose role the end of ``name`` tells."""
         if matrix.name not in self._matrices:
             role = role_of(name)
@@ -63,7 +63,7 @@ class Writer:
             self.tally.matrix(role, parameters, written.bytes, compressed=found.scales_or_lut is not None)
         return self._matrices[matrix.name]
 
-    def _written(self, layout: StorageLayout, matrix: Matrix, name: str) -> Written:
+    def _written(self, layout: StorageLayout, matrix: Weight, name: str) -> Written:
         stored_beside: list[Array] = []
         pieces = {"floats": self._floats, "scales": self._scaled, "tables": self._palettes}[layout.kind]
         values = self.store.add(*layout.values, pieces(layout, matrix, name, stored_beside))
@@ -71,13 +71,13 @@ class Writer:
             layout, values, self.store.add(*layout.scales_or_lut, stored_beside) if layout.scales_or_lut else None
         )
 
-    def _floats(self, layout: StorageLayout, matrix: Matrix, name: str, stored_beside: list[Array]) -> Iterable[Array]:
+    def _floats(self, layout: StorageLayout, matrix: Weight, name: str, stored_beside: list[Array]) -> Iterable[Array]:
         def made(start: int, stop: int) -> Array:
             return float16(matrix.rows(start, stop))
 
         return in_parts(made, matrix.shape[0], rows_at_once(matrix.shape[1]))
 
-    def _scaled(self, layout: StorageLayout, matrix: Matrix, name: str, stored_beside: list[Array]) -> Iterator[Array]:
+    def _scaled(self, layout: StorageLayout, matrix: Weight, name: str, stored_beside: list[Array]) -> Iterator[Array]:
         bits, size = layout.bits, layout.group
         fits = gptq.GROUP % size == 0
         feedback = self.calibration.feedback(name) if self.calibration and bits < FINER and fits else None
@@ -92,7 +92,7 @@ class Writer:
             yield packed
 
     def _palettes(
-        self, layout: StorageLayout, matrix: Matrix, name: str, stored_beside: list[Array]
+        self, layout: StorageLayout, matrix: Weight, name: str, stored_beside: list[Array]
     ) -> Iterator[Array]:
         bits, size = layout.bits, layout.group
         rows, width = matrix.shape

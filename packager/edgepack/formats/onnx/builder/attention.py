@@ -37,7 +37,7 @@ class Attention:
         if self._apart(layer):
             angles = ()
         mixed, key, value = g.ops(
-            "GroupQueryAttention", q, k, v, *past, *self._seen(angles),
+            "GroupQueryAttention", q, k, v, *past, *self._seen(angles, layer),
             names=(f"{name}.mixed", f"present.{layer}.key", f"present.{layer}.value"),
             domain=CONTRIB,
             num_heads=d.heads,
@@ -134,11 +134,13 @@ class Attention:
         width = 2 * int(angles[0].shape[1])
         return 0 if width == self.d.head_dim else width
 
-    def _seen(self, angles: tuple[ir.Value, ...]) -> list[ir.Value | None]:
+    def _seen(self, angles: tuple[ir.Value, ...], layer: int) -> list[ir.Value | None]:
         """Return GroupQueryAttention's inputs after the cache; what is last and absent is left out."""
         s = self.sequences
         bias = s.sloped(self.d.alibi) if self.d.alibi else s.bias
-        inputs = [s.last_key, s.total, *(angles or (None, None)), None, bias]
+        sinks = self.checkpoint.sinks(layer)
+        sink = None if sinks is None else self.weights.plain(f"layers.{layer}.attention.sinks", sinks)
+        inputs = [s.last_key, s.total, *(angles or (None, None)), None, bias, sink]
         while inputs[-1] is None:
             inputs.pop()
         return inputs

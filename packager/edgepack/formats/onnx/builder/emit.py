@@ -16,6 +16,7 @@ from edgepack.decoders import Decoder, order
 from edgepack.decoders.checkpoint import Checkpoint
 from edgepack.formats.onnx.builder.activations import activated
 from edgepack.formats.onnx.builder.attention import Attention
+from edgepack.formats.onnx.builder.experts import experts
 from edgepack.formats.onnx.builder.norms import Norms
 from edgepack.formats.onnx.builder.sequences import BATCH, FLOAT, PAST, Sequences
 from edgepack.formats.onnx.builder.weights import Weights
@@ -91,6 +92,9 @@ class Emitter:
 
     def feed_forward(self, x: _Sum, layer: int) -> _Sum:
         """Return the branch of the feed-forward layer."""
+        found = self.checkpoint.experts(layer)
+        if found:
+            return _Sum(experts(self._whole(x), layer, found, self.weights))
         d, g, name = self.d, self.g, f"layers.{layer}.mlp"
         made = self.weights.linear(self._whole(x), self.checkpoint.gate_up(layer), f"{name}.inner")
         if d.gated:

@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgepack.arrays import Array
-from edgepack.decoders.matrix import Matrix
+from edgepack.decoders.matrix import Weight
 from edgepack.formats.onnx._graph import CONTRIB
 from edgepack.formats.onnx.builder.builder import Builder
 from edgepack.formats.onnx.builder.writer import Rounded, Writer
@@ -27,9 +27,9 @@ class Weights:
         """Return a vector or a table that was ``made``, float32; the same name is written once."""
         return self.g.stored(self.writer.vector(name, array, made=made))
 
-    def linear(self, x: ir.Value, matrix: Matrix, name: str) -> ir.Value:
-        """Return x W^T + b. A head that is the embedding reads the embedding's bytes."""
-        written = self.writer.matrix(matrix, name)
+    def linear(self, x: ir.Value, matrix: Weight, name: str, *, whole: bool = False) -> ir.Value:
+        """Return x W^T + b; ``whole``: W stays float32. A head that is the embedding reads the embedding's bytes."""
+        written = self.writer.whole(matrix, name) if whole else self.writer.matrix(matrix, name)
         bias = None if matrix.bias is None else self.plain(f"{name}.bias", matrix.bias)
         if isinstance(written, Rounded):
             inputs = [self.g.stored(written.values), self._cast(self.g.stored(written.scale), f"{name}.scale")]
@@ -42,13 +42,27 @@ class Weights:
         product = self.g.op("FusedMatMul", x, weight, name=f"{name}.product", domain=CONTRIB, transB=1)
         return product if bias is None else self.g.op("Add", product, bias, name=f"{name}.sum")
 
-    def gather(self, ids: ir.Value, matrix: Matrix, name: str) -> ir.Value:
+    def gather(self, ids: ir.Value, matrix: Weight, name: str) -> ir.Value:
         """Return the rows of ``ids``."""
         written = self.writer.matrix(matrix, name)
         if not isinstance(written, Rounded):
             return self._float(self.g.op("Gather", self.g.stored(written), ids, name=name, axis=0), written, name)
         rows = self._written_out(ids, written, name) if GATHER in self.denied else self._rows(ids, written, name)
         return rows if written.padded == written.shape[1] else self._cut(rows, written.shape[1], name)
+
+    def rounded_members(self, written: Rounded, matrix: Weight, count: int) -> tuple[ir.Value, ir.Value]:
+        """Return values and scales of ``count`` matrices below each other, each by its number."""
+        name, (rows, width) = matrix.name, (written.shape[0] // count, written.shape[1])
+        values = (count, rows, width * written.bits // 8)
+        stored = self.writer.store.again(written.values, f"{name}.members", values)
+        scales = self.writer.store.again(written.scale, f"{name}.scale_half", (count, rows, width // written.size))
+        return self.g.stored(stored), self._cast(self.g.stored(scales), f"{name}.scale")
+
+    def float_members(self, written: ir.ExternalTensor, matrix: Weight, count: int) -> ir.Value:
+        """Return ``count`` matrices below each other, each by its number, float32."""
+        shape = (count, matrix.shape[0] // count, matrix.shape[1])
+        stored = self.writer.store.again(written, f"{matrix.name}.members", shape)
+        return self._float(self.g.stored(stored), written, matrix.name)
 
     def _rows(self, ids: ir.Value, written: Rounded, name: str) -> ir.Value:
         flat = (written.shape[0], written.padded * written.bits // 8)

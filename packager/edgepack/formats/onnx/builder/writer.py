@@ -9,15 +9,16 @@ import numpy as np
 import onnx_ir as ir
 
 from edgepack.arrays import Array
-from edgepack.decoders.matrix import Matrix
+from edgepack.decoders.matrix import Weight
 from edgepack.formats.onnx.builder.store import Store
 from edgepack.parallel import in_parts, rows_at_once
 from edgepack.quantization import gptq
 from edgepack.quantization.calibration import Calibration
-from edgepack.quantization.rounding import block_size, blocks, float16
+from edgepack.quantization.rounding import block_size, block_sizes, blocks, float16
 from edgepack.quantization.tally import Tally, role_of
 from edgepack.records import FINER, Recipe
 
+_UNCALIBRATED = 32  # weights of a block that is rounded without calibration, at most
 _FLOATS = {32: (ir.DataType.FLOAT, np.float32), 16: (ir.DataType.FLOAT16, np.float16)}
 
 
@@ -53,7 +54,7 @@ class Writer:
             self._vectors[name] = self.store.add(name, array.shape, ir.DataType.FLOAT, [array])
         return self._vectors[name]
 
-    def matrix(self, matrix: Matrix, name: str) -> Rounded | ir.ExternalTensor:
+    def matrix(self, matrix: Weight, name: str) -> Rounded | ir.ExternalTensor:
         """Return a weight, whose role the end of ``name`` tells."""
         if matrix.name in self._matrices:
             return self._matrices[matrix.name]
@@ -61,16 +62,48 @@ class Writer:
         bits = self.recipe.bits("head" if role == "embedding" and self.tied else role)
         written = self._rounded(matrix, name, bits) if bits <= FINER else self._float(matrix, name, bits)
         self._matrices[matrix.name] = written
-        stored = (written.values, written.scale) if isinstance(written, Rounded) else (written,)
-        self.tally.matrix(
-            role,
-            matrix.shape[0] * matrix.shape[1],
-            sum(tensor.nbytes for tensor in stored),
-            compressed=isinstance(written, Rounded),
-        )
+        self._count(matrix, role, written)
         return written
 
-    def _float(self, matrix: Matrix, name: str, bits: int) -> ir.ExternalTensor:
+    def whole(self, matrix: Weight, name: str) -> ir.ExternalTensor:
+        """Return a router, float32 whatever the recipe says: it is small, and much hangs on it."""
+        written = self._matrices.get(matrix.name)
+        if not isinstance(written, ir.ExternalTensor):
+            written = self._matrices[matrix.name] = self._float(matrix, name, 32)
+            self._count(matrix, "gate_up", written)  # with what it chooses from
+        return written
+
+    def experts(self, inner: Weight, outer: Weight) -> tuple[Rounded | ir.ExternalTensor, ...]:
+        """Return the two weights of a layer's experts, in the same bits and blocks, which must fill both widths.
+
+        Widths that none fills stay floats. Rounding is plain: each expert sees few of the calibration's tokens.
+        """
+        bits = max(self.recipe.bits(role_of(matrix.name)) for matrix in (inner, outer))
+        fitting = (
+            size
+            for size in block_sizes(min(self.recipe.block_size, _UNCALIBRATED))
+            if not (inner.shape[1] % size or outer.shape[1] % size)
+        )
+        size = next(fitting, 0) if bits <= FINER else 0
+        for matrix in (inner, outer):
+            if matrix.name not in self._matrices:
+                name = matrix.name
+                written = (
+                    self._in_blocks(matrix, name, bits, size, None)
+                    if size
+                    else self._float(matrix, name, max(bits, 16))
+                )
+                self._matrices[name] = written
+                self._count(matrix, role_of(name), written)
+        return self._matrices[inner.name], self._matrices[outer.name]
+
+    def _count(self, matrix: Weight, role: str, written: Rounded | ir.ExternalTensor) -> None:
+        rounded = isinstance(written, Rounded)
+        stored = (written.values, written.scale) if isinstance(written, Rounded) else (written,)
+        parameters = matrix.shape[0] * matrix.shape[1]
+        self.tally.matrix(role, parameters, sum(tensor.nbytes for tensor in stored), compressed=rounded)
+
+    def _float(self, matrix: Weight, name: str, bits: int) -> ir.ExternalTensor:
         kind, dtype = _FLOATS[bits]
 
         def made(start: int, stop: int) -> Array:
@@ -80,9 +113,12 @@ class Writer:
         pieces = in_parts(made, matrix.shape[0], rows_at_once(matrix.shape[1]))
         return self.store.add(f"{name}.weight", matrix.shape, kind, pieces)
 
-    def _rounded(self, matrix: Matrix, name: str, bits: int) -> Rounded:
+    def _rounded(self, matrix: Weight, name: str, bits: int) -> Rounded:
         size = block_size(matrix.shape[1], self.recipe.block_size, bits)
         feedback = self.calibration.feedback(name) if self.calibration and bits < FINER else None
+        return self._in_blocks(matrix, name, bits, size, feedback)
+
+    def _in_blocks(self, matrix: Weight, name: str, bits: int, size: int, feedback: list[Array] | None) -> Rounded:
         scales: list[Array] = []
 
         def made(start: int, stop: int) -> tuple[Array, Array]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.unit.decoders.conftest import FAMILIES, MORE
+from tests.unit.decoders.conftest import EXPERTS, FAMILIES, MORE
 
 from edgepack.coreml import Package
 from edgepack.errors import ShapeNotAllowed
@@ -52,7 +52,7 @@ def transformers_logits(model: Any, ids: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize(
     ("name", "mask"),
-    [*((name, mask) for name in FAMILIES for mask in (causal, zeros)), *((name, zeros) for name in MORE)],
+    [*((name, mask) for name in FAMILIES for mask in (causal, zeros)), *((name, zeros) for name in MORE | EXPERTS)],
 )
 def test_logits(name: str, mask: Mask, family: Any, packages: Callable[[str], Package]) -> None:
     package, ids = packages(name), random()

@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime_genai as og
 import pytest
 import torch
-from tests.unit.decoders.conftest import MORE, make
+from tests.unit.decoders.conftest import EXPERTS, MORE, make
 
 from edgepack.runtime import graphs
 from edgepack.runtime.engines import open_session
@@ -35,7 +35,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Made:
     return get
 
 
-@pytest.mark.parametrize("name", MORE)
+@pytest.mark.parametrize("name", MORE | EXPERTS)
 def test_floats(name: str, model: Made, write: Write) -> None:
     folder, original = model(name)
     written, ids = write(folder, recipe("fp32")), ids_of(2, _TOKENS)

@@ -1,0 +1,32 @@
+"""Granite 3's models of experts (IBM): Granite with experts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from edgepack.decoders import Decoder
+from edgepack.decoders.experts import ExpertNames, Experts
+from edgepack.decoders.families import _experts, granite
+from edgepack.decoders.families._common import Config
+
+DEFAULTS = {**granite.DEFAULTS, "num_local_experts": 8, "num_experts_per_tok": 2, "mlp_bias": False}
+IRRELEVANT = _experts.IRRELEVANT
+_MODULE = "layers.{i}.block_sparse_moe"
+_PUBLISHED = ExpertNames(
+    router=f"{_MODULE}.router.layer",
+    gate_up=(f"{_MODULE}.input_linear.weight",),
+    down=f"{_MODULE}.output_linear.weight",
+)
+_FORMS = (_PUBLISHED, _experts.together("block_sparse_moe", "router"))
+
+
+def describe(config: Config) -> Decoder:
+    """Return Granite whose layers have experts, each as wide as intermediate_size."""
+    _experts.check_silu(config)
+    experts = Experts(
+        count=config.integer("num_local_experts"),
+        chosen=config.integer("num_experts_per_tok"),
+        width=config.integer("intermediate_size"),
+        names=_FORMS,
+    )
+    return replace(granite.describe(config), experts=experts)
