@@ -19,7 +19,7 @@ class Weight(Protocol):
 
     @property
     def name(self) -> str:
-        """By it a weight is known."""
+        """What a weight is known by."""
 
     @property
     def bias(self) -> Array | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from edgepack.decoders import Decoder
+from edgepack.decoders._rope import THETA
 from edgepack.decoders.experts import ExpertNames
 from edgepack.decoders.families._common import Change, Config, activation, llama_like, window
 from edgepack.decoders.settings import SUPPORTED
@@ -35,7 +36,8 @@ def check_silu(config: Config) -> None:
         )
 
 
-def everywhere_windowed(config: Config, **changes: Change) -> Decoder:
+def everywhere_windowed(config: Config, *, theta: float = THETA, **changes: Change) -> Decoder:
     """Return LLaMA where every layer looks back at sliding_window tokens, if there is one, and ``changes``."""
     width = window(config)
-    return llama_like(config, windows=(width,) * config.integer("num_hidden_layers") if width else (), **changes)
+    everywhere = (width,) * config.integer("num_hidden_layers") if width else ()
+    return llama_like(config, theta=theta, windows=everywhere, **changes)

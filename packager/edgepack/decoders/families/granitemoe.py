@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from edgepack.decoders import Decoder
 from edgepack.decoders.experts import ExpertNames, Experts
 from edgepack.decoders.families import _experts, granite
-from edgepack.decoders.families._common import Config
+from edgepack.decoders.families._common import Config, attention_biases
 
-DEFAULTS = {**granite.DEFAULTS, "num_local_experts": 8, "num_experts_per_tok": 2, "mlp_bias": False}
+DEFAULTS = {key: value for key, value in granite.DEFAULTS.items() if key != "mlp_bias"} | {
+    "num_local_experts": 8, "num_experts_per_tok": 2,
+}  # fmt: skip
 IRRELEVANT = _experts.IRRELEVANT
 _MODULE = "layers.{i}.block_sparse_moe"
 _PUBLISHED = ExpertNames(
@@ -29,4 +29,4 @@ def describe(config: Config) -> Decoder:
         width=config.integer("intermediate_size"),
         names=_FORMS,
     )
-    return replace(granite.describe(config), experts=experts)
+    return granite.multiplied(config, biases=attention_biases(config), experts=experts)

@@ -15,6 +15,7 @@ DEFAULTS = {
 }  # fmt: skip
 ALIASES = {"num_experts": "num_local_experts"}
 IRRELEVANT = _experts.IRRELEVANT
+_THETA = 1_000_000.0
 _FORMS = (_experts.each("block_sparse_moe", "gate", "w1", "w3", "w2"), _experts.together("mlp", "gate"))
 
 
@@ -27,4 +28,4 @@ def describe(config: Config) -> Decoder:
         width=config.integer("intermediate_size"),
         names=_FORMS,
     )
-    return _experts.everywhere_windowed(config, experts=experts)
+    return _experts.everywhere_windowed(config, theta=_THETA, experts=experts)

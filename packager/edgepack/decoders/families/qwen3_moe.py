@@ -15,7 +15,7 @@ DEFAULTS = {
     "num_attention_heads": 32, "num_key_value_heads": 4, "hidden_act": "silu", "max_position_embeddings": 32_768,
     "rms_norm_eps": 1e-6, "tie_word_embeddings": False, "attention_bias": False, "use_sliding_window": False,
     "sliding_window": 4096, "decoder_sparse_step": 1, "moe_intermediate_size": 768, "num_experts_per_tok": 8,
-    "num_experts": 128, "norm_topk_prob": False, "mlp_only_layers": None, "head_dim": None,
+    "num_experts": 128, "norm_topk_prob": False, "mlp_only_layers": None,
 }  # fmt: skip
 ALIASES = {"num_local_experts": "num_experts"}
 IRRELEVANT = (*_experts.IRRELEVANT, "max_window_layers")  # Qwen 2's, which transformers does not look at
