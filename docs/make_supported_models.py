@@ -17,7 +17,8 @@ and compared with transformers in the tests. Weights are safetensors in bf16, fp
 config.json names comes first. Every stored tensor is used, or is known to play no part in the task, or is an error.
 
 A LoRA or DoRA adapter of PEFT is merged into the weights with `--adapter FOLDER`. What other tools quantized (GPTQ,
-AWQ, bitsandbytes, MLX, GGUF, fp8, …) is refused by name: edgepack starts from the original weights.
+AWQ, bitsandbytes, MLX, GGUF, fp8, …) is refused by name: edgepack starts from the original weights. MXFP4 is read where
+it is the original, in gpt-oss.
 
 A model whose type is not listed for a task may still be tried with `--task`, where transformers has a class for it; it
 is measured as every bundle is, but no test of edgepack covers it. Video, detection, segmentation and

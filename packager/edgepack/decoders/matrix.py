@@ -19,7 +19,7 @@ class Weight(Protocol):
 
     @property
     def name(self) -> str:
-        """What a weight is known by."""
+        """The name that it is stored by, or made of it."""
 
     @property
     def bias(self) -> Array | None:

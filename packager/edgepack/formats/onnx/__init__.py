@@ -16,6 +16,8 @@ _CLIENT = "transformers.js 4"
 # Version 3 (3.8.1, with onnxruntime 1.21) lacks MatMulNBits in 8 bits and GroupQueryAttention's attention_bias
 _NEW = {"MatMulNBits", "GroupQueryAttention"}
 
+_EXPERTS = "onnxruntime 1.32 or later"  # the oldest that was tried; QMoE's accuracy_level is of September 2026
+
 
 def route(name: str) -> Route:
     """Find one of ROUTES. Raises MissingExtra."""
@@ -27,4 +29,4 @@ def needs(artifact: Artifact, target: Target) -> str:
     told = f"ONNX opset {artifact.opset}"
     if target.layout == "transformers.js" and _NEW & artifact.operators.keys():
         told += f", {_CLIENT} ({target.runtime} {target.runtime_version.removeprefix('>=')} or later)"
-    return told
+    return f"{told}, {_EXPERTS}" if "QMoE" in artifact.operators else told

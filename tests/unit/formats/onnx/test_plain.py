@@ -70,4 +70,4 @@ def test_a_graph_without_such_operators_stays_as_it_is(tmp_path: Path) -> None:
 
 
 def test_the_browsers_runtime_lacks_it() -> None:
-    assert targets.load("web").denied_operators == ("GatherBlockQuantized",)
+    assert targets.load("web").denied_operators == ("GatherBlockQuantized", "MoE", "QMoE")

@@ -13,7 +13,8 @@ from pathlib import Path
 import onnx_ir as ir
 
 from edgepack.arrays import Array, Feeds, Runs
-from edgepack.errors import ConversionError
+from edgepack.decoders import describe
+from edgepack.errors import ConversionError, UnsupportedModel
 from edgepack.formats.onnx._recipes import uncommon
 from edgepack.formats.onnx.builder import genai, heads
 from edgepack.formats.onnx.builder.builder import Builder
@@ -30,6 +31,7 @@ from edgepack.quantization.calibration import Calibration
 from edgepack.records import Artifact, Recipe, TensorSpec
 from edgepack.runtime import graphs
 from edgepack.runtime.processing import Generation
+from edgepack.tasks import read_config
 
 TOOLS = ("numpy", "onnx-ir")
 _SCHEMES = ("blocks", "fp16", "fp32")
@@ -93,7 +95,13 @@ class Described:
 
 
 def check(plan: Plan) -> None:
-    """Do nothing: heads that ONNX Runtime's kernel cannot turn are turned in front of it."""
+    """Raises UnsupportedModel for experts, where the target's runtime has no operator of theirs."""
+    denied = {"QMoE", "MoE"} & set(plan.target.denied_operators)
+    if denied and describe(read_config(plan.source.path / "config.json")).experts:
+        raise UnsupportedModel(
+            f"{plan.target.name} cannot run a mixture of experts: its runtime lacks {' and '.join(sorted(denied))}",
+            hint="choose another target, for example --target desktop",
+        )
 
 
 def unsupported(recipe: Recipe) -> str:
