@@ -148,5 +148,5 @@ def test_a_pack_of_plays_is_a_module_of_its_own(bundles: dict[str, Bundle], tmp_
     assert (folder / "ai-pack/src/main/assets/search/edgepack.json").is_file()
     assert 'packName = "search"' in (folder / "ai-pack/build.gradle.kts").read_text()
     assert not (folder / "src/main/assets").exists()
-    assert 'ASSETS = "search"' in (folder / "src/main/kotlin/Installed.kt").read_text()
+    assert 'ASSETS = "search"' in (folder / "src/main/kotlin/runtime/Installed.kt").read_text()
     assert 'File("ai-pack/src/main/assets/search")' in (folder / "src/test/kotlin/Place.kt").read_text()

@@ -29,7 +29,6 @@ IN_CHROMIUM = ["text-embedding", "image-classification", "text-generation"]
 TEXT = "Ada  Lovelace wrote the first program in london, 42 nights on a quux"
 QUESTION = ("who wrote the first program", "rain fell on paris all day and all night. " * 9 + TEXT)
 IMAGE = (np.add.outer(np.arange(47) * 5, np.arange(71) * 3)[..., None] + [0, 40, 90]).astype(np.uint8)
-_LINES = 400  # of a task's code
 _ASK = """import "./tests/files_in_node.js";
 import { ModelApp } from "./src/index.js";
 
@@ -119,8 +118,6 @@ def test_a_module_compiles_and_passes_its_own_tests(task: str, app: Callable[[st
     types_hold(folder)
     told = node(folder, "--test", "dist/tests/node.js")
     assert int(re.findall(r"^# pass (\d+)", told, re.MULTILINE)[0]) >= 8
-    own = [file for file in TASKS[task]["files"] if file.startswith("src/")]
-    assert max((folder / file).read_text().count("\n") for file in own) < _LINES
 
 
 @pytest.mark.parametrize("task", IN_CHROMIUM)

@@ -1,6 +1,6 @@
 /** A language model's next logits, over a cache of keys and values that stays between answers. */
-import type { Submodel } from "./manifest.js";
-import { type Feeds, floats, type Runtime, type Session, type Tensor } from "./session.js";
+import type { Submodel } from "./runtime/manifest.js";
+import { type Feeds, floats, type Runtime, type Session, type Tensor } from "./runtime/session.js";
 
 const PAST = "past_key_values";
 const CHUNK = 256; // tokens of a prompt that are computed at once; an abort is heard in between

@@ -1,11 +1,11 @@
 /** A text with a mask to the tokens that fit there, by @bundle@. */
-import { aborted, ModelError } from "./errors.js";
-import { best, softmax } from "./labels.js";
-import { load, type Loaded, type LoadOptions } from "./load.js";
-import { answerOf, type Manifest, only } from "./manifest.js";
-import { floats, row, type Runtime, Session } from "./session.js";
-import type { BundleFiles, Served } from "./tasks.js";
-import { TextInput } from "./text.js";
+import { aborted, ModelError } from "./runtime/errors.js";
+import { best, softmax } from "./runtime/labels.js";
+import { load, type Loaded, type LoadOptions } from "./runtime/load.js";
+import { answerOf, type Manifest, only } from "./runtime/manifest.js";
+import { floats, row, type Runtime, Session } from "./runtime/session.js";
+import type { BundleFiles, Served } from "./runtime/served.js";
+import { TextInput } from "./runtime/text.js";
 
 /** A token for the mask, its probability, and the text that the tokens make with it. */
 export interface Filled {
@@ -24,7 +24,7 @@ export class FillMask {
 
   /** Fetches, checks and opens the bundle. Rejects with ModelError, whose `failure` says what is wrong. */
   static async load(options: LoadOptions = {}): Promise<FillMask> {
-    return new FillMask(await load<Facts>(options));
+    return new FillMask(await load<Facts>(options, { "fill-mask": open }));
   }
 
   /** Whether the next visit finds the files in Cache Storage. */

@@ -1,11 +1,11 @@
 /** Images to labels, by @bundle@. */
-import { inBatches } from "./batches.js";
-import { ImageInput, type ImageSource, type Pixels, pixels } from "./image.js";
-import { type Label, labels } from "./labels.js";
-import { load, type Loaded, type LoadOptions } from "./load.js";
-import { answerOf, type Manifest, only } from "./manifest.js";
-import { floats, row, type Runtime, Session } from "./session.js";
-import type { BundleFiles, Served } from "./tasks.js";
+import { inBatches } from "./runtime/batches.js";
+import { ImageInput, type ImageSource, type Pixels, pixels } from "./runtime/image.js";
+import { type Label, labels } from "./runtime/labels.js";
+import { load, type Loaded, type LoadOptions } from "./runtime/load.js";
+import { answerOf, type Manifest, only } from "./runtime/manifest.js";
+import { floats, row, type Runtime, Session } from "./runtime/session.js";
+import type { BundleFiles, Served } from "./runtime/served.js";
 
 interface Facts {
   labels: string[];
@@ -17,7 +17,7 @@ export class ImageClassification {
 
   /** Fetches, checks and opens the bundle. Rejects with ModelError, whose `failure` says what is wrong. */
   static async load(options: LoadOptions = {}): Promise<ImageClassification> {
-    return new ImageClassification(await load<Facts>(options));
+    return new ImageClassification(await load<Facts>(options, { "image-classification": open }));
   }
 
   /** Whether the next visit finds the files in Cache Storage. */

@@ -1,10 +1,10 @@
 /** Images to vectors, by @bundle@. */
-import { inBatches } from "./batches.js";
-import { ImageInput, type ImageSource, type Pixels, pixels } from "./image.js";
-import { load, type Loaded, type LoadOptions } from "./load.js";
-import { answerOf, type Manifest, only } from "./manifest.js";
-import { floats, row, type Runtime, Session } from "./session.js";
-import type { BundleFiles, Served } from "./tasks.js";
+import { inBatches } from "./runtime/batches.js";
+import { ImageInput, type ImageSource, type Pixels, pixels } from "./runtime/image.js";
+import { load, type Loaded, type LoadOptions } from "./runtime/load.js";
+import { answerOf, type Manifest, only } from "./runtime/manifest.js";
+import { floats, row, type Runtime, Session } from "./runtime/session.js";
+import type { BundleFiles, Served } from "./runtime/served.js";
 
 /** @model@: vectors of images, which become @image_width@ x @image_height@ pixels. */
 export class ImageEmbedding {
@@ -12,7 +12,7 @@ export class ImageEmbedding {
 
   /** Fetches, checks and opens the bundle. Rejects with ModelError, whose `failure` says what is wrong. */
   static async load(options: LoadOptions = {}): Promise<ImageEmbedding> {
-    return new ImageEmbedding(await load<null>(options));
+    return new ImageEmbedding(await load<null>(options, { "image-embedding": open }));
   }
 
   /** Whether the next visit finds the files in Cache Storage. */

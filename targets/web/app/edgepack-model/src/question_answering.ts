@@ -1,12 +1,12 @@
 /** A question and a context to the span that answers it, by @bundle@. */
-import { aborted } from "./errors.js";
-import { softmax } from "./labels.js";
-import { load, type Loaded, type LoadOptions } from "./load.js";
-import { answerOf, type Manifest, only } from "./manifest.js";
-import { offsets } from "./offsets.js";
-import { floats, row, type Runtime, Session } from "./session.js";
-import type { BundleFiles, Served } from "./tasks.js";
-import { type Encoded, TextInput } from "./text.js";
+import { aborted } from "./runtime/errors.js";
+import { softmax } from "./runtime/labels.js";
+import { load, type Loaded, type LoadOptions } from "./runtime/load.js";
+import { answerOf, type Manifest, only } from "./runtime/manifest.js";
+import { offsets } from "./runtime/offsets.js";
+import { floats, row, type Runtime, Session } from "./runtime/session.js";
+import type { BundleFiles, Served } from "./runtime/served.js";
+import { type Encoded, TextInput } from "./runtime/text.js";
 
 /** `context.slice(start, end)` with its probability; an empty text of an empty context. */
 export interface Answer {
@@ -22,7 +22,7 @@ export class QuestionAnswering {
 
   /** Fetches, checks and opens the bundle. Rejects with ModelError, whose `failure` says what is wrong. */
   static async load(options: LoadOptions = {}): Promise<QuestionAnswering> {
-    return new QuestionAnswering(await load<null>(options));
+    return new QuestionAnswering(await load<null>(options, { "question-answering": open }));
   }
 
   /** Whether the next visit finds the files in Cache Storage. */

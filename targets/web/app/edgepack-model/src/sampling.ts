@@ -1,6 +1,6 @@
 /** How the next token is chosen: repetition penalty, temperature, top-k, top-p, in the order of transformers. */
-import { ModelError } from "./errors.js";
-import { best } from "./labels.js";
+import { ModelError } from "./runtime/errors.js";
+import { best } from "./runtime/labels.js";
 
 export interface Sampling {
   /** 0 (the default) takes the most likely token; larger is more varied. */

@@ -1,6 +1,5 @@
 /** The tasks that this module computes, by the name that a bundle has for them. */
-import type { Manifest } from "./manifest.js";
-import type { Feeds, Runtime, Session } from "./session.js";
+import type { Tasks } from "./runtime/served.js";
 // edgepack:if text-embedding
 import * as textEmbedding from "./text_embedding.js";
 // edgepack:end
@@ -29,28 +28,7 @@ import * as imageEmbedding from "./image_embedding.js";
 import * as zeroShot from "./zero_shot_image_classification.js";
 // edgepack:end
 
-/** A method of an opened model, called from the page; `each` sends it a piece. */
-export type Method = (args: never, each: (piece: unknown) => void, signal: AbortSignal) => Promise<unknown>;
-
-/** An opened model on its worker's side. */
-export interface Served {
-  /** What the page is told of it once. */
-  facts: unknown;
-  methods: Record<string, Method>;
-  /** The submodels by name, for the golden tests. */
-  parts: Record<string, Part>;
-}
-
-/** A submodel, and how one example becomes its inputs. */
-export interface Part {
-  session: Session;
-  feeds(example: never): Feeds;
-}
-
-export type BundleFiles = Map<string, Uint8Array<ArrayBuffer>>;
-export type Open = (manifest: Manifest, files: BundleFiles, runtime: Runtime) => Promise<Served>;
-
-export const TASKS: Record<string, Open> = {
+export const TASKS: Tasks = {
   // edgepack:if text-embedding
   "text-embedding": textEmbedding.open,
   // edgepack:end

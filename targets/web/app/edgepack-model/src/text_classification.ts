@@ -1,11 +1,11 @@
 /** Texts, or pairs of texts, to labels, by @bundle@. */
-import { inBatches } from "./batches.js";
-import { type Label, labels } from "./labels.js";
-import { load, type Loaded, type LoadOptions } from "./load.js";
-import { answerOf, type Manifest, only } from "./manifest.js";
-import { floats, row, type Runtime, Session } from "./session.js";
-import type { BundleFiles, Served } from "./tasks.js";
-import { type Example, TextInput } from "./text.js";
+import { inBatches } from "./runtime/batches.js";
+import { type Label, labels } from "./runtime/labels.js";
+import { load, type Loaded, type LoadOptions } from "./runtime/load.js";
+import { answerOf, type Manifest, only } from "./runtime/manifest.js";
+import { floats, row, type Runtime, Session } from "./runtime/session.js";
+import type { BundleFiles, Served } from "./runtime/served.js";
+import { type Example, TextInput } from "./runtime/text.js";
 
 interface Facts {
   labels: string[];
@@ -17,7 +17,7 @@ export class TextClassification {
 
   /** Fetches, checks and opens the bundle. Rejects with ModelError, whose `failure` says what is wrong. */
   static async load(options: LoadOptions = {}): Promise<TextClassification> {
-    return new TextClassification(await load<Facts>(options));
+    return new TextClassification(await load<Facts>(options, { "text-classification": open }));
   }
 
   /** Whether the next visit finds the files in Cache Storage. */

@@ -1,11 +1,11 @@
 /** Texts to vectors, by @bundle@. */
-import { inBatches } from "./batches.js";
-import { ModelError } from "./errors.js";
-import { load, type Loaded, type LoadOptions } from "./load.js";
-import { answerOf, type Manifest, only, type Similarity } from "./manifest.js";
-import { floats, row, type Runtime, Session } from "./session.js";
-import type { BundleFiles, Served } from "./tasks.js";
-import { TextInput } from "./text.js";
+import { inBatches } from "./runtime/batches.js";
+import { ModelError } from "./runtime/errors.js";
+import { load, type Loaded, type LoadOptions } from "./runtime/load.js";
+import { answerOf, type Manifest, only, type Similarity } from "./runtime/manifest.js";
+import { floats, row, type Runtime, Session } from "./runtime/session.js";
+import type { BundleFiles, Served } from "./runtime/served.js";
+import { TextInput } from "./runtime/text.js";
 
 /** What is put in front of texts; without either it is the model's own choice. */
 export interface EmbedOptions {
@@ -27,7 +27,7 @@ export class TextEmbedding {
 
   /** Fetches, checks and opens the bundle. Rejects with ModelError, whose `failure` says what is wrong. */
   static async load(options: LoadOptions = {}): Promise<TextEmbedding> {
-    return new TextEmbedding(await load<Facts>(options));
+    return new TextEmbedding(await load<Facts>(options, { "text-embedding": open }));
   }
 
   /** Whether the next visit finds the files in Cache Storage. */

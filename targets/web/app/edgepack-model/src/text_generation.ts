@@ -2,14 +2,14 @@
 import { Template } from "@huggingface/jinja";
 import type { Tokenizer } from "@huggingface/tokenizers";
 import { Decoding } from "./decoding.js";
-import { Detokenizer, Stops } from "./detokenizer.js";
-import { aborted, ModelError } from "./errors.js";
-import { load, type Loaded, type LoadOptions } from "./load.js";
-import { type GenerationFacts, type Manifest, only, present } from "./manifest.js";
+import { Detokenizer, Stops } from "./runtime/detokenizer.js";
+import { aborted, ModelError } from "./runtime/errors.js";
+import { load, type Loaded, type LoadOptions } from "./runtime/load.js";
+import { type GenerationFacts, type Manifest, only, present } from "./runtime/manifest.js";
 import { Sampler, type Sampling } from "./sampling.js";
-import { type Runtime, Session } from "./session.js";
-import type { BundleFiles, Served } from "./tasks.js";
-import { json, tokenizer, wellFormed } from "./text.js";
+import { type Runtime, Session } from "./runtime/session.js";
+import type { BundleFiles, Served } from "./runtime/served.js";
+import { json, tokenizer, wellFormed } from "./runtime/text.js";
 
 export interface Message {
   role: "system" | "user" | "assistant";
@@ -35,7 +35,7 @@ export class TextGeneration {
 
   /** Fetches, checks and opens the bundle. Rejects with ModelError, whose `failure` says what is wrong. */
   static async load(options: LoadOptions = {}): Promise<TextGeneration> {
-    return new TextGeneration(await load<Facts>(options));
+    return new TextGeneration(await load<Facts>(options, { "text-generation": open }));
   }
 
   /** Whether the next visit finds the files in Cache Storage. */

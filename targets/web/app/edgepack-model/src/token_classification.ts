@@ -1,12 +1,12 @@
 /** Texts to named spans, by @bundle@. */
-import { inBatches } from "./batches.js";
-import { best, softmax } from "./labels.js";
-import { load, type Loaded, type LoadOptions } from "./load.js";
-import { answerOf, type Manifest, only } from "./manifest.js";
-import { offsets } from "./offsets.js";
-import { floats, row, type Runtime, Session } from "./session.js";
-import type { BundleFiles, Served } from "./tasks.js";
-import { type Encoded, TextInput } from "./text.js";
+import { inBatches } from "./runtime/batches.js";
+import { best, softmax } from "./runtime/labels.js";
+import { load, type Loaded, type LoadOptions } from "./runtime/load.js";
+import { answerOf, type Manifest, only } from "./runtime/manifest.js";
+import { offsets } from "./runtime/offsets.js";
+import { floats, row, type Runtime, Session } from "./runtime/session.js";
+import type { BundleFiles, Served } from "./runtime/served.js";
+import { type Encoded, TextInput } from "./runtime/text.js";
 
 /** A span of a text: `text.slice(start, end)` has the label with this mean probability. */
 export interface Entity {
@@ -23,7 +23,7 @@ export class TokenClassification {
 
   /** Fetches, checks and opens the bundle. Rejects with ModelError, whose `failure` says what is wrong. */
   static async load(options: LoadOptions = {}): Promise<TokenClassification> {
-    return new TokenClassification(await load<null>(options));
+    return new TokenClassification(await load<null>(options, { "token-classification": open }));
   }
 
   /** Whether the next visit finds the files in Cache Storage. */

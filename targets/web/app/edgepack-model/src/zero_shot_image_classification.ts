@@ -1,13 +1,13 @@
 /** Images to labels of one's own, by @bundle@. */
-import { inBatches } from "./batches.js";
-import { ModelError } from "./errors.js";
-import { ImageInput, type ImageSource, type Pixels, pixels } from "./image.js";
-import { type Label, labels } from "./labels.js";
-import { load, type Loaded, type LoadOptions } from "./load.js";
-import { answerOf, type Manifest, named } from "./manifest.js";
-import { floats, row, type Runtime, Session } from "./session.js";
-import type { BundleFiles, Served } from "./tasks.js";
-import { TextInput } from "./text.js";
+import { inBatches } from "./runtime/batches.js";
+import { ModelError } from "./runtime/errors.js";
+import { ImageInput, type ImageSource, type Pixels, pixels } from "./runtime/image.js";
+import { type Label, labels } from "./runtime/labels.js";
+import { load, type Loaded, type LoadOptions } from "./runtime/load.js";
+import { answerOf, type Manifest, named } from "./runtime/manifest.js";
+import { floats, row, type Runtime, Session } from "./runtime/session.js";
+import type { BundleFiles, Served } from "./runtime/served.js";
+import { TextInput } from "./runtime/text.js";
 
 interface Facts {
   scale: number;
@@ -20,7 +20,7 @@ export class ZeroShotImageClassification {
 
   /** Fetches, checks and opens the bundle. Rejects with ModelError, whose `failure` says what is wrong. */
   static async load(options: LoadOptions = {}): Promise<ZeroShotImageClassification> {
-    return new ZeroShotImageClassification(await load<Facts>(options));
+    return new ZeroShotImageClassification(await load<Facts>(options, { "zero-shot-image-classification": open }));
   }
 
   /** Whether the next visit finds the files in Cache Storage. */

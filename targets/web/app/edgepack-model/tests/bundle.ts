@@ -1,6 +1,7 @@
 /** Files are checked, kept and refused as they should be. */
-import type { Failure } from "../src/errors.js";
-import { load, type LoadOptions } from "../src/load.js";
+import type { Failure } from "../src/runtime/errors.js";
+import { load, type LoadOptions } from "../src/runtime/load.js";
+import { TASKS } from "../src/tasks.js";
 import { BUNDLE, check, failure } from "./places.js";
 import type { Tests } from "./tests.js";
 
@@ -21,7 +22,7 @@ async function served(change: (name: string) => Response | null, run: () => Prom
 }
 
 async function refused(options: LoadOptions = OPTIONS): Promise<Failure> {
-  return (await failure(load(options))).failure;
+  return (await failure(load(options, TASKS))).failure;
 }
 
 /** The bytes of a file with the last one changed. */
@@ -50,7 +51,7 @@ export const tests: Tests = {
   "another tokenizer is found, and both files are named": async () => {
     const bytes = await damaged("tokenizer.json");
     await served((asked) => (asked === "tokenizer.json" ? new Response(bytes) : null), async () => {
-      const error = await failure(load(OPTIONS));
+      const error = await failure(load(OPTIONS, TASKS));
       check(error.message.includes(`tokenizer.json and ${await modelFile()} do not belong together`), error.message);
     });
   },
@@ -92,7 +93,7 @@ export const tests: Tests = {
   },
 
   "a closed model refuses": async () => {
-    const { remote } = await load(OPTIONS);
+    const { remote } = await load(OPTIONS, TASKS);
     remote.close();
     check((await failure(remote.call("anything", []))).code === "closed", "it was taken");
   },
@@ -104,18 +105,18 @@ function inBrowsers(): Tests {
   const options: LoadOptions = { ...OPTIONS, keep: true };
   return {
     "the second visit takes the files from Cache Storage": async () => {
-      const first = await load(options);
+      const first = await load(options, TASKS);
       first.remote.close();
       check(first.kept, "they are not kept");
       const asked: string[] = [];
-      await served((name) => (asked.push(name), null), async () => (await load(options)).remote.close());
+      await served((name) => (asked.push(name), null), async () => (await load(options, TASKS)).remote.close());
       check(asked.join() === "edgepack.json", `asked for ${asked}`);
     },
 
     "without a network the kept files serve": async () => {
       await served(() => Response.error(), async () => {
         globalThis.fetch = () => Promise.reject(new TypeError("offline"));
-        (await load(options)).remote.close();
+        (await load(options, TASKS)).remote.close();
       });
     },
 
@@ -124,7 +125,7 @@ function inBrowsers(): Tests {
       const request = (await cache.keys()).find(({ url }) => url.includes("sha256"));
       if (!request) throw new Error("nothing is kept");
       await cache.put(request, new Response("x"));
-      (await load(options)).remote.close();
+      (await load(options, TASKS)).remote.close();
       check(((await (await cache.match(request))?.arrayBuffer())?.byteLength ?? 0) > 1, "it is still damaged");
     },
 
@@ -133,7 +134,7 @@ function inBrowsers(): Tests {
       const put = Cache.prototype.put;
       Cache.prototype.put = () => Promise.reject(new DOMException("full", "QuotaExceededError"));
       try {
-        const { kept, remote } = await load(options);
+        const { kept, remote } = await load(options, TASKS);
         remote.close();
         check(!kept, "it says that the files are kept");
       } finally {

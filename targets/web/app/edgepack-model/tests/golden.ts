@@ -1,11 +1,12 @@
 /** What ships still answers as the original did, from raw inputs on. */
-import { Files } from "../src/files.js";
+import { Files } from "../src/runtime/files.js";
 // edgepack:if image
-import { pixels } from "../src/image.js";
+import { pixels } from "../src/runtime/image.js";
 // edgepack:end
-import type { Manifest } from "../src/manifest.js";
-import { floats, runtime } from "../src/session.js";
-import { type Part, type Served, TASKS } from "../src/tasks.js";
+import type { Manifest } from "../src/runtime/manifest.js";
+import { floats, runtime } from "../src/runtime/session.js";
+import type { Part, Served } from "../src/runtime/served.js";
+import { TASKS } from "../src/tasks.js";
 import { BUNDLE, bytes, check, INPUTS } from "./places.js";
 import { example, numbers, safetensors, type Stored } from "./safetensors.js";
 import type { Tests } from "./tests.js";

@@ -1,5 +1,5 @@
 /** Pictures for the tests, of the size that the bundle's model takes. */
-import type { Pixels } from "../src/image.js";
+import type { Pixels } from "../src/runtime/image.js";
 import { BUNDLE } from "./places.js";
 
 /** A grey one that grows brighter to the right, with 1, 3 or 4 channels. */

@@ -1,5 +1,5 @@
 /** Where the tests' files are, seen from dist/tests/. */
-import { ModelError } from "../src/errors.js";
+import { ModelError } from "../src/runtime/errors.js";
 
 export const BUNDLE = new URL("../../bundle/", import.meta.url);
 export const INPUTS = new URL("../../tests/golden_inputs.safetensors", import.meta.url);

@@ -3,7 +3,7 @@ import { Tokenizer } from "@huggingface/tokenizers";
 import { ModelError } from "./errors.js";
 import { type Manifest, present, type TextFacts } from "./manifest.js";
 import type { Feeds, Runtime } from "./session.js";
-import type { BundleFiles } from "./tasks.js";
+import type { BundleFiles } from "./served.js";
 
 /** A text, or two of a pair. */
 export type Example = string | readonly [string, string];

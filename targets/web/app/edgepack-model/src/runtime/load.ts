@@ -3,6 +3,7 @@ import { ModelError } from "./errors.js";
 import type { Progress } from "./files.js";
 import { Remote } from "./remote.js";
 import type { Opened, Port, Wanted } from "./serve.js";
+import type { Tasks } from "./served.js";
 import type { Device } from "./session.js";
 
 export interface LoadOptions {
@@ -30,9 +31,9 @@ export interface Loaded<Facts> {
   kept: boolean;
 }
 
-/** Rejects with ModelError. */
-export async function load<Facts>(options: LoadOptions): Promise<Loaded<Facts>> {
-  const remote = (options.worker ?? typeof document !== "undefined") ? inWorker() : await inThisThread();
+/** Opens the bundle, in a worker or by `tasks` in this thread. Rejects with ModelError. */
+export async function load<Facts>(options: LoadOptions, tasks: Tasks): Promise<Loaded<Facts>> {
+  const remote = (options.worker ?? typeof document !== "undefined") ? inWorker() : await inThisThread(tasks);
   const base = new URL(options.bundle ?? new URL("../bundle/", import.meta.url), globalThis.location?.href).href;
   const wanted: Wanted = {
     bundle: base.endsWith("/") ? base : `${base}/`,
@@ -57,10 +58,10 @@ function inWorker(): Remote {
   return remote;
 }
 
-async function inThisThread(): Promise<Remote> {
+async function inThisThread(tasks: Tasks): Promise<Remote> {
   const { serve } = await import("./serve.js");
   const { port1, port2 } = new MessageChannel();
-  serve(port2 as Port);
+  serve(port2 as Port, tasks);
   return new Remote(port1 as Port, () => port1.close());
 }
 

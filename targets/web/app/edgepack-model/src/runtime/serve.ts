@@ -3,8 +3,8 @@ import { aborted, ModelError, sent } from "./errors.js";
 import { Files } from "./files.js";
 import { present } from "./manifest.js";
 import type { Asked, Call, Told } from "./remote.js";
+import type { Served, Tasks } from "./served.js";
 import { type Device, runtime } from "./session.js";
-import { type Served, TASKS } from "./tasks.js";
 
 export interface Port {
   postMessage(message: unknown): void;
@@ -25,15 +25,15 @@ export interface Opened {
   kept: boolean;
 }
 
-export function serve(port: Port): void {
+export function serve(port: Port, tasks: Tasks): void {
   const running = new Map<number, AbortController>();
   let served: Served | null = null;
   let turn: Promise<unknown> = Promise.resolve();
   const tell = (message: Told): void => port.postMessage(message);
 
   async function open(wanted: Wanted, each: (piece: unknown) => void, signal: AbortSignal): Promise<Opened> {
-    const files = await Files.open(wanted.bundle, Object.keys(TASKS), wanted.keep, each, signal);
-    const task = present(TASKS[files.manifest.task], "known task");
+    const files = await Files.open(wanted.bundle, Object.keys(tasks), wanted.keep, each, signal);
+    const task = present(tasks[files.manifest.task], "known task");
     const models = Object.values(files.manifest.models).flatMap((model) => model.files);
     const beside = ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja"].filter((name) => files.has(name));
     const [ready, read] = await Promise.all([runtime(wanted.device, wanted.threads), files.read([...models, ...beside])]);
