@@ -26,7 +26,7 @@ from edgepack.targets import load
 
 __all__ = ["stand_ins"]
 
-pytestmark = pytest.mark.slow  # ten small bundles, and a minute or two of Kotlin's compiler
+pytestmark = pytest.mark.slow  # a small bundle for each task, and a minute or two of Kotlin's compiler
 
 Build = Callable[..., tuple[Bundle, ...]]
 SAMPLES = Path(__file__).parents[2] / "samples"
@@ -39,8 +39,6 @@ _CHAT = (
     "{% if add_generation_prompt %}<assistant> {% endif %}"
 )
 _FROM_ASSETS = "text-embedding"  # the task whose tests take the bundle out of an app's assets
-_LONGEST = 400  # lines of code of a task, without its tests
-_WITH_IMAGES = 560  # the same of tasks whose images are resized as Pillow does it
 
 
 @dataclass(frozen=True)
@@ -100,14 +98,6 @@ def test_a_module_answers_as_the_original_did(app: App, task: str) -> None:
 
 def test_the_sample_finds_the_nearest_note(app: App) -> None:
     assert "OK (1 test)" in kotlin.tested(["edgepack.samples.search.IndexTest"], app.classes, app.sample)
-
-
-@pytest.mark.parametrize("task", TASKS)
-def test_a_task_takes_few_lines(app: App, task: str) -> None:
-    files = (app.module(task) / "src" / "main" / "kotlin").glob("*.kt")
-    lines = [line.strip() for file in files for line in file.read_text().splitlines()]
-    code = [line for line in lines if line and not line.startswith(("/*", "*", "//", "import "))]
-    assert len(code) <= (_WITH_IMAGES if "image" in task else _LONGEST)
 
 
 def test_a_model_that_was_exchanged_fails(app: App, tmp_path: Path) -> None:

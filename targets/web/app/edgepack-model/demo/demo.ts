@@ -9,6 +9,9 @@ import { demo as textGeneration } from "./text_generation.js";
 // edgepack:if text-classification
 import { demo as textClassification } from "./text_classification.js";
 // edgepack:end
+// edgepack:if text-ranking
+import { demo as textRanking } from "./text_ranking.js";
+// edgepack:end
 // edgepack:if token-classification
 import { demo as tokenClassification } from "./token_classification.js";
 // edgepack:end
@@ -53,6 +56,9 @@ const DEMOS: Demo[] = [
   // edgepack:end
   // edgepack:if text-classification
   textClassification,
+  // edgepack:end
+  // edgepack:if text-ranking
+  textRanking,
   // edgepack:end
   // edgepack:if token-classification
   tokenClassification,

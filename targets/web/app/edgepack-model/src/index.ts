@@ -24,6 +24,9 @@ export { TextGeneration, type GenerateOptions, type Message } from "./text_gener
 // edgepack:if text-classification
 export { TextClassification } from "./text_classification.js";
 // edgepack:end
+// edgepack:if text-ranking
+export { TextRanking, type Ranked } from "./text_ranking.js";
+// edgepack:end
 // edgepack:if token-classification
 export { TokenClassification, type Entity } from "./token_classification.js";
 // edgepack:end

@@ -9,6 +9,9 @@ import * as textGeneration from "./text_generation.js";
 // edgepack:if text-classification
 import * as textClassification from "./text_classification.js";
 // edgepack:end
+// edgepack:if text-ranking
+import * as textRanking from "./text_ranking.js";
+// edgepack:end
 // edgepack:if token-classification
 import * as tokenClassification from "./token_classification.js";
 // edgepack:end
@@ -37,6 +40,9 @@ export const TASKS: Tasks = {
   // edgepack:end
   // edgepack:if text-classification
   "text-classification": textClassification.open,
+  // edgepack:end
+  // edgepack:if text-ranking
+  "text-ranking": textRanking.open,
   // edgepack:end
   // edgepack:if token-classification
   "token-classification": tokenClassification.open,

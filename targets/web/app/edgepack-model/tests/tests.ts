@@ -10,6 +10,9 @@ import * as textGeneration from "./text_generation.js";
 // edgepack:if text-classification
 import * as textClassification from "./text_classification.js";
 // edgepack:end
+// edgepack:if text-ranking
+import * as textRanking from "./text_ranking.js";
+// edgepack:end
 // edgepack:if token-classification
 import * as tokenClassification from "./token_classification.js";
 // edgepack:end
@@ -42,6 +45,9 @@ export const tests: Tests = {
   // edgepack:end
   // edgepack:if text-classification
   ...textClassification.tests,
+  // edgepack:end
+  // edgepack:if text-ranking
+  ...textRanking.tests,
   // edgepack:end
   // edgepack:if token-classification
   ...tokenClassification.tests,
