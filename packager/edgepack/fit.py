@@ -133,19 +133,30 @@ def _decoder(decoder: Decoder, recipe: Recipe, context: int) -> Estimate:
     width = d.embedding_width or d.hidden
     table = _held(d.vocabulary * width, recipe, "head" if d.tied else "embedding")
     head = table if d.tied else _held(d.vocabulary * width, recipe, "head")
-    attention = _held(d.hidden * (d.q_dim + 2 * d.kv_dim), recipe, "qkv") + _held(d.q_dim * d.hidden, recipe, "o_proj")
-    fed = [_fed(d, layer, recipe) for layer in range(d.layers)]
-    layers = d.layers * attention + sum(held for held, _ in fed)
+    shapes = [d.at(layer) for layer in range(d.layers)]
+    attention = sum(
+        _held(d.hidden * s.qkv_dim, recipe, "qkv") + _held(s.q_dim * d.hidden, recipe, "o_proj") for s in shapes
+    )
+    rows = d.layers * d.layer_width
+    beside = d.layers * (
+        _held(d.hidden * d.layer_width, recipe, "gate_up") + _held(d.layer_width * d.hidden, recipe, "down")
+    ) + _held(d.hidden * rows, recipe, "layer_inputs_projection")
+    vectors = _held(d.vocabulary * rows, recipe, "layer_inputs")
+    fed = [_fed(shape, layer, recipe) for layer, shape in enumerate(shapes)]
+    layers = attention + beside + sum(held for held, _ in fed)
     experts = d.experts
-    inner = max(d.intermediate, experts.chosen * experts.width if experts else 0)
-    wide = 4 * d.hidden + 2 * (d.q_dim + 2 * d.kv_dim) + (gated + 1) * inner
+    inner = experts.chosen * experts.width if experts else 0
+    wide = 4 * d.hidden + max(2 * s.qkv_dim + (gated + 1) * max(s.intermediate, inner) for s in shapes) + 2 * rows
     scores = 2 * d.heads * tokens * context
+    projections = sum(
+        _held(width * d.hidden, recipe, role) for role in ("project_in", "project_out") if getattr(d.names, role)
+    )
     return Estimate(
-        weights=layers + head + (0 if d.tied else table),
+        weights=layers + head + (0 if d.tied else table) + projections + vectors,
         cache=d.cache_bytes(context),
         activations=_FLOAT * (tokens * wide + scores + d.vocabulary),
         shape=f"{tokens:,} of {context:,} tokens",
-        read=d.layers * attention + sum(read for _, read in fed) + head,
+        read=attention + beside + sum(read for _, read in fed) + head + projections,
     )
 
 

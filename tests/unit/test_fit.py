@@ -71,6 +71,16 @@ def data_bytes(folder: Path, chosen: Recipe, out: Path) -> int:
     return (out / f"{chosen.name}.onnx_data").stat().st_size
 
 
+def test_an_embedding_of_another_width_is_projected() -> None:
+    """OPT-350M's two matrices between the embedding and the layers."""
+    facts = {"model_type": "opt", "hidden_size": 64, "vocab_size": 96, "ffn_dim": 80, "num_attention_heads": 2}
+    weights = []
+    for width in (64, 48):
+        decoder = describe({**facts, "word_embed_proj_dim": width})
+        weights.append(fit._decoder(decoder, recipe("fp32"), 32).weights)
+    assert weights[1] - weights[0] == 4 * (2 * 48 * 64 - 16 * 96)
+
+
 # The estimate is of memory, where a block's scale takes 64 bits and not the file's 16, and 16-bit floats are widened.
 @pytest.mark.parametrize(
     ("name", "least", "most"),

@@ -8,7 +8,7 @@ same description, and none of them knows a family by name.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from edgepack import plugins
 from edgepack.decoders.experts import Experts
@@ -73,13 +73,20 @@ class Names:
     after_attention: str = ""  # a norm of the branch, before it joins the residual
     after_mlp: str = ""
     sinks: str = ""  # the whole name of a score by head that no key has (StreamingLLM's, Xiao et al. 2023)
+    layer_inputs: str = ""  # a second embedding, whose rows hold a vector for each layer
+    layer_inputs_projection: str = ""  # the same of what the first layer reads
+    layer_inputs_norm: str = ""
+    input_gate: str = ""  # of a third branch of a layer, which its vector gates
+    input_projection: str = ""
+    after_input: str = ""
+    layer_scale: str = ""  # one number by which a layer's residual is multiplied
     heads: tuple[str, ...] = ("lm_head",)
 
     @property
     def norms(self) -> tuple[str, ...]:
         """The norms of a layer."""
-        listed = (self.norm1, self.norm2, self.after_attention, self.after_mlp, self.query_norm, self.key_norm)
-        return tuple(filter(None, listed))
+        branches = (self.after_attention, self.after_mlp, self.after_input)
+        return tuple(filter(None, (self.norm1, self.norm2, *branches, self.query_norm, self.key_norm)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +123,11 @@ class Decoder:
     biases: frozenset[str] = frozenset()  # roles that have biases: qkv, o_proj, gate_up, down, norm, head_norm, head
     head_norm: str = "shared"  # weights of query_norm and key_norm: shared | own (by head) | joint (one norm for all)
     turned_first: bool = False  # queries and keys are turned before they are normed
+    value_norm: bool = False  # each value's head is normed without a weight
+    values_are_keys: bool = False  # the product of the keys is that of the values, too
+    reads: int | None = None  # the earlier layer whose keys and values are read, where a layer has none
+    layer_width: int = 0  # of the vector that a layer takes beside the residual
+    own: tuple[JsonObject, ...] = ()  # by layer, the fields that are not as here
     clip: float = 0.0  # q, k and v are kept between -clip and clip; 0: as they are
     scale: float = 0.0  # of q k; 0: 1 / sqrt(head_dim)
     layer_scaled: bool = False  # the scale is divided by the layer's number, from 1 on
@@ -136,6 +148,12 @@ class Decoder:
         return self.kv_heads * self.head_dim
 
     @property
+    def qkv_dim(self) -> int:
+        """Width of the queries, and of the keys and values that a layer makes itself."""
+        made = 0 if self.reads is not None else 1 if self.values_are_keys else 2
+        return self.q_dim + made * self.kv_dim
+
+    @property
     def cached_head(self) -> int:
         """Width of a head in the cache: ONNX Runtime's kernel takes a multiple of eight, the rest is zeros."""
         return -(-self.head_dim // 8) * 8
@@ -144,6 +162,22 @@ class Decoder:
     def context(self) -> int:
         """The longest sequence that one table of angles is right for."""
         return min([self.longest, *(rotary.reach for rotary in (self.rotary, self.local_rotary) if rotary)])
+
+    def at(self, layer: int) -> Decoder:
+        """Return the description with what ``layer`` has of its own."""
+        return replace(self, own=(), **self.own[layer]) if self.own and self.own[layer] else self
+
+    @property
+    def caching(self) -> tuple[int, ...]:
+        """The layers that keep keys and values of their own."""
+        return tuple(layer for layer in range(self.layers) if self.at(layer).reads is None)
+
+    def states(self) -> dict[str, tuple[int, ...]]:
+        """Return the inputs of an ONNX graph for what came before, by name, and their shapes without tokens."""
+        shapes = {layer: (self.at(layer).kv_heads, 0, self.at(layer).cached_head) for layer in self.caching}
+        return {
+            f"past_key_values.{layer}.{part}": shape for layer, shape in shapes.items() for part in ("key", "value")
+        }
 
     def scaling(self, layer: int) -> float:
         """Return the factor of q k in ``layer``."""
@@ -166,7 +200,8 @@ class Decoder:
 
     def cache_bytes(self, tokens: int) -> int:
         """Return bytes of float32 keys and values for ``tokens``."""
-        return 2 * 4 * self.layers * self.kv_heads * self.cached_head * tokens
+        widths = (shape.kv_heads * shape.cached_head for shape in map(self.at, self.caching))
+        return 2 * 4 * sum(widths) * tokens
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,11 +255,13 @@ _SIZES = {
 
 def _check(decoder: Decoder) -> None:
     """Raises ModelError for numbers that no model has."""
+    shapes = [decoder, *map(decoder.at, range(len(decoder.own)))]
     for name, key in _SIZES.items():
-        if getattr(decoder, name) < 1:
+        if min(getattr(shape, name) for shape in shapes) < 1:
             raise ModelError(f"config.json: {key} is {getattr(decoder, name)}; it must be at least 1", hint=CORRECT)
-    if decoder.heads % decoder.kv_heads:
-        raise ModelError(f"config.json: {decoder.heads} heads cannot share {decoder.kv_heads} key heads", hint=CORRECT)
+    odd = next((shape.kv_heads for shape in shapes if shape.heads % shape.kv_heads), None)
+    if odd is not None:
+        raise ModelError(f"config.json: {decoder.heads} heads cannot share {odd} key heads", hint=CORRECT)
     found = decoder.experts
     if found and not (1 <= found.chosen <= found.count and found.width >= 1):
         raise ModelError(

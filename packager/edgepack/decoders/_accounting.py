@@ -14,7 +14,7 @@ from edgepack.weights import Stored, names
 _PART = 1 << 24  # bytes that are compared at once
 # Parts of published checkpoints that the language model does not run: gemma 3's images, a trainer's value head.
 ACTIVATION_NUMBERS = ("alpha_p", "alpha_n", "beta", "eps")  # xIELU's, by transformers' names
-_BESIDE = re.compile(r"(?:^|\.)(?:vision_tower|multi_modal_projector)\.|^v_head\.")
+_BESIDE = re.compile(r"(?:^|\.)(?:vision_tower|audio_tower|embed_vision|embed_audio|multi_modal_projector)\.|^v_head\.")
 
 
 def prefix(decoder: Decoder, stored: Mapping[str, Stored]) -> str:
@@ -68,13 +68,19 @@ def _paths(decoder: Decoder, lead: str) -> Iterator[str]:
     """Yield the modules whose weights (and biases) the description reads."""
     listed, norms = decoder.names, not decoder.norm.plain
     yield from listed.heads
-    whole = (listed.embedding, listed.positions, listed.project_in, listed.project_out)
-    for path in filter(None, (*whole, *((listed.final, listed.embedding_norm) if norms else ()))):
+    whole = (
+        listed.embedding, listed.positions, listed.project_in, listed.project_out, listed.layer_inputs,
+        listed.layer_inputs_projection,
+    )  # fmt: skip
+    normed = (listed.final, listed.embedding_norm, listed.layer_inputs_norm) if norms else ()
+    for path in filter(None, (*whole, *normed)):
         yield lead + path
-    layer = (*listed.qkv, listed.o_proj, *listed.gate_up, listed.down, *(listed.norms if norms else ()))
-    for path in layer:
-        for head in range(decoder.heads if "{h}" in path else 1):
-            yield from (lead + path.format(i=i, h=head) for i in range(decoder.layers))
+    for i in range(decoder.layers):
+        # a layer that reads another's keys may have some of its own, which nobody looks at
+        own = listed if decoder.at(i).reads is not None else decoder.at(i).names
+        ends = (own.o_proj, own.down, own.input_gate, own.input_projection)
+        for path in filter(None, (*own.qkv, *own.gate_up, *ends, *(own.norms if norms else ()))):
+            yield from (lead + path.format(i=i, h=head) for head in range(decoder.heads if "{h}" in path else 1))
 
 
 def _expert_tensors(decoder: Decoder, stored: Mapping[str, Stored], lead: str) -> Iterator[str]:
@@ -87,9 +93,11 @@ def _expert_tensors(decoder: Decoder, stored: Mapping[str, Stored], lead: str) -
 
 
 def _numbers(decoder: Decoder, lead: str) -> Iterator[str]:
-    """Yield the names of the activations' own numbers, and of the scores of sinks."""
+    """Yield the names of numbers by themselves: those of activations, of sinks, and a layer's scale."""
     if decoder.names.sinks:
         yield from (lead + decoder.names.sinks.format(i=i) for i in range(decoder.layers))
+    if decoder.names.layer_scale:
+        yield from (lead + decoder.names.layer_scale.format(i=i) for i in range(decoder.layers))
     if decoder.names.activation:
         for i in range(decoder.layers):
             yield from (f"{lead}{decoder.names.activation.format(i=i)}.{name}" for name in ACTIVATION_NUMBERS)

@@ -17,7 +17,7 @@ def check(decoder: Decoder, stored: Container[str], prefix: str) -> None:
     heads = [f"{name}.bias" for name in decoder.names.heads]
     _check(next((name for name in heads if name in stored), heads[0]), stored, asked="head" in decoder.biases)
     for layer in range(decoder.layers):
-        for role, path in _paths(decoder):
+        for role, path in _paths(decoder.at(layer)):
             _check(f"{prefix}{path.format(i=layer, h=0)}.bias", stored, asked=role in decoder.biases)
 
 

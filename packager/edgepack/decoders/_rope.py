@@ -18,7 +18,7 @@ from edgepack.errors import ModelError, UnsupportedModel
 
 THETA = 10_000.0  # transformers' own base, where a config states none
 BOTH = "transformers would leave rope_parameters out, its rope_theta too; write the scaling into rope_parameters"
-_KINDS = ("default", "linear", "dynamic", "llama3", "yarn", "longrope")
+_KINDS = ("default", "linear", "dynamic", "llama3", "yarn", "longrope", "proportional")
 _TRAINED = "original_max_position_embeddings"
 
 
@@ -81,8 +81,8 @@ def turning(
     """
     kind = _kind(table, renamed or {})
     width = int(head * share)
-    if not partial and kind == "default":
-        width = head
+    if kind == "proportional" or (not partial and kind == "default"):
+        width = head  # a share of the pairs turns; the frequencies are those of whole heads
     elif not partial and width != head:
         raise UnsupportedModel(
             f"partial_rotary_factor {share} with the rotary scaling {kind!r} is not supported", hint=SUPPORTED
@@ -107,21 +107,31 @@ def turning(
     return found
 
 
-def by_kind(config: Settings, head: int, *, full: float, local: float) -> tuple[Rotary, Rotary]:
+def by_kind(
+    config: Settings,
+    head: int,
+    *,
+    full: float,
+    local: float,
+    full_head: int | None = None,
+    absent: JsonObject | None = None,
+) -> tuple[Rotary, Rotary]:
     """Return the rotary embeddings of the layers that see everything and of those with a window, each with a table of
-    its own; ``full`` and ``local`` are their bases where a table has none. Raises ModelError.
+    its own; ``full`` and ``local`` are their bases where a table has none. Heads are ``head`` wide, those of the former
+    ``full_head`` where it is given; ``absent`` are the tables of a config without. Raises ModelError.
     """
     old, new = config.get("rope_scaling"), config.get("rope_parameters")
     if old and new:
         raise ModelError("config.json has both rope_scaling and rope_parameters", hint=BOTH)
-    tables = new if isinstance(new, Settings) else Settings({})
+    tables = new if isinstance(new, Settings) else Settings(absent or {})
 
     def table(kind: str) -> Settings:
         found = tables.get(kind)
         return found if isinstance(found, Settings) else Settings({})
 
     of_full = old if isinstance(old, Settings) else table("full_attention")
-    return turning(config, of_full, head, base=full), turning(config, table("sliding_attention"), head, base=local)
+    wide = head if full_head is None else full_head
+    return turning(config, of_full, wide, base=full), turning(config, table("sliding_attention"), head, base=local)
 
 
 def _kind(table: Settings, renamed: Mapping[str, str]) -> str:
@@ -131,6 +141,11 @@ def _kind(table: Settings, renamed: Mapping[str, str]) -> str:
     if kind not in _KINDS:
         raise UnsupportedModel(f"the rotary scaling {kind!r} is not supported", hint=f"known: {', '.join(_KINDS)}")
     return kind
+
+
+def _proportional(table: Settings, trained: int, longest: int) -> JsonDict:
+    stated, factor = table.get("partial_rotary_factor"), _maybe(table, "factor")
+    return {"share": 1.0 if stated is None else _share(stated), "factor": 1.0 if factor is None else factor}
 
 
 def _linear(table: Settings, trained: int, longest: int) -> JsonDict:
@@ -184,7 +199,7 @@ def _longrope(table: Settings, trained: int, longest: int) -> JsonDict:
 # The numbers of each kind of scaling, and whether it starts from the length that the model was first trained with.
 _SCALINGS = {
     "linear": (_linear, False), "dynamic": (_dynamic, False), "llama3": (_llama3, True), "yarn": (_yarn, True),
-    "longrope": (_longrope, True),
+    "longrope": (_longrope, True), "proportional": (_proportional, False),
 }  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from edgepack.errors import DamagedWeights, UnsupportedModel
 from edgepack.weights import Stored
 from edgepack.weights.lora import Adapter
 
+_HALF = 0.5
 _AGAIN = "the checkpoint and its config.json do not belong together, or a file is missing"
 
 
@@ -69,7 +70,8 @@ class Checkpoint:
     def _by_inputs(self, name: str) -> bool:
         """Return whether a weight is stored as [in, out]: embeddings, whose inputs are ids, and GPT-2's layers."""
         listed = self.decoder.names
-        embeddings = {f"{self._prefix}{path}.weight" for path in (listed.embedding, listed.positions)}
+        tables = (listed.embedding, listed.positions, listed.layer_inputs)
+        embeddings = {f"{self._prefix}{path}.weight" for path in tables}
         heads = {f"{path}.weight" for path in listed.heads}
         return name in embeddings or (self.decoder.transposed and name not in heads)
 
@@ -84,8 +86,14 @@ class Checkpoint:
                 experts.router(layer), experts.gate_up(layer), experts.down(layer), experts.biases(layer)
             else:
                 self.gate_up(layer), self.down(layer)
-            for path in d.names.norms:
+            for path in d.at(layer).names.norms:
                 self.norm(path, layer)
+            if d.layer_width:
+                self.input_gate(layer), self.input_projection(layer)
+            if d.names.layer_scale:
+                self.layer_scale(layer)
+        if d.layer_width:
+            self.layer_inputs(), self.layer_inputs_projection(), self.norm(d.names.layer_inputs_norm)
 
     def embedding(self) -> Matrix:
         """Return [vocabulary, the embedding's width]."""
@@ -129,23 +137,24 @@ class Checkpoint:
         return self.decoder.embedding_width or self.decoder.hidden
 
     def qkv(self, layer: int) -> Matrix:
-        """Return query, key and value below each other, [q_dim + 2 kv_dim, hidden]."""
-        d = self.decoder
-        return self._layer(layer, d.names.qkv, (d.q_dim + 2 * d.kv_dim, d.hidden), arrangement.rows(d))
+        """Return query, key and value below each other, so far as the layer has them, [qkv_dim, hidden]."""
+        d = self.decoder.at(layer)
+        alike = 1 if d.values_are_keys else 2
+        return self._layer(layer, d.names.qkv, (d.qkv_dim, d.hidden), arrangement.rows(d), alike)
 
     def o_proj(self, layer: int) -> Matrix:
         """Return [hidden, q_dim], with the branch's scale."""
-        d = self.decoder
+        d = self.decoder.at(layer)
         return self._scaled(self._layer(layer, (d.names.o_proj,), (d.hidden, d.q_dim)))
 
     def gate_up(self, layer: int) -> Matrix:
         """Return [2 intermediate, hidden], gate above up, or [intermediate, hidden]."""
-        rows = self.decoder.intermediate * (2 if self.decoder.gated else 1)
-        return self._layer(layer, self.decoder.names.gate_up, (rows, self.decoder.hidden))
+        d = self.decoder.at(layer)
+        return self._layer(layer, d.names.gate_up, (d.intermediate * (2 if d.gated else 1), d.hidden))
 
     def down(self, layer: int) -> Matrix:
         """Return [hidden, intermediate], with the branch's scale."""
-        d = self.decoder
+        d = self.decoder.at(layer)
         return self._scaled(self._layer(layer, (d.names.down,), (d.hidden, d.intermediate)))
 
     def experts(self, layer: int) -> ExpertWeights | None:
@@ -157,6 +166,36 @@ class Checkpoint:
         """Return the score by head that no key has, float32 [heads], where there are some."""
         d = self.decoder
         return self._vector(self._prefix + d.names.sinks.format(i=layer), d.heads) if d.names.sinks else None
+
+    def layer_inputs(self) -> Matrix:
+        """Return the embedding whose rows hold a vector for each layer, [vocabulary, layers * layer_width], scaled.
+
+        The vectors are the mean of two of one length, hence the root of a half (in the norm of the other one, too).
+        """
+        d = self.decoder
+        found = self._matrix((self._prefix + d.names.layer_inputs,), (d.vocabulary, d.layers * d.layer_width))
+        return replace(found, scale=(d.layer_width * _HALF) ** 0.5)
+
+    def layer_inputs_projection(self) -> Matrix:
+        """Return what makes the other half of those vectors of the embedding, [layers * layer_width, hidden]."""
+        d = self.decoder
+        path = self._prefix + d.names.layer_inputs_projection
+        return replace(self._matrix((path,), (d.layers * d.layer_width, d.hidden)), scale=d.hidden**-0.5)
+
+    def input_gate(self, layer: int) -> Matrix:
+        """Return [layer_width, hidden]."""
+        d = self.decoder
+        return self._layer(layer, (d.names.input_gate,), (d.layer_width, d.hidden))
+
+    def input_projection(self, layer: int) -> Matrix:
+        """Return [hidden, layer_width]."""
+        d = self.decoder
+        return self._layer(layer, (d.names.input_projection,), (d.hidden, d.layer_width))
+
+    def layer_scale(self, layer: int) -> float:
+        """Return the number that the residual after ``layer`` is multiplied by."""
+        name = self._prefix + self.decoder.names.layer_scale.format(i=layer)
+        return float(self._vector(name, 1)[0])
 
     def activation(self, layer: int) -> dict[str, float]:
         """Return the numbers of the activation of ``layer``, where it has some of its own."""
@@ -178,16 +217,17 @@ class Checkpoint:
         assert weight is not None  # it is read or an error
         weight = weight + np.float32(d.norm.offset)
         bias = self._norm_part(path, layer, "bias")
-        if path == d.names.final and d.logits_scale != 1.0:
-            weight = weight * np.float32(d.logits_scale)
-            bias = None if bias is None else bias * np.float32(d.logits_scale)
+        scale = {d.names.final: d.logits_scale, d.names.layer_inputs_norm: _HALF**0.5}.get(path, 1.0) if path else 1.0
+        if scale != 1.0:
+            weight = weight * np.float32(scale)
+            bias = None if bias is None else bias * np.float32(scale)
         return weight, bias
 
     def _norm_part(self, path: str, layer: int, part: str) -> Array | None:
-        d = self.decoder
+        d = self.decoder.at(layer)
         heads = {d.names.query_norm: d.heads, d.names.key_norm: d.kv_heads}.get(path) if path else None
         inner = None if heads is None else arrangement.within(d)
-        shape: tuple[int, ...] = (d.hidden,)
+        shape: tuple[int, ...] = (d.layer_width if path and path == d.names.layer_inputs_norm else d.hidden,)
         if heads is not None:
             shape = {"shared": (d.head_dim,), "own": (heads, d.head_dim), "joint": (heads * d.head_dim,)}[d.head_norm]
         names = [f"{self._prefix}{path.format(i=layer, h=head)}.{part}" for head in range(heads or 1)]
@@ -205,9 +245,10 @@ class Checkpoint:
             return matrix
         return replace(matrix, scale=scale, bias=None if matrix.bias is None else matrix.bias * np.float32(scale))
 
-    def _layer(self, layer: int, paths: tuple[str, ...], shape: tuple[int, int], order: Array | None = None) -> Matrix:
+    def _layer(self, layer: int, paths: tuple[str, ...], shape: tuple[int, int], order: Array | None = None,
+               alike: int = 2) -> Matrix:  # fmt: skip
         names = tuple(self._prefix + path.format(i=layer) for path in paths)
-        return self._matrix(names, shape, self.decoder.transposed, order)
+        return self._matrix(names, shape, self.decoder.transposed, order, alike)
 
     def _matrix(
         self,
@@ -215,11 +256,11 @@ class Checkpoint:
         wanted: tuple[int, int],
         transposed: bool = False,
         order: Array | None = None,
+        alike: int = 2,  # of a matrix's last parts, which have as many rows: k and v, gate and up
     ) -> Matrix:
         parts = tuple(self._tensor(f"{name}.weight") for name in names)
         found = Matrix(names[0], parts, None, transposed, order)
-        rows, widths = ({part.shape[side:][:1] for part in parts[first:]} for side, first in ((0, -2), (1, 0)))
-        # the last two of a matrix's parts have as many rows: k and v, gate and up
+        rows, widths = ({part.shape[side:][:1] for part in parts[first:]} for side, first in ((0, -alike), (1, 0)))
         if any(len(part.shape) != 2 for part in parts) or len(rows) + len(widths) > 2 or found.shape != wanted:
             listed = " + ".join(str(list(part.shape)) for part in parts)
             raise DamagedWeights(f"the weight {names[0]}.weight is {listed}; config.json says {wanted}", hint=_AGAIN)

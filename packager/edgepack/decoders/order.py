@@ -25,6 +25,14 @@ class Operations(Protocol[T]):
         """Return the branch of the feed-forward layer."""
         ...
 
+    def layer_input(self, x: T, layer: int) -> T:
+        """Return the branch of the vector that the layer takes beside the residual."""
+        ...
+
+    def scaled(self, x: T, layer: int) -> T:
+        """Return ``x`` times the layer's own number."""
+        ...
+
     def add(self, x: T, branches: Sequence[T], layer: int, *, last: bool) -> T:
         """Return a residual with one branch or with both; ``last``: no branch follows in this layer."""
         ...
@@ -47,5 +55,9 @@ def through(operations: Operations[T], decoder: Decoder, x: T, layer: int) -> T:
     if d.normed_sum:
         x = normed(x, names.norm1)
     fed = operations.feed_forward(normed(x, second), layer)
-    x = operations.add(x, [normed(fed, names.after_mlp)], layer, last=True)
+    x = operations.add(x, [normed(fed, names.after_mlp)], layer, last=not d.layer_width)
+    if d.layer_width:
+        x = operations.add(x, [normed(operations.layer_input(x, layer), names.after_input)], layer, last=True)
+    if names.layer_scale:
+        x = operations.scaled(x, layer)
     return normed(x, names.norm2) if d.normed_sum else x

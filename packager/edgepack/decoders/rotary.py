@@ -46,6 +46,9 @@ def frequencies(rotary: Rotary, context: int) -> Array:
         return _yarn(plain, rotary)
     if kind == "longrope":
         return _longrope(plain, rotary, context)
+    if kind == "proportional":  # the first pairs turn as those of whole heads, the others not at all
+        still = np.arange(len(plain)) >= int(said["share"] * rotary.width // 2)
+        return np.where(still, 0.0, plain / said["factor"])
     return np.asarray(plain)
 
 

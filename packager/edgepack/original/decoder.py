@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 
 import numpy as np
@@ -66,9 +66,11 @@ class Reference:
         """
         batches = _batches([row for batch in watched for row in batch], list(self._expected.values()))
         states = [self.embedded(ids) for ids, _ in batches]
+        beside = [Beside(self.layer_inputs(ids, x)) for (ids, _), x in zip(batches, states, strict=True)]
         for layer in range(self.decoder.layers):
             for place, (_, count) in enumerate(batches):
-                states[place] = self.layer(states[place], layer, _first(count, watch))
+                operations = _Operations(self.checkpoint, _first(count, watch), beside[place])
+                states[place] = order.through(operations, self.decoder, states[place], layer)
             if layer == self.decoder.layers - 1:
                 final = self.decoder.names.final
                 new = [(ids[n:], self._norm(x[n:], final, 0)) for (ids, n), x in zip(batches, states, strict=True)]
@@ -95,12 +97,28 @@ class Reference:
         x = x if positions is None else x + positions.rows(0, ids.shape[1])
         return self._norm(x, self.decoder.names.embedding_norm, 0)
 
-    def layer(self, x: Array, layer: int, watch: Watch = lambda name, x: None) -> Array:
-        """Return ``x`` [batch, tokens, hidden] after ``layer``."""
-        return order.through(_Operations(self.checkpoint, watch), self.decoder, x, layer)
+    def layer_inputs(self, ids: Array, x: Array) -> Array | None:
+        """Return the vectors that layers take beside the residual, float32 [batch, tokens, layers, layer_width]; ``x``
+        is what the first layer reads.
+        """
+        d = self.decoder
+        if not d.layer_width:
+            return None
+        shape = (*ids.shape, d.layers, d.layer_width)
+        made = _product(x, self.checkpoint.layer_inputs_projection()).reshape(shape)
+        found = _gather(self.checkpoint.layer_inputs(), ids).reshape(shape)
+        return self._norm(made, d.names.layer_inputs_norm, 0) + found
 
     def _norm(self, x: Array, path: str, layer: int) -> Array:
-        return _Operations(self.checkpoint, lambda name, x: None).norm(x, path, layer) if path else x
+        return _Operations(self.checkpoint, lambda name, x: None, Beside()).norm(x, path, layer) if path else x
+
+
+@dataclass
+class Beside:
+    """Arrays that layers take beside the residual: vectors of their own, and the keys and values of earlier layers."""
+
+    inputs: Array | None = None  # float32 [batch, tokens, layers, layer_width]
+    pairs: dict[int, tuple[Array, Array]] = field(default_factory=dict)  # by layer, [batch, kv_heads, tokens, head]
 
 
 @dataclass(frozen=True)
@@ -109,6 +127,7 @@ class _Operations:
 
     checkpoint: Checkpoint
     watch: Watch
+    beside: Beside
 
     @property
     def d(self) -> Decoder:
@@ -123,15 +142,15 @@ class _Operations:
             return self._attention(x, layer)
 
     def _attention(self, x: Array, layer: int) -> Array:
-        d = self.d
+        d = self.d.at(layer)
         batch, tokens, _ = x.shape
         self.watch(f"layers.{layer}.attention.qkv", x)
         packed = _product(x, self.checkpoint.qkv(layer))
         if d.clip:
             packed = np.clip(packed, -d.clip, d.clip)
         packed = packed.reshape(batch, tokens, -1, d.head_dim).transpose(0, 2, 1, 3)
-        q, k, v = np.split(packed, [d.heads, d.heads + d.kv_heads], axis=1)
-        q, k = self._placed(q, d.names.query_norm, layer), self._placed(k, d.names.key_norm, layer)
+        q = self._placed(packed[:, : d.heads], d.names.query_norm, layer)
+        k, v = self._keys_and_values(packed[:, d.heads :], layer)
         back = np.arange(tokens)[:, None] - np.arange(tokens)
         unseen = (back < 0) | (back >= (d.window(layer) or tokens))
         mixed, sinks = np.empty_like(q), self.checkpoint.sinks(layer)
@@ -146,6 +165,19 @@ class _Operations:
         joined = mixed.transpose(0, 2, 1, 3).reshape(batch, tokens, -1)
         self.watch(f"layers.{layer}.attention.out", joined)
         return _product(joined, self.checkpoint.o_proj(layer))
+
+    def _keys_and_values(self, packed: Array, layer: int) -> tuple[Array, Array]:
+        """Return those of the layer, or of the one whose it reads, [batch, kv_heads, tokens, head] each."""
+        d = self.d.at(layer)
+        if d.reads is not None:
+            return self.beside.pairs[d.reads]
+        k, v = packed[:, : d.kv_heads], packed[:, -d.kv_heads :]
+        if d.value_norm:
+            v = v / np.sqrt((v * v).mean(axis=-1, keepdims=True) + np.float32(d.norm.epsilon))
+        found = self._placed(k, d.names.key_norm, layer), v
+        if any(self.d.at(later).reads == layer for later in range(layer, d.layers)):
+            self.beside.pairs[layer] = found
+        return found
 
     def _placed(self, x: Array, norm: str, layer: int) -> Array:
         """Return queries or keys [batch, heads, tokens, head], normed and rotated as the description says."""
@@ -168,7 +200,7 @@ class _Operations:
         by_token = x.transpose(0, 2, 1, 3)
         if self.d.head_norm == "joint":
             by_token = by_token.reshape(*by_token.shape[:2], -1)
-        normed = self.norm(by_token, path, layer).reshape(x.shape[0], x.shape[2], -1, self.d.head_dim)
+        normed = self.norm(by_token, path, layer).reshape(x.shape[0], x.shape[2], -1, x.shape[-1])
         return np.asarray(normed.transpose(0, 2, 1, 3))
 
     def feed_forward(self, x: Array, layer: int) -> Array:
@@ -184,6 +216,18 @@ class _Operations:
             made = self._activated(made, layer)
         self.watch(f"layers.{layer}.mlp.down", made)
         return _product(made, self.checkpoint.down(layer))
+
+    def layer_input(self, x: Array, layer: int) -> Array:
+        """Return the branch that the layer's own vector gates."""
+        assert self.beside.inputs is not None
+        self.watch(f"layers.{layer}.input.inner", x)
+        gate = self._activated(_product(x, self.checkpoint.input_gate(layer)), layer)
+        gated = gate * self.beside.inputs[:, :, layer]
+        self.watch(f"layers.{layer}.input.down", gated)
+        return _product(gated, self.checkpoint.input_projection(layer))
+
+    def scaled(self, x: Array, layer: int) -> Array:
+        return np.asarray(x * np.float32(self.checkpoint.layer_scale(layer)))
 
     def _activated(self, x: Array, layer: int) -> Array:
         if self.d.names.activation:

@@ -60,7 +60,10 @@ class TensorSpec:
 FINER = 8  # bits of the parts that a recipe keeps finer
 COMPONENTS = ("attention", "conv", "embedding", "head", "mlp", "other")
 # The component that a role belongs to, where it has another name
-PARTS = {"qkv": "attention", "o_proj": "attention", "gate_up": "mlp", "down": "mlp", "positions": "embedding"}
+PARTS = {
+    "qkv": "attention", "o_proj": "attention", "gate_up": "mlp", "down": "mlp", "positions": "embedding",
+    "layer_inputs": "embedding",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +89,7 @@ class Recipe:
 
     def bits(self, role: str) -> int:
         """Return the bits of a language model's weight by its role: embedding, positions, head or one of PARTS."""
-        stated = self.embedding_bits if role == "embedding" else self.weight_bits
+        stated = self.embedding_bits if role in ("embedding", "layer_inputs") else self.weight_bits
         finer = role == "positions" or role in self.finer or PARTS.get(role) in self.finer
         return max(stated, FINER) if finer else stated
 

@@ -171,6 +171,14 @@ class Image:
 
 
 @dataclass(frozen=True, kw_only=True)
+class State:
+    """An input for what came before, float32 [batch, *shape]: zeros where nothing did."""
+
+    name: Words  # of the graph's input
+    shape: Annotated[tuple[Annotated[int, Rule(minimum=0, maximum=10_000_000)], ...], Rule(minItems=1, maxItems=4)]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Generation:
     """Token ids to the next token, over a cache of keys and values."""
 
@@ -180,6 +188,8 @@ class Generation:
     layers: Annotated[int, Rule(minimum=1, maximum=10_000)]
     kv_heads: Annotated[int, Rule(minimum=1, maximum=65_536)]
     head_dim: Annotated[int, Rule(minimum=1, maximum=65_536)]
+    # of an ONNX graph whose layers do not all keep keys and values of these heads
+    states: Annotated[tuple[State, ...], Rule(minItems=1, maxItems=100_000)] | None = None
     vocabulary: Annotated[int, Rule(minimum=1, maximum=100_000_000)]  # tokens that have logits
     eos_ids: Annotated[tuple[Id, ...], Rule(maxItems=10_000)]  # that end an answer
     repetition_penalty: Annotated[float, Rule(exclusiveMinimum=0)]  # of answers where none is asked for; 1: none

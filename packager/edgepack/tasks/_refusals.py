@@ -24,9 +24,9 @@ _TYPES = {
         donut-swin tapas""",
     "a model that reads images and texts together": """align altclip blip blip-2 bridgetower chinese_clip clip clipseg
         flava git groupvit idefics idefics2 idefics3 instructblip internvl kosmos-2 llama4 llava llava_next
-        llava_onevision mistral3 mllama owlv2 owlvit paligemma qwen2_5_vl qwen2_vl qwen3_vl qwen3_vl_moe siglip siglip2
+        llava_onevision mllama owlv2 owlvit paligemma qwen2_5_vl qwen2_vl qwen3_vl qwen3_vl_moe siglip siglip2
         smolvlm vilt vipllava vision-encoder-decoder vision-text-dual-encoder visual_bert x_clip florence2 gemma3n
-        gemma4 qwen3_5 lfm2_vl glm4v""",
+        qwen3_5 lfm2_vl glm4v""",
     "an encoder-decoder, which writes a text from another": """bigbird_pegasus blenderbot blenderbot-small
         encoder-decoder fsmt led longt5 m2m_100 marian mbart mt5 mvp nllb-moe pegasus pegasus_x plbart prophetnet
         switch_transformers t5 t5gemma umt5""",

@@ -16,7 +16,7 @@ from edgepack.documents import JsonDict, JsonObject, read_object
 from edgepack.errors import ModelError, UnsupportedModel, UsageError
 from edgepack.metrics import tasks as metrics
 from edgepack.runtime import graphs
-from edgepack.runtime.processing import Generation, Processing
+from edgepack.runtime.processing import Generation, Processing, State
 from edgepack.tasks import _supported, _text, read_config
 
 NAME = "text-generation"
@@ -54,6 +54,9 @@ def processing(folder: Path, config: JsonObject) -> Processing:
         layers=decoder.layers,
         kv_heads=decoder.kv_heads,
         head_dim=decoder.cached_head,
+        states=tuple(State(name=name, shape=shape) for name, shape in decoder.states().items())
+        if decoder.own
+        else None,
         vocabulary=decoder.vocabulary,
         eos_ids=tuple(eos_ids(folder, config)),
         repetition_penalty=repetition_penalty(folder, config),

@@ -21,6 +21,7 @@ def table(**keys: Any) -> st.SearchStrategy[Config]:
     return st.fixed_dictionaries(keys).map(lambda made: {key: value for key, value in made.items() if value is not ...})
 
 
+FLAG = maybe(st.booleans())
 FACTOR = st.sampled_from([1.0, 2.0, 8, 32.0])
 THETA = maybe(st.sampled_from([300.0, 10_000, 1e6]))
 TRAINED = maybe(st.sampled_from([16, 24, 64]))
@@ -210,7 +211,48 @@ def gemma3(draw: st.DrawFn) -> Config:
     }  # fmt: skip
 
 
-FLAG = maybe(st.booleans())
+@st.composite
+def gemma4_text(draw: st.DrawFn) -> Config:
+    count, shared = draw(st.integers(2, 3)), draw(st.integers(0, 2))
+    sliding, full = "sliding_attention", "full_attention"
+    kinds_ = [sliding, full][-count:] + ([sliding] * (count - 2)) + [sliding] * (shared - 1) + [full] * min(shared, 1)
+    kinds_ = kinds_ if kinds_[-1] == full else [*kinds_[:-1], full]
+    heads, kv_heads = draw(st.sampled_from([(2, 1), (4, 2), (4, 4)]))
+    own = table(
+        head_dim=st.sampled_from([16, 24]), global_head_dim=maybe(st.sampled_from([16, 32])), attention_bias=FLAG,
+        attention_k_eq_v=FLAG, num_global_key_value_heads=maybe(st.none() | st.sampled_from([1, 2])),
+        use_double_wide_mlp=FLAG, hidden_size_per_layer_input=st.sampled_from([0, 8, 16]), sliding_window=st.just(7),
+        final_logit_softcapping=maybe(st.none() | st.just(5.0)), tie_word_embeddings=FLAG,
+        hidden_activation=maybe(st.sampled_from(ACTIVATIONS)), rms_norm_eps=maybe(st.sampled_from([1e-6, 1e-3])),
+    )  # fmt: skip
+    return {
+        "model_type": "gemma4_text", "vocab_size": 96, "vocab_size_per_layer_input": 96, "hidden_size": 48,
+        "intermediate_size": 40, "num_hidden_layers": len(kinds_), "layer_types": kinds_, "bos_token_id": 1,
+        "num_attention_heads": heads, "num_key_value_heads": kv_heads, "num_kv_shared_layers": shared,
+        "max_position_embeddings": 64, "pad_token_id": None, "eos_token_id": 2, **draw(own),
+    }  # fmt: skip
+
+
+@st.composite
+def gemma4(draw: st.DrawFn) -> Config:
+    return {
+        "model_type": "gemma4", "architectures": ["Gemma4ForConditionalGeneration"],
+        "text_config": {**draw(gemma4_text()), "pad_token_id": 0}, "vision_config": None,
+        "audio_config": None, "image_token_id": 5,
+        **draw(table(tie_word_embeddings=maybe(st.booleans()))),
+    }  # fmt: skip
+
+
+@st.composite
+def mistral3(draw: st.DrawFn) -> Config:
+    text = draw(llama_like("mistral"))
+    return {
+        "model_type": "mistral3", "architectures": ["Mistral3ForConditionalGeneration"], "text_config": text,
+        "vision_config": {"model_type": "pixtral", "num_attention_heads": 2, "hidden_size": 16, "head_dim": 8,
+                          "intermediate_size": 16, "num_hidden_layers": 1, "image_size": 28, "patch_size": 14},
+        "image_token_index": 5, "vision_feature_layer": -1, "spatial_merge_size": 2,
+        **draw(table(tie_word_embeddings=maybe(st.booleans()))),
+    }  # fmt: skip
 
 
 def biased(*keys: str, **more: st.SearchStrategy[Any]) -> Own:
@@ -362,7 +404,9 @@ _MPT = table(
     n_heads=st.sampled_from([2, 3]), n_layers=st.integers(1, 2), tie_word_embeddings=FLAG, attn_config=maybe(_ATTENTION)
 ).map(lambda drawn: {"model_type": "mpt", "vocab_size": 96, "d_model": 48, "max_seq_len": 64, **drawn})
 CONFIGS = {name: llama_like(name) for name in _OWN} | {
-    "gpt2": gpt2(), "gpt_neox": gpt_neox(), "gemma3": gemma3(), "opt": _OPT, "falcon": _FALCON, "mpt": _MPT,
+    "gpt2": gpt2(), "gpt_neox": gpt_neox(), "gemma3": gemma3(), "gemma4": gemma4(),
+    "gemma4_text": gemma4_text(), "mistral3": mistral3(), "opt": _OPT,
+    "falcon": _FALCON, "mpt": _MPT,
     "gptj": _gpt("gptj", rotary_dim=st.sampled_from([4, 8, 16])),
     "codegen": _gpt("codegen", rotary_dim=st.sampled_from([4, 8, 16])),
     "gpt_bigcode": _gpt("gpt_bigcode", multi_query=FLAG, scale_attn_weights=FLAG),

@@ -25,6 +25,12 @@ _LLAMA3 = {
 }  # fmt: skip
 _LONG = {"type": "longrope", "short_factor": [1.1] * 8, "long_factor": [1.0 + 0.3 * i for i in range(8)]}
 
+_GEMMA4: dict[str, Any] = {  # E2B's and E4B's form
+    **_SMALL, "num_hidden_layers": 6, "head_dim": 16, "global_head_dim": 32, "sliding_window": 6,
+    "layer_types": ["sliding_attention", "full_attention"] * 3, "num_kv_shared_layers": 3, "use_double_wide_mlp": True,
+    "hidden_size_per_layer_input": 8, "vocab_size_per_layer_input": 160, "final_logit_softcapping": 30.0,
+}  # fmt: skip
+
 # family -> (class, config); a name after the colon is a variant of the family
 FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "llama": ("Llama", _SMALL),
@@ -51,6 +57,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
             "rope_scaling": {"rope_type": "linear", "factor": 8.0},
         },
     ),
+    "gemma4_text": ("Gemma4", _GEMMA4),
     "phi3": ("Phi3", _SMALL),
     "phi3:long": (
         "Phi3",
@@ -84,6 +91,16 @@ MORE: dict[str, tuple[str, dict[str, Any]]] = {
     "phi": ("Phi", {**_HALF, "qk_layernorm": True, "num_key_value_heads": 4}),
     "cohere": ("Cohere", {**_SMALL, "use_qk_norm": True}),
     "nemotron": ("Nemotron", _SMALL),
+    "gemma4_text:dense": (  # 31B's
+        "Gemma4",
+        {
+            **_GEMMA4,
+            "num_kv_shared_layers": 0,
+            "hidden_size_per_layer_input": 0,
+            "attention_k_eq_v": True,
+            "num_global_key_value_heads": 1,
+        },
+    ),
     "hunyuan_v1_dense": ("HunYuanDenseV1", {**_SMALL, "head_dim": 16}),
     "apertus": ("Apertus", _SMALL),
     "nanochat": ("NanoChat", _SMALL),
@@ -222,7 +239,7 @@ def with_tokenizer(folder: Path) -> Path:
 
 
 def _config(kind: str) -> str:
-    return "Gemma3TextConfig" if kind == "Gemma3" else f"{kind}Config"
+    return f"{kind}TextConfig" if kind in ("Gemma3", "Gemma4") else f"{kind}Config"
 
 
 def config_of(folder: Path) -> dict[str, Any]:

@@ -52,6 +52,33 @@ GEMMA: dict[str, Any] = {  # as published: only what differs from the class
         "num_attention_heads": 16, "num_hidden_layers": 27, "patch_size": 14, "vision_use_head": False,
     },
 }  # fmt: skip
+MISTRAL: dict[str, Any] = {
+    "model_type": "mistral3", "architectures": ["Mistral3ForConditionalGeneration"], "image_token_index": 10,
+    "multimodal_projector_bias": False, "projector_hidden_act": "gelu", "spatial_merge_size": 2,
+    "torch_dtype": "bfloat16", "vision_feature_layer": -1, "text_config": {
+        "attention_dropout": 0.0, "head_dim": 128, "hidden_act": "silu", "hidden_size": 5120,
+        "initializer_range": 0.02, "intermediate_size": 32_768, "max_position_embeddings": 131_072,
+        "model_type": "mistral", "num_attention_heads": 32, "num_hidden_layers": 40, "num_key_value_heads": 8,
+        "rms_norm_eps": 1e-5, "rope_theta": 1e9, "sliding_window": None, "use_cache": True, "vocab_size": 131_072,
+    },
+    "vision_config": {
+        "attention_dropout": 0.0, "head_dim": 64, "hidden_act": "gelu", "hidden_size": 1024, "image_size": 1540,
+        "initializer_range": 0.02, "intermediate_size": 4096, "model_type": "pixtral", "num_attention_heads": 16,
+        "num_channels": 3, "num_hidden_layers": 24, "patch_size": 14, "rope_theta": 10_000.0,
+    },
+}  # fmt: skip
+MINISTRAL: dict[str, Any] = {
+    **MISTRAL, "tie_word_embeddings": True, "text_config": {
+        "head_dim": 128, "hidden_size": 3072, "intermediate_size": 9216, "max_position_embeddings": 262_144,
+        "model_type": "ministral3", "num_attention_heads": 32, "num_hidden_layers": 26, "num_key_value_heads": 8,
+        "rope_parameters": {
+            "beta_fast": 32.0, "beta_slow": 1.0, "factor": 16.0, "llama_4_scaling_beta": 0.1, "mscale": 1.0,
+            "mscale_all_dim": 1.0, "original_max_position_embeddings": 16_384, "rope_theta": 1_000_000.0,
+            "rope_type": "yarn", "type": "yarn",
+        },
+        "tie_word_embeddings": True, "vocab_size": 131_072,
+    },
+}  # fmt: skip
 PHI: dict[str, Any] = {
     "model_type": "phi3", "architectures": ["Phi3ForCausalLM"], "vocab_size": 200_064, "hidden_size": 3072,
     "intermediate_size": 8192, "num_hidden_layers": 32, "num_attention_heads": 24, "num_key_value_heads": 8,
@@ -68,7 +95,35 @@ QWEN: dict[str, Any] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("published", [LLAMA, GEMMA, PHI, QWEN], ids=lambda config: str(config["model_type"]))
+GEMMA_4: dict[str, Any] = {  # E4B
+    "model_type": "gemma4", "architectures": ["Gemma4ForConditionalGeneration"], "audio_config": None,
+    "boi_token_id": 255_999, "eoi_token_id": 258_882, "image_token_id": 258_880, "video_token_id": 258_884,
+    "boa_token_id": 256_000, "eoa_token_index": 258_883, "audio_token_id": 258_881, "tie_word_embeddings": True,
+    "text_config": {
+        "model_type": "gemma4_text", "hidden_size": 2560, "intermediate_size": 10_240, "num_hidden_layers": 42,
+        "num_attention_heads": 8, "num_key_value_heads": 2, "head_dim": 256, "global_head_dim": 512,
+        "num_kv_shared_layers": 18, "hidden_size_per_layer_input": 256, "vocab_size_per_layer_input": 262_144,
+        "attention_k_eq_v": False, "enable_moe_block": False, "use_double_wide_mlp": False, "sliding_window": 512,
+        "final_logit_softcapping": 30.0, "hidden_activation": "gelu_pytorch_tanh", "tie_word_embeddings": True,
+        "vocab_size": 262_144, "num_global_key_value_heads": None, "num_experts": None, "top_k_experts": None,
+        "rope_parameters": {
+            "full_attention": {"partial_rotary_factor": 0.25, "rope_theta": 1e6, "rope_type": "proportional"},
+            "sliding_attention": {"rope_theta": 10_000.0, "rope_type": "default"},
+        },
+    },
+}  # fmt: skip
+GEMMA_4_DENSE: dict[str, Any] = {  # 31B
+    **GEMMA_4, "text_config": {
+        **GEMMA_4["text_config"], "hidden_size": 5376, "intermediate_size": 21_504, "num_hidden_layers": 60,
+        "num_attention_heads": 32, "num_key_value_heads": 16, "num_global_key_value_heads": 4,
+        "attention_k_eq_v": True, "num_kv_shared_layers": 0, "hidden_size_per_layer_input": 0, "sliding_window": 1024,
+        "use_bidirectional_attention": "vision",
+    },
+}  # fmt: skip
+PUBLISHED = [LLAMA, GEMMA, GEMMA_4, GEMMA_4_DENSE, MISTRAL, MINISTRAL, PHI, QWEN]
+
+
+@pytest.mark.parametrize("published", PUBLISHED, ids=lambda config: str(config["model_type"]))
 def test_published_configs_are_read_as_transformers_reads_them(published: dict[str, Any]) -> None:
     assert check.reading(published) < 1e-5
 

@@ -84,9 +84,8 @@ def same_graph(reference: Reference, folder: Path) -> None:
     except UnsupportedModel:
         return
     ids = np.random.default_rng(1).integers(2, d.vocabulary, (1, context))
-    past = np.zeros((1, d.kv_heads, 0, d.cached_head), np.float32)
     feeds = {"input_ids": ids, "attention_mask": np.ones_like(ids), "logits_from": np.array([0])}
-    feeds |= {f"past_key_values.{i}.{part}": past for i in range(d.layers) for part in ("key", "value")}
+    feeds |= {name: np.zeros((1, *shape), np.float32) for name, shape in d.states().items()}
     if any(spec.name == "position_ids" for spec in graph.inputs):
         feeds["position_ids"] = np.arange(context)[None]
     made, true = open_session(graph.path, "onnx", 1)(feeds, ["logits"])["logits"], reference.logits(ids)

@@ -15,7 +15,7 @@ DEFAULTS = {
 }  # fmt: skip
 # _sliding_window_pattern stands beside layer_types, which it was made into
 IRRELEVANT = (*gemma2.IRRELEVANT, "_sliding_window_pattern")
-_NAMES = replace(gemma2.NAMES, query_norm="layers.{i}.self_attn.q_norm", key_norm="layers.{i}.self_attn.k_norm")
+NAMES = replace(gemma2.NAMES, query_norm="layers.{i}.self_attn.q_norm", key_norm="layers.{i}.self_attn.k_norm")
 _PATTERN = 6  # every sixth layer sees everything
 _GLOBAL_THETA = 1_000_000.0
 
@@ -35,7 +35,7 @@ def changed(config: Config, **changes: Change) -> Decoder:
     full, local = by_kind(config, head, full=theta, local=local_theta)
     return gemma2.capped(
         config,
-        **{"names": _NAMES, "windows": windows(config, layers, window(config), usual)} | changes,
+        **{"names": NAMES, "windows": windows(config, layers, window(config), usual)} | changes,
         attention_cap=0.0,  # transformers has attn_logit_softcapping in the class, and applies it in Gemma 2 alone
         rotary=full,
         local_rotary=local,

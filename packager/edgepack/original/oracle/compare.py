@@ -32,19 +32,29 @@ def shapes(decoder: Decoder, full: Mapping[str, tuple[int, ...]]) -> str:
     prefix = next((p for p in names.prefixes if f"{p}{names.embedding}.weight" in full), names.prefixes[0])
 
     def matrix(*paths: str) -> tuple[int, ...]:
-        found = [full[f"{prefix}{path.format(i=0)}.weight"] for path in paths]
+        found = [full[f"{prefix}{path}.weight"] for path in paths]
         found = [shape[::-1] if d.transposed and paths[0] != names.embedding else shape for shape in found]
         return (sum(shape[0] for shape in found), *found[0][1:])
 
-    wanted = {
+    wanted: dict[str, tuple[tuple[int, int], tuple[str, ...]]] = {
         "embedding": ((d.vocabulary, d.embedding_width or d.hidden), (names.embedding,)),
-        "qkv": ((d.q_dim + 2 * d.kv_dim, d.hidden), names.qkv),
-        "attention's output": ((d.hidden, d.q_dim), (names.o_proj,)),
     }
-    if not d.experts:
-        wanted["feed-forward layer"] = ((d.intermediate * (2 if d.gated else 1), d.hidden), names.gate_up)
+    if d.layer_width:
+        wanted["embedding of layers"] = ((d.vocabulary, d.layers * d.layer_width), (names.layer_inputs,))
+    for layer in range(d.layers) if d.own else (0,):
+        own, of = d.at(layer), f" of layer {layer}" if d.own else ""
+        wanted |= {
+            f"{what}{of}": (shape, tuple(path.format(i=layer) for path in paths))
+            for what, shape, paths in (
+                ("qkv", (own.qkv_dim, d.hidden), own.names.qkv),
+                ("attention's output", (d.hidden, own.q_dim), (own.names.o_proj,)),
+            )
+        }
+        if not d.experts:
+            inner = own.intermediate * (2 if d.gated else 1)
+            wanted[f"feed-forward layer{of}"] = ((inner, d.hidden), tuple(p.format(i=layer) for p in own.names.gate_up))
     for what, (shape, paths) in wanted.items():
-        if any(f"{prefix}{path.format(i=0)}.weight" not in full for path in paths):
+        if any(f"{prefix}{path}.weight" not in full for path in paths):
             return f"transformers' {what} has no weight {paths[0]!r}"
         if matrix(*paths) != shape:
             return f"the {what} is {list(matrix(*paths))} in transformers and {list(shape)} by edgepack's reading"
@@ -74,7 +84,10 @@ def numbers(decoder: Decoder, config: PretrainedConfig) -> str:
         "num_hidden_layers": (config.num_hidden_layers, decoder.layers),
         **_choice(decoder, config),
         "num_attention_heads": (config.num_attention_heads, decoder.heads),
-        "num_key_value_heads": (_own(config, "num_key_value_heads", None) or decoder.kv_heads, decoder.kv_heads),
+        "num_key_value_heads": (
+            decoder.kv_heads if decoder.own else _own(config, "num_key_value_heads", None) or decoder.kv_heads,
+            decoder.kv_heads,
+        ),
         "max_position_embeddings": (getattr(config, "max_position_embeddings", decoder.longest), decoder.longest),
         "layer_types": (places, [decoder.window(i) for i in range(decoder.layers)] if kinds else None),
     }
@@ -104,7 +117,9 @@ def angles(decoder: Decoder, model: nn.Module, config: PretrainedConfig) -> str:
     """Return the first rotary table in which the two differ at any length of the model in its full size; "" for
     none.
     """
-    kind = next((type(m) for m in model.modules() if type(m).__name__.endswith("RotaryEmbedding")), None)
+    turning = (type(m) for name, m in model.named_modules() if type(m).__name__.endswith("RotaryEmbedding")
+               and "_tower." not in name)  # fmt: skip
+    kind = next(turning, None)
     if (kind is None) != (decoder.rotary is None):
         return "only one of transformers and edgepack's reading has rotary positions"
     if kind is None:

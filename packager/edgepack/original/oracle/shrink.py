@@ -33,7 +33,8 @@ def shrink(stated: JsonObject, full: PretrainedConfig) -> JsonDict:
     """
     if not isinstance(stated.get("text_config"), Mapping) and "vision_config" not in stated:
         return _text(stated, full)
-    vision = {**stated.get("vision_config", {}), **_VISION}
+    tower = stated.get("vision_config", {})
+    vision = None if tower is None else {**tower, **_VISION}
     tokens = {key: 5 for key in stated if key.endswith(("_token_index", "_token_id")) and key != "eos_token_id"}
     small = {**stated, **tokens, "vision_config": vision, "mm_tokens_per_image": 4}
     return {**small, "text_config": _text(stated.get("text_config") or {}, full)}
@@ -41,6 +42,7 @@ def shrink(stated: JsonObject, full: PretrainedConfig) -> JsonDict:
 
 def _text(stated: JsonObject, full: PretrainedConfig) -> JsonDict:
     small = copy.deepcopy(dict(stated))
+    full.allow_global_per_layer_attribute_access = True  # of layers that differ; they are looked at by themselves
     heads, head = _heads(full)
     of_kv = _known("kv_heads", full)
     kv_heads = getattr(full, of_kv[0], None) if _has(full, of_kv[0]) else None
@@ -61,9 +63,11 @@ def _text(stated: JsonObject, full: PretrainedConfig) -> JsonDict:
     _experts(small, full)
     if _has(full, "word_embed_proj_dim"):
         small["word_embed_proj_dim"] = None if full.word_embed_proj_dim == full.hidden_size else _PROJECTED
-    for key in ("bos_token_id", "eos_token_id", "pad_token_id"):  # of no meaning for logits
-        small[key] = None if key == "pad_token_id" else 1
-    _layers(small, full)
+    small |= {"bos_token_id": 1, "eos_token_id": 1, "pad_token_id": None}  # of no meaning for logits
+    if _has(full, "num_kv_shared_layers"):
+        _shared_layers(small, full)
+    else:
+        _layers(small, full)
     _lengths(small, full)
     return small
 
@@ -78,6 +82,31 @@ def _experts(small: JsonDict, full: PretrainedConfig) -> None:
     small |= {key: few, "num_experts_per_tok": min(int(chosen), _CHOSEN, few)}
     if _has(full, "moe_intermediate_size"):
         small["moe_intermediate_size"] = min(int(full.moe_intermediate_size), _INNER)
+
+
+def _shared_layers(small: JsonDict, full: PretrainedConfig) -> None:
+    """Keep a layer of each kind that makes keys and one that reads them, in their order, with what each has itself."""
+    total, first = int(full.num_hidden_layers), int(full.num_hidden_layers - full.num_kv_shared_layers)
+    kinds = [(kind, layer >= first) for layer, kind in enumerate(full.layer_types)]
+    kept = sorted({1, total - 1, *map(kinds.index, dict.fromkeys(kinds))} & set(range(total)))
+    small |= {
+        "pad_token_id": 0,  # whose embedding the whole model puts in the place of an image
+        "num_hidden_layers": len(kept), "layer_types": [kinds[layer][0] for layer in kept],
+        "num_kv_shared_layers": sum(layer >= first for layer in kept),
+        "vocab_size_per_layer_input": small["vocab_size"],
+    }  # fmt: skip
+    if full.hidden_size_per_layer_input:
+        small["hidden_size_per_layer_input"] = _PROJECTED
+    if small.get("num_global_key_value_heads"):
+        small["num_global_key_value_heads"] = 1
+    if small.get("per_layer_config"):
+        shapes = [full.per_layer_config[layer] for layer in kept]
+        groups = small["num_key_value_heads"]
+        small["per_layer_config"] = {
+            str(layer): {"head_dim": shape.head_dim,
+                         "num_key_value_heads": groups if shape.num_key_value_heads == full.num_key_value_heads else 1}
+            for layer, shape in enumerate(shapes)
+        }  # fmt: skip
 
 
 def _known(role: str, full: PretrainedConfig) -> tuple[str, ...]:

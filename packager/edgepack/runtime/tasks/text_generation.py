@@ -200,13 +200,11 @@ class Model:
         """Return whole sequences int64 [batch, tokens], nothing cached; logits from the token ``start`` on."""
         batch, length = ids.shape
         settings = self._settings
-        past = np.zeros((batch, settings.kv_heads, 0, settings.head_dim), np.float32)
-        names = [f"past_key_values.{layer}.{part}" for layer in range(settings.layers) for part in ("key", "value")]
         return {
             "input_ids": ids,
             "attention_mask": np.ones_like(ids),
             "position_ids": np.tile(np.arange(length), (batch, 1)),
-            **dict.fromkeys(names, past),
+            **_empty(settings, batch),
             graphs.FIRST: np.array([start], np.int64),
         }
 
@@ -219,6 +217,15 @@ class Model:
 
     def _report(self, statistics: Statistics) -> None:
         self.last = statistics
+
+
+def _empty(settings: GenerationSettings, batch: int) -> Feeds:
+    """Return what a graph takes where no tokens came before."""
+    if settings.states is not None:
+        return {state.name: np.zeros((batch, *state.shape), np.float32) for state in settings.states}
+    past = np.zeros((batch, settings.kv_heads, 0, settings.head_dim), np.float32)
+    names = [f"{graphs.PAST}.{layer}.{part}" for layer in range(settings.layers) for part in ("key", "value")]
+    return dict.fromkeys(names, past)
 
 
 def _beside(run: Run, graph: Callable[[Path], Path]) -> Run:

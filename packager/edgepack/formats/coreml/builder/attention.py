@@ -27,14 +27,14 @@ _EXACT = 1e-6  # of a factor that is 1
 
 
 class Cache:
-    """Keys or values of the layers that a package has, float16 [layers, 1, kv_heads, slots, head]."""
+    """Keys or values of the layers of one shape that a package has, float16 [layers, 1, kv_heads, slots, head]."""
 
     def __init__(self, state: Var, decoder: Decoder) -> None:
         self._state, self._d = state, decoder
         self.now = mb.read_state(input=state)
 
     def extend(self, layer: int, new: Var, span: Span) -> Var:
-        """Write ``new`` [1, kv_heads, N, head] into the slots of ``span``; those of the layer that it sees."""
+        """Write ``new`` [1, kv_heads, N, head] into the slots of ``span``, in the row ``layer``; those that it sees."""
         d = self._d
         begin, end, seen = (
             _joined(front, side, back)

@@ -12,14 +12,15 @@ import numpy as np
 from coremltools.converters.mil.mil import Builder as mb  # noqa: N813  (as everybody calls it)
 
 from edgepack.arrays import Array
-from edgepack.coreml.text import HIDDEN, IDS, KEYS, LOGITS, MASK, NEXT, POSITION, VALUES
-from edgepack.decoders import order
+from edgepack.coreml.text import HIDDEN, IDS, LOGITS, MASK, NEXT, POSITION
+from edgepack.decoders import Decoder, order
 from edgepack.decoders.checkpoint import Checkpoint
 from edgepack.formats.coreml._mil import Var
 from edgepack.formats.coreml.builder.activations import activated
 from edgepack.formats.coreml.builder.attention import Cache, Places, Span, attend, fixed, ranged
 from edgepack.formats.coreml.builder.experts import experts
 from edgepack.formats.coreml.builder.parts import Part
+from edgepack.formats.coreml.builder.signature import caches, named
 from edgepack.formats.coreml.builder.weights import Weights, label
 
 
@@ -38,21 +39,31 @@ class Emitter:
         """
         x = inputs[IDS] if self.part.first else inputs[HIDDEN]
         if self.part.layers:
-            self._keys, self._values = (Cache(inputs[name], self.d) for name in (KEYS, VALUES))
+            self._open(inputs)
             self._places = Places(
                 self._span(x, inputs), inputs[MASK], self.weights, self.context, self.slots, counted=self.d.turned_first
             )
-        x = self._embed(x) if self.part.first else x
+        ids = x
+        x = self._embed(ids) if self.part.first else x
+        self._inputs = self._layer_inputs(ids, x) if self.d.layer_width else ()
         for layer in self.part.layers:
             x = order.through(self, self.d, x, layer)
         if not self.part.last:
             return mb.identity(x=x, name=NEXT)
         return self._logits(_half(self.norm(x, self.d.names.final, 0) if self.d.names.final else x))
 
+    def _open(self, inputs: Mapping[str, Var]) -> None:
+        """Open the caches, and note where each layer's keys and values lie in which."""
+        self._caches: dict[int, tuple[Cache, Cache, int]] = {}
+        for place, layers in enumerate(caches(self.d, self.part.layers).values()):
+            keys, values = (Cache(inputs[name], self.d.at(layers[0])) for name in named(place))
+            self._caches |= {layer: (keys, values, row) for row, layer in enumerate(layers)}
+        self._pairs: dict[int, tuple[Var, Var]] = {}
+
     def _span(self, x: Var, inputs: Mapping[str, Var]) -> Span:
         if POSITION in inputs:
             return fixed(x, inputs[POSITION], self.slots)
-        return ranged(x, inputs[MASK], self._keys)
+        return ranged(x, inputs[MASK], next(iter(self._caches.values()))[0])
 
     def _embed(self, ids: Var) -> Var:
         names, found = self.d.names, self.weights.gather(ids, self.checkpoint.embedding(), "embedding")
@@ -72,20 +83,21 @@ class Emitter:
 
     def attention(self, x: Var, layer: int) -> Var:
         """Return the branch of attention, float32."""
-        d, places, name = self.d, self._places, f"layers.{layer}.attention"
+        d, places, name = self.d.at(layer), self._places, f"layers.{layer}.attention"
         packed = self.weights.linear(_half(x), self.checkpoint.qkv(layer), f"{name}.qkv")
         if d.clip:
             packed = mb.clip(x=packed, alpha=np.float16(-d.clip), beta=np.float16(d.clip))
-        heads = mb.reshape(x=packed, shape=(1, -1, d.heads + 2 * d.kv_heads, d.head_dim))
-        heads = mb.transpose(x=heads, perm=[0, 2, 1, 3])
-        turned, v = mb.split(x=heads, split_sizes=[d.heads + d.kv_heads, d.kv_heads], axis=1)
+        heads = mb.reshape(x=packed, shape=(1, -1, d.qkv_dim // d.head_dim, d.head_dim))
+        turned, v = self._values(mb.transpose(x=heads, perm=[0, 2, 1, 3]), d)
         for place in (self._turned, self._normed_heads) if d.turned_first else (self._normed_heads, self._turned):
             turned = place(turned, layer)
-        q, k = mb.split(x=turned, split_sizes=[d.heads, d.kv_heads], axis=1)
-        k, v = (
-            cache.extend(layer - self.part.layers.start, new, places.span)
-            for cache, new in ((self._keys, k), (self._values, v))
-        )
+        if d.reads is None:
+            q, k = mb.split(x=turned, split_sizes=[d.heads, d.kv_heads], axis=1)
+            keys, values, row = self._caches[layer]
+            self._pairs[layer] = keys.extend(row, k, places.span), values.extend(row, v, places.span)
+        else:
+            q = turned
+        k, v = self._pairs[layer if d.reads is None else d.reads]
         mask, sinks = places.mask(d.window(layer), d.alibi), self.checkpoint.sinks(layer)
         if sinks is None:
             mixed = attend(q, k, v, mask, d, d.scaling(layer))
@@ -94,18 +106,28 @@ class Emitter:
             mixed = attend(q, k, v, mask, d, d.scaling(layer), stored)
         return _full(self.weights.linear(mixed, self.checkpoint.o_proj(layer), f"{name}.out"))
 
+    def _values(self, heads: Var, d: Decoder) -> tuple[Var, Var | None]:
+        """Return queries and keys together, and the values; what a layer does not make is not there."""
+        if d.reads is not None:
+            return heads, None
+        if d.values_are_keys:
+            turned, (_, v) = heads, mb.split(x=heads, split_sizes=[d.heads, d.kv_heads], axis=1)
+        else:
+            turned, v = mb.split(x=heads, split_sizes=[d.heads + d.kv_heads, d.kv_heads], axis=1)
+        return turned, _half(self._unit(_full(v), [-1])) if d.value_norm else v
+
     def _turned(self, x: Var, layer: int) -> Var:
         rotary = self.d.rotary_of(layer)
         return self._places.turned(x, rotary, local=rotary is self.d.local_rotary) if rotary else x
 
     def _normed_heads(self, x: Var, layer: int) -> Var:
         """Return each query's and key's head normed for itself, or all together, [1, heads + kv_heads, N, head]."""
-        d = self.d
+        d = self.d.at(layer)
         if not d.names.query_norm:
             return x
         sides = [(d.names.query_norm, d.heads), (d.names.key_norm, d.kv_heads)]
-        parts = [self.checkpoint.norm(path, layer) for path, _ in sides]
-        weight, bias = (self._by_head([part[place] for part in parts]) for place in (0, 1))
+        parts = [self.checkpoint.norm(path, layer) for path, _ in sides if path]
+        weight, bias = (self._by_head([part[place] for part in parts], d) for place in (0, 1))
         name = f"layers.{layer}.heads.norm"
         if d.head_norm == "joint":
             apart = mb.split(x=_full(x), split_sizes=[d.heads, d.kv_heads], axis=1)
@@ -114,10 +136,10 @@ class Emitter:
             unit = self._unit(_full(x), [-1])
         return _half(self._weighed(unit, name, weight, bias))
 
-    def _by_head(self, parts: Sequence[Array | None]) -> Array | None:
-        """Return the numbers of queries and of keys for every head, [heads + kv_heads, 1, head]."""
-        d, found = self.d, []
-        for part, heads in zip(parts, (d.heads, d.kv_heads), strict=True):
+    def _by_head(self, parts: Sequence[Array | None], d: Decoder) -> Array | None:
+        """Return the numbers of queries, and of keys where there are some, for every head, [heads, 1, head]."""
+        found = []
+        for part, heads in zip(parts, (d.heads, d.kv_heads), strict=False):
             if part is None:
                 return None
             found.append(np.broadcast_to(part.reshape(-1, d.head_dim), (heads, d.head_dim)))
@@ -137,6 +159,28 @@ class Emitter:
         else:
             made = activated(made, d.activation, **numbers)
         return _full(self.weights.linear(made, self.checkpoint.down(layer), f"{name}.down"))
+
+    def _layer_inputs(self, ids: Var, x: Var) -> Sequence[Var]:
+        """Return the vector of each layer, float32 [1, N, layer_width], of the ids and of what the first one reads."""
+        d, name = self.d, "layer_inputs"
+        rows = _full(self.weights.gather(ids, self.checkpoint.layer_inputs(), name))
+        made = self.weights.linear(_half(x), self.checkpoint.layer_inputs_projection(), f"{name}_projection")
+        apart = mb.reshape(x=_full(made), shape=(1, -1, d.layers, d.layer_width))
+        normed = mb.reshape(x=self.norm(apart, d.names.layer_inputs_norm, 0), shape=(1, -1, d.layers * d.layer_width))
+        whole = mb.add(x=normed, y=rows)
+        return [whole] if d.layers == 1 else mb.split(x=whole, num_splits=d.layers, axis=-1)
+
+    def layer_input(self, x: Var, layer: int) -> Var:
+        """Return the branch that the layer's own vector gates, float32."""
+        d, name = self.d, f"layers.{layer}.input"
+        gate = self.weights.linear(_half(x), self.checkpoint.input_gate(layer), f"{name}.inner")
+        numbers = self.checkpoint.activation(layer) if d.names.activation else {}
+        gated = mb.mul(x=_full(activated(gate, d.activation, **numbers)), y=self._inputs[layer])
+        return _full(self.weights.linear(_half(gated), self.checkpoint.input_projection(layer), f"{name}.down"))
+
+    def scaled(self, x: Var, layer: int) -> Var:
+        """Return ``x`` times the layer's own number, float32."""
+        return mb.mul(x=x, y=np.float32(self.checkpoint.layer_scale(layer)), name=label(f"layers.{layer}.scaled"))
 
     def norm(self, x: Var, path: str, layer: int) -> Var:
         """Return float32, as ``x``."""

@@ -53,7 +53,7 @@ class ShardSizes:
 
     always: int  # in each part: tables, and biases of zeros
     embedding: int  # with learned positions
-    layer: int
+    layer: int  # where layers differ, their mean
     head: int  # with the final norm
     shared: int  # of the head, where it is the embedding
 
@@ -70,6 +70,12 @@ def shard(checkpoint: Checkpoint, recipe: Recipe, slots: int, file_limit: int | 
     decoder, sizes = checkpoint.decoder, estimate_sizes(checkpoint, recipe, slots)
     if file_limit is None or sizes.whole(decoder.layers) <= file_limit:
         return (Part(range(decoder.layers)),)
+    if decoder.own or decoder.layer_width:
+        raise DoesNotFit(
+            f"{recipe.name} makes {size(sizes.whole(decoder.layers))} of this {decoder.model_type}; a file may hold "
+            f"{size(file_limit)}, and its layers read what others have made, so that it cannot be divided",
+            hint=_SMALLER,
+        )
     fixed = [sizes.always + sizes.embedding, sizes.always + sizes.head]
     for name, taken in (("embedding", fixed[0]), ("head", fixed[1]), ("layer", sizes.always + sizes.layer)):
         if taken > file_limit:
@@ -106,31 +112,37 @@ def estimate_sizes(checkpoint: Checkpoint, recipe: Recipe, slots: int) -> ShardS
     """Return the room that each piece of the model takes; of vectors and tables, the most that it can be."""
     d = checkpoint.decoder
     embedding, positions, head = checkpoint.embedding(), checkpoint.positions(), checkpoint.head()
+    whole = [checkpoint.layer_inputs(), checkpoint.layer_inputs_projection()] if d.layer_width else []
 
     def taken(role: str, matrix: Weight) -> int:
         return layout(matrix.shape, role, recipe, tied=d.tied).room
 
     first = [number for number in range(d.layers) if d.experts_of(number)][:1]
-    kinds = [_products(checkpoint, number) for number in sorted({0, *first})]
+    kinds = [_products(checkpoint, number) for number in (range(d.layers) if d.own else sorted({0, *first}))]
     layer = [part for one in kinds for part in one]
     norm = 2 * room("float32", (d.hidden,))
     projections = [checkpoint.project_in(), checkpoint.project_out()]
     before, after = (taken("embedding", matrix) + _biases([matrix]) if matrix else 0 for matrix in projections)
     of_heads = {d.names.query_norm, d.names.key_norm}
-    normed = room("float32", (d.heads + d.kv_heads, 1, d.head_dim)) if d.names.query_norm else 0
-    turning = (
-        2 * room("float32", (slots, d.head_dim)) * sum(rotary is not None for rotary in (d.rotary, d.local_rotary))
-    )
+    shapes = [d.at(layer) for layer in range(d.layers if d.own else 1)]
+    widest = max(shape.head_dim for shape in shapes)
+    normed = room("float32", (d.heads + max(shape.kv_heads for shape in shapes), 1, widest))
+    turning = 2 * room("float32", (slots, widest)) * sum(rotary is not None for rotary in (d.rotary, d.local_rotary))
+    summed = [sum(taken(role, matrix) for role, matrix in one) for one in kinds]
     table = taken("embedding", embedding)
     embedding_norm = norm if d.names.embedding_norm else 0
     return ShardSizes(
         always=HEADER + room("int32", (slots,)) + turning + _biases([m for _, m in layer if m.bias is None]),
-        embedding=table + (taken("positions", positions) if positions else 0) + before + embedding_norm,
-        layer=max(sum(taken(role, matrix) for role, matrix in one) for one in kinds)
+        embedding=table
+        + (taken("positions", positions) if positions else 0)
+        + before
+        + embedding_norm
+        + sum(taken(role, matrix) for role, matrix in zip(("layer_inputs", "o_proj"), whole, strict=False)),
+        layer=(-(-sum(summed) // len(summed)) if d.own else max(summed))
         + _biases([m for _, m in layer if m.bias is not None])
         + _beside_experts(d)
         + norm * sum(path not in of_heads for path in d.names.norms)
-        + normed,
+        + (normed if d.names.query_norm else 0),
         head=norm + taken("head", head) + _biases([head]) + after,
         shared=table if d.tied else 0,
     )
@@ -141,7 +153,10 @@ def _products(checkpoint: Checkpoint, layer: int) -> list[tuple[str, Weight]]:
     found = checkpoint.experts(layer)
     fed = products(found, layer) if found else (checkpoint.gate_up(layer), checkpoint.down(layer))
     attention = (checkpoint.qkv(layer), checkpoint.o_proj(layer))
-    return list(zip(("qkv", "o_proj", "gate_up", "down"), (*attention, *fed), strict=True))
+    listed = list(zip(("qkv", "o_proj", "gate_up", "down"), (*attention, *fed), strict=True))
+    if checkpoint.decoder.layer_width:
+        listed += [("gate_up", checkpoint.input_gate(layer)), ("down", checkpoint.input_projection(layer))]
+    return listed
 
 
 def _beside_experts(decoder: Decoder) -> int:

@@ -52,7 +52,7 @@ def build(functions: Mapping[str, Signature], emit: Emit) -> Program:
     for name, signature in functions.items():
         mb.name_count.clear()  # names count from 0 in every function, and are the same in all
         inputs = {one.name: mb.TensorSpec(one.shape.symbolic_shape, one.dtype) for one in signature.inputs}
-        states = {one: mb.StateTensorSpec(signature.cache, types.fp16) for one in signature.states}
+        states = {one: mb.StateTensorSpec(shape, types.fp16) for one, shape in signature.states.items()}
         with Function({**inputs, **states}, _TARGET) as function:
             function.set_outputs([emit(function.inputs)])
         function.set_input_types(signature.inputs)

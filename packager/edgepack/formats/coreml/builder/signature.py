@@ -6,7 +6,7 @@ kind.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import coremltools as ct
@@ -27,21 +27,18 @@ WORDS = {
     LOGITS: "for each token a score for each that may come next, before softmax",
     KEYS: "the keys of the tokens so far",
     VALUES: "the values of the tokens so far",
+    f"{KEYS}2": "the keys of the tokens so far, of the layers whose heads have another shape",
+    f"{VALUES}2": "the values of the tokens so far, of the layers whose heads have another shape",
 }
 _WHOLE = 32  # sides of a state that the Neural Engine takes are multiples of it
 
 
 @dataclass(frozen=True)
 class Signature:
-    """The inputs of a function, in coremltools' terms, and its states, each float16 of the shape ``cache``."""
+    """The inputs of a function, in coremltools' terms, and its states by name, each float16 of that shape."""
 
     inputs: tuple[ct.TensorType, ...]
-    cache: tuple[int, ...]
-
-    @property
-    def states(self) -> tuple[str, ...]:
-        """Their names; a part without layers has none."""
-        return (KEYS, VALUES) if self.cache[0] else ()
+    states: Mapping[str, tuple[int, ...]]
 
 
 def slots(context: int, lengths: Sequence[int]) -> int:
@@ -51,7 +48,9 @@ def slots(context: int, lengths: Sequence[int]) -> int:
 
 def odd(decoder: Decoder) -> str:
     """Return what keeps the caches off the Neural Engine, where something does; else nothing."""
-    return f"head_dim {decoder.head_dim} is not a multiple of {_WHOLE}" if decoder.head_dim % _WHOLE else ""
+    heads = (decoder.at(layer).head_dim for layer in range(decoder.layers))
+    odd = next((head for head in heads if head % _WHOLE), 0)
+    return f"head_dim {odd} is not a multiple of {_WHOLE}" if odd else ""
 
 
 def check(lengths: Sequence[int]) -> None:
@@ -99,10 +98,33 @@ def _signature(decoder: Decoder, part: Part, tokens: int | ct.RangeDim, size: in
     sides = (tokens, size) if fixed else (_range(size), _range(size))
     mask = _input(MASK, (1, 1, *sides), np.float16)
     place = (_input(POSITION, (1,), np.int32),) if fixed else ()
-    return Signature(
-        (entry, mask, *place) if part.layers else (entry,),
-        (len(part.layers), 1, decoder.kv_heads, size, decoder.head_dim),
-    )
+    return Signature((entry, mask, *place) if part.layers else (entry,), _states(decoder, part, size))
+
+
+def caches(decoder: Decoder, layers: Iterable[int]) -> dict[tuple[int, int], tuple[int, ...]]:
+    """Return which of ``layers`` keep keys and values of their own, by their heads and the width of these.
+
+    The first shape's lie in the states KEYS and VALUES, another's in states of their own.
+    """
+    found: dict[tuple[int, int], tuple[int, ...]] = {}
+    for layer in sorted(set(layers) & set(decoder.caching)):
+        shape = decoder.at(layer).kv_heads, decoder.at(layer).head_dim
+        found[shape] = (*found.get(shape, ()), layer)
+    return found
+
+
+def named(place: int) -> tuple[str, str]:
+    """Return the names of the states of the keys and values of the ``place``-th shape."""
+    return (f"{KEYS}{place + 1}", f"{VALUES}{place + 1}") if place else (KEYS, VALUES)
+
+
+def _states(decoder: Decoder, part: Part, size: int) -> dict[str, tuple[int, ...]]:
+    """Return none for a part without layers."""
+    return {
+        name: (len(layers), 1, kv_heads, size, head)
+        for place, ((kv_heads, head), layers) in enumerate(caches(decoder, part.layers).items())
+        for name in named(place)
+    }
 
 
 def _input(name: str, shape: tuple[int | ct.RangeDim, ...], dtype: type) -> ct.TensorType:

@@ -95,12 +95,20 @@ class Described:
 
 
 def check(plan: Plan) -> None:
-    """Raises UnsupportedModel for experts, where the target's runtime has no operator of theirs."""
+    """Raises UnsupportedModel for experts where the target's runtime has no operator of theirs, and for a model whose
+    caches transformers.js would make in other shapes.
+    """
     denied = {"QMoE", "MoE"} & set(plan.target.denied_operators)
     if denied and describe(read_config(plan.source.path / "config.json")).experts:
         raise UnsupportedModel(
             f"{plan.target.name} cannot run a mixture of experts: its runtime lacks {' and '.join(sorted(denied))}",
             hint="choose another target, for example --target desktop",
+        )
+    if plan.target.layout == "transformers.js" and plan.processing.section(Generation).states is not None:
+        raise UnsupportedModel(
+            f"{plan.source.name}: its layers keep caches of several shapes, which transformers.js does not make for "
+            f"a {plan.config['model_type']}",
+            hint="targets with the layout flat (rpi, android, desktop) and Core ML's take it",
         )
 
 

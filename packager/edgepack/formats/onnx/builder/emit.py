@@ -44,15 +44,17 @@ class Emitter:
 
     def emit(self) -> None:
         """Emit every layer, from ids to logits."""
-        self._pasts = [self._past(layer) for layer in range(self.d.layers)]
+        self._pasts = {layer: self._past(layer) for layer in self.d.caching}
         x = _Sum(self._embed())
+        self._inputs = self._layer_inputs(x.x) if self.d.layer_width else ()
         for layer in range(self.d.layers):
             x = order.through(self, self.d, x, layer)
         last = self.norm(x, self.d.names.final, 0) if self.d.names.final else x
         self._logits(*self.sequences.wanted(self._whole(last)))
 
     def _past(self, layer: int) -> tuple[ir.Value, ir.Value]:
-        shape = (BATCH, self.d.kv_heads, PAST, self.d.cached_head)
+        d = self.d.at(layer)
+        shape = (BATCH, d.kv_heads, PAST, d.cached_head)
         key, value = (self.g.input(f"past_key_values.{layer}.{part}", FLOAT, shape) for part in ("key", "value"))
         return key, value
 
@@ -68,6 +70,19 @@ class Emitter:
             places = self.weights.gather(self.sequences.positions, positions, "positions")
             x = self.g.op("Add", x, places, name="embedded")
         return self._norms.norm(x, self.d.names.embedding_norm, 0) if self.d.names.embedding_norm else x
+
+    def _layer_inputs(self, x: ir.Value) -> tuple[ir.Value, ...]:
+        """Return the vector of each layer, [batch, new, layer_width], of the ids and of what the first layer reads."""
+        d, g, name = self.d, self.g, "layer_inputs"
+        rows = self.weights.gather(self.sequences.ids, self.checkpoint.layer_inputs(), name)
+        made = self.weights.linear(x, self.checkpoint.layer_inputs_projection(), f"{name}_projection")
+        by_layer = g.constant("by_layer", np.array([0, 0, d.layers, d.layer_width], np.int64))
+        apart = g.op("Reshape", made, by_layer, name=f"{name}.apart")
+        joined = g.constant("joined", np.array([0, 0, -1], np.int64))
+        normed = g.op("Reshape", self._norms.norm(apart, d.names.layer_inputs_norm, 0), joined, name=f"{name}.normed")
+        names = tuple(f"layers.{layer}.input" for layer in range(d.layers))
+        sizes = g.constant("input_sizes", np.array([d.layer_width] * d.layers, np.int64))
+        return g.ops("Split", g.op("Add", normed, rows, name=f"{name}.sum"), sizes, names=names, axis=-1)
 
     def _whole(self, x: _Sum) -> ir.Value:
         if x.branch is not None:
@@ -88,26 +103,40 @@ class Emitter:
 
     def attention(self, x: _Sum, layer: int) -> _Sum:
         """Return the branch of attention."""
-        return _Sum(self._attention(self._whole(x), layer, self._pasts[layer]))
+        read = self.d.at(layer).reads
+        return _Sum(self._attention(self._whole(x), layer, self._pasts[layer if read is None else read]))
 
     def feed_forward(self, x: _Sum, layer: int) -> _Sum:
         """Return the branch of the feed-forward layer."""
         found = self.checkpoint.experts(layer)
         if found:
             return _Sum(experts(self._whole(x), layer, found, self.weights))
-        d, g, name = self.d, self.g, f"layers.{layer}.mlp"
+        d, g, name = self.d.at(layer), self.g, f"layers.{layer}.mlp"
         made = self.weights.linear(self._whole(x), self.checkpoint.gate_up(layer), f"{name}.inner")
         if d.gated:
-            sizes = g.constant("inner_sizes", np.array([d.intermediate, d.intermediate], np.int64))
+            doubled = "" if d.intermediate == self.d.intermediate else f"_{d.intermediate}"
+            sizes = g.constant(f"inner_sizes{doubled}", np.array([d.intermediate, d.intermediate], np.int64))
             gate, up = g.ops("Split", made, sizes, names=(f"{name}.gate", f"{name}.up"), axis=-1)
-            made = g.op("Mul", self._activated(gate, layer), up, name=f"{name}.gated")
+            made = g.op("Mul", self._activated(gate, layer, name), up, name=f"{name}.gated")
         else:
-            made = self._activated(made, layer)
+            made = self._activated(made, layer, name)
         return _Sum(self.weights.linear(made, self.checkpoint.down(layer), f"{name}.down"))
 
-    def _activated(self, x: ir.Value, layer: int) -> ir.Value:
+    def layer_input(self, x: _Sum, layer: int) -> _Sum:
+        """Return the branch that the layer's own vector gates."""
+        name = f"layers.{layer}.input"
+        gate = self.weights.linear(self._whole(x), self.checkpoint.input_gate(layer), f"{name}.inner")
+        gated = self.g.op("Mul", self._activated(gate, layer, name), self._inputs[layer], name=f"{name}.gated")
+        return _Sum(self.weights.linear(gated, self.checkpoint.input_projection(layer), f"{name}.down"))
+
+    def scaled(self, x: _Sum, layer: int) -> _Sum:
+        """Return ``x`` times the layer's own number."""
+        scale = self.g.constant(f"layers.{layer}.scale", np.array(self.checkpoint.layer_scale(layer), np.float32))
+        return _Sum(self.g.op("Mul", self._whole(x), scale, name=f"layers.{layer}.scaled"))
+
+    def _activated(self, x: ir.Value, layer: int, name: str) -> ir.Value:
         numbers = self.checkpoint.activation(layer) if self.d.names.activation else {}
-        return activated(self.g, x, self.d.activation, f"layers.{layer}.mlp.activated", **numbers)
+        return activated(self.g, x, self.d.activation, f"{name}.activated", **numbers)
 
     def _logits(self, x: ir.Value, tokens: int | str) -> None:
         g, d = self.g, self.d

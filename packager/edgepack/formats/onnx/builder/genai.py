@@ -67,6 +67,6 @@ def _decoder(decoder: Decoder, file: str) -> JsonDict:
             "present_value_names": "present.%d.value",
         },
         "num_attention_heads": decoder.heads,
-        "num_hidden_layers": decoder.layers,
+        "num_hidden_layers": len(decoder.caching),  # those with inputs: the last ones may read the keys of others
         "num_key_value_heads": decoder.kv_heads,
     }

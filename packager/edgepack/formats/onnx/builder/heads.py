@@ -29,4 +29,4 @@ def placed(decoder: Decoder) -> bool:
     are.
     """
     turning = (layer for layer in range(decoder.layers) if decoder.rotary_of(layer) is not None)
-    return bool(decoder.names.positions) or not all(turned_inside(decoder, layer) for layer in turning)
+    return bool(decoder.names.positions) or not all(turned_inside(decoder.at(layer), layer) for layer in turning)

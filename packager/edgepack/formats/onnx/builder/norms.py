@@ -48,6 +48,10 @@ class Norms:
         """Return the weight of a norm that has none."""
         return self.weights.plain(f"ones.{width}", np.ones(width, np.float32), made=True)
 
+    def unit(self, x: ir.Value, width: int, name: str) -> ir.Value:
+        """Return a norm without a weight over the last dimension, which is ``width``."""
+        return self.g.op(self._op, x, self._ones(width), name=name, axis=-1, epsilon=self.d.norm.epsilon)
+
     def own(self, heads: ir.Value, path: str, layer: int) -> ir.Value:
         """Return every head normed by a weight of its own."""
         name = path.format(i=layer, h="all")

@@ -46,11 +46,10 @@ class Written:
 
     def feeds(self, ids: np.ndarray, **more: np.ndarray) -> dict[str, np.ndarray]:
         """Whole sequences, nothing cached."""
-        decoder = self.reference.decoder
-        past = np.zeros((len(ids), decoder.kv_heads, 0, decoder.cached_head), np.float32)
-        names = [f"past_key_values.{i}.{part}" for i in range(decoder.layers) for part in ("key", "value")]
+        states = self.reference.decoder.states().items()
+        past = {name: np.zeros((len(ids), *shape), np.float32) for name, shape in states}
         facts = {"attention_mask": np.ones_like(ids), "position_ids": np.tile(np.arange(ids.shape[1]), (len(ids), 1))}
-        return {"input_ids": ids, **facts, **dict.fromkeys(names, past), **more}
+        return {"input_ids": ids, **facts, **past, **more}
 
     def logits(self, ids: np.ndarray) -> np.ndarray:
         """Of every token."""

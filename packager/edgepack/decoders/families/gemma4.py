@@ -1,0 +1,21 @@
+"""Gemma 4 as it is published with towers for images and sounds: the language model alone is built."""
+
+from __future__ import annotations
+
+from edgepack.decoders import Decoder
+from edgepack.decoders.families import gemma4_text
+from edgepack.decoders.families._common import Config
+
+DEFAULTS = {"tie_word_embeddings": True}
+IRRELEVANT = (
+    *gemma4_text.IRRELEVANT, "vision_config", "audio_config", "boi_token_id", "eoi_token_id", "image_token_id",
+    "video_token_id", "boa_token_id", "eoa_token_id", "eoa_token_index", "audio_token_id",
+    "vision_soft_tokens_per_image", "audio_ms_per_token",
+)  # fmt: skip
+
+
+def describe(config: Config) -> Decoder:
+    """Return the numbers of text_config; the head is tied where config.json itself says so."""
+    text = config.part("text_config", gemma4_text.DEFAULTS)
+    text.ignore("tie_word_embeddings")
+    return gemma4_text.changed(text, model_type="gemma4", tied=config.flag("tie_word_embeddings"))
