@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from edgepack.devices import Transport, adb, browser, local, ssh, xcrun
+from edgepack.devices._host import Host
 from edgepack.formats import Format, Route, coreml, onnx
 from edgepack.formats.coreml import builder as coreml_builder
 from edgepack.formats.coreml import export as coreml_export
@@ -54,6 +56,8 @@ TASKS: tuple[Task, ...] = (
 OF_SUBMODELS: tuple[AnyTask, ...] = (text_to_image, zero_shot_image_classification)
 PARTS = (_diffusion.TEXT_ENCODER, _diffusion.UNET, _diffusion.VAE_DECODER, _diffusion.VAE_ENCODER)
 SUBMODELS: tuple[Task, ...] = (_clip_text, _clip_vision, *PARTS)
+TRANSPORTS: tuple[Transport, ...] = (adb, local, ssh, xcrun)
+HOSTS: tuple[Host, ...] = (browser,)
 FORMATS: tuple[Format, ...] = (coreml, onnx)
 ROUTES: tuple[Route, ...] = (coreml_builder, coreml_export, onnx_builder, onnx_export)
 SCHEMES: tuple[Scheme, ...] = (blocks, fp16, fp32, int8_dynamic, int8_static, products)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,9 +19,10 @@ import pytest
 from tests.devices.conftest import GOLDEN, processes, refused
 
 import edgepack as runtime
-from edgepack import devices, errors, history, suites
+from edgepack import devices, errors, history, suites, targets
 from edgepack.devices import Device, Session
 from edgepack.devices import _folder as store
+from edgepack.devices._boards import PROFILES
 from edgepack.records import Bundle
 from edgepack.runtime import machine, manifest
 from edgepack.runtime.quiet import Rules
@@ -68,7 +70,7 @@ def test_a_sounds_file_that_lies_here_is_heard_there(
 
 def test_a_bundle_answers_there_as_here(board: Board, listed: manifest.Manifest, minilm: Bundle) -> None:
     said: list[str] = []
-    device = board(target="rpi", profile="pi-5")
+    device = board(target="rpi", profile="pi5")
     with devices.connect(device, listed, threads=1, say=said.append) as there:
         result = validate.validate(there, GOLDEN)
         assert [check.passed for check in result.results] == [True]
@@ -166,13 +168,48 @@ def test_no_connection(board: Board, sshd: SimpleNamespace) -> None:
     "address", ["ssh://", "ssh://-oProxyCommand=touch /tmp/x", "ssh://a b", "ssh://a:99999", "ssh://-l@h"]
 )
 def test_an_address_that_is_none(board: Board, address: str) -> None:
-    with refused(errors.UsageError, "is not an ssh address", "ssh://user@host"):
+    with refused(errors.ProjectError, "devices.toml: devices.board: .* is not an ssh address", "ssh://user@host"):
         board(address=address)
+    Path("devices.toml").unlink()
+    with refused(errors.UsageError, "is not an ssh address", "ssh://user@host"):
+        devices.find(address)
 
 
-def test_what_devices_toml_does_not_know(board: Board) -> None:
-    with refused(errors.ProjectError, "unknown key 'adress'", "did you mean 'address'?"):
-        board(adress="ssh://pi")
+@pytest.mark.parametrize(
+    ("settings", "said", "hint"),
+    [
+        ({"adress": "ssh://pi"}, "unknown key 'adress'", "did you mean 'address'?"),
+        ({"address": "usb://1"}, "devices.board: no device named 'usb://1'", "ssh://user@host[:port]"),
+        ({"target": "rpj"}, "devices.board: no target named 'rpj'", "did you mean 'rpi'?"),
+        ({"target": "./nowhere"}, "devices.board: no target named '.*/nowhere'", "rpi"),
+        ({"target": "rpi", "profile": "pi6"}, "no profile of target rpi named 'pi6'", "did you mean 'pi5'?"),
+        ({"target": "rpi:pi5"}, "target is 'rpi:pi5'", 'profile = "pi5"'),
+        ({"profile": "pi5"}, "profile 'pi5' is of no target", 'target = "rpi"'),
+        ({"modules": "node_modules"}, "ssh has no use for 'modules'", "address, target, profile, folder, python"),
+        ({"address": "browser"}, "browser has no use for 'ssh_config'", "address, target, profile, program, modules"),
+        ({"address": "xcrun"}, "xcrun has no use for 'ssh_config'", "it takes address, target, profile"),
+        ({"python": "python3\\u0000"}, "python", ""),
+    ],
+)
+def test_what_a_device_in_devices_toml_has_no_use_for(
+    board: Board, settings: dict[str, str], said: str, hint: str
+) -> None:
+    with refused(errors.ProjectError, said, hint):
+        board(**settings)
+
+
+def test_a_device_s_target_is_known_by_what_people_call_it_and_by_its_folder(
+    board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(targets.ROOT / "rpi", tmp_path / "shelf" / "kiosk", ignore=shutil.ignore_patterns("app"))
+    assert board(target="RaspberryPi", profile="pi4").target == "rpi"
+    board(target="./shelf/kiosk", profile="pi4")
+    monkeypatch.chdir("/")
+    assert devices.listed(tmp_path / "devices.toml")["board"].target == "kiosk"
+
+
+def test_emulated_boards_have_profiles_of_their_target() -> None:
+    assert set(PROFILES.values()) <= set(targets.load("rpi").profiles)
 
 
 def test_a_folder_of_somebody_else_s_stays_as_it_is(board: Board, listed: manifest.Manifest) -> None:

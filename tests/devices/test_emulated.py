@@ -93,7 +93,7 @@ def test_a_language_model_on_a_pi_4(
     board = emulated("rpi4")
     (tmp_path / "devices.toml").write_text(
         f'[devices.kitchen]\naddress = "{board.address}"\nssh_config = "{board.ssh_config}"\n'
-        'target = "rpi"\nprofile = "pi-4"\n'
+        'target = "rpi"\nprofile = "pi4"\n'
     )
     lacking = edgepack("run", storyteller.path, PROMPT, "--device", "kitchen", cwd=tmp_path)
     assert (lacking.returncode, "--prepare brings them" in lacking.stderr) == (84, True)

@@ -186,6 +186,7 @@ def test_mypy_checks_every_plugin() -> None:
     checked = {
         "tasks": (*typed_plugins.TASKS, *typed_plugins.OF_SUBMODELS),
         "original.recorders": typed_plugins.RECORDERS,
+        "devices": (*typed_plugins.TRANSPORTS, *typed_plugins.HOSTS),
         "formats": typed_plugins.FORMATS,
         "original.routes": typed_plugins.ORIGINALS,
         "runtime.engines": typed_plugins.ENGINES,

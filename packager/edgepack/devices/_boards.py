@@ -48,7 +48,7 @@ BOARDS = {
         caches=(64, 512, 2048),
     ),
 }
-PROFILES = {"rpi4": "pi-4", "rpi5": "pi-5"}  # of the target rpi
+PROFILES = {"rpi4": "pi4", "rpi5": "pi5"}  # of the target rpi
 
 
 def write(board: Board, folder: Path) -> None:

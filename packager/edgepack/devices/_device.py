@@ -36,6 +36,10 @@ class Device:
 class Kind(Protocol):
     """The part that all modules for kinds of devices have: they are Transports, or Hosts (_host.py)."""
 
+    @property
+    def KEYS(self) -> tuple[str, ...]:
+        """The keys of devices.toml that it uses, beside those that each device has: address, target and profile."""
+
     def check(self, device: Device) -> None:
         """Raises UsageError for an address that is none of this kind."""
 
@@ -66,6 +70,11 @@ def made(address: str, **stated: Json) -> Device:
     device = Device(**{"name": address, **stated, "address": address, "kind": kind})
     cast(Kind, _module(device, Kind)).check(device)
     return device
+
+
+def keys(device: Device) -> tuple[str, ...]:
+    """Return the keys of devices.toml that devices of its kind use, beside those that each has."""
+    return cast(Kind, _module(device, Kind)).KEYS
 
 
 def kinds() -> list[str]:

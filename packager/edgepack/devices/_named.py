@@ -2,32 +2,36 @@
 
 [devices.kitchen]
 address = "ssh://pi@kitchen"
-target = "rpi"                     # optional: what it is; figures of a bundle for another are marked
-profile = "pi-5"
+target = "rpi"                     # optional: what it is, a name or a folder; figures of bundles for others are marked
+profile = "pi5"                    # optional: of this target
 folder = "/mnt/ssd/edgepack"       # optional: for edgepack's own files there, else ~/.cache/edgepack-device
 python = "/usr/bin/python3.11"     # optional: the interpreter there, else python3
 ssh_config = "ssh_config"          # optional: in place of ~/.ssh/config
 program = "google-chrome"          # optional, of a browser: which one
 modules = "web/node_modules"       # optional, of a browser: where npm has put onnxruntime-web
+
+Kinds of devices differ in what they use: a key that a device has no use for is an error.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
-from edgepack.devices._device import Device, kinds, made
-from edgepack.errors import ProjectError, UnknownName
+from edgepack import targets
+from edgepack.devices._device import Device, keys, kinds, made
+from edgepack.documents import JsonObject
+from edgepack.errors import EdgepackError, MissingExtra, ProjectError, UnknownName
 from edgepack.runtime.schema import Schema
 from edgepack.toml_file import check_keys, check_table, read_toml
 
 FILE = "devices.toml"
-_STRING = {"type": "string", "minLength": 1, "maxLength": 1000}
+_EVERY = ("address", "target", "profile")  # keys of every kind of device
+_STRING = {"type": "string", "minLength": 1, "maxLength": 1000, "pattern": r"^[^\x00-\x1f\x7f]+$"}
 _TYPES: Schema = {
-    "properties": dict.fromkeys(
-        ("address", "target", "profile", "folder", "python", "ssh_config", "program", "modules"), _STRING
-    )
+    "properties": dict.fromkeys((*_EVERY, "folder", "python", "ssh_config", "program", "modules"), _STRING)
 }
 
 
@@ -76,17 +80,47 @@ def _device(name: str, entry: object, file: Path) -> Device:
         raise ProjectError(f"{where} is named like a kind of address", hint="choose another name")
     check_table(entry, _TYPES, where, ProjectError, required=["address"], hint='address = "ssh://user@host"')
     config, modules = (_beside(file, entry.get(key)) for key in ("ssh_config", "modules"))
-    return made(
-        entry["address"],
-        name=name,
-        target=entry.get("target", ""),
-        profile=entry.get("profile", ""),
-        folder=entry.get("folder", ""),
-        python=entry.get("python", "python3"),
-        ssh_config=config,
-        program=entry.get("program", ""),
-        modules=modules,
-    )
+    with _naming(where):
+        device = made(
+            entry["address"],
+            name=name,
+            target=_target(entry, file),
+            profile=entry.get("profile", ""),
+            folder=entry.get("folder", ""),
+            python=entry.get("python", "python3"),
+            ssh_config=config,
+            program=entry.get("program", ""),
+            modules=modules,
+        )
+        used = (*_EVERY, *keys(device))
+    for key in entry:
+        if key not in used:
+            raise ProjectError(f"{where}: {device.kind} has no use for {key!r}", hint=f"it takes {', '.join(used)}")
+    return device
+
+
+def _target(entry: JsonObject, file: Path) -> str:
+    """Return the name of the target that a device is of, or "". Raises UnknownName, TargetError, ProjectError."""
+    named, profile = entry.get("target", ""), entry.get("profile", "")
+    if not named:
+        if profile:
+            raise ProjectError(f"profile {profile!r} is of no target", hint='target = "rpi" names it')
+        return ""
+    if ":" in named:
+        raise ProjectError(f"target is {named!r}", hint='a profile has a key of its own: profile = "pi5"')
+    place = str(_beside(file, named)) if "/" in named else named
+    return targets.load(f"{place}:{profile}" if profile else place).name
+
+
+@contextmanager
+def _naming(where: str) -> Iterator[None]:
+    """Turn what is wrong with an entry into a ProjectError that names it, ``where``."""
+    try:
+        yield
+    except MissingExtra:  # which a command of its own installs
+        raise
+    except EdgepackError as error:
+        raise ProjectError(f"{where}: {error}", hint=error.hint) from error
 
 
 def _beside(file: Path, named: str | None) -> Path | None:

@@ -18,6 +18,7 @@ from edgepack.devices._device import Device
 from edgepack.errors import DeviceError, DeviceLacks, DeviceUnreachable, UsageError
 from edgepack.printable import printable
 
+KEYS = ("folder", "python")
 _ADDRESS = re.compile(r"adb://(?P<serial>[\w\[][\w.:%\[\]-]*)?")
 _APPS = re.compile(r"/data/(?:data|user/\d+)/(?P<app>[\w.]+)/")
 _ENTRY = re.compile(r"(?P<serial>\S+)\s+(?P<state>no permissions|\w+)")  # of `adb devices -l`

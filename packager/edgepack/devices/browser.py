@@ -25,6 +25,7 @@ from edgepack.runtime import machine
 from edgepack.runtime.manifest import Manifest
 from edgepack.runtime.runner import Runner
 
+KEYS = ("program", "modules")
 _PROVIDERS = {"browser": "wasm", "browser://webgpu": "webgpu"}
 _FORMAT = "onnx"
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from edgepack.devices._device import Device
 from edgepack.errors import DeviceError, DeviceLacks, DeviceUnreachable, UsageError
 
+KEYS = ("folder", "python", "ssh_config")
 _USER, _IP, _NAME = r"(?:[^@\s/:-][^@\s/:]*@)?", r"\[[0-9a-fA-F:%.]+\]", r"[^@\s/:\[\]-][^@\s/:\[\]]*"
 _ADDRESS = re.compile(rf"ssh://(?P<host>{_USER}(?:{_IP}|{_NAME}))(?::(?P<port>\d{{1,5}}))?/?")
 _FAILED = 255  # ssh's own exit code

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from edgepack.devices._device import Device, check_plain
 from edgepack.errors import DeviceError, DeviceLacks
 
+KEYS: tuple[str, ...] = ()
+
 
 def check(device: Device) -> None:
     """Raises UsageError for more than the name."""
