@@ -33,13 +33,13 @@ _REPLACED = (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK)  # kinds of what force re
 
 @contextmanager
 def workspace(out: Path, name: str, *, force: bool = False) -> Iterator[Path]:
-    """Provide a folder to fill; on leaving without an error it becomes ``out/name``, on an error it is gone.
+    """Provide a folder to fill; on leaving without an error it becomes ``out/name``, on an error it is gone, and so is
+    ``out`` where it was made for it.
 
     ``force`` replaces whatever is there; without it, what is not a bundle of this name raises FileTrouble. Raises
     DiskFull.
     """
-    with _telling(out):
-        out.mkdir(parents=True, exist_ok=True)
+    with _telling(out), _made(out):
         clear_leftovers(out, name)
         check_bundle(out / name, force=force)
         with workfolder(out, PREFIX) as work:
@@ -148,6 +148,20 @@ def _telling(out: Path) -> Iterator[None]:
             raise DiskFull(
                 f"no space left on the disk of {out}", hint="free some, or choose another place with --out"
             ) from error
+        raise
+
+
+@contextmanager
+def _made(folder: Path) -> Iterator[None]:
+    """Make ``folder``; on an error, what was made of it and holds nothing is gone."""
+    new = [place for place in (folder, *folder.parents) if not place.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        with suppress(OSError):  # it holds what another build made
+            for place in new:
+                place.rmdir()
         raise
 
 

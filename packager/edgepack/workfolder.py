@@ -30,7 +30,10 @@ _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 @contextmanager
 def workfolder(parent: Path, prefix: str) -> Iterator[Path]:
-    """Provide a new folder in ``parent``, locked, and gone with what is in it at the end."""
+    """Provide a new folder in ``parent``, locked, and gone with what is in it at the end.
+
+    ``parent`` is made where there is none: another build that failed may have deleted it meanwhile.
+    """
     path = parent / f"{prefix}{secrets.token_hex(4)}"  # known before it is there: a signal may come at any moment
     held = None
     try:
@@ -70,8 +73,9 @@ def sweep(parent: Path, prefix: str, rescue: Callable[[Folder], None] = lambda f
 
 def _begin(path: Path) -> tuple[Folder, int]:
     while True:
-        path.mkdir(0o700)
-        with suppress(FileNotFoundError):  # swept before it was locked
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):  # its parent was deleted, or it was swept before it was locked
+            path.mkdir(0o700)
             folder = Folder(path)
             lock = _locked(folder, os.O_CREAT, without=True)
             if lock is not None:

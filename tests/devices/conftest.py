@@ -103,13 +103,9 @@ def board(sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callab
     """``board(python=…)``: this machine over ssh, by the name "board" in a devices.toml of the working folder."""
 
     def make(**settings: object) -> Device:
-        own = {
-            "address": sshd.address,
-            "ssh_config": sshd.folder / "config",
-            "python": sys.executable,
-            "folder": tmp_path / "there",
-            **settings,
-        }
+        own = {"address": sshd.address, "python": sys.executable, "folder": tmp_path / "there", **settings}
+        if str(own["address"]).startswith("ssh:"):
+            own.setdefault("ssh_config", sshd.folder / "config")
         lines = [f'{key} = "{value}"' for key, value in own.items()]
         (tmp_path / "devices.toml").write_text("\n".join(["[devices.board]", *lines, ""]))
         monkeypatch.chdir(tmp_path)

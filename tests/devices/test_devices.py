@@ -186,8 +186,9 @@ def test_an_address_that_is_none(board: Board, address: str) -> None:
         ({"target": "rpi:pi5"}, "target is 'rpi:pi5'", 'profile = "pi5"'),
         ({"profile": "pi5"}, "profile 'pi5' is of no target", 'target = "rpi"'),
         ({"modules": "node_modules"}, "ssh has no use for 'modules'", "address, target, profile, folder, python"),
-        ({"address": "browser"}, "browser has no use for 'ssh_config'", "address, target, profile, program, modules"),
-        ({"address": "xcrun"}, "xcrun has no use for 'ssh_config'", "it takes address, target, profile"),
+        ({"address": "browser"}, "browser has no use for 'python'", "address, target, profile, program, modules"),
+        ({"address": "xcrun"}, "xcrun has no use for 'python'", "it takes address, target, profile"),
+        ({"address": "local", "ssh_config": "x"}, "local has no use for 'ssh_config'", "folder, python"),
         ({"python": "python3\\u0000"}, "python", ""),
     ],
 )

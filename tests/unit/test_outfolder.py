@@ -84,6 +84,29 @@ def test_an_error_leaves_the_earlier_bundle(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("_way")
+def test_an_error_leaves_no_folder_that_was_made_for_the_bundle(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    for out in (tmp_path / "dist" / "short", tmp_path / "mine", tmp_path / "mine" / "dist"):
+        with pytest.raises(Interrupted), outfolder.workspace(out, "bundle"):
+            raise Interrupted("stopped")
+    assert only(tmp_path, "mine")
+    assert only(tmp_path / "mine")
+
+
+def test_a_build_goes_on_where_another_that_failed_deleted_its_empty_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = outfolder.clear_leftovers
+
+    def deleted(out: Path, name: str = "") -> None:
+        looked(out, name)
+        out.rmdir()  # as the other does at this moment
+
+    monkeypatch.setattr(outfolder, "clear_leftovers", deleted)
+    make(tmp_path / "dist", "new")
+    assert content(tmp_path / "dist") == "new"
+
+
 def test_a_second_build_replaces_it(tmp_path: Path) -> None:
     for text in ("old", "new"):
         make(tmp_path, text)
@@ -520,9 +543,10 @@ def test_a_signal_while_a_folder_is_made_leaves_none(
     def stop(number: int, frame: object) -> None:
         raise Interrupted("stopped")
 
-    def made_and_signalled(path: Path, mode: int) -> None:
-        os.mkdir(path, mode)
-        os.kill(os.getpid(), number)
+    def made_and_signalled(path: Path, mode: int = 0o777, **of_the_parent: bool) -> None:
+        if not of_the_parent:
+            os.mkdir(path, mode)
+            os.kill(os.getpid(), number)
 
     before = signal.signal(number, stop)
     monkeypatch.setattr(Path, "mkdir", made_and_signalled)
