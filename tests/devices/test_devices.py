@@ -11,18 +11,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from tests.devices.conftest import GOLDEN, processes, refused
+from tests.unit.test_reports import TIMING
 
 import edgepack as runtime
 from edgepack import devices, errors, history, suites, targets
 from edgepack.devices import Device, Session
 from edgepack.devices import _folder as store
 from edgepack.devices._boards import PROFILES
+from edgepack.devices._device import transport
+from edgepack.devices._link import Link
 from edgepack.records import Bundle
 from edgepack.runtime import machine, manifest
 from edgepack.runtime.quiet import Rules
@@ -129,6 +133,53 @@ def test_the_commands(board: Board, minilm: Bundle, edgepack: Callable[..., subp
     assert "ssh://user@host[:port]" in done.stderr
     done = edgepack("bench", minilm.path, "--device", "xcrun", cwd=place)
     assert (done.returncode, "a Mac with Xcode" in done.stderr) == (84, True)
+
+
+# What a login prints or does before the interpreter begins, the exit code of its end, and what an error says of it
+LOGINS = {
+    "printf 'no end of line: '": None,
+    "echo 'This account is not available.'; exit 1": (1, "exit code 1.*: This account is not available."),
+    "head -c 1 > /dev/null": (1, "exit code 1.*SyntaxError"),
+    "exit 3": (3, "exit code 3"),
+}
+
+
+@pytest.mark.parametrize("login", LOGINS)
+def test_a_login_that_does_other_things(board: Board, tmp_path: Path, login: str) -> None:
+    program = tmp_path / "login"
+    program.write_text(f'#!/bin/sh\n{login}\nexec {sys.executable} "$@"\n')
+    program.chmod(0o755)
+    device, told = board(python=program), LOGINS[login]
+    if told is None:
+        assert devices.probe(device).cores
+        return
+    with refused(errors.DeviceLacks, f"board ended .*login before it answered .{told[1]}", "Python has to be 3.8"):
+        devices.probe(device)
+
+
+FACTS = {
+    '{"model": "x", "features": [], "emulated": false, "memory": 1%s}' % ("0" * 300): "memory",
+    '{"model": "x", "features": [], "emulated": false, "temperature": 1e300}': "temperature",
+    '{"model": 5, "features": [], "emulated": false}': "model",
+}
+
+
+@pytest.mark.parametrize("facts", FACTS)
+def test_facts_that_are_none(scripted: Callable[[str], Device], facts: str) -> None:
+    with refused(errors.DeviceAnswerWrong, f"tells wrong facts: .*{FACTS[facts]}", ""):
+        devices.probe(scripted(f"{HELLO}print({facts!r}, flush=True)"))
+
+
+def test_facts_that_would_look_like_lines_of_edgepack_s(scripted: Callable[[str], Device]) -> None:
+    said = {"model": "a board\nerror: no", "features": [], "emulated": False}
+    assert devices.probe(scripted(f"{HELLO}say({said!r})")).model == "a board error: no"
+
+
+def test_a_device_that_never_ends_a_line(scripted: Callable[[str], Device]) -> None:
+    device = scripted("while True: print('x', end='', flush=True); time.sleep(0.05)")
+    link = Link(transport(device).command(device, [device.python]), "board")
+    with link, refused(errors.DeviceLost, "board does not answer any more", "edgepack devices"):
+        link.line(patience=0.5)
 
 
 def test_what_is_here_in_part_is_sent_in_part(board: Board, tmp_path: Path) -> None:
@@ -365,11 +416,16 @@ def asked(there: Session) -> None:
     assert there.scorers
 
 
+WHOLE = json.loads(json.dumps(asdict(replace(TIMING, what="1x32"))))
+
+
 @pytest.mark.parametrize(
     "told",
     [
         {"what": "1x32"},
         [{"what": "1x32", "p50": "fast"}],
+        [WHOLE | {"p50": 0.0}],
+        [WHOLE | {"p50": 1e300}],
         5,
         [],
     ],

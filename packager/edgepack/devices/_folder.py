@@ -6,7 +6,7 @@ import errno
 import getpass
 import os
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from edgepack.errors import (
     DeviceLacks,
     DeviceLost,
 )
+from edgepack.printable import printable
 from edgepack.progress import Say, silent
 from edgepack.runtime.manifest import digest
 from edgepack.units import size
@@ -37,6 +38,7 @@ for name, source in {sources!r}.items():
     exec(compile(source, name, "exec"), module.__dict__)
 module.Depot({folder!r}).serve()
 """
+_HELLO = b'{"edgepack"'  # as the first answer begins
 _LOADER = "import os;exec(b''.join(iter(lambda:os.read(0,1),bytes(1))))"  # a program that a NUL ends
 _NOISE = 100  # lines that a login may print before the program begins
 _NO_PYTHON = (126, 127)  # a shell's exit codes for a command that is not there
@@ -140,11 +142,12 @@ def opened(device: Device) -> Iterator[DeviceFolder]:
     """Provide edgepack's folder on ``device``. Raises DeviceUnreachable, DeviceLacks, DeviceAnswerWrong."""
     program = _program(device.folder)
     with Link(transport(device).command(device, [device.python, "-I", "-c", _LOADER]), device.name) as link:
+        heard: list[bytes] = []
         try:
             link.send(program.encode() + b"\0")
-            told = _hello(link)
+            told = _hello(link, heard)
         except DeviceLost as lost:
-            raise _refused(device, link) or lost from lost
+            raise _refused(device, link, heard) or lost from lost
         if told["edgepack"] != _PROTOCOL:
             raise DeviceAnswerWrong(f"{device.name} speaks another version of edgepack's protocol", hint=_CLEAR)
         yield DeviceFolder(device, link, told)
@@ -161,24 +164,33 @@ def _module(place: Path) -> str:
     return ".".join(place.relative_to(_ROOT.parent).with_suffix("").parts)
 
 
-def _hello(link: Link) -> JsonDict:
-    """Return the first answer, behind what a login prints."""
+def _hello(link: Link, heard: list[bytes]) -> JsonDict:
+    """Return the first answer, behind what a login prints, which goes into ``heard``."""
     for _ in range(_NOISE):
         line = link.line()
-        if line.startswith(b'{"edgepack"'):
-            return link.parsed(line)
+        begins = line.rfind(_HELLO)  # behind a text without a line end
+        if begins >= 0:
+            return link.parsed(line[begins:])
+        heard.append(line)
     raise DeviceAnswerWrong(
         f"{link.name} prints other text among the answers of edgepack's program",
         hint="check whether ~/.bashrc there prints text or waits for a key",
     )
 
 
-def _refused(device: Device, link: Link) -> DeviceError | None:
+def _refused(device: Device, link: Link, heard: Sequence[bytes]) -> DeviceError | None:
+    """Return what the end of a connection means on which the program never answered; None where it is none."""
     code, said = link.ended, link.words()
     known = transport(device).refused(device, code, said)
-    if known is None and code in _NO_PYTHON:
+    if known is not None or code is None:
+        return known
+    if code in _NO_PYTHON:
         return DeviceLacks(
             f"{device.name} has no {device.python}: {said}",
             hint="sudo apt install python3 there, or name another in devices.toml: python = …",
         )
-    return known
+    last = said or printable(b"".join(heard[-1:]).decode(errors="replace").strip())[:300]
+    return DeviceLacks(
+        f"{device.name} ended {device.python} before it answered (exit code {code}){f': {last}' if last else ''}",
+        hint="a login there has to run commands, without waiting for a key, and Python has to be 3.8 or later",
+    )

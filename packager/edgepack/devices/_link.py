@@ -7,6 +7,7 @@ import os
 import queue
 import subprocess
 import threading
+import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
@@ -22,6 +23,7 @@ _WORDS = 1 << 16  # bytes of what is said on standard error that are kept
 _PIECE = 1 << 16
 _AHEAD = 16  # pieces that are read before they are asked for
 _PATIENCE = 120.0  # seconds without a line; the runtime says every few seconds that it is alive
+_SLOWEST = 10_000.0  # bytes per second of a line
 _END = 5.0  # seconds for the program to end by itself
 _HINT = "edgepack devices ADDRESS shows its state"
 
@@ -83,22 +85,27 @@ class Link:
         return self.parsed(self.line(most=most, patience=patience))
 
     def line(self, *, most: int = LONGEST, patience: float = _PATIENCE) -> bytes:
-        """Return the next line. Raises DeviceLost, DeviceAnswerWrong for one that is too long."""
-        searched = 0
+        """Return the next line.
+
+        Raises DeviceLost at the end, or where none is whole after ``patience`` seconds and what its bytes take;
+        DeviceAnswerWrong for one that is too long.
+        """
+        searched, started = 0, time.monotonic()
         while (end := self._kept.find(b"\n", searched)) < 0:
             searched = len(self._kept)
             if searched > most:
                 raise DeviceAnswerWrong(f"{self.name} answers with a line of more than {most:,} bytes", hint=_HINT)
-            self._kept += self._piece(patience)
+            late = started + patience + searched / _SLOWEST
+            self._kept += self._piece(late - time.monotonic())
         line = bytes(self._kept[: end + 1])
         del self._kept[: end + 1]
         return line
 
     def _piece(self, patience: float) -> bytes:
         try:
-            piece = self._pieces.get(timeout=patience)
+            piece = self._pieces.get(timeout=max(patience, 0.0))
         except queue.Empty as error:
-            raise DeviceLost(f"{self.name} has said nothing for {patience:.0f} seconds", hint=_HINT) from error
+            raise DeviceLost(f"{self.name} does not answer any more", hint=_HINT) from error
         if piece is None:
             raise self.lost()
         return piece

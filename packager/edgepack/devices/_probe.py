@@ -6,12 +6,12 @@ from edgepack.devices._device import Device
 from edgepack.devices._facts import Facts
 from edgepack.devices._folder import opened
 from edgepack.devices._host import host
-from edgepack.documents import JsonObject
+from edgepack.documents import Json, JsonObject
 from edgepack.errors import DeviceAnswerWrong
 from edgepack.runtime import machine
 from edgepack.runtime.schema import Mismatch, Schema, check
 
-_NUMBER = {"type": "integer", "minimum": 0}
+_NUMBER = {"type": "integer", "minimum": 0, "maximum": 1 << 60}
 _TYPES: Schema = {
     "type": "object",
     "properties": {
@@ -20,7 +20,7 @@ _TYPES: Schema = {
         "memory": _NUMBER,
         "features": {"type": "array", "maxItems": 10_000, "items": {"type": "string", "maxLength": 100}},
         "page": _NUMBER,
-        "temperature": {"type": "number"},
+        "temperature": {"type": "number", "minimum": -300, "maximum": 10_000},
         "emulated": {"type": "boolean"},
         "free": _NUMBER,
     },
@@ -57,13 +57,18 @@ def clear(device: Device) -> int:
 def _facts(told: JsonObject, found: JsonObject) -> Facts:
     packages = told.get("packages")
     return Facts(
-        **{**found, "features": machine.known_features(found["features"])},
+        **{**found, "model": _short(found, "model"), "features": machine.known_features(found["features"])},
         machine=_short(told, "machine"),
         system=f"{_short(told, 'system')} {_short(told, 'release')}",
         python=_short(told, "python"),
-        packages={str(k)[:50]: str(v)[:50] for k, v in packages.items()} if isinstance(packages, dict) else {},
+        packages={_line(k): _line(v) for k, v in packages.items()} if isinstance(packages, dict) else {},
     )
 
 
 def _short(told: JsonObject, key: str) -> str:
-    return str(told.get(key, ""))[:100]
+    return _line(told.get(key, ""))
+
+
+def _line(text: Json) -> str:
+    """Return what a device says as one short line, so that it cannot look like lines of edgepack's."""
+    return " ".join(str(text)[:100].split())

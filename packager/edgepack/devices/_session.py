@@ -135,6 +135,8 @@ class Session:
         made = measurements.checked_timings(told, DeviceAnswerWrong, who=self.device.name, hint=_HINT)
         if [timing.what for timing in made] != list(shapes):
             raise DeviceAnswerWrong(f"{self.device.name} returned figures for other inputs", hint=_HINT)
+        if not all(timing.p50 > 0 for timing in made):
+            raise DeviceAnswerWrong(f"{self.device.name} states that an inference takes no time", hint=_HINT)
         return tuple(replace(timing, where=own(self.device, self.manifest, timing.where)) for timing in made)
 
     def golden(self, name: str) -> GoldenResult:

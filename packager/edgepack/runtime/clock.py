@@ -39,7 +39,10 @@ _PAUSE = 2.0  # seconds before the first repetition; each later one waits twice 
 def untimed(format: str) -> NotMeasured | None:
     """Return why this machine cannot time models of ``format``; None where it can."""
     if machine.emulated():
-        return NotMeasured(reason="an emulated processor's speed means nothing; run edgepack bench on the device")
+        return NotMeasured(
+            reason="an emulated processor's speed and memory mean nothing, and the emulator does not count "
+            "instructions; run edgepack bench on the device"
+        )
     return engines.find(format).untimed()
 
 

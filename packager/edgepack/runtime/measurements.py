@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields
 from functools import cache
 from pathlib import Path
@@ -22,6 +22,7 @@ from edgepack.runtime.manifest import LARGEST, MEASUREMENTS
 from edgepack.runtime.schema import Mismatch, check
 
 SCHEMA = 3
+_LARGEST = 1 << 60  # of a number in a device's timings, whose bytes are the largest
 _EARLIER: dict[int, dict[str, str]] = {
     1: {"packed": "compressed"},
     2: {},
@@ -84,9 +85,19 @@ def checked_timings(told: Json, failure: Failure, *, who: str, hint: str) -> tup
     """Return timings from JSON that may be anything. Raises ``failure``, which says that ``who`` gives wrong ones."""
     try:
         check({"schema": SCHEMA, "accuracy": [], "timings": told}, _published(SCHEMA))
+        if any(abs(number) > _LARGEST for number in _numbers(told)):
+            raise ValueError("a number that no machine has")
         return tuple(map(timing, told))
     except (Mismatch, KeyError, TypeError, ValueError) as error:
         raise failure(f"{who} gives invalid timings: {error}", hint=hint) from error
+
+
+def _numbers(value: Json) -> Iterator[float]:
+    if isinstance(value, dict | list):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _numbers(one)
+    elif isinstance(value, int | float):
+        yield value
 
 
 def checked_where(told: Json) -> Where:
