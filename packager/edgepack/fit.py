@@ -25,6 +25,7 @@ PROMPT = 256  # tokens of a prompt that are in the works at once, at most
 _FLOAT = 4  # bytes
 _SCALE_BITS = 32
 _PACKED_BITS = 64  # of a block's scale and sum, as MatMulNBits holds them in memory
+_EXPERT_BITS = 96  # the same of QMoE, which keeps the scale a second time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +166,10 @@ def _fed(d: Decoder, layer: int, recipe: Recipe) -> tuple[int, int]:
     gated, experts = 2 if d.gated else 1, d.experts_of(layer)
 
     def held(width: int) -> int:
-        return _held(d.hidden * width * gated, recipe, "gate_up") + _held(width * d.hidden, recipe, "down")
+        beside = _PACKED_BITS if experts is None else _EXPERT_BITS
+        return _held(d.hidden * width * gated, recipe, "gate_up", beside) + _held(
+            width * d.hidden, recipe, "down", beside
+        )
 
     if experts is None:
         return held(d.intermediate), held(d.intermediate)
@@ -173,12 +177,15 @@ def _fed(d: Decoder, layer: int, recipe: Recipe) -> tuple[int, int]:
     return router + experts.count * held(experts.width), router + experts.chosen * held(experts.width)
 
 
-def _held(parameters: int, recipe: Recipe, role: str) -> int:
-    """Return bytes of a weight in memory; 16-bit floats are widened when they are loaded."""
+def _held(parameters: int, recipe: Recipe, role: str, beside: int = _PACKED_BITS) -> int:
+    """Return bytes of a weight in memory, ``beside`` bits of each block's scale and sum included.
+
+    16-bit floats are widened when they are loaded.
+    """
     bits = recipe.bits(role)
     if bits > FINER:
         return parameters * _FLOAT
-    return int(parameters * (bits + _PACKED_BITS / (recipe.block_size or 32)) / 8)
+    return int(parameters * (bits + beside / (recipe.block_size or 32)) / 8)
 
 
 def _weights(source: Source, recipe: Recipe, config: JsonObject) -> int:

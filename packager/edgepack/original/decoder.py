@@ -206,6 +206,7 @@ class _Operations:
     def feed_forward(self, x: Array, layer: int) -> Array:
         found = self.checkpoint.experts(layer)
         if found:
+            self.watch(f"layers.{layer}.mlp.inner", x)
             return experts.mixed(x, layer, found, _product)
         self.watch(f"layers.{layer}.mlp.inner", x)
         made = _product(x, self.checkpoint.gate_up(layer))

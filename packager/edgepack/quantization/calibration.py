@@ -30,7 +30,7 @@ class Calibration:
         self._sums: dict[str, Array] = {}
 
     def feedback(self, name: str) -> list[Array] | None:
-        """Return gptq.feedback; None for what lies outside the layers, and for experts."""
+        """Return gptq.feedback; None for what lies outside the layers, and for what experts end with."""
         covariance = self.covariance(name)
         return None if covariance is None else gptq.feedback(covariance)
 

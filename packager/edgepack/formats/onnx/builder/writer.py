@@ -18,7 +18,6 @@ from edgepack.quantization.rounding import block_size, block_sizes, blocks, floa
 from edgepack.quantization.tally import Tally, role_of
 from edgepack.records import FINER, Recipe
 
-_UNCALIBRATED = 32  # weights of a block that is rounded without calibration, at most
 _FLOATS = {32: (ir.DataType.FLOAT, np.float32), 16: (ir.DataType.FLOAT16, np.float16)}
 
 
@@ -76,26 +75,25 @@ class Writer:
     def experts(self, inner: Weight, outer: Weight) -> tuple[Rounded | ir.ExternalTensor, ...]:
         """Return the two weights of a layer's experts, in the same bits and blocks, which must fill both widths.
 
-        Widths that none fills stay floats. Rounding is plain: each expert sees few of the calibration's tokens.
+        Widths that none fills stay floats. What enters the layer calibrates the first of them for all experts; of what
+        enters the second each expert sees too little.
         """
         bits = max(self.recipe.bits(role_of(matrix.name)) for matrix in (inner, outer))
-        fitting = (
-            size
-            for size in block_sizes(min(self.recipe.block_size, _UNCALIBRATED))
-            if not (inner.shape[1] % size or outer.shape[1] % size)
-        )
+        widths = (inner.shape[1], outer.shape[1])
+        fitting = (size for size in block_sizes(self.recipe.block_size) if not any(width % size for width in widths))
         size = next(fitting, 0) if bits <= FINER else 0
         for matrix in (inner, outer):
             if matrix.name not in self._matrices:
-                name = matrix.name
-                written = (
-                    self._in_blocks(matrix, name, bits, size, None)
-                    if size
-                    else self._float(matrix, name, max(bits, 16))
-                )
-                self._matrices[name] = written
-                self._count(matrix, role_of(name), written)
+                written = self._expert(matrix, bits, size)
+                self._matrices[matrix.name] = written
+                self._count(matrix, role_of(matrix.name), written)
         return self._matrices[inner.name], self._matrices[outer.name]
+
+    def _expert(self, matrix: Weight, bits: int, size: int) -> Rounded | ir.ExternalTensor:
+        if not size:
+            return self._float(matrix, matrix.name, max(bits, 16))
+        feedback = self.calibration.feedback(matrix.name) if self.calibration and bits < FINER else None
+        return self._in_blocks(matrix, matrix.name, bits, size, feedback)
 
     def _count(self, matrix: Weight, role: str, written: Rounded | ir.ExternalTensor) -> None:
         rounded = isinstance(written, Rounded)

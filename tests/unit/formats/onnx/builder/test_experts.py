@@ -36,7 +36,7 @@ def nodes_of(graph: onnx.GraphProto, kind: str) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("name", _MOST)
 def test_experts_in_blocks(name: str, folder_of: Folders, write: Write) -> None:
     for chosen, most in _MOST[name].items():
-        written = write(folder_of(name), recipe(chosen))
+        written = write(folder_of(name), recipe(chosen), [ids_of(2, 24, seed=1)])
         found = nodes_of(written.graph, "QMoE")
         assert {(node["expert_weight_bits"], node["block_size"]) for node in found} == {(int(chosen[3:]), 32)}
         assert len(found) == sum(map(bool, map(written.reference.decoder.experts_of, range(3))))
