@@ -57,11 +57,12 @@ def test_widths_that_no_block_fills_stay_floats(tmp_path: Path, write: Write) ->
 
 def test_targets_that_cannot_run_them(folder_of: Folders) -> None:
     experts, plain = (SimpleNamespace(path=folder_of(name)) for name in ("mixtral", "llama"))
+    alike = SimpleNamespace(section=lambda kind: SimpleNamespace(states=None))
     for name in ("web", "android"):
         with pytest.raises(UnsupportedModel, match=f"{name} cannot run a mixture of experts"):
-            builder.check(SimpleNamespace(target=targets.load(name), source=experts))
-        builder.check(SimpleNamespace(target=targets.load(name), source=plain))
-    builder.check(SimpleNamespace(target=targets.load("rpi"), source=experts))
+            builder.check(SimpleNamespace(target=targets.load(name), source=experts, processing=alike))
+        builder.check(SimpleNamespace(target=targets.load(name), source=plain, processing=alike))
+    builder.check(SimpleNamespace(target=targets.load("rpi"), source=experts, processing=alike))
 
 
 def test_what_the_device_needs() -> None:
