@@ -128,7 +128,7 @@ def _truncation(text: Text) -> JsonDict:
 
 def _padding(text: Text) -> JsonDict:
     return {
-        "strategy": "BatchLongest",
+        "strategy": {"Fixed": text.fixed_length} if text.fixed_length else "BatchLongest",
         "direction": text.padding_side.capitalize(),
         "pad_to_multiple_of": None,
         "pad_id": text.pad_id,

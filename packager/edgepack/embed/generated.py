@@ -21,6 +21,7 @@ from edgepack.errors import DoesNotFit, TargetError, UsageError
 from edgepack.records import Target
 from edgepack.runtime import model
 from edgepack.runtime.manifest import MANIFEST, Manifest, digest
+from edgepack.runtime.processing import Match
 from edgepack.stores import sizes
 from edgepack.units import size
 
@@ -169,6 +170,12 @@ def check_task(app: App, listed: Manifest) -> None:
         raise UsageError(
             f"{app.title} has no wrapper for {listed.task}, which {listed.name} is for",
             hint=f"it has them for {', '.join(app.tasks)}",
+        )
+    answer = listed.processing.answer
+    if isinstance(answer, Match) and answer.bias is not None and not app.runtime:
+        raise UsageError(
+            f"{app.title} has no wrapper for SigLIP's scores, which {listed.name} gives",
+            hint="the Python package of rpi and desktop has one; a CLIP's bundle can be embedded here",
         )
 
 

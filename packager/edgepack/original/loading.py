@@ -50,6 +50,8 @@ _OWN = {"image-embedding": ("CLIPVisionModelWithProjection",)}
 # Weights of the same checkpoint that belong to its other submodel, or to none.
 _SIBLINGS = {
     "clip-text": re.compile(r"^(?:vision_model\.|visual_projection\.|logit_scale$)"),
+    "siglip-text": re.compile(r"^(?:vision_model\.|logit_scale$|logit_bias$)"),
+    "siglip-vision": re.compile(r"^(?:text_model\.|logit_scale$|logit_bias$)"),
     "clip-vision": re.compile(r"^(?:text_model\.|text_projection\.|logit_scale$)"),
 }
 _OPTIMUMS = {"text-embedding": "feature-extraction", "image-embedding": "feature-extraction"}  # its words for ours

@@ -23,6 +23,7 @@ from edgepack.tasks import AnyTask, _reranking, _sentence_folder, _supported, op
 
 imports.import_transformers()  # at once, not when a model is asked for: load_module keeps the collector out of imports
 
+_PADDED_ALWAYS = ("siglip_text_model",)
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
@@ -66,7 +67,8 @@ def _stated(tokenizer: PretrainedTokenizer, root: Path, task: AnyTask) -> JsonDi
         )
     taken = inspect.signature(kind.forward).parameters
     inputs = [name for name in _INPUTS if name in tokenizer.model_input_names and name in taken]
-    if not {"input_ids", "attention_mask"} <= set(inputs):
+    whole = config.model_type in _PADDED_ALWAYS  # so that its texts are of one length without a mask
+    if not {"input_ids", *(() if whole else ("attention_mask",))} <= set(inputs):
         raise UnsupportedModel(
             f"{kind.__name__} takes no attention mask, so texts cannot share a batch",
             hint="choose a model with an attention mask",
@@ -85,9 +87,11 @@ def _model(root: Path, task: AnyTask) -> tuple[PretrainedConfig, PretrainedModel
 
     Raises UnsupportedModel.
     """
+    stated = read_config(root / "config.json")
     for part in submodels(task).values():
-        if part.task.TOKENIZES:
-            kind = getattr(transformers, part.task.AUTO_CLASS)
+        own = part.task_for(stated, stated.get(part.config) or {})
+        if own is not None and own.TOKENIZES:
+            kind = getattr(transformers, own.AUTO_CLASS)
             return configs.opened(root, kind.config_class), kind
     config = configs.opened(root)
     if task.NAME == "text-embedding" and config.model_type in _supported.HALVES:

@@ -95,7 +95,8 @@ def encode(source: Source, text: Text, texts: Texts) -> Feeds:
     else:
         first = [prompt + (each if isinstance(each, str) else each[0]) for each in texts]
         second = None if isinstance(texts[0], str) else [each[1] for each in texts]
-        made = tokenizer(first, second, padding=True, truncation=True, max_length=limit, return_tensors="np")
+        padding = "max_length" if text.fixed_length else True
+        made = tokenizer(first, second, padding=padding, truncation=True, max_length=limit, return_tensors="np")
     return {name: np.asarray(made[name], np.int64) for name in text.inputs}
 
 

@@ -65,6 +65,7 @@ class Text:
     prompts: Annotated[Mapping[str, Words], Rule(maxProperties=10_000)] = field(default_factory=dict)  # by name
     default_prompt: Words | None = None  # the name of the one that is put in front of every text
     include_prompt: bool = True  # whether a prompt's tokens are pooled with the text's
+    fixed_length: Tokens | None = None  # that each text is padded to; None: to the longest of its batch
     frame: Frame | None = None  # that pairs are put into; no special tokens are added to what it makes
 
 
@@ -242,7 +243,9 @@ class Mask:
 
 @dataclass(frozen=True, kw_only=True)
 class Match:
-    """A score per label of the caller's: the softmax of ``scale`` times the cosines of its vector and the image's."""
+    """A score per label of the caller's, of ``scale`` times the cosine of its vector and the image's: the softmax over
+    the labels, or with a ``bias`` that is added the sigmoid of each.
+    """
 
     TAG: ClassVar = ("kind", "match")
     text_output: Words  # float32 [labels, width], of the text encoder
@@ -250,6 +253,7 @@ class Match:
     width: Tokens
     scale: Annotated[float, Rule(exclusiveMinimum=0)]
     template: Words  # the text that a label becomes, with {} in its place
+    bias: float | None = None
 
 
 Answer = Embedding | Classes | Entities | Span | Mask | Match

@@ -36,7 +36,7 @@ class TextInput:
         self._windowing = threading.Lock()  # a window's truncation is set in the tokenizer, which threads share
         with telling("the manifest's numbers do not suit the tokenizer", BundleDamaged):
             self.tokenizer.enable_truncation(**self._cut)
-            self.tokenizer.enable_padding(**self._pad)
+            self.tokenizer.enable_padding(**self._pad, length=text.fixed_length)
 
     def encode(self, texts: Sequence[str | tuple[str, str]], prompt: str = "") -> tuple[Feeds, list[Encoding]]:
         """Return the feeds of one batch, each text behind the ``prompt``, and the encodings with their offsets.

@@ -31,6 +31,7 @@ def sized(processing: Processing, context: int | None) -> Processing:
     if processing.text is None:
         raise UsageError(f"{_others(processing)} have no context to choose", hint="leave --context out")
     longest = processing.text.max_length
+    _check_fixed(processing, [context])
     if not _LEAST <= context <= longest:
         raise UsageError(f"a context of {context:,} tokens: the model takes texts of {_LEAST} to {longest:,}")
     return replace(processing, text=replace(processing.text, max_length=context))
@@ -46,10 +47,21 @@ def limited(processing: Processing, lengths: Sequence[int]) -> Processing:
     if processing.text is None:
         raise UsageError(f"{_others(processing)} have no length in tokens", hint="leave --lengths out")
     longest = processing.text.max_length
+    _check_fixed(processing, lengths)
     if not _LEAST <= lengths[0] <= lengths[-1] <= longest:
         wrong = lengths[0] if lengths[0] < _LEAST else lengths[-1]
         raise UsageError(f"texts of {wrong:,} tokens: the model can be made for lengths of {_LEAST} to {longest:,}")
     return replace(processing, text=replace(processing.text, max_length=lengths[-1]))
+
+
+def _check_fixed(processing: Processing, lengths: Sequence[int]) -> None:
+    """Raises UsageError for other lengths than the one of all texts of a model that was trained with padding."""
+    text = processing.text
+    if text is not None and text.fixed_length and set(lengths) != {text.fixed_length}:
+        raise UsageError(
+            f"this model's texts are padded to {text.fixed_length} tokens each, as it was trained",
+            hint="leave --context and --lengths out",
+        )
 
 
 def contexts(processing: Processing) -> list[int | None]:

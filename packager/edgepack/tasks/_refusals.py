@@ -109,6 +109,11 @@ def no_vector(architecture: str) -> UnsupportedModel:
 
 def _way_on(architecture: str, model_type: str, what: str) -> str:
     own = _supported.of(model_type)
+    if model_type == "siglip2":
+        return (
+            "it is a NaFlex checkpoint, whose images keep their proportions: take the one of a fixed size, such as "
+            f"google/siglip2-base-patch16-224, which is a SiglipModel; see {PAGE}"
+        )
     if own:
         alone = " (--task text-embedding builds the encoder alone)" if takes("text-embedding", model_type) else ""
         return f"of the type {model_type} it supports {', '.join(own)}{alone}; see {PAGE}"

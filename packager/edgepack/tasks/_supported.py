@@ -152,7 +152,7 @@ TABLE: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         for name, stem in _IMAGES.items()
     },
     "image-embedding": _IMAGE_ENCODERS,
-    "zero-shot-image-classification": {"clip": ("CLIPModel",)},
+    "zero-shot-image-classification": {"clip": ("CLIPModel",), "siglip": ("SiglipModel",)},
     "audio-classification": {
         "audio-spectrogram-transformer": ("ASTForAudioClassification",),
         **_heads("ForSequenceClassification", _AUDIO),

@@ -1,4 +1,4 @@
-"""Images to labels that are named when the model is used: CLIP, in two submodels."""
+"""Images to labels that are named when the model is used: CLIP and SigLIP, in two submodels."""
 
 from __future__ import annotations
 
@@ -11,9 +11,18 @@ from edgepack.arrays import Example, Rows, TaskModel
 from edgepack.documents import JsonObject
 from edgepack.errors import DamagedWeights, ModelError
 from edgepack.metrics import tasks as metrics
-from edgepack.runtime.processing import Match, Processing
+from edgepack.runtime.processing import Embedding, Match, Processing
 from edgepack.runtime.tasks.zero_shot_image_classification import TEXT, VISION, part
-from edgepack.tasks import SubmodelTask, _clip_text, _clip_vision, _image, _supported
+from edgepack.tasks import (
+    SubmodelTask,
+    Task,
+    _clip_text,
+    _clip_vision,
+    _image,
+    _siglip_text,
+    _siglip_vision,
+    _supported,
+)
 from edgepack.tasks._fixed_context import PAIRS as PAIRS
 from edgepack.tasks._fixed_context import contexts as contexts
 from edgepack.tasks._fixed_context import limited as limited
@@ -35,6 +44,7 @@ SUBMODELS: Mapping[str, SubmodelTask] = {
         processing=lambda whole: part(whole, TEXT),
         config="text_config",
         weights=("text_model.", "text_projection."),
+        adapt=lambda whole, own: _tasks(whole)[0],
     ),
     VISION: SubmodelTask(
         task=_clip_vision,
@@ -42,29 +52,41 @@ SUBMODELS: Mapping[str, SubmodelTask] = {
         processing=lambda whole: part(whole, VISION),
         config="vision_config",
         weights=("vision_model.", "visual_projection."),
+        adapt=lambda whole, own: _tasks(whole)[1],
     ),
 }
 
 _TEMPLATE = "This is a photo of {}."  # of transformers' pipeline
 _SCALE = "logit_scale"  # of the safetensors: the logarithm of what cosines are multiplied by
+_BIAS = "logit_bias"  # of SigLIP, which is added
+_SIGLIP = "siglip"
 
 
 def processing(folder: Path, config: JsonObject) -> Processing:
     """Read the tokenizer's and the image processor's settings, and the scale of the cosines. Raises ModelError."""
-    text = _clip_text.processing(folder, _own(config, "text_config"))
-    image = _clip_vision.processing(folder, _own(config, "vision_config"))
+    of_text, of_image = _tasks(config)
+    text = of_text.processing(folder, _own(config, "text_config"))
+    image = of_image.processing(folder, _own(config, "vision_config"))
     answer = Match(
-        text_output=_clip_text.OUTPUTS[0],
-        image_output=_clip_vision.OUTPUTS[0],
-        width=int(config["projection_dim"]),
+        text_output=of_text.OUTPUTS[0],
+        image_output=of_image.OUTPUTS[0],
+        width=text.section(Embedding).width or 0,
         scale=_scale(folder),
         template=_TEMPLATE,
+        bias=_stored(folder, _BIAS) if config.get("model_type") == _SIGLIP else None,
     )
     return Processing(text=text.text, image=image.image, answer=answer)
 
 
+def _tasks(config: JsonObject) -> tuple[Task, Task]:
+    """Return the tasks of the two encoders."""
+    return (_siglip_text, _siglip_vision) if config.get("model_type") == _SIGLIP else (_clip_text, _clip_vision)
+
+
 def _own(config: JsonObject, key: str) -> JsonObject:
-    """Return the config of one encoder, with the width that both share. Raises ModelError."""
+    """Return the config of one encoder, of CLIP's with the width that both share. Raises ModelError."""
+    if config.get("model_type") == _SIGLIP and isinstance(config.get(key), Mapping):
+        return dict(config[key])
     own, width = config.get(key), config.get("projection_dim")
     if not isinstance(own, Mapping) or not isinstance(width, int):
         raise ModelError(
@@ -75,14 +97,19 @@ def _own(config: JsonObject, key: str) -> JsonObject:
 
 
 def _scale(folder: Path) -> float:
-    """Raises DamagedWeights where the weights hold none that is finite."""
-    stored = [tensor for file in weights.files(folder) for tensor in weights.tensors(file) if tensor.name == _SCALE]
-    value = float(weights.read(stored[0], ()).item()) if stored else math.nan
-    if not math.isfinite(value) or value > math.log(1e6):
+    """Return what cosines are multiplied by. Raises DamagedWeights."""
+    return math.exp(_stored(folder, _SCALE, math.log(1e6)))
+
+
+def _stored(folder: Path, name: str, most: float = math.inf) -> float:
+    """Return the only number of a tensor. Raises DamagedWeights where the weights hold none that is finite."""
+    stored = [tensor for file in weights.files(folder) for tensor in weights.tensors(file) if tensor.name == name]
+    value = float(weights.read(stored[0], ()).item()) if stored and stored[0].parameters == 1 else math.nan
+    if not math.isfinite(value) or value > most:
         raise DamagedWeights(
-            f"{folder.name}: the weights hold no {_SCALE} that can be used", hint="download or copy the file again"
+            f"{folder.name}: the weights hold no {name} that can be used", hint="download or copy the file again"
         )
-    return math.exp(value)
+    return value
 
 
 def inputs(rows: Rows) -> list[Example]:

@@ -44,7 +44,7 @@ def test_what_is_listed_is_found(entry: _supported.Entry, tmp_path: Path) -> Non
         ("SegformerForSemanticSegmentation", "segformer", "is a segmentation model", "SegformerForImageClassification"),
         ("T5ForConditionalGeneration", "t5", "is an encoder-decoder", ""),
         ("MarianMTModel", "marian", "is an encoder-decoder", ""),
-        ("SiglipModel", "siglip", "images and texts together", "SiglipForImageClassification"),
+        ("Siglip2Model", "siglip2", "images and texts together", "which is a SiglipModel"),
         ("LayoutLMv3ForTokenClassification", "layoutlmv3", "is a document model", ""),
         ("TapasForQuestionAnswering", "tapas", "is a document model", ""),
         ("ViltForQuestionAnswering", "vilt", "images and texts together", ""),

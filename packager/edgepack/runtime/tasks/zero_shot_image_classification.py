@@ -1,4 +1,4 @@
-"""Images to labels that the caller names, and both to vectors that can be compared (CLIP)."""
+"""Images to labels that the caller names, and both to vectors that can be compared (CLIP, SigLIP)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from edgepack.errors import UsageError
 from edgepack.runtime import arguments
 from edgepack.runtime.batch import BATCH
 from edgepack.runtime.consistency import PLACE
-from edgepack.runtime.labels import Label, labels
+from edgepack.runtime.labels import Label
+from edgepack.runtime.labels import labels as labels_of
 from edgepack.runtime.processing import Embedding, Match, Processing
 from edgepack.runtime.submodel import MODEL, TEXT_MODEL, VISION_MODEL
 from edgepack.runtime.tasks import image_embedding, text_embedding
@@ -29,7 +30,7 @@ class Model:
 
     def __init__(self, runs: Mapping[str, Run], folder: Path, processing: Processing) -> None:
         match = processing.section(Match)
-        self._scale, self._template = match.scale, match.template
+        self._scale, self._bias, self._template = match.scale, match.bias, match.template
         self._text = text_embedding.Model(_own(runs, TEXT), folder, part(processing, TEXT))
         self._vision = image_embedding.Model(_own(runs, VISION), folder, part(processing, VISION))
         self.submodels = {TEXT: self._text, VISION: self._vision}
@@ -44,9 +45,9 @@ class Model:
     ) -> Answers:
         """Return a list of Label per image (uint8 array [h, w, 3] or [h, w], or a file's path), best first.
 
-        Each label stands in the place of ``{}`` in the ``template``, by default a sentence. The scores are the softmax
-        over ``labels``: they say which of these fits best, not whether any does. A single image
-        gives one list. Raises InputError, UsageError.
+        Each label stands in the place of ``{}`` in the ``template``, by default a sentence. CLIP's scores are the
+        softmax over ``labels``: they say which of these fits best, not whether any does; SigLIP's say of each by itself
+        whether it does. A single image gives one list. Raises InputError, UsageError.
         """
         listed = arguments.texts("labels", labels)
         if not listed:
@@ -56,7 +57,7 @@ class Model:
         if not given:
             return []
         cosines = _unit(self.embed_image(list(given), batch_size=batch_size)) @ _unit(self.embed_text(sentences)).T
-        found = [_ranked(row, listed) for row in self._scale * cosines]
+        found = [self._ranked(self._scale * row, listed) for row in cosines]
         return found if isinstance(images, list | tuple) else found[0]
 
     def embed_text(self, texts: str | Sequence[str], *, batch_size: int = BATCH) -> Array:
@@ -66,6 +67,11 @@ class Model:
     def embed_image(self, images: Example | Sequence[Example], *, batch_size: int = BATCH) -> Array:
         """Return float32 [images, width], not normalised; a single array or path gives [width]. Raises InputError."""
         return self._vision.embed(images, batch_size=batch_size)
+
+    def _ranked(self, logits: Array, names: Sequence[str]) -> list[Label]:
+        if self._bias is None:
+            return labels_of(logits, names, "single_label_classification")
+        return labels_of(logits + self._bias, names, "multi_label_classification")
 
     def _sentence(self, label: str, template: str | None) -> str:
         chosen = self._template if template is None else arguments.text("template", template)
@@ -93,7 +99,3 @@ def _unit(vectors: Array) -> Array:
     wide = vectors.astype(np.float64)
     length = np.linalg.norm(wide, axis=1, keepdims=True)
     return np.asarray(np.divide(wide, length, out=np.zeros_like(wide), where=length > 0))
-
-
-def _ranked(logits: Array, names: Sequence[str]) -> list[Label]:
-    return labels(logits, list(names), "single_label_classification")
