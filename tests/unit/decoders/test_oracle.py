@@ -97,6 +97,7 @@ QWEN: dict[str, Any] = {
 
 GEMMA_4: dict[str, Any] = {  # E4B
     "model_type": "gemma4", "architectures": ["Gemma4ForConditionalGeneration"], "audio_config": None,
+    "vision_config": {"hidden_size": 768, "num_hidden_layers": 16, "model_type": "gemma4_vision"},
     "boi_token_id": 255_999, "eoi_token_id": 258_882, "image_token_id": 258_880, "video_token_id": 258_884,
     "boa_token_id": 256_000, "eoa_token_index": 258_883, "audio_token_id": 258_881, "tie_word_embeddings": True,
     "text_config": {

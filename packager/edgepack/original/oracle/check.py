@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import tempfile
 import time
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from edgepack.original.oracle import answers, compare, greedy, models
 from edgepack.original.oracle.shrink import shrink
 
 CLOSE = 1e-4  # of the largest logit: float32 sums in another order stay below a tenth of it
+_MOST = 50_000_000  # parameters of a model that is tried with a key left out
 _REPORT = "this is a bug in edgepack: please report it with the config.json"
 
 
@@ -85,11 +87,17 @@ def _culprit(small: JsonObject) -> str:
     for path in _paths(small):
         try:
             without = _without(small, path)
+            if _parameters(without) > _MOST:  # a size that the class has by itself
+                continue
             if _difference(without, models.random(without)) <= CLOSE:
                 return ".".join(path)
         except (EdgepackError, RuntimeError, ValueError, TypeError, KeyError):
             continue  # the model cannot be without it
     return ""
+
+
+def _parameters(stated: JsonObject) -> int:
+    return sum(math.prod(shape) for shape in models.shapes(models.configuration(stated), stated).values())
 
 
 def _paths(table: JsonObject, before: tuple[str, ...] = ()) -> list[tuple[str, ...]]:

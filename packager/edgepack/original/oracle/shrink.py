@@ -22,6 +22,7 @@ _KEYS = {
     "kv_heads": ("num_key_value_heads", "num_kv_heads"),
 }  # fmt: skip
 _SQUARE = ("helium",)  # the output of attention has as many inputs as the layers are wide, whatever a head is
+_NO_TEXT = 1  # the token of images and sounds, which no text that is compared holds
 _PROJECTED = 24  # width of an embedding that is not the layers'
 _VISION = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
            "image_size": 28, "patch_size": 14}  # fmt: skip
@@ -35,7 +36,7 @@ def shrink(stated: JsonObject, full: PretrainedConfig) -> JsonDict:
         return _text(stated, full)
     tower = stated.get("vision_config", {})
     vision = None if tower is None else {**tower, **_VISION}
-    tokens = {key: 5 for key in stated if key.endswith(("_token_index", "_token_id")) and key != "eos_token_id"}
+    tokens = {key: _NO_TEXT for key in stated if key.endswith(("_token_index", "_token_id")) and key != "eos_token_id"}
     small = {**stated, **tokens, "vision_config": vision, "mm_tokens_per_image": 4}
     return {**small, "text_config": _text(stated.get("text_config") or {}, full)}
 
