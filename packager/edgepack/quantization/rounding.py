@@ -12,6 +12,7 @@ from edgepack.errors import ConversionError
 _TINY = 1e-12  # keeps the scale of an all-zero channel from dividing by zero
 # How far below and above the plain scale is searched, in steps that resolve the error's minimum at 4 bits.
 _SEARCH = np.linspace(0.78, 1.1, 9, dtype=np.float32)
+_SUM = 2**15 - 1  # the largest sum of two products in 16 bits
 _SMALLEST = 16  # block of a language model's weight
 
 
@@ -39,19 +40,22 @@ class Channels:
         return self.values * self.scale
 
 
-def per_channel(weight: Array) -> Channels:
+def per_channel(weight: Array, largest: int = 255) -> Channels:
     """Return symmetric int8 with one scale per output channel, such that no processor saturates.
 
-    x86 without VNNI multiplies u8 activations by s8 weights in pairs of neighbouring k and adds the two products in
-    16 bits, saturating (vpmaddubsw); Arm and VNNI add in 32. With |w0| + |w1| <= 128 for neighbours of one sign,
-    255 (|w0| + |w1|) <= 32640 < 32767, so that all of them compute the same. Seven-bit weights would do it too, and
-    cost more: here only a channel whose large weights are neighbours is made coarser.
+    x86 without VNNI multiplies u8 activations, up to ``largest``, by s8 weights in pairs of neighbouring k and adds the
+    two products in 16 bits, saturating (vpmaddubsw); Arm and VNNI add in 32. With |w0| + |w1| <= 128 for neighbours of
+    one sign, 255 (|w0| + |w1|) <= 32640 < 32767, so that all of them compute the same. Seven-bit weights would do it
+    too, and cost more: here only a channel whose large weights are neighbours is made coarser. Seven-bit activations
+    leave room for every pair.
     """
     even, odd = weight[0::2], weight[1::2]
     if len(even) > len(odd):
         odd = np.concatenate([odd, np.zeros((1, weight.shape[1]), weight.dtype)])
     together = np.where(np.sign(even) == np.sign(odd), np.abs(even) + np.abs(odd), 0.0).max(axis=0)
-    scale = np.maximum(np.abs(weight).max(axis=0) / 127, together / 127)  # 127, for rounding may add 1 to a pair
+    scale = np.maximum(
+        np.abs(weight).max(axis=0) / 127, together / (_SUM // largest - 1)
+    )  # - 1, for rounding may add 1 to a pair
     scale = np.maximum(scale, _TINY).astype(np.float32)
     return Channels(np.clip(np.round(weight / scale), -127, 127).astype(np.int8), scale)
 

@@ -28,6 +28,15 @@ def test_saturating_and_exact_sums_are_equal(weight, bias):
         np.testing.assert_array_equal(saturating(chosen, values), exact)
 
 
+def test_activations_of_seven_bits_leave_room_for_every_weight(weight):
+    made = per_channel(weight + 5, 127)
+    activation = np.full((1, 96), 127, np.uint8)
+    np.testing.assert_allclose(made.scale, np.abs(weight + 5).max(0) / 127, rtol=1e-6)
+    np.testing.assert_array_equal(
+        saturating(activation, made.values), activation.astype(np.int64) @ made.values.astype(np.int64)
+    )
+
+
 def test_plain_eight_bits_would_saturate(weight):
     scale = np.abs(weight + 5).max(0) / 127
     values = np.round((weight + 5) / scale).astype(np.int8)

@@ -1,10 +1,11 @@
-"""Products with int8 weights whose activations are rounded as they come, in one term of 8 bits or in two.
+"""Products with int8 weights whose activations are rounded as they come, in one term of 8 bits or in two of 7.
 
 The product is MatMulIntegerToFloat: u8 activations by int8 weights with a scale per output channel, which VNNI and
 Arm's dot product compute four times as fast as float32. One term is DynamicQuantizeLinear's. Two terms are what 8 bits
-give and what they leave, once more in 8 bits: x = s (hi + lo / 254), so that the rounding of activations disappears
-beside the weights', at twice the products. Both terms go through one product as two halves of a batch, for each node
-would keep a copy of the weights of its own.
+give and what they leave, once more: x = s (hi + lo / 126), so that the rounding of activations disappears beside the
+weights', at twice the products. Each term has 7 bits, with which no sum of two products leaves 16 bits, whatever the
+weights (see rounding.per_channel). Both terms go through one product as two halves of a batch, for each node would keep
+a copy of the weights of its own.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from edgepack.formats.onnx._graph import Graph, contrib
 from edgepack.formats.onnx.export.linears import Linear
 from edgepack.quantization.rounding import per_channel
 
-_MIDDLE, _STEPS = 128, 127  # u8's zero, and the steps to either side of it
+_MIDDLE, _STEPS = 64, 63  # a term's zero, and the steps to either side of it
 _FINER = 2 * _STEPS  # steps of the second term in one of the first
 _WIDE = 4  # outputs for one input, beyond which a layer is computed in halves
 _END = np.iinfo(np.int64).max
@@ -93,7 +94,7 @@ class Products:
 
     def store(self, graph: Graph, name: str, matrix: Array, bias: str) -> Stored:
         """Hold the weight ``name``, as the matrix [k, n], in int8; ``bias`` is a constant's name or ""."""
-        made = per_channel(matrix)
+        made = per_channel(matrix, _MIDDLE + _STEPS) if self.terms > 1 else per_channel(matrix)
         if bias and self.terms > 1:  # it is added to each of the two terms
             halves = np.asarray(graph.weight(bias)) * np.float32(_FINER / (_FINER + 1))
             bias = graph.add(f"{bias}_of_two", halves)
