@@ -1,7 +1,7 @@
 """Products with int8 weights whose activations are rounded as they come, in one term of 8 bits or in two of 7.
 
 The product is MatMulIntegerToFloat: u8 activations by int8 weights with a scale per output channel, which VNNI and
-Arm's dot product compute four times as fast as float32. One term is DynamicQuantizeLinear's. Two terms are what 8 bits
+Arm's dot product compute four times as fast as float32. One term is DynamicQuantizeLinear's. Two terms are what 7 bits
 give and what they leave, once more: x = s (hi + lo / 126), so that the rounding of activations disappears beside the
 weights', at twice the products. Each term has 7 bits, with which no sum of two products leaves 16 bits, whatever the
 weights (see rounding.per_channel). Both terms go through one product as two halves of a batch, for each node would keep
