@@ -20,13 +20,14 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import peers
 import random_diffusion
 
-from edgepack.arrays import Array
+from edgepack.arrays import Array, Run
 from edgepack.formats.onnx._graph import Graph
 from edgepack.original import open_originals, recorders
 from edgepack.plans import Subject
@@ -138,15 +139,22 @@ def show_steps(work: Path, threads: int) -> None:
     tensors = golden.read(folder / "golden_unet.safetensors")
     feeds = {name.removeprefix("0.input."): value for name, value in tensors.items() if name.startswith("0.input.")}
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in opened}
+    found: dict[str, Array] = {}
+
+    def step(name: str, session: Run) -> None:
+        (found[name],) = session(feeds).values()
+
     for _ in range(ROUNDS + 1):
         for name, session in opened.items():
-            times[name].append(timed(lambda session=session: session(feeds)))  # type: ignore[misc]
+            times[name].append(timed(partial(step, name, session)))
     print(f"{'UNet, batch of ' + str(len(feeds['sample'])):24}{'seconds':>9}{'CPU seconds':>13}")
-    middle = {name: np.median(found[1:], axis=0) for name, found in times.items()}
+    middle = {name: np.median(taken[1:], axis=0) for name, taken in times.items()}
     for name, (seconds, processor) in middle.items():
         print(f"{name:24}{seconds:9.2f}{processor:13.2f}")
     (wall, processor) = middle[BUILDS[0][1]] / middle["fp32"]
     print(f"{BUILDS[0][1]} / fp32{'':12}{wall:9.2f}{processor:13.2f}   (medians of {ROUNDS}, interleaved)")
+    noise = np.square(found[BUILDS[0][1]] - found["fp32"]).sum() / np.square(found["fp32"]).sum()
+    print(f"signal to noise: {-10 * np.log10(noise):.1f} dB")
 
 
 def timed(work: Callable[[], object]) -> tuple[float, float]:
