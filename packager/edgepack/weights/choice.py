@@ -17,6 +17,7 @@ DIFFUSERS_WHOLE = "diffusion_pytorch_model.safetensors"  # as diffusers calls a 
 _FILES = ((WHOLE, INDEX), (DIFFUSERS_WHOLE, f"{DIFFUSERS_WHOLE}.index.json"))
 ADAPTER = "adapter_config.json"
 PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack", "*.pkl")
+_OTHERS = {"*.h5": "TensorFlow's", "*.msgpack": "Flax's"}  # which transformers 5 no longer opens
 _AGAIN = "download or copy the file again"
 _SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
 _VARIANT = re.compile(r"(diffusion_pytorch_)?model(-\d{5}-of-\d{5})?\.(?P<name>\w+)(-\d{5}-of-\d{5})?\.safetensors")
@@ -155,13 +156,24 @@ def _misnamed(folder: Path) -> None:
 
 
 def _pickled(folder: Path) -> None:
-    pickled = [file.name for pattern in PICKLED for file in sorted(folder.glob(pattern))]
+    pickled = [file.name for pattern in PICKLED if pattern not in _OTHERS for file in sorted(folder.glob(pattern))]
     if pickled:
         raise UnsafeModel(
             f"{folder} has only pickled weights ({pickled[0]}), which run code when they are loaded",
             hint="convert them where you trust them: "
             "AutoModel.from_pretrained(…).save_pretrained(…, safe_serialization=True)",
         )
+
+
+def _of_other_frameworks(folder: Path) -> None:
+    for pattern, whose in _OTHERS.items():
+        for file in sorted(folder.glob(pattern)):
+            raise UnsupportedModel(
+                f"{folder} has only {whose} weights ({file.name}), which edgepack does not read",
+                hint="take a revision of the model with safetensors, or write them with transformers 4: "
+                f"AutoModel.from_pretrained(…, from_{'tf' if file.suffix == '.h5' else 'flax'}=True)"
+                ".save_pretrained(…)",
+            )
 
 
 def _pipeline(folder: Path) -> None:
@@ -174,5 +186,5 @@ def _pipeline(folder: Path) -> None:
 
 
 _REFUSALS: tuple[Callable[[Path], None], ...] = (
-    _adapter, _pipeline, _unindexed, _variant, _consolidated, _gguf, _misnamed, _mlx, _pickled,
+    _adapter, _pipeline, _unindexed, _variant, _consolidated, _gguf, _misnamed, _mlx, _pickled, _of_other_frameworks,
 )  # fmt: skip

@@ -109,6 +109,8 @@ REFUSED: dict[str, tuple[Callable[[Path], object], type[EdgepackError], str]] = 
     "two other names": (lambda f: save(f, "a.safetensors", "b.safetensors"), ModelError, "a.safetensors and others"),
     "an adapter alone": (adapter, ModelError, "adapter alone"),
     "pickled": (pickle, UnsafeModel, "run code"),
+    "TensorFlow": (lambda f: (f / "tf_model.h5").write_bytes(b"x"), UnsupportedModel, "only TensorFlow's weights"),
+    "Flax": (lambda f: (f / "flax_model.msgpack").write_bytes(b"x"), UnsupportedModel, "only Flax's weights"),
     "a named file that is not there": (lambda f: asked(f, "x.safetensors"), ModelError, "x.safetensors"),
     "a named file of another kind": (lambda f: (pickle(f), asked(f, "pytorch_model.bin")), ModelError, "pytorch_model"),
 }  # fmt: skip
