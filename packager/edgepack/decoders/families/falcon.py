@@ -34,7 +34,10 @@ _NAMES = Names(
 def describe(config: Config) -> Decoder:
     """Return new_decoder_architecture means groups of queries, and a norm for each branch. Raises UnsupportedModel."""
     if config.flag("alibi"):
-        raise UnsupportedModel("Falcon with ALiBi (alibi: true, the RW models) is not supported", hint=SUPPORTED)
+        raise UnsupportedModel(
+            "Falcon with ALiBi (alibi: true, the RW models) is not supported: its biases are rounded to bfloat16",
+            hint=SUPPORTED,
+        )
     heads, hidden, inner = (
         config.integer("num_attention_heads"), config.integer("hidden_size"), config.maybe("ffn_hidden_size"),
     )  # fmt: skip
