@@ -19,8 +19,8 @@ config.json names comes first. Every stored tensor is used, or is known to play 
 A LoRA or DoRA adapter of PEFT is merged into the weights with `--adapter FOLDER`. What other tools quantized (GPTQ,
 AWQ, bitsandbytes, MLX, GGUF, fp8, …) is refused by name: edgepack starts from the original weights. MXFP4 is read where
 it is the original, in gpt-oss. Checkpoints of timm, those in transformers' wrapper too, are refused: timm imports
-torchvision, and PyPI's build of it goes with PyTorch for CUDA and does not load beside the CPU's, so that there would be
-no original to compare with. Take the same model in transformers' own classes.
+torchvision, and PyPI's build of it goes with PyTorch for CUDA and does not load beside the CPU's, so that there would
+be no original to compare with. Take the same model in transformers' own classes.
 
 A model whose type is not listed for a task may still be tried with `--task`, where transformers has a class for it; it
 is measured as every bundle is, but no test of edgepack covers it. Video, detection, segmentation and
