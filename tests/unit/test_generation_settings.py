@@ -53,6 +53,7 @@ def test_a_penalty_that_is_none(penalty: Any, tmp_path: Path) -> None:
         ("bad_words_ids", [[3]]),
         ("stop_strings", ["."]),
         ("forced_eos_token_id", 2),
+        ("token_healing", True),
     ],
 )
 def test_what_a_bundle_does_not_obey_is_refused(key: str, value: Any, tmp_path: Path) -> None:

@@ -56,13 +56,13 @@ class Matrix:
     def rows(self, start: int, stop: int) -> Array:
         """Return float32 [stop - start, width]. Raises DamagedWeights where a number is not finite."""
         if self.transposed:
-            found = np.ascontiguousarray(weights.read(self.parts[0], (slice(None), slice(start, stop))).T)
+            found = np.ascontiguousarray(_read(self.parts[0], (slice(None), slice(start, stop))).T)
         elif self.order is not None:
             found = self._gathered(self.order[start:stop])
         else:
             pieces = list(self._pieces(start + self.skipped, stop + self.skipped))
             found = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
-        return finite(found if self.scale == 1.0 else found * np.float32(self.scale), self.name)
+        return found if self.scale == 1.0 else found * np.float32(self.scale)
 
     def reordered(self, order: Array) -> Matrix:
         """Return the same with its rows (and bias) in another order; ``order`` [rows] says which row comes where."""
@@ -76,7 +76,7 @@ class Matrix:
             here = (wanted >= begin) & (wanted < begin + part.shape[0])
             if here.any():
                 low, high = int(wanted[here].min()), int(wanted[here].max()) + 1
-                rows = weights.read(part, slice(low - begin, high - begin))
+                rows = _read(part, slice(low - begin, high - begin))
                 found[here] = rows[wanted[here] - low]
             begin += part.shape[0]
         return found
@@ -86,8 +86,13 @@ class Matrix:
         for part in self.parts:
             low, high = max(start - begin, 0), min(stop - begin, part.shape[0])
             if low < high:
-                yield weights.read(part, slice(low, high))
+                yield _read(part, slice(low, high))
             begin += part.shape[0]
+
+
+def _read(part: Stored, which: slice | tuple[slice, ...]) -> Array:
+    """Return float32 numbers of one tensor, by whose own name an error tells it from the others of a matrix."""
+    return finite(weights.read(part, which), part.name)
 
 
 def finite(values: Array, name: str) -> Array:

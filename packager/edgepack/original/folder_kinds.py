@@ -93,6 +93,8 @@ class ModelFolder:
                 f"{root} has no config.json", hint="give the folder that holds config.json and safetensors"
             )
         config = read_object(file, ModelError)
+        if not isinstance(config.get("model_type", ""), str):
+            raise ModelError(f"{file}: model_type is not a name", hint='for example "model_type": "bert"')
         if not config.get("architectures"):
             raise _refusals.unnamed(root, config)
         named = config["architectures"]

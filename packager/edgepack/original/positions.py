@@ -13,9 +13,11 @@ from torch import nn
 
 from edgepack.arrays import Answers
 
-# The class of transformers, and its method that makes them: by an antialiased resize, for which ONNX has no operator
-# in the opsets that targets ask for, and by branches on shapes.
+# The class of transformers, and its method that makes them: by a resize that is antialiased, for which ONNX has no
+# operator in the opsets that targets ask for, or cubic to another shape, which ONNX Runtime refuses; and by branches on
+# shapes.
 _METHODS = {
+    "Dinov2Embeddings": "interpolate_pos_encoding",
     "Dinov2WithRegistersEmbeddings": "interpolate_pos_encoding",
     "DINOv3ViTRopePositionEmbedding": "forward",
 }
@@ -39,7 +41,8 @@ def _untraced(method: Callable[..., Answers]) -> Callable[..., Answers]:
         state = torch._C._get_tracing_state()
         torch._C._set_tracing_state(None)  # type: ignore[attr-defined]  # which torch's stubs lack
         try:
-            return method(*arguments, **options)
+            with torch.no_grad():  # a trace takes no constant that has a gradient
+                return method(*arguments, **options)
         finally:
             torch._C._set_tracing_state(state)  # type: ignore[attr-defined]
 

@@ -157,7 +157,7 @@ def unnamed(folder: Path, config: JsonObject) -> ModelError:
             f"{folder.name} is a part of a diffusers pipeline ({config['_class_name']})", hint=f"see {PAGE}"
         )
     model_type = str(config.get("model_type", ""))
-    own = [entry.architecture for entry in _supported.entries() if entry.model_type == model_type]
+    own = _supported.of(model_type)
     if not own:
         return UnsupportedModel(
             f"{file} names no architectures, and a model_type {model_type or 'of nothing'!r} is not supported",

@@ -118,7 +118,7 @@ _CHANGING: JsonDict = {
     "forced_bos_token_id": None, "forced_decoder_ids": None, "forced_eos_token_id": None, "guidance_scale": 1.0,
     "constraints": None, "force_words_ids": None, "max_time": None, "min_length": 0, "min_new_tokens": 0,
     "no_repeat_ngram_size": 0, "num_beams": 1, "penalty_alpha": None, "sequence_bias": None, "stop_strings": None,
-    "suppress_tokens": None, "watermarking_config": None,
+    "suppress_tokens": None, "token_healing": False, "watermarking_config": None,
 }  # fmt: skip
 
 

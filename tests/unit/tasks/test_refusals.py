@@ -119,6 +119,7 @@ def test_the_hint_names_what_the_model_type_has(tmp_path: Path) -> None:
     hint = _refusals.unnamed(tmp_path, {"model_type": "vit"}).hint
     assert "ViTForImageClassification" in hint
     assert "Bert" not in hint
+    assert _refusals.unnamed(tmp_path, {"model_type": "llama"}).hint.count("LlamaForSequenceClassification") == 1
 
 
 @pytest.mark.parametrize(
@@ -157,6 +158,14 @@ def test_code_of_a_model_s_own(config: dict[str, Any], hint: str, tmp_path: Path
     with pytest.raises(UnsafeModel, match="brings its own code") as raised:
         folder_kinds.kind_of(tmp_path).config()
     assert hint in raised.value.hint
+
+
+@pytest.mark.parametrize("key", ["model_type", "architectures"])
+def test_names_that_are_none(key: str, tmp_path: Path) -> None:
+    config = {"model_type": "bert", "architectures": ["BertModel"], key: [["bert"]]}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match=f"config.json: {key} is not a"):
+        folder_kinds.kind_of(tmp_path).config()
 
 
 def test_code_that_transformers_has_taken_over(tmp_path: Path) -> None:
