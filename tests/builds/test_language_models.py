@@ -149,7 +149,7 @@ def test_half_precision_is_read_exactly(dtype: torch.dtype, llama: Path, build: 
     [
         (lambda w: w.pop("model.norm.weight"), DamagedWeights, "lack 'model.norm.weight'"),
         (lambda w: w.update({"lm_head.weight": w["lm_head.weight"][:100]}), DamagedWeights, "config.json says"),
-        (lambda w: w["model.layers.1.mlp.up_proj.weight"].fill_(float("nan")), DamagedWeights, "up_proj.weight. holds NaN"),
+        (lambda w: w["model.layers.1.mlp.up_proj.weight"].fill_(float("nan")), DamagedWeights, "up_proj.weight. holds"),
         (
             lambda w: w.update({"model.layers.0.mlp.down_proj.weight": torch.zeros((64, 96), dtype=torch.int8)}),
             UnsupportedModel,
