@@ -184,6 +184,7 @@ _BERTS = {
     "token-classification": "BertForTokenClassification",
     "question-answering": "BertForQuestionAnswering",
     "fill-mask": "BertForMaskedLM",
+    "sparse-embedding": "BertForMaskedLM",
 }
 _LABELS = {
     "text-classification": ["bad", "fair", "good"],
@@ -209,6 +210,21 @@ def _text_model(folder: Path, task: str, seed: int) -> None:
         config.sentence_transformers = {"version": "5.7.0", "activation_fn": "torch.nn.modules.linear.Identity"}
     torch.manual_seed(seed)
     getattr(transformers, _BERTS[task])(config).save_pretrained(folder)
+    if task == "sparse-embedding":
+        _sparse_modules(folder)
+
+
+def _sparse_modules(folder: Path) -> None:
+    """What SparseEncoder saves beside a masked language model."""
+    kind = "sentence_transformers.sparse_encoder.models."
+    places = {"MLMTransformer": "", "SpladePooling": "1_SpladePooling"}
+    modules = [
+        {"idx": i, "name": str(i), "path": place, "type": kind + name} for i, (name, place) in enumerate(places.items())
+    ]
+    (folder / "modules.json").write_text(json.dumps(modules))
+    (folder / "config_sentence_transformers.json").write_text(json.dumps({"model_type": "SparseEncoder"}))
+    (folder / "1_SpladePooling").mkdir()
+    (folder / "1_SpladePooling" / "config.json").write_text(json.dumps({"pooling_strategy": "max"}))
 
 
 def _image_model(folder: Path, task: str, seed: int) -> None:
