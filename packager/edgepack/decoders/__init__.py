@@ -8,6 +8,7 @@ same description, and none of them knows a family by name.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from edgepack import plugins
@@ -229,6 +230,7 @@ def read(config: JsonObject) -> Reading:
             f"edgepack has no language model family {kind!r}",
             hint=f"it supports {', '.join(model_types())}; see docs/supported-models.md",
         )
+    _check_causal(config)
     family = plugins.load("decoders.families", kind.replace("_", "-"))
     settings = Settings(config, getattr(family, "DEFAULTS", {}), aliases=getattr(family, "ALIASES", {}))
     try:
@@ -243,6 +245,17 @@ def read(config: JsonObject) -> Reading:
 def model_types() -> list[str]:
     """Return the model_type of every family that is described."""
     return [name.replace("-", "_") for name in plugins.names("decoders.families")]
+
+
+def _check_causal(config: JsonObject) -> None:
+    """Raises UnsupportedModel for a model whose tokens see those that follow, as any family's do in transformers."""
+    text = config.get("text_config")
+    for table in (config, text if isinstance(text, Mapping) else {}):
+        if not table.get("is_causal", True):  # null, too
+            raise UnsupportedModel(
+                "is_causal in config.json: every token of this model sees those that follow it, so it is an encoder",
+                hint="it can be built as a text encoder: --task text-embedding",
+            )
 
 
 # What a size is called in most families' config.json.

@@ -38,7 +38,7 @@ _KNOWN = frozenset(" ".join((_METADATA, _TRAINING, _GENERATION, _BASE)).split())
 # Keys of transformers' base class that change nothing with these values, and the model with any other.
 _NEUTRAL: JsonDict = {
     "add_cross_attention": False, "is_encoder_decoder": False, "tie_encoder_decoder": False, "pruned_heads": {},
-    "cross_attention_hidden_size": None, "per_layer_config": None,
+    "cross_attention_hidden_size": None, "per_layer_config": None, "is_causal": True,
 }  # fmt: skip
 # Far above any model's: what is computed for each of them would take for ever before the weights are found to differ.
 _LARGEST = {

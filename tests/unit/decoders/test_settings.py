@@ -108,6 +108,8 @@ def test_numbers_are_read_strictly(changes: dict[str, Any], said: str) -> None:
         (config("phi3", rope_scaling={"type": "linear", "factor": 2.0}), "only longrope"),
         (config("gemma", use_bidirectional_attention=True), "use_bidirectional_attention"),
         (config("gemma3_text", use_bidirectional_attention=True), "use_bidirectional_attention"),
+        (config("qwen2", is_causal=False), "is_causal"),
+        (config("gpt2", is_causal=None), "is_causal"),
         (config("qwen2", layer_types=["full_attention", "linear_attention", "full_attention"]), "linear_attention"),
     ],
 )
