@@ -26,6 +26,10 @@ from edgepack.runtime.percentiles import percentile
 from edgepack.runtime.quiet import Rules
 from edgepack.runtime.rounds import Round, request
 
+EMULATED = NotMeasured(  # of a machine on which a model runs, and is not timed
+    reason="an emulated processor's speed means nothing, and the emulator does not count instructions; "
+    "run edgepack bench on the device"
+)
 _EARLIER = {"1 picture": "1 image"}  # inputs as measurements of earlier versions call them
 _FIGURES = ("p90", "p99", "cpu", "energy", "load_cold", "seconds")  # which may be not measured
 _UNASKED = NotMeasured(reason="a short measurement does not load the model twice")
@@ -39,10 +43,7 @@ _PAUSE = 2.0  # seconds before the first repetition; each later one waits twice 
 def untimed(format: str) -> NotMeasured | None:
     """Return why this machine cannot time models of ``format``; None where it can."""
     if machine.emulated():
-        return NotMeasured(
-            reason="an emulated processor's speed and memory mean nothing, and the emulator does not count "
-            "instructions; run edgepack bench on the device"
-        )
+        return EMULATED
     return engines.find(format).untimed()
 
 
