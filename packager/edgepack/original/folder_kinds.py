@@ -15,7 +15,7 @@ from edgepack.documents import JsonDict, parse_json, read_bytes, read_object
 from edgepack.errors import ModelError, UnsupportedModel
 from edgepack.original import text_folder
 from edgepack.tasks import AnyTask, _pipeline_folder, _refusals, _sentence_folder, _supported
-from edgepack.weights import lora, lora_file
+from edgepack.weights import choice, lora, lora_file
 from edgepack.weights.choice import ADAPTER
 
 
@@ -89,6 +89,7 @@ class ModelFolder:
         root = self.root
         file = root / "config.json"
         if not file.is_file():
+            choice.check_foreign(root)
             raise ModelError(
                 f"{root} has no config.json", hint="give the folder that holds config.json and safetensors"
             )

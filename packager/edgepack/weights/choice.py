@@ -18,6 +18,7 @@ _FILES = ((WHOLE, INDEX), (DIFFUSERS_WHOLE, f"{DIFFUSERS_WHOLE}.index.json"))
 ADAPTER = "adapter_config.json"
 PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack", "*.pkl")
 _OTHERS = {"*.h5": "TensorFlow's", "*.msgpack": "Flax's"}  # which transformers 5 no longer opens
+_EXPORTS = {"*.onnx": "ONNX", "onnx/*.onnx": "ONNX", "*.mlpackage": "Core ML", "*.tflite": "TensorFlow Lite"}
 _AGAIN = "download or copy the file again"
 _SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
 _VARIANT = re.compile(r"(diffusion_pytorch_)?model(-\d{5}-of-\d{5})?\.(?P<name>\w+)(-\d{5}-of-\d{5})?\.safetensors")
@@ -44,9 +45,16 @@ def files(folder: Path) -> list[Path]:
             return [folder / whole]
         if (folder / index).is_file():
             return _shards(folder / index)
+    check_foreign(folder)
+    raise ModelError(f"{folder} has no {WHOLE}", hint="a model folder holds config.json and safetensors")
+
+
+def check_foreign(folder: Path) -> None:
+    """Raise ModelError or a subclass for a folder without safetensors of its own that holds something else known."""
+    if any((folder / name).is_file() for names in _FILES for name in names):
+        return
     for refuse in _REFUSALS:
         refuse(folder)
-    raise ModelError(f"{folder} has no {WHOLE}", hint="a model folder holds config.json and safetensors")
 
 
 def _named(folder: Path) -> Path | None:
@@ -114,6 +122,15 @@ def _mlx(folder: Path) -> None:
             f"{folder} holds {file.name}, MLX's or NumPy's archive, and no safetensors",
             hint="start from the original model's safetensors",
         )
+
+
+def _exported(folder: Path) -> None:
+    for pattern, what in _EXPORTS.items():
+        for file in sorted(folder.glob(pattern)):
+            raise UnsupportedModel(
+                f"{folder} holds {file.name}, a model that was exported to {what}, and no safetensors",
+                hint="start from the original model's safetensors; its card names it as base_model",
+            )
 
 
 def _consolidated(folder: Path) -> None:
@@ -187,4 +204,5 @@ def _pipeline(folder: Path) -> None:
 
 _REFUSALS: tuple[Callable[[Path], None], ...] = (
     _adapter, _pipeline, _unindexed, _variant, _consolidated, _gguf, _misnamed, _mlx, _pickled, _of_other_frameworks,
+    _exported,
 )  # fmt: skip

@@ -160,6 +160,18 @@ def test_code_of_a_model_s_own(config: dict[str, Any], hint: str, tmp_path: Path
     assert hint in raised.value.hint
 
 
+def test_a_folder_of_something_else_without_a_config(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"has no config\.json"):
+        folder_kinds.kind_of(tmp_path).config()
+    (tmp_path / "onnx").mkdir()
+    (tmp_path / "onnx" / "model.onnx").write_bytes(b"x")
+    with pytest.raises(UnsupportedModel, match=r"model\.onnx, a model that was exported to ONNX"):
+        folder_kinds.kind_of(tmp_path).config()
+    (tmp_path / "model.safetensors").write_bytes(b"x")
+    with pytest.raises(ModelError, match=r"has no config\.json"):
+        folder_kinds.kind_of(tmp_path).config()
+
+
 @pytest.mark.parametrize("key", ["model_type", "architectures"])
 def test_names_that_are_none(key: str, tmp_path: Path) -> None:
     config = {"model_type": "bert", "architectures": ["BertModel"], key: [["bert"]]}

@@ -103,6 +103,7 @@ REFUSED: dict[str, tuple[Callable[[Path], object], type[EdgepackError], str]] = 
     "a sharded variant": (lambda f: save(f, "model-00001-of-00002.bf16.safetensors"), ModelError, "variant 'bf16'"),
     "consolidated": (lambda f: save(f, "consolidated.safetensors"), ModelError, "authors' own names"),
     "parts of a pipeline": (parts, ModelError, r"\(unet, vae\) and lacks model_index\.json"),
+    "ONNX": (lambda f: (f / "model.onnx").write_bytes(b"x"), UnsupportedModel, "exported to ONNX"),
     "GGUF": (lambda f: (f / "model-q4.gguf").write_bytes(b"GGUF"), UnsupportedModel, "GGUF"),
     "MLX": (lambda f: (f / "weights.npz").write_bytes(b"PK"), UnsupportedModel, "MLX"),
     "another name": (lambda f: save(f, "pytorch_model.safetensors"), ModelError, "pytorch_model"),
