@@ -30,7 +30,7 @@ _NAMES = replace(
 
 
 def describe(config: Config) -> Decoder:
-    """Return a rotary embedding that is scaled as LLaMA 3's where config.json says nothing."""
+    """Describe Apertus, whose rotary embedding is scaled as LLaMA 3's where config.json says nothing."""
     own = config.text("hidden_act") == "xielu"
     made = llama_like(
         config,

@@ -26,7 +26,7 @@ _THETA = 500_000.0
 
 
 def describe(config: Config) -> Decoder:
-    """Return each head has a norm of its own where use_qk_norm says so."""
+    """Describe Cohere: each head has a norm of its own where use_qk_norm says so."""
     names = NAMES
     if config.flag("use_qk_norm"):
         names = replace(names, query_norm="layers.{i}.self_attn.q_norm", key_norm="layers.{i}.self_attn.k_norm")

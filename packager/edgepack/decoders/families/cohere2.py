@@ -20,7 +20,7 @@ _PATTERN = 4  # every fourth layer sees everything
 
 
 def describe(config: Config) -> Decoder:
-    """Return layers without a window have no rotary embedding."""
+    """Describe Cohere 2: layers without a window have no rotary embedding."""
     layers = config.integer("num_hidden_layers")
     pattern = config.integer("sliding_window_pattern") if "sliding_window_pattern" in config else _PATTERN
     usual = tuple((layer + 1) % pattern > 0 for layer in range(layers))

@@ -14,7 +14,7 @@ _THETA = 500_000.0
 
 
 def describe(config: Config) -> Decoder:
-    """Return use_bias is said of every product."""
+    """Describe ERNIE 4.5, where use_bias holds for every product."""
     stated = config.flag("use_bias")
     return llama_like(
         config,

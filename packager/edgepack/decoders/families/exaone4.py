@@ -15,7 +15,7 @@ DEFAULTS = {
 
 
 def describe(config: Config) -> Decoder:
-    """Return layers are as layer_types says, or every sliding_window_pattern-th sees everything."""
+    """Describe EXAONE 4: layers are as layer_types says, or every sliding_window_pattern-th sees everything."""
     layers, width = config.integer("num_hidden_layers"), window(config)
     usual: tuple[bool, ...] = ()
     if config.get("layer_types") is None:

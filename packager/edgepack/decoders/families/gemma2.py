@@ -28,7 +28,7 @@ NAMES = replace(
 
 
 def describe(config: Config) -> Decoder:
-    """Return every other layer has a window, from the first on, where layer_types says nothing."""
+    """Describe Gemma 2: every other layer has a window, from the first on, where layer_types says nothing."""
     layers = config.integer("num_hidden_layers")
     return capped(config, windows=windows(config, layers, window(config), tuple(i % 2 == 0 for i in range(layers))))
 

@@ -14,7 +14,7 @@ IRRELEVANT = (
 
 
 def describe(config: Config) -> Decoder:
-    """Return the numbers of text_config; the head is tied where config.json itself says so, and its logits have no
+    """Describe the model of text_config; the head is tied where config.json itself says so, and its logits have no
     cap.
     """
     text = config.part("text_config", gemma3_text.DEFAULTS)

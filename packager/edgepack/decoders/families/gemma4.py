@@ -15,7 +15,7 @@ IRRELEVANT = (
 
 
 def describe(config: Config) -> Decoder:
-    """Return the numbers of text_config; the head is tied where config.json itself says so."""
+    """Describe the model of text_config; the head is tied where config.json itself says so."""
     text = config.part("text_config", gemma4_text.DEFAULTS)
     text.ignore("tie_word_embeddings")
     return gemma4_text.changed(text, model_type="gemma4", tied=config.flag("tie_word_embeddings"))

@@ -36,7 +36,7 @@ _NAMES = Names(
 
 
 def describe(config: Config) -> Decoder:
-    """Return every product has a bias."""
+    """Describe GPT-2: every product has a bias."""
     scaled = config.flag("scale_attn_by_inverse_layer_idx")
     return replace(plain(config, "gpt2"), transposed=True, layer_scaled=scaled)
 

@@ -23,7 +23,7 @@ IRRELEVANT = (
 
 
 def describe(config: Config) -> Decoder:
-    """Return without multi_query, q, k and v of a head lie beside each other."""
+    """Describe GPT BigCode: without multi_query, q, k and v of a head lie beside each other."""
     shared = config.flag("multi_query")
     made = gpt2.plain(config, "gpt_bigcode")
     return replace(

@@ -29,7 +29,7 @@ _NAMES = replace(LLAMA, sinks="layers.{i}.self_attn.sinks")
 
 
 def describe(config: Config) -> Decoder:
-    """Return every other layer has the window, from the first on, where layer_types says nothing."""
+    """Describe gpt-oss: every other layer has the window, from the first on, where layer_types says nothing."""
     layers = config.integer("num_hidden_layers")
     config.ignore("hidden_act")  # the class gates by swiglu_alpha and swiglu_limit alone
     experts = Experts(

@@ -14,7 +14,7 @@ DEFAULTS = {
 
 
 def describe(config: Config) -> Decoder:
-    """Return attention_multiplier is the scale of the scores, logits_scaling what logits are divided by."""
+    """Describe Granite: attention_multiplier is the scale of the scores, logits_scaling what logits are divided by."""
     feed_forward = config.flag("mlp_bias")
     return multiplied(config, biases=attention_biases(config) | biases(gate_up=feed_forward, down=feed_forward))
 

@@ -21,7 +21,7 @@ _FORMS = (_PUBLISHED, _experts.together("block_sparse_moe", "router"))
 
 
 def describe(config: Config) -> Decoder:
-    """Return Granite whose layers have experts, each as wide as intermediate_size."""
+    """Describe Granite whose layers have experts, each as wide as intermediate_size."""
     _experts.check_silu(config)
     experts = Experts(
         count=config.integer("num_local_experts"),

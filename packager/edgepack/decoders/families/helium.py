@@ -15,7 +15,7 @@ _THETA = 100_000.0
 
 
 def describe(config: Config) -> Decoder:
-    """Return attention_bias is said of q, k and v alone."""
+    """Describe Helium, where attention_bias holds for q, k and v alone."""
     feed_forward = config.flag("mlp_bias")
     return llama_like(
         config,

@@ -28,7 +28,7 @@ _NAMES = replace(
 
 
 def describe(config: Config) -> Decoder:
-    """Return a scaling "dynamic" with an alpha only makes the base larger."""
+    """Describe Hunyuan: a scaling "dynamic" with an alpha only makes the base larger."""
     made = llama_like(config, names=_NAMES, rotary=None, turned_first=True, biases=attention_biases(config))
     turning, table = rotary(config, made.head_dim), scaling_table(config)
     table.ignore("beta_fast", "beta_slow", "mscale", "mscale_all_dim")  # not of this scaling

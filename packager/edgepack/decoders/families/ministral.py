@@ -10,6 +10,6 @@ DEFAULTS = {**mistral.DEFAULTS, "layer_types": None}
 
 
 def describe(config: Config) -> Decoder:
-    """Return all layers have the window where layer_types says nothing."""
+    """Describe Ministral: all layers have the window where layer_types says nothing."""
     layers, width = config.integer("num_hidden_layers"), window(config)
     return llama_like(config, windows=windows(config, layers, width, (width is not None,) * layers))

@@ -22,7 +22,7 @@ _BETA, _TRAINED = "llama_4_scaling_beta", "original_max_position_embeddings"
 
 
 def describe(config: Config) -> Decoder:
-    """Return a context that stops where llama_4_scaling_beta would begin to change the queries."""
+    """Describe Ministral 3, with a context that stops where llama_4_scaling_beta would begin to change the queries."""
     made = llama_like(config, rotary=None)
     table = scaling_table(config) or Settings(_ROPE)
     turning = rotary(config, made.head_dim, absent=_ROPE)

@@ -13,6 +13,6 @@ DEFAULTS = {
 
 
 def describe(config: Config) -> Decoder:
-    """Return every layer looks back at sliding_window tokens, where there is one."""
+    """Describe Mistral: every layer looks back at sliding_window tokens, where there is one."""
     width = window(config)
     return llama_like(config, windows=(width,) * config.integer("num_hidden_layers") if width else ())

@@ -19,7 +19,7 @@ _FAMILIES = {"mistral": mistral, "ministral3": ministral3}
 
 
 def describe(config: Config) -> Decoder:
-    """Return the numbers of text_config, which is a Mistral or a Ministral 3; config.json itself says whether the head
+    """Describe the model of text_config, which is a Mistral or a Ministral 3; config.json itself says whether the head
     is tied. Raises UnsupportedModel for text parts of other types.
     """
     stated = config.get("text_config")

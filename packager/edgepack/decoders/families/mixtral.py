@@ -20,7 +20,7 @@ _FORMS = (_experts.each("block_sparse_moe", "gate", "w1", "w3", "w2"), _experts.
 
 
 def describe(config: Config) -> Decoder:
-    """Return every layer has experts, each as wide as intermediate_size."""
+    """Describe Mixtral: every layer has experts, each as wide as intermediate_size."""
     _experts.check_silu(config)
     experts = Experts(
         count=config.integer("num_local_experts"),

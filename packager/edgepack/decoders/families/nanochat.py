@@ -23,7 +23,7 @@ _NAMES = replace(
 
 
 def describe(config: Config) -> Decoder:
-    """Return pairs that turn backwards, which is the halves of a head the other way round.
+    """Describe nanochat: pairs turn backwards, which is the halves of a head the other way round.
 
     The class turns before it norms: without weights that is the same.
     """

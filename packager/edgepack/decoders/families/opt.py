@@ -30,7 +30,7 @@ _EPSILON, _FIRST = 1e-5, 2  # of the class
 
 
 def describe(config: Config) -> Decoder:
-    """Return an embedding of another width is projected, word_embed_proj_dim says so."""
+    """Describe OPT; an embedding of another width, word_embed_proj_dim, is projected."""
     heads, hidden = config.integer("num_attention_heads"), config.integer("hidden_size")
     before, removed = config.flag("do_layer_norm_before"), config.flag("_remove_final_layer_norm")
     stated, affine = config.flag("enable_bias"), config.flag("layer_norm_elementwise_affine")

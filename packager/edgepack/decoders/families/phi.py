@@ -23,7 +23,7 @@ _NAMES = replace(
 
 
 def describe(config: Config) -> Decoder:
-    """Return queries and keys are normed where qk_layernorm says so."""
+    """Describe Phi: queries and keys are normed where qk_layernorm says so."""
     names, normed = _NAMES, config.flag("qk_layernorm")
     if normed:
         each = "layers.{i}.self_attn."

@@ -25,7 +25,7 @@ _OLDER = {"su": "longrope", "yarn": "longrope"}  # names that Phi 3's first file
 
 
 def describe(config: Config) -> Decoder:
-    """Return every layer has the window, where there is one."""
+    """Describe Phi 3: every layer has the window, where there is one."""
     made = llama_like(config, names=_NAMES, rotary=None)
     turning = rotary(config, made.head_dim, part=("partial_rotary_factor", 1.0), renamed=_OLDER)
     if turning.scaling["rope_type"] not in ("default", "longrope"):

@@ -30,7 +30,7 @@ _CHOSEN = 2
 
 
 def describe(config: Config) -> Decoder:
-    """Return the norms are LayerNorm, attention_bias is the output's too, and every layer has the window."""
+    """Describe Phi 3.5 MoE: norms are LayerNorm, attention_bias is the output's too, every layer has the window."""
     _experts.check_silu(config)
     experts = Experts(
         count=config.integer("num_local_experts"),

@@ -26,7 +26,7 @@ _FORMS = (
 
 
 def describe(config: Config) -> Decoder:
-    """Return every layer has the window, where use_sliding_window says so; mlp_only_layers have no experts."""
+    """Describe Qwen 3 MoE: layers have the window where use_sliding_window says so; mlp_only_layers have no experts."""
     _experts.check_silu(config)
     width = window(config) if config.flag("use_sliding_window") else None
     config.ignore("sliding_window")  # where it does not hold

@@ -14,7 +14,7 @@ DEFAULTS = {
 
 
 def describe(config: Config) -> Decoder:
-    """Return the output of attention has a switch for its bias of its own."""
+    """Describe Seed-OSS: the output of attention has a switch for its bias of its own."""
     feed_forward = config.flag("mlp_bias")
     stated = biases(
         qkv=config.flag("attention_bias"),

@@ -19,7 +19,7 @@ _THETA = 2_000_000.0
 
 
 def describe(config: Config) -> Decoder:
-    """Return no_rope_layers has a 1 for each layer that turns; a window holds in those that do not."""
+    """Describe SmolLM 3: no_rope_layers has a 1 for each layer that turns; a window holds in those that do not."""
     layers, width, feed_forward = config.integer("num_hidden_layers"), window(config), config.flag("mlp_bias")
     turns = _turns(config, layers)
     sliding = config.flag("use_sliding_window") and width is not None

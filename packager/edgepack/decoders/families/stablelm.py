@@ -17,7 +17,7 @@ DEFAULTS = {
 
 
 def describe(config: Config) -> Decoder:
-    """Return every head has a norm of its own where qk_layernorm says so; parallel branches read the same norm."""
+    """Describe StableLM: heads have norms of their own where qk_layernorm says so; parallel branches read one norm."""
     hidden, heads = config.integer("hidden_size"), config.integer("num_attention_heads")
     names, parallel = LLAMA, config.flag("use_parallel_residual")
     if parallel:

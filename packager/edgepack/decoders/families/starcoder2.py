@@ -20,7 +20,7 @@ _NAMES = replace(LLAMA, gate_up=("layers.{i}.mlp.c_fc",), down="layers.{i}.mlp.c
 
 
 def describe(config: Config) -> Decoder:
-    """Return every layer has the window, where there is one."""
+    """Describe StarCoder 2: every layer has the window, where there is one."""
     stated, width = config.flag("use_bias"), window(config)
     return llama_like(
         config,
