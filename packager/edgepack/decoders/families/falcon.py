@@ -32,7 +32,7 @@ _NAMES = Names(
 
 
 def describe(config: Config) -> Decoder:
-    """Describe Falcon, new_decoder_architecture (grouped queries, a norm for each branch) too. Raises UnsupportedModel."""
+    """Describe Falcon, the new_decoder_architecture with a norm for each branch too. Raises UnsupportedModel."""
     if config.flag("alibi"):
         raise UnsupportedModel(
             "Falcon with ALiBi (alibi: true, the RW models) is not supported: its biases are rounded to bfloat16",
