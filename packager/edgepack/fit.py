@@ -135,9 +135,7 @@ def _decoder(decoder: Decoder, recipe: Recipe, context: int) -> Estimate:
     table = _held(d.vocabulary * width, recipe, "head" if d.tied else "embedding")
     head = table if d.tied else _held(d.vocabulary * width, recipe, "head")
     shapes = [d.at(layer) for layer in range(d.layers)]
-    attention = sum(
-        _held(d.hidden * s.qkv_dim, recipe, "qkv") + _held(s.q_dim * d.hidden, recipe, "o_proj") for s in shapes
-    )
+    attention = sum(_mixing(s, recipe) for s in shapes)
     rows = d.layers * d.layer_width
     beside = d.layers * (
         _held(d.hidden * d.layer_width, recipe, "gate_up") + _held(d.layer_width * d.hidden, recipe, "down")
@@ -147,7 +145,7 @@ def _decoder(decoder: Decoder, recipe: Recipe, context: int) -> Estimate:
     layers = attention + beside + sum(held for held, _ in fed)
     experts = d.experts
     inner = experts.chosen * experts.width if experts else 0
-    wide = 4 * d.hidden + max(2 * s.qkv_dim + (gated + 1) * max(s.intermediate, inner) for s in shapes) + 2 * rows
+    wide = 4 * d.hidden + max(2 * _mixed(s) + (gated + 1) * max(s.intermediate, inner) for s in shapes) + 2 * rows
     scores = 2 * d.heads * tokens * context
     projections = sum(
         _held(width * d.hidden, recipe, role) for role in ("project_in", "project_out") if getattr(d.names, role)
@@ -159,6 +157,20 @@ def _decoder(decoder: Decoder, recipe: Recipe, context: int) -> Estimate:
         shape=f"{tokens:,} of {context:,} tokens",
         read=attention + beside + sum(read for _, read in fed) + head + projections,
     )
+
+
+def _mixed(d: Decoder) -> int:
+    """Return the width of queries, keys and values, or of a convolution's gates and input."""
+    return 3 * d.hidden if d.convolution else d.qkv_dim
+
+
+def _mixing(d: Decoder, recipe: Recipe) -> int:
+    """Return bytes of the weights of a layer's attention, or of its short convolution."""
+    if d.convolution:
+        kernel = _FLOAT * d.hidden * d.convolution
+        return (_held(d.hidden * _mixed(d), recipe, "conv_in") + _held(d.hidden * d.hidden, recipe, "conv_out")
+                + kernel)  # fmt: skip
+    return _held(d.hidden * d.qkv_dim, recipe, "qkv") + _held(d.q_dim * d.hidden, recipe, "o_proj")
 
 
 def _fed(d: Decoder, layer: int, recipe: Recipe) -> tuple[int, int]:

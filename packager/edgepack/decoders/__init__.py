@@ -81,6 +81,9 @@ class Names:
     input_projection: str = ""
     after_input: str = ""
     layer_scale: str = ""  # one number by which a layer's residual is multiplied
+    conv_in: str = ""  # of a short convolution: its two gates and what it mixes
+    conv_kernel: str = ""
+    conv_out: str = ""
     heads: tuple[str, ...] = ("lm_head",)
 
     @property
@@ -128,6 +131,7 @@ class Decoder:
     values_are_keys: bool = False  # the product of the keys is that of the values, too
     reads: int | None = None  # the earlier layer whose keys and values are read, where a layer has none
     layer_width: int = 0  # of the vector that a layer takes beside the residual
+    convolution: int = 0  # tokens that a short convolution mixes, itself included, in the place of attention
     own: tuple[JsonObject, ...] = ()  # by layer, the fields that are not as here
     clip: float = 0.0  # q, k and v are kept between -clip and clip; 0: as they are
     scale: float = 0.0  # of q k; 0: 1 / sqrt(head_dim)
@@ -171,12 +175,19 @@ class Decoder:
     @property
     def caching(self) -> tuple[int, ...]:
         """The layers that keep keys and values of their own."""
-        return tuple(layer for layer in range(self.layers) if self.at(layer).reads is None)
+        shapes = map(self.at, range(self.layers))
+        return tuple(layer for layer, own in enumerate(shapes) if own.reads is None and not own.convolution)
+
+    @property
+    def convolving(self) -> tuple[int, ...]:
+        """The layers that are short convolutions."""
+        return tuple(layer for layer in range(self.layers) if self.at(layer).convolution)
 
     def states(self) -> dict[str, tuple[int, ...]]:
         """Return the inputs of an ONNX graph for what came before, by name, and their shapes without tokens."""
         shapes = {layer: (self.at(layer).kv_heads, 0, self.at(layer).cached_head) for layer in self.caching}
-        return {
+        mixed = {f"past_key_values.{i}.conv": (self.hidden, self.at(i).convolution) for i in self.convolving}
+        return mixed | {
             f"past_key_values.{layer}.{part}": shape for layer, shape in shapes.items() for part in ("key", "value")
         }
 
@@ -200,9 +211,10 @@ class Decoder:
         return found if found and (not found.layers or found.layers[layer]) else None
 
     def cache_bytes(self, tokens: int) -> int:
-        """Return bytes of float32 keys and values for ``tokens``."""
+        """Return bytes of float32 keys and values for ``tokens``, and of what convolutions keep."""
         widths = (shape.kv_heads * shape.cached_head for shape in map(self.at, self.caching))
-        return 2 * 4 * sum(widths) * tokens
+        kept = sum(self.hidden * self.at(layer).convolution for layer in self.convolving)
+        return 2 * 4 * sum(widths) * tokens + 4 * kept
 
 
 @dataclass(frozen=True, kw_only=True)

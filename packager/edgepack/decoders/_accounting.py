@@ -79,7 +79,8 @@ def _paths(decoder: Decoder, lead: str) -> Iterator[str]:
         # a layer that reads another's keys may have some of its own, which nobody looks at
         own = listed if decoder.at(i).reads is not None else decoder.at(i).names
         ends = (own.o_proj, own.down, own.input_gate, own.input_projection)
-        for path in filter(None, (*own.qkv, *own.gate_up, *ends, *(own.norms if norms else ()))):
+        mixing = (own.conv_in, own.conv_kernel, own.conv_out)
+        for path in filter(None, (*own.qkv, *own.gate_up, *ends, *mixing, *(own.norms if norms else ()))):
             yield from (lead + path.format(i=i, h=head) for head in range(decoder.heads if "{h}" in path else 1))
 
 

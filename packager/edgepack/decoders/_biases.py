@@ -36,7 +36,8 @@ def _paths(decoder: Decoder) -> Iterator[tuple[str, str]]:
     names = decoder.names
     heads = {names.query_norm, names.key_norm}
     roles = {
-        "qkv": names.qkv, "o_proj": (names.o_proj,), "gate_up": names.gate_up, "down": (names.down,),
+        "qkv": names.qkv, "o_proj": tuple(filter(None, (names.o_proj,))), "gate_up": names.gate_up,
+        "down": (names.down,), "conv": tuple(filter(None, (names.conv_in, names.conv_kernel, names.conv_out))),
         "norm": tuple(path for path in names.norms if path not in heads), "head_norm": tuple(filter(None, heads)),
     }  # fmt: skip
     if decoder.norm.plain:

@@ -80,7 +80,10 @@ class Checkpoint:
         d = self.decoder
         self.embedding(), self.positions(), self.head(), self.norm(d.names.final)
         for layer in range(d.layers):
-            self.qkv(layer), self.o_proj(layer), self.sinks(layer)
+            if d.at(layer).convolution:
+                self.conv_in(layer), self.conv_kernel(layer), self.conv_out(layer)
+            else:
+                self.qkv(layer), self.o_proj(layer), self.sinks(layer)
             experts = self.experts(layer)
             if experts:
                 experts.router(layer), experts.gate_up(layer), experts.down(layer), experts.biases(layer)
@@ -146,6 +149,27 @@ class Checkpoint:
         """Return [hidden, q_dim], with the branch's scale."""
         d = self.decoder.at(layer)
         return self._scaled(self._layer(layer, (d.names.o_proj,), (d.hidden, d.q_dim)))
+
+    def conv_in(self, layer: int) -> Matrix:
+        """Return what makes a convolution's gates and what it mixes: the gate before it, the one behind it, its input,
+        [3 hidden, hidden].
+        """
+        d = self.decoder.at(layer)
+        return self._layer(layer, (d.names.conv_in,), (3 * d.hidden, d.hidden))
+
+    def conv_kernel(self, layer: int) -> tuple[Array, Array | None]:
+        """Return the weight of each token that a convolution mixes, the latest last, float32 [hidden, convolution],
+        and the bias [hidden].
+        """
+        d = self.decoder.at(layer)
+        path = self._prefix + d.names.conv_kernel.format(i=layer)
+        weight = self._vector(f"{path}.weight", d.hidden, 1, d.convolution)[:, 0]
+        return weight, self._vector(f"{path}.bias", d.hidden) if f"{path}.bias" in self._stored else None
+
+    def conv_out(self, layer: int) -> Matrix:
+        """Return [hidden, hidden], with the branch's scale."""
+        d = self.decoder.at(layer)
+        return self._scaled(self._layer(layer, (d.names.conv_out,), (d.hidden, d.hidden)))
 
     def gate_up(self, layer: int) -> Matrix:
         """Return [2 intermediate, hidden], gate above up, or [intermediate, hidden]."""

@@ -21,6 +21,10 @@ class Operations(Protocol[T]):
         """Return the branch of attention."""
         ...
 
+    def convolution(self, x: T, layer: int) -> T:
+        """Return the branch of a short convolution, in the place of attention."""
+        ...
+
     def feed_forward(self, x: T, layer: int) -> T:
         """Return the branch of the feed-forward layer."""
         ...
@@ -47,7 +51,8 @@ def through(operations: Operations[T], decoder: Decoder, x: T, layer: int) -> T:
 
     first, second = ("", "") if d.normed_sum else (names.norm1, names.norm2)
     seen = normed(x, first)
-    attended = normed(operations.attention(seen, layer), names.after_attention)
+    mix = operations.convolution if d.at(layer).convolution else operations.attention
+    attended = normed(mix(seen, layer), names.after_attention)
     if d.parallel:
         fed = operations.feed_forward(normed(x, second) if second else seen, layer)
         return operations.add(x, [attended, normed(fed, names.after_mlp)], layer, last=True)

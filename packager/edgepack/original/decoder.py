@@ -166,6 +166,17 @@ class _Operations:
         self.watch(f"layers.{layer}.attention.out", joined)
         return _product(joined, self.checkpoint.o_proj(layer))
 
+    def convolution(self, x: Array, layer: int) -> Array:
+        """Return a gated convolution of the last tokens, each channel by itself (LFM2, Liquid AI 2025)."""
+        self.watch(f"layers.{layer}.convolution.conv_in", x)
+        before, behind, mixed = np.split(_product(x, self.checkpoint.conv_in(layer)), 3, axis=-1)
+        (kernel, bias), tokens = self.checkpoint.conv_kernel(layer), x.shape[1]
+        padded = np.pad(before * mixed, ((0, 0), (kernel.shape[1] - 1, 0), (0, 0)))
+        found = sum(padded[:, place : place + tokens] * weight for place, weight in enumerate(kernel.T))
+        gated = behind * (found if bias is None else found + bias)
+        self.watch(f"layers.{layer}.convolution.conv_out", gated)
+        return _product(gated, self.checkpoint.conv_out(layer))
+
     def _keys_and_values(self, packed: Array, layer: int) -> tuple[Array, Array]:
         """Return those of the layer, or of the one whose it reads, [batch, kv_heads, tokens, head] each."""
         d = self.d.at(layer)

@@ -62,7 +62,7 @@ COMPONENTS = ("attention", "conv", "embedding", "head", "mlp", "other")
 # The component that a role belongs to, where it has another name
 PARTS = {
     "qkv": "attention", "o_proj": "attention", "gate_up": "mlp", "down": "mlp", "positions": "embedding",
-    "layer_inputs": "embedding",
+    "layer_inputs": "embedding", "conv_in": "conv", "conv_out": "conv",
 }  # fmt: skip
 
 

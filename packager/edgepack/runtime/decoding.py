@@ -35,8 +35,8 @@ class Decoding(ABC):
         """
         if not 0 < len(ids) <= self.longest:
             raise InputError(f"{len(ids):,} tokens; the model takes 1 to {self.longest:,}")
-        self.known = min(_alike(self.ids, ids), len(ids) - 1)  # one token at least gives the logits
-        self.rewind(self.known)
+        self.rewind(min(_alike(self.ids, ids), len(ids) - 1))  # one token at least gives the logits
+        self.known = len(self.ids)
         for start in range(self.known, len(ids), self._chunk):
             logits = self._run(ids[start : start + self._chunk])
         return logits
@@ -48,7 +48,7 @@ class Decoding(ABC):
         return self._run((token,))
 
     def rewind(self, length: int) -> None:
-        """Forget all but the first ``length`` tokens."""
+        """Forget all but the first ``length`` tokens, or more where what is kept of them cannot be cut anywhere."""
         self.ids = self.ids[:length]
 
     def reserve(self, length: int) -> None:

@@ -30,7 +30,7 @@ _TYPES = {
     "an encoder-decoder, which writes a text from another": """bigbird_pegasus blenderbot blenderbot-small
         encoder-decoder fsmt led longt5 m2m_100 marian mbart mt5 mvp nllb-moe pegasus pegasus_x plbart prophetnet
         switch_transformers t5 t5gemma umt5""",
-    "a model with layers of short convolutions": "lfm2 lfm2_moe",
+    "a model with experts between layers of short convolutions": "lfm2_moe",
     "a model with layers of linear attention": "qwen3_next qwen3_5_text qwen3_5_moe_text",
     "a model with alternating residuals (AltUp) and sparse activations": "gemma3n_text",
     "a state-space model": "bamba falcon_mamba jamba mamba mamba2 rwkv zamba zamba2 xlstm",

@@ -234,6 +234,24 @@ def gemma4_text(draw: st.DrawFn) -> Config:
 
 
 @st.composite
+def lfm2(draw: st.DrawFn) -> Config:
+    layers, (heads, kv_heads) = draw(st.integers(1, 4)), draw(st.sampled_from([(2, 1), (4, 2), (3, 3)]))
+    listed = st.lists(st.sampled_from(["conv", "full_attention"]), min_size=layers, max_size=layers)
+    own = table(
+        conv_L_cache=maybe(st.integers(1, 5)), conv_bias=FLAG, block_auto_adjust_ff_dim=FLAG, tie_embedding=FLAG,
+        block_multiple_of=st.sampled_from([8, 20]), block_ffn_dim_multiplier=maybe(st.sampled_from([1, 1.3])),
+        layer_types=maybe(listed), full_attn_idxs=maybe(st.just([0, 2])), rope_theta=THETA,
+        norm_eps=maybe(st.sampled_from([1e-6, 1e-3])),
+    )  # fmt: skip
+    return {
+        "model_type": "lfm2", "vocab_size": 96, "hidden_size": heads * 16, "num_hidden_layers": layers,
+        draw(st.sampled_from(["block_ff_dim", "intermediate_size"])): 48, "num_attention_heads": heads,
+        "num_key_value_heads": kv_heads, "max_position_embeddings": 64, "bos_token_id": 1, "eos_token_id": 2,
+        "pad_token_id": None, **draw(own),
+    }  # fmt: skip
+
+
+@st.composite
 def gemma4(draw: st.DrawFn) -> Config:
     return {
         "model_type": "gemma4", "architectures": ["Gemma4ForConditionalGeneration"],
@@ -405,7 +423,7 @@ _MPT = table(
 ).map(lambda drawn: {"model_type": "mpt", "vocab_size": 96, "d_model": 48, "max_seq_len": 64, **drawn})
 CONFIGS = {name: llama_like(name) for name in _OWN} | {
     "gpt2": gpt2(), "gpt_neox": gpt_neox(), "gemma3": gemma3(), "gemma4": gemma4(),
-    "gemma4_text": gemma4_text(), "mistral3": mistral3(), "opt": _OPT,
+    "gemma4_text": gemma4_text(), "lfm2": lfm2(), "mistral3": mistral3(), "opt": _OPT,
     "falcon": _FALCON, "mpt": _MPT,
     "gptj": _gpt("gptj", rotary_dim=st.sampled_from([4, 8, 16])),
     "codegen": _gpt("codegen", rotary_dim=st.sampled_from([4, 8, 16])),

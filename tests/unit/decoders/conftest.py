@@ -31,6 +31,11 @@ _GEMMA4: dict[str, Any] = {  # E2B's and E4B's form
     "hidden_size_per_layer_input": 8, "vocab_size_per_layer_input": 160, "final_logit_softcapping": 30.0,
 }  # fmt: skip
 
+_LFM2: dict[str, Any] = {
+    **_SMALL, "num_hidden_layers": 5, "layer_types": ["conv", "conv", "full_attention", "conv", "full_attention"],
+    "block_multiple_of": 32,
+}  # fmt: skip
+
 # family -> (class, config); a name after the colon is a variant of the family
 FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "llama": ("Llama", _SMALL),
@@ -101,6 +106,8 @@ MORE: dict[str, tuple[str, dict[str, Any]]] = {
             "num_global_key_value_heads": 1,
         },
     ),
+    "lfm2": ("Lfm2", _LFM2),
+    "lfm2:biased": ("Lfm2", {**_LFM2, "conv_bias": True, "conv_L_cache": 4, "block_auto_adjust_ff_dim": False}),
     "hunyuan_v1_dense": ("HunYuanDenseV1", {**_SMALL, "head_dim": 16}),
     "apertus": ("Apertus", _SMALL),
     "nanochat": ("NanoChat", _SMALL),

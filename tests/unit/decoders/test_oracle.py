@@ -121,7 +121,16 @@ GEMMA_4_DENSE: dict[str, Any] = {  # 31B
         "use_bidirectional_attention": "vision",
     },
 }  # fmt: skip
-PUBLISHED = [LLAMA, GEMMA, GEMMA_4, GEMMA_4_DENSE, MISTRAL, MINISTRAL, PHI, QWEN]
+LFM_2: dict[str, Any] = {  # 1.2B
+    "model_type": "lfm2", "architectures": ["Lfm2ForCausalLM"], "vocab_size": 65_536, "hidden_size": 2048,
+    "block_auto_adjust_ff_dim": True, "block_dim": 2048, "block_ff_dim": 12_288, "block_ffn_dim_multiplier": 1.0,
+    "block_mlp_init_scale": 1.0, "block_multiple_of": 256, "block_norm_eps": 1e-5, "block_out_init_scale": 1.0,
+    "block_use_swiglu": True, "block_use_xavier_init": True, "conv_L_cache": 3, "conv_bias": False, "conv_dim": 2048,
+    "conv_dim_out": 2048, "conv_use_xavier_init": True, "full_attn_idxs": [2, 5, 8, 10, 12, 14], "norm_eps": 1e-5,
+    "max_position_embeddings": 128_000, "num_attention_heads": 32, "num_heads": 32, "num_hidden_layers": 16,
+    "num_key_value_heads": 8, "rope_theta": 1_000_000.0, "use_pos_enc": True, "bos_token_id": 1, "eos_token_id": 7,
+}  # fmt: skip
+PUBLISHED = [LLAMA, GEMMA, GEMMA_4, GEMMA_4_DENSE, LFM_2, MISTRAL, MINISTRAL, PHI, QWEN]
 
 
 @pytest.mark.parametrize("published", PUBLISHED, ids=lambda config: str(config["model_type"]))

@@ -36,7 +36,7 @@ def shapes(decoder: Decoder, full: Mapping[str, tuple[int, ...]]) -> str:
         found = [shape[::-1] if d.transposed and paths[0] != names.embedding else shape for shape in found]
         return (sum(shape[0] for shape in found), *found[0][1:])
 
-    wanted: dict[str, tuple[tuple[int, int], tuple[str, ...]]] = {
+    wanted: dict[str, tuple[tuple[int, ...], tuple[str, ...]]] = {
         "embedding": ((d.vocabulary, d.embedding_width or d.hidden), (names.embedding,)),
     }
     if d.layer_width:
@@ -44,11 +44,7 @@ def shapes(decoder: Decoder, full: Mapping[str, tuple[int, ...]]) -> str:
     for layer in range(d.layers) if d.own else (0,):
         own, of = d.at(layer), f" of layer {layer}" if d.own else ""
         wanted |= {
-            f"{what}{of}": (shape, tuple(path.format(i=layer) for path in paths))
-            for what, shape, paths in (
-                ("qkv", (own.qkv_dim, d.hidden), own.names.qkv),
-                ("attention's output", (d.hidden, own.q_dim), (own.names.o_proj,)),
-            )
+            f"{what}{of}": (shape, tuple(path.format(i=layer) for path in paths)) for what, shape, paths in _mixing(own)
         }
         if not d.experts:
             inner = own.intermediate * (2 if d.gated else 1)
@@ -59,6 +55,20 @@ def shapes(decoder: Decoder, full: Mapping[str, tuple[int, ...]]) -> str:
         if matrix(*paths) != shape:
             return f"the {what} is {list(matrix(*paths))} in transformers and {list(shape)} by edgepack's reading"
     return _experts(decoder, full, prefix) if d.experts else ""
+
+
+def _mixing(d: Decoder) -> tuple[tuple[str, tuple[int, ...], tuple[str, ...]], ...]:
+    """Return the name, the shape and the paths of the weights of attention, or of a short convolution."""
+    if d.convolution:
+        return (
+            ("convolution's input", (3 * d.hidden, d.hidden), (d.names.conv_in,)),
+            ("convolution's kernel", (d.hidden, 1, d.convolution), (d.names.conv_kernel,)),
+            ("convolution's output", (d.hidden, d.hidden), (d.names.conv_out,)),
+        )
+    return (
+        ("qkv", (d.qkv_dim, d.hidden), d.names.qkv),
+        ("attention's output", (d.hidden, d.q_dim), (d.names.o_proj,)),
+    )
 
 
 def _experts(decoder: Decoder, full: Mapping[str, tuple[int, ...]], prefix: str) -> str:
@@ -80,12 +90,15 @@ def numbers(decoder: Decoder, config: PretrainedConfig) -> str:
     window = _own(config, "sliding_window", None) or 0
     kinds = _own(config, "layer_types", None)
     places = [window if kind == "sliding_attention" else 0 for kind in kinds] if kinds else None
+    mixing = [kind == "conv" for kind in kinds or ()]
+    shaped = decoder.own and not any(mixing)  # layers have key heads of their own number
     found = {
+        "conv layers": (mixing, [layer in decoder.convolving for layer in range(len(mixing))]),
         "num_hidden_layers": (config.num_hidden_layers, decoder.layers),
         **_choice(decoder, config),
         "num_attention_heads": (config.num_attention_heads, decoder.heads),
         "num_key_value_heads": (
-            decoder.kv_heads if decoder.own else _own(config, "num_key_value_heads", None) or decoder.kv_heads,
+            decoder.kv_heads if shaped else _own(config, "num_key_value_heads", None) or decoder.kv_heads,
             decoder.kv_heads,
         ),
         "max_position_embeddings": (getattr(config, "max_position_embeddings", decoder.longest), decoder.longest),

@@ -18,7 +18,7 @@ _VOCABULARY, _INNER = 256, 80
 _KEYS = {
     "layers": ("num_hidden_layers", "n_layer", "n_layers"), "heads": ("num_attention_heads", "n_head", "n_heads"),
     "hidden": ("hidden_size", "n_embd", "d_model"),
-    "inner": ("intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size"),
+    "inner": ("intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size", "block_ff_dim"),
     "kv_heads": ("num_key_value_heads", "num_kv_heads"),
 }  # fmt: skip
 _SQUARE = ("helium",)  # the output of attention has as many inputs as the layers are wide, whatever a head is

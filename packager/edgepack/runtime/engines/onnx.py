@@ -122,13 +122,18 @@ class Session:
 
 
 class BoundDecoding(Decoding):
-    """A ``session`` token by token. The cache grows to the next power of two when it is full."""
+    """A ``session`` token by token. The cache grows to the next power of two when it is full.
+
+    States of convolutions have one size, and hold what a run leaves there: they are known after the last prefill and
+    where no tokens came before, and rewind goes back to one of the two.
+    """
 
     def __init__(self, session: Session, longest: int) -> None:
         super().__init__(longest)
         self.capacity = 0
         self._session, self._binding = session, session.binding()
-        self._pasts = {spec.name: spec for spec in session.inputs if spec.name.startswith(_PAST)}
+        pasts = {spec.name: spec for spec in session.inputs if spec.name.startswith(_PAST)}
+        self._pasts = {name: spec for name, spec in pasts.items() if len(spec.shape) == _MAP}
         given = {spec.name for spec in session.inputs}
         self._placed = "position_ids" in given
         self._cache: dict[str, Array] = {}
@@ -136,11 +141,37 @@ class BoundDecoding(Decoding):
         self._logits = np.zeros(vocabulary, np.float32)
         self._new = np.zeros(CHUNK, np.int64)
         self._ones, self._places = np.ones(longest, np.int64), np.arange(longest, dtype=np.int64)
+        self._states = {name: np.zeros((1, *map(int, spec.shape[1:])), spec.dtype) for name, spec in pasts.items()
+                        if name not in self._pasts}  # fmt: skip
+        self._marked: tuple[list[int], dict[str, Array]] = ([], {})  # tokens, and the states after them
+        for name, array in self._states.items():
+            self._bind_input(name, array, array.shape)
+            self._bind_output(name.replace(_PAST, _PRESENT), array, array.shape)
         self._bind_output(graphs.LOGITS, self._logits, (1, 1, vocabulary))
         if graphs.NUM_LOGITS in given:
             self._one = np.array(1, np.int64)
             self._bind_input(graphs.NUM_LOGITS, self._one, ())
         huge_pages.collapse()
+
+    def prefill(self, ids: Sequence[int]) -> Array:
+        """Return the logits after ``ids``; see Decoding.prefill."""
+        logits = super().prefill(ids)
+        if self._states:
+            self._marked = list(ids), {name: array.copy() for name, array in self._states.items()}
+        return logits
+
+    def rewind(self, length: int) -> None:
+        """Forget all but the first ``length`` tokens; where there are states of convolutions, all but those of the
+        last prefill if they are among them, else all.
+        """
+        if self._states and length < len(self.ids):
+            ids, states = self._marked
+            length = len(ids) if len(ids) <= length and self.ids[: len(ids)] == ids else 0
+            kept, self.ids = self.ids, []  # as below
+            for name in states if length else ():
+                self._states[name][:] = states[name]
+            self.ids = kept
+        super().rewind(length)
 
     def reserve(self, length: int) -> None:
         """Make room for ``length`` tokens; what the cache holds is copied once."""
@@ -165,8 +196,14 @@ class BoundDecoding(Decoding):
         self._bind_input("attention_mask", self._ones, (1, past + new))
         if self._placed:
             self._bind_input("position_ids", self._places[past:], (1, new))
+        kept = self.ids
+        if self._states:
+            self.ids = []  # an interrupt from here on leaves nothing that states would have to agree with
+            for array in () if kept else self._states.values():
+                array[:] = 0
         self._session.run_bound(self._binding)
-        self.ids += tokens
+        kept += tokens
+        self.ids = kept
         return self._logits
 
     def _bind_input(self, name: str, array: Array, shape: tuple[int, ...]) -> None:
@@ -195,6 +232,7 @@ def untimed() -> NotMeasured | None:
 def _vocabulary(session: Session) -> int:
     """Raises BundleDamaged where the graph's logits and caches have no sizes to make room for."""
     pasts = [spec.shape for spec in session.inputs if spec.name.startswith(_PAST)]
+    pasts = [shape if len(shape) == _MAP else (*shape[:2], 0, *shape[2:]) for shape in pasts]  # of a convolution
     logits = [spec.shape for spec in session.outputs if spec.name == graphs.LOGITS]
     known = all(len(s) == 4 and isinstance(s[1], int) and isinstance(s[3], int) for s in pasts)
     if not known or len(logits) != 1 or not isinstance(logits[0][-1], int):

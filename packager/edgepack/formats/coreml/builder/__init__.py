@@ -16,10 +16,11 @@ from coremltools.converters.mil.mil import Program
 from edgepack.arrays import Feeds, Runs
 from edgepack.coreml.chain import PART
 from edgepack.coreml.folder import PACKAGES
+from edgepack.decoders import describe
 from edgepack.formats.coreml import _requirements as requirements
 from edgepack.formats.coreml._mil import Var
 from edgepack.formats.coreml.builder import program, signature
-from edgepack.formats.coreml.builder.emit import Emitter
+from edgepack.formats.coreml.builder.emit import Emitter, filled
 from edgepack.formats.coreml.builder.parts import Part, shard
 from edgepack.formats.coreml.builder.program import About
 from edgepack.formats.coreml.builder.store import Blob, Store
@@ -33,6 +34,7 @@ from edgepack.quantization.tally import Tally
 from edgepack.records import Artifact, Recipe
 from edgepack.runtime.engines.coreml import Session
 from edgepack.runtime.processing import Generation
+from edgepack.tasks import read_config
 
 TOOLS = ("numpy", "coremltools")
 _SCHEMES = {"fp16": (), "channels": (8,), "blocks": (4, 8), "palette": (4, 6)}
@@ -108,7 +110,11 @@ class Described:
 
 
 def check(plan: Plan) -> None:
-    """Do nothing: Core ML's graphs rotate heads of any size."""
+    """Raises UnsupportedModel for short convolutions: a text is filled up to a length of the package's, and what fills
+    it would enter their states.
+    """
+    if describe(read_config(plan.source.path / "config.json")).convolving:
+        raise filled()
 
 
 def unsupported(recipe: Recipe) -> str:

@@ -15,6 +15,7 @@ from edgepack.arrays import Array
 from edgepack.coreml.text import HIDDEN, IDS, LOGITS, MASK, NEXT, POSITION
 from edgepack.decoders import Decoder, order
 from edgepack.decoders.checkpoint import Checkpoint
+from edgepack.errors import UnsupportedModel
 from edgepack.formats.coreml._mil import Var
 from edgepack.formats.coreml.builder.activations import activated
 from edgepack.formats.coreml.builder.attention import Cache, Places, Span, attend, fixed, ranged
@@ -145,6 +146,10 @@ class Emitter:
             found.append(np.broadcast_to(part.reshape(-1, d.head_dim), (heads, d.head_dim)))
         return np.concatenate(found)[:, None]
 
+    def convolution(self, x: Var, layer: int) -> Var:
+        """Raises UnsupportedModel: see ``filled``."""
+        raise filled()
+
     def feed_forward(self, x: Var, layer: int) -> Var:
         """Return the branch of the feed-forward layer, float32."""
         found = self.checkpoint.experts(layer)
@@ -220,3 +225,11 @@ def _full(x: Var) -> Var:
 
 def _half(x: Var) -> Var:
     return mb.cast(x=x, dtype="fp16")
+
+
+def filled() -> UnsupportedModel:
+    """Return the refusal of layers of short convolutions, whose states what fills a text up would enter."""
+    return UnsupportedModel(
+        "Core ML packages fill texts up to fixed lengths, which layers of short convolutions would take for text",
+        hint="targets with the layout flat (rpi, android, desktop) take the model",
+    )

@@ -106,9 +106,9 @@ def check(plan: Plan) -> None:
         )
     if plan.target.layout == "transformers.js" and plan.processing.section(Generation).states is not None:
         raise UnsupportedModel(
-            f"{plan.source.name}: its layers keep caches of several shapes, which transformers.js does not make for "
-            f"a {plan.config['model_type']}",
-            hint="targets with the layout flat (rpi, android, desktop) and Core ML's take it",
+            f"{plan.source.name}: its layers keep caches of several shapes, which graphs of a "
+            f"{plan.config['model_type']} for transformers.js are not written with",
+            hint="targets with the layout flat (rpi, android, desktop) take it",
         )
 
 

@@ -16,6 +16,7 @@ from edgepack.decoders import Decoder, order
 from edgepack.decoders.checkpoint import Checkpoint
 from edgepack.formats.onnx.builder.activations import activated
 from edgepack.formats.onnx.builder.attention import Attention
+from edgepack.formats.onnx.builder.convolution import Convolution
 from edgepack.formats.onnx.builder.experts import experts
 from edgepack.formats.onnx.builder.norms import Norms
 from edgepack.formats.onnx.builder.sequences import BATCH, FLOAT, PAST, Sequences
@@ -41,6 +42,7 @@ class Emitter:
         self.d: Decoder = checkpoint.decoder
         self._norms = Norms(checkpoint, weights)
         self._attention = Attention(self._norms, sequences, context)
+        self._convolution = Convolution(checkpoint, weights, sequences)
 
     def emit(self) -> None:
         """Emit every layer, from ids to logits."""
@@ -105,6 +107,10 @@ class Emitter:
         """Return the branch of attention."""
         read = self.d.at(layer).reads
         return _Sum(self._attention(self._whole(x), layer, self._pasts[layer if read is None else read]))
+
+    def convolution(self, x: _Sum, layer: int) -> _Sum:
+        """Return the branch of a short convolution."""
+        return _Sum(self._convolution(self._whole(x), layer))
 
     def feed_forward(self, x: _Sum, layer: int) -> _Sum:
         """Return the branch of the feed-forward layer."""

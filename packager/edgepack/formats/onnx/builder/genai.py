@@ -35,7 +35,7 @@ def write(decoder: Decoder, model: Path, out: Path, context: int) -> None:
             **{name: value for name, value in known.items() if value is not None},
             "context_length": context,
             "decoder": _decoder(decoder, out.name),
-            "type": "decoder",
+            "type": "lfm2" if decoder.convolving else "decoder",
             "vocab_size": decoder.vocabulary,
         },
         "search": {
@@ -49,7 +49,12 @@ def write(decoder: Decoder, model: Path, out: Path, context: int) -> None:
 
 def _decoder(decoder: Decoder, file: str) -> JsonDict:
     places = {"position_ids": "position_ids"} if heads.placed(decoder) else {}
+    mixing = set(decoder.convolving)
+    kinds = ["conv" if layer in mixing else "full_attention" for layer in range(decoder.layers)]
+    widths = [decoder.at(layer).convolution for layer in mixing]
+    conv = {"layer_types": kinds, "conv_cache_size": max(widths)} if widths else {}
     return {
+        **conv,
         "session_options": {"provider_options": []},
         "filename": file,
         "head_size": decoder.cached_head,
@@ -60,13 +65,16 @@ def _decoder(decoder: Decoder, file: str) -> JsonDict:
             **places,
             "past_key_names": "past_key_values.%d.key",
             "past_value_names": "past_key_values.%d.value",
+            **({"past_conv_names": "past_key_values.%d.conv"} if conv else {}),
         },
         "outputs": {
             "logits": "logits",
             "present_key_names": "present.%d.key",
             "present_value_names": "present.%d.value",
+            **({"present_conv_names": "present.%d.conv"} if conv else {}),
         },
         "num_attention_heads": decoder.heads,
-        "num_hidden_layers": len(decoder.caching),  # those with inputs: the last ones may read the keys of others
+        # without convolutions those with inputs: the last ones may read the keys of others
+        "num_hidden_layers": decoder.layers if conv else len(decoder.caching),
         "num_key_value_heads": decoder.kv_heads,
     }

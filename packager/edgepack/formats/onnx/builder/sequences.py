@@ -29,6 +29,10 @@ class Sequences(Protocol):
     total: ir.Value  # int32 [1]: the longest length, the past included
     bias: ir.Value | None  # float32 [batch, 1, new, total], added to the scores
 
+    def unpadded(self, x: ir.Value) -> ir.Value:
+        """Return ``x`` [batch, new, hidden] with zeros for what is padding: a convolution would mix it in."""
+        ...
+
     def wanted(self, x: ir.Value) -> tuple[ir.Value, int | str]:
         """Return the tokens of ``x`` [batch, new, hidden] whose logits are wanted, and their dimension."""
         ...
@@ -56,6 +60,17 @@ class AnyMask:
         self.last_key = g.op("Expand", last, batch, name="seqlens_k")
         self.bias: ir.Value | None = self._hiding(mask, batch)
         self._sloped: ir.Value | None = None
+        self._mask, self._new_mask = mask, None
+
+    def unpadded(self, x: ir.Value) -> ir.Value:
+        """Return ``x`` times the mask of the new tokens; see Sequences.unpadded."""
+        g = self.g
+        if self._new_mask is None:
+            new = g.op("Neg", g.op("Shape", self.ids, name="new_length", start=1, end=2), name="new_from_the_end")
+            tokens = g.op("Slice", self._mask, new, _vector(g, _TO_THE_END), _vector(g, 1), name="new_mask")
+            column = g.op("Unsqueeze", tokens, g.constant("axis_2", np.array([2])), name="new_mask_3d")
+            self._new_mask = g.op("Cast", column, name="new_mask_float", to=FLOAT)
+        return g.op("Mul", x, self._new_mask, name=f"{x.name}.unpadded")
 
     def wanted(self, x: ir.Value) -> tuple[ir.Value, int | str]:
         """Choose the tokens; see Sequences.wanted."""
@@ -100,6 +115,17 @@ class RightPadded:
         one = g.op("Gather", _vector(g, 1), first, name="left_padding_is_for_the_graph_that_gives_all_logits")
         self._last = g.op("Sub", g.op("ReduceSum", mask, _vector(g, 1), name="lengths", keepdims=0), one, name="last")
         self.last_key = g.op("Cast", self._last, name="seqlens_k", to=INT32)
+        self._mask, self._whole = mask, None
+
+    def unpadded(self, x: ir.Value) -> ir.Value:
+        """Return ``x``; a batch that is padded makes a Gather fail, whose name says why."""
+        g = self.g
+        if self._whole is None:
+            missing = g.op("ReduceSum", g.op("Sub", _vector(g, 1), self._mask, name="padding"), name="padded",
+                           keepdims=0)  # fmt: skip
+            one = g.op("Gather", _vector(g, 1), missing, name="padding_is_for_the_graph_that_gives_all_logits")
+            self._whole = g.op("Cast", one, name="one_float", to=FLOAT)
+        return g.op("Mul", x, self._whole, name=f"{x.name}.unpadded")
 
     def wanted(self, x: ir.Value) -> tuple[ir.Value, int | str]:
         """Choose a prompt's last token, or the only one of a step; see Sequences.wanted."""

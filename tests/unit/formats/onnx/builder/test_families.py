@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,10 @@ import pytest
 import torch
 from tests.unit.decoders.conftest import EXPERTS, MORE, make
 
+from edgepack import targets
+from edgepack.errors import InputError, UnsupportedModel
+from edgepack.formats.coreml import builder as coreml
+from edgepack.formats.onnx import builder
 from edgepack.runtime import graphs
 from edgepack.runtime.engines import open_session
 
@@ -54,12 +59,70 @@ def test_floats(name: str, model: Made, write: Write) -> None:
         assert np.abs(decoding.step(int(ids[0, place])) - wanted[0, place]).max() <= near
 
 
+def test_states_of_convolutions_follow_a_text(model: Made, write: Write) -> None:
+    """In chunks, back to a prefill and before it, and into another text; a padded batch is refused."""
+    folder, original = model("lfm2")
+    written = write(folder, recipe("fp32"))
+    generating = open_session(graphs.last(written.artifact.path), "onnx", 1)
+    first, other = (list(map(int, row)) for row in ids_of(2, _TOKENS))
+    greedy = original.generate(torch.tensor([first[:_PROMPT]]), max_new_tokens=_NEW, do_sample=False, eos_token_id=None)
+
+    def near(logits: np.ndarray, ids: list[int]) -> bool:
+        with torch.no_grad():
+            true = np.asarray(original(torch.tensor([ids])).logits[0, -1])
+        return bool(np.abs(logits - true).max() <= _CLOSE * np.abs(true).max())
+
+    decoding = generating.decoding(_TOKENS)
+    decoding._chunk = 3
+    made = [int(decoding.prefill(first[:_PROMPT]).argmax())]
+    while len(made) < _NEW:
+        made.append(int(decoding.step(made[-1]).argmax()))
+    assert made == greedy[0, _PROMPT:].tolist()
+    decoding.rewind(_PROMPT + 2)  # no place that is known but that of the prefill
+    assert decoding.ids == first[:_PROMPT]
+    assert near(decoding.step(7), [*first[:_PROMPT], 7])
+    assert near(decoding.prefill(first), first)
+    assert decoding.known == _PROMPT
+    decoding.rewind(4)
+    assert decoding.ids == []
+    assert near(decoding.prefill(first[:6]), first[:6])
+    mixed = [*first[:5], *other[:5]]
+    assert near(decoding.prefill(mixed), mixed)
+    assert decoding.known == 0
+    ids, mask = ids_of(2, 5), np.ones((2, 5), np.int64)
+    mask[1, 3:] = 0
+    with pytest.raises(InputError, match="padding_is_for_the_graph_that_gives_all_logits"):
+        generating(written.feeds(ids, attention_mask=mask))
+
+
+def test_targets_that_cannot_run_convolutions(model: Made) -> None:
+    folder = model("lfm2")[0]
+    alike = SimpleNamespace(section=lambda kind: SimpleNamespace(states=()))
+    plan = SimpleNamespace(
+        source=SimpleNamespace(path=folder, name="x"), config={"model_type": "lfm2"}, processing=alike
+    )
+    plan.target = targets.load("web")
+    with pytest.raises(UnsupportedModel, match=r"a lfm2 for transformers\.js"):
+        builder.check(plan)
+    plan.target = targets.load("rpi")
+    builder.check(plan)
+    with pytest.raises(UnsupportedModel, match="short convolutions"):
+        coreml.check(plan)
+
+
 ONE, OTHER = ids_of(1, _PROMPT)[0], ids_of(2, _TOKENS)[1, :6]  # after either, some models go on and some end
 
 
 @pytest.mark.parametrize(
     ("name", "prompt"),
-    [("hunyuan_v1_dense", ONE), ("mpt", OTHER), ("llama:heads of 20", ONE), ("opt:sums", ONE), ("apertus", ONE)],
+    [
+        ("hunyuan_v1_dense", ONE),
+        ("mpt", OTHER),
+        ("llama:heads of 20", ONE),
+        ("opt:sums", ONE),
+        ("apertus", ONE),
+        ("lfm2", ONE),
+    ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_onnxruntime_genai_opens_it(name: str, prompt: np.ndarray, model: Made, write: Write) -> None:
