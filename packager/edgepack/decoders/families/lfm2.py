@@ -14,7 +14,7 @@ DEFAULTS = {
     "vocab_size": 65_536, "hidden_size": 2560, "intermediate_size": 12_288, "num_hidden_layers": 32,
     "num_attention_heads": 32, "num_key_value_heads": 8, "max_position_embeddings": 128_000, "norm_eps": 1e-5,
     "tie_word_embeddings": True, "conv_bias": False, "conv_L_cache": 3, "block_multiple_of": 256,
-    "block_ffn_dim_multiplier": 1.0, "block_auto_adjust_ff_dim": True,
+    "block_ffn_dim_multiplier": 1.0, "block_auto_adjust_ff_dim": True, "layer_types": None, "full_attn_idxs": None,
 }  # fmt: skip
 ALIASES = {"tie_embedding": "tie_word_embeddings", "block_ff_dim": "intermediate_size"}
 # Published files say them beside what transformers reads; its class has no place for them.
