@@ -18,6 +18,7 @@ import edgepack
 from edgepack.records import Bundle
 
 NEW = 8  # tokens
+REFUSED = ("gemma4_text",)  # by the target, for its layout
 PROMPT = np.random.default_rng(5).integers(3, 160, 12).tolist()
 SHORT = PROMPT[4:]  # padded on the left when it is asked beside PROMPT
 Ask = Callable[..., dict[str, Any]]
@@ -43,7 +44,10 @@ def decoder(
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("client", "family"),
-    [*(("node-4.3.2", name) for name in FAMILIES if ":" not in name), ("chromium-4.3.2", "llama")],
+    [
+        *(("node-4.3.2", name) for name in FAMILIES if ":" not in name and name not in REFUSED),
+        ("chromium-4.3.2", "llama"),
+    ],
 )
 def test_ids(client: str, family: str, asking: Callable[[str], Ask], decoder: Callable[[str], Path]) -> None:
     folder = decoder(family)
