@@ -52,7 +52,10 @@ def transformers_logits(model: Any, ids: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize(
     ("name", "mask"),
-    [*((name, mask) for name in FAMILIES for mask in (causal, zeros)), *((name, zeros) for name in MORE | EXPERTS)],
+    [
+        *((name, mask) for name in FAMILIES for mask in (causal, zeros)),
+        *((name, zeros) for name in MORE | EXPERTS if not name.startswith("lfm2")),  # which Core ML's targets refuse
+    ],
 )
 def test_logits(name: str, mask: Mask, family: Any, packages: Callable[[str], Package]) -> None:
     package, ids = packages(name), random()
