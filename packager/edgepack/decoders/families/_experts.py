@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgepack.decoders import Decoder
 from edgepack.decoders._rope import THETA
-from edgepack.decoders.experts import ExpertNames
+from edgepack.decoders.experts import ExpertNames, Experts
 from edgepack.decoders.families._common import Change, Config, activation, llama_like, window
 from edgepack.decoders.settings import SUPPORTED
 from edgepack.errors import UnsupportedModel
@@ -34,6 +34,17 @@ def check_silu(config: Config) -> None:
         raise UnsupportedModel(
             f"experts with the activation {config.text('hidden_act')!r} are not supported, only silu", hint=SUPPORTED
         )
+
+
+def as_wide_as_usual(config: Config, names: tuple[ExpertNames, ...]) -> Experts:
+    """Return experts in every layer, each as wide as intermediate_size. Raises as ``check_silu`` does."""
+    check_silu(config)
+    return Experts(
+        count=config.integer("num_local_experts"),
+        chosen=config.integer("num_experts_per_tok"),
+        width=config.integer("intermediate_size"),
+        names=names,
+    )
 
 
 def everywhere_windowed(config: Config, *, theta: float = THETA, **changes: Change) -> Decoder:

@@ -30,8 +30,9 @@ DEFAULTS = {
     "vocab_size_per_layer_input": 262_144, "hidden_size_per_layer_input": 256, "attention_k_eq_v": False,
     "num_kv_shared_layers": 0, "enable_moe_block": False, "use_double_wide_mlp": False,
 }  # fmt: skip
+_GLOBAL_THETA = 1_000_000.0
 _ROPE = {
-    "full_attention": {"rope_type": "proportional", "partial_rotary_factor": 0.25, "rope_theta": 1_000_000.0},
+    "full_attention": {"rope_type": "proportional", "partial_rotary_factor": 0.25, "rope_theta": _GLOBAL_THETA},
     "sliding_attention": {"rope_type": "default", "rope_theta": THETA},
 }  # fmt: skip
 _GLOBAL_HEAD = 512  # where no file says it
@@ -47,7 +48,6 @@ NAMES = replace(
     layer_scale="layers.{i}.layer_scalar",
 )
 _PATTERN = 6  # every sixth layer sees everything
-_GLOBAL_THETA = 1_000_000.0
 
 
 def describe(config: Config) -> Decoder:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgepack.decoders import Decoder
-from edgepack.decoders.experts import ExpertNames, Experts
+from edgepack.decoders.experts import ExpertNames
 from edgepack.decoders.families import _experts, granite
 from edgepack.decoders.families._common import Config, attention_biases
 
@@ -22,11 +22,5 @@ _FORMS = (_PUBLISHED, _experts.together("block_sparse_moe", "router"))
 
 def describe(config: Config) -> Decoder:
     """Describe Granite whose layers have experts, each as wide as intermediate_size."""
-    _experts.check_silu(config)
-    experts = Experts(
-        count=config.integer("num_local_experts"),
-        chosen=config.integer("num_experts_per_tok"),
-        width=config.integer("intermediate_size"),
-        names=_FORMS,
-    )
+    experts = _experts.as_wide_as_usual(config, _FORMS)
     return granite.multiplied(config, biases=attention_biases(config), experts=experts)

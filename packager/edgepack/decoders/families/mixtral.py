@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from edgepack.decoders import Decoder
-from edgepack.decoders.experts import Experts
 from edgepack.decoders.families import _experts
 from edgepack.decoders.families._common import Config
 
@@ -21,11 +20,5 @@ _FORMS = (_experts.each("block_sparse_moe", "gate", "w1", "w3", "w2"), _experts.
 
 def describe(config: Config) -> Decoder:
     """Describe Mixtral: every layer has experts, each as wide as intermediate_size."""
-    _experts.check_silu(config)
-    experts = Experts(
-        count=config.integer("num_local_experts"),
-        chosen=config.integer("num_experts_per_tok"),
-        width=config.integer("intermediate_size"),
-        names=_FORMS,
-    )
+    experts = _experts.as_wide_as_usual(config, _FORMS)
     return _experts.everywhere_windowed(config, theta=_THETA, experts=experts)
