@@ -7,8 +7,11 @@ RUN = .venv/bin
 demo: .venv/ready
 	cd samples/sentence-search && ../../$(RUN)/edgepack build --out ../../dist
 
-test: .venv/ready check
-	$(RUN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+# the checks use one processor for a minute: they run beside the tests
+test: .venv/ready
+	$(MAKE) --no-print-directory check & checks=$$!; \
+	$(RUN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder; tests=$$?; \
+	wait $$checks && exit $$tests
 
 check: .venv/ready
 	$(RUN)/ruff check .
