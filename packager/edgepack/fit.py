@@ -25,7 +25,7 @@ PROMPT = 256  # tokens of a prompt that are in the works at once, at most
 _FLOAT = 4  # bytes
 _SCALE_BITS = 32
 _PACKED_BITS = 64  # of a block's scale and sum, as MatMulNBits holds them in memory
-_EXPERT_BITS = 96  # the same of QMoE, which keeps the scale a second time
+_EXPERT_BITS = 96  # the same of QMoE (which has silu alone), which keeps the scale a second time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,12 +140,19 @@ def _decoder(decoder: Decoder, recipe: Recipe, context: int) -> Estimate:
     beside = d.layers * (
         _held(d.hidden * d.layer_width, recipe, "gate_up") + _held(d.layer_width * d.hidden, recipe, "down")
     ) + _held(d.hidden * rows, recipe, "layer_inputs_projection")
-    vectors = _held(d.vocabulary * rows, recipe, "layer_inputs")
+    beside += 2 * d.layers * _held(d.hidden * d.laurel_rank, recipe, "laurel_up")
+    streams = d.altup.count if d.altup else 1
+    beside += 2 * (streams - 1) * _held(d.hidden**2, recipe, "altup_in")
+    vectors = _held((d.layer_rows or d.vocabulary) * rows, recipe, "layer_inputs")
     fed = [_fed(shape, layer, recipe) for layer, shape in enumerate(shapes)]
     layers = attention + beside + sum(held for held, _ in fed)
     experts = d.experts
     inner = experts.chosen * experts.width if experts else 0
-    wide = 4 * d.hidden + max(2 * _mixed(s) + (gated + 1) * max(s.intermediate, inner) for s in shapes) + 2 * rows
+    wide = (
+        4 * streams * d.hidden
+        + max(2 * _mixed(s) + (gated + 1) * max(s.intermediate, inner) for s in shapes)
+        + 2 * rows
+    )
     scores = 2 * d.heads * tokens * context
     projections = sum(
         _held(width * d.hidden, recipe, role) for role in ("project_in", "project_out") if getattr(d.names, role)
@@ -177,16 +184,19 @@ def _fed(d: Decoder, layer: int, recipe: Recipe) -> tuple[int, int]:
     """Return bytes of the feed-forward weights of ``layer``, and of those that a token reads: of experts the chosen."""
     gated, experts = 2 if d.gated else 1, d.experts_of(layer)
 
-    def held(width: int) -> int:
-        beside = _PACKED_BITS if experts is None else _EXPERT_BITS
+    def held(width: int, beside: int) -> int:
         return _held(d.hidden * width * gated, recipe, "gate_up", beside) + _held(
             width * d.hidden, recipe, "down", beside
         )
 
+    dense = held(d.intermediate, _PACKED_BITS) if experts is None or experts.beside else 0
     if experts is None:
-        return held(d.intermediate), held(d.intermediate)
-    router = d.hidden * experts.count * _FLOAT
-    return router + experts.count * held(experts.width), router + experts.chosen * held(experts.width)
+        return dense, dense
+    router, own = (
+        d.hidden * experts.count * _FLOAT,
+        held(experts.width, _EXPERT_BITS if experts.activation == "silu" else _PACKED_BITS),
+    )
+    return dense + router + experts.count * own, dense + router + experts.chosen * own
 
 
 def _held(parameters: int, recipe: Recipe, role: str, beside: int = _PACKED_BITS) -> int:

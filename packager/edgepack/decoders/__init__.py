@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from edgepack import plugins
+from edgepack.decoders.altup import AltUp
 from edgepack.decoders.experts import Experts
 from edgepack.decoders.settings import CORRECT, Settings
 from edgepack.documents import JsonObject
@@ -73,6 +74,9 @@ class Names:
     key_norm: str = ""
     after_attention: str = ""  # a norm of the branch, before it joins the residual
     after_mlp: str = ""
+    after_dense: str = ""  # norms of a feed-forward layer and of the experts beside it, before the two are added
+    before_experts: str = ""
+    after_experts: str = ""
     sinks: str = ""  # the whole name of a score by head that no key has (StreamingLLM's, Xiao et al. 2023)
     layer_inputs: str = ""  # a second embedding, whose rows hold a vector for each layer
     layer_inputs_projection: str = ""  # the same of what the first layer reads
@@ -81,6 +85,10 @@ class Names:
     input_projection: str = ""
     after_input: str = ""
     layer_scale: str = ""  # one number by which a layer's residual is multiplied
+    altup_norm: str = ""  # in front of what the shares of residuals beside each other hang on
+    laurel_down: str = ""  # of a branch of low rank beside attention (LAuReL, Menghani et al. 2024)
+    laurel_up: str = ""
+    after_laurel: str = ""
     conv_in: str = ""  # of a short convolution: its two gates and what it mixes
     conv_kernel: str = ""
     conv_out: str = ""
@@ -89,7 +97,8 @@ class Names:
     @property
     def norms(self) -> tuple[str, ...]:
         """The norms of a layer."""
-        branches = (self.after_attention, self.after_mlp, self.after_input)
+        beside = (self.after_dense, self.before_experts, self.after_experts)
+        branches = (self.altup_norm, self.after_laurel, self.after_attention, *beside, self.after_mlp, self.after_input)
         return tuple(filter(None, (self.norm1, self.norm2, *branches, self.query_norm, self.key_norm)))
 
 
@@ -110,12 +119,13 @@ class Decoder:
     norm: Norm
     activation: str  # silu | gelu | gelu_tanh | relu | relu2 | xielu
     gated: bool = True
-    experts: Experts | None = None  # in place of the feed-forward layer
+    experts: Experts | None = None  # in place of the feed-forward layer, or beside it
     rotary: Rotary | None = None
     local_rotary: Rotary | None = None  # of the layers with a window, where it differs
     turns: tuple[bool, ...] = ()  # whether a layer has the rotary embedding, by layer; none: all
     pairs: str = "halves"  # of rotary dimensions: halves (i, i + n) | neighbours (2 i, 2 i + 1) | flipped (i + n, i)
     alibi: tuple[float, ...] = ()  # by head: subtracted from a score for each token in between (Press et al. 2022)
+    alibi_by_place: bool = False  # instead, a bias of each key by its place is added (alibi.by_place)
     first_position: int = 0  # row of learned positions that is the first token's
     windows: tuple[int, ...] = ()  # tokens that a layer looks back at, by layer; 0: all
     parallel: bool = False  # attention and feed-forward read the same residual and add to it together
@@ -131,6 +141,10 @@ class Decoder:
     values_are_keys: bool = False  # the product of the keys is that of the values, too
     reads: int | None = None  # the earlier layer whose keys and values are read, where a layer has none
     layer_width: int = 0  # of the vector that a layer takes beside the residual
+    layer_rows: int = 0  # tokens that have some of their own, the others have the first one's; 0: all
+    altup: AltUp | None = None  # residuals beside each other
+    laurel_rank: int = 0
+    cutoff: float | None = None  # standard deviations over their mean below which gates are 0, and above it less that
     convolution: int = 0  # tokens that a short convolution mixes, itself included, in the place of attention
     own: tuple[JsonObject, ...] = ()  # by layer, the fields that are not as here
     clip: float = 0.0  # q, k and v are kept between -clip and clip; 0: as they are
@@ -206,7 +220,7 @@ class Decoder:
         return self.local_rotary if self.local_rotary and self.window(layer) else self.rotary
 
     def experts_of(self, layer: int) -> Experts | None:
-        """Return the experts of ``layer``; None where it has one feed-forward layer."""
+        """Return the experts of ``layer``; None where it has the usual feed-forward layer alone."""
         found = self.experts
         return found if found and (not found.layers or found.layers[layer]) else None
 

@@ -68,9 +68,10 @@ def _paths(decoder: Decoder, lead: str) -> Iterator[str]:
     """Yield the modules whose weights (and biases) the description reads."""
     listed, norms = decoder.names, not decoder.norm.plain
     yield from listed.heads
+    altup = decoder.altup
     whole = (
         listed.embedding, listed.positions, listed.project_in, listed.project_out, listed.layer_inputs,
-        listed.layer_inputs_projection,
+        listed.layer_inputs_projection, *((*altup.enter, *altup.leave) if altup else ()),
     )  # fmt: skip
     normed = (listed.final, listed.embedding_norm, listed.layer_inputs_norm) if norms else ()
     for path in filter(None, (*whole, *normed)):
@@ -79,7 +80,8 @@ def _paths(decoder: Decoder, lead: str) -> Iterator[str]:
         # a layer that reads another's keys may have some of its own, which nobody looks at
         own = listed if decoder.at(i).reads is not None else decoder.at(i).names
         ends = (own.o_proj, own.down, own.input_gate, own.input_projection)
-        mixing = (own.conv_in, own.conv_kernel, own.conv_out)
+        between = altup.paths if altup else ()
+        mixing = (own.conv_in, own.conv_kernel, own.conv_out, own.laurel_down, own.laurel_up, *between)
         for path in filter(None, (*own.qkv, *own.gate_up, *ends, *mixing, *(own.norms if norms else ()))):
             yield from (lead + path.format(i=i, h=head) for head in range(decoder.heads if "{h}" in path else 1))
 
@@ -97,8 +99,8 @@ def _numbers(decoder: Decoder, lead: str) -> Iterator[str]:
     """Yield the names of numbers by themselves: those of activations, of sinks, and a layer's scale."""
     if decoder.names.sinks:
         yield from (lead + decoder.names.sinks.format(i=i) for i in range(decoder.layers))
-    if decoder.names.layer_scale:
-        yield from (lead + decoder.names.layer_scale.format(i=i) for i in range(decoder.layers))
+    for name in filter(None, (decoder.names.layer_scale, decoder.altup.scale if decoder.altup else "")):
+        yield from (lead + name.format(i=i) for i in range(decoder.layers))
     if decoder.names.activation:
         for i in range(decoder.layers):
             yield from (f"{lead}{decoder.names.activation.format(i=i)}.{name}" for name in ACTIVATION_NUMBERS)

@@ -11,6 +11,7 @@ from edgepack import weights
 from edgepack.arrays import Array
 from edgepack.decoders import Decoder, _accounting, _biases, arrangement
 from edgepack.decoders._accounting import ACTIVATION_NUMBERS
+from edgepack.decoders.altup_weights import AltUpWeights
 from edgepack.decoders.expert_weights import ExpertWeights
 from edgepack.decoders.matrix import Matrix, finite
 from edgepack.errors import DamagedWeights, UnsupportedModel
@@ -87,14 +88,19 @@ class Checkpoint:
             experts = self.experts(layer)
             if experts:
                 experts.router(layer), experts.gate_up(layer), experts.down(layer), experts.biases(layer)
-            else:
+                experts.correction(layer), experts.router_norm(layer)
+            if experts is None or experts.experts.beside:
                 self.gate_up(layer), self.down(layer)
             for path in d.at(layer).names.norms:
                 self.norm(path, layer)
             if d.layer_width:
                 self.input_gate(layer), self.input_projection(layer)
+            if d.laurel_rank:
+                self.laurel_down(layer), self.laurel_up(layer)
             if d.names.layer_scale:
                 self.layer_scale(layer)
+        if self.altup:
+            self.altup.check(d.layers)
         if d.layer_width:
             self.layer_inputs(), self.layer_inputs_projection(), self.norm(d.names.layer_inputs_norm)
 
@@ -182,9 +188,17 @@ class Checkpoint:
         return self._scaled(self._layer(layer, (d.names.down,), (d.hidden, d.intermediate)))
 
     def experts(self, layer: int) -> ExpertWeights | None:
-        """Return the experts of ``layer``; None where it has one feed-forward layer."""
+        """Return the experts of ``layer``; None where it has the usual feed-forward layer alone."""
         d, found = self.decoder, self.decoder.experts_of(layer)
-        return ExpertWeights(self._stored, self._prefix, found, d.hidden, d.branch_scale) if found else None
+        if found is None:
+            return None
+        return ExpertWeights(self._stored, self._prefix, found, d.hidden, d.branch_scale * found.scale)
+
+    @property
+    def altup(self) -> AltUpWeights | None:
+        """The weights of residuals beside each other, where there are some."""
+        found = self.decoder.altup
+        return AltUpWeights(self, found, self.decoder.hidden) if found else None
 
     def sinks(self, layer: int) -> Array | None:
         """Return the score by head that no key has, float32 [heads], where there are some."""
@@ -197,7 +211,8 @@ class Checkpoint:
         The vectors are the mean of two of one length, hence the root of a half (in the norm of the other one, too).
         """
         d = self.decoder
-        found = self._matrix((self._prefix + d.names.layer_inputs,), (d.vocabulary, d.layers * d.layer_width))
+        rows = d.layer_rows or d.vocabulary
+        found = self._matrix((self._prefix + d.names.layer_inputs,), (rows, d.layers * d.layer_width))
         return replace(found, scale=(d.layer_width * _HALF) ** 0.5)
 
     def layer_inputs_projection(self) -> Matrix:
@@ -216,10 +231,27 @@ class Checkpoint:
         d = self.decoder
         return self._layer(layer, (d.names.input_projection,), (d.hidden, d.layer_width))
 
+    def laurel_down(self, layer: int) -> Matrix:
+        """Return [laurel_rank, hidden]."""
+        d = self.decoder
+        return self._layer(layer, (d.names.laurel_down,), (d.laurel_rank, d.hidden))
+
+    def laurel_up(self, layer: int) -> Matrix:
+        """Return [hidden, laurel_rank]."""
+        d = self.decoder
+        return self._layer(layer, (d.names.laurel_up,), (d.hidden, d.laurel_rank))
+
+    def product(self, paths: tuple[str, ...], shape: tuple[int, int], layer: int = 0) -> Matrix:
+        """Return the weights of modules below each other, whose ``shape`` together is known."""
+        return self._layer(layer, paths, shape)
+
+    def numbers(self, name: str, *shape: int, layer: int = 0) -> Array:
+        """Return the tensor of a whole ``name``, float32 of that shape."""
+        return self._vector(self._prefix + name.format(i=layer), *shape)
+
     def layer_scale(self, layer: int) -> float:
         """Return the number that the residual after ``layer`` is multiplied by."""
-        name = self._prefix + self.decoder.names.layer_scale.format(i=layer)
-        return float(self._vector(name, 1)[0])
+        return float(self.numbers(self.decoder.names.layer_scale, 1, layer=layer)[0])
 
     def activation(self, layer: int) -> dict[str, float]:
         """Return the numbers of the activation of ``layer``, where it has some of its own."""

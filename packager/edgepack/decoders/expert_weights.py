@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -41,6 +41,15 @@ class ExpertWeights:
         bias = self._tensor(f"{path}.bias", shape[:1]) if self.experts.biased else None
         return Matrix(path, (weight,), None if bias is None else finite(weights.read(bias), bias.name))
 
+    def router_norm(self, layer: int) -> Array | None:
+        """Return the weight of the norm in front of the router, float32 [hidden], where there is one."""
+        found = self._vector(self.form.router_norm, layer, self.hidden)
+        return None if found is None else found * np.float32(self.hidden**-0.5)
+
+    def correction(self, layer: int) -> Array | None:
+        """Return what is added to each expert's weight where they are chosen, float32 [experts], if something is."""
+        return self._vector(self.form.correction, layer, self.experts.count)
+
     def gate_up(self, layer: int) -> list[Weight]:
         """Return of each expert [2 width, hidden]: rows of gate and up by turns."""
         rows = 2 * self.experts.width
@@ -49,9 +58,11 @@ class ExpertWeights:
         return self._members(names, (rows, self.hidden), by_turns)
 
     def down(self, layer: int) -> list[Weight]:
-        """Return of each expert [hidden, width], with the branch's scale."""
+        """Return of each expert [hidden, width], with the branch's scale and its own."""
         name = self.prefix + self.form.down.format(i=layer, e="{e}")
-        return self._members((name,), (self.hidden, self.experts.width), None, self.scale)
+        own = self._vector(self.form.each, layer, self.experts.count)
+        scales = [self.scale * (1.0 if own is None else float(own[expert])) for expert in range(self.experts.count)]
+        return self._members((name,), (self.hidden, self.experts.width), None, scales)
 
     def biases(self, layer: int) -> tuple[Array, Array] | None:
         """Return float32 [experts, 2 width], of gate and up by turns, and [experts, hidden]; None without biases."""
@@ -68,7 +79,7 @@ class ExpertWeights:
         return inner, outer * np.float32(self.scale)
 
     def _members(
-        self, names: tuple[str, ...], shape: tuple[int, int], order: Array | None, scale: float = 1.0
+        self, names: tuple[str, ...], shape: tuple[int, int], order: Array | None, scales: Sequence[float] = ()
     ) -> list[Weight]:
         count, whole = self.experts.count, "{e}" not in names[0]
         if whole and names[0] + BLOCKS in self.stored:
@@ -81,7 +92,7 @@ class ExpertWeights:
         else:
             parts = [tuple(self._tensor(name.format(e=e), each) for name in names) for e in range(count)]
         return [
-            Matrix(f"{names[0].format(e=e)}.{e}", part, None, transposed, order, 0, scale)
+            Matrix(f"{names[0].format(e=e)}.{e}", part, None, transposed, order, 0, scales[e] if scales else 1.0)
             for e, part in enumerate(parts)
         ]
 
@@ -91,6 +102,13 @@ class ExpertWeights:
         blocks = self._tensor(name + BLOCKS, (count, rows, width // 32, 16))
         scales = self._tensor(name + SCALES, (count, rows, width // 32))
         return [Mxfp4(f"{name}.{e}", member(blocks, e), member(scales, e)) for e in range(count)]
+
+    def _vector(self, name: str, layer: int, size: int) -> Array | None:
+        """Return float32 [size] of the form's ``name``; None where it has none."""
+        if not name:
+            return None
+        found = self._tensor(self.prefix + name.format(i=layer), (size,))
+        return finite(weights.read(found), found.name)
 
     def _tensor(self, name: str, shape: tuple[int, ...]) -> Stored:
         found = self.stored.get(name)

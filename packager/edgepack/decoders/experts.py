@@ -16,17 +16,27 @@ class ExpertNames:
     router: str  # a module's path
     gate_up: tuple[str, ...]  # whole names
     down: str
+    router_norm: str = ""  # of a norm in front of the router: its weight, times the root of the width
+    each: str = ""  # of a scale of each expert
+    correction: str = ""  # of what is added to each expert's weight where they are chosen, and only there
 
 
 @dataclass(frozen=True, kw_only=True)
 class Experts:
-    """Experts with a gated feed-forward layer each: down(gate sigmoid(alpha gate) (up + beta)), weighed and added."""
+    """Experts with a gated feed-forward layer each: down(activation(gate) (up + beta)), weighed and added.
+
+    The activation silu is gate sigmoid(alpha gate).
+    """
 
     count: int
     chosen: int  # for a token
     width: int  # of an expert's feed-forward layer
     names: tuple[ExpertNames, ...]  # the first that a checkpoint has counts
-    routing: str = "chosen"  # weights by softmax over: chosen (those alone) | all; or by sparsemixer
+    activation: str = "silu"
+    beside: bool = False  # the usual feed-forward layer is there, too, and they do not take its place
+    routing: str = "chosen"  # weights by softmax over: chosen (those alone) | all; by sigmoid; or by sparsemixer
+    normed: bool = False  # sigmoid's weights of those that are chosen are divided by their sum
+    scale: float = 1.0  # of the weighted sum
     layers: tuple[bool, ...] = ()  # whether a layer has experts, by layer; none: all
     jitter: float = 0.0  # sparsemixer's: how far below the largest score one still counts, as a share of it
     transposed: bool = False  # stored [in, out], where one tensor holds all
@@ -41,6 +51,10 @@ class Experts:
         """The first layer that has experts."""
         return self.layers.index(True) if self.layers else 0
 
+    def label(self, layer: int) -> str:
+        """Return what stands before the names of what is made of them in ``layer``."""
+        return f"layers.{layer}.{'experts' if self.beside else 'mlp'}"
+
     def form(self, stored: Container[str], lead: str) -> ExpertNames:
         """Return the names of a checkpoint's form; ``lead`` stands before each. Where none fits, the first form's."""
         forms = (one for one in self.names for end in ("", BLOCKS) if self._anchor(one, lead) + end in stored)
@@ -49,6 +63,7 @@ class Experts:
     def tensors(self, form: ExpertNames, layer: int) -> Iterator[str]:
         """Yield the names of all tensors of ``layer`` that are read in ``form``."""
         yield from (f"{form.router.format(i=layer)}.{part}" for part in ("weight", "bias")[: 1 + self.biased])
+        yield from (name.format(i=layer) for name in (form.router_norm, form.each, form.correction) if name)
         for name in (*form.gate_up, form.down):
             own = "{e}" in name
             yield from (name.format(i=layer, e=expert) for expert in range(self.count if own else 1))
@@ -60,4 +75,5 @@ class Experts:
         return lead + form.gate_up[0].format(i=self.first, e=0)
 
 
+NEAR_ZERO = 1e-6  # added to the sum that sigmoid's weights are divided by
 BLOCKS, SCALES = "_blocks", "_scales"  # what MXFP4 stores in place of a tensor

@@ -16,11 +16,14 @@ import numpy as np
 from edgepack import memory
 from edgepack.arrays import Array
 from edgepack.decoders import Decoder, describe, order
+from edgepack.decoders.alibi import by_place
+from edgepack.decoders.altup_weights import AltUpWeights
 from edgepack.decoders.checkpoint import Checkpoint
 from edgepack.decoders.matrix import Weight
 from edgepack.decoders.rotary import cos_sin_cache
 from edgepack.original import experts
 from edgepack.original.activations import ACTIVATIONS, xielu
+from edgepack.original.altup import corrected, entered, left, predicted
 from edgepack.parallel import alone, in_parts
 from edgepack.records import Source
 from edgepack.runtime.labels import softmax
@@ -67,12 +70,17 @@ class Reference:
         batches = _batches([row for batch in watched for row in batch], list(self._expected.values()))
         states = [self.embedded(ids) for ids, _ in batches]
         beside = [Beside(self.layer_inputs(ids, x)) for (ids, _), x in zip(batches, states, strict=True)]
+        altup = self.checkpoint.altup
+        if altup:
+            states = [entered(x, altup, _product) for x in states]
         for layer in range(self.decoder.layers):
             for place, (_, count) in enumerate(batches):
                 operations = _Operations(self.checkpoint, _first(count, watch), beside[place])
                 states[place] = order.through(operations, self.decoder, states[place], layer)
             if layer == self.decoder.layers - 1:
                 final = self.decoder.names.final
+                if altup:
+                    states = [left(x, altup, _product) for x in states]
                 new = [(ids[n:], self._norm(x[n:], final, 0)) for (ids, n), x in zip(batches, states, strict=True)]
                 self._known.append([(ids, state) for ids, state in new if len(ids)])
                 self._expected.clear()
@@ -106,7 +114,8 @@ class Reference:
             return None
         shape = (*ids.shape, d.layers, d.layer_width)
         made = _product(x, self.checkpoint.layer_inputs_projection()).reshape(shape)
-        found = _gather(self.checkpoint.layer_inputs(), ids).reshape(shape)
+        known = np.where(ids < (d.layer_rows or d.vocabulary), ids, 0)
+        found = _gather(self.checkpoint.layer_inputs(), known).reshape(shape)
         return self._norm(made, d.names.layer_inputs_norm, 0) + found
 
     def _norm(self, x: Array, path: str, layer: int) -> Array:
@@ -159,7 +168,9 @@ class _Operations:
             scores = q[:, head] @ k[:, shared].transpose(0, 2, 1) * np.float32(d.scaling(layer))
             if d.attention_cap:
                 scores = np.tanh(scores / d.attention_cap) * np.float32(d.attention_cap)
-            if d.alibi:
+            if d.alibi_by_place:
+                scores = scores + by_place(d.alibi, d.head_dim, tokens)[head]
+            elif d.alibi:
                 scores = scores - np.float32(d.alibi[head]) * back.astype(np.float32)
             mixed[:, head] = _attended(np.where(unseen, _NEVER, scores), sinks, head) @ v[:, shared]
         joined = mixed.transpose(0, 2, 1, 3).reshape(batch, tokens, -1)
@@ -184,7 +195,7 @@ class _Operations:
             return self.beside.pairs[d.reads]
         k, v = packed[:, : d.kv_heads], packed[:, -d.kv_heads :]
         if d.value_norm:
-            v = v / np.sqrt((v * v).mean(axis=-1, keepdims=True) + np.float32(d.norm.epsilon))
+            v = self._unit(v)
         found = self._placed(k, d.names.key_norm, layer), v
         if any(self.d.at(later).reads == layer for later in range(layer, d.layers)):
             self.beside.pairs[layer] = found
@@ -216,18 +227,73 @@ class _Operations:
 
     def feed_forward(self, x: Array, layer: int) -> Array:
         found = self.checkpoint.experts(layer)
-        if found:
-            self.watch(f"layers.{layer}.mlp.inner", x)
-            return experts.mixed(x, layer, found, _product)
+        if found and not found.experts.beside:
+            return self.experts(x, x, layer)
         self.watch(f"layers.{layer}.mlp.inner", x)
         made = _product(x, self.checkpoint.gate_up(layer))
         if self.d.gated:
             gate, up = np.split(made, 2, axis=-1)
-            made = self._activated(gate, layer) * up
+            made = self._activated(self._cut(gate, layer), layer) * up
         else:
             made = self._activated(made, layer)
         self.watch(f"layers.{layer}.mlp.down", made)
         return _product(made, self.checkpoint.down(layer))
+
+    def experts(self, x: Array, routed: Array, layer: int) -> Array:
+        found = self.checkpoint.experts(layer)
+        assert found is not None
+        self.watch(f"{found.experts.label(layer)}.inner", x)
+        weight = found.router_norm(layer)
+        routed = routed if weight is None else self._unit(routed) * weight
+        return experts.mixed(x, routed, layer, found, _product)
+
+    def both(self, x: Array, y: Array, layer: int) -> Array:
+        return np.asarray(x + y)
+
+    def _cut(self, gate: Array, layer: int) -> Array:
+        """Return gates less what they are cut off at, and 0 below it, where a layer has a cutoff."""
+        cutoff = self.d.at(layer).cutoff
+        if cutoff is None:
+            return gate
+        around = gate - gate.mean(axis=-1, keepdims=True)
+        deviation = np.sqrt((around * around).mean(axis=-1, keepdims=True))
+        return np.asarray(np.maximum(around - deviation * np.float32(cutoff), 0))
+
+    @property
+    def _altup(self) -> AltUpWeights:
+        found = self.checkpoint.altup
+        assert found is not None
+        return found
+
+    def _shares(self, x: Array, layer: int) -> Array:
+        """Return what the shares of the residuals hang on, float32 [batch, tokens, count]."""
+        normed = self.norm(x, self.d.names.altup_norm, layer)
+        return np.asarray(np.tanh(_product(normed, self._altup.router(layer))))
+
+    def predicted(self, x: Array, layer: int) -> Array:
+        return predicted(x, self._shares(self.active(x, layer), layer), layer, self._altup, _product)
+
+    def active(self, x: Array, layer: int) -> Array:
+        return x[:, :, self._altup.altup.active]
+
+    def low_rank(self, x: Array, layer: int) -> Array:
+        self.watch(f"layers.{layer}.laurel_down", x)
+        inner = _product(x, self.checkpoint.laurel_down(layer))
+        self.watch(f"layers.{layer}.laurel_up", inner)
+        return _product(inner, self.checkpoint.laurel_up(layer))
+
+    def balanced(self, x: Array, y: Array, layer: int) -> Array:
+        return np.asarray((x + y) * np.float32(0.5**0.5))
+
+    def corrected(self, x: Array, made: Array, layer: int) -> Array:
+        return corrected(x, made, self._shares(made, layer), layer, self._altup, _product)
+
+    def gateable(self, x: Array, layer: int) -> Array:
+        first, scale = self.active(x, layer), self._altup.scale(layer)
+        return first if scale is None else first * scale
+
+    def spread(self, x: Array, branch: Array, layer: int) -> Array:
+        return np.concatenate([x[:, :, :1], x[:, :, 1:] + branch[:, :, None]], axis=2)
 
     def layer_input(self, x: Array, layer: int) -> Array:
         """Return the branch that the layer's own vector gates."""
@@ -248,12 +314,15 @@ class _Operations:
 
     def norm(self, x: Array, path: str, layer: int) -> Array:
         weight, bias = self.checkpoint.norm(path, layer)
-        epsilon = np.float32(self.d.norm.epsilon)
-        if self.d.norm.kind == "layer":
-            x = x - x.mean(axis=-1, keepdims=True)
-        x = x / np.sqrt((x * x).mean(axis=-1, keepdims=True) + epsilon)
+        x = self._unit(x)
         x = x if weight is None else x * weight
         return x if bias is None else x + bias
+
+    def _unit(self, x: Array) -> Array:
+        """Return ``x`` at the length that a norm gives it."""
+        if self.d.norm.kind == "layer":
+            x = x - x.mean(axis=-1, keepdims=True)
+        return np.asarray(x / np.sqrt((x * x).mean(axis=-1, keepdims=True) + np.float32(self.d.norm.epsilon)))
 
 
 def _attended(scores: Array, sinks: Array | None, head: int) -> Array:

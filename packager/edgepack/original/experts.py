@@ -8,20 +8,22 @@ import numpy as np
 
 from edgepack.arrays import Array
 from edgepack.decoders.expert_weights import ExpertWeights
-from edgepack.decoders.experts import Experts
+from edgepack.decoders.experts import NEAR_ZERO, Experts
 from edgepack.decoders.matrix import Weight
+from edgepack.original.activations import ACTIVATIONS
 from edgepack.runtime.labels import softmax
 
 Product = Callable[[Array, Weight], Array]
 
 
-def mixed(x: Array, layer: int, weights: ExpertWeights, product: Product) -> Array:
+def mixed(x: Array, routed_by: Array, layer: int, weights: ExpertWeights, product: Product) -> Array:
     """Return the weighed sum of the experts that are chosen for each token of ``x`` float32 [batch, tokens, hidden].
 
-    Experts that no token chooses are not read.
+    The router reads ``routed_by``, of the same shape. Experts that no token chooses are not read.
     """
     experts, flat = weights.experts, x.reshape(-1, x.shape[-1])
-    places, shares = routed(experts, product(flat, weights.router(layer)))
+    scores = product(routed_by.reshape(flat.shape), weights.router(layer))
+    places, shares = routed(experts, scores, weights.correction(layer))
     inner, outer, biases = weights.gate_up(layer), weights.down(layer), weights.biases(layer)
     out = np.zeros_like(flat)
     for expert in np.unique(places):
@@ -34,17 +36,31 @@ def mixed(x: Array, layer: int, weights: ExpertWeights, product: Product) -> Arr
     return out.reshape(x.shape)
 
 
-def routed(experts: Experts, scores: Array) -> tuple[Array, Array]:
+def routed(experts: Experts, scores: Array, correction: Array | None = None) -> tuple[Array, Array]:
     """Return the experts of each token, int64 [tokens, chosen], and their weights, float32.
 
-    ``scores`` are the router's, float32 [tokens, experts].
+    ``scores`` are the router's, float32 [tokens, experts]; ``correction`` [experts] counts where experts are chosen.
     """
     if experts.routing == "sparsemixer":
         return _sparsemixer(scores, experts.jitter)
-    places = np.argsort(-scores, axis=-1, kind="stable")[:, : experts.chosen]
+    if experts.routing == "sigmoid":
+        return _sigmoid(experts, 0.5 * (1 + np.tanh(np.float32(0.5) * scores)), correction)
+    places = _largest(scores, experts.chosen)
     if experts.routing == "all":
         return places, np.take_along_axis(softmax(scores, np.float32), places, axis=-1)
     return places, softmax(np.take_along_axis(scores, places, axis=-1), np.float32)
+
+
+def _largest(scores: Array, count: int) -> Array:
+    return np.argsort(-scores, axis=-1, kind="stable")[:, :count]
+
+
+def _sigmoid(experts: Experts, shares: Array, correction: Array | None) -> tuple[Array, Array]:
+    """Choose by shares and correction, and weigh by shares alone (DeepSeek-AI 2024, equation 16)."""
+    places = _largest(shares if correction is None else shares + correction, experts.chosen)
+    chosen = np.take_along_axis(shares, places, axis=-1)
+    total = chosen.sum(axis=-1, keepdims=True) + np.float32(NEAR_ZERO) if experts.normed else np.float32(1)
+    return places, np.asarray(chosen / total)
 
 
 def _sparsemixer(scores: Array, jitter: float) -> tuple[Array, Array]:
@@ -64,6 +80,8 @@ def _sparsemixer(scores: Array, jitter: float) -> tuple[Array, Array]:
 def _gated(made: Array, experts: Experts) -> Array:
     """Return [tokens, width] of gates and ups by turns [tokens, 2 width]."""
     gate, up = made[:, 0::2], made[:, 1::2]
+    if experts.activation != "silu":
+        return np.asarray(ACTIVATIONS[experts.activation](gate) * up)
     if experts.limit:
         gate, up = np.minimum(gate, experts.limit), np.clip(up, -experts.limit, experts.limit)
     sigmoid = 0.5 * (1 + np.tanh(np.float32(0.5 * experts.alpha) * gate))

@@ -62,7 +62,8 @@ COMPONENTS = ("attention", "conv", "embedding", "head", "mlp", "other")
 # The component that a role belongs to, where it has another name
 PARTS = {
     "qkv": "attention", "o_proj": "attention", "gate_up": "mlp", "down": "mlp", "positions": "embedding",
-    "layer_inputs": "embedding", "conv_in": "conv", "conv_out": "conv",
+    "layer_inputs": "embedding", "conv_in": "conv", "conv_out": "conv", "altup_in": "altup", "altup_out": "altup",
+    "laurel_down": "laurel", "laurel_up": "laurel",
 }  # fmt: skip
 
 

@@ -25,14 +25,12 @@ _TYPES = {
     "a model that reads images and texts together": """align altclip blip blip-2 bridgetower chinese_clip clip clipseg
         flava git groupvit idefics idefics2 idefics3 instructblip internvl kosmos-2 llama4 llava llava_next
         llava_onevision mllama owlv2 owlvit paligemma qwen2_5_vl qwen2_vl qwen3_vl qwen3_vl_moe siglip siglip2
-        smolvlm vilt vipllava vision-encoder-decoder vision-text-dual-encoder visual_bert x_clip florence2 gemma3n
+        smolvlm vilt vipllava vision-encoder-decoder vision-text-dual-encoder visual_bert x_clip florence2
         qwen3_5 lfm2_vl glm4v""",
     "an encoder-decoder, which writes a text from another": """bigbird_pegasus blenderbot blenderbot-small
         encoder-decoder fsmt led longt5 m2m_100 marian mbart mt5 mvp nllb-moe pegasus pegasus_x plbart prophetnet
         switch_transformers t5 t5gemma umt5""",
-    "a model with experts between layers of short convolutions": "lfm2_moe",
     "a model with layers of linear attention": "qwen3_next qwen3_5_text qwen3_5_moe_text",
-    "a model with alternating residuals (AltUp) and sparse activations": "gemma3n_text",
     "a state-space model": "bamba falcon_mamba jamba mamba mamba2 rwkv zamba zamba2 xlstm",
 }
 _NAMES = (

@@ -64,17 +64,18 @@ _IMAGE_ENCODERS = {
 _LANGUAGE = {
     "apertus": "Apertus", "arcee": "Arcee", "bloom": "Bloom", "codegen": "CodeGen", "cohere": "Cohere",
     "cohere2": "Cohere2", "ernie4_5": "Ernie4_5", "exaone4": "Exaone4", "falcon": "Falcon", "gemma": "Gemma",
-    "gemma2": "Gemma2", "gemma3_text": "Gemma3", "gemma4_text": "Gemma4", "glm": "Glm", "glm4": "Glm4", "gpt2": "GPT2",
-    "gpt_bigcode": "GPTBigCode", "gpt_neox": "GPTNeoX", "gpt_oss": "GptOss", "gptj": "GPTJ", "granite": "Granite",
-    "granitemoe": "GraniteMoe", "helium": "Helium", "hunyuan_v1_dense": "HunYuanDenseV1", "lfm2": "Lfm2",
-    "llama": "Llama",
+    "gemma2": "Gemma2", "gemma3_text": "Gemma3", "gemma3n_text": "Gemma3n", "gemma4_text": "Gemma4", "glm": "Glm",
+    "glm4": "Glm4", "gpt2": "GPT2", "gpt_bigcode": "GPTBigCode", "gpt_neox": "GPTNeoX", "gpt_oss": "GptOss",
+    "gptj": "GPTJ", "granite": "Granite", "granitemoe": "GraniteMoe", "helium": "Helium",
+    "hunyuan_v1_dense": "HunYuanDenseV1", "lfm2": "Lfm2", "lfm2_moe": "Lfm2Moe", "llama": "Llama",
     "ministral": "Ministral", "ministral3": "Ministral3", "mistral": "Mistral", "mixtral": "Mixtral", "mpt": "Mpt",
     "nanochat": "NanoChat", "nemotron": "Nemotron", "olmo": "Olmo", "olmo2": "Olmo2", "olmo3": "Olmo3", "opt": "OPT",
     "phi": "Phi", "phi3": "Phi3", "phimoe": "Phimoe", "qwen2": "Qwen2", "qwen3": "Qwen3", "qwen3_moe": "Qwen3Moe",
     "seed_oss": "SeedOss", "smollm3": "SmolLM3", "stablelm": "StableLm", "starcoder2": "Starcoder2",
 }  # fmt: skip
 _OTHER_HEADS = {
-    "gemma3": ("Gemma3ForConditionalGeneration",), "gemma4": ("Gemma4ForConditionalGeneration",),
+    "gemma3": ("Gemma3ForConditionalGeneration",), "gemma3n": ("Gemma3nForConditionalGeneration",),
+    "gemma4": ("Gemma4ForConditionalGeneration",),
     "gpt2": ("GPT2LMHeadModel",), "mistral3": ("Mistral3ForConditionalGeneration",),
 }  # fmt: skip
 

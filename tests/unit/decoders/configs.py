@@ -224,12 +224,49 @@ def gemma4_text(draw: st.DrawFn) -> Config:
         use_double_wide_mlp=FLAG, hidden_size_per_layer_input=st.sampled_from([0, 8, 16]), sliding_window=st.just(7),
         final_logit_softcapping=maybe(st.none() | st.just(5.0)), tie_word_embeddings=FLAG,
         hidden_activation=maybe(st.sampled_from(ACTIVATIONS)), rms_norm_eps=maybe(st.sampled_from([1e-6, 1e-3])),
+        enable_moe_block=FLAG, num_experts=st.sampled_from([4, 5]), top_k_experts=st.sampled_from([1, 3]),
+        moe_intermediate_size=st.sampled_from([16, 40]),
     )  # fmt: skip
     return {
         "model_type": "gemma4_text", "vocab_size": 96, "vocab_size_per_layer_input": 96, "hidden_size": 48,
         "intermediate_size": 40, "num_hidden_layers": len(kinds_), "layer_types": kinds_, "bos_token_id": 1,
         "num_attention_heads": heads, "num_key_value_heads": kv_heads, "num_kv_shared_layers": shared,
         "max_position_embeddings": 64, "pad_token_id": None, "eos_token_id": 2, **draw(own),
+    }  # fmt: skip
+
+
+@st.composite
+def gemma3n_text(draw: st.DrawFn) -> Config:
+    made, shared = draw(st.integers(2, 3)), draw(st.integers(0, 2))
+    kinds_ = ["sliding_attention", "full_attention", "sliding_attention"]
+    kinds_ = [*kinds_[:made], *kinds_[:shared]]
+    heads, kv_heads = draw(st.sampled_from([(2, 1), (4, 2), (4, 4)]))
+    streams, layers = draw(st.integers(2, 4)), len(kinds_)
+    sparse = st.lists(st.sampled_from([0.0, 0.3, 0.95]), min_size=layers, max_size=layers)
+    inner = st.lists(st.sampled_from([24, 40]), min_size=layers, max_size=layers)
+    own = table(
+        head_dim=st.sampled_from([16, 24]), attention_bias=FLAG, sliding_window=st.just(7), tie_word_embeddings=FLAG,
+        final_logit_softcapping=maybe(st.just(5.0)), rope_theta=THETA, rope_local_base_freq=THETA,
+        hidden_activation=maybe(st.sampled_from(ACTIVATIONS)), rms_norm_eps=maybe(st.sampled_from([1e-6, 1e-3])),
+        activation_sparsity_pattern=maybe(st.none() | sparse), intermediate_size=st.just(40) | inner,
+        altup_active_idx=maybe(st.integers(0, streams - 1)), altup_correct_scale=FLAG,
+        vocab_size_per_layer_input=st.sampled_from([90, 96]),
+    )  # fmt: skip
+    return {
+        "model_type": "gemma3n_text", "vocab_size": 96, "hidden_size": 48, "num_hidden_layers": layers,
+        "layer_types": kinds_, "num_attention_heads": heads, "num_key_value_heads": kv_heads,
+        "num_kv_shared_layers": shared, "hidden_size_per_layer_input": 8, "laurel_rank": 8,
+        "altup_num_inputs": streams, "max_position_embeddings": 64, "pad_token_id": 0, "bos_token_id": 1,
+        "eos_token_id": 2, **draw(own),
+    }  # fmt: skip
+
+
+@st.composite
+def gemma3n(draw: st.DrawFn) -> Config:
+    return {
+        "model_type": "gemma3n", "architectures": ["Gemma3nForConditionalGeneration"],
+        "text_config": draw(gemma3n_text()), "image_token_id": 5,
+        **draw(table(tie_word_embeddings=maybe(st.booleans()))),
     }  # fmt: skip
 
 
@@ -248,6 +285,23 @@ def lfm2(draw: st.DrawFn) -> Config:
         draw(st.sampled_from(["block_ff_dim", "intermediate_size"])): 48, "num_attention_heads": heads,
         "num_key_value_heads": kv_heads, "max_position_embeddings": 64, "bos_token_id": 1, "eos_token_id": 2,
         "pad_token_id": None, **draw(own),
+    }  # fmt: skip
+
+
+@st.composite
+def lfm2_moe(draw: st.DrawFn) -> Config:
+    layers, (heads, kv_heads) = draw(st.integers(1, 4)), draw(st.sampled_from([(2, 1), (4, 2), (3, 3)]))
+    listed = st.lists(st.sampled_from(["conv", "full_attention"]), min_size=layers, max_size=layers)
+    own = table(
+        conv_bias=FLAG, tie_embedding=FLAG, layer_types=listed, num_dense_layers=maybe(st.integers(0, 2)),
+        num_experts=st.sampled_from([4, 5]), num_experts_per_tok=st.sampled_from([1, 2, 4]), use_expert_bias=FLAG,
+        norm_topk_prob=FLAG, routed_scaling_factor=maybe(st.sampled_from([1, 0.5])), rope_theta=THETA,
+        moe_intermediate_size=st.sampled_from([16, 40]), norm_eps=maybe(st.sampled_from([1e-6, 1e-3])),
+    )  # fmt: skip
+    return {
+        "model_type": "lfm2_moe", "vocab_size": 96, "hidden_size": heads * 16, "num_hidden_layers": layers,
+        "intermediate_size": 48, "num_attention_heads": heads, "num_key_value_heads": kv_heads,
+        "max_position_embeddings": 64, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": None, **draw(own),
     }  # fmt: skip
 
 
@@ -412,7 +466,7 @@ _FALCON = _wide(
     "falcon", num_kv_heads=maybe(st.none() | st.sampled_from([1, 2, 4])), new_decoder_architecture=FLAG,
     multi_query=FLAG, parallel_attn=FLAG, bias=FLAG, num_ln_in_parallel_attn=maybe(st.none() | st.integers(1, 2)),
     ffn_hidden_size=maybe(st.none() | st.just(40)), activation=maybe(st.sampled_from(ACTIVATIONS)), rope_theta=THETA,
-    layer_norm_epsilon=maybe(st.sampled_from([1e-5, 1e-3])),
+    layer_norm_epsilon=maybe(st.sampled_from([1e-5, 1e-3])), alibi=FLAG,
 )  # fmt: skip
 _ATTENTION = table(
     clip_qkv=maybe(st.none() | st.just(2.0)), softmax_scale=maybe(st.none() | st.just(0.3)),
@@ -422,8 +476,9 @@ _MPT = table(
     n_heads=st.sampled_from([2, 3]), n_layers=st.integers(1, 2), tie_word_embeddings=FLAG, attn_config=maybe(_ATTENTION)
 ).map(lambda drawn: {"model_type": "mpt", "vocab_size": 96, "d_model": 48, "max_seq_len": 64, **drawn})
 CONFIGS = {name: llama_like(name) for name in _OWN} | {
-    "gpt2": gpt2(), "gpt_neox": gpt_neox(), "gemma3": gemma3(), "gemma4": gemma4(),
-    "gemma4_text": gemma4_text(), "lfm2": lfm2(), "mistral3": mistral3(), "opt": _OPT,
+    "gpt2": gpt2(), "gpt_neox": gpt_neox(), "gemma3": gemma3(), "gemma3n": gemma3n(),
+    "gemma3n_text": gemma3n_text(), "gemma4": gemma4(),
+    "gemma4_text": gemma4_text(), "lfm2": lfm2(), "lfm2_moe": lfm2_moe(), "mistral3": mistral3(), "opt": _OPT,
     "falcon": _FALCON, "mpt": _MPT,
     "gptj": _gpt("gptj", rotary_dim=st.sampled_from([4, 8, 16])),
     "codegen": _gpt("codegen", rotary_dim=st.sampled_from([4, 8, 16])),

@@ -12,6 +12,8 @@ import torch
 import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers
 
+from edgepack.original.oracle.models import attention, saved_buffers
+
 _SMALL: dict[str, Any] = {
     "vocab_size": 160, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 3, "num_attention_heads": 4,
     "num_key_value_heads": 2, "max_position_embeddings": 64, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2,
@@ -25,9 +27,10 @@ _LLAMA3 = {
 }  # fmt: skip
 _LONG = {"type": "longrope", "short_factor": [1.1] * 8, "long_factor": [1.0 + 0.3 * i for i in range(8)]}
 
+_KINDS = ["sliding_attention", "full_attention"]
 _GEMMA4: dict[str, Any] = {  # E2B's and E4B's form
     **_SMALL, "num_hidden_layers": 6, "head_dim": 16, "global_head_dim": 32, "sliding_window": 6,
-    "layer_types": ["sliding_attention", "full_attention"] * 3, "num_kv_shared_layers": 3, "use_double_wide_mlp": True,
+    "layer_types": _KINDS * 3, "num_kv_shared_layers": 3, "use_double_wide_mlp": True,
     "hidden_size_per_layer_input": 8, "vocab_size_per_layer_input": 160, "final_logit_softcapping": 30.0,
 }  # fmt: skip
 
@@ -106,6 +109,24 @@ MORE: dict[str, tuple[str, dict[str, Any]]] = {
             "num_global_key_value_heads": 1,
         },
     ),
+    "gemma3n_text": (
+        "Gemma3n",
+        {
+            **_SMALL,
+            "num_hidden_layers": 5,
+            "head_dim": 16,
+            "sliding_window": 6,
+            "num_kv_shared_layers": 2,
+            "layer_types": ["sliding_attention", "full_attention", "full_attention", *_KINDS],
+            "intermediate_size": [96, 64, 64, 64, 96],
+            "activation_sparsity_pattern": [0.9, 0.4, 0.0, 0.0, 0.0],
+            "hidden_size_per_layer_input": 8,
+            "vocab_size_per_layer_input": 150,
+            "laurel_rank": 8,
+            "altup_num_inputs": 3,
+            "altup_active_idx": 1,
+        },
+    ),
     "lfm2": ("Lfm2", _LFM2),
     "lfm2:biased": ("Lfm2", {**_LFM2, "conv_bias": True, "conv_L_cache": 4, "block_auto_adjust_ff_dim": False}),
     "hunyuan_v1_dense": ("HunYuanDenseV1", {**_SMALL, "head_dim": 16}),
@@ -146,6 +167,10 @@ MORE: dict[str, tuple[str, dict[str, Any]]] = {
     "gpt_bigcode:heads": ("GPTBigCode", {**_GPT2, "multi_query": False}),
     "falcon:old": ("Falcon", {**_BASE, "bias": True}),
     "falcon:serial": ("Falcon", {**_BASE, "multi_query": False, "parallel_attn": False}),
+    "falcon:alibi": (
+        "Falcon",
+        {**_BASE, "num_attention_heads": 4, "multi_query": False, "bias": True, "parallel_attn": False, "alibi": True},
+    ),
     "mpt": ("Mpt", {"vocab_size": 160, "d_model": 96, "n_heads": 6, "n_layers": 2, "max_seq_len": 64}),
     "stablelm:serial": ("StableLm", {**_HALF, "use_qkv_bias": True}),
     "gpt2:inverse": ("GPT2", {**_GPT2, "scale_attn_by_inverse_layer_idx": True}),
@@ -163,6 +188,30 @@ EXPERTS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "qwen3_moe:unnormed": (
         "Qwen3Moe", {**_SMALL, "head_dim": 16, "num_experts": 6, "num_experts_per_tok": 3, "moe_intermediate_size": 48}
+    ),
+    "gemma4_text:experts": (  # 26B-A4B's
+        "Gemma4",
+        {
+            **_GEMMA4, "num_hidden_layers": 2, "layer_types": _KINDS, "num_kv_shared_layers": 0,
+            "hidden_size_per_layer_input": 0, "attention_k_eq_v": True, "num_global_key_value_heads": 1,
+            "enable_moe_block": True, "num_experts": 6, "top_k_experts": 2, "moe_intermediate_size": 32,
+        },
+    ),
+    "lfm2_moe": (
+        "Lfm2Moe",
+        {
+            **_SMALL, "num_hidden_layers": 3, "layer_types": ["conv", "full_attention", "conv"], "num_dense_layers": 1,
+            "num_experts": 6, "num_experts_per_tok": 2, "moe_intermediate_size": 32, "routed_scaling_factor": 1.5,
+            "tie_word_embeddings": False,
+        },
+    ),
+    "lfm2_moe:unnormed": (
+        "Lfm2Moe",
+        {
+            **_SMALL, "num_hidden_layers": 2, "layer_types": ["full_attention"] * 2, "num_dense_layers": 0,
+            "num_experts": 6, "num_experts_per_tok": 3, "moe_intermediate_size": 48, "use_expert_bias": False,
+            "norm_topk_prob": False,
+        },
     ),
     "mixtral": ("Mixtral", {**_SMALL, "num_local_experts": 4, "sliding_window": 7}),
     "granitemoe": (
@@ -199,15 +248,16 @@ def make(name: str, folder: Path) -> tuple[Path, Any]:
     kind, numbers = ALL[name]
     config = getattr(transformers, _config(kind))(**numbers)
     torch.manual_seed(7)
-    # eager: the other attentions of transformers leave out caps and odd scales
     model = (
         getattr(transformers, _CLASSES.get(kind, f"{kind}ForCausalLM"))
-        ._from_config(config, attn_implementation="eager")
+        ._from_config(config, attn_implementation=attention(config))
         .eval()
     )
     with torch.no_grad():
         for weight in model.parameters():  # louder than usual, so that every part is heard in the logits
             weight.normal_(0, 0.25).add_(0.5 if weight.ndim == 1 else 0)
+        for buffer in saved_buffers(model):
+            buffer.normal_(0.7, 0.2)
     model.save_pretrained(folder)
     return folder, model
 
@@ -246,7 +296,7 @@ def with_tokenizer(folder: Path) -> Path:
 
 
 def _config(kind: str) -> str:
-    return f"{kind}TextConfig" if kind in ("Gemma3", "Gemma4") else f"{kind}Config"
+    return f"{kind}TextConfig" if kind in ("Gemma3", "Gemma3n", "Gemma4") else f"{kind}Config"
 
 
 def config_of(folder: Path) -> dict[str, Any]:

@@ -121,6 +121,32 @@ GEMMA_4_DENSE: dict[str, Any] = {  # 31B
         "use_bidirectional_attention": "vision",
     },
 }  # fmt: skip
+GEMMA_4_EXPERTS: dict[str, Any] = {  # 26B-A4B
+    **GEMMA_4_DENSE, "text_config": {
+        **GEMMA_4_DENSE["text_config"], "hidden_size": 2816, "intermediate_size": 2112, "num_hidden_layers": 30,
+        "num_attention_heads": 16, "num_key_value_heads": 8, "num_global_key_value_heads": 2, "num_experts": 128,
+        "top_k_experts": 8, "moe_intermediate_size": 704, "enable_moe_block": True,
+    },
+}  # fmt: skip
+GEMMA_3N: dict[str, Any] = {  # E2B
+    "model_type": "gemma3n", "architectures": ["Gemma3nForConditionalGeneration"], "audio_token_id": 262_273,
+    "audio_soft_tokens_per_image": 188, "vision_soft_tokens_per_image": 256, "boa_token_id": 256_000,
+    "boi_token_id": 255_999, "eoa_token_id": 262_272, "eoi_token_id": 262_144, "image_token_id": 262_145,
+    "eos_token_id": [1, 106], "initializer_range": 0.02, "torch_dtype": "bfloat16",
+    "audio_config": {"model_type": "gemma3n_audio", "hidden_size": 1536, "vocab_offset": 262_272},
+    "vision_config": {"model_type": "gemma3n_vision", "architecture": "mobilenetv5_300m_enc", "hidden_size": 2048},
+    "text_config": {
+        "model_type": "gemma3n_text", "activation_sparsity_pattern": [0.95] * 10 + [0.0] * 20, "altup_active_idx": 0,
+        "altup_coef_clip": 120.0, "altup_correct_scale": True, "altup_lr_multiplier": 1.0, "altup_num_inputs": 4,
+        "attention_bias": False, "final_logit_softcapping": 30.0, "head_dim": 256, "hidden_size": 2048,
+        "hidden_activation": "gelu_pytorch_tanh", "hidden_size_per_layer_input": 256, "laurel_rank": 64,
+        "intermediate_size": [8192] * 30, "max_position_embeddings": 32_768, "num_attention_heads": 8,
+        "layer_types": (["sliding_attention"] * 4 + ["full_attention"]) * 6, "num_hidden_layers": 30,
+        "num_key_value_heads": 2, "num_kv_shared_layers": 10, "query_pre_attn_scalar": 256, "rms_norm_eps": 1e-6,
+        "rope_local_base_freq": 10_000.0, "rope_scaling": None, "rope_theta": 1e6, "sliding_window": 512,
+        "vocab_size": 262_400, "vocab_size_per_layer_input": 262_144,
+    },
+}  # fmt: skip
 LFM_2: dict[str, Any] = {  # 1.2B
     "model_type": "lfm2", "architectures": ["Lfm2ForCausalLM"], "vocab_size": 65_536, "hidden_size": 2048,
     "block_auto_adjust_ff_dim": True, "block_dim": 2048, "block_ff_dim": 12_288, "block_ffn_dim_multiplier": 1.0,
@@ -130,7 +156,17 @@ LFM_2: dict[str, Any] = {  # 1.2B
     "max_position_embeddings": 128_000, "num_attention_heads": 32, "num_heads": 32, "num_hidden_layers": 16,
     "num_key_value_heads": 8, "rope_theta": 1_000_000.0, "use_pos_enc": True, "bos_token_id": 1, "eos_token_id": 7,
 }  # fmt: skip
-PUBLISHED = [LLAMA, GEMMA, GEMMA_4, GEMMA_4_DENSE, LFM_2, MISTRAL, MINISTRAL, PHI, QWEN]
+LFM_2_MOE: dict[str, Any] = {  # 8B-A1B
+    "model_type": "lfm2_moe", "architectures": ["Lfm2MoeForCausalLM"], "vocab_size": 65_536, "hidden_size": 2048,
+    "intermediate_size": 7168, "moe_intermediate_size": 1792, "num_dense_layers": 2, "num_experts": 32,
+    "num_experts_per_tok": 4, "norm_topk_prob": True, "routed_scaling_factor": 1.0, "use_expert_bias": True,
+    "num_hidden_layers": 24, "num_attention_heads": 32, "num_key_value_heads": 8, "conv_L_cache": 3,
+    "conv_bias": False, "norm_eps": 1e-5, "max_position_embeddings": 128_000, "rope_theta": 1_000_000.0,
+    "layer_types": ["full_attention" if i in (2, 6, 10, 14, 18, 21) else "conv" for i in range(24)],
+    "bos_token_id": 1, "eos_token_id": 7, "pad_token_id": 0, "use_cache": True,
+}  # fmt: skip
+PUBLISHED = [LLAMA, GEMMA, GEMMA_4, GEMMA_4_DENSE, GEMMA_4_EXPERTS, GEMMA_3N, LFM_2, LFM_2_MOE, MISTRAL, MINISTRAL]
+PUBLISHED += [PHI, QWEN]
 
 
 @pytest.mark.parametrize("published", PUBLISHED, ids=lambda config: str(config["model_type"]))

@@ -61,7 +61,9 @@ def _fields(name: str) -> set[str]:
 
 def test_a_config_of_defaults_is_described() -> None:
     for name in model_types():
-        within = {"text_config": {}} if "text_config" in _fields(name) else {}
+        within: dict[str, Any] = {"text_config": {}} if "text_config" in _fields(name) else {}
+        if name == "lfm2_moe":  # whose class breaks down without
+            within = {"layer_types": ["conv"] * 32}
         made = describe({"model_type": name, **within})
         assert made.layers > (1 if name == "bloom" else 10), name  # whose class is that of a test
 
@@ -97,12 +99,10 @@ def test_numbers_are_read_strictly(changes: dict[str, Any], said: str) -> None:
     ("made", "said"),
     [
         (config(hidden_act="mish"), "'mish'"),
-        (config("falcon", alibi=True), "alibi"),
         (config("mpt", attn_config={"qk_ln": True}), "qk_ln"),
         (config("bloom", apply_residual_connection_post_layernorm=True), "apply_residual_connection_post_layernorm"),
         (config(rope_scaling={"type": "mrope", "mrope_section": [2, 3, 3]}), "'mrope'"),
         (config(rope_parameters={"rope_type": "axial"}), "'axial'"),
-        (config("gemma4_text", enable_moe_block=True), "enable_moe_block"),
         (config(rope_scaling={"type": "linear", "factor": 2.0}, partial_rotary_factor=0.5), "partial_rotary_factor"),
         (config("phi3", partial_rotary_factor=0.45), "must be even"),
         (config("phi3", rope_scaling={"type": "linear", "factor": 2.0}), "only longrope"),

@@ -86,9 +86,7 @@ def test_no_task_takes_another_tasks_class(table: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("architecture", "model_type", "said"),
     [
-        ("Lfm2MoeForCausalLM", "lfm2_moe", "short convolutions"),
         ("Qwen3NextForCausalLM", "qwen3_next", "linear attention"),
-        ("Gemma3nForCausalLM", "gemma3n_text", "AltUp"),
     ],
 )
 def test_what_a_language_model_s_layers_lack_is_named(architecture: str, model_type: str, said: str) -> None:

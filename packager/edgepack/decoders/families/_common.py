@@ -90,11 +90,12 @@ def llama_like(
         "heads": heads,
         "kv_heads": heads if kv_heads is None else kv_heads,
         "head_dim": head,
-        "intermediate": config.integer("intermediate_size"),
         "vocabulary": config.integer("vocab_size"),
         "longest": config.integer("max_position_embeddings"),
         "tied": config.flag("tie_word_embeddings"),
     }
+    if "intermediate" not in changes:
+        facts["intermediate"] = config.integer("intermediate_size")
     if "activation" not in changes:
         facts["activation"] = activation(config, "hidden_act")
     if "norm" not in changes:

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 from edgepack.decoders import Decoder, Names
 from edgepack.decoders._rope import rotary
+from edgepack.decoders.alibi import slopes
 from edgepack.decoders.families._common import Config, activation, biases, layer_norm
-from edgepack.decoders.settings import CORRECT, SUPPORTED
-from edgepack.errors import ModelError, UnsupportedModel
+from edgepack.decoders.settings import CORRECT
+from edgepack.errors import ModelError
 
 DEFAULTS = {
     "vocab_size": 65_024, "hidden_size": 4544, "num_hidden_layers": 32, "num_attention_heads": 71,
@@ -32,18 +33,14 @@ _NAMES = Names(
 
 
 def describe(config: Config) -> Decoder:
-    """Describe Falcon, the new_decoder_architecture with a norm for each branch too. Raises UnsupportedModel."""
-    if config.flag("alibi"):
-        raise UnsupportedModel(
-            "Falcon with ALiBi (alibi: true, the RW models) is not supported: its biases are rounded to bfloat16",
-            hint=SUPPORTED,
-        )
+    """Describe Falcon, the new_decoder_architecture with a norm for each branch, and the RW models' ALiBi too."""
     heads, hidden, inner = (
         config.integer("num_attention_heads"), config.integer("hidden_size"), config.maybe("ffn_hidden_size"),
     )  # fmt: skip
     new, many, stated = config.flag("new_decoder_architecture"), config.flag("multi_query"), config.flag("bias")
     parallel, stated_kv = config.flag("parallel_attn"), config.maybe("num_kv_heads")
     kv_heads = (heads if stated_kv is None else stated_kv) if new else 1 if many else heads
+    biased, turning = config.flag("alibi"), rotary(config, hidden // heads)
     return Decoder(
         model_type="falcon",
         names=_names(config, new=new, parallel=parallel),
@@ -58,7 +55,9 @@ def describe(config: Config) -> Decoder:
         norm=layer_norm(config, "layer_norm_epsilon"),
         activation=activation(config, "activation"),
         gated=False,
-        rotary=rotary(config, hidden // heads),
+        rotary=None if biased else turning,
+        alibi=slopes(heads) if biased else (),
+        alibi_by_place=biased,
         parallel=parallel,
         tied=config.flag("tie_word_embeddings"),
         packing="rows" if many and not new else "groups",

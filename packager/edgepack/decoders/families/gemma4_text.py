@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from edgepack.decoders import Decoder, Norm
 from edgepack.decoders._rope import THETA, by_kind
-from edgepack.decoders.families import gemma3_text
+from edgepack.decoders.experts import ExpertNames, Experts
+from edgepack.decoders.families import _experts, gemma3_text
 from edgepack.decoders.families._common import (
     Change,
     Config,
@@ -28,7 +29,8 @@ DEFAULTS = {
     "max_position_embeddings": 131_072, "rms_norm_eps": 1e-6, "tie_word_embeddings": True, "attention_bias": False,
     "sliding_window": 512, "layer_types": None, "final_logit_softcapping": None, "use_bidirectional_attention": None,
     "vocab_size_per_layer_input": 262_144, "hidden_size_per_layer_input": 256, "attention_k_eq_v": False,
-    "num_kv_shared_layers": 0, "enable_moe_block": False, "use_double_wide_mlp": False,
+    "num_kv_shared_layers": 0, "enable_moe_block": False, "use_double_wide_mlp": False, "num_experts": None,
+    "top_k_experts": None, "moe_intermediate_size": None,
 }  # fmt: skip
 _GLOBAL_THETA = 1_000_000.0
 _ROPE = {
@@ -36,7 +38,12 @@ _ROPE = {
     "sliding_attention": {"rope_type": "default", "rope_theta": THETA},
 }  # fmt: skip
 _GLOBAL_HEAD = 512  # where no file says it
-IRRELEVANT = ("num_experts", "top_k_experts", "moe_intermediate_size")  # of enable_moe_block, which is refused
+IRRELEVANT = _experts.IRRELEVANT
+_EXPERTS = ExpertNames(
+    router="layers.{i}.router.proj", gate_up=("layers.{i}.experts.gate_up_proj",),
+    down="layers.{i}.experts.down_proj", router_norm="layers.{i}.router.scale",
+    each="layers.{i}.router.per_expert_scale",
+)  # fmt: skip
 NAMES = replace(
     gemma3_text.NAMES,
     layer_inputs="embed_tokens_per_layer",
@@ -47,26 +54,32 @@ NAMES = replace(
     after_input="layers.{i}.post_per_layer_input_norm",
     layer_scale="layers.{i}.layer_scalar",
 )
+_BESIDE = replace(
+    NAMES,
+    after_dense="layers.{i}.post_feedforward_layernorm_1",
+    before_experts="layers.{i}.pre_feedforward_layernorm_2",
+    after_experts="layers.{i}.post_feedforward_layernorm_2",
+)
 _PATTERN = 6  # every sixth layer sees everything
 
 
 def describe(config: Config) -> Decoder:
-    """Describe Gemma 4. Raises UnsupportedModel for its mixture of experts, and as ``changed`` does."""
+    """Describe Gemma 4. Raises as ``changed`` does."""
     return changed(config)
 
 
 def changed(config: Config, **changes: Change) -> Decoder:
     """Return the description with ``changes``. Raises UnsupportedModel, ModelError."""
-    if config.flag("enable_moe_block"):
-        raise UnsupportedModel("Gemma 4 with a mixture of experts (enable_moe_block) is not supported", hint=SUPPORTED)
     if config.get("use_bidirectional_attention") != "vision":  # which is for the tokens of an image
         refuse_bidirectional(config)
     seen, width = _windows(config), _layer_width(config)
     wide = _wide(config, seen)
     head, full_head = config.integer("head_dim"), wide["head_dim"]
     full, local = by_kind(config, head, full=_GLOBAL_THETA, local=THETA, full_head=full_head, absent=_ROPE)
-    names = NAMES if width else replace(
-        NAMES, layer_inputs="", layer_inputs_projection="", layer_inputs_norm="", input_gate="", input_projection="",
+    experts = _beside(config)
+    names = NAMES if experts is None else _BESIDE
+    names = names if width else replace(
+        names, layer_inputs="", layer_inputs_projection="", layer_inputs_norm="", input_gate="", input_projection="",
         after_input="",
     )  # fmt: skip
     made = llama_like(
@@ -83,9 +96,25 @@ def changed(config: Config, **changes: Change) -> Decoder:
         embedding_scale=float(config.integer("hidden_size")) ** 0.5,
         logits_cap=cap(config, "final_logit_softcapping"),
         layer_width=width,
+        experts=experts,
         **changes,
     )
     return replace(made, own=_own(config, made, wide))
+
+
+def _beside(config: Config) -> Experts | None:
+    """Return the experts beside each feed-forward layer, where there are some."""
+    if not config.flag("enable_moe_block"):
+        config.ignore("num_experts", "top_k_experts", "moe_intermediate_size")
+        return None
+    return Experts(
+        count=config.integer("num_experts"),
+        chosen=config.integer("top_k_experts"),
+        width=config.integer("moe_intermediate_size"),
+        activation=activation(config, "hidden_activation"),
+        beside=True,
+        names=(_EXPERTS,),
+    )
 
 
 def _windows(config: Config) -> tuple[int, ...]:
@@ -137,7 +166,23 @@ def _shape(table: Config, usual: JsonDict) -> JsonDict:
 
 
 def _own(config: Config, made: Decoder, wide: JsonDict) -> tuple[JsonDict, ...]:
-    """Return what differs by layer. Raises ModelError for layers that would read keys which nobody makes."""
+    """Return what differs by layer. Raises as ``reading`` does."""
+    alike, doubled = config.flag("attention_k_eq_v"), config.flag("use_double_wide_mlp")
+    found = []
+    for layer, reads in enumerate(reading(config, made)):
+        own: JsonDict = {} if made.window(layer) else dict(wide)
+        if alike and not made.window(layer):
+            own |= {"values_are_keys": True, "names": replace(made.names, qkv=made.names.qkv[:2])}
+        if reads:
+            own |= {**reads, "intermediate": made.intermediate * (2 if doubled else 1)}
+        found.append(own)
+    return tuple(found)
+
+
+def reading(config: Config, made: Decoder) -> list[JsonDict]:
+    """Return of each layer what it has of its own where it reads the keys of an earlier one, the last of its kind that
+    makes some. Raises ModelError for layers that would read keys which nobody makes.
+    """
     first = made.layers - config.integer("num_kv_shared_layers")
     kinds = [made.window(layer) > 0 for layer in range(made.layers)]
     if not 0 < first <= made.layers or set(kinds[:first]) != set(kinds):
@@ -145,15 +190,9 @@ def _own(config: Config, made: Decoder, wide: JsonDict) -> tuple[JsonDict, ...]:
             f"config.json: with num_kv_shared_layers {made.layers - first} some layers have no keys to read",
             hint=CORRECT,
         )
-    alike, doubled = config.flag("attention_k_eq_v"), config.flag("use_double_wide_mlp")
-    found = []
+    found: list[JsonDict] = []
     for layer, local in enumerate(kinds):
-        own: JsonDict = {} if local else dict(wide)
-        if alike and not local:
-            own |= {"values_are_keys": True, "names": replace(made.names, qkv=made.names.qkv[:2])}
-        if layer >= first:
-            own["reads"] = max(other for other in range(first) if kinds[other] == local)
-            own["names"] = replace(made.names, qkv=made.names.qkv[:1], key_norm="")
-            own["intermediate"] = made.intermediate * (2 if doubled else 1)
-        found.append(own)
-    return tuple(found)
+        read = max((other for other in range(first) if kinds[other] == local), default=0)
+        names = replace(made.names, qkv=made.names.qkv[:1], key_norm="")
+        found.append({"reads": read, "names": names} if layer >= first else {})
+    return found

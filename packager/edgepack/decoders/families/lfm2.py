@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from edgepack.decoders import Decoder, Names, Norm
-from edgepack.decoders.families._common import Config, biases, llama_like
+from edgepack.decoders.families._common import Change, Config, biases, llama_like
 from edgepack.decoders.settings import CORRECT, SUPPORTED
 from edgepack.documents import JsonDict
 from edgepack.errors import ModelError, UnsupportedModel
@@ -42,21 +42,25 @@ _CONVOLUTION = replace(
 
 
 def describe(config: Config) -> Decoder:
-    """Describe LFM2. Raises UnsupportedModel for other kinds of layers, ModelError."""
+    """Describe LFM2. Raises as ``mixed`` does."""
+    return mixed(config, _convolutions(config), intermediate=_inner(config))
+
+
+def mixed(config: Config, places: tuple[bool, ...], **changes: Change) -> Decoder:
+    """Return LFM2 with convolutions at ``places``, and ``changes``. Raises ModelError."""
     kernel = config.integer("conv_L_cache")
     if kernel < 1:
         raise ModelError(f"config.json: conv_L_cache is {kernel}; it must be at least 1", hint=CORRECT)
     own: JsonDict = {"convolution": kernel, "names": _CONVOLUTION}
-    places = _convolutions(config)
     return llama_like(
         config,
         theta=_THETA,
         names=NAMES,
         norm=Norm(kind="rms", epsilon=config.real("norm_eps")),
         activation="silu",
-        intermediate=_inner(config),
         biases=biases(conv=config.flag("conv_bias")),
         own=tuple(own if place else {} for place in places) if any(places) else (),
+        **changes,
     )
 
 
@@ -74,10 +78,15 @@ def _inner(config: Config) -> int:
 
 def _convolutions(config: Config) -> tuple[bool, ...]:
     """Return whether each layer is a convolution: by layer_types, or by full_attn_idxs where there are none."""
-    layers, kinds = config.integer("num_hidden_layers"), config.get("layer_types")
     listed = config.get("full_attn_idxs")
-    if kinds is None:
-        return tuple(listed is not None and layer not in listed for layer in range(layers))
+    if config.get("layer_types") is not None:
+        return stated(config)
+    return tuple(listed is not None and layer not in listed for layer in range(config.integer("num_hidden_layers")))
+
+
+def stated(config: Config) -> tuple[bool, ...]:
+    """Return whether each layer is a convolution by layer_types. Raises UnsupportedModel for other kinds."""
+    layers, kinds = config.integer("num_hidden_layers"), config.get("layer_types")
     if not isinstance(kinds, list) or len(kinds) != layers:
         raise ModelError(f"config.json: layer_types does not have {layers} entries, one per layer", hint=CORRECT)
     strange = next((kind for kind in kinds if kind not in ("full_attention", "conv")), None)

@@ -19,6 +19,7 @@ from edgepack.documents import Json
 from edgepack.original.decoder import Reference
 from edgepack.original.library import PretrainedConfig
 from edgepack.original.oracle.models import run
+from edgepack.original.oracle.shrink import experts
 
 _ROUNDED = 4e-7  # of an angle: transformers computes them in float32
 _TOKENS = 36  # of a text, at least
@@ -40,13 +41,14 @@ def shapes(decoder: Decoder, full: Mapping[str, tuple[int, ...]]) -> str:
         "embedding": ((d.vocabulary, d.embedding_width or d.hidden), (names.embedding,)),
     }
     if d.layer_width:
-        wanted["embedding of layers"] = ((d.vocabulary, d.layers * d.layer_width), (names.layer_inputs,))
+        rows = d.layer_rows or d.vocabulary
+        wanted["embedding of layers"] = ((rows, d.layers * d.layer_width), (names.layer_inputs,))
     for layer in range(d.layers) if d.own else (0,):
         own, of = d.at(layer), f" of layer {layer}" if d.own else ""
         wanted |= {
             f"{what}{of}": (shape, tuple(path.format(i=layer) for path in paths)) for what, shape, paths in _mixing(own)
         }
-        if not d.experts:
+        if d.experts is None or d.experts.beside:
             inner = own.intermediate * (2 if d.gated else 1)
             wanted[f"feed-forward layer{of}"] = ((inner, d.hidden), tuple(p.format(i=layer) for p in own.names.gate_up))
     for what, (shape, paths) in wanted.items():
@@ -75,7 +77,7 @@ def _experts(decoder: Decoder, full: Mapping[str, tuple[int, ...]], prefix: str)
     """Return whether the experts of the first layers differ, as transformers holds them: all in one tensor."""
     for layer in range(min(decoder.layers, LAYERS)):
         of_layer = decoder.experts_of(layer)
-        down = re.compile(rf"{re.escape(prefix)}\w+\.{layer}\..*\.experts\.down_proj")
+        down = re.compile(rf"{re.escape(prefix)}\w+\.{layer}\.(?:.*\.)?experts\.down_proj")
         found = [shape for name, shape in full.items() if down.fullmatch(name)]
         wanted = [{of_layer.count, of_layer.width, decoder.hidden}] if of_layer else []
         if [set(shape) for shape in found] != wanted:
@@ -115,9 +117,10 @@ def _choice(decoder: Decoder, config: PretrainedConfig) -> dict[str, tuple[Json,
     found = decoder.experts
     if found is None:
         return {}
-    counted = {"num_local_experts": (config.num_local_experts, found.count)}
+    count, chosen = experts(config)
+    counted = {"num_experts": (count, found.count)}
     if found.routing != "sparsemixer":  # which chooses two, whatever the config says
-        counted["num_experts_per_tok"] = (config.num_experts_per_tok, found.chosen)
+        counted["num_experts_per_tok"] = (chosen, found.chosen)
     return counted
 
 
@@ -133,6 +136,8 @@ def angles(decoder: Decoder, model: nn.Module, config: PretrainedConfig) -> str:
     turning = (type(m) for name, m in model.named_modules() if type(m).__name__.endswith("RotaryEmbedding")
                and "_tower." not in name)  # fmt: skip
     kind = next(turning, None)
+    if decoder.alibi:  # a class of rotary positions, too, where it is there and not used
+        return ""
     if (kind is None) != (decoder.rotary is None):
         return "only one of transformers and edgepack's reading has rotary positions"
     if kind is None:

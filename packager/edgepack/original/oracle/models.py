@@ -21,6 +21,8 @@ from edgepack.original.library import Answer, PretrainedConfig, PretrainedModel
 logging.getLogger("transformers").setLevel(logging.ERROR)
 transformers.utils.logging.disable_progress_bar()
 _SEED = 11
+# The class of a model's text part, where the whole one runs with timm alone, whose part in it is images.
+_ALONE = {"gemma3n": "Gemma3nForCausalLM"}
 
 
 VERSION = str(transformers.__version__)
@@ -64,8 +66,16 @@ def random(stated: JsonObject) -> PretrainedModel:
             else:
                 table = "embed" in name or name.endswith(("wte.weight", "wpe.weight"))
                 nn.init.normal_(weight, std=0.7 if table else 1.3 / math.sqrt(weight.shape[-1]))
+        for buffer in saved_buffers(model):
+            buffer.add_(0.2 * torch.randn_like(buffer))
     model.tie_weights()
     return model
+
+
+def saved_buffers(model: PretrainedModel) -> list[torch.Tensor]:
+    """Return the numbers that are saved beside the parameters: a layer's scale, or what corrects a router's choice."""
+    saved = model.state_dict()
+    return [buffer for name, buffer in model.named_buffers() if name in saved and buffer.is_floating_point()]
 
 
 def save(model: PretrainedModel, folder: Path) -> None:
@@ -113,13 +123,29 @@ def _in_float32(stated: JsonObject) -> JsonDict:
 
 def _made(config: PretrainedConfig, stated: JsonObject) -> PretrainedModel:
     """Raises UnsupportedModel where transformers cannot make the model."""
+    alone = _ALONE.get(stated["model_type"])
+    if alone:
+        text = config.get_text_config()
+        text.tie_word_embeddings = config.tie_word_embeddings
+        return _of(getattr(transformers, alone), text)
     listed = stated.get("architectures") or []
     name = listed[0] if listed else ""
     kind = getattr(transformers, name, None) or getattr(
         transformers, MODEL_FOR_CAUSAL_LM_MAPPING_NAMES[stated["model_type"]]
     )
+    return _of(kind, config)
+
+
+def attention(config: PretrainedConfig) -> str:
+    """Return the implementation of attention that computes a model as it was trained: the eager one, which alone has
+    caps and odd scales. Falcon's adds ALiBi's biases twice.
+    """
+    return "sdpa" if config.model_type == "falcon" and config.alibi else "eager"
+
+
+def _of(kind: PretrainedModel, config: PretrainedConfig) -> PretrainedModel:
     try:
-        return kind._from_config(config, attn_implementation="eager")
+        return kind._from_config(config, attn_implementation=attention(config))
     except Exception as error:  # whatever a model's constructor runs into
         raise _refused(error) from error
 

@@ -59,7 +59,7 @@ def _text(stated: JsonObject, full: PretrainedConfig) -> JsonDict:
     _set(small, _known("hidden", full), hidden)
     _set(small, ("vocab_size",), min(full.vocab_size, _VOCABULARY))
     inner = getattr(full, _known("inner", full)[0], None)
-    if inner is not None:
+    if isinstance(inner, int):
         _set(small, _known("inner", full), min(inner, _INNER))
     _experts(small, full)
     if _has(full, "word_embed_proj_dim"):
@@ -73,14 +73,28 @@ def _text(stated: JsonObject, full: PretrainedConfig) -> JsonDict:
     return small
 
 
+def experts(full: PretrainedConfig) -> tuple[int, int]:
+    """Return how many experts a layer has, and how many of them a token is sent to; 0 where there are none."""
+    count = getattr(full, "num_local_experts", getattr(full, "num_experts", None))
+    return int(count or 0), int(getattr(full, _chosen(full), None) or 0)
+
+
+def _chosen(full: PretrainedConfig) -> str:
+    return "top_k_experts" if _has(full, "top_k_experts") else "num_experts_per_tok"
+
+
 def _experts(small: JsonDict, full: PretrainedConfig) -> None:
     """Keep a few experts, and of those that a token is sent to some but not all of them."""
-    count, chosen = getattr(full, "num_local_experts", None), getattr(full, "num_experts_per_tok", None)
+    count, chosen = experts(full)
     if not count or not chosen:
         return
-    few = min(int(count), max(_EXPERTS, 2 * min(int(chosen), _CHOSEN)))
-    key = next((key for key in ("num_experts", "num_local_experts") if key in small), "num_local_experts")
-    small |= {key: few, "num_experts_per_tok": min(int(chosen), _CHOSEN, few)}
+    few = min(count, max(_EXPERTS, 2 * min(chosen, _CHOSEN)))
+    usual = "num_local_experts" if hasattr(full, "num_local_experts") else "num_experts"
+    key = next((key for key in ("num_experts", "num_local_experts") if key in small), usual)
+    small |= {key: few, _chosen(full): min(chosen, _CHOSEN, few)}
+    if _has(full, "num_dense_layers"):  # one of them is kept, where others follow
+        dense = int(full.num_dense_layers)
+        small["num_dense_layers"] = dense if dense >= full.num_hidden_layers else min(dense, 1)
     if _has(full, "moe_intermediate_size"):
         small["moe_intermediate_size"] = min(int(full.moe_intermediate_size), _INNER)
 
@@ -98,6 +112,14 @@ def _shared_layers(small: JsonDict, full: PretrainedConfig) -> None:
     }  # fmt: skip
     if full.hidden_size_per_layer_input:
         small["hidden_size_per_layer_input"] = _PROJECTED
+    if _has(full, "laurel_rank"):
+        sparse = full.activation_sparsity_pattern
+        small |= {
+            "laurel_rank": min(full.laurel_rank, _PROJECTED),
+            "intermediate_size": [min(full.intermediate_size[layer], _INNER + layer % 2) for layer in kept],
+            "activation_sparsity_pattern": [sparse[layer] for layer in kept],
+            "vocab_size_per_layer_input": small["vocab_size"] - (full.vocab_size > full.vocab_size_per_layer_input),
+        }
     if small.get("num_global_key_value_heads"):
         small["num_global_key_value_heads"] = 1
     if small.get("per_layer_config"):

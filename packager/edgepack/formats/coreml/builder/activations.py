@@ -21,6 +21,15 @@ def activated(x: Var, kind: str, **numbers: float) -> Var:
     return mb.silu(x=x) if kind == "silu" else mb.relu(x=x)
 
 
+def cut_off(x: Var, cutoff: float) -> Var:
+    """Return max(x - mean - ``cutoff`` standard deviations, 0) over the last dimension, computed in float32."""
+    x = mb.cast(x=x, dtype="fp32")
+    around = mb.sub(x=x, y=mb.reduce_mean(x=x, axes=[-1], keep_dims=True))
+    deviation = mb.sqrt(x=mb.reduce_mean(x=mb.square(x=around), axes=[-1], keep_dims=True))
+    above = mb.relu(x=mb.sub(x=around, y=mb.mul(x=deviation, y=np.float32(cutoff))))
+    return mb.cast(x=above, dtype="fp16")
+
+
 def _xielu(x: Var, *, alpha_p: float, alpha_n: float, beta: float, eps: float) -> Var:
     """Return xIELU (Huang & Schlag 2024), in float32: float16 has no room for large squares.
 

@@ -18,6 +18,7 @@ import numpy as np
 from coremltools.converters.mil.mil import Builder as mb  # noqa: N813  (as everybody calls it)
 
 from edgepack.decoders import Decoder, Rotary
+from edgepack.decoders.alibi import by_place
 from edgepack.decoders.rotary import cos_sin_cache
 from edgepack.formats.coreml._mil import Var
 from edgepack.formats.coreml.builder.weights import Weights
@@ -96,7 +97,7 @@ class Places:
         self._slots = weights.plain("slots", np.arange(slots, dtype=np.int32), made=True)
         self._rows = mb.slice_by_size(x=self._slots, begin=span.past, size=span.new)
         self._given = mb.maximum(x=mask, y=_HIDDEN)
-        self._masks: dict[tuple[int, tuple[float, ...]], Var] = {}
+        self._masks: dict[int, Var] = {}
         self._turns: dict[bool, tuple[Var, Var]] = {}
 
     def positions(self) -> Var:
@@ -105,16 +106,16 @@ class Places:
             return mb.sub(x=self._rows, y=mb.cast(x=self.span.moved, dtype="int32"))
         return mb.minimum(x=self._rows, y=np.int32(self._context - 1))
 
-    def mask(self, window: int, slopes: tuple[float, ...] = ()) -> Var:
+    def mask(self, window: int, decoder: Decoder) -> Var:
         """Return what is added to scores, float16 [1, 1 or heads, N, T], for layers that look back at ``window`` tokens
-        (0: all); ``slopes`` are ALiBi's of the heads.
+        (0: all), with ALiBi's biases of the decoder's heads.
         """
         window = window if window < self._context else 0
-        if (window, slopes) not in self._masks:
-            self._masks[window, slopes] = self._mask(window, slopes)
-        return self._masks[window, slopes]
+        if window not in self._masks:
+            self._masks[window] = self._mask(window, decoder)
+        return self._masks[window]
 
-    def _mask(self, window: int, slopes: tuple[float, ...]) -> Var:
+    def _mask(self, window: int, decoder: Decoder) -> Var:
         columns = mb.slice_by_size(x=self._slots, begin=[0], size=self.span.seen)
         back = mb.sub(x=mb.expand_dims(x=self._rows, axes=[0, 1, 3]), y=mb.expand_dims(x=columns, axes=[0, 1, 2]))
         hidden = mb.less(x=back, y=0)
@@ -124,11 +125,28 @@ class Places:
         if window:
             hidden = mb.logical_or(x=hidden, y=mb.greater_equal(x=back, y=window))
         mask = mb.add(x=mb.mul(x=mb.cast(x=hidden, dtype="fp16"), y=_HIDDEN), y=self._given)
-        if not slopes:
+        if not decoder.alibi:
             return mask
-        each = -np.array(slopes, np.float32)[None, :, None, None]
+        if decoder.alibi_by_place:
+            return mb.add(x=mask, y=self._by_place(columns, decoder))
+        each = -np.array(decoder.alibi, np.float32)[None, :, None, None]
         distance = mb.cast(x=mb.mul(x=mb.cast(x=mb.maximum(x=back, y=0), dtype="fp32"), y=each), dtype="fp16")
         return mb.add(x=mask, y=distance)
+
+    def _by_place(self, columns: Var, decoder: Decoder) -> Var:
+        """Return each key's bias less that of the token itself, which no softmax sees, float16 [1, heads, N, T].
+
+        Biases grow with the place, and float16 would round the differences between them.
+        """
+        table = by_place(decoder.alibi, decoder.head_dim, self._context)
+        beyond = ((0, 0), (0, self._size - self._context))
+        stored = self._weights.plain("alibi", np.pad(table, beyond, mode="edge"), made=True)
+        if self.span.moved is not None:
+            moved = mb.cast(x=self.span.moved, dtype="int32")
+            columns = mb.maximum(x=mb.sub(x=columns, y=moved), y=np.int32(0))
+        keys, own = (mb.gather(x=stored, indices=places, axis=1) for places in (columns, self.positions()))
+        keys, own = mb.expand_dims(x=keys, axes=[0, 2]), mb.expand_dims(x=own, axes=[0, 3])
+        return mb.cast(x=mb.minimum(x=mb.sub(x=keys, y=own), y=np.float32(0)), dtype="fp16")
 
     def turned(self, x: Var, rotary: Rotary, *, local: bool) -> Var:
         """Return ``x`` float16 [1, heads, N, head] with the pairs (i, i + width / 2) turned (Su et al. 2021), in

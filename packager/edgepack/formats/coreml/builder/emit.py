@@ -17,7 +17,8 @@ from edgepack.decoders import Decoder, order
 from edgepack.decoders.checkpoint import Checkpoint
 from edgepack.errors import UnsupportedModel
 from edgepack.formats.coreml._mil import Var
-from edgepack.formats.coreml.builder.activations import activated
+from edgepack.formats.coreml.builder.activations import activated, cut_off
+from edgepack.formats.coreml.builder.altup import AltUpOperations
 from edgepack.formats.coreml.builder.attention import Cache, Places, Span, attend, fixed, ranged
 from edgepack.formats.coreml.builder.experts import experts
 from edgepack.formats.coreml.builder.parts import Part
@@ -31,6 +32,10 @@ class Emitter:
     def __init__(self, checkpoint: Checkpoint, weights: Weights, part: Part, context: int, slots: int) -> None:
         self.checkpoint, self.weights, self.part, self.context, self.slots = checkpoint, weights, part, context, slots
         self.d = checkpoint.decoder
+        if checkpoint.altup:
+            self._altup = AltUpOperations(
+                checkpoint.altup, weights, lambda x, layer: self.norm(x, self.d.names.altup_norm, layer)
+            )
 
     def emit(self, inputs: Mapping[str, Var]) -> Var:
         """Return each layer, from ids int32 [1, N] or a residual float32 [1, N, hidden] to the next part's residual or
@@ -47,8 +52,10 @@ class Emitter:
         ids = x
         x = self._embed(ids) if self.part.first else x
         self._inputs = self._layer_inputs(ids, x) if self.d.layer_width else ()
+        x = self._altup.enter(x) if self.d.altup else x
         for layer in self.part.layers:
             x = order.through(self, self.d, x, layer)
+        x = self._altup.leave(x) if self.d.altup else x
         if not self.part.last:
             return mb.identity(x=x, name=NEXT)
         return self._logits(_half(self.norm(x, self.d.names.final, 0) if self.d.names.final else x))
@@ -99,7 +106,7 @@ class Emitter:
         else:
             q = turned
         k, v = self._pairs[layer if d.reads is None else d.reads]
-        mask, sinks = places.mask(d.window(layer), d.alibi), self.checkpoint.sinks(layer)
+        mask, sinks = places.mask(d.window(layer), self.d), self.checkpoint.sinks(layer)
         if sinks is None:
             mixed = attend(q, k, v, mask, d, d.scaling(layer))
         else:
@@ -153,21 +160,67 @@ class Emitter:
     def feed_forward(self, x: Var, layer: int) -> Var:
         """Return the branch of the feed-forward layer, float32."""
         found = self.checkpoint.experts(layer)
-        if found:
-            return experts(x, layer, found, self.weights)
-        d, name = self.d, f"layers.{layer}.mlp"
+        if found and not found.experts.beside:
+            return self.experts(x, x, layer)
+        d, name = self.d.at(layer), f"layers.{layer}.mlp"
         made = self.weights.linear(_half(x), self.checkpoint.gate_up(layer), f"{name}.inner")
         numbers = self.checkpoint.activation(layer) if d.names.activation else {}
         if d.gated:
             gate, up = mb.split(x=made, num_splits=2, axis=-1)
+            gate = gate if d.cutoff is None else cut_off(gate, d.cutoff)
             made = mb.mul(x=activated(gate, d.activation, **numbers), y=up)
         else:
             made = activated(made, d.activation, **numbers)
         return _full(self.weights.linear(made, self.checkpoint.down(layer), f"{name}.down"))
 
+    def experts(self, x: Var, routed: Var, layer: int) -> Var:
+        """Return the branch of experts, whose router reads ``routed``, float32."""
+        found = self.checkpoint.experts(layer)
+        assert found is not None
+        weight = found.router_norm(layer)
+        if weight is not None:
+            name = f"{found.experts.label(layer)}.router_norm"
+            routed = self._weighed(self._unit(routed, [-1]), name, weight, None)
+        return experts(x, routed, layer, found, self.weights)
+
+    def both(self, x: Var, y: Var, layer: int) -> Var:
+        """Return the sum of two branches, float32."""
+        return mb.add(x=x, y=y)
+
+    def predicted(self, x: Var, layer: int) -> Var:
+        """Return the residuals beside each other as the layer expects them."""
+        return self._altup.predicted(x, layer)
+
+    def active(self, x: Var, layer: int) -> Var:
+        """Return the residual that the layer computes."""
+        return self._altup.active(x)
+
+    def low_rank(self, x: Var, layer: int) -> Var:
+        """Return the branch of low rank, float32."""
+        inner = self.weights.linear(_half(x), self.checkpoint.laurel_down(layer), f"layers.{layer}.laurel_down")
+        return _full(self.weights.linear(inner, self.checkpoint.laurel_up(layer), f"layers.{layer}.laurel_up"))
+
+    def balanced(self, x: Var, y: Var, layer: int) -> Var:
+        """Return the sum of two over the root of two, float32."""
+        return mb.mul(x=mb.add(x=x, y=y), y=np.float32(0.5**0.5))
+
+    def corrected(self, x: Var, made: Var, layer: int) -> Var:
+        """Return the predicted residuals ``x``, moved by what the layer ``made`` of the active one."""
+        return self._altup.corrected(x, made, layer)
+
+    def gateable(self, x: Var, layer: int) -> Var:
+        """Return the active residual, as the layer's own vector gates it."""
+        return self._altup.gateable(x, layer)
+
+    def spread(self, x: Var, branch: Var, layer: int) -> Var:
+        """Return the residuals with ``branch`` added to all but the first."""
+        return self._altup.spread(x, branch)
+
     def _layer_inputs(self, ids: Var, x: Var) -> Sequence[Var]:
         """Return the vector of each layer, float32 [1, N, layer_width], of the ids and of what the first one reads."""
         d, name = self.d, "layer_inputs"
+        if d.layer_rows not in (0, d.vocabulary):  # any other has the first one's
+            ids = mb.select(cond=mb.less(x=ids, y=np.int32(d.layer_rows)), a=ids, b=np.int32(0))
         rows = _full(self.weights.gather(ids, self.checkpoint.layer_inputs(), name))
         made = self.weights.linear(_half(x), self.checkpoint.layer_inputs_projection(), f"{name}_projection")
         apart = mb.reshape(x=_full(made), shape=(1, -1, d.layers, d.layer_width))

@@ -112,7 +112,11 @@ def estimate_sizes(checkpoint: Checkpoint, recipe: Recipe, slots: int) -> ShardS
     """Return the room that each piece of the model takes; of vectors and tables, the most that it can be."""
     d = checkpoint.decoder
     embedding, positions, head = checkpoint.embedding(), checkpoint.positions(), checkpoint.head()
-    whole = [checkpoint.layer_inputs(), checkpoint.layer_inputs_projection()] if d.layer_width else []
+    whole: list[tuple[str, Weight]] = []
+    if d.layer_width:
+        whole = [("layer_inputs", checkpoint.layer_inputs()), ("o_proj", checkpoint.layer_inputs_projection())]
+    if checkpoint.altup:
+        whole += [("altup_in", checkpoint.altup.enter()), *(("altup_out", one) for one in checkpoint.altup.leave())]
 
     def taken(role: str, matrix: Weight) -> int:
         return layout(matrix.shape, role, recipe, tied=d.tied).room
@@ -137,10 +141,11 @@ def estimate_sizes(checkpoint: Checkpoint, recipe: Recipe, slots: int) -> ShardS
         + (taken("positions", positions) if positions else 0)
         + before
         + embedding_norm
-        + sum(taken(role, matrix) for role, matrix in zip(("layer_inputs", "o_proj"), whole, strict=False)),
+        + sum(taken(role, matrix) for role, matrix in whole),
         layer=(-(-sum(summed) // len(summed)) if d.own else max(summed))
         + _biases([m for _, m in layer if m.bias is not None])
         + _beside_experts(d)
+        + _between_residuals(d)
         + norm * sum(path not in of_heads for path in d.names.norms)
         + (normed if d.names.query_norm else 0),
         head=norm + taken("head", head) + _biases([head]) + after,
@@ -151,9 +156,14 @@ def estimate_sizes(checkpoint: Checkpoint, recipe: Recipe, slots: int) -> ShardS
 def _products(checkpoint: Checkpoint, layer: int) -> list[tuple[str, Weight]]:
     """Return the products of a layer with their roles."""
     found = checkpoint.experts(layer)
-    fed = products(found, layer) if found else (checkpoint.gate_up(layer), checkpoint.down(layer))
-    attention = (checkpoint.qkv(layer), checkpoint.o_proj(layer))
-    listed = list(zip(("qkv", "o_proj", "gate_up", "down"), (*attention, *fed), strict=True))
+    listed: list[tuple[str, Weight]] = [("qkv", checkpoint.qkv(layer)), ("o_proj", checkpoint.o_proj(layer))]
+    if found is None or found.experts.beside:
+        listed += [("gate_up", checkpoint.gate_up(layer)), ("down", checkpoint.down(layer))]
+    if found:
+        inner, outer = products(found, layer)
+        listed += [("gate_up", inner), ("down", outer)]
+    if checkpoint.decoder.laurel_rank:
+        listed += [("laurel_down", checkpoint.laurel_down(layer)), ("laurel_up", checkpoint.laurel_up(layer))]
     if checkpoint.decoder.layer_width:
         listed += [("gate_up", checkpoint.input_gate(layer)), ("down", checkpoint.input_projection(layer))]
     return listed
@@ -166,6 +176,15 @@ def _beside_experts(decoder: Decoder) -> int:
         return sinks
     wide = room("float32", (found.count, decoder.hidden))
     return sinks + wide + (wide + room("float32", (found.count,)) if found.biased else 0)
+
+
+def _between_residuals(decoder: Decoder) -> int:
+    """Return the room of what decides on residuals beside each other in a layer."""
+    if decoder.altup is None:
+        return 0
+    count = decoder.altup.count
+    shapes = ((count, decoder.hidden), (count * count, count), (count, count), (decoder.hidden,))
+    return sum(room("float32", shape) for shape in shapes)
 
 
 def _biases(matrices: Iterable[Weight]) -> int:

@@ -19,6 +19,7 @@ from edgepack.formats.onnx._recipes import uncommon
 from edgepack.formats.onnx.builder import genai, heads
 from edgepack.formats.onnx.builder.builder import Builder
 from edgepack.formats.onnx.builder.emit import Emitter
+from edgepack.formats.onnx.builder.experts import fused
 from edgepack.formats.onnx.builder.partitioned import PartitionedSession
 from edgepack.formats.onnx.builder.sequences import AnyMask, RightPadded, Sequences
 from edgepack.formats.onnx.builder.store import Store
@@ -99,7 +100,8 @@ def check(plan: Plan) -> None:
     caches transformers.js would make in other shapes.
     """
     denied = {"QMoE", "MoE"} & set(plan.target.denied_operators)
-    if denied and describe(read_config(plan.source.path / "config.json")).experts:
+    experts = describe(read_config(plan.source.path / "config.json")).experts
+    if denied and experts and fused(experts):
         raise UnsupportedModel(
             f"{plan.target.name} cannot run a mixture of experts: its runtime lacks {' and '.join(sorted(denied))}",
             hint="choose another target, for example --target desktop",

@@ -25,6 +25,22 @@ def activated(g: Builder, x: ir.Value, kind: str, name: str, **numbers: float) -
     return g.op(_GELUS[kind], x, name=name, domain=CONTRIB)
 
 
+def cut_off(g: Builder, x: ir.Value, cutoff: float, width: int) -> ir.Value:
+    """Return max(x - mean - ``cutoff`` standard deviations, 0) over the last dimension, which is ``width``."""
+    name, last = x.name, g.constant("axis_last", np.array([-1]))
+
+    def mean(value: ir.Value, what: str) -> ir.Value:
+        total = g.op("ReduceSum", value, last, name=f"{name}.{what}_total", keepdims=1)
+        share = g.constant(f"share_{width}", np.array(1 / width, np.float32))
+        return g.op("Mul", total, share, name=f"{name}.{what}")
+
+    around = g.op("Sub", x, mean(x, "mean"), name=f"{name}.around")
+    variance = mean(g.op("Mul", around, around, name=f"{name}.squares"), "variance")
+    times = g.constant(f"{name}.cutoff", np.array(cutoff, np.float32))
+    least = g.op("Mul", g.op("Sqrt", variance, name=f"{name}.deviation"), times, name=f"{name}.least")
+    return g.op("Relu", g.op("Sub", around, least, name=f"{name}.above"), name=f"{name}.cut")
+
+
 def _xielu(g: Builder, x: ir.Value, name: str, *, alpha_p: float, alpha_n: float, beta: float, eps: float) -> ir.Value:
     """Emit a max(x, 0)^2 + (expm1(min(x, eps)) - x) b [x <= 0] + beta x (Huang & Schlag 2024).
 

@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgepack.decoders import Decoder
+from edgepack.decoders.alibi import by_place
 from edgepack.decoders.matrix import Matrix
 from edgepack.decoders.rotary import cos_sin_cache
 from edgepack.formats.onnx._graph import CONTRIB
@@ -162,7 +163,12 @@ class Attention:
     def _seen(self, angles: tuple[ir.Value, ...], layer: int) -> list[ir.Value | None]:
         """Return GroupQueryAttention's inputs after the cache; what is last and absent is left out."""
         s = self.sequences
-        bias = s.sloped(self.d.alibi) if self.d.alibi else s.bias
+        bias = s.bias
+        if self.d.alibi_by_place:
+            table = by_place(self.d.alibi, self.d.head_dim, self.context).T
+            bias = s.placed(self.weights.plain("alibi", np.ascontiguousarray(table), made=True))
+        elif self.d.alibi:
+            bias = s.sloped(self.d.alibi)
         sinks = self.checkpoint.sinks(layer)
         sink = None if sinks is None else self.weights.plain(f"layers.{layer}.attention.sinks", sinks)
         inputs = [s.last_key, s.total, *(angles or (None, None)), None, bias, sink]

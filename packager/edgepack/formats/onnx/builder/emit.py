@@ -14,7 +14,8 @@ import onnx_ir as ir
 
 from edgepack.decoders import Decoder, order
 from edgepack.decoders.checkpoint import Checkpoint
-from edgepack.formats.onnx.builder.activations import activated
+from edgepack.formats.onnx.builder.activations import activated, cut_off
+from edgepack.formats.onnx.builder.altup import AltUpNodes
 from edgepack.formats.onnx.builder.attention import Attention
 from edgepack.formats.onnx.builder.convolution import Convolution
 from edgepack.formats.onnx.builder.experts import experts
@@ -43,14 +44,18 @@ class Emitter:
         self._norms = Norms(checkpoint, weights)
         self._attention = Attention(self._norms, sequences, context)
         self._convolution = Convolution(checkpoint, weights, sequences)
+        if checkpoint.altup:
+            self._altup = AltUpNodes(self._norms, checkpoint.altup)
 
     def emit(self) -> None:
         """Emit every layer, from ids to logits."""
         self._pasts = {layer: self._past(layer) for layer in self.d.caching}
         x = _Sum(self._embed())
         self._inputs = self._layer_inputs(x.x) if self.d.layer_width else ()
+        x = _Sum(self._altup.enter(x.x)) if self.d.altup else x
         for layer in range(self.d.layers):
             x = order.through(self, self.d, x, layer)
+        x = _Sum(self._altup.leave(self._whole(x))) if self.d.altup else x
         last = self.norm(x, self.d.names.final, 0) if self.d.names.final else x
         self._logits(*self.sequences.wanted(self._whole(last)))
 
@@ -76,7 +81,7 @@ class Emitter:
     def _layer_inputs(self, x: ir.Value) -> tuple[ir.Value, ...]:
         """Return the vector of each layer, [batch, new, layer_width], of the ids and of what the first layer reads."""
         d, g, name = self.d, self.g, "layer_inputs"
-        rows = self.weights.gather(self.sequences.ids, self.checkpoint.layer_inputs(), name)
+        rows = self.weights.gather(self._ids_of_layers(), self.checkpoint.layer_inputs(), name)
         made = self.weights.linear(x, self.checkpoint.layer_inputs_projection(), f"{name}_projection")
         by_layer = g.constant("by_layer", np.array([0, 0, d.layers, d.layer_width], np.int64))
         apart = g.op("Reshape", made, by_layer, name=f"{name}.apart")
@@ -85,6 +90,14 @@ class Emitter:
         names = tuple(f"layers.{layer}.input" for layer in range(d.layers))
         sizes = g.constant("input_sizes", np.array([d.layer_width] * d.layers, np.int64))
         return g.ops("Split", g.op("Add", normed, rows, name=f"{name}.sum"), sizes, names=names, axis=-1)
+
+    def _ids_of_layers(self) -> ir.Value:
+        """Return the ids that have vectors of layers; the first one in the place of any other."""
+        g, ids, rows = self.g, self.sequences.ids, self.d.layer_rows
+        if rows in (0, self.d.vocabulary):
+            return ids
+        known = g.op("Less", ids, g.constant("layer_rows", np.array(rows)), name="ids_known")
+        return g.op("Where", known, ids, g.constant("zero_int64", np.array(0)), name="ids_of_layers")
 
     def _whole(self, x: _Sum) -> ir.Value:
         if x.branch is not None:
@@ -115,18 +128,63 @@ class Emitter:
     def feed_forward(self, x: _Sum, layer: int) -> _Sum:
         """Return the branch of the feed-forward layer."""
         found = self.checkpoint.experts(layer)
-        if found:
-            return _Sum(experts(self._whole(x), layer, found, self.weights))
+        if found and not found.experts.beside:
+            return self.experts(x, x, layer)
         d, g, name = self.d.at(layer), self.g, f"layers.{layer}.mlp"
         made = self.weights.linear(self._whole(x), self.checkpoint.gate_up(layer), f"{name}.inner")
         if d.gated:
             doubled = "" if d.intermediate == self.d.intermediate else f"_{d.intermediate}"
             sizes = g.constant(f"inner_sizes{doubled}", np.array([d.intermediate, d.intermediate], np.int64))
             gate, up = g.ops("Split", made, sizes, names=(f"{name}.gate", f"{name}.up"), axis=-1)
+            gate = gate if d.cutoff is None else cut_off(g, gate, d.cutoff, d.intermediate)
             made = g.op("Mul", self._activated(gate, layer, name), up, name=f"{name}.gated")
         else:
             made = self._activated(made, layer, name)
         return _Sum(self.weights.linear(made, self.checkpoint.down(layer), f"{name}.down"))
+
+    def experts(self, x: _Sum, routed: _Sum, layer: int) -> _Sum:
+        """Return the branch of experts, whose router reads ``routed``."""
+        found = self.checkpoint.experts(layer)
+        assert found is not None
+        by, weight = self._whole(routed), found.router_norm(layer)
+        if weight is not None:
+            by = self._norms.weighed(by, weight, f"{found.experts.label(layer)}.router_norm")
+        return _Sum(experts(self._whole(x), by, layer, found, self.weights))
+
+    def both(self, x: _Sum, y: _Sum, layer: int) -> _Sum:
+        """Return the sum of two branches."""
+        return _Sum(self.g.op("Add", self._whole(x), self._whole(y), name=f"layers.{layer}.both"))
+
+    def predicted(self, x: _Sum, layer: int) -> _Sum:
+        """Return the residuals beside each other as the layer expects them."""
+        return _Sum(self._altup.predicted(self._whole(x), layer))
+
+    def active(self, x: _Sum, layer: int) -> _Sum:
+        """Return the residual that the layer computes."""
+        return _Sum(self._altup.active(self._whole(x), layer, "active"))
+
+    def low_rank(self, x: _Sum, layer: int) -> _Sum:
+        """Return the branch of low rank."""
+        inner = self.weights.linear(self._whole(x), self.checkpoint.laurel_down(layer), f"layers.{layer}.laurel_down")
+        return _Sum(self.weights.linear(inner, self.checkpoint.laurel_up(layer), f"layers.{layer}.laurel_up"))
+
+    def balanced(self, x: _Sum, y: _Sum, layer: int) -> _Sum:
+        """Return the sum of two over the root of two."""
+        total = self.g.op("Add", self._whole(x), self._whole(y), name=f"layers.{layer}.augmented")
+        root = self.g.constant("root_of_half", np.array(0.5**0.5, np.float32))
+        return _Sum(self.g.op("Mul", total, root, name=f"layers.{layer}.balanced"))
+
+    def corrected(self, x: _Sum, made: _Sum, layer: int) -> _Sum:
+        """Return the predicted residuals ``x``, moved by what the layer ``made`` of the active one."""
+        return _Sum(self._altup.corrected(self._whole(x), self._whole(made), layer))
+
+    def gateable(self, x: _Sum, layer: int) -> _Sum:
+        """Return the active residual, as the layer's own vector gates it."""
+        return _Sum(self._altup.gateable(self._whole(x), layer))
+
+    def spread(self, x: _Sum, branch: _Sum, layer: int) -> _Sum:
+        """Return the residuals with ``branch`` added to all but the first."""
+        return _Sum(self._altup.spread(self._whole(x), self._whole(branch), layer))
 
     def layer_input(self, x: _Sum, layer: int) -> _Sum:
         """Return the branch that the layer's own vector gates."""

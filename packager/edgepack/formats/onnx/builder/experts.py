@@ -11,10 +11,11 @@ import numpy as np
 import onnx_ir as ir
 
 from edgepack.decoders.expert_weights import ExpertWeights
-from edgepack.decoders.experts import Experts
+from edgepack.decoders.experts import NEAR_ZERO, Experts
 from edgepack.decoders.stack import Stack
 from edgepack.documents import JsonDict
 from edgepack.formats.onnx._graph import CONTRIB
+from edgepack.formats.onnx.builder.apart import apart
 from edgepack.formats.onnx.builder.weights import Weights
 from edgepack.formats.onnx.builder.writer import Rounded
 
@@ -22,11 +23,21 @@ _NEVER = np.float32(-1e30)  # a score that no softmax sees
 _ACCURACY_LEVEL = 4  # as of MatMulNBits
 
 
-def experts(x: ir.Value, layer: int, found: ExpertWeights, weights: Weights) -> ir.Value:
-    """Return the weighed sum of the experts that are chosen for each token of ``x`` [batch, new, hidden]."""
-    g, e, name = weights.g, found.experts, f"layers.{layer}.mlp"
-    scores = weights.linear(x, found.router(layer), f"{name}.router", whole=True)
-    scores, factor = _routed(weights, scores, e, name)
+def fused(found: Experts) -> bool:
+    """Return whether ONNX Runtime's operators can compute experts: of gated activations they have silu alone."""
+    return found.activation == "silu"
+
+
+def experts(x: ir.Value, routed: ir.Value, layer: int, found: ExpertWeights, weights: Weights) -> ir.Value:
+    """Return the weighed sum of the experts that are chosen for each token of ``x`` [batch, new, hidden].
+
+    The router reads ``routed``, of the same shape.
+    """
+    g, e, name = weights.g, found.experts, found.experts.label(layer)
+    scores = weights.linear(routed, found.router(layer), f"{name}.router", whole=True)
+    if not fused(e):
+        return apart(x, scores, layer, found, weights)
+    scores, factor = _routed(weights, scores, found, layer)
     flat = g.op("Reshape", scores, g.constant(f"by_{e.count}", np.array([-1, e.count], np.int64)), name=f"{name}.flat")
     inner = Stack(f"{name}.inner", found.gate_up(layer))
     outer = Stack(f"{name}.down", found.down(layer))
@@ -54,17 +65,51 @@ def experts(x: ir.Value, layer: int, found: ExpertWeights, weights: Weights) -> 
     return mixed if factor is None else g.op("Mul", mixed, factor, name=f"{name}.weighed")
 
 
-def _routed(weights: Weights, scores: ir.Value, e: Experts, name: str) -> tuple[ir.Value, ir.Value | None]:
+def _routed(weights: Weights, scores: ir.Value, found: ExpertWeights, layer: int) -> tuple[ir.Value, ir.Value | None]:
     """Return the scores that the operator takes, and a factor [batch, new, 1] of its result."""
+    e, name = found.experts, found.experts.label(layer)
     if e.routing == "sparsemixer":
         return _sparsemixer(weights, scores, e, name)
     if e.routing == "chosen":
         return scores, None
+    if e.routing == "sigmoid":
+        return _sigmoid(weights, scores, found, layer)
     g = weights.g
     shares = g.op("Softmax", scores, name=f"{name}.shares", axis=-1)
-    count = g.constant(f"vector_{e.chosen}", np.array([e.chosen], np.int64))
-    largest, _ = g.ops("TopK", shares, count, names=(f"{name}.largest", f"{name}.places"), axis=-1)
-    return scores, g.op("ReduceSum", largest, _last(weights), name=f"{name}.factor", keepdims=1)
+    largest, _ = _largest(weights, shares, e, name)
+    return scores, _sum(weights, largest, f"{name}.factor")
+
+
+def _sigmoid(weights: Weights, scores: ir.Value, found: ExpertWeights, layer: int) -> tuple[ir.Value, ir.Value]:
+    """Choose by sigmoids and correction, and weigh by sigmoids alone (DeepSeek-AI 2024, equation 16)."""
+    g, e, name, correction = weights.g, found.experts, found.experts.label(layer), found.correction(layer)
+    shares = ranked = g.op("Sigmoid", scores, name=f"{name}.shares")
+    if correction is not None:
+        ranked = g.op("Add", shares, weights.plain(f"{name}.correction", correction), name=f"{name}.ranked")
+    _, places = _largest(weights, ranked, e, name)
+    negative = g.op("Neg", scores, name=f"{name}.negative")
+    logs = g.op("Neg", g.op("Softplus", negative, name=f"{name}.softplus"), name=f"{name}.logs")
+    chosen, logs = (
+        g.op("GatherElements", part, places, name=f"{part.name}.chosen", axis=-1) for part in (shares, logs)
+    )
+    never = g.constant("never", np.array(_NEVER, np.float32))
+    others = g.op("Expand", never, g.op("Shape", scores, name=f"{name}.shape"), name=f"{name}.others")
+    wanted = g.op("ScatterElements", others, places, logs, name=f"{name}.wanted", axis=-1)
+    total = _sum(weights, chosen, f"{name}.total")
+    if not e.normed:
+        return wanted, total
+    more = g.op("Add", total, g.constant("near_zero", np.array(NEAR_ZERO, np.float32)), name=f"{name}.more")
+    return wanted, g.op("Div", total, more, name=f"{name}.factor")
+
+
+def _largest(weights: Weights, scores: ir.Value, e: Experts, name: str) -> tuple[ir.Value, ...]:
+    """Return the largest scores and their experts, [batch, new, chosen] each."""
+    count = weights.g.constant(f"vector_{e.chosen}", np.array([e.chosen], np.int64))
+    return weights.g.ops("TopK", scores, count, names=(f"{name}.largest", f"{name}.places"), axis=-1)
+
+
+def _sum(weights: Weights, shares: ir.Value, name: str) -> ir.Value:
+    return weights.g.op("ReduceSum", shares, _last(weights), name=name, keepdims=1)
 
 
 def _sparsemixer(weights: Weights, scores: ir.Value, e: Experts, name: str) -> tuple[ir.Value, ir.Value]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
+from edgepack.arrays import Array
 from edgepack.decoders import Decoder
 from edgepack.decoders.checkpoint import Checkpoint
 from edgepack.formats.onnx._graph import CONTRIB
@@ -19,10 +20,10 @@ class Norms:
         self.d: Decoder = checkpoint.decoder
         self._op = "SimplifiedLayerNormalization" if self.d.norm.kind == "rms" else "LayerNormalization"
 
-    def norm(self, x: ir.Value, path: str, layer: int) -> ir.Value:
-        """Return the norm of that path over the last dimension."""
-        name, weights = self._weights(path, layer)
-        return self.g.op(self._op, x, *weights, name=name, axis=-1, epsilon=self.d.norm.epsilon)
+    def norm(self, x: ir.Value, path: str, layer: int, name: str = "") -> ir.Value:
+        """Return the norm of that path over the last dimension, called ``name`` where the layer has several."""
+        own, weights = self._weights(path, layer)
+        return self.g.op(self._op, x, *weights, name=name or own, axis=-1, epsilon=self.d.norm.epsilon)
 
     def add_norm(self, x: ir.Value, branch: ir.Value | None, path: str, layer: int) -> tuple[ir.Value, ir.Value]:
         """Return x + branch, and its norm, in one node."""
@@ -51,6 +52,11 @@ class Norms:
     def unit(self, x: ir.Value, width: int, name: str) -> ir.Value:
         """Return a norm without a weight over the last dimension, which is ``width``."""
         return self.g.op(self._op, x, self._ones(width), name=name, axis=-1, epsilon=self.d.norm.epsilon)
+
+    def weighed(self, x: ir.Value, weight: Array, name: str) -> ir.Value:
+        """Return a norm with ``weight`` [width] over the last dimension."""
+        stored = self.weights.plain(f"{name}.weight", weight)
+        return self.g.op(self._op, x, stored, name=name, axis=-1, epsilon=self.d.norm.epsilon)
 
     def own(self, heads: ir.Value, path: str, layer: int) -> ir.Value:
         """Return every head normed by a weight of its own."""

@@ -41,6 +41,12 @@ class Sequences(Protocol):
         """Return the bias with ALiBi's of each head, float32 [batch or 1, heads, new, total]."""
         ...
 
+    def placed(self, table: ir.Value) -> ir.Value:
+        """Return the bias with that of each key's place in its sequence, float32 [batch, heads, new, total];
+        ``table`` is float32 [context, heads].
+        """
+        ...
+
 
 class AnyMask:
     """Sequences padded wherever they like: what optimum, transformers.js and onnxruntime alone feed.
@@ -86,6 +92,12 @@ class AnyMask:
             self._sloped = self.g.op(
                 "Add", self.bias, _slopes(self.g, self.ids, self.total, slopes), name="sloped_bias"
             )
+        return self._sloped
+
+    def placed(self, table: ir.Value) -> ir.Value:
+        """Return what hides a key, and the bias of its place; see Sequences.placed."""
+        if self._sloped is None:
+            self._sloped = self.g.op("Add", self.bias, _by_place(self.g, self._mask, table), name="placed_bias")
         return self._sloped
 
     def _hiding(self, mask: ir.Value, batch: ir.Value) -> ir.Value:
@@ -142,6 +154,15 @@ class RightPadded:
             self._sloped = _slopes(self.g, self.ids, self.total, slopes)
         return self._sloped
 
+    def placed(self, table: ir.Value) -> ir.Value:
+        """Return the bias of each key's place; see Sequences.placed."""
+        if self._sloped is None:
+            g = self.g
+            new = g.op("Shape", self.ids, name="new_tokens", start=1, end=2)
+            rows = g.op("Concat", _vector(g, 1), _vector(g, 1), new, _vector(g, 1), name="bias_shape", axis=0)
+            self._sloped = g.op("Expand", _by_place(g, self._mask, table), rows, name="placed_bias")
+        return self._sloped
+
 
 def _slopes(g: Builder, ids: ir.Value, total: ir.Value, slopes: Sequence[float]) -> ir.Value:
     """Return how far a key lies behind a token, times the head's slope (Press et al. 2022), float32 [1, heads, new,
@@ -158,6 +179,15 @@ def _slopes(g: Builder, ids: ir.Value, total: ir.Value, slopes: Sequence[float])
     behind = g.op("Sub", g.op("Range", zero, end, one, name="columns"), rows, name="behind")
     each = g.constant("slopes", np.array(slopes, np.float32)[None, :, None, None])
     return g.op("Mul", g.op("Cast", behind, name="behind_float", to=FLOAT), each, name="slopes_bias")
+
+
+def _by_place(g: Builder, mask: ir.Value, table: ir.Value) -> ir.Value:
+    """Return the rows of ``table`` [context, heads] at each key's place in its sequence, [batch, heads, 1, total]."""
+    one = g.constant("one_int64", np.array(1))
+    counted = g.op("Sub", g.op("CumSum", mask, one, name="counted"), one, name="counted_from_0")
+    places = g.op("Mul", counted, mask, name="key_places")
+    rows = g.op("Transpose", g.op("Gather", table, places, name="bias_by_key"), name="bias_by_head", perm=[0, 2, 1])
+    return g.op("Unsqueeze", rows, g.constant("axis_2", np.array([2])), name="bias_of_places")
 
 
 def _total(g: Builder, mask: ir.Value) -> ir.Value:

@@ -44,9 +44,13 @@ class Store:
 
     def again(self, stored: ir.ExternalTensor, name: str, shape: tuple[int, ...]) -> ir.ExternalTensor:
         """Return the same bytes under another name and shape."""
+        return self.part(stored, name, shape, 0)
+
+    def part(self, stored: ir.ExternalTensor, name: str, shape: tuple[int, ...], place: int) -> ir.ExternalTensor:
+        """Return the ``place``-th of the tensors of ``shape`` that ``stored`` holds one after the other."""
         assert stored.offset is not None
-        assert stored.length is not None
-        return self._tensor(name, shape, stored.dtype, stored.offset, stored.length)
+        length = int(math.prod(shape) * stored.dtype.itemsize)
+        return self._tensor(name, shape, stored.dtype, stored.offset + place * length, length)
 
     def _tensor(
         self, name: str, shape: tuple[int, ...], dtype: ir.DataType, offset: int, length: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 
 import numpy as np
 import onnx_ir as ir
@@ -32,12 +33,7 @@ class Weights:
         written = self.writer.whole(matrix, name) if whole else self.writer.matrix(matrix, name)
         bias = None if matrix.bias is None else self.plain(f"{name}.bias", matrix.bias)
         if isinstance(written, Rounded):
-            inputs = [self.g.stored(written.values), self._cast(self.g.stored(written.scale), f"{name}.scale")]
-            inputs += [None, None, bias] if bias is not None else []
-            return self.g.op(
-                "MatMulNBits", x, *inputs, name=f"{name}.product", domain=CONTRIB, K=written.shape[1],
-                N=written.shape[0], bits=written.bits, block_size=written.size, accuracy_level=_ACCURACY_LEVEL,
-            )  # fmt: skip
+            return self._in_blocks(x, written, name, bias)
         weight = self._float(self.g.stored(written), written, name)
         product = self.g.op("FusedMatMul", x, weight, name=f"{name}.product", domain=CONTRIB, transB=1)
         return product if bias is None else self.g.op("Add", product, bias, name=f"{name}.sum")
@@ -63,6 +59,30 @@ class Weights:
         shape = (count, matrix.shape[0] // count, matrix.shape[1])
         stored = self.writer.store.again(written, f"{matrix.name}.members", shape)
         return self._float(self.g.stored(stored), written, matrix.name)
+
+    def member(self, x: ir.Value, written: Rounded | ir.ExternalTensor, count: int, place: int, name: str) -> ir.Value:
+        """Return x W^T of the ``place``-th of ``count`` matrices below each other."""
+        part = self.writer.store.part
+        if isinstance(written, Rounded):
+            rows = written.shape[0] // count
+            _, blocks, size = written.values.shape
+            values = part(written.values, f"{name}.q{written.bits}", (rows, int(blocks), int(size)), place)
+            scale = part(written.scale, f"{name}.scale", (rows, int(blocks)), place)
+            return self._in_blocks(
+                x, replace(written, values=values, scale=scale, shape=(rows, written.shape[1])), name
+            )
+        rows, width = int(written.shape[0]) // count, int(written.shape[1])
+        stored = part(written, f"{name}.weight", (rows, width), place)
+        weight = self._float(self.g.stored(stored), stored, name)
+        return self.g.op("FusedMatMul", x, weight, name=f"{name}.product", domain=CONTRIB, transB=1)
+
+    def _in_blocks(self, x: ir.Value, written: Rounded, name: str, bias: ir.Value | None = None) -> ir.Value:
+        inputs = [self.g.stored(written.values), self._cast(self.g.stored(written.scale), f"{name}.scale")]
+        inputs += [None, None, bias] if bias is not None else []
+        return self.g.op(
+            "MatMulNBits", x, *inputs, name=f"{name}.product", domain=CONTRIB, K=written.shape[1],
+            N=written.shape[0], bits=written.bits, block_size=written.size, accuracy_level=_ACCURACY_LEVEL,
+        )  # fmt: skip
 
     def _rows(self, ids: ir.Value, written: Rounded, name: str) -> ir.Value:
         flat = (written.shape[0], written.padded * written.bits // 8)

@@ -122,13 +122,17 @@ ONE, OTHER = ids_of(1, _PROMPT)[0], ids_of(2, _TOKENS)[1, :6]  # after either, s
         ("opt:sums", ONE),
         ("apertus", ONE),
         ("lfm2", ONE),
+        ("lfm2_moe", ONE),
+        ("gemma4_text:experts", ONE),
+        ("gemma3n_text", ONE),
+        ("falcon:alibi", ONE),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_onnxruntime_genai_opens_it(name: str, prompt: np.ndarray, model: Made, write: Write) -> None:
     """Positions that are fed, ALiBi, heads that are filled up, and what else is not in the first families."""
     written = write(model(name)[0], recipe("int4"), [ids_of(2, _TOKENS)])
-    assert written.artifact.coverage.share == 1
+    assert written.artifact.coverage.share > 0.99  # routers, and what decides on residuals, stay floats
     opened = og.Model(str(written.artifact.path.parent))
     wishes = og.GeneratorParams(opened)
     wishes.set_search_options(max_length=len(prompt) + _NEW, do_sample=False)
