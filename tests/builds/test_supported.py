@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from tokenizers import Tokenizer, processors
 
 import edgepack
 from edgepack import plugins
@@ -53,6 +54,7 @@ _OWN: dict[str, dict[str, Any]] = {
     "jina_embeddings_v3": {"type_vocab_size": 2},
     "gemma3_text": {"num_key_value_heads": 1, "head_dim": 16, "sliding_window": 8, "use_bidirectional_attention": True},
     "llama": {"num_key_value_heads": 1},
+    "longformer": {"attention_window": [4, 8], "sep_token_id": 3},
     "mt5": _T5, "t5": _T5, "umt5": _T5,
     "mistral": {"num_key_value_heads": 1}, "qwen2": {"num_key_value_heads": 1},
     "qwen3": {"num_key_value_heads": 1, "head_dim": 16},
@@ -114,11 +116,23 @@ def _make(entry: Entry, tiny: Tiny, folder: Path) -> Any:
             (folder / name).write_bytes((tiny("text-classification") / name).read_bytes())
         options = {**_SMALL, "vocab_size": _vocabulary(folder), "num_labels": 3, **_OWN.get(entry.model_type, {})}
         options |= {"num_labels": 2} if entry.task == "question-answering" else {}
+        if entry.architecture == "LongformerForQuestionAnswering":  # which counts them
+            _mark_pairs(folder / "tokenizer.json")
     torch.manual_seed(0)
     model = kind(kind.config_class(**options))
     _sharpen(model)
     model.eval().save_pretrained(folder)
     return model
+
+
+def _mark_pairs(file: Path) -> None:
+    """Put two marks between the texts of a pair, as RoBERTa has them."""
+    tokenizer = Tokenizer.from_file(str(file))
+    marks = [(mark, tokenizer.token_to_id(mark)) for mark in ("[CLS]", "[SEP]")]
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] [SEP] $B [SEP]", special_tokens=marks
+    )
+    tokenizer.save(str(file))
 
 
 def _sharpen(model: Any) -> None:

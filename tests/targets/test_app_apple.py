@@ -21,7 +21,7 @@ from edgepack.records import Bundle
 from edgepack.runtime.opening import opened
 from edgepack.targets import load
 
-pytestmark = pytest.mark.slow  # eight small packages are built
+pytestmark = pytest.mark.slow  # nine small packages are built
 
 Build = Callable[..., tuple[Bundle, ...]]
 SAMPLES = Path(__file__).parents[2] / "samples"
@@ -31,6 +31,7 @@ TASKS = tuple(task for task in APP.tasks if task != "text-to-image")  # whose pa
 _PARSER = Path(__file__).parent / "swift" / "parse.py"
 CALLS = {  # the public functions of the wrapper, by task
     "text-embedding": {"embed", "similarity", "prewarm", "unload"},
+    "sparse-embedding": {"embed", "weights", "similarity", "prewarm", "unload"},
     "text-classification": {"classify", "prewarm", "unload"},
     "image-classification": {"classify", "prewarm", "unload"},
     "image-embedding": {"embed", "prewarm", "unload"},

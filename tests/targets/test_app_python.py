@@ -25,6 +25,7 @@ from edgepack.runtime.opening import opened
 
 Build = Callable[..., tuple[Bundle, ...]]
 TASKS = [
+    "sparse-embedding",
     "text-classification",
     "text-ranking",
     "token-classification",

@@ -41,7 +41,7 @@ if (typeof answer === "object" && answer && Symbol.asyncIterator in answer) {
   for await (const piece of answer as AsyncIterable<string>) text += piece;
   answer = text;
 }
-const plain = (_: string, value: unknown) => (value instanceof Float32Array ? [...value] : value);
+const plain = (_: string, value: unknown) => (ArrayBuffer.isView(value) ? [...(value as Float32Array)] : value);
 process.stdout.write(JSON.stringify(answer, plain) + "\\n");
 model.close();
 """
@@ -147,6 +147,15 @@ def test_vectors_are_the_runtimes(app: Callable[[str], Path]) -> None:
     np.testing.assert_allclose(found, model.embed(TEXT), atol=1e-4)
     (found,) = ask(folder, "embed", [TEXT], {"prompt": "rain fell: "})
     np.testing.assert_allclose(found, model.embed(TEXT, prompt="rain fell: "), atol=1e-4)
+
+
+def test_sparse_vectors_are_the_runtimes(app: Callable[[str], Path]) -> None:
+    folder = app("sparse-embedding")
+    model = runtime.load(folder / "bundle")
+    for options, own in (({}, {}), ({"maxActiveDims": 5, "prompt": "rain: "}, {"max_active_dims": 5, "prompt": "rain: "})):
+        (found,), wanted = ask(folder, "embed", [TEXT], options), model.embed(TEXT, **own)
+        assert found["indices"] == wanted.indices.tolist()
+        np.testing.assert_allclose(found["values"], wanted.values, atol=1e-4)
 
 
 def test_labels_are_the_runtimes(app: Callable[[str], Path]) -> None:

@@ -67,6 +67,7 @@ class Text:
     include_prompt: bool = True  # whether a prompt's tokens are pooled with the text's
     fixed_length: Tokens | None = None  # that each text is padded to; None: to the longest of its batch
     frame: Frame | None = None  # that pairs are put into; no special tokens are added to what it makes
+    pairs: bool | None = None  # False where the model knows one kind of texts alone, and a pair's second is of another
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,6 +26,7 @@ class TextInput:
     def __init__(self, folder: Path, text: Text) -> None:
         self.tokenizer = tokenizer(folder)
         self.names, self.max_length, self.frame = text.inputs, text.max_length, text.frame
+        self._single = text.pairs is False
         self._cut: JsonDict = {"max_length": text.max_length, "direction": text.truncation_side}
         self._pad: JsonDict = {
             "pad_id": text.pad_id,
@@ -46,6 +47,11 @@ class TextInput:
         if self.frame is not None:
             return self._framed(self.frame, texts, prompt)
         given = [_behind(prompt, _each(text)) for text in texts]
+        if self._single and not all(isinstance(text, str) for text in given):
+            raise InputError(
+                "this model takes a text, not a pair: it knows one kind of texts alone (type_vocab_size 1)",
+                hint="join the two into one text, as the model was trained",
+            )
         with telling(_REFUSED):
             encodings = self.tokenizer.encode_batch(given)
         return self.feeds(encodings), encodings

@@ -20,23 +20,22 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from edgepack.errors import ModelNotFound, NetworkError, UnsafeModel, UnsupportedModel
+from edgepack.errors import ModelNotFound, NetworkError
 from edgepack.progress import Say
 from edgepack.sources import Fetched
-from edgepack.weights.choice import INDEX, WHOLE
+from edgepack.weights.choice import INDEX, WHOLE, without_safetensors
 
 # What a conversion needs; never pickled weights, never other formats' copies.
 _WANTED = ["*.json", "*.txt", "*.model", "*.jinja", "*.tiktoken", "*.safetensors", "README.md", "LICENSE*", "NOTICE*"]
 _UNWANTED = ["onnx/*", "openvino/*", "coreml/*", "runs/*", "checkpoint-*/*", "original/*"]
 _COPIES = ["consolidated*.safetensors", "model*.fp16*.safetensors", "model*.bf16*.safetensors"]  # of the same weights
-_PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack")
 _PATIENCE = 20  # seconds for the hub's first answer
 
 
 def fetch(reference: str, say: Say) -> Fetched:
     """Download the model at its newest commit, or at ``@revision``.
 
-    Raises ModelNotFound, NetworkError, UnsafeModel (no safetensors in the repository).
+    Raises ModelNotFound, NetworkError, UnsafeModel and UnsupportedModel (no safetensors in the repository).
     """
     repository, _, revision = reference.partition("@")
     name = repository.split("/")[-1]
@@ -70,18 +69,9 @@ def _commit(repository: str, revision: str | None) -> tuple[str, list[str]]:
     info = HfApi().model_info(repository, revision=revision, timeout=_PATIENCE)
     files = [entry.rfilename for entry in info.siblings or []]
     if files and not any(file.endswith(".safetensors") for file in files):
-        gguf = next((file for file in files if file.endswith(".gguf")), None)
-        if gguf:
-            raise UnsupportedModel(
-                f"{repository} holds GGUF ({gguf}), llama.cpp's format, and no safetensors",
-                hint="start from the model that it was made from; its card names it as base_model",
-            )
-        pickled = next((file for file in files if file.endswith(_PICKLED)), None)
-        if pickled:
-            raise UnsafeModel(
-                f"{repository} has only pickled weights ({pickled}), which run code when they are loaded",
-                hint="look for a revision with safetensors, for example the hub's own @refs/pr/… conversion",
-            )
+        error = without_safetensors(repository, files)
+        if error is not None:
+            raise error
     return str(info.sha), files
 
 

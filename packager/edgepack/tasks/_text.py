@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib.resources
+from collections.abc import Sequence
 from pathlib import Path
 
 from edgepack.documents import JsonObject
-from edgepack.errors import ModelError
+from edgepack.errors import ModelError, UnsupportedModel
 from edgepack.runtime.processing import Text
+from edgepack.runtime.text import tokenizer
 from edgepack.tasks import read_config
 
 WRITE_TOKENIZER = (
@@ -31,7 +33,29 @@ def text(folder: Path) -> Text:
         pad_type_id=int(stated["pad_token_type_id"]),
         padding_side=stated["padding_side"],
         truncation_side=stated["truncation_side"],
+        pairs=None if _takes_pairs(folder, stated["model_input_names"]) else False,
     )
+
+
+def of_pairs(folder: Path) -> Text:
+    """Return the same for a task whose inputs are pairs. Raises UnsupportedModel for a model that takes none."""
+    found = text(folder)
+    if found.pairs is False:
+        raise UnsupportedModel(
+            f"{folder.name} takes no pairs of texts: the tokenizer gives the second another token_type_ids, and the "
+            "model has one row for them (type_vocab_size 1)",
+            hint='if it was trained without, write "model_input_names": ["input_ids", "attention_mask"] into a copy of '
+            "tokenizer_config.json",
+        )
+    return found
+
+
+def _takes_pairs(folder: Path, inputs: Sequence[str]) -> bool:
+    """Return whether the model has a row for the kind of each text of a pair."""
+    rows = read_config(folder / "config.json").get("type_vocab_size")
+    if "token_type_ids" not in inputs or not isinstance(rows, int) or rows < 1:
+        return True
+    return max(tokenizer(folder).encode("a", "a").type_ids) < rows
 
 
 def token_id(folder: Path, text: str | None) -> int:

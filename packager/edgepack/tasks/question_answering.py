@@ -47,7 +47,7 @@ def processing(folder: Path, config: JsonObject) -> Processing:
             f"config.json names {count} labels; question answering needs two, the start and the end of an answer",
             hint="correct num_labels (and id2label) in config.json, or choose the task that the model was trained for",
         )
-    text = replace(_text.text(folder), stride=_STRIDE)
+    text = replace(_text.of_pairs(folder), stride=_STRIDE)
     return Processing(text=text, answer=Span(max_answer_length=_LONGEST))
 
 

@@ -53,7 +53,7 @@ def processing(folder: Path, config: JsonObject) -> Processing:
             f"{folder.name} gives {count} numbers for a pair of texts; a reranker gives one",
             hint="--task text-classification builds it as a classifier of texts and of pairs of texts",
         )
-    text = replace(_text.text(folder), frame=found.frame)
+    text = replace(_text.of_pairs(folder), frame=found.frame)
     if _sentence_folder.is_one(folder):
         said = _sentence_folder.read(folder)
         text = replace(text, prompts=dict(said.prompts), default_prompt=said.default_prompt)

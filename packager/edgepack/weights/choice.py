@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from edgepack.containment import checked_name
@@ -16,9 +17,13 @@ _PARTS = ("unet", "transformer", "vae")  # of these a pipeline has one or two
 DIFFUSERS_WHOLE = "diffusion_pytorch_model.safetensors"  # as diffusers calls a component's
 _FILES = ((WHOLE, INDEX), (DIFFUSERS_WHOLE, f"{DIFFUSERS_WHOLE}.index.json"))
 ADAPTER = "adapter_config.json"
-PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack", "*.pkl")
-_OTHERS = {"*.h5": "TensorFlow's", "*.msgpack": "Flax's"}  # which transformers 5 no longer opens
-_EXPORTS = {"*.onnx": "ONNX", "onnx/*.onnx": "ONNX", "*.mlpackage": "Core ML", "*.tflite": "TensorFlow Lite"}
+PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+# which transformers 5 no longer opens, and what transformers 4 opened them by
+_OTHERS = {
+    "*.h5": ("TensorFlow's", "from_tf=True"), "*.keras": ("Keras'", ""), "*.ckpt.index": ("TensorFlow 1's", ""),
+    "*.msgpack": ("Flax's", "from_flax=True"), "*.pdparams": ("PaddlePaddle's", ""), "*.ot": ("tch's (Rust)", ""),
+}  # fmt: skip
+_EXPORTS = {"*.onnx": "ONNX", "*.mlpackage": "Core ML", "*.mlpackage/*": "Core ML", "*.tflite": "TensorFlow Lite"}
 _AGAIN = "download or copy the file again"
 _SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
 _VARIANT = re.compile(r"(diffusion_pytorch_)?model(-\d{5}-of-\d{5})?\.(?P<name>\w+)(-\d{5}-of-\d{5})?\.safetensors")
@@ -55,6 +60,47 @@ def check_foreign(folder: Path) -> None:
         return
     for refuse in _REFUSALS:
         refuse(folder)
+
+
+def without_safetensors(place: str, names: Sequence[str]) -> ModelError | None:
+    """Return the error for weights in another form among the files ``names`` of ``place``; None where there are none.
+
+    GGUF, MLX's archives, pickled weights, other frameworks' and exported models, the first of these.
+    """
+
+    def first(*patterns: str) -> str | None:
+        return next((name for pattern in patterns for name in names if fnmatchcase(name, pattern)), None)
+
+    if found := first("*.gguf"):
+        return UnsupportedModel(
+            f"{place} holds GGUF ({found}), llama.cpp's format, which is mostly quantized already, and no safetensors",
+            hint="start from the safetensors of the model that it was made from; its card names it as base_model",
+        )
+    if found := first("*.npz"):
+        return UnsupportedModel(
+            f"{place} holds {found}, MLX's or NumPy's archive, and no safetensors",
+            hint="start from the original model's safetensors",
+        )
+    if found := first(*PICKLED):
+        return UnsafeModel(
+            f"{place} has only pickled weights ({found}), which run code when they are loaded",
+            hint="take a revision with safetensors, such as the hub's own @refs/pr/… conversion, or convert them where "
+            "you trust them: AutoModel.from_pretrained(…).save_pretrained(…)",
+        )
+    for pattern, (whose, option) in _OTHERS.items():
+        if found := first(pattern):
+            written = f", or write them with transformers 4: AutoModel.from_pretrained(…, {option}).save_pretrained(…)"
+            return UnsupportedModel(
+                f"{place} has only {whose} weights ({found}), which edgepack does not read",
+                hint=f"take a revision of the model with safetensors{written if option else ''}",
+            )
+    for pattern, what in _EXPORTS.items():
+        if found := first(pattern):
+            return UnsupportedModel(
+                f"{place} holds {found}, a model that was exported to {what}, and no safetensors",
+                hint="start from the original model's safetensors; its card names it as base_model",
+            )
+    return None
 
 
 def _named(folder: Path) -> Path | None:
@@ -108,31 +154,6 @@ def _base(folder: Path) -> str:
         return ""
 
 
-def _gguf(folder: Path) -> None:
-    for file in sorted(folder.glob("*.gguf")):
-        raise UnsupportedModel(
-            f"{folder} holds GGUF ({file.name}), llama.cpp's format, which is mostly quantized already",
-            hint="start from the safetensors of the model that it was made from; its card names it as base_model",
-        )
-
-
-def _mlx(folder: Path) -> None:
-    for file in sorted(folder.glob("*.npz")):
-        raise UnsupportedModel(
-            f"{folder} holds {file.name}, MLX's or NumPy's archive, and no safetensors",
-            hint="start from the original model's safetensors",
-        )
-
-
-def _exported(folder: Path) -> None:
-    for pattern, what in _EXPORTS.items():
-        for file in sorted(folder.glob(pattern)):
-            raise UnsupportedModel(
-                f"{folder} holds {file.name}, a model that was exported to {what}, and no safetensors",
-                hint="start from the original model's safetensors; its card names it as base_model",
-            )
-
-
 def _consolidated(folder: Path) -> None:
     for file in sorted(folder.glob("consolidated*.safetensors")):
         raise ModelError(
@@ -172,25 +193,11 @@ def _misnamed(folder: Path) -> None:
         )
 
 
-def _pickled(folder: Path) -> None:
-    pickled = [file.name for pattern in PICKLED if pattern not in _OTHERS for file in sorted(folder.glob(pattern))]
-    if pickled:
-        raise UnsafeModel(
-            f"{folder} has only pickled weights ({pickled[0]}), which run code when they are loaded",
-            hint="convert them where you trust them: "
-            "AutoModel.from_pretrained(…).save_pretrained(…, safe_serialization=True)",
-        )
-
-
-def _of_other_frameworks(folder: Path) -> None:
-    for pattern, whose in _OTHERS.items():
-        for file in sorted(folder.glob(pattern)):
-            raise UnsupportedModel(
-                f"{folder} has only {whose} weights ({file.name}), which edgepack does not read",
-                hint="take a revision of the model with safetensors, or write them with transformers 4: "
-                f"AutoModel.from_pretrained(…, from_{'tf' if file.suffix == '.h5' else 'flax'}=True)"
-                ".save_pretrained(…)",
-            )
+def _in_another_form(folder: Path) -> None:
+    listed = sorted([*folder.iterdir(), *folder.glob("onnx/*.onnx")]) if folder.is_dir() else []
+    error = without_safetensors(str(folder), [file.relative_to(folder).as_posix() for file in listed])
+    if error is not None:
+        raise error
 
 
 def _pipeline(folder: Path) -> None:
@@ -203,6 +210,5 @@ def _pipeline(folder: Path) -> None:
 
 
 _REFUSALS: tuple[Callable[[Path], None], ...] = (
-    _adapter, _pipeline, _unindexed, _variant, _consolidated, _gguf, _misnamed, _mlx, _pickled, _of_other_frameworks,
-    _exported,
+    _adapter, _pipeline, _unindexed, _variant, _consolidated, _misnamed, _in_another_form,
 )  # fmt: skip

@@ -15,6 +15,11 @@ from edgepack.runtime.labels import Label
 from edgepack_model._text_embedding import TextEmbedding
 
 # edgepack:end
+# edgepack:if sparse-embedding
+from edgepack.runtime.tasks.sparse_embedding import SparseVector
+from edgepack_model._sparse_embedding import SparseEmbedding
+
+# edgepack:end
 # edgepack:if text-generation
 from edgepack_model._text_generation import TextGeneration
 
@@ -72,6 +77,10 @@ __all__ = [
     # edgepack:end
     # edgepack:if text-embedding
     "TextEmbedding",
+    # edgepack:end
+    # edgepack:if sparse-embedding
+    "SparseEmbedding",
+    "SparseVector",
     # edgepack:end
     # edgepack:if text-generation
     "TextGeneration",

@@ -25,7 +25,7 @@ from edgepack.formats.coreml.export import (
 from edgepack.formats.coreml.export.classifier import PROBABILITIES
 from edgepack.formats.coreml.export.quiet import quiet
 from edgepack.formats.coreml.export.trace_wrappers import TracedText, wrapped
-from edgepack.original import masks, positions
+from edgepack.original import masks, positions, windows
 from edgepack.records import Source
 from edgepack.runtime.engines.coreml import IMAGE
 from edgepack.runtime.image import affine
@@ -83,8 +83,8 @@ def converted(
 
     Raises ConversionError with ``hint``.
     """
-    steady = (masks.broadcast(), positions.fixed(traceable), _eager(traceable))
-    with torch.inference_mode(), warnings.catch_warnings(), quiet(), steady[0], steady[1], steady[2]:
+    steady = (masks.broadcast(), positions.fixed(traceable), windows.blockwise(traceable), _eager(traceable))
+    with torch.inference_mode(), warnings.catch_warnings(), quiet(), steady[0], steady[1], steady[2], steady[3]:
         warnings.simplefilter("ignore")  # tracer and converter warn of every number; agreement is measured afterwards
         try:
             traced = torch.jit.trace(traceable, traceable.example(), check_trace=False)  # type: ignore[operator]

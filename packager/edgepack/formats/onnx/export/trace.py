@@ -16,7 +16,7 @@ from edgepack.documents import JsonDict, JsonObject
 from edgepack.errors import ConversionError
 from edgepack.formats.onnx.export import aside, attention
 from edgepack.formats.onnx.export.quiet import quiet
-from edgepack.original import masks, positions
+from edgepack.original import masks, positions, windows
 from edgepack.original.library import PretrainedConfig, PretrainedModel
 from edgepack.tasks import Axes
 
@@ -49,7 +49,8 @@ def export(
         # the tracer warns of every Python number in the model's code; agreement is measured afterwards
         warnings.simplefilter("ignore")
         spread = aside.numbered(module) if weights_aside else nullcontext()
-        with quiet(), masks.broadcast(), positions.fixed(module), _attending(module, own=own_attention), spread:
+        steady = masks.broadcast(), positions.fixed(module), windows.blockwise(module)
+        with quiet(), steady[0], steady[1], steady[2], _attending(module, own=own_attention), spread:
             try:
                 torch.onnx.export(
                     module,

@@ -3,6 +3,9 @@ import { type LoadOptions, ModelError } from "../src/index.js";
 // edgepack:if text-embedding
 import { demo as textEmbedding } from "./text_embedding.js";
 // edgepack:end
+// edgepack:if sparse-embedding
+import { demo as sparseEmbedding } from "./sparse_embedding.js";
+// edgepack:end
 // edgepack:if text-generation
 import { demo as textGeneration } from "./text_generation.js";
 // edgepack:end
@@ -50,6 +53,9 @@ export interface Demo {
 const DEMOS: Demo[] = [
   // edgepack:if text-embedding
   textEmbedding,
+  // edgepack:end
+  // edgepack:if sparse-embedding
+  sparseEmbedding,
   // edgepack:end
   // edgepack:if text-generation
   textGeneration,

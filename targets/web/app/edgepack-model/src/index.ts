@@ -18,6 +18,9 @@ export type { ImageSource, Pixels } from "./runtime/image.js";
 // edgepack:if text-embedding
 export { TextEmbedding } from "./text_embedding.js";
 // edgepack:end
+// edgepack:if sparse-embedding
+export { SparseEmbedding, type SparseOptions, type SparseVector } from "./sparse_embedding.js";
+// edgepack:end
 // edgepack:if text-generation
 export { TextGeneration, type GenerateOptions, type Message } from "./text_generation.js";
 // edgepack:end

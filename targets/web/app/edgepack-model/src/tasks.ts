@@ -3,6 +3,9 @@ import type { Tasks } from "./runtime/served.js";
 // edgepack:if text-embedding
 import * as textEmbedding from "./text_embedding.js";
 // edgepack:end
+// edgepack:if sparse-embedding
+import * as sparseEmbedding from "./sparse_embedding.js";
+// edgepack:end
 // edgepack:if text-generation
 import * as textGeneration from "./text_generation.js";
 // edgepack:end
@@ -34,6 +37,9 @@ import * as zeroShot from "./zero_shot_image_classification.js";
 export const TASKS: Tasks = {
   // edgepack:if text-embedding
   "text-embedding": textEmbedding.open,
+  // edgepack:end
+  // edgepack:if sparse-embedding
+  "sparse-embedding": sparseEmbedding.open,
   // edgepack:end
   // edgepack:if text-generation
   "text-generation": textGeneration.open,

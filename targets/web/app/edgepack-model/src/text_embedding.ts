@@ -1,20 +1,11 @@
 /** Texts to vectors, by @bundle@. */
 import { inBatches } from "./runtime/batches.js";
-import { ModelError } from "./runtime/errors.js";
 import { load, type Loaded, type LoadOptions } from "./runtime/load.js";
 import { answerOf, type Manifest, only, type Similarity } from "./runtime/manifest.js";
+import { chosen, type PromptOptions } from "./runtime/prompts.js";
 import { floats, row, type Runtime, Session } from "./runtime/session.js";
 import type { BundleFiles, Served } from "./runtime/served.js";
 import { TextInput } from "./runtime/text.js";
-
-/** What is put in front of texts; without either it is the model's own choice. */
-export interface EmbedOptions {
-  /** One of `prompts`. */
-  promptName?: string;
-  /** A text of your own, "" for none. */
-  prompt?: string;
-  signal?: AbortSignal;
-}
 
 interface Facts {
   prompts: Record<string, string>;
@@ -41,7 +32,7 @@ export class TextEmbedding {
   }
 
   /** A vector of @width@ numbers for each text. */
-  embed(texts: readonly string[], options: EmbedOptions = {}): Promise<Float32Array[]> {
+  embed(texts: readonly string[], options: PromptOptions = {}): Promise<Float32Array[]> {
     const { promptName = null, prompt = null, signal } = options;
     return this.loaded.remote.call("embed", [texts, promptName, prompt], signal);
   }
@@ -62,25 +53,10 @@ export async function open(manifest: Manifest, files: BundleFiles, runtime: Runt
   const session = await Session.open(only(manifest), files, runtime);
   const text = TextInput.open(manifest, files, runtime);
   const { output, similarity } = answerOf(manifest, "embedding");
-  const { prompts, default_prompt } = text.facts;
-
-  function before(name: string | null, own: string | null): string {
-    if (name !== null && own !== null) {
-      throw new ModelError("a prompt is given by its name or as a text, not both", { code: "input" });
-    }
-    if (own && !text.facts.include_prompt) {
-      throw new ModelError("this model leaves prompts out of its vectors, which the bundle cannot do", { code: "input" });
-    }
-    const chosen = name ?? default_prompt ?? null;
-    if (own !== null || chosen === null) return own ?? "";
-    const found = Object.hasOwn(prompts, chosen) ? prompts[chosen] : undefined;
-    if (found === undefined) throw new ModelError(`the model has no prompt ${chosen}`, { code: "input" });
-    return found;
-  }
 
   type Asked = [texts: string[], name: string | null, own: string | null];
   async function embed([texts, name, own]: Asked, _: unknown, signal: AbortSignal): Promise<Float32Array[]> {
-    const prompt = before(name, own);
+    const prompt = chosen(text.facts, name, own);
     const encoded = texts.map((one) => text.encode(one, prompt));
     return inBatches(encoded, ({ ids }) => ids.length, async (batch) => {
       const vectors = await floats(await session.run(text.feeds(batch)), output);
@@ -88,9 +64,9 @@ export async function open(manifest: Manifest, files: BundleFiles, runtime: Runt
     }, signal);
   }
 
-  const feeds = (example: string) => text.feeds([text.encode(example, before(null, null))]);
+  const feeds = (example: string) => text.feeds([text.encode(example, chosen(text.facts, null, null))]);
   return {
-    facts: { prompts, similarity: similarity ?? "cosine" },
+    facts: { prompts: text.facts.prompts, similarity: similarity ?? "cosine" },
     methods: { embed },
     parts: { model: { session, feeds } },
   };

@@ -4,6 +4,9 @@ import * as golden from "./golden.js";
 // edgepack:if text-embedding
 import * as textEmbedding from "./text_embedding.js";
 // edgepack:end
+// edgepack:if sparse-embedding
+import * as sparseEmbedding from "./sparse_embedding.js";
+// edgepack:end
 // edgepack:if text-generation
 import * as textGeneration from "./text_generation.js";
 // edgepack:end
@@ -39,6 +42,9 @@ export const tests: Tests = {
   ...golden.tests,
   // edgepack:if text-embedding
   ...textEmbedding.tests,
+  // edgepack:end
+  // edgepack:if sparse-embedding
+  ...sparseEmbedding.tests,
   // edgepack:end
   // edgepack:if text-generation
   ...textGeneration.tests,

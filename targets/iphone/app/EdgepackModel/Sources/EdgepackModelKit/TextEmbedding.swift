@@ -4,6 +4,7 @@ import Foundation
 /// @model@: texts as vectors of @width@ numbers; of a text of more than @max_length@ tokens the end is left out.
 public final class TextEmbedding: Sendable {
     private let bundle: ModelBundle
+    private let own: Prompts
     private let texts: Texts
     private let model: CoreMLModel
 
@@ -13,6 +14,7 @@ public final class TextEmbedding: Sendable {
     public init(bundle: ModelBundle? = nil, units: MLComputeUnits? = nil) async throws {
         let bundle = try bundle ?? ModelBundle.included()
         self.bundle = bundle
+        own = Prompts(bundle: bundle)
         texts = try await Texts(bundle: bundle)
         model = try CoreMLModel(bundle: bundle, units: units)
     }
@@ -25,7 +27,7 @@ public final class TextEmbedding: Sendable {
     }
 
     /// The texts that the model was trained to find in front of others, by name.
-    public var prompts: [String: String] { bundle.manifest.processing.text?.prompts ?? [:] }
+    public var prompts: [String: String] { own.byName }
 
     /// Returns a vector of @width@ numbers for each text.
     ///
@@ -38,7 +40,7 @@ public final class TextEmbedding: Sendable {
         guard let output = bundle.manifest.processing.answer?.output else {
             throw ModelError.bundleDamaged("edgepack.json does not name the output that is the vector")
         }
-        let start = try before(promptName, prompt)
+        let start = try own.chosen(promptName, prompt)
         var vectors: [[Float]] = []
         for text in texts {
             try Task.checkCancellation()
@@ -65,18 +67,5 @@ public final class TextEmbedding: Sendable {
     /// Gives the model's memory back; the next call loads it again. Memory warnings do so by themselves.
     public func unload() async { await model.unload() }
 
-    func ids(_ text: String) throws -> [Int] { texts.ids(try before(nil, nil) + text) }
-
-    private func before(_ name: String?, _ own: String?) throws -> String {
-        let settings = bundle.manifest.processing.text
-        if name != nil && own != nil {
-            throw ModelError.input("a prompt is given by its name or as a text, not both")
-        }
-        if own?.isEmpty == false && settings?.includePrompt == false {
-            throw ModelError.input("this model leaves prompts out of its vectors, which the bundle cannot do")
-        }
-        guard let chosen = name ?? settings?.defaultPrompt, own == nil else { return own ?? "" }
-        guard let text = prompts[chosen] else { throw ModelError.input("the model has no prompt \(chosen)") }
-        return text
-    }
+    func ids(_ text: String) throws -> [Int] { texts.ids(try own.chosen() + text) }
 }

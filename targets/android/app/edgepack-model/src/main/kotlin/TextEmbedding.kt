@@ -15,17 +15,12 @@ import kotlinx.coroutines.withContext
 class TextEmbedding(bundle: Bundle, threads: Int = bundle.threads) : AutoCloseable {
     private val text = bundle.processing.getJSONObject("text")
     private val answer = bundle.processing.getJSONObject("answer")
+    private val own = Prompts(text)
     private val texts = Texts(bundle, text)
     private val model = OnnxModel(bundle, "model", threads)
 
     /** The prompts that the model was trained to find in front of texts, by name. */
-    val prompts: Map<String, String> = text.optJSONObject("prompts")?.let { all ->
-        all.keys().asSequence().associateWith { all.getString(it) }
-    } ?: emptyMap()
-
-    private val usual: String = text.optString("default_prompt").let { name ->
-        if (text.isNull("default_prompt")) "" else prompts[name] ?: damaged("edgepack.json has no prompt $name")
-    }
+    val prompts: Map<String, String> get() = own.byName
 
     /**
      * Returns a FloatArray of @width@ numbers for each text.
@@ -36,7 +31,7 @@ class TextEmbedding(bundle: Bundle, threads: Int = bundle.threads) : AutoCloseab
     suspend fun embed(
         texts: List<String>, promptName: String? = null, prompt: String? = null,
     ): List<FloatArray> = withContext(Dispatchers.Default) {
-        val start = before(promptName, prompt)
+        val start = own.chosen(promptName, prompt)
         texts.map { text ->
             ensureActive()
             model.run(inputs(text, start), answer.getString("output")).values
@@ -60,17 +55,8 @@ class TextEmbedding(bundle: Bundle, threads: Int = bundle.threads) : AutoCloseab
         texts.close()
     }
 
-    internal fun inputs(text: String, before: String = usual): Map<String, Tensor> =
+    internal fun inputs(text: String, before: String = own.chosen()): Map<String, Tensor> =
         texts.inputs(texts.encode(before + text))
-
-    private fun before(name: String?, own: String?): String {
-        if (name != null && own != null) refused("a prompt is given by its name or as a text, not both")
-        if (!own.isNullOrEmpty() && !text.optBoolean("include_prompt", true)) {
-            refused("this model leaves prompts out of its vectors, which the bundle cannot do")
-        }
-        if (name != null) return prompts[name] ?: refused("the model has no prompt $name, but ${prompts.keys}")
-        return own ?: usual
-    }
 
     private fun dot(a: FloatArray, b: FloatArray): Float = a.indices.sumOf { (a[it] * b[it]).toDouble() }.toFloat()
 
