@@ -145,10 +145,18 @@ def versions(distributions: Iterable[str]) -> dict[str, str]:
     found = {}
     for name in distributions:
         try:
-            found[name] = importlib.metadata.version(name)
+            found[name] = _version(name, tuple(sys.path))
         except importlib.metadata.PackageNotFoundError as missing:
             raise MissingExtra(name, importlib.import_module(_INSTALLED).extra_of(name)) from missing
     return found
+
+
+@functools.lru_cache(maxsize=64)
+def _version(name: str, path: tuple[str, ...]) -> str:
+    """Return what is installed on ``path``, whose metadata takes milliseconds to be read."""
+    import importlib.metadata
+
+    return importlib.metadata.version(name)
 
 
 def load_module(path: str, distribution: str = OURS) -> ModuleType:

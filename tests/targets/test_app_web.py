@@ -152,7 +152,10 @@ def test_vectors_are_the_runtimes(app: Callable[[str], Path]) -> None:
 def test_sparse_vectors_are_the_runtimes(app: Callable[[str], Path]) -> None:
     folder = app("sparse-embedding")
     model = runtime.load(folder / "bundle")
-    for options, own in (({}, {}), ({"maxActiveDims": 5, "prompt": "rain: "}, {"max_active_dims": 5, "prompt": "rain: "})):
+    for options, own in (
+        ({}, {}),
+        ({"maxActiveDims": 5, "prompt": "rain: "}, {"max_active_dims": 5, "prompt": "rain: "}),
+    ):
         (found,), wanted = ask(folder, "embed", [TEXT], options), model.embed(TEXT, **own)
         assert found["indices"] == wanted.indices.tolist()
         np.testing.assert_allclose(found["values"], wanted.values, atol=1e-4)

@@ -162,6 +162,7 @@ def test_a_missing_library_names_what_to_install() -> None:
 
 def test_versions_of_what_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(plugins.versions(["numpy"])) == {"numpy"}
+    plugins._version.cache_clear()
     version = importlib.metadata.version
 
     def found(name: str) -> str:

@@ -1,4 +1,6 @@
-"""Rotary positions whose angles depend on the length of a text, of which a traced graph has one table."""
+"""Parts of a model that change with the length of a text, of which a traced graph has one form: the angles of rotary
+positions, and the tokens that BigBird's attend to.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +15,13 @@ _BY_LENGTH = ("dynamic", "longrope", "su")
 _TRAINED = "original_max_position_embeddings"
 
 
+_BLOCKS = "block_sparse"  # BigBird's attention to a few blocks (Zaheer et al. 2020, section 2)
+
+
 def check(plan: Plan) -> None:
-    """Raises UnsupportedModel for a model whose positions change within the length that the bundle takes."""
+    """Raises UnsupportedModel for a model whose positions or attention change within the length that the bundle
+    takes.
+    """
     if plan.processing.text is None:
         return
     longest = plan.processing.text.max_length
@@ -26,6 +33,21 @@ def check(plan: Plan) -> None:
                 f"{longest:,} tokens",
                 hint=f"--context {trained}",
             )
+
+    whole = _attended(plan.config)
+    if whole is not None and longest > whole:
+        raise UnsupportedModel(
+            f"{plan.source.name}: its attention_type {_BLOCKS!r} leaves tokens out in texts of more than {whole:,} "
+            f"tokens, which an exported graph does not; the bundle would take {longest:,} tokens",
+            hint=f"--context {whole}",
+        )
+
+
+def _attended(config: JsonObject) -> int | None:
+    """Return the length up to which a BigBird attends to all tokens as transformers runs it; None of other models."""
+    if config.get("model_type") != "big_bird" or config.get("attention_type", _BLOCKS) != _BLOCKS:
+        return None
+    return (5 + 2 * int(config.get("num_random_blocks", 3))) * int(config.get("block_size", 64))
 
 
 def kinds(config: JsonObject) -> str:

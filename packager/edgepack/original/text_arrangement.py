@@ -66,6 +66,12 @@ def _stated(tokenizer: PretrainedTokenizer, root: Path, task: AnyTask) -> JsonDi
             hint=f'write the tokenizer\'s into config.json: "pad_token_id": {tokenizer.pad_token_id}',
         )
     taken = inspect.signature(kind.forward).parameters
+    beside = next((name for name in tokenizer.model_input_names if name not in _INPUTS and name in taken), None)
+    if beside:
+        raise UnsupportedModel(
+            f"{kind.__name__} takes {beside}, which its tokenizer makes of texts beside tokens and a bundle does not",
+            hint="see docs/supported-models.md for what each task takes",
+        )
     inputs = [name for name in _INPUTS if name in tokenizer.model_input_names and name in taken]
     whole = config.model_type in _PADDED_ALWAYS  # so that its texts are of one length without a mask
     if not {"input_ids", *(() if whole else ("attention_mask",))} <= set(inputs):

@@ -30,6 +30,13 @@ _TYPES = {
     "an encoder-decoder, which writes a text from another": """bigbird_pegasus blenderbot blenderbot-small
         encoder-decoder fsmt led longt5 m2m_100 marian mbart mt5 mvp nllb-moe pegasus pegasus_x plbart prophetnet
         switch_transformers t5 t5gemma umt5""",
+    "a model of characters, whose tokenizer runs only in Python": "canine",
+    "a model whose tokenizer runs only in Python": "flaubert roc_bert xlm",
+    "a model that mixes tokens by Fourier transforms, without an attention mask": "fnet",
+    "a model that halves its tokens layer by layer, as a graph for texts of any length does not": "funnel",
+    "a model of texts of one length (segment_means_seq_len)": "nystromformer",
+    "a model that transformers no longer has": """bort ernie_m gptsan-japanese jukebox mega nezha open-llama qdqbert
+        realm transfo-xl xlm-prophetnet""",
     "a model with layers of linear attention": "qwen3_next qwen3_5_text qwen3_5_moe_text",
     "a state-space model": "bamba falcon_mamba jamba mamba mamba2 rwkv zamba zamba2 xlstm",
 }
@@ -45,6 +52,7 @@ _NAMES = (
     (r"ForMaskedImageModeling|ViTMAE|^MAE", "an image pre-training model, without a head"),
     (r"^TimmWrapper", "a timm checkpoint in transformers' wrapper, which runs with timm and torchvision alone"),
     (r"ForNextSentencePrediction|ForMultipleChoice", "a model of another text task"),
+    (r"ForEntity", "a model of the entities in a text, whose places it takes beside it"),
     (r"QuestionEncoder|ContextEncoder", "one half of a retriever"),
     (r"TextModel", "the text half of a model for images and texts"),
     (r"Moe|Mixtral|Deepseek|GptOss", "a mixture of experts"),

@@ -15,17 +15,17 @@ PAGE = "docs/supported-models.md"
 
 # model type -> the stem of its classes' names
 _ENCODERS = {
-    "albert": "Albert", "bert": "Bert", "camembert": "Camembert", "convbert": "ConvBert",
+    "albert": "Albert", "bert": "Bert", "big_bird": "BigBird", "camembert": "Camembert", "convbert": "ConvBert",
     "data2vec-text": "Data2VecText", "deberta": "Deberta", "deberta-v2": "DebertaV2", "distilbert": "DistilBert",
     "electra": "Electra", "ernie": "Ernie", "esm": "Esm", "eurobert": "EuroBert", "gte": "Gte",
-    "jina_embeddings_v3": "JinaEmbeddingsV3", "longformer": "Longformer",
-    "megatron-bert": "MegatronBert", "mobilebert": "MobileBert",
-    "modernbert": "ModernBert", "mpnet": "MPNet", "nomic_bert": "NomicBert",
+    "ibert": "IBert", "jina_embeddings_v3": "JinaEmbeddingsV3", "longformer": "Longformer", "luke": "Luke",
+    "megatron-bert": "MegatronBert", "mobilebert": "MobileBert", "modernbert": "ModernBert", "mpnet": "MPNet",
+    "nomic_bert": "NomicBert",
     "rembert": "RemBert", "roberta": "Roberta", "roberta-prelayernorm": "RobertaPreLayerNorm", "roformer": "RoFormer",
     "squeezebert": "SqueezeBert", "xlm-roberta": "XLMRoberta", "xlm-roberta-xl": "XLMRobertaXL",
 }  # fmt: skip
 _WITHOUT_ANSWERS = {"esm", "eurobert", "gte", "nomic_bert"}  # no class for question answering
-_PRETRAINED = {"albert", "bert", "ernie", "megatron-bert", "mobilebert"}  # with a vocabulary head
+_PRETRAINED = {"albert", "bert", "big_bird", "ernie", "megatron-bert", "mobilebert"}  # with a vocabulary head
 _DECODERS = {"gpt2": "GPT2", "llama": "Llama", "mistral": "Mistral", "qwen2": "Qwen2", "qwen3": "Qwen3"}
 _SPARSE = ("bert", "distilbert", "modernbert", "roberta", "xlm-roberta")  # SPLADE's models
 _RERANKERS = {"llama", "mistral", "qwen2", "qwen3"}

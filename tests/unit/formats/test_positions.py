@@ -73,6 +73,20 @@ def test_within_the_trained_length_it_is_what_transformers_gives(build: Build, m
         assert np.abs(np.array([made[f"LABEL_{i}"] for i in range(3)]) - wanted).max() < 1e-5
 
 
+def test_attention_to_blocks(build: Build, tiny: Callable[[str], Path], tmp_path: Path) -> None:
+    """A BigBird attends to all tokens of short texts alone, transformers says."""
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / name).write_bytes((tiny("text-classification") / name).read_bytes())
+    config = transformers.BigBirdConfig(
+        vocab_size=200, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=48,
+        max_position_embeddings=64, block_size=4, num_random_blocks=1,
+    )  # fmt: skip
+    transformers.BigBirdForSequenceClassification(config).save_pretrained(tmp_path)
+    with pytest.raises(UnsupportedModel, match="leaves tokens out in texts of more than 28 tokens") as refused:
+        build(tmp_path, "rpi")
+    assert refused.value.hint == "--context 28"
+
+
 def test_a_config_that_pads_otherwise_than_the_tokenizer(build: Build, model: Callable[..., Path]) -> None:
     folder = model({"rope_type": "default"}, 64, pad_token_id=7)
     with pytest.raises(ModelError, match="has the pad_token_id 7, not the tokenizer's") as refused:

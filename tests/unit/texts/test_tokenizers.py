@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, processors
 
 from edgepack import plugins
-from edgepack.errors import EdgepackError, ModelError, PreprocessingDiffers, UnsupportedModel
+from edgepack.errors import EdgepackError, InputError, ModelError, PreprocessingDiffers, UnsupportedModel
 from edgepack.original import tokenizers
 from edgepack.original.text_arrangement import arrange
 from edgepack.runtime.text import TextInput
@@ -174,6 +174,8 @@ _OWN_SIZES: dict[str, dict[str, Any]] = {
              "encoder_attention_heads": 4, "decoder_attention_heads": 4, "eos_token_id": 3},
     "DistilBert": {"dim": 48, "n_layers": 2, "n_heads": 4, "hidden_dim": 96},
     "Esm": {"position_embedding_type": "absolute", "mask_token_id": 4},
+    "Longformer": {"attention_window": 8},
+    "Luke": {"entity_vocab_size": 5, "entity_emb_size": 16},
     "Mistral": {"num_key_value_heads": 4},
     "MobileBert": {"embedding_size": 16, "intra_bottleneck_size": 48, "true_hidden_size": 48},
     "Nystromformer": {"max_position_embeddings": 64, "segment_means_seq_len": 64, "num_landmarks": 64},
@@ -191,6 +193,21 @@ def test_the_inputs_of_each_family(tmp_path: Path, architecture: str) -> None:
     config = {"pad_token_id": 0, "max_position_embeddings": 66, **_OWN_SIZES.get(kind, {})}
     facts = {"config": config, "model_max_length": 64, "tokenizer_class": "PreTrainedTokenizerFast", **BERT_NAMES}
     same_logits(classifier(tmp_path, kind, wordpiece(), **facts))
+
+
+def test_one_kind_of_texts(tmp_path: Path) -> None:
+    """A second text of another kind would be looked up in a table of one row."""
+    facts = {"config": {"type_vocab_size": 1}, "model_max_length": 64, **BERT_NAMES}
+    classifier(tmp_path, "Bert", wordpiece(), **facts)
+    ours = read(tmp_path)
+    assert len(ours.model.classify(["A cat sleeps.", "It rains."])) == 2
+    with pytest.raises(InputError, match="takes a text, not a pair"):
+        ours.model.classify([("A cat sleeps.", "It rains.")])
+    edit(tmp_path / "config.json", id2label={"0": "LABEL_0"}, label2id={"LABEL_0": 0})
+    with pytest.raises(UnsupportedModel, match="takes no pairs of texts"):
+        read(tmp_path, "text-ranking")
+    edit(tmp_path / CONFIG, model_input_names=["input_ids", "attention_mask"])
+    assert read(tmp_path, "text-ranking").text.pairs is None
 
 
 def test_a_vocabulary_alone(tmp_path: Path) -> None:

@@ -30,6 +30,8 @@ export interface TextFacts {
   prompts: Record<string, string>;
   default_prompt?: string | null;
   include_prompt: boolean;
+  /** False where the model takes no pair of texts. */
+  pairs?: boolean | null;
 }
 
 export type Resampling = "nearest" | "lanczos" | "bilinear" | "bicubic" | "box" | "hamming";

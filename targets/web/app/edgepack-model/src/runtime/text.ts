@@ -47,6 +47,9 @@ export class TextInput {
   /** An example's tokens, cut to the model's length; `prompt` goes before the first text. */
   encode(example: Example, prompt = ""): Encoded {
     const texts = typeof example === "string" ? [example] : [...example];
+    if (texts.length > 1 && this.facts.pairs === false) {
+      throw new ModelError("this model takes a text, not a pair: it knows one kind of texts alone", { code: "input" });
+    }
     const parts = texts.map((text, index) => this.ids(index ? text : prompt + text));
     const room = this.facts.max_length - this.#frame(parts.length).special.flat().length;
     const left = this.facts.truncation_side === "left";

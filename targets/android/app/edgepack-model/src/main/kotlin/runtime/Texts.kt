@@ -27,6 +27,9 @@ internal class Texts(bundle: Bundle, private val text: JSONObject?, limited: Boo
 
     /** Encodes a [first] text, or a pair; throws [ModelException], INPUT, where it is too long and cannot be cut. */
     fun encode(first: String, second: String? = null, special: Boolean = true): Encoding {
+        if (second != null && text?.optBoolean("pairs", true) == false) {
+            refused("this model takes a text, not a pair: it knows one kind of texts alone")
+        }
         val found = telling {
             if (second == null) tokenizer.encode(checked(first), special, false)
             else tokenizer.encode(checked(first), checked(second), special, false)
