@@ -7,7 +7,7 @@ text; here each block of tokens meets the one before, itself and the next (Belta
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import MethodType
 
@@ -89,14 +89,14 @@ def _attend(
 
 def _split(attention: PretrainedModel, states: Tensor, name: str) -> Tensor:
     """Return a projection of ``states`` [batch, tokens, hidden] as [batch, heads, tokens, head_dim]."""
-    projected = getattr(attention, name)(states)
+    projected: Tensor = getattr(attention, name)(states)
     return projected.view(*states.shape[:2], attention.num_heads, attention.head_dim).transpose(1, 2)
 
 
 def _blocks(values: Tensor, size: int) -> Tensor:
     """Return [batch, heads, tokens, width] as [batch, heads, blocks, size, width], zeros at the end."""
     whole = (values.shape[2] + size - 1) // size * size
-    return pad(values, (0, 0, 0, size - 1))[:, :, :whole].unflatten(2, (-1, size))
+    return pad(values, (0, 0, 0, size - 1))[:, :, :whole].view(*values.shape[:2], -1, size, values.shape[3])
 
 
 def _near(values: Tensor, size: int) -> Tensor:
@@ -111,4 +111,7 @@ def _band(size: int) -> Tensor:
     return ones.triu() * ones.tril(2 * size)
 
 
-_INSTEAD = {"LongformerModel": ("_pad_to_window_size", _unpadded), "LongformerSelfAttention": ("forward", _attend)}
+_INSTEAD: Mapping[str, tuple[str, Callable[..., object]]] = {
+    "LongformerModel": ("_pad_to_window_size", _unpadded),
+    "LongformerSelfAttention": ("forward", _attend),
+}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,7 +41,7 @@ def test_the_largest_are_kept() -> None:
 def test_a_prompt_is_a_name_of_the_models_or_a_text_of_ones_own() -> None:
     model = SparseEmbedding()
     for name, text in {**model.prompts, "": "A "}.items():
-        options = {"prompt_name": name} if name else {"prompt": text}
+        options: dict[str, Any] = {"prompt_name": name} if name else {"prompt": text}
         (found,), (whole,) = model.embed(["cat."], **options), model.embed([f"{text}cat."], prompt="")
         assert found.indices.tolist() == whole.indices.tolist()
     for name, own in (("none such", None), ("a", "b")):
