@@ -147,7 +147,7 @@ def _decoder(decoder: Decoder, recipe: Recipe, context: int) -> Estimate:
     fed = [_fed(shape, layer, recipe) for layer, shape in enumerate(shapes)]
     layers = attention + beside + sum(held for held, _ in fed)
     experts = d.experts
-    inner = experts.chosen * experts.width if experts else 0
+    inner = experts.chosen * experts.width + (experts.shared.width if experts.shared else 0) if experts else 0
     wide = (
         4 * streams * d.hidden
         + max(2 * _mixed(s) + (gated + 1) * max(s.intermediate, inner) for s in shapes)
@@ -167,17 +167,23 @@ def _decoder(decoder: Decoder, recipe: Recipe, context: int) -> Estimate:
 
 
 def _mixed(d: Decoder) -> int:
-    """Return the width of queries, keys and values, or of a convolution's gates and input."""
-    return 3 * d.hidden if d.convolution else d.qkv_dim
+    """Return the width of queries, keys, values and gate, or of a convolution's gates and input."""
+    if d.linear:
+        return d.linear.mixed + d.linear.values
+    return 3 * d.hidden if d.convolution else d.qkv_dim + d.gate_dim
 
 
 def _mixing(d: Decoder, recipe: Recipe) -> int:
-    """Return bytes of the weights of a layer's attention, or of its short convolution."""
+    """Return bytes of the weights of a layer's attention, or of what is in its place."""
+    if d.linear:
+        floats = d.linear.mixed * d.linear.kernel + 2 * d.linear.value_heads * d.hidden
+        return (_held(d.hidden * _mixed(d), recipe, "qkv") + _held(d.linear.values * d.hidden, recipe, "o_proj")
+                + _FLOAT * floats)  # fmt: skip
     if d.convolution:
         kernel = _FLOAT * d.hidden * d.convolution
         return (_held(d.hidden * _mixed(d), recipe, "conv_in") + _held(d.hidden * d.hidden, recipe, "conv_out")
                 + kernel)  # fmt: skip
-    return _held(d.hidden * d.qkv_dim, recipe, "qkv") + _held(d.q_dim * d.hidden, recipe, "o_proj")
+    return _held(d.hidden * _mixed(d), recipe, "qkv") + _held(d.q_dim * d.hidden, recipe, "o_proj")
 
 
 def _fed(d: Decoder, layer: int, recipe: Recipe) -> tuple[int, int]:
@@ -192,11 +198,11 @@ def _fed(d: Decoder, layer: int, recipe: Recipe) -> tuple[int, int]:
     dense = held(d.intermediate, _PACKED_BITS) if experts is None or experts.beside else 0
     if experts is None:
         return dense, dense
-    router, own = (
-        d.hidden * experts.count * _FLOAT,
-        held(experts.width, _EXPERT_BITS if experts.activation == "silu" else _PACKED_BITS),
-    )
-    return dense + router + experts.count * own, dense + router + experts.chosen * own
+    own = held(experts.width, _EXPERT_BITS if experts.activation == "silu" else _PACKED_BITS)
+    always = dense + d.hidden * experts.count * _FLOAT  # the router
+    if experts.shared:
+        always += held(experts.shared.width, _PACKED_BITS) + d.hidden * _FLOAT
+    return always + experts.count * own, always + experts.chosen * own
 
 
 def _held(parameters: int, recipe: Recipe, role: str, beside: int = _PACKED_BITS) -> int:

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from math import prod
 
 from edgepack import plugins
 from edgepack.decoders.altup import AltUp
 from edgepack.decoders.experts import Experts
+from edgepack.decoders.linear import Linear
 from edgepack.decoders.settings import CORRECT, Settings
 from edgepack.documents import JsonObject
 from edgepack.errors import ModelError, UnsupportedModel
@@ -93,6 +95,7 @@ class Names:
     conv_kernel: str = ""
     conv_out: str = ""
     heads: tuple[str, ...] = ("lm_head",)
+    beside: tuple[str, ...] = ()  # what the names of tensors begin with that the family's class leaves out
 
     @property
     def norms(self) -> tuple[str, ...]:
@@ -133,7 +136,9 @@ class Decoder:
     tied: bool = False  # the head is the embedding
     embedding_width: int = 0  # where it is not the layers'
     transposed: bool = False  # weights are stored [in, out] (Conv1D)
-    packing: str = "rows"  # of q, k, v in one matrix: rows | groups (by key head) | quarters (q, v, k in each of four)
+    # of q, k, v in one matrix: rows | groups (by key head) | quarters (q, v, k in each of four) | gated (behind each
+    # head's queries its gate)
+    packing: str = "rows"
     biases: frozenset[str] = frozenset()  # roles that have biases: qkv, o_proj, gate_up, down, norm, head_norm, head
     head_norm: str = "shared"  # weights of query_norm and key_norm: shared | own (by head) | joint (one norm for all)
     turned_first: bool = False  # queries and keys are turned before they are normed
@@ -146,6 +151,7 @@ class Decoder:
     laurel_rank: int = 0
     cutoff: float | None = None  # standard deviations over their mean below which gates are 0, and above it less that
     convolution: int = 0  # tokens that a short convolution mixes, itself included, in the place of attention
+    linear: Linear | None = None  # in the place of attention
     own: tuple[JsonObject, ...] = ()  # by layer, the fields that are not as here
     clip: float = 0.0  # q, k and v are kept between -clip and clip; 0: as they are
     scale: float = 0.0  # of q k; 0: 1 / sqrt(head_dim)
@@ -173,6 +179,11 @@ class Decoder:
         return self.q_dim + made * self.kv_dim
 
     @property
+    def gate_dim(self) -> int:
+        """Width of what gates the result of attention, made with queries, keys and values; 0 without a gate."""
+        return self.q_dim if self.packing == "gated" else 0
+
+    @property
     def cached_head(self) -> int:
         """Width of a head in the cache: ONNX Runtime's kernel takes a multiple of eight, the rest is zeros."""
         return -(-self.head_dim // 8) * 8
@@ -190,17 +201,28 @@ class Decoder:
     def caching(self) -> tuple[int, ...]:
         """The layers that keep keys and values of their own."""
         shapes = map(self.at, range(self.layers))
-        return tuple(layer for layer, own in enumerate(shapes) if own.reads is None and not own.convolution)
+        mixing = (own.reads is None and not own.convolution and not own.linear for own in shapes)
+        return tuple(layer for layer, caches in enumerate(mixing) if caches)
 
     @property
     def convolving(self) -> tuple[int, ...]:
         """The layers that are short convolutions."""
         return tuple(layer for layer in range(self.layers) if self.at(layer).convolution)
 
+    @property
+    def recurring(self) -> dict[int, Linear]:
+        """The layers of linear attention."""
+        found = ((layer, self.at(layer).linear) for layer in range(self.layers))
+        return {layer: linear for layer, linear in found if linear}
+
     def states(self) -> dict[str, tuple[int, ...]]:
         """Return the inputs of an ONNX graph for what came before, by name, and their shapes without tokens."""
         shapes = {layer: (self.at(layer).kv_heads, 0, self.at(layer).cached_head) for layer in self.caching}
-        mixed = {f"past_key_values.{i}.conv": (self.hidden, self.at(i).convolution) for i in self.convolving}
+        mixed: dict[str, tuple[int, ...]] = {
+            f"past_key_values.{i}.conv": (self.hidden, self.at(i).convolution) for i in self.convolving
+        }
+        for layer, linear in self.recurring.items():
+            mixed |= {f"past_key_values.{layer}.conv": linear.tail, f"past_key_values.{layer}.recurrent": linear.state}
         return mixed | {
             f"past_key_values.{layer}.{part}": shape for layer, shape in shapes.items() for part in ("key", "value")
         }
@@ -225,9 +247,10 @@ class Decoder:
         return found if found and (not found.layers or found.layers[layer]) else None
 
     def cache_bytes(self, tokens: int) -> int:
-        """Return bytes of float32 keys and values for ``tokens``, and of what convolutions keep."""
+        """Return bytes of float32 keys and values for ``tokens``, and of the states of one size."""
         widths = (shape.kv_heads * shape.cached_head for shape in map(self.at, self.caching))
         kept = sum(self.hidden * self.at(layer).convolution for layer in self.convolving)
+        kept += sum(prod(shape) for linear in self.recurring.values() for shape in (linear.tail, linear.state))
         return 2 * 4 * sum(widths) * tokens + 4 * kept
 
 

@@ -39,11 +39,13 @@ def check(decoder: Decoder, stored: Mapping[str, Stored], lead: str) -> None:
     """Raises DamagedWeights for the first tensor that the description has no place for."""
     known = set(_paths(decoder, lead))
     numbers = {*_numbers(decoder, lead), *_expert_tensors(decoder, stored, lead)}
+    numbers |= {lead + name for layer, linear in decoder.recurring.items() for name in linear.tensors(layer)}
     for name, tensor in stored.items():
         path, _, kind = name.rpartition(".")
         buffer = names.BUFFERS.search(name) and not (path in known and len(tensor.shape) == 1)
         read = (path in known and kind in {"weight", "bias"}) or name in numbers
-        if not read and not buffer and not _BESIDE.search(name):
+        beside = _BESIDE.search(name) or name.startswith(decoder.names.beside)
+        if not read and not buffer and not beside:
             layer = re.match(rf"{re.escape(lead)}\w+\.(\d+)\.", name)
             if layer and int(layer[1]) >= decoder.layers:
                 raise DamagedWeights(

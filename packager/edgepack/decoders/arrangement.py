@@ -14,7 +14,9 @@ _QUARTERS = 4  # CodeGen's shards (Nijkamp et al. 2022)
 
 
 def rows(decoder: Decoder) -> Array | None:
-    """Return which stored row comes where, int64 [q_dim + 2 kv_dim]; None where they lie as they are wanted."""
+    """Return which stored row comes where, int64 [q_dim + 2 kv_dim], gates behind them; None where they lie as they are
+    wanted.
+    """
     d, inner = decoder, within(decoder)
     if d.packing == "rows" and inner is None:
         return None
@@ -36,7 +38,10 @@ def within(decoder: Decoder) -> Array | None:
 
 
 def _unpacked(d: Decoder) -> Array:
-    every = np.arange(d.q_dim + 2 * d.kv_dim)
+    every = np.arange(d.q_dim + 2 * d.kv_dim + d.gate_dim)
+    if d.packing == "gated":
+        by_head = every[: 2 * d.q_dim].reshape(d.heads, 2, d.head_dim)
+        return np.concatenate([by_head[:, 0].ravel(), every[2 * d.q_dim :], by_head[:, 1].ravel()])
     if d.packing == "groups":  # the queries that share a key, the key, the value
         by_key = every.reshape(d.kv_heads, -1, d.head_dim)
         return np.concatenate([by_key[:, :-2].ravel(), by_key[:, -2].ravel(), by_key[:, -1].ravel()])

@@ -13,6 +13,7 @@ from edgepack.decoders import Decoder, _accounting, _biases, arrangement
 from edgepack.decoders._accounting import ACTIVATION_NUMBERS
 from edgepack.decoders.altup_weights import AltUpWeights
 from edgepack.decoders.expert_weights import ExpertWeights
+from edgepack.decoders.linear_weights import LinearWeights
 from edgepack.decoders.matrix import Matrix, finite
 from edgepack.errors import DamagedWeights, UnsupportedModel
 from edgepack.weights import Stored
@@ -81,14 +82,17 @@ class Checkpoint:
         d = self.decoder
         self.embedding(), self.positions(), self.head(), self.norm(d.names.final)
         for layer in range(d.layers):
-            if d.at(layer).convolution:
+            linear = self.linear(layer)
+            if linear:
+                linear.check()
+            elif d.at(layer).convolution:
                 self.conv_in(layer), self.conv_kernel(layer), self.conv_out(layer)
             else:
                 self.qkv(layer), self.o_proj(layer), self.sinks(layer)
             experts = self.experts(layer)
             if experts:
                 experts.router(layer), experts.gate_up(layer), experts.down(layer), experts.biases(layer)
-                experts.correction(layer), experts.router_norm(layer)
+                experts.correction(layer), experts.router_norm(layer), experts.shared(layer)
             if experts is None or experts.experts.beside:
                 self.gate_up(layer), self.down(layer)
             for path in d.at(layer).names.norms:
@@ -146,10 +150,12 @@ class Checkpoint:
         return self.decoder.embedding_width or self.decoder.hidden
 
     def qkv(self, layer: int) -> Matrix:
-        """Return query, key and value below each other, so far as the layer has them, [qkv_dim, hidden]."""
+        """Return query, key, value and gate below each other, so far as the layer has them, [qkv_dim + gate_dim,
+        hidden].
+        """
         d = self.decoder.at(layer)
         alike = 1 if d.values_are_keys else 2
-        return self._layer(layer, d.names.qkv, (d.qkv_dim, d.hidden), arrangement.rows(d), alike)
+        return self._layer(layer, d.names.qkv, (d.qkv_dim + d.gate_dim, d.hidden), arrangement.rows(d), alike)
 
     def o_proj(self, layer: int) -> Matrix:
         """Return [hidden, q_dim], with the branch's scale."""
@@ -176,6 +182,12 @@ class Checkpoint:
         """Return [hidden, hidden], with the branch's scale."""
         d = self.decoder.at(layer)
         return self._scaled(self._layer(layer, (d.names.conv_out,), (d.hidden, d.hidden)))
+
+    def linear(self, layer: int) -> LinearWeights | None:
+        """Return the weights of linear attention; None where ``layer`` has none."""
+        d = self.decoder
+        found = d.at(layer).linear
+        return LinearWeights(self._stored, self._prefix, found, layer, d.hidden, d.branch_scale) if found else None
 
     def gate_up(self, layer: int) -> Matrix:
         """Return [2 intermediate, hidden], gate above up, or [intermediate, hidden]."""

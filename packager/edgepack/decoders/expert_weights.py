@@ -20,6 +20,15 @@ _AGAIN = "the checkpoint and its config.json do not belong together, or a file i
 
 
 @dataclass(frozen=True)
+class SharedWeights:
+    """The weights of an expert that every token passes through."""
+
+    gate_up: Matrix  # [2 width, hidden], gate above up
+    down: Matrix  # [hidden, width], with the branch's scale
+    share: Matrix  # [1, hidden]
+
+
+@dataclass(frozen=True)
 class ExpertWeights:
     """The weights of ``experts``, between which and the residual vectors are ``hidden`` wide."""
 
@@ -77,6 +86,21 @@ class ExpertWeights:
         ]
         inner, outer = (finite(weights.read(one), one.name) for one in found)
         return inner, outer * np.float32(self.scale)
+
+    def shared(self, layer: int) -> SharedWeights | None:
+        """Return the weights of the expert that every token passes through, where there is one."""
+        found = self.experts.shared
+        if not found:
+            return None
+        inner = [f"{self.prefix}{module.format(i=layer)}" for module in found.gate_up]
+        down, share = (f"{self.prefix}{module.format(i=layer)}" for module in (found.down, found.share))
+        parts = tuple(self._tensor(f"{name}.weight", (found.width, self.hidden)) for name in inner)
+        ends = self._tensor(f"{down}.weight", (self.hidden, found.width))
+        return SharedWeights(
+            gate_up=Matrix(inner[0], parts, None),
+            down=Matrix(down, (ends,), None, scale=self.scale),
+            share=Matrix(share, (self._tensor(f"{share}.weight", (1, self.hidden)),), None),
+        )
 
     def _members(
         self, names: tuple[str, ...], shape: tuple[int, int], order: Array | None, scales: Sequence[float] = ()

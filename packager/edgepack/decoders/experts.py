@@ -22,6 +22,16 @@ class ExpertNames:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SharedExpert:
+    """A gated feed-forward layer that every token passes through beside the chosen ones, times a share of its own."""
+
+    width: int
+    gate_up: tuple[str, ...]  # modules: {i} for the layer
+    down: str
+    share: str  # of the hidden width, to the number whose sigmoid the share is
+
+
+@dataclass(frozen=True, kw_only=True)
 class Experts:
     """Experts with a gated feed-forward layer each: down(activation(gate) (up + beta)), weighed and added.
 
@@ -44,6 +54,7 @@ class Experts:
     biased: bool = False  # router and experts have biases, those of experts named …_bias
     alpha: float = 1.0
     beta: float = 0.0
+    shared: SharedExpert | None = None
     limit: float = 0.0  # gates are kept below it, ups between -limit and limit; 0: as they are
 
     @property
@@ -64,6 +75,9 @@ class Experts:
         """Yield the names of all tensors of ``layer`` that are read in ``form``."""
         yield from (f"{form.router.format(i=layer)}.{part}" for part in ("weight", "bias")[: 1 + self.biased])
         yield from (name.format(i=layer) for name in (form.router_norm, form.each, form.correction) if name)
+        if self.shared:
+            modules = (*self.shared.gate_up, self.shared.down, self.shared.share)
+            yield from (f"{module.format(i=layer)}.weight" for module in modules)
         for name in (*form.gate_up, form.down):
             own = "{e}" in name
             yield from (name.format(i=layer, e=expert) for expert in range(self.count if own else 1))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 from edgepack.decoders import Decoder
@@ -23,6 +23,10 @@ class Operations(Protocol[T]):
 
     def convolution(self, x: T, layer: int) -> T:
         """Return the branch of a short convolution, in the place of attention."""
+        ...
+
+    def linear_attention(self, x: T, layer: int) -> T:
+        """Return the branch of linear attention, in the place of attention."""
         ...
 
     def feed_forward(self, x: T, layer: int) -> T:
@@ -89,8 +93,7 @@ def through(operations: Operations[T], decoder: Decoder, x: T, layer: int) -> T:
 
     first, second = ("", "") if d.normed_sum else (names.norm1, names.norm2)
     seen = normed(x, first)
-    mix = operations.convolution if d.at(layer).convolution else operations.attention
-    attended = normed(mix(seen, layer), names.after_attention)
+    attended = normed(_mixing(operations, d.at(layer))(seen, layer), names.after_attention)
     if d.parallel:
         fed = operations.feed_forward(normed(x, second) if second else seen, layer)
         return operations.add(x, [attended, normed(fed, names.after_mlp)], layer, last=True)
@@ -125,3 +128,10 @@ def _alternating(operations: Operations[T], decoder: Decoder, x: T, layer: int) 
     after = operations.corrected(before, made, layer)
     branch = operations.layer_input(operations.gateable(after, layer), layer)
     return operations.spread(after, operations.norm(branch, names.after_input, layer), layer)
+
+
+def _mixing(operations: Operations[T], shape: Decoder) -> Callable[[T, int], T]:
+    """Return what mixes tokens in a layer of this shape."""
+    if shape.linear:
+        return operations.linear_attention
+    return operations.convolution if shape.convolution else operations.attention

@@ -9,8 +9,13 @@ import numpy as np
 from edgepack.arrays import Array
 
 
+def sigmoid(x: Array) -> Array:
+    """Return 1 / (1 + exp(-x)), without an overflow."""
+    return np.asarray(0.5 * (1 + np.tanh(0.5 * x)))
+
+
 def _silu(x: Array) -> Array:
-    return np.asarray(x * (0.5 * (1 + np.tanh(0.5 * x))))
+    return np.asarray(x * sigmoid(x))
 
 
 def _gelu(x: Array) -> Array:

@@ -21,8 +21,8 @@ from edgepack.decoders.altup_weights import AltUpWeights
 from edgepack.decoders.checkpoint import Checkpoint
 from edgepack.decoders.matrix import Weight
 from edgepack.decoders.rotary import cos_sin_cache
-from edgepack.original import experts
-from edgepack.original.activations import ACTIVATIONS, xielu
+from edgepack.original import experts, linear
+from edgepack.original.activations import ACTIVATIONS, sigmoid, xielu
 from edgepack.original.altup import corrected, entered, left, predicted
 from edgepack.parallel import alone, in_parts
 from edgepack.records import Source
@@ -155,6 +155,7 @@ class _Operations:
         batch, tokens, _ = x.shape
         self.watch(f"layers.{layer}.attention.qkv", x)
         packed = _product(x, self.checkpoint.qkv(layer))
+        packed, gate = packed[..., : d.qkv_dim], packed[..., d.qkv_dim :]
         if d.clip:
             packed = np.clip(packed, -d.clip, d.clip)
         packed = packed.reshape(batch, tokens, -1, d.head_dim).transpose(0, 2, 1, 3)
@@ -174,6 +175,8 @@ class _Operations:
                 scores = scores - np.float32(d.alibi[head]) * back.astype(np.float32)
             mixed[:, head] = _attended(np.where(unseen, _NEVER, scores), sinks, head) @ v[:, shared]
         joined = mixed.transpose(0, 2, 1, 3).reshape(batch, tokens, -1)
+        if d.gate_dim:
+            joined = joined * sigmoid(gate)
         self.watch(f"layers.{layer}.attention.out", joined)
         return _product(joined, self.checkpoint.o_proj(layer))
 
@@ -187,6 +190,13 @@ class _Operations:
         gated = behind * (found if bias is None else found + bias)
         self.watch(f"layers.{layer}.convolution.conv_out", gated)
         return _product(gated, self.checkpoint.conv_out(layer))
+
+    def linear_attention(self, x: Array, layer: int) -> Array:
+        """Return the branch of linear attention."""
+        found = self.checkpoint.linear(layer)
+        assert found is not None  # such a layer has it
+        with alone():  # a head's products are small
+            return linear.attended(x, found, self.d.norm.epsilon, _product, self.watch)
 
     def _keys_and_values(self, packed: Array, layer: int) -> tuple[Array, Array]:
         """Return those of the layer, or of the one whose it reads, [batch, kv_heads, tokens, head] each."""
@@ -245,7 +255,7 @@ class _Operations:
         self.watch(f"{found.experts.label(layer)}.inner", x)
         weight = found.router_norm(layer)
         routed = routed if weight is None else self._unit(routed) * weight
-        return experts.mixed(x, routed, layer, found, _product)
+        return experts.mixed(x, routed, layer, found, _product, self.watch)
 
     def both(self, x: Array, y: Array, layer: int) -> Array:
         return np.asarray(x + y)

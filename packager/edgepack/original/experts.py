@@ -10,16 +10,18 @@ from edgepack.arrays import Array
 from edgepack.decoders.expert_weights import ExpertWeights
 from edgepack.decoders.experts import NEAR_ZERO, Experts
 from edgepack.decoders.matrix import Weight
-from edgepack.original.activations import ACTIVATIONS
+from edgepack.original.activations import ACTIVATIONS, sigmoid
 from edgepack.runtime.labels import softmax
 
 Product = Callable[[Array, Weight], Array]
+Watch = Callable[[str, Array], None]
 
 
-def mixed(x: Array, routed_by: Array, layer: int, weights: ExpertWeights, product: Product) -> Array:
+def mixed(x: Array, routed_by: Array, layer: int, weights: ExpertWeights, product: Product, watch: Watch) -> Array:
     """Return the weighed sum of the experts that are chosen for each token of ``x`` float32 [batch, tokens, hidden].
 
-    The router reads ``routed_by``, of the same shape. Experts that no token chooses are not read.
+    The router reads ``routed_by``, of the same shape. Experts that no token chooses are not read. ``watch`` is told
+    what enters the products of the expert that every token passes through.
     """
     experts, flat = weights.experts, x.reshape(-1, x.shape[-1])
     scores = product(routed_by.reshape(flat.shape), weights.router(layer))
@@ -33,6 +35,13 @@ def mixed(x: Array, routed_by: Array, layer: int, weights: ExpertWeights, produc
         made = product(_gated(made, experts), outer[expert])
         made = made if biases is None else made + biases[1][expert]
         out[tokens] += made * shares[tokens, rank, None]
+    shared = weights.shared(layer)
+    if shared:
+        watch(f"{experts.label(layer)}.shared.inner", x)
+        gate, up = np.split(product(flat, shared.gate_up), 2, axis=-1)
+        made = ACTIVATIONS["silu"](gate) * up
+        watch(f"{experts.label(layer)}.shared.down", made.reshape(*x.shape[:2], -1))
+        out += product(made, shared.down) * sigmoid(product(flat, shared.share))
     return out.reshape(x.shape)
 
 

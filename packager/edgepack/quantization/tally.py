@@ -7,7 +7,7 @@ from collections import defaultdict
 from edgepack.records import PARTS, Component, Coverage
 
 # What tensors in a file end in, where the role has another name
-_ENDS = {"out": "o_proj", "inner": "gate_up"}
+_ENDS = {"out": "o_proj", "inner": "gate_up", "router": "gate_up", "rates": "qkv"}
 
 
 def role_of(name: str) -> str:

@@ -26,7 +26,7 @@ _TYPES = {
         flava git groupvit idefics idefics2 idefics3 instructblip internvl kosmos-2 llama4 llava llava_next
         llava_onevision mllama owlv2 owlvit paligemma qwen2_5_vl qwen2_vl qwen3_vl qwen3_vl_moe siglip siglip2
         smolvlm vilt vipllava vision-encoder-decoder vision-text-dual-encoder visual_bert x_clip florence2
-        qwen3_5 lfm2_vl glm4v""",
+        lfm2_vl glm4v""",
     "an encoder-decoder, which writes a text from another": """bigbird_pegasus blenderbot blenderbot-small
         encoder-decoder fsmt led longt5 m2m_100 marian mbart mt5 mvp nllb-moe pegasus pegasus_x plbart prophetnet
         switch_transformers t5 t5gemma umt5""",
@@ -37,7 +37,6 @@ _TYPES = {
     "a model of texts of one length (segment_means_seq_len)": "nystromformer",
     "a model that transformers no longer has": """bort ernie_m gptsan-japanese jukebox mega nezha open-llama qdqbert
         realm transfo-xl xlm-prophetnet""",
-    "a model with layers of linear attention": "qwen3_next qwen3_5_text qwen3_5_moe_text",
     "a state-space model": "bamba falcon_mamba jamba mamba mamba2 rwkv zamba zamba2 xlstm",
 }
 _NAMES = (

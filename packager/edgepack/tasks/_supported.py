@@ -71,13 +71,15 @@ _LANGUAGE = {
     "hunyuan_v1_dense": "HunYuanDenseV1", "lfm2": "Lfm2", "lfm2_moe": "Lfm2Moe", "llama": "Llama",
     "ministral": "Ministral", "ministral3": "Ministral3", "mistral": "Mistral", "mixtral": "Mixtral", "mpt": "Mpt",
     "nanochat": "NanoChat", "nemotron": "Nemotron", "olmo": "Olmo", "olmo2": "Olmo2", "olmo3": "Olmo3", "opt": "OPT",
-    "phi": "Phi", "phi3": "Phi3", "phimoe": "Phimoe", "qwen2": "Qwen2", "qwen3": "Qwen3", "qwen3_moe": "Qwen3Moe",
+    "phi": "Phi", "phi3": "Phi3", "phimoe": "Phimoe", "qwen2": "Qwen2", "qwen3": "Qwen3",
+    "qwen3_5_moe_text": "Qwen3_5Moe", "qwen3_5_text": "Qwen3_5", "qwen3_moe": "Qwen3Moe", "qwen3_next": "Qwen3Next",
     "seed_oss": "SeedOss", "smollm3": "SmolLM3", "stablelm": "StableLm", "starcoder2": "Starcoder2",
 }  # fmt: skip
 _OTHER_HEADS = {
     "gemma3": ("Gemma3ForConditionalGeneration",), "gemma3n": ("Gemma3nForConditionalGeneration",),
     "gemma4": ("Gemma4ForConditionalGeneration",),
     "gpt2": ("GPT2LMHeadModel",), "mistral3": ("Mistral3ForConditionalGeneration",),
+    "qwen3_5": ("Qwen3_5ForConditionalGeneration",), "qwen3_5_moe": ("Qwen3_5MoeForConditionalGeneration",),
 }  # fmt: skip
 
 

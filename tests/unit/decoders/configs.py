@@ -306,6 +306,48 @@ def lfm2_moe(draw: st.DrawFn) -> Config:
 
 
 @st.composite
+def qwen3_5_text(draw: st.DrawFn, family: str = "qwen3_5_text") -> Config:
+    layers, (heads, kv_heads) = draw(st.integers(1, 4)), draw(st.sampled_from([(2, 1), (4, 2)]))
+    listed = st.lists(st.sampled_from(["linear_attention", "full_attention"]), min_size=layers, max_size=layers)
+    linear = draw(st.sampled_from([(1, 1), (1, 3), (2, 2), (2, 4)]))
+    own = table(
+        layer_types=maybe(listed), full_attention_interval=maybe(st.integers(1, 3)), attention_bias=FLAG,
+        rope_theta=THETA, partial_rotary_factor=maybe(st.sampled_from([0.5, 1.0])), tie_word_embeddings=FLAG,
+        linear_conv_kernel_dim=maybe(st.integers(2, 5)), rms_norm_eps=maybe(st.sampled_from([1e-6, 1e-3])),
+        hidden_act=maybe(st.sampled_from(["silu", "gelu"])),
+    )  # fmt: skip
+    experts = table(
+        num_experts=st.just(5), num_experts_per_tok=st.integers(1, 3), moe_intermediate_size=st.just(16),
+        shared_expert_intermediate_size=st.sampled_from([16, 24]), norm_topk_prob=FLAG,
+        mlp_only_layers=maybe(st.none() | st.just([1])), decoder_sparse_step=maybe(st.integers(1, 2)),
+    ).map(lambda made: {k: v for k, v in made.items() if family == "qwen3_next" or k in _EVERYWHERE})  # fmt: skip
+    return {
+        "model_type": family, "vocab_size": 96, "hidden_size": 48, "num_hidden_layers": layers,
+        "intermediate_size": 40, "num_attention_heads": heads, "num_key_value_heads": kv_heads,
+        "head_dim": draw(st.sampled_from([16, 32, 64])), "linear_num_key_heads": linear[0],
+        "linear_num_value_heads": linear[1], "linear_key_head_dim": draw(st.sampled_from([8, 20])),
+        "linear_value_head_dim": draw(st.sampled_from([8, 12])), "max_position_embeddings": 64, "bos_token_id": 1,
+        "eos_token_id": 2, "pad_token_id": None, **draw(own), **(draw(experts) if family != "qwen3_5_text" else {}),
+    }  # fmt: skip
+
+
+_EVERYWHERE = ("num_experts", "num_experts_per_tok", "moe_intermediate_size", "shared_expert_intermediate_size")
+
+
+@st.composite
+def qwen3_5(draw: st.DrawFn, experts: str = "") -> Config:
+    kind = "qwen3_5_moe" if experts else "qwen3_5"
+    return {
+        "model_type": kind, "architectures": [f"Qwen3_5{experts}ForConditionalGeneration"],
+        "text_config": draw(qwen3_5_text(f"{kind}_text")), "image_token_id": 5, "video_token_id": 6,
+        "vision_start_token_id": 7, "vision_end_token_id": 8,
+        "vision_config": {"depth": 1, "num_heads": 2, "hidden_size": 16, "intermediate_size": 16,
+                          "out_hidden_size": 48, "num_position_embeddings": 16},
+        **draw(table(tie_word_embeddings=FLAG)),
+    }  # fmt: skip
+
+
+@st.composite
 def gemma4(draw: st.DrawFn) -> Config:
     return {
         "model_type": "gemma4", "architectures": ["Gemma4ForConditionalGeneration"],
@@ -479,6 +521,8 @@ CONFIGS = {name: llama_like(name) for name in _OWN} | {
     "gpt2": gpt2(), "gpt_neox": gpt_neox(), "gemma3": gemma3(), "gemma3n": gemma3n(),
     "gemma3n_text": gemma3n_text(), "gemma4": gemma4(),
     "gemma4_text": gemma4_text(), "lfm2": lfm2(), "lfm2_moe": lfm2_moe(), "mistral3": mistral3(), "opt": _OPT,
+    "qwen3_5": qwen3_5(), "qwen3_5_text": qwen3_5_text(), "qwen3_5_moe": qwen3_5("Moe"),
+    "qwen3_5_moe_text": qwen3_5_text("qwen3_5_moe_text"), "qwen3_next": qwen3_5_text("qwen3_next"),
     "falcon": _FALCON, "mpt": _MPT,
     "gptj": _gpt("gptj", rotary_dim=st.sampled_from([4, 8, 16])),
     "codegen": _gpt("codegen", rotary_dim=st.sampled_from([4, 8, 16])),

@@ -39,6 +39,11 @@ _LFM2: dict[str, Any] = {
     "block_multiple_of": 32,
 }  # fmt: skip
 
+_QWEN35: dict[str, Any] = {
+    **_SMALL, "num_hidden_layers": 4, "head_dim": 64, "full_attention_interval": 3, "linear_num_key_heads": 2,
+    "linear_num_value_heads": 4, "linear_key_head_dim": 16, "linear_value_head_dim": 24,
+}  # fmt: skip
+
 # family -> (class, config); a name after the colon is a variant of the family
 FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "llama": ("Llama", _SMALL),
@@ -129,6 +134,8 @@ MORE: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "lfm2": ("Lfm2", _LFM2),
     "lfm2:biased": ("Lfm2", {**_LFM2, "conv_bias": True, "conv_L_cache": 4, "block_auto_adjust_ff_dim": False}),
+    "qwen3_5_text": ("Qwen3_5", _QWEN35),
+    "qwen3_5_text:placed": ("Qwen3_5", {**_QWEN35, "head_dim": 32, "linear_conv_kernel_dim": 2}),
     "hunyuan_v1_dense": ("HunYuanDenseV1", {**_SMALL, "head_dim": 16}),
     "apertus": ("Apertus", _SMALL),
     "nanochat": ("NanoChat", _SMALL),
@@ -211,6 +218,20 @@ EXPERTS: dict[str, tuple[str, dict[str, Any]]] = {
             **_SMALL, "num_hidden_layers": 2, "layer_types": ["full_attention"] * 2, "num_dense_layers": 0,
             "num_experts": 6, "num_experts_per_tok": 3, "moe_intermediate_size": 48, "use_expert_bias": False,
             "norm_topk_prob": False,
+        },
+    ),
+    "qwen3_5_moe_text": (
+        "Qwen3_5Moe",
+        {
+            **_QWEN35, "num_experts": 6, "num_experts_per_tok": 2, "moe_intermediate_size": 32,
+            "shared_expert_intermediate_size": 24,
+        },
+    ),
+    "qwen3_next": (
+        "Qwen3Next",
+        {
+            **_QWEN35, "linear_value_head_dim": 16, "num_experts": 6, "num_experts_per_tok": 2, "mlp_only_layers": [1],
+            "moe_intermediate_size": 32, "shared_expert_intermediate_size": 24, "norm_topk_prob": False,
         },
     ),
     "mixtral": ("Mixtral", {**_SMALL, "num_local_experts": 4, "sliding_window": 7}),
@@ -296,7 +317,7 @@ def with_tokenizer(folder: Path) -> Path:
 
 
 def _config(kind: str) -> str:
-    return f"{kind}TextConfig" if kind in ("Gemma3", "Gemma3n", "Gemma4") else f"{kind}Config"
+    return f"{kind}TextConfig" if kind in ("Gemma3", "Gemma3n", "Gemma4", "Qwen3_5", "Qwen3_5Moe") else f"{kind}Config"
 
 
 def config_of(folder: Path) -> dict[str, Any]:

@@ -101,7 +101,7 @@ def test_experts_that_no_token_chooses_are_not_read(family: Family) -> None:
         return np.asarray(x @ matrix.rows(0, matrix.shape[0]).T)
 
     x = np.random.default_rng(1).standard_normal((1, 1, 64)).astype(np.float32)
-    mixed(x, x, 0, experts, product)
+    mixed(x, x, 0, experts, product, lambda name, x: None)
     assert len(read) == 1 + 2 * 2  # the router's, and two of two experts
 
 

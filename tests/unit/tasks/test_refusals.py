@@ -91,16 +91,6 @@ def test_no_task_takes_another_tasks_class(table: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("architecture", "model_type", "said"),
-    [
-        ("Qwen3NextForCausalLM", "qwen3_next", "linear attention"),
-    ],
-)
-def test_what_a_language_model_s_layers_lack_is_named(architecture: str, model_type: str, said: str) -> None:
-    assert said in str(_refusals.refusal(architecture, model_type))
-
-
-@pytest.mark.parametrize(
     ("config", "kind", "said"),
     [
         ({"architecture": "resnet18", "num_classes": 10, "num_features": 512, "pretrained_cfg": {}}, UnsupportedModel,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgepack.decoders import Decoder
 from edgepack.decoders._rope import THETA
-from edgepack.decoders.experts import ExpertNames, Experts
+from edgepack.decoders.experts import ExpertNames, Experts, SharedExpert
 from edgepack.decoders.families._common import Change, Config, activation, llama_like, window
 from edgepack.decoders.settings import SUPPORTED
 from edgepack.errors import UnsupportedModel
@@ -26,6 +26,13 @@ def together(module: str, router: str) -> ExpertNames:
     return ExpertNames(
         router=f"{path}.{router}", gate_up=(f"{path}.experts.gate_up_proj",), down=f"{path}.experts.down_proj"
     )
+
+
+def shared(width: int) -> SharedExpert:
+    """Return the expert of every token by Qwen's names."""
+    path = "layers.{i}.mlp.shared_expert"
+    gate_up = tuple(f"{path}.{part}_proj" for part in ("gate", "up"))
+    return SharedExpert(width=width, gate_up=gate_up, down=f"{path}.down_proj", share=f"{path}_gate")
 
 
 def check_silu(config: Config) -> None:

@@ -19,7 +19,7 @@ DEFAULTS = {
 }  # fmt: skip
 ALIASES = {"num_local_experts": "num_experts"}
 IRRELEVANT = (*_experts.IRRELEVANT, "max_window_layers")  # Qwen 2's, which transformers does not look at
-_FORMS = (
+FORMS = (
     _experts.each("mlp", "gate", "gate_proj", "up_proj", "down_proj"),
     _experts.together("mlp", "gate"),
 )
@@ -36,8 +36,8 @@ def describe(config: Config) -> Decoder:
         chosen=config.integer("num_experts_per_tok"),
         width=config.integer("moe_intermediate_size"),
         routing="chosen" if config.flag("norm_topk_prob") else "all",
-        names=_FORMS,
-        layers=_with_experts(config, layers),
+        names=FORMS,
+        layers=with_experts(config, layers),
     )
     return llama_like(
         config,
@@ -48,7 +48,7 @@ def describe(config: Config) -> Decoder:
     )
 
 
-def _with_experts(config: Config, layers: int) -> tuple[bool, ...]:
+def with_experts(config: Config, layers: int) -> tuple[bool, ...]:
     """Return whether a layer has experts: every decoder_sparse_step-th one that mlp_only_layers does not name."""
     plain, step = config.get("mlp_only_layers") or [], config.integer("decoder_sparse_step")
     if not isinstance(plain, list) or step < 1:

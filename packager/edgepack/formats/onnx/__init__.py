@@ -16,7 +16,8 @@ _CLIENT = "transformers.js 4"
 # Version 3 (3.8.1, with onnxruntime 1.21) lacks MatMulNBits in 8 bits and GroupQueryAttention's attention_bias
 _NEW = {"MatMulNBits", "GroupQueryAttention"}
 
-_EXPERTS = "onnxruntime 1.32 or later"  # the oldest that was tried; QMoE's accuracy_level is of September 2026
+_LATEST = "onnxruntime 1.32 or later"  # the oldest that was tried; QMoE's accuracy_level is of September 2026
+_OF_LATEST = {"QMoE", "CausalConvWithState", "LinearAttention"}
 
 
 def route(name: str) -> Route:
@@ -29,4 +30,4 @@ def needs(artifact: Artifact, target: Target) -> str:
     told = f"ONNX opset {artifact.opset}"
     if target.layout == "transformers.js" and _NEW & artifact.operators.keys():
         told += f", {_CLIENT} ({target.runtime} {target.runtime_version.removeprefix('>=')} or later)"
-    return f"{told}, {_EXPERTS}" if "QMoE" in artifact.operators else told
+    return f"{told}, {_LATEST}" if _OF_LATEST & artifact.operators.keys() else told

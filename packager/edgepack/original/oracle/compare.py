@@ -17,11 +17,13 @@ from edgepack.decoders.checkpoint import Checkpoint
 from edgepack.decoders.rotary import attention_factor, frequencies
 from edgepack.documents import Json
 from edgepack.original.decoder import Reference
-from edgepack.original.library import PretrainedConfig
+from edgepack.original.library import PretrainedConfig, PretrainedModel
 from edgepack.original.oracle.models import run
 from edgepack.original.oracle.shrink import experts
 
+_TOWER = re.compile(r"_tower\.|(?:^|\.)visual\.")  # of images and sounds
 _ROUNDED = 4e-7  # of an angle: transformers computes them in float32
+_ROUNDING = 1e-7  # of a number in float32
 _TOKENS = 36  # of a text, at least
 LAYERS = 2  # of a model in its full size that are compared
 _PAST = 9  # tokens beyond a window's or a length's end
@@ -60,7 +62,16 @@ def shapes(decoder: Decoder, full: Mapping[str, tuple[int, ...]]) -> str:
 
 
 def _mixing(d: Decoder) -> tuple[tuple[str, tuple[int, ...], tuple[str, ...]], ...]:
-    """Return the name, the shape and the paths of the weights of attention, or of a short convolution."""
+    """Return the name, the shape and the paths of the weights of attention, or of what is in its place."""
+    if d.linear:
+        found, names = d.linear, d.linear.names
+        return (
+            ("linear attention's input", (2 * found.keys + 2 * found.values, d.hidden), names.inputs),
+            ("linear attention's rates", (2 * found.value_heads, d.hidden), names.rates),
+            ("linear attention's kernel", (found.mixed, 1, found.kernel), (names.kernel,)),
+            ("linear attention's norm", (found.value_head,), (names.norm,)),
+            ("linear attention's output", (d.hidden, found.values), (names.out,)),
+        )
     if d.convolution:
         return (
             ("convolution's input", (3 * d.hidden, d.hidden), (d.names.conv_in,)),
@@ -68,7 +79,7 @@ def _mixing(d: Decoder) -> tuple[tuple[str, tuple[int, ...], tuple[str, ...]], .
             ("convolution's output", (d.hidden, d.hidden), (d.names.conv_out,)),
         )
     return (
-        ("qkv", (d.qkv_dim, d.hidden), d.names.qkv),
+        ("qkv", (d.qkv_dim + d.gate_dim, d.hidden), d.names.qkv),
         ("attention's output", (d.hidden, d.q_dim), (d.names.o_proj,)),
     )
 
@@ -92,10 +103,11 @@ def numbers(decoder: Decoder, config: PretrainedConfig) -> str:
     window = _own(config, "sliding_window", None) or 0
     kinds = _own(config, "layer_types", None)
     places = [window if kind == "sliding_attention" else 0 for kind in kinds] if kinds else None
-    mixing = [kind == "conv" for kind in kinds or ()]
-    shaped = decoder.own and not any(mixing)  # layers have key heads of their own number
+    other = {"conv": decoder.convolving, "linear_attention": decoder.recurring}  # in the place of attention
+    mixing = {name: [layer for layer, kind in enumerate(kinds or ()) if kind == name] for name in other}
+    shaped = decoder.own and not any(mixing.values())  # layers have key heads of their own number
     found = {
-        "conv layers": (mixing, [layer in decoder.convolving for layer in range(len(mixing))]),
+        **{f"{name} layers": (theirs, [*other[name]]) for name, theirs in mixing.items()},
         "num_hidden_layers": (config.num_hidden_layers, decoder.layers),
         **_choice(decoder, config),
         "num_attention_heads": (config.num_attention_heads, decoder.heads),
@@ -134,7 +146,7 @@ def angles(decoder: Decoder, model: nn.Module, config: PretrainedConfig) -> str:
     none.
     """
     turning = (type(m) for name, m in model.named_modules() if type(m).__name__.endswith("RotaryEmbedding")
-               and "_tower." not in name)  # fmt: skip
+               and not _TOWER.search(name))  # fmt: skip
     kind = next(turning, None)
     if decoder.alibi:  # a class of rotary positions, too, where it is there and not used
         return ""
@@ -200,6 +212,18 @@ def logits(decoder: Decoder, model: nn.Module, folder: Path) -> float:
         for theirs in (_whole(model, ids), *([_parts(model, ids)] if _one_table(decoder, length) else [])):
             worst = max(worst, float(np.abs(ours - theirs).max() / np.abs(theirs).max()))
     return worst
+
+
+def moved(decoder: Decoder, model: PretrainedModel) -> float:
+    """Return how far transformers' own logits move where the embedding is off by what float32 rounds, as a share of the
+    largest logit. The model is another one from then on.
+    """
+    ids = np.random.default_rng(5).integers(2, decoder.vocabulary, (1, _lengths(decoder)[0]))
+    before = _whole(model, ids)
+    with torch.no_grad():
+        table = model.get_input_embeddings().weight
+        table.mul_(1 + _ROUNDING * torch.randn_like(table))
+    return float(np.abs(_whole(model, ids) - before).max() / np.abs(before).max())
 
 
 def _lengths(decoder: Decoder) -> list[int]:

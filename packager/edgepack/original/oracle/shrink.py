@@ -24,8 +24,10 @@ _KEYS = {
 _SQUARE = ("helium",)  # the output of attention has as many inputs as the layers are wide, whatever a head is
 _NO_TEXT = 1  # the token of images and sounds, which no text that is compared holds
 _PROJECTED = 24  # width of an embedding that is not the layers'
+_LINEAR = {"linear_key_head_dim": 24, "linear_value_head_dim": 16}
 _VISION = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
            "image_size": 28, "patch_size": 14}  # fmt: skip
+_TOWER = {"depth": 1, "num_heads": 2}  # the same by Qwen's names
 
 
 def shrink(stated: JsonObject, full: PretrainedConfig) -> JsonDict:
@@ -35,7 +37,7 @@ def shrink(stated: JsonObject, full: PretrainedConfig) -> JsonDict:
     if not isinstance(stated.get("text_config"), Mapping) and "vision_config" not in stated:
         return _text(stated, full)
     tower = stated.get("vision_config", {})
-    vision = None if tower is None else {**tower, **_VISION}
+    vision = None if tower is None else {**tower, **_VISION, **{key: _TOWER[key] for key in _TOWER if key in tower}}
     tokens = {key: _NO_TEXT for key in stated if key.endswith(("_token_index", "_token_id")) and key != "eos_token_id"}
     small = {**stated, **tokens, "vision_config": vision, "mm_tokens_per_image": 4}
     return {**small, "text_config": _text(stated.get("text_config") or {}, full)}
@@ -62,6 +64,8 @@ def _text(stated: JsonObject, full: PretrainedConfig) -> JsonDict:
     if isinstance(inner, int):
         _set(small, _known("inner", full), min(inner, _INNER))
     _experts(small, full)
+    if _has(full, "linear_num_key_heads"):
+        _linear(small, full)
     if _has(full, "word_embed_proj_dim"):
         small["word_embed_proj_dim"] = None if full.word_embed_proj_dim == full.hidden_size else _PROJECTED
     small |= {"bos_token_id": 1, "eos_token_id": 1, "pad_token_id": None}  # of no meaning for logits
@@ -95,8 +99,17 @@ def _experts(small: JsonDict, full: PretrainedConfig) -> None:
     if _has(full, "num_dense_layers"):  # one of them is kept, where others follow
         dense = int(full.num_dense_layers)
         small["num_dense_layers"] = dense if dense >= full.num_hidden_layers else min(dense, 1)
-    if _has(full, "moe_intermediate_size"):
-        small["moe_intermediate_size"] = min(int(full.moe_intermediate_size), _INNER)
+    for key in ("moe_intermediate_size", "shared_expert_intermediate_size"):
+        if _has(full, key):
+            small[key] = min(int(getattr(full, key)), _INNER)
+
+
+def _linear(small: JsonDict, full: PretrainedConfig) -> None:
+    """Keep two heads of keys of linear attention, each with as many heads of values, and its narrower heads."""
+    keys, each = int(full.linear_num_key_heads), int(full.linear_num_value_heads // full.linear_num_key_heads)
+    small |= {"linear_num_key_heads": min(keys, 2), "linear_num_value_heads": min(keys, 2) * each}
+    for key, width in _LINEAR.items():
+        small[key] = min(int(getattr(full, key)), width)
 
 
 def _shared_layers(small: JsonDict, full: PretrainedConfig) -> None:

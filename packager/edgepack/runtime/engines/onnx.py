@@ -124,8 +124,8 @@ class Session:
 class BoundDecoding(Decoding):
     """A ``session`` token by token. The cache grows to the next power of two when it is full.
 
-    States of convolutions have one size, and hold what a run leaves there: they are known after the last prefill and
-    where no tokens came before, and rewind goes back to one of the two.
+    States of convolutions and of linear attention have one size, and hold what a run leaves there: they are known after
+    the last prefill and where no tokens came before, and rewind goes back to one of the two.
     """
 
     def __init__(self, session: Session, longest: int) -> None:
@@ -133,7 +133,7 @@ class BoundDecoding(Decoding):
         self.capacity = 0
         self._session, self._binding = session, session.binding()
         pasts = {spec.name: spec for spec in session.inputs if spec.name.startswith(_PAST)}
-        self._pasts = {name: spec for name, spec in pasts.items() if len(spec.shape) == _MAP}
+        self._pasts = {name: spec for name, spec in pasts.items() if _grows(spec)}
         given = {spec.name for spec in session.inputs}
         self._placed = "position_ids" in given
         self._cache: dict[str, Array] = {}
@@ -161,7 +161,7 @@ class BoundDecoding(Decoding):
         return logits
 
     def rewind(self, length: int) -> None:
-        """Forget all but the first ``length`` tokens; where there are states of convolutions, all but those of the
+        """Forget all but the first ``length`` tokens; where there are states of one size, all but those of the
         last prefill if they are among them, else all.
         """
         if self._states and length < len(self.ids):
@@ -246,6 +246,11 @@ def _empty(spec: TensorSpec, room: int) -> Array:
     """
     _, heads, _, head = spec.shape
     return np.zeros((1, int(heads), room, int(head)), spec.dtype)
+
+
+def _grows(spec: TensorSpec) -> bool:
+    """Return whether a past is of keys or values, [batch, heads, tokens, head], and no state of one size."""
+    return len(spec.shape) == _MAP and not isinstance(spec.shape[2], int)
 
 
 def _is_map(spec: TensorSpec) -> bool:

@@ -17,6 +17,7 @@ from edgepack.arrays import Feeds, Runs
 from edgepack.coreml.chain import PART
 from edgepack.coreml.folder import PACKAGES
 from edgepack.decoders import describe
+from edgepack.errors import UnsupportedModel
 from edgepack.formats.coreml import _requirements as requirements
 from edgepack.formats.coreml._mil import Var
 from edgepack.formats.coreml.builder import program, signature
@@ -110,11 +111,17 @@ class Described:
 
 
 def check(plan: Plan) -> None:
-    """Raises UnsupportedModel for short convolutions: a text is filled up to a length of the package's, and what fills
-    it would enter their states.
+    """Raises UnsupportedModel for short convolutions and linear attention: a text is filled up to a length of the
+    package's, and what fills it would enter their states.
     """
-    if describe(read_config(plan.source.path / "config.json")).convolving:
-        raise filled()
+    decoder = describe(read_config(plan.source.path / "config.json"))
+    for layers, what in ((decoder.convolving, "short convolutions"), (decoder.recurring, "linear attention")):
+        if layers:
+            raise filled(what)
+    if decoder.gate_dim or (decoder.experts and decoder.experts.shared):
+        raise UnsupportedModel(
+            "gates of attention and of a shared expert are not written as Core ML", hint="--target rpi takes the model"
+        )
 
 
 def unsupported(recipe: Recipe) -> str:

@@ -155,7 +155,11 @@ class Emitter:
 
     def convolution(self, x: Var, layer: int) -> Var:
         """Raises UnsupportedModel: see ``filled``."""
-        raise filled()
+        raise filled("short convolutions")
+
+    def linear_attention(self, x: Var, layer: int) -> Var:
+        """Raises UnsupportedModel: see ``filled``."""
+        raise filled("linear attention")
 
     def feed_forward(self, x: Var, layer: int) -> Var:
         """Return the branch of the feed-forward layer, float32."""
@@ -280,9 +284,9 @@ def _half(x: Var) -> Var:
     return mb.cast(x=x, dtype="fp16")
 
 
-def filled() -> UnsupportedModel:
-    """Return the refusal of layers of short convolutions, whose states what fills a text up would enter."""
+def filled(what: str) -> UnsupportedModel:
+    """Return the refusal of layers of ``what``, whose states what fills a text up would enter."""
     return UnsupportedModel(
-        "Core ML packages fill texts up to fixed lengths, which layers of short convolutions would take for text",
+        f"Core ML packages fill texts up to fixed lengths, which layers of {what} would take for text",
         hint="targets with the layout flat (rpi, android, desktop) take the model",
     )

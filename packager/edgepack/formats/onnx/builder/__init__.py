@@ -16,7 +16,7 @@ from edgepack.arrays import Array, Feeds, Runs
 from edgepack.decoders import describe
 from edgepack.errors import ConversionError, UnsupportedModel
 from edgepack.formats.onnx._recipes import uncommon
-from edgepack.formats.onnx.builder import genai, heads
+from edgepack.formats.onnx.builder import genai, heads, linear
 from edgepack.formats.onnx.builder.builder import Builder
 from edgepack.formats.onnx.builder.emit import Emitter
 from edgepack.formats.onnx.builder.experts import fused
@@ -96,16 +96,21 @@ class Described:
 
 
 def check(plan: Plan) -> None:
-    """Raises UnsupportedModel for experts where the target's runtime has no operator of theirs, and for a model whose
-    caches transformers.js would make in other shapes.
+    """Raises UnsupportedModel for experts and linear attention where the target's runtime has no operator of theirs,
+    and for a model whose caches transformers.js would make in other shapes.
     """
-    denied = {"QMoE", "MoE"} & set(plan.target.denied_operators)
-    experts = describe(read_config(plan.source.path / "config.json")).experts
-    if denied and experts and fused(experts):
-        raise UnsupportedModel(
-            f"{plan.target.name} cannot run a mixture of experts: its runtime lacks {' and '.join(sorted(denied))}",
-            hint="choose another target, for example --target desktop",
-        )
+    decoder = describe(read_config(plan.source.path / "config.json"))
+    experts = decoder.experts is not None and fused(decoder.experts)
+    for there, what, operators in (
+        (experts, "a mixture of experts", ("MoE", "QMoE")),
+        (decoder.recurring, "linear attention", linear.OPERATORS),
+    ):
+        denied = sorted(set(operators) & set(plan.target.denied_operators))
+        if there and denied:
+            raise UnsupportedModel(
+                f"{plan.target.name} cannot run {what}: its runtime lacks {' and '.join(denied)}",
+                hint="choose another target, for example --target desktop",
+            )
     if plan.target.layout == "transformers.js" and plan.processing.section(Generation).states is not None:
         raise UnsupportedModel(
             f"{plan.source.name}: its layers keep caches of several shapes, which graphs of a "

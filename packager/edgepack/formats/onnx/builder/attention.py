@@ -31,6 +31,7 @@ class Attention:
         """Return the branch of ``x`` [batch, new, hidden]; ``past`` are the keys and values that the layer reads."""
         d, g, name = self.d.at(layer), self.g, f"layers.{layer}.attention"
         packed = self.weights.linear(x, self._turnable(self.checkpoint.qkv(layer), layer), f"{name}.qkv")
+        packed, gate = self._ungated(packed, name, d)
         if d.clip:
             limits = (g.constant(side, np.array(v, np.float32)) for side, v in (("least", -d.clip), ("most", d.clip)))
             packed = g.op("Clip", packed, *limits, name=f"{name}.clipped")
@@ -54,7 +55,18 @@ class Attention:
             shape = (BATCH, d.kv_heads, TOTAL, d.cached_head)
             g.output(key, f"present.{layer}.key", FLOAT, shape)
             g.output(value, f"present.{layer}.value", FLOAT, shape)
-        return self.weights.linear(self._cut(mixed, d), self.checkpoint.o_proj(layer), f"{name}.out")
+        found = self._cut(mixed, d)
+        if gate is not None:
+            found = g.op("Mul", found, g.op("Sigmoid", gate, name=f"{name}.open"), name=f"{name}.gated")
+        return self.weights.linear(found, self.checkpoint.o_proj(layer), f"{name}.out")
+
+    def _ungated(self, packed: ir.Value, name: str, d: Decoder) -> tuple[ir.Value, ir.Value | None]:
+        """Return queries, keys and values, and what gates the result, where the layer has it."""
+        if not d.gate_dim:
+            return packed, None
+        sizes = self.g.constant(self._named("gated_sizes", d), np.array([d.qkv_dim, d.gate_dim], np.int64))
+        packed, gate = self.g.ops("Split", packed, sizes, names=(f"{name}.packed", f"{name}.gate"), axis=-1)
+        return packed, gate
 
     def _apart(self, layer: int) -> bool:
         """Return whether queries and keys are turned in front of the operator, which counts positions by itself."""
@@ -204,6 +216,6 @@ class Attention:
         rest = [*range(2 * half, d.head_dim)]
         more = heads.whole(half) - half
         order = np.array([*turned[0], *rest[:more], *turned[1], *rest[more:]])
-        rows = np.arange(d.q_dim + 2 * d.kv_dim).reshape(-1, d.head_dim)
+        rows = np.arange(qkv.shape[0]).reshape(-1, d.head_dim)
         rows[: d.heads + d.kv_heads] = rows[: d.heads + d.kv_heads, order]
         return qkv.reordered(rows.ravel())

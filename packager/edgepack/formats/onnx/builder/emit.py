@@ -19,6 +19,7 @@ from edgepack.formats.onnx.builder.altup import AltUpNodes
 from edgepack.formats.onnx.builder.attention import Attention
 from edgepack.formats.onnx.builder.convolution import Convolution
 from edgepack.formats.onnx.builder.experts import experts
+from edgepack.formats.onnx.builder.linear import LinearAttention
 from edgepack.formats.onnx.builder.norms import Norms
 from edgepack.formats.onnx.builder.sequences import BATCH, FLOAT, PAST, Sequences
 from edgepack.formats.onnx.builder.weights import Weights
@@ -46,6 +47,7 @@ class Emitter:
         self._convolution = Convolution(checkpoint, weights, sequences)
         if checkpoint.altup:
             self._altup = AltUpNodes(self._norms, checkpoint.altup)
+        self._linear = LinearAttention(checkpoint, weights, sequences)
 
     def emit(self) -> None:
         """Emit every layer, from ids to logits."""
@@ -124,6 +126,10 @@ class Emitter:
     def convolution(self, x: _Sum, layer: int) -> _Sum:
         """Return the branch of a short convolution."""
         return _Sum(self._convolution(self._whole(x), layer))
+
+    def linear_attention(self, x: _Sum, layer: int) -> _Sum:
+        """Return the branch of linear attention."""
+        return _Sum(self._linear(self._whole(x), layer))
 
     def feed_forward(self, x: _Sum, layer: int) -> _Sum:
         """Return the branch of the feed-forward layer."""

@@ -10,11 +10,12 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from edgepack.decoders.expert_weights import ExpertWeights
+from edgepack.decoders.expert_weights import ExpertWeights, SharedWeights
 from edgepack.decoders.experts import NEAR_ZERO, Experts
 from edgepack.decoders.stack import Stack
 from edgepack.documents import JsonDict
 from edgepack.formats.onnx._graph import CONTRIB
+from edgepack.formats.onnx.builder.activations import activated
 from edgepack.formats.onnx.builder.apart import apart
 from edgepack.formats.onnx.builder.weights import Weights
 from edgepack.formats.onnx.builder.writer import Rounded
@@ -62,7 +63,21 @@ def experts(x: ir.Value, routed: ir.Value, layer: int, found: ExpertWeights, wei
         inputs.pop()
     kind = "QMoE" if "block_size" in attributes else "MoE"
     mixed = g.op(kind, x, flat, *inputs, name=f"{name}.mixed", domain=CONTRIB, **attributes)
-    return mixed if factor is None else g.op("Mul", mixed, factor, name=f"{name}.weighed")
+    mixed = mixed if factor is None else g.op("Mul", mixed, factor, name=f"{name}.weighed")
+    shared = found.shared(layer)
+    return mixed if shared is None else g.op("Add", mixed, _shared(x, shared, weights, name), name=f"{name}.experts")
+
+
+def _shared(x: ir.Value, found: SharedWeights, weights: Weights, name: str) -> ir.Value:
+    """Return what the expert of every token gives, times its share."""
+    g, width = weights.g, found.gate_up.shape[0] // 2
+    made = weights.linear(x, found.gate_up, f"{name}.shared.inner")
+    sizes = g.constant(f"shared_sizes_{width}", np.array([width, width], np.int64))
+    gate, up = g.ops("Split", made, sizes, names=(f"{name}.shared.gate", f"{name}.shared.up"), axis=-1)
+    gated = g.op("Mul", activated(g, gate, "silu", f"{name}.shared.activated"), up, name=f"{name}.shared.gated")
+    share = g.op("Sigmoid", weights.linear(x, found.share, f"{name}.shared.router", whole=True),
+                 name=f"{name}.shared.share")  # fmt: skip
+    return g.op("Mul", weights.linear(gated, found.down, f"{name}.shared.down"), share, name=f"{name}.shared.weighed")
 
 
 def _routed(weights: Weights, scores: ir.Value, found: ExpertWeights, layer: int) -> tuple[ir.Value, ir.Value | None]:

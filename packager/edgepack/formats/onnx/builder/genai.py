@@ -15,6 +15,7 @@ from edgepack.formats.onnx.builder import heads
 from edgepack.tasks import read_config
 from edgepack.tasks.text_generation import eos_ids, generation_settings
 
+_LINEAR = "qwen3_5_text"  # genai's type of decoders whose states are found among the graph's inputs
 _SEARCH = ("do_sample", "temperature", "top_k", "top_p", "repetition_penalty")
 
 
@@ -35,7 +36,7 @@ def write(decoder: Decoder, model: Path, out: Path, context: int) -> None:
             **{name: value for name, value in known.items() if value is not None},
             "context_length": context,
             "decoder": _decoder(decoder, out.name),
-            "type": "lfm2" if decoder.convolving else "decoder",
+            "type": "lfm2" if decoder.convolving else _LINEAR if decoder.recurring else "decoder",
             "vocab_size": decoder.vocabulary,
         },
         "search": {
@@ -52,6 +53,7 @@ def _decoder(decoder: Decoder, file: str) -> JsonDict:
     mixing = set(decoder.convolving)
     kinds = ["conv" if layer in mixing else "full_attention" for layer in range(decoder.layers)]
     widths = [decoder.at(layer).convolution for layer in mixing]
+    linear = bool(decoder.recurring)
     conv = {"layer_types": kinds, "conv_cache_size": max(widths)} if widths else {}
     return {
         **conv,
@@ -65,16 +67,18 @@ def _decoder(decoder: Decoder, file: str) -> JsonDict:
             **places,
             "past_key_names": "past_key_values.%d.key",
             "past_value_names": "past_key_values.%d.value",
-            **({"past_conv_names": "past_key_values.%d.conv"} if conv else {}),
+            **({"past_conv_names": "past_key_values.%d.conv"} if conv or linear else {}),
+            **({"past_recurrent_names": "past_key_values.%d.recurrent"} if linear else {}),
         },
         "outputs": {
             "logits": "logits",
             "present_key_names": "present.%d.key",
             "present_value_names": "present.%d.value",
-            **({"present_conv_names": "present.%d.conv"} if conv else {}),
+            **({"present_conv_names": "present.%d.conv"} if conv or linear else {}),
+            **({"present_recurrent_names": "present.%d.recurrent"} if linear else {}),
         },
         "num_attention_heads": decoder.heads,
         # without convolutions those with inputs: the last ones may read the keys of others
-        "num_hidden_layers": decoder.layers if conv else len(decoder.caching),
+        "num_hidden_layers": decoder.layers if conv or linear else len(decoder.caching),
         "num_key_value_heads": decoder.kv_heads,
     }

@@ -65,11 +65,13 @@ class Writer:
         return written
 
     def whole(self, matrix: Weight, name: str) -> ir.ExternalTensor:
-        """Return a router, float32 whatever the recipe says: it is small, and much hangs on it."""
+        """Return a router or the rates of linear attention, float32 whatever the recipe says: they are small, and much
+        hangs on them.
+        """
         written = self._matrices.get(matrix.name)
         if not isinstance(written, ir.ExternalTensor):
             written = self._matrices[matrix.name] = self._float(matrix, name, 32)
-            self._count(matrix, "gate_up", written)  # with what it chooses from
+            self._count(matrix, role_of(name), written)  # with what it chooses from, or works on
         return written
 
     def experts(self, inner: Weight, outer: Weight) -> tuple[Rounded | ir.ExternalTensor, ...]:
