@@ -57,13 +57,15 @@ def estimate(
     config: JsonObject,
     processing: Processing,
     activations_of: Activations | None = None,
+    *,
+    format: str = "onnx",
 ) -> Estimate:
-    """Return the memory of one inference at the longest input that the model takes.
+    """Return the memory of one inference in ``format`` at the longest input that the model takes.
 
     ``activations_of`` tells a submodel whose inputs ``processing`` does not.
     """
     if processing.generation:
-        return _decoder(decoders.describe(config), recipe, processing.generation.max_length)
+        return _decoder(decoders.describe(config), recipe, processing.generation.max_length, format)
     if processing.own is not None and not (processing.text or processing.image or processing.audio):
         # of a third party's inputs nothing is known; a layer gives at most as many outputs for one as it has weights
         needed, shape = _FLOAT * source.parameters, "1 input"
@@ -125,7 +127,7 @@ def _way_out(target: Target, processing: Processing, fitting: Sequence[Recipe]) 
     return f"no recipe fits; try a larger profile ({', '.join(larger)})" if larger else "take a smaller model"
 
 
-def _decoder(decoder: Decoder, recipe: Recipe, context: int) -> Estimate:
+def _decoder(decoder: Decoder, recipe: Recipe, context: int, format: str) -> Estimate:
     """Estimate a language model: weights as they lie in memory, the cache at ``context``, a prompt in pieces of
     PROMPT.
     """
@@ -159,7 +161,7 @@ def _decoder(decoder: Decoder, recipe: Recipe, context: int) -> Estimate:
     )
     return Estimate(
         weights=layers + head + (0 if d.tied else table) + projections + vectors,
-        cache=d.cache_bytes(context),
+        cache=d.cache_bytes(context, every=format == "coreml"),  # whose texts are filled up
         activations=_FLOAT * (tokens * wide + scores + d.vocabulary),
         shape=f"{tokens:,} of {context:,} tokens",
         read=attention + beside + sum(read for _, read in fed) + head + projections,

@@ -106,11 +106,16 @@ class Subject:
         """Return the part of ``processing`` that is about the submodel ``name``."""
         return submodel_processing(self.task, processing, name)
 
-    def estimate(self, recipe: Recipe, processing: Processing) -> fit.Estimate:
-        """Estimate the memory of a bundle."""
+    def estimate(self, recipe: Recipe, processing: Processing, format: str) -> fit.Estimate:
+        """Estimate the memory of a bundle in ``format``."""
         return fit.together(
             fit.estimate(
-                each.source, recipe, each.config, self.processing_of(name, processing), options(each.task).activations
+                each.source,
+                recipe,
+                each.config,
+                self.processing_of(name, processing),
+                options(each.task).activations,
+                format=format,
             )
             for name, each in self.submodels.items()
         )

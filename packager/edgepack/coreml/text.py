@@ -21,6 +21,7 @@ from edgepack.records import TensorSpec
 IDS, MASK, POSITION, HIDDEN = "inputIds", "causalMask", "position", "hidden"
 LOGITS, NEXT = "logits", "nextHidden"  # a part's residual, which the next part takes as HIDDEN
 KEYS, VALUES = "keyCache", "valueCache"
+ENTERED = "convolutionCache"
 _UNSEEN = np.float16(-3e4)  # that float16 holds, also beside a score
 
 

@@ -74,8 +74,9 @@ def memory(listed: Manifest) -> Figure:
                 _config(listed, name, tasks.submodels(task).get(name)),
                 tasks.submodel_processing(task, listed.processing, name),
                 tasks.options(tasks.submodel_task(task, name)).activations,
+                format=submodel.format,
             )
-            for name in listed.models
+            for name, submodel in listed.models.items()
         )
     except (KeyError, ModelError) as unknown:
         why = unknown if isinstance(unknown, UnsupportedModel) else "its config.json does not tell"

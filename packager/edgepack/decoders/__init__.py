@@ -246,10 +246,12 @@ class Decoder:
         found = self.experts
         return found if found and (not found.layers or found.layers[layer]) else None
 
-    def cache_bytes(self, tokens: int) -> int:
-        """Return bytes of float32 keys and values for ``tokens``, and of the states of one size."""
+    def cache_bytes(self, tokens: int, *, every: bool = False) -> int:
+        """Return bytes of float32 keys and values for ``tokens``, and of the states of one size; of what
+        convolutions mix for the last tokens, or for ``every`` one.
+        """
         widths = (shape.kv_heads * shape.cached_head for shape in map(self.at, self.caching))
-        kept = sum(self.hidden * self.at(layer).convolution for layer in self.convolving)
+        kept = sum(self.hidden * (tokens if every else self.at(layer).convolution) for layer in self.convolving)
         kept += sum(prod(shape) for linear in self.recurring.values() for shape in (linear.tail, linear.state))
         return 2 * 4 * sum(widths) * tokens + 4 * kept
 

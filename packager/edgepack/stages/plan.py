@@ -70,7 +70,7 @@ def check_fit(plan: Plan) -> None:
     offered = _given(plan.target, plan.task, list(plan.target.recipes_of(plan.source.task).values()), strict=False)
 
     def estimated(recipe: Recipe) -> fit.Estimate:
-        return plan.subject.estimate(recipe, plan.processing)
+        return plan.subject.estimate(recipe, plan.processing, plan.target.format)
 
     fit.check(plan.source, plan.target, plan.recipe, plan.processing, offered, estimated)
 
@@ -206,7 +206,7 @@ def _plan(subject: Subject, target: Target, recipe: Recipe, processing: Processi
         target=target,
         recipe=recipe,
         processing=processing,
-        need=subject.estimate(recipe, processing),
+        need=subject.estimate(recipe, processing, target.format),
     )
 
 

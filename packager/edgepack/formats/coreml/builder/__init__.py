@@ -111,16 +111,19 @@ class Described:
 
 
 def check(plan: Plan) -> None:
-    """Raises UnsupportedModel for short convolutions and linear attention: a text is filled up to a length of the
-    package's, and what fills it would enter their states.
+    """Raises UnsupportedModel for linear attention, whose states what fills a text up would enter, and for a model
+    without attention, whose packages tell by a cache where its tokens lie.
     """
     decoder = describe(read_config(plan.source.path / "config.json"))
-    for layers, what in ((decoder.convolving, "short convolutions"), (decoder.recurring, "linear attention")):
-        if layers:
-            raise filled(what)
+    if decoder.recurring:
+        raise filled()
     if decoder.gate_dim or (decoder.experts and decoder.experts.shared):
         raise UnsupportedModel(
             "gates of attention and of a shared expert are not written as Core ML", hint="--target rpi takes the model"
+        )
+    if not decoder.caching:
+        raise UnsupportedModel(
+            "Core ML packages take no model of short convolutions alone", hint="--target rpi takes the model"
         )
 
 

@@ -38,7 +38,7 @@ class Cache:
         """Write ``new`` [1, kv_heads, N, head] into the slots of ``span``, in the row ``layer``; those that it sees."""
         d = self._d
         begin, end, seen = (
-            _joined(front, side, back)
+            joined(front, side, back)
             for front, side, back in (
                 ([layer, 0, 0], span.past, [0]),
                 ([layer + 1, 1, d.kv_heads], span.end, [d.head_dim]),
@@ -169,12 +169,12 @@ class Places:
         still = np.ones((self._size, head - 2 * cos.shape[1]), np.float32)
         whole = {"cos": np.concatenate([cos, cos, still], 1), "sin": np.concatenate([-sin, sin, still * 0], 1)}
         stored = [self._weights.plain(f"{name}.{k}", v, made=True) for k, v in whole.items()]
-        begin, size = _joined(self._first, [0]), _joined(self.span.new, [head])
+        begin, size = joined(self._first, [0]), joined(self.span.new, [head])
         made = [mb.slice_by_size(x=table, begin=begin, size=size) for table in stored]
         return made[0], made[1]
 
 
-def _joined(*parts: Var | list[int]) -> Var | list[int]:
+def joined(*parts: Var | list[int]) -> Var | list[int]:
     """Return the sides one after the other, int32; a list where all are known."""
     if all(isinstance(part, list) for part in parts):
         return [side for part in parts for side in part]

@@ -12,14 +12,14 @@ import numpy as np
 from coremltools.converters.mil.mil import Builder as mb  # noqa: N813  (as everybody calls it)
 
 from edgepack.arrays import Array
-from edgepack.coreml.text import HIDDEN, IDS, LOGITS, MASK, NEXT, POSITION
+from edgepack.coreml.text import ENTERED, HIDDEN, IDS, LOGITS, MASK, NEXT, POSITION
 from edgepack.decoders import Decoder, order
 from edgepack.decoders.checkpoint import Checkpoint
-from edgepack.errors import UnsupportedModel
 from edgepack.formats.coreml._mil import Var
 from edgepack.formats.coreml.builder.activations import activated, cut_off
 from edgepack.formats.coreml.builder.altup import AltUpOperations
 from edgepack.formats.coreml.builder.attention import Cache, Places, Span, attend, fixed, ranged
+from edgepack.formats.coreml.builder.convolution import Entered
 from edgepack.formats.coreml.builder.experts import experts
 from edgepack.formats.coreml.builder.parts import Part
 from edgepack.formats.coreml.builder.signature import caches, named
@@ -67,6 +67,8 @@ class Emitter:
             keys, values = (Cache(inputs[name], self.d.at(layers[0])) for name in named(place))
             self._caches |= {layer: (keys, values, row) for row, layer in enumerate(layers)}
         self._pairs: dict[int, tuple[Var, Var]] = {}
+        if ENTERED in inputs:
+            self._entered = Entered(inputs[ENTERED], self.d)
 
     def _span(self, x: Var, inputs: Mapping[str, Var]) -> Span:
         if POSITION in inputs:
@@ -154,12 +156,29 @@ class Emitter:
         return np.concatenate(found)[:, None]
 
     def convolution(self, x: Var, layer: int) -> Var:
-        """Raises UnsupportedModel: see ``filled``."""
-        raise filled("short convolutions")
+        """Return the branch of a short convolution, float32."""
+        d, name = self.d.at(layer), f"layers.{layer}.convolution"
+        made = self.weights.linear(_half(x), self.checkpoint.conv_in(layer), f"{name}.conv_in")
+        before, behind, entering = mb.split(x=made, num_splits=3, axis=-1)
+        gated, row = mb.mul(x=before, y=entering), self.d.convolving.index(layer)
+        seen = self._entered.extend(row, gated, self._places.span, d.convolution - 1)
+        mixed = self._mixed(mb.transpose(x=seen, perm=[0, 2, 1]), layer)
+        rows = mb.transpose(x=mixed, perm=[0, 2, 1])
+        return _full(self.weights.linear(mb.mul(x=behind, y=rows), self.checkpoint.conv_out(layer), f"{name}.conv_out"))
+
+    def _mixed(self, columns: Var, layer: int) -> Var:
+        """Return each channel's convolution, float16 [1, hidden, N]."""
+        name = f"layers.{layer}.convolution"
+        kernel, bias = self.checkpoint.conv_kernel(layer)
+        weight = self.weights.plain(f"{name}.kernel", kernel.astype(np.float16)[:, None])
+        mixed = mb.conv(x=columns, weight=weight, groups=len(kernel), pad_type="valid")
+        if bias is None:
+            return mixed
+        return mb.add(x=mixed, y=self.weights.plain(f"{name}.kernel_bias", bias.astype(np.float16)[:, None]))
 
     def linear_attention(self, x: Var, layer: int) -> Var:
         """Raises UnsupportedModel: see ``filled``."""
-        raise filled("linear attention")
+        raise filled()
 
     def feed_forward(self, x: Var, layer: int) -> Var:
         """Return the branch of the feed-forward layer, float32."""
@@ -284,9 +303,9 @@ def _half(x: Var) -> Var:
     return mb.cast(x=x, dtype="fp16")
 
 
-def filled(what: str) -> UnsupportedModel:
-    """Return the refusal of layers of ``what``, whose states what fills a text up would enter."""
+def filled() -> UnsupportedModel:
+    """Return the refusal of linear attention, whose states what fills a text up would enter."""
     return UnsupportedModel(
-        f"Core ML packages fill texts up to fixed lengths, which layers of {what} would take for text",
+        "Core ML packages fill texts up to fixed lengths, which layers of linear attention would take for text",
         hint="targets with the layout flat (rpi, android, desktop) take the model",
     )

@@ -129,6 +129,7 @@ def estimate_sizes(checkpoint: Checkpoint, recipe: Recipe, slots: int) -> ShardS
     before, after = (taken("embedding", matrix) + _biases([matrix]) if matrix else 0 for matrix in projections)
     of_heads = {d.names.query_norm, d.names.key_norm}
     shapes = [d.at(layer) for layer in range(d.layers if d.own else 1)]
+    kernel = max(room("float16", (d.hidden, 1, shape.convolution)) for shape in shapes) + room("float16", (d.hidden, 1))
     widest = max(shape.head_dim for shape in shapes)
     normed = room("float32", (d.heads + max(shape.kv_heads for shape in shapes), 1, widest))
     turning = 2 * room("float32", (slots, widest)) * sum(rotary is not None for rotary in (d.rotary, d.local_rotary))
@@ -147,7 +148,8 @@ def estimate_sizes(checkpoint: Checkpoint, recipe: Recipe, slots: int) -> ShardS
         + _beside_experts(d)
         + _between_residuals(d)
         + norm * sum(path not in of_heads for path in d.names.norms)
-        + (normed if d.names.query_norm else 0),
+        + (normed if d.names.query_norm else 0)
+        + (kernel if d.convolving else 0),
         head=norm + taken("head", head) + _biases([head]) + after,
         shared=table if d.tied else 0,
     )
@@ -156,7 +158,11 @@ def estimate_sizes(checkpoint: Checkpoint, recipe: Recipe, slots: int) -> ShardS
 def _products(checkpoint: Checkpoint, layer: int) -> list[tuple[str, Weight]]:
     """Return the products of a layer with their roles."""
     found = checkpoint.experts(layer)
-    listed: list[tuple[str, Weight]] = [("qkv", checkpoint.qkv(layer)), ("o_proj", checkpoint.o_proj(layer))]
+    listed: list[tuple[str, Weight]]
+    if checkpoint.decoder.at(layer).convolution:
+        listed = [("conv_in", checkpoint.conv_in(layer)), ("conv_out", checkpoint.conv_out(layer))]
+    else:
+        listed = [("qkv", checkpoint.qkv(layer)), ("o_proj", checkpoint.o_proj(layer))]
     if found is None or found.experts.beside:
         listed += [("gate_up", checkpoint.gate_up(layer)), ("down", checkpoint.down(layer))]
     if found:

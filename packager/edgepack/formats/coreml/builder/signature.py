@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import coremltools as ct
 import numpy as np
 
-from edgepack.coreml.text import HIDDEN, IDS, KEYS, LOGITS, MASK, NEXT, POSITION, VALUES
+from edgepack.coreml.text import ENTERED, HIDDEN, IDS, KEYS, LOGITS, MASK, NEXT, POSITION, VALUES
 from edgepack.decoders import Decoder
 from edgepack.errors import UsageError
+from edgepack.formats.coreml.builder.convolution import front
 from edgepack.formats.coreml.builder.parts import Part
 from edgepack.records import TensorSpec
 
@@ -29,6 +30,7 @@ WORDS = {
     VALUES: "the values of the tokens so far",
     f"{KEYS}2": "the keys of the tokens so far, of the layers whose heads have another shape",
     f"{VALUES}2": "the values of the tokens so far, of the layers whose heads have another shape",
+    ENTERED: "what the tokens so far brought to the short convolutions",
 }
 _WHOLE = 32  # sides of a state that the Neural Engine takes are multiples of it
 
@@ -48,9 +50,10 @@ def slots(context: int, lengths: Sequence[int]) -> int:
 
 def odd(decoder: Decoder) -> str:
     """Return what keeps the caches off the Neural Engine, where something does; else nothing."""
-    heads = (decoder.at(layer).head_dim for layer in range(decoder.layers))
-    odd = next((head for head in heads if head % _WHOLE), 0)
-    return f"head_dim {odd} is not a multiple of {_WHOLE}" if odd else ""
+    heads = (("head_dim", decoder.at(layer).head_dim) for layer in decoder.caching)
+    widths = [("hidden_size", decoder.hidden)] if decoder.convolving else []
+    name, odd = next(((name, side) for name, side in (*heads, *widths) if side % _WHOLE), ("", 0))
+    return f"{name} {odd} is not a multiple of {_WHOLE}" if odd else ""
 
 
 def check(lengths: Sequence[int]) -> None:
@@ -120,11 +123,14 @@ def named(place: int) -> tuple[str, str]:
 
 def _states(decoder: Decoder, part: Part, size: int) -> dict[str, tuple[int, ...]]:
     """Return none for a part without layers."""
-    return {
+    found: dict[str, tuple[int, ...]] = {
         name: (len(layers), 1, kv_heads, size, head)
         for place, ((kv_heads, head), layers) in enumerate(caches(decoder, part.layers).items())
         for name in named(place)
     }
+    if decoder.convolving and part.layers:
+        found[ENTERED] = (len(decoder.convolving), 1, front(decoder) + size, decoder.hidden)
+    return found
 
 
 def _input(name: str, shape: tuple[int | ct.RangeDim, ...], dtype: type) -> ct.TensorType:

@@ -57,7 +57,7 @@ def said(model: Any, ids: np.ndarray, *cuts: int) -> np.ndarray:
     return np.concatenate(found)[None]
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", [*FAMILIES, "lfm2"])
 def test_prompts_in_chunks(name: str, opened: Callable[..., Package]) -> None:
     ids = random()
     wanted = said(opened(name, FP16), ids)
@@ -79,6 +79,15 @@ def test_greedy(name: str, family: Any, tmp_path: Path) -> None:
         best = int(decoding.step(best).argmax())
 
 
+def test_a_text_is_taken_back(opened: Callable[..., Package]) -> None:
+    model, ids, other = opened("lfm2"), random(), random(4)
+    text, state = Text(model), model.state()
+    text(ids[0], 0, state)
+    again = text(other[0, 13:20], 13, state)
+    wanted = said(model, np.concatenate([ids[:, :13], other[:, 13:20]], axis=1))[0, 13:]
+    assert np.abs(again - wanted).max() <= _SAME * np.abs(wanted).max()
+
+
 def test_to_the_last_slot(opened: Callable[..., Package]) -> None:
     ids = np.concatenate([random(), random(4)], axis=1)[:, :_CONTEXT]
     wanted = said(opened("llama", FP16), ids)
@@ -92,7 +101,7 @@ def call(package: Package, ids: np.ndarray, position: int, mask: np.ndarray, sta
     return np.asarray(package(feeds, function="prefill", state=state)["logits"], np.float32)
 
 
-@pytest.mark.parametrize("name", ["llama", "gemma2", "gpt2"])
+@pytest.mark.parametrize("name", ["llama", "gemma2", "gpt2", "lfm2"])
 def test_both_masks(name: str, opened: Callable[..., Package]) -> None:
     package, ids, found = opened(name), random()[:, :16], []
     for causal in (False, True):
@@ -133,7 +142,8 @@ def test_what_the_functions_take(opened: Callable[..., Package], family: Any) ->
             "inputIds": (1, length), "causalMask": (1, 1, length, _SLOTS), "position": (1,)
         }  # fmt: skip
         assert {spec.shape for spec in package.states(function)} == {(3, 1, 2, _SLOTS, 16)}
-    assert {*package.metadata["features"]} == {*WORDS} - {"hidden", "nextHidden", "keyCache2", "valueCache2"}
+    others = {"hidden", "nextHidden", "keyCache2", "valueCache2", "convolutionCache"}
+    assert {*package.metadata["features"]} == {*WORDS} - others
     assert "16 is not a multiple of 32" in package.metadata["user_defined"]["edgepack.neural-engine"]
     assert "edgepack.neural-engine" not in opened("llama:scaled").metadata["user_defined"]  # heads of 32
     with pytest.raises(ShapeNotAllowed):
