@@ -208,7 +208,7 @@ EXPERTS: dict[str, tuple[str, dict[str, Any]]] = {
         "Lfm2Moe",
         {
             **_SMALL, "num_hidden_layers": 3, "layer_types": ["conv", "full_attention", "conv"], "num_dense_layers": 1,
-            "num_experts": 6, "num_experts_per_tok": 2, "moe_intermediate_size": 32, "routed_scaling_factor": 1.5,
+            "num_experts": 6, "num_experts_per_tok": 2, "moe_intermediate_size": 32, "routed_scaling_factor": 2.0,
             "tie_word_embeddings": False,
         },
     ),

@@ -162,19 +162,19 @@ class Emitter:
         before, behind, entering = mb.split(x=made, num_splits=3, axis=-1)
         gated, row = mb.mul(x=before, y=entering), self.d.convolving.index(layer)
         seen = self._entered.extend(row, gated, self._places.span, d.convolution - 1)
-        mixed = self._mixed(mb.transpose(x=seen, perm=[0, 2, 1]), layer)
-        rows = mb.transpose(x=mixed, perm=[0, 2, 1])
-        return _full(self.weights.linear(mb.mul(x=behind, y=rows), self.checkpoint.conv_out(layer), f"{name}.conv_out"))
+        mixed = self._mixed(_full(mb.transpose(x=seen, perm=[0, 2, 1])), layer)
+        rows = _half(mb.mul(x=_full(behind), y=mb.transpose(x=mixed, perm=[0, 2, 1])))
+        return _full(self.weights.linear(rows, self.checkpoint.conv_out(layer), f"{name}.conv_out"))
 
     def _mixed(self, columns: Var, layer: int) -> Var:
-        """Return each channel's convolution, float16 [1, hidden, N]."""
+        """Return each channel's convolution, float32 [1, hidden, N]."""
         name = f"layers.{layer}.convolution"
         kernel, bias = self.checkpoint.conv_kernel(layer)
-        weight = self.weights.plain(f"{name}.kernel", kernel.astype(np.float16)[:, None])
+        weight = self.weights.plain(f"{name}.kernel", kernel[:, None])
         mixed = mb.conv(x=columns, weight=weight, groups=len(kernel), pad_type="valid")
         if bias is None:
             return mixed
-        return mb.add(x=mixed, y=self.weights.plain(f"{name}.kernel_bias", bias.astype(np.float16)[:, None]))
+        return mb.add(x=mixed, y=self.weights.plain(f"{name}.kernel_bias", bias[:, None]))
 
     def linear_attention(self, x: Var, layer: int) -> Var:
         """Raises UnsupportedModel: see ``filled``."""

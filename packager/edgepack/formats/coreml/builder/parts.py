@@ -129,7 +129,7 @@ def estimate_sizes(checkpoint: Checkpoint, recipe: Recipe, slots: int) -> ShardS
     before, after = (taken("embedding", matrix) + _biases([matrix]) if matrix else 0 for matrix in projections)
     of_heads = {d.names.query_norm, d.names.key_norm}
     shapes = [d.at(layer) for layer in range(d.layers if d.own else 1)]
-    kernel = max(room("float16", (d.hidden, 1, shape.convolution)) for shape in shapes) + room("float16", (d.hidden, 1))
+    kernel = max(room("float32", (d.hidden, 1, shape.convolution)) for shape in shapes) + room("float32", (d.hidden, 1))
     widest = max(shape.head_dim for shape in shapes)
     normed = room("float32", (d.heads + max(shape.kv_heads for shape in shapes), 1, widest))
     turning = 2 * room("float32", (slots, widest)) * sum(rotary is not None for rotary in (d.rotary, d.local_rotary))
