@@ -15,6 +15,7 @@ from edgepack.arrays import Array
 from edgepack.coreml.text import ENTERED, HIDDEN, IDS, LOGITS, MASK, NEXT, POSITION
 from edgepack.decoders import Decoder, order
 from edgepack.decoders.checkpoint import Checkpoint
+from edgepack.errors import UnsupportedModel
 from edgepack.formats.coreml._mil import Var
 from edgepack.formats.coreml.builder.activations import activated, cut_off
 from edgepack.formats.coreml.builder.altup import AltUpOperations
