@@ -165,8 +165,28 @@ LFM_2_MOE: dict[str, Any] = {  # 8B-A1B
     "layer_types": ["full_attention" if i in (2, 6, 10, 14, 18, 21) else "conv" for i in range(24)],
     "bos_token_id": 1, "eos_token_id": 7, "pad_token_id": 0, "use_cache": True,
 }  # fmt: skip
+QWEN_3_5: dict[str, Any] = {  # 0.8B
+    "model_type": "qwen3_5", "architectures": ["Qwen3_5ForConditionalGeneration"], "image_token_id": 248_056,
+    "video_token_id": 248_057, "vision_start_token_id": 248_053, "vision_end_token_id": 248_054,
+    "tie_word_embeddings": True,
+    "vision_config": {"model_type": "qwen3_5", "depth": 12, "hidden_size": 768, "num_heads": 12, "patch_size": 16,
+                      "intermediate_size": 3072, "out_hidden_size": 1024, "num_position_embeddings": 2304,
+                      "spatial_merge_size": 2, "temporal_patch_size": 2, "in_channels": 3},
+    "text_config": {
+        "model_type": "qwen3_5_text", "attention_bias": False, "attn_output_gate": True, "dtype": "bfloat16",
+        "eos_token_id": 248_044, "full_attention_interval": 4, "head_dim": 256, "hidden_act": "silu",
+        "hidden_size": 1024, "intermediate_size": 3584, "linear_conv_kernel_dim": 4, "linear_key_head_dim": 128,
+        "layer_types": (["linear_attention"] * 3 + ["full_attention"]) * 6, "linear_num_key_heads": 16,
+        "linear_num_value_heads": 16, "linear_value_head_dim": 128, "max_position_embeddings": 262_144,
+        "mtp_num_hidden_layers": 1, "mtp_use_dedicated_embeddings": False, "num_attention_heads": 8,
+        "num_hidden_layers": 24, "num_key_value_heads": 2, "rms_norm_eps": 1e-6, "vocab_size": 248_320,
+        "tie_word_embeddings": True, "mamba_ssm_dtype": "float32",
+        "rope_parameters": {"mrope_interleaved": True, "mrope_section": [11, 11, 10], "rope_type": "default",
+                            "rope_theta": 1e7, "partial_rotary_factor": 0.25},
+    },
+}  # fmt: skip
 PUBLISHED = [LLAMA, GEMMA, GEMMA_4, GEMMA_4_DENSE, GEMMA_4_EXPERTS, GEMMA_3N, LFM_2, LFM_2_MOE, MISTRAL, MINISTRAL]
-PUBLISHED += [PHI, QWEN]
+PUBLISHED += [PHI, QWEN, QWEN_3_5]
 
 
 @pytest.mark.parametrize("published", PUBLISHED, ids=lambda config: str(config["model_type"]))
@@ -178,8 +198,10 @@ def test_published_configs_are_read_as_transformers_reads_them(published: dict[s
 def test_families_as_transformers_saves_them(name: str, family: Family) -> None:
     folder, _ = family(name)
     stated = json.loads((folder / "config.json").read_text())
-    assert check.reading(stated) < 1e-5
-    assert not decoders.read(stated).unread
+    reading = decoders.read(stated)
+    # linear attention norms what may be nearly nothing, which enlarges rounding
+    assert check.reading(stated) < (1e-4 if reading.decoder.recurring else 1e-5)
+    assert not reading.unread
 
 
 def test_sizes_shrink_and_meaning_stays() -> None:
