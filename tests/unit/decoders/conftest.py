@@ -301,7 +301,7 @@ def with_tokenizer(folder: Path) -> Path:
 
     transformers opens every tokenizer of Qwen2 as byte-level BPE, whatever its folder says.
     """
-    if config_of(folder)["model_type"] == "qwen2":
+    if config_of(folder)["model_type"] in ("qwen2", "qwen3_5"):
         letters = [chr(code) for code in range(33, 127)]
         listed = [*WORDS[:3], *letters, "Ġ", "Ċ", *WORDS[3:]][: len(WORDS)]
         tokenizer = Tokenizer(models.BPE({piece: i for i, piece in enumerate(listed)}, []))

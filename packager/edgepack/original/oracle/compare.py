@@ -17,13 +17,12 @@ from edgepack.decoders.checkpoint import Checkpoint
 from edgepack.decoders.rotary import attention_factor, frequencies
 from edgepack.documents import Json
 from edgepack.original.decoder import Reference
-from edgepack.original.library import PretrainedConfig, PretrainedModel
+from edgepack.original.library import PretrainedConfig
 from edgepack.original.oracle.models import run
 from edgepack.original.oracle.shrink import experts
 
 _TOWER = re.compile(r"_tower\.|(?:^|\.)visual\.")  # of images and sounds
 _ROUNDED = 4e-7  # of an angle: transformers computes them in float32
-_ROUNDING = 1e-7  # of a number in float32
 _TOKENS = 36  # of a text, at least
 LAYERS = 2  # of a model in its full size that are compared
 _PAST = 9  # tokens beyond a window's or a length's end
@@ -212,18 +211,6 @@ def logits(decoder: Decoder, model: nn.Module, folder: Path) -> float:
         for theirs in (_whole(model, ids), *([_parts(model, ids)] if _one_table(decoder, length) else [])):
             worst = max(worst, float(np.abs(ours - theirs).max() / np.abs(theirs).max()))
     return worst
-
-
-def moved(decoder: Decoder, model: PretrainedModel) -> float:
-    """Return how far transformers' own logits move where the embedding is off by what float32 rounds, as a share of the
-    largest logit. The model is another one from then on.
-    """
-    ids = np.random.default_rng(5).integers(2, decoder.vocabulary, (1, _lengths(decoder)[0]))
-    before = _whole(model, ids)
-    with torch.no_grad():
-        table = model.get_input_embeddings().weight
-        table.mul_(1 + _ROUNDING * torch.randn_like(table))
-    return float(np.abs(_whole(model, ids) - before).max() / np.abs(before).max())
 
 
 def _lengths(decoder: Decoder) -> list[int]:

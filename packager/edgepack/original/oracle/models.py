@@ -55,9 +55,9 @@ def shapes(config: PretrainedConfig, stated: JsonObject) -> dict[str, tuple[int,
     return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
 
 
-def random(stated: JsonObject) -> PretrainedModel:
+def random(stated: JsonObject, seed: int = _SEED) -> PretrainedModel:
     """Return the model of config.json's content with random weights, each loud enough to be heard in the logits."""
-    torch.manual_seed(_SEED)
+    torch.manual_seed(seed)
     model = _made(configuration(stated), stated).float().eval()
     with torch.no_grad():
         for name, weight in model.named_parameters():
