@@ -17,7 +17,8 @@ from edgepack.original.oracle import answers, compare, greedy, models
 from edgepack.original.oracle.shrink import shrink
 
 CLOSE = 1e-4  # of the largest logit: float32 sums in another order stay below a tenth of it
-# Linear attention norms what may be nearly nothing, so some random models enlarge rounding; a wrong reading shows in any
+# Linear attention norms what may be nearly nothing, so that some random models enlarge rounding; a wrong reading shows
+# in each of them.
 _TRIES = 4
 _MOST = 50_000_000  # parameters of a model that is tried with a key left out
 _REPORT = "this is a bug in edgepack: please report it with the config.json"
