@@ -57,6 +57,7 @@ _SIBLINGS = {
 _OPTIMUMS = {"text-embedding": "feature-extraction", "image-embedding": "feature-extraction"}  # its words for ours
 _USES_POOLER = {"image-embedding"}
 _FAMILIES = [name.replace("-", "_") for name in CONFIG_MAPPING_NAMES]  # what most classes call their encoder
+_LACKING = "install the package that transformers asks for"
 _STRANGERS = "the checkpoint and its config.json do not belong together, or the task is another"
 
 
@@ -150,8 +151,9 @@ def _opened(kind: PretrainedModel, path: Path, name: str, **options: object) -> 
                 **options,
             )
     except Exception as error:  # whatever a class raises over a config that is not its own
+        hint = _LACKING if isinstance(error, ImportError) else _STRANGERS
         raise UnsupportedModel(
-            f"{name} cannot be opened as {kind.__name__}: {configs.line(error)}", hint=_STRANGERS
+            f"{name} cannot be opened as {kind.__name__}: {configs.line(error)}", hint=hint
         ) from error
     return model, report
 

@@ -129,7 +129,6 @@ ONE, OTHER = ids_of(1, _PROMPT)[0], ids_of(2, _TOKENS)[1, :6]  # after either, s
         ("lfm2_moe", ONE),
         ("gemma4_text:experts", ONE),
         ("gemma3n_text", ONE),
-        ("falcon:alibi", ONE),
         ("qwen3_5_text", ONE),
         ("qwen3_next", ONE),
     ],
