@@ -18,9 +18,14 @@ config.json names comes first. Every stored tensor is used, or is known to play 
 
 A LoRA or DoRA adapter of PEFT is merged into the weights with `--adapter FOLDER`. What other tools quantized (GPTQ,
 AWQ, bitsandbytes, MLX, GGUF, fp8, …) is refused by name: edgepack starts from the original weights. MXFP4 is read where
-it is the original, in gpt-oss. Checkpoints of timm, those in transformers' wrapper too, are refused: timm imports
-torchvision, and PyPI's build of it goes with PyTorch for CUDA and does not load beside the CPU's, so that there would
-be no original to compare with. Take the same model in transformers' own classes.
+it is the original, in gpt-oss.
+
+Checkpoints of timm, as timm publishes them and in transformers' wrapper (`timm_wrapper`), need
+`pip install 'edgepack[timm]'`: timm itself is the original, with its own evaluation transform (`crop_mode` center and
+squash). It imports torchvision, which has to be of the same build as PyTorch: pip's own are, on Linux, macOS and Arm;
+beside PyTorch for the CPU alone take torchvision from the same index. DINOv3's image processor needs torchvision too.
+Of timm's architectures the tests build small MobileNetV4s, ResNets and vision transformers; there is no code for any
+one family, and each bundle is measured against timm.
 
 A model whose type is not listed for a task may still be tried with `--task`, where transformers has a class for it; it
 is measured as every bundle is, but no test of edgepack covers it. Video, detection, segmentation and

@@ -115,7 +115,7 @@ def _write(folder: Path, row: Row) -> None:
 def _check_processor(folder: Path, row: Row, config: dict[str, Any]) -> None:
     """Raises UnsupportedModel for an image processor that edgepack cannot follow."""
     named = [note for note in row.notes if note.endswith(("Processor", "ProcessorFast"))]
-    if row.task.startswith(("image", "zero-shot-image")):
+    if row.task.startswith(("image", "zero-shot-image")) and "timm" not in row.notes:
         _json(folder / "preprocessor_config.json", {"image_processor_type": named[0]} if named else {"do_resize": True})
         _image_settings.find(folder, config)
 

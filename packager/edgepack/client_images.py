@@ -63,7 +63,7 @@ def preprocessor_config(image: Image) -> JsonDict | None:
         "size": _size(resize) if resize else asdict(image.size),
         "resample": RESAMPLINGS.index(resize.resample) if resize else 2,
         "do_center_crop": crop is not None,
-        "crop_size": asdict(crop) if crop else None,
+        "crop_size": {"height": crop.height, "width": crop.width} if crop else None,
         "do_rescale": facts.scale != 1.0,
         "rescale_factor": facts.scale,
         "do_normalize": normalize,
@@ -176,7 +176,7 @@ def _is_plain(step: Resizing | Cropping) -> bool:
     """Return whether every client has settings for the step."""
     if isinstance(step, ResizeShortestEdge):
         return step.longest_edge is None and step.multiple_of is None
-    return isinstance(step, Resize | CenterCrop)
+    return isinstance(step, Resize) or (isinstance(step, CenterCrop) and step.odd is None)
 
 
 def _size(step: Resizing) -> dict[str, int]:

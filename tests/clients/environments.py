@@ -40,6 +40,17 @@ def python(name: str) -> Path:
     return kept(name, [wanted], sys.version, make) / "bin" / "python"
 
 
+def packages(name: str) -> Path:
+    """A folder for ``sys.path`` with ``requirements/<name>.txt``, and nothing that they ask for."""
+    wanted = HERE / "requirements" / f"{name}.txt"
+
+    def make(folder: Path) -> None:
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+        run([*pip, "--target", folder, "--requirement", wanted])
+
+    return kept(f"{name}-packages", [wanted], sys.version, make)
+
+
 def node(version: str) -> Path:
     """A folder whose ``node_modules`` has transformers.js of this version; skips where there is no Node."""
     if not (shutil.which("node") and shutil.which("npm")):

@@ -14,7 +14,7 @@ from edgepack import plugins
 from edgepack.documents import JsonDict, parse_json, read_bytes, read_object
 from edgepack.errors import ModelError, UnsupportedModel
 from edgepack.original import text_folder
-from edgepack.tasks import AnyTask, _pipeline_folder, _refusals, _sentence_folder, _supported
+from edgepack.tasks import AnyTask, _pipeline_folder, _refusals, _sentence_folder, _supported, _timm, read_config
 from edgepack.weights import choice, lora, lora_file
 from edgepack.weights.choice import ADAPTER
 
@@ -93,7 +93,7 @@ class ModelFolder:
             raise ModelError(
                 f"{root} has no config.json", hint="give the folder that holds config.json and safetensors"
             )
-        config = read_object(file, ModelError)
+        config = _timm.named(read_object(file, ModelError))
         if not isinstance(config.get("model_type", ""), str):
             raise ModelError(f"{file}: model_type is not a name", hint='for example "model_type": "bert"')
         if not config.get("architectures"):
@@ -129,7 +129,12 @@ class ModelFolder:
             )
 
     def arranged(self, task: AnyTask) -> Path:
-        """Return the folder itself where the task takes no texts. Raises ModelError, UnsupportedModel."""
+        """Return the folder itself where the task takes no texts, unless it is timm's.
+
+        Raises ModelError, UnsupportedModel, MissingExtra.
+        """
+        if _timm.is_one(read_config(self.root / "config.json")):
+            return text_folder.arranged_timm(self.folder, task)
         if not task.TOKENIZES:
             return self.folder
         if task.ROUTE == "builder":

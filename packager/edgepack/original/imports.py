@@ -15,7 +15,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import ModuleType
 
+from edgepack import plugins
 from edgepack.documents import JsonDict
+from edgepack.errors import UnsupportedModel
 
 
 def import_transformers() -> None:
@@ -33,6 +35,24 @@ def import_sentence_transformers() -> ModuleType:
     package = ModuleType("sklearn")
     package.__spec__ = importlib.machinery.ModuleSpec("sklearn", None)
     return _import("sentence_transformers", {"sklearn": package, "sklearn.metrics": metrics})
+
+
+def import_timm() -> ModuleType:
+    """Import and give timm. Raises MissingExtra, and UnsupportedModel where torchvision does not load."""
+    check_torchvision()
+    return plugins.load_module("timm")
+
+
+def check_torchvision() -> None:
+    """Raises MissingExtra where torchvision is not installed, UnsupportedModel where PyTorch cannot load it."""
+    try:
+        plugins.load_module("torchvision")
+    except (RuntimeError, OSError, AttributeError) as error:  # operators of another build of PyTorch
+        torch, torchvision = plugins.versions(("torch", "torchvision")).values()
+        raise UnsupportedModel(
+            f"torchvision {torchvision} does not load beside torch {torch}: {str(error).splitlines()[0]}",
+            hint="install both from one index, as pip does without --index-url: pip install 'edgepack[timm]'",
+        ) from error
 
 
 def import_diffusers() -> ModuleType:

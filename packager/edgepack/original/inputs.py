@@ -18,13 +18,14 @@ import transformers
 from PIL import Image
 from transformers.utils import is_speech_available
 
+from edgepack import plugins
 from edgepack.arrays import Example, Feeds
-from edgepack.original import matching, tokenizers
+from edgepack.original import imports, matching, tokenizers
 from edgepack.records import Source
 from edgepack.runtime.audio.input import AudioInput
 from edgepack.runtime.processing import Audio, Processing, Text
 from edgepack.runtime.processing import Image as ImageRecord
-from edgepack.tasks import Task
+from edgepack.tasks import Task, _image_settings, _timm
 
 
 def match(
@@ -44,9 +45,17 @@ def match(
         return theirs, 0.0
     image = processing.section(ImageRecord)
     opened = [_image(example, image.channels) for example in examples]
-    made = _processor(source.origin)(images=opened, return_tensors="np")
-    theirs = {image.input: np.asarray(made[image.input], np.float32)}
+    theirs = {image.input: _prepared(source, opened)[image.input]}
     return theirs, matching.pixels_apart(ours, theirs, image, source.name)
+
+
+def _prepared(source: Source, images: Sequence[Image.Image]) -> Feeds:
+    """Return what the model's own library makes of ``images``, float32."""
+    if source.model_type == _timm.MODEL_TYPE:
+        imports.import_timm()
+        return {"pixel_values": plugins.load_module("edgepack.original.timm_models").prepared(source.path, images)}
+    made = _processor(source.origin)(images=images, return_tensors="np")
+    return {name: np.asarray(value, np.float32) for name, value in made.items()}
 
 
 def _heard(source: Source, audio: Audio, examples: Sequence[Example]) -> Feeds:
@@ -65,7 +74,15 @@ def _extractor(folder: Path) -> transformers.FeatureExtractionMixin:
 
 @lru_cache(maxsize=1)
 def _processor(folder: Path) -> transformers.BaseImageProcessor:
-    return transformers.AutoImageProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    """Return the image processor on its Pillow backend, whether or not torchvision is installed; else on what it has.
+
+    Raises MissingExtra and UnsupportedModel where it needs torchvision.
+    """
+    if _image_settings.needs_torchvision(folder):
+        imports.check_torchvision()
+    return transformers.AutoImageProcessor.from_pretrained(
+        folder, backend="pil", local_files_only=True, trust_remote_code=False
+    )
 
 
 def _image(example: Example, channels: int) -> Image.Image:

@@ -34,6 +34,7 @@ from edgepack.tasks import (
     _diffusion,
     _pipeline_folder,
     _reranking,
+    _timm,
     audio_classification,
     image_embedding,
     sparse_embedding,
@@ -70,6 +71,8 @@ def open_path(
     if not model_type:
         raise UnsupportedModel(f"{name}: config.json has no model_type", hint="copy it from the model's repository")
     piped = task.NAME in _diffusion.TEXT_ENCODERS
+    if model_type == _timm.MODEL_TYPE:
+        return _of_timm(Path(path), name, task, adapters)
     model = loading.load(Path(path), name, task, Path(adapters[0]) if adapters and not piped else None)
     for adapter in adapters if piped else ():
         plugins.load_module("edgepack.original.diffusion_lora").merge(model, task.NAME, Path(adapter))
@@ -93,6 +96,17 @@ def open_path(
     return module.eval()
 
 
+def _of_timm(path: Path, name: str, task: Task, adapters: Sequence[Path | str]) -> nn.Module:
+    """Return a model of timm. Raises UnsupportedModel for an adapter, and as timm_models.open_model."""
+    if adapters:
+        raise UnsupportedModel(
+            f"{name} is a model of timm, into which no adapter is merged",
+            hint="merge it before: model.merge_and_unload(), then timm.models.save_for_hf(model, FOLDER)",
+        )
+    imports.import_timm()
+    return cast(nn.Module, plugins.load_module("edgepack.original.timm_models").open_model(path, name, task))
+
+
 def _join_weights(module: nn.Module) -> None:
     """Let weights that are computed anew at each run, as a direction and its length, be the result."""
     for part in module.modules():
@@ -107,7 +121,7 @@ def run(module: nn.Module, feeds: Mapping[str, np.ndarray], names: tuple[str, ..
     Raises UnsupportedModel where transformers' own code breaks down, as over a config that is not its weights'.
     """
     ours = (type(part).__module__.partition(".")[0] for part in module.modules())
-    library = "diffusers" if "diffusers" in ours else "transformers"
+    library = next((name for name in ours if name in ("diffusers", "timm")), "transformers")
     kind = type(next((part for part in module.modules() if hasattr(part, "config_class")), module)).__name__
     with torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -40,6 +40,20 @@ def arranged(folder: Path, task: AnyTask) -> Path:
     return made / folder.name  # errors name it
 
 
+def arranged_timm(folder: Path, task: AnyTask) -> Path:
+    """Return the same for a model of timm: its config.json says what timm and transformers work out.
+
+    Raises ModelError, UnsupportedModel, MissingExtra where timm is not installed.
+    """
+
+    def make(to: Path) -> None:
+        plugins.load_module("edgepack.original.imports").import_timm()
+        plugins.load_module("edgepack.original.timm_arrangement").arrange(folder, task, to / folder.name)
+
+    facts = {**_facts(folder, task), "tools": plugins.versions(("timm", "transformers"))}
+    return cache.fetch(_FOLDERS, facts, make) / folder.name
+
+
 def arranged_pipeline(folder: Path) -> Path:
     """Return the same for a pipeline of diffusers: each of its tokenizers has a tokenizer.json. Raises ModelError."""
     parts = _pipeline_folder.components(folder)

@@ -20,7 +20,7 @@ from tokenizers import normalizers
 from edgepack.arrays import Feeds
 from edgepack.documents import Json, JsonDict, JsonObject
 from edgepack.errors import ModelError, PreprocessingDiffers, UnsupportedModel
-from edgepack.original import configs, pair_template, tokenizer_files
+from edgepack.original import configs, pair_template, siglip_tokenizer, tokenizer_files
 from edgepack.original.library import PretrainedTokenizer
 from edgepack.records import Source
 from edgepack.runtime.processing import Text
@@ -37,13 +37,16 @@ _AS_IT_IS = "PreTrainedTokenizerFast"  # the class that runs tokenizer.json and 
 _SHOWN = 60  # characters of a text in a message
 
 
-def opened(folder: Path, task: str = "") -> PretrainedTokenizer:
+def opened(folder: Path, task: str = "", *, fast: bool = True) -> PretrainedTokenizer:
     """Return the transformers tokenizer of a model folder, with what sentence-transformers changes in it where it is
     one, and for the ``task`` of a reranker over a language model.
 
-    Raises ModelError, UnsupportedModel.
+    One that transformers runs in Python comes as the tokenizers library runs it, unless that is not asked for
+    (``fast``). Raises ModelError, UnsupportedModel.
     """
     tokenizer = _of_sentences(folder) if _sentence_folder.is_one(folder) else _opened(folder, {})
+    if fast and siglip_tokenizer.is_one(tokenizer):
+        tokenizer = siglip_tokenizer.fast(tokenizer)
     if task == _sentence_folder.RANKING and _scores_words(folder):
         tokenizer.padding_side = "left"  # the last place is a word's
     return tokenizer
@@ -102,7 +105,7 @@ def encode(source: Source, text: Text, texts: Texts) -> Feeds:
 
 @functools.lru_cache(maxsize=1)  # the batches of one model come one after another
 def _reference(folder: Path, sha256: str, task: str) -> PretrainedTokenizer:
-    return opened(folder, task)
+    return opened(folder, task, fast=False)
 
 
 def compare(texts: Texts, ours: Feeds, theirs: Feeds) -> None:
@@ -173,6 +176,8 @@ def save(tokenizer: PretrainedTokenizer, settings: JsonDict, to: Path) -> None:
 def _same(tokenizer: PretrainedTokenizer, to: Path) -> bool:
     """Return whether transformers opens ``to`` as the tokenizer that it was written from."""
     again = transformers.AutoTokenizer.from_pretrained(to, local_files_only=True, trust_remote_code=False)
+    if not getattr(again, "is_fast", False):
+        return False
     facts = ("padding_side", "truncation_side", "pad_token_id", "pad_token_type_id", "mask_token_id", "unk_token_id")
     same = all(getattr(again, name) == getattr(tokenizer, name) for name in facts)
     return same and backend(again) == backend(tokenizer)
@@ -198,7 +203,7 @@ def _opened(folder: Path, arguments: JsonObject) -> PretrainedTokenizer:
             hint="save it again with a version of transformers that opens it: "
             "AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)",
         ) from error
-    if not getattr(tokenizer, "is_fast", False):
+    if not getattr(tokenizer, "is_fast", False) and not siglip_tokenizer.is_one(tokenizer):
         raise UnsupportedModel(
             f"{folder.name} has a {type(tokenizer).__name__}, which runs only in Python and has no tokenizer.json",
             hint="choose a model whose tokenizer the tokenizers library can run",

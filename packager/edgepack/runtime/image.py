@@ -183,7 +183,7 @@ def _done(image: Array, step: Step) -> Array:
     if isinstance(step, Resizing):
         return resize(image, *_resized(image, step), step.resample)
     if isinstance(step, Cropping):
-        return crop(image, *_cropped(image.shape[0], image.shape[1], step))
+        return crop(image, *_cropped(image.shape[0], image.shape[1], step), odd=_odd(step))
     if isinstance(step, ReverseChannels):
         return image[..., ::-1]
     return _rescale(image, step) if isinstance(step, Rescale) else _normalize(image, step)
@@ -193,8 +193,9 @@ def _resize_and_crop(image: Array, step: Resizing, cut: Cropping) -> Array:
     """Resize and crop, without the pixels that the crop takes away: a panorama would be resized to millions."""
     height, width = _resized(image, step)
     wanted = _cropped(height, width, cut)
-    rows, columns = _inside(height, wanted[0]), _inside(width, wanted[1])
-    return crop(resize(image, height, width, step.resample, rows=rows, columns=columns), *wanted)
+    odd = _odd(cut)
+    rows, columns = _inside(height, wanted[0], odd), _inside(width, wanted[1], odd)
+    return crop(resize(image, height, width, step.resample, rows=rows, columns=columns), *wanted, odd=odd)
 
 
 def _resized(image: Array, step: Resizing) -> tuple[int, int]:
@@ -230,19 +231,34 @@ def _cropped(height: int, width: int, step: Cropping) -> tuple[int, int]:
     return int(step.height_ratio * short), int(step.width_ratio * short)
 
 
-def _inside(size: int, wanted: int) -> Span:
-    """Return what a centre crop takes of a side that is not too short for it."""
-    start = (size - wanted) // 2
-    return (start, start + wanted) if size >= wanted else (0, size)
+def _odd(step: Cropping) -> str | None:
+    return step.odd if isinstance(step, CenterCrop) else None
 
 
-def crop(image: Array, height: int, width: int) -> Array:
-    """Return the centre [height, width]; what lies outside the image is black, the odd line of it above and at
-    the left.
+def _start(size: int, wanted: int, odd: str | None) -> int:
+    """Return where a centre crop begins: below 0 where the side is too short for it."""
+    margin = size - wanted
+    if odd is None:
+        return margin // 2
+    # of torchvision's CenterCrop: int(round(margin / 2)), and (wanted - size) // 2 before what is too short
+    return margin // 2 + (margin % 4 == 3) if margin >= 0 else -(-margin // 2)
+
+
+def _inside(size: int, wanted: int, odd: str | None) -> Span:
+    """Return what a centre crop takes of a side."""
+    start = _start(size, wanted, odd)
+    return max(start, 0), min(start + wanted, size)
+
+
+def crop(image: Array, height: int, width: int, *, odd: str | None = None) -> Array:
+    """Return the centre [height, width]; what lies outside the image is black.
+
+    The odd line of a margin is above and at the left of what is black, and below and at the right of what is cut off,
+    or where torchvision has it (``odd``).
     """
-    rows, columns = _inside(image.shape[0], height), _inside(image.shape[1], width)
+    above, left = (max(-_start(*sides, odd), 0) for sides in ((image.shape[0], height), (image.shape[1], width)))
+    rows, columns = _inside(image.shape[0], height, odd), _inside(image.shape[1], width, odd)
     image = image[slice(*rows), slice(*columns)]
-    above, left = math.ceil((height - image.shape[0]) / 2), math.ceil((width - image.shape[1]) / 2)
     if image.shape[:2] == (height, width):
         return np.asarray(image)
     grown = np.zeros((height, width, image.shape[2]), image.dtype)

@@ -108,6 +108,7 @@ class CenterCrop:
     TAG: ClassVar = ("op", "center_crop")
     height: Pixels
     width: Pixels
+    odd: Literal["torchvision"] | None = None  # who rounds half a pixel of an odd margin; None: transformers, down
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from edgepack.records import Recipe, Source, Target
 from edgepack.runtime import tasks as device_tasks
 from edgepack.runtime.processing import Diffusion, Processing
 from edgepack.runtime.submodel import MODEL
-from edgepack.tasks import AnyTask, options, submodels
+from edgepack.tasks import AnyTask, _timm, options, submodels
 from edgepack.tasks._diffusion import LAYER
 from edgepack.toml_file import check_types
 
@@ -105,8 +105,13 @@ def _check_device(task: AnyTask) -> None:
         )
 
 
-def _check_layout(target: Target, task: AnyTask) -> None:
-    """Raises UnsupportedModel for a target whose clients have no use for models of ``task``."""
+def _check_layout(target: Target, task: AnyTask, source: Source) -> None:
+    """Raises UnsupportedModel for a target whose clients have no use for ``source``, a model of ``task``."""
+    if target.layout == "transformers.js" and source.model_type == _timm.MODEL_TYPE:
+        raise UnsupportedModel(
+            f"transformers.js, which {target.name}'s bundles are for, has no class for timm's models ({source.name})",
+            hint="choose another target (edgepack targets lists them), or the model in transformers' own classes",
+        )
     layouts = options(task).layouts
     if layouts is not None and target.layout not in layouts:
         raise UnsupportedModel(
@@ -118,7 +123,7 @@ def _check_layout(target: Target, task: AnyTask) -> None:
 def _for_target(request: Request, subject: Subject, name: str) -> list[Plan]:
     whole = subject.processing
     task, target = subject.task, targets_.load(name)
-    _check_layout(target, task)
+    _check_layout(target, task, subject.source)
     recipes = [_numbered(recipe, request) for recipe in _recipes(request, target, subject.source)]
     sizes = [request.context] if request.context or not request.fit else task.contexts(whole)
     candidates = [

@@ -17,7 +17,7 @@ from edgepack.documents import JsonDict, JsonObject, read_object
 from edgepack.errors import ModelError
 from edgepack.runtime.processing import Processing
 from edgepack.runtime.submodel import MODEL
-from edgepack.tasks import _defaults, _pipeline_folder
+from edgepack.tasks import _defaults, _pipeline_folder, _timm
 
 Axes = Mapping[str, Mapping[int, str]]  # input or output -> the names of its dynamic dimensions
 
@@ -209,8 +209,9 @@ def read_model(folder: Path) -> JsonDict:
 def read_config(file: Path) -> JsonDict:
     """Return a JSON object of a model folder, empty where there is no such file. Raises ModelError.
 
-    What the config of a pipeline's component leaves out has the value that its class gives it.
+    What the config of a pipeline's component leaves out has the value that its class gives it; timm's has the names
+    that transformers has for its models.
     """
     if not file.is_file():
         return {}
-    return _defaults.filled(read_object(file, ModelError))
+    return _defaults.filled(_timm.named(read_object(file, ModelError)))

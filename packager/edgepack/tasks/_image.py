@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import lru_cache
+
 import numpy as np
 
 from edgepack import plugins
@@ -24,8 +27,13 @@ def images(image: Image) -> list[Example]:
 
     The sizes vary, unless the processor neither resizes nor crops: then all have the model's.
     """
+    return list(_drawn((image.size.height, image.size.width) if unsized(image.steps) else None))
+
+
+@lru_cache(maxsize=4)
+def _drawn(fixed: tuple[int, int] | None) -> Sequence[Example]:
+    """Return the images of all models, or those of one size; the arrays are for reading alone."""
     rng = np.random.default_rng(0)
-    fixed = (image.size.height, image.size.width) if unsized(image.steps) else None
     drawn: list[Example] = [_image(rng, fixed) for _ in range(_IMAGES)]
     for index, shape in enumerate(_AWKWARD):
         made = _draw(rng, *(fixed or shape[:2]))
@@ -33,6 +41,9 @@ def images(image: Image) -> list[Example]:
     files = plugins.load_module("edgepack.tasks._image_files").files(_draw(rng, *(fixed or _FILE)))
     for place, file in zip(range(_IMAGES)[_FILES], files.values(), strict=False):
         drawn[place] = file
+    for one in drawn:
+        if isinstance(one, np.ndarray):
+            one.setflags(write=False)
     return drawn
 
 

@@ -31,7 +31,8 @@ from edgepack.runtime.processing import (
     Step,
 )
 from edgepack.runtime.resize import RESAMPLINGS
-from edgepack.tasks._image_settings import Settings, find
+from edgepack.tasks import _timm
+from edgepack.tasks._image_settings import TENSORS, Settings, find
 
 # The classes whose last step is to pad; the others take no notice of do_pad.
 PADDING = {
@@ -49,6 +50,7 @@ _RESIZABLE: tuple[tuple[type[Resizing], tuple[set[str], ...]], ...] = (
     (ResizeShortestEdge, ({"shortest_edge"}, {"shortest_edge", "longest_edge"})),
     (ResizeWithin, ({"max_height", "max_width"},)),
 )
+_BILINEAR = RESAMPLINGS.index("bilinear")
 _WARPED = 384  # pixels from which on ConvNeXT's processor squeezes the image into a square and crops nothing
 
 
@@ -57,6 +59,8 @@ def read(folder: Path, config: JsonObject) -> Image:
 
     Raises ModelError and UnsupportedModel, which name the key and the value that cannot be followed.
     """
+    if _timm.is_one(config):
+        return _timm.image(config)
     settings = find(folder, config)
     _check(settings)
     channels = _channels(settings, config)
@@ -72,6 +76,13 @@ def read(folder: Path, config: JsonObject) -> Image:
 
 def _check(settings: Settings) -> None:
     """Refuse what no class here can follow, and sizes that are none, used or not. Raises ModelError."""
+    if settings.name in TENSORS:
+        if settings.on("do_resize") and settings.text("resample") != _BILINEAR:
+            raise settings.wrong(
+                "resample", f"of {settings.name} edgepack can do the bilinear one alone", '"resample": 2'
+            )
+        if settings.on("do_center_crop"):
+            raise settings.wrong("do_center_crop", f"not supported of {settings.name}", '"do_center_crop": false')
     for key in ("size", "crop_size", "pad_size"):
         if settings.has(key):
             settings.size(key)

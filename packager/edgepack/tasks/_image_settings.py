@@ -15,12 +15,14 @@ from typing import TypeGuard
 
 from edgepack.documents import Json, JsonObject
 from edgepack.errors import ModelError, UnsupportedModel, nearest
-from edgepack.tasks import read_config
+from edgepack.tasks import _timm, read_config
 
 FILE, NESTED = "preprocessor_config.json", "processor_config.json"
 _TABLE = tomllib.loads(Path(__file__).with_name("image_processors.toml").read_text("utf-8"))
 CLASSES: Mapping[str, JsonObject] = _TABLE["classes"]
+TENSORS: Mapping[str, JsonObject] = _TABLE["tensors"]  # classes that resize tensors of float32, with torchvision alone
 MODELS: Mapping[str, str] = _TABLE["models"]
+_KNOWN = {**CLASSES, **TENSORS}
 
 # Keys that the classes read, beside those that they have a value for.
 READ = {"rescale_factor", "do_pad", "pad_size", "input_data_format", "use_square_size"}
@@ -39,13 +41,7 @@ _SIZES = (
     {"min_pixels", "max_pixels"},
 )
 _LONGEST = 1 << 14  # pixels of a side; more is a slip of the pen
-_TORCHVISION = {"DINOv3ViTImageProcessor", "PPLCNetImageProcessor", "CHMv2ImageProcessor", "Tipsv2ImageProcessor"}
-
-# It rescales before it resizes, bilinearly; bytes that are resized first are at most a level of 255 apart.
-_ALIKE = {
-    "DINOv3ViTImageProcessor": 'in a copy of the file, "image_processor_type": "ViTImageProcessor" and "resample": 2 '
-    "make the same pixels within one level of 255"
-}
+_TORCHVISION = {"PPLCNetImageProcessor", "CHMv2ImageProcessor", "Tipsv2ImageProcessor"}
 
 
 class Settings:
@@ -56,7 +52,7 @@ class Settings:
 
     def __init__(self, file: Path, name: str, given: JsonObject) -> None:
         self.file, self.name = file, name
-        known = READ | IRRELEVANT | {key for defaults in CLASSES.values() for key in defaults}
+        known = READ | IRRELEVANT | {key for defaults in _KNOWN.values() for key in defaults}
         for key, value in given.items():
             if key not in known and value is not None:
                 close = nearest(key, known, least=0.85)  # do_grayscale is no misspelling of do_rescale
@@ -64,7 +60,7 @@ class Settings:
                     f"{file}: edgepack does not know what the key {key!r} ({_short(value)}) does to images",
                     hint=f"did you mean {close!r}?" if close else "take it out if it does nothing",
                 )
-        self._values = {"rescale_factor": 1 / 255, **CLASSES[name], **given}
+        self._values = {"rescale_factor": 1 / 255, **_KNOWN[name], **given}
 
     def wrong(self, key: str, why: str, hint: str = "") -> ModelError:
         """Return the error for a value that cannot be followed."""
@@ -141,9 +137,15 @@ def find(folder: Path, config: JsonObject) -> Settings:
     file, given = _given(folder)
     name = _named(file, given, config)
     base = name.removesuffix("Fast").removesuffix("Pil")
-    if base not in CLASSES:
+    if base not in _KNOWN:
         raise _unknown(file, name)
     return Settings(file, base, given)
+
+
+def needs_torchvision(folder: Path) -> bool:
+    """Return whether transformers has the image processor of the model in ``folder`` for torchvision alone."""
+    config = read_config(folder / "config.json")
+    return not _timm.is_one(config) and find(folder, config).name in TENSORS
 
 
 def _given(folder: Path) -> tuple[Path, JsonObject]:
@@ -178,13 +180,13 @@ def _named(file: Path, given: JsonObject, config: JsonObject) -> str:
     if name is None and code:
         raise UnsupportedModel(
             f"{file}: the image processor is code of the model's own (auto_map), which edgepack does not run",
-            hint=f'if one of transformers does the same, name it in "image_processor_type": {", ".join(CLASSES)}',
+            hint=f'if one of transformers does the same, name it in "image_processor_type": {", ".join(_KNOWN)}',
         )
     if name is None:
         raise ModelError(
             f"{file} does not name its class, and transformers knows none for models of the type "
             f"{config.get('model_type')!r}",
-            hint=f'add "image_processor_type": one of {", ".join(CLASSES)}',
+            hint=f'add "image_processor_type": one of {", ".join(_KNOWN)}',
         )
     return str(name)
 
@@ -194,7 +196,7 @@ def _unknown(file: Path, name: str) -> UnsupportedModel:
     why = "transformers has it for torchvision alone, which resizes otherwise" if base in _TORCHVISION else ""
     return UnsupportedModel(
         f"{file}: the image processor {name} is not supported{': ' + why if why else ''}",
-        hint=_ALIKE.get(base, f"supported are {', '.join(CLASSES)}"),
+        hint=f"supported are {', '.join(_KNOWN)}",
     )
 
 

@@ -36,7 +36,9 @@ def classes(config: JsonObject, folder: Path | None = None) -> Classes:
 
 def numbered(config: JsonObject) -> tuple[dict[int, str], int]:
     """Return config.json's names of labels by their numbers, and how many labels there are. Raises ModelError."""
-    stated, count = config.get("id2label") or {}, config.get("num_labels")
+    listed = config.get("label_names")  # of timm
+    stated = config.get("id2label") or dict(enumerate(listed if isinstance(listed, list) else ()))
+    count = config.get("num_labels", config.get("num_classes"))
     if not isinstance(stated, Mapping) or any(_number(str(number)) is None for number in stated):
         raise ModelError(f"config.json: id2label is {json.dumps(stated)[:60]}", hint=_NUMBERED)
     if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 0):

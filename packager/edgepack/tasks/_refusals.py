@@ -49,7 +49,6 @@ _NAMES = (
     (r"Segmentation|^Sam", "a segmentation model"),
     (r"DepthEstimation", "a depth model"),
     (r"ForMaskedImageModeling|ViTMAE|^MAE", "an image pre-training model, without a head"),
-    (r"^TimmWrapper", "a timm checkpoint in transformers' wrapper, which runs with timm and torchvision alone"),
     (r"ForNextSentencePrediction|ForMultipleChoice", "a model of another text task"),
     (r"ForEntity", "a model of the entities in a text, whose places it takes beside it"),
     (r"QuestionEncoder|ContextEncoder", "one half of a retriever"),
@@ -148,10 +147,11 @@ def kind(architecture: str, model_type: str) -> str:
 def unnamed(folder: Path, config: JsonObject) -> ModelError:
     """Return the error for a config.json without ``architectures``: another library's, or an incomplete one."""
     file = folder / "config.json"
-    if "pretrained_cfg" in config or ("architecture" in config and "num_features" in config):
+    if "architecture" in config and "num_features" in config:
         return UnsupportedModel(
-            f"{folder.name} is a timm checkpoint ({config.get('architecture', 'not named')}), not a transformers model",
-            hint=f"take the same model in transformers' own classes (microsoft/resnet-18, google/vit-…): see {PAGE}",
+            f"{folder.name} is a timm checkpoint ({config['architecture']}) without a pretrained_cfg, which says how "
+            "its images are prepared",
+            hint="save it again with a later timm: timm.models.save_for_hf(model, FOLDER)",
         )
     if "model_cfg" in config or (folder / "open_clip_config.json").is_file():
         return UnsupportedModel(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from edgepack import plugins
 from edgepack.errors import nearest
+from edgepack.tasks import _timm
 
 PAGE = "docs/supported-models.md"
 
@@ -152,11 +153,14 @@ TABLE: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         for name, stem in _ENCODERS.items()
     },
     "image-classification": {
-        name: (f"{stem}ForImageClassification",)
-        + ((f"{stem}ForImageClassificationWithTeacher",) if name in _TEACHERS else ())
-        for name, stem in _IMAGES.items()
+        **{
+            name: (f"{stem}ForImageClassification",)
+            + ((f"{stem}ForImageClassificationWithTeacher",) if name in _TEACHERS else ())
+            for name, stem in _IMAGES.items()
+        },
+        _timm.MODEL_TYPE: (_timm.CLASSIFIER,),
     },
-    "image-embedding": _IMAGE_ENCODERS,
+    "image-embedding": {**_IMAGE_ENCODERS, _timm.MODEL_TYPE: (_timm.ENCODER,)},
     "zero-shot-image-classification": {"clip": ("CLIPModel",), "siglip": ("SiglipModel",)},
     "audio-classification": {
         "audio-spectrogram-transformer": ("ASTForAudioClassification",),

@@ -23,7 +23,7 @@ from edgepack.runtime.processing import Image as ImageRecord
 from edgepack.runtime.processing import Size
 from edgepack.tasks import _image_processor, _image_settings
 from edgepack.tasks._image_processor import read
-from edgepack.tasks._image_settings import CLASSES, MODELS
+from edgepack.tasks._image_settings import CLASSES, MODELS, TENSORS
 
 NEAR = 2e-6  # relative, of float32 values: the steps are the same, one after the other; 1 of 255 is 4e-3
 RESNET = {"model_type": "resnet"}
@@ -76,8 +76,9 @@ def test_a_class_pads_where_transformers_does(name: str) -> None:
 
 def test_every_model_type_has_the_class_of_transformers() -> None:
     known = modeling_auto.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES | modeling_auto.MODEL_FOR_IMAGE_MAPPING_NAMES
-    theirs = {kind: auto.IMAGE_PROCESSOR_MAPPING_NAMES.get(kind, {}).get("pil") for kind in known}
-    expected = {kind: name[:-3] for kind, name in theirs.items() if name and name[:-3] in CLASSES}
+    listed = {kind: auto.IMAGE_PROCESSOR_MAPPING_NAMES.get(kind, {}) for kind in known}
+    theirs = {kind: names.get("pil") or f"{names.get('torchvision')}Pil" for kind, names in listed.items()}
+    expected = {kind: name[:-3] for kind, name in theirs.items() if name[:-3] in {*CLASSES, *TENSORS}}
     assert dict(MODELS) == expected
 
 
@@ -285,7 +286,7 @@ def test_a_wrong_setting_is_named(tmp_path: Path, facts: dict[str, Any], key: st
 @pytest.mark.parametrize(
     ("facts", "words"),
     [
-        ({"image_processor_type": "DINOv3ViTImageProcessorFast"}, "DINOv3ViTImageProcessorFast.*torchvision"),
+        ({"image_processor_type": "PPLCNetImageProcessorFast"}, "PPLCNetImageProcessorFast.*torchvision"),
         ({"image_processor_type": "GlimmerImageProcessor"}, "GlimmerImageProcessor is not supported"),
         ({"image_processor_type": "Siglip2ImageProcessor"}, "Siglip2ImageProcessor"),
         ({"image_processor_type": "BaseImageProcessorFast"}, "BaseImageProcessorFast"),
@@ -353,14 +354,32 @@ def test_a_hint_names_a_key_that_is_near_or_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("shape", [(300, 200, 3), (60, 44, 3), (97, 33, 3)])
-def test_what_the_hint_for_dinov3_says(shape: tuple[int, ...], tmp_path: Path) -> None:
-    """DINOv3's processor, by torch's operator that torchvision resizes tensors with; ViT's by hand of the hint."""
-    with pytest.raises(UnsupportedModel) as refused:
-        read(_write(tmp_path, image_processor_type="DINOv3ViTImageProcessor"), RESNET)
-    assert '"ViTImageProcessor" and "resample": 2' in refused.value.hint
+def test_dinov3(shape: tuple[int, ...], tmp_path: Path) -> None:
+    """By torch's operator that torchvision resizes tensors with; tests/builds/test_timm.py asks the class itself."""
+    facts = {"image_processor_type": "DINOv3ViTImageProcessorFast", "size": {"height": 64, "width": 64}}
     photo = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     values = torch.from_numpy(photo).permute(2, 0, 1)[None].float() / 255
     true = torch.nn.functional.interpolate(values, (64, 64), mode="bilinear", antialias=True).numpy()
-    facts = {"image_processor_type": "ViTImageProcessor", "resample": 2, "size": {"height": 64, "width": 64}}
     image = read(_write(tmp_path, **facts, image_mean=[0, 0, 0], image_std=[1, 1, 1]), {"model_type": "dinov3_vit"})
     assert levels_apart(ImageInput(image).feeds([photo])["pixel_values"], true, image) <= LEVELS
+    for key, value in {"resample": 3, "do_center_crop": True}.items():
+        with pytest.raises(ModelError, match=key):
+            read(_write(tmp_path, **facts, **{key: value}), {"model_type": "dinov3_vit"})
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"crop_mode": "border"}, '"crop_mode" is "border"'),
+        ({"interpolation": "random"}, '"interpolation" is "random"'),
+        ({"crop_pct": -1}, '"crop_pct" is -1'),
+        ({"input_size": [3, 64, 48]}, '"input_size" is .*squares'),
+        ({"input_size": [4, 64, 64]}, '"input_size"'),
+        ({"mean": [0.5, 0.5]}, '"mean" is .* not 3 numbers'),
+        ({"std": [0.5, 0, 0.5]}, '"std" .* divided by 0'),
+        ({"crop_modus": "center"}, "'crop_modus'"),
+    ],
+)
+def test_settings_of_timm_that_are_not_followed(tmp_path: Path, settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(UnsupportedModel, match=words):
+        read(tmp_path, {"pretrained_cfg": settings})

@@ -60,7 +60,6 @@ def test_what_is_listed_is_found(entry: _supported.Entry, tmp_path: Path) -> Non
         ("XLMWithLMHeadModel", "xlm", "whose tokenizer runs only in Python", ""),
         ("ErnieMForSequenceClassification", "ernie_m", "that transformers no longer has", ""),
         ("LukeForEntityClassification", "luke", "of the entities in a text", "LukeForSequenceClassification"),
-        ("TimmWrapperForImageClassification", "timm_wrapper", "is a timm checkpoint in transformers' wrapper", ""),
     ],
 )
 def test_models_are_refused_for_what_they_are(
@@ -93,8 +92,8 @@ def test_no_task_takes_another_tasks_class(table: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("config", "kind", "said"),
     [
-        ({"architecture": "resnet18", "num_classes": 10, "num_features": 512, "pretrained_cfg": {}}, UnsupportedModel,
-         "is a timm checkpoint \\(resnet18\\)"),
+        ({"architecture": "resnet18", "num_classes": 10, "num_features": 512}, UnsupportedModel,
+         "timm checkpoint \\(resnet18\\) without a pretrained_cfg"),
         ({"model_cfg": {}, "preprocess_cfg": {}}, UnsupportedModel, "is an open_clip checkpoint"),
         ({"_class_name": "UNet2DConditionModel"}, UnsupportedModel, "part of a diffusers pipeline"),
         ({"model_type": "whisper"}, UnsupportedModel, "'whisper' is not supported"),

@@ -147,7 +147,7 @@ function placed(image: Bitmap, step: Step): Bitmap {
       return height <= width ? resize(image, near, far, step.resample) : resize(image, far, near, step.resample);
     }
     case "center_crop":
-      return crop(image, step.height, step.width);
+      return crop(image, step.height, step.width, step.odd === "torchvision");
     case "center_crop_ratio":
       return crop(image, Math.trunc(step.height_ratio * short), Math.trunc(step.width_ratio * short));
     default:
@@ -168,11 +168,11 @@ function edges(short: number, long: number, step: Extract<Step, { op: "resize_sh
   return [Math.ceil(near / unit) * unit, Math.ceil(far / unit) * unit];
 }
 
-/** The centre; what lies outside of the image is black, the odd line of it above and at the left. */
-function crop(image: Bitmap, height: number, width: number): Bitmap {
+/** The centre; what lies outside of the image is black. Half a pixel of an odd margin is rounded down, or by torchvision. */
+function crop(image: Bitmap, height: number, width: number, torchvision = false): Bitmap {
   const { channels } = image;
   const data = new Uint8Array(height * width * channels);
-  const [top, left] = [start(image.height, height), start(image.width, width)];
+  const [top, left] = [start(image.height, height, torchvision), start(image.width, width, torchvision)];
   for (let y = Math.max(-top, 0); y < Math.min(height, image.height - top); y++) {
     const from = ((y + top) * image.width + Math.max(left, 0)) * channels;
     const count = Math.min(width, image.width) * channels;
@@ -182,8 +182,10 @@ function crop(image: Bitmap, height: number, width: number): Bitmap {
 }
 
 /** Where a centre crop begins: before the image where that is too short. */
-function start(size: number, wanted: number): number {
-  return size >= wanted ? Math.floor((size - wanted) / 2) : -Math.ceil((wanted - size) / 2);
+function start(size: number, wanted: number, torchvision: boolean): number {
+  const half = (size - wanted) / 2;
+  if (!torchvision) return Math.floor(half);
+  return half >= 0 ? halfToEven(half) : Math.ceil(half);
 }
 
 function planes({ data, height, width, channels }: Bitmap): Values {

@@ -46,7 +46,7 @@ export type Step =
       multiple_of?: number | null;
     }
   | { op: "resize_within"; resample: Resampling; max_height: number; max_width: number }
-  | { op: "center_crop"; height: number; width: number }
+  | { op: "center_crop"; height: number; width: number; odd?: "torchvision" | null }
   | { op: "center_crop_ratio"; height_ratio: number; width_ratio: number }
   | { op: "reverse_channels" }
   | { op: "rescale"; factor: number; offset: number }

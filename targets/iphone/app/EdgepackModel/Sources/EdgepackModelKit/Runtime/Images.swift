@@ -75,16 +75,22 @@ struct Images: Sendable {
         return ((near + unit - 1) / unit * unit, (far + unit - 1) / unit * unit)
     }
 
-    /// The centre; what lies outside is black, the odd line of it above and at the left.
+    /// The centre; what lies outside is black. Half a pixel of an odd margin is rounded down, or as torchvision does.
     private func cropped(_ pixels: Pixels, _ step: Manifest.Image.Step) -> Pixels {
         let short = Double(min(pixels.height, pixels.width))
         let height = step.heightRatio.map { Int($0 * short) } ?? step.height ?? 0
         let width = step.widthRatio.map { Int($0 * short) } ?? step.width ?? 0
-        let top = Int((Double(pixels.height - height) / 2).rounded(.down))
-        let left = Int((Double(pixels.width - width) / 2).rounded(.down))
+        let top = start(pixels.height - height, step)
+        let left = start(pixels.width - width, step)
         return Pixels.made(height, width, pixels.channels) { y, x, channel in
             let inside = (0..<pixels.height).contains(y + top) && (0..<pixels.width).contains(x + left)
             return inside ? pixels[y + top, x + left, channel] : 0
         }
+    }
+
+    private func start(_ margin: Int, _ step: Manifest.Image.Step) -> Int {
+        let half = Double(margin) / 2
+        if step.odd != "torchvision" { return Int(half.rounded(.down)) }
+        return Int(half.rounded(half < 0 ? .up : .toNearestOrEven))
     }
 }

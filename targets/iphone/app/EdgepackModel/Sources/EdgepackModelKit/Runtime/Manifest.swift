@@ -92,6 +92,7 @@ struct Manifest: Decodable, Sendable {
             let maxWidth: Int?
             let heightRatio: Double?
             let widthRatio: Double?
+            let odd: String?
         }
 
         let channels: Int

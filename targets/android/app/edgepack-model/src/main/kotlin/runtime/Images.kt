@@ -78,18 +78,23 @@ internal class Images(private val image: JSONObject) {
 
     private fun upTo(side: Int, unit: Int): Int = ceil(side.toDouble() / unit).toInt() * unit
 
-    /** The centre; what lies outside is black, the odd line of it above and at the left. */
+    /** The centre; what lies outside is black. Half a pixel of an odd margin is rounded down, or as torchvision does. */
     private fun cropped(pixels: Pixels, step: JSONObject): Pixels {
         val short = min(pixels.height, pixels.width)
         val ratio = step.getString("op") == "center_crop_ratio"
         val tall = if (ratio) (step.getDouble("height_ratio") * short).toInt() else step.getInt("height")
         val wide = if (ratio) (step.getDouble("width_ratio") * short).toInt() else step.getInt("width")
-        val top = Math.floorDiv(pixels.height - tall, 2)
-        val left = Math.floorDiv(pixels.width - wide, 2)
+        val top = start(pixels.height - tall, step)
+        val left = start(pixels.width - wide, step)
         return made(tall, wide, pixels.channels) { y, x, channel ->
             val inside = y + top in 0 until pixels.height && x + left in 0 until pixels.width
             if (inside) pixels[y + top, x + left, channel] else 0
         }
+    }
+
+    private fun start(margin: Int, step: JSONObject): Int {
+        if (step.optString("odd") != "torchvision") return Math.floorDiv(margin, 2)
+        return (if (margin < 0) ceil(margin / 2.0) else round(margin / 2.0)).toInt()
     }
 
     private fun planes(pixels: Pixels, todo: List<JSONObject>): FloatArray {
