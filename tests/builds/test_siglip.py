@@ -95,6 +95,12 @@ def test_texts_are_of_one_length(bundle: Path, folder: Path, build: Build) -> No
         build(folder, "rpi", recipes=("fp32",), context=32)
 
 
+def test_web(bundle: Path, folder: Path, build: Build, photos: list[np.ndarray]) -> None:
+    made = build(folder, "web", recipes=("fp32",))[0].path
+    found, wanted = (edgepack.load(each).classify(photos[0], LABELS) for each in (made, bundle))
+    assert [label.score for label in found] == pytest.approx([label.score for label in wanted], abs=1e-6)
+
+
 def test_apps_that_have_no_sigmoid(folder: Path, build: Build, tmp_path: Path) -> None:
     bundle = build(folder, "android", recipes=("fp32",))[0].path
     with pytest.raises(UsageError, match="no wrapper for SigLIP's scores"):

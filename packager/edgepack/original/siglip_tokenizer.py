@@ -1,8 +1,9 @@
 """SigLIP's tokenizer, which transformers runs in Python over a sentencepiece model, as a tokenizer.json.
 
 A text is lower-cased, loses its ASCII punctuation, has its whitespace joined, and then is a sentencepiece text with a
-space before it (transformers' SiglipTokenizer). What cannot be said there: a text that itself contains </s> or another
-special token gets one more at its end, and keeps a space that punctuation left behind one.
+space before it (transformers' SiglipTokenizer). What cannot be said there: behind a special token that stands in a text
+itself (</s>, <unk>) a word keeps the space before it, and such a text gets another </s> at its end; and the tokenizers
+library reads letters with several combining marks otherwise than sentencepiece.
 """
 
 from __future__ import annotations
@@ -18,8 +19,7 @@ from edgepack.original.library import PretrainedTokenizer
 
 _SPACE = "\u2581"  # in the place of spaces in pieces
 _UNIGRAM = 1  # of sentencepiece's kinds of models
-# What str.isspace() says of Python's, which str.strip and re's \s go by; Rust's and Oniguruma's differ in \x1c to \x1f.
-_SPACES = "".join(f"\\x{{{code:x}}}" for code in range(0x3001) if chr(code).isspace())
+_SEPARATORS = "\x1c\x1d\x1e\x1f"  # whitespace to Python, and not to Oniguruma's \s
 _PUNCTUATION = "".join(f"\\x{{{ord(mark):x}}}" for mark in string.punctuation)
 _LAST_SIGMA = r"(?<=\p{L})\u03a3(?!\p{L})"  # which str.lower makes another letter than a sigma inside a word
 _INIT = ("model_max_length", "padding_side", "truncation_side", "model_input_names")
@@ -61,13 +61,13 @@ def fast(slow: PretrainedTokenizer) -> PretrainedTokenizer:
 
 def _normalizer(charsmap: bytes, *, lower: bool) -> normalizers.Normalizer:
     """Return what is done to a text before it is cut into pieces, in SiglipTokenizer's order, then sentencepiece's."""
-    steps: list[normalizers.Normalizer] = [normalizers.Replace(_SPACE, " ")]
+    steps: list[normalizers.Normalizer] = [normalizers.Replace(mark, " ") for mark in (_SPACE, *_SEPARATORS)]
     if lower:
         steps += [normalizers.Replace(Regex(_LAST_SIGMA), "\u03c2"), normalizers.Lowercase()]
-    # what is before the first word becomes its space: Metaspace puts one before a text alone that has lost nothing there
-    steps.append(normalizers.Replace(Regex(rf"\A[{_PUNCTUATION}{_SPACES}]+"), " "))
+    # what is before the first word becomes its space: Metaspace puts one where the text has lost nothing there alone
+    steps.append(normalizers.Replace(Regex(rf"\A[{_PUNCTUATION}\s]+"), " "))
     steps.append(normalizers.Replace(Regex(f"[{_PUNCTUATION}]+"), ""))
-    steps.append(normalizers.Replace(Regex(f"[{_SPACES}]+"), " "))
+    steps.append(normalizers.Replace(Regex(r"\s+"), " "))
     if charsmap:
         steps += [normalizers.Precompiled(charsmap), normalizers.Replace(Regex(" {2,}"), " ")]
     return normalizers.Sequence([*steps, normalizers.Replace(Regex(r" +\z"), ""), normalizers.Replace(" ", _SPACE)])

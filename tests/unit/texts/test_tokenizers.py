@@ -20,7 +20,7 @@ from tokenizers import Tokenizer, models, processors
 
 from edgepack import plugins
 from edgepack.errors import EdgepackError, InputError, ModelError, PreprocessingDiffers, UnsupportedModel
-from edgepack.original import tokenizers
+from edgepack.original import siglip_tokenizer, tokenizers
 from edgepack.original.text_arrangement import arrange
 from edgepack.runtime.text import TextInput
 from edgepack.tasks import _text
@@ -408,3 +408,27 @@ def test_windows_are_not_padded(tmp_path: Path, side: str) -> None:
     assert len({len(window.ids) for window in windows}) == 2  # the last is shorter
     mask = ours.feeds([(question, context), (question, "A cat.")])["attention_mask"]
     assert mask[1, 0 if side == "left" else -1] == 0  # in a batch they are padded as before
+
+
+ALPHABET = [*"abcdef  .,!?'-AB\t\néüñßΣσς東京½ﬁ①`<>/", "\u00a0", "\u200b", "\u3000", "\x1c", "\u2581", "cat", "the dog"]
+
+
+def test_siglips_tokenizer_in_python(tmp_path: Path) -> None:
+    """Over a sentencepiece model, as SigLIP 1 has it; transformers' own class is the reference."""
+    corpus = tmp_path / "corpus.txt"
+    corpus.write_text("\n".join(["a photo of a cat", "the dog sleeps in Paris", "naïve café, 42 times"] * 20))
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(corpus), model_prefix=str(tmp_path / "spiece"), vocab_size=60, model_type="unigram", pad_id=-1,
+        bos_id=-1, eos_id=1, unk_id=2, hard_vocab_limit=False, minloglevel=2,
+    )  # fmt: skip
+    slow = transformers.SiglipTokenizer(vocab_file=str(tmp_path / "spiece.model"))
+    fast = siglip_tokenizer.fast(slow)
+    rng = np.random.default_rng(0)
+    texts = ["", " ", "!!!", "A Photo, of a CAT!", " . cat", "ΟΔΟΣ ΟΔΟΣ", "full－width！", "İstanbul", "photo " * 90]
+    texts += ["".join(rng.choice(ALPHABET, rng.integers(0, 20))) for _ in range(200)]
+    for text in texts:
+        theirs, ours = (each(text, padding="max_length", truncation=True) for each in (slow, fast))
+        assert ours["input_ids"] == theirs["input_ids"], text
+        assert len(ours["input_ids"]) == 64
+    plain = transformers.SiglipTokenizer(vocab_file=slow.vocab_file, do_lower_case=False)
+    assert siglip_tokenizer.fast(plain)("A Cat")["input_ids"] == plain("A Cat")["input_ids"]
