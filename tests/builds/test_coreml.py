@@ -37,8 +37,8 @@ pytestmark = pytest.mark.filterwarnings("default")  # coremltools warns of torch
 
 Build = Callable[..., tuple[Bundle, ...]]
 TASKS = [
-    "text-embedding", "text-classification", "token-classification", "question-answering", "fill-mask",
-    "image-classification", "image-embedding",
+    "text-embedding", "sparse-embedding", "text-classification", "token-classification", "question-answering",
+    "fill-mask", "image-classification", "image-embedding",
 ]  # fmt: skip
 FAR = 1e-5  # relative, of float32 arithmetic in another order
 

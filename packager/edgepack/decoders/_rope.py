@@ -7,6 +7,7 @@ goes before the one inside it.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 
@@ -43,8 +44,10 @@ def rotary(
     beside = config.get(share[0])
     stated = table.get("partial_rotary_factor", share[1] if beside is None else beside)
     base = config.get(theta)
+    if base is None and not (theta == "rope_theta" and theta in config):  # a null, with which transformers computes
+        base = usual
     return turning(
-        config, table, head, base=usual if base is None else base, share=_share(stated), partial=part is not None,
+        config, table, head, base=base, share=_share(stated), partial=part is not None,
         trained=config.maybe(_TRAINED), renamed=renamed,
     )  # fmt: skip
 
@@ -225,5 +228,5 @@ def _share(value: Json) -> float:
 
 def _positive(key: str, value: Json) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-        raise ModelError(f"config.json: {key} is {value!r}, which is not a number above 0", hint=CORRECT)
+        raise ModelError(f"config.json: {key} is {json.dumps(value)}, which is not a number above 0", hint=CORRECT)
     return float(value)

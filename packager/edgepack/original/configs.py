@@ -68,6 +68,10 @@ def refused(folder: Path, error: Exception, attempt: Callable[[JsonObject], obje
 
 def line(error: Exception) -> str:
     """Return what an exception says, as one line: the last one where the first only announces it, by a colon."""
+    if isinstance(error, KeyError):
+        return f"it knows no {error}"
+    if isinstance(error, TypeError) and "unsupported operand" in str(error):
+        return "a value in it is not of the type that is computed with, such as null for a number"
     lines = [text.strip() for text in str(error).splitlines() if text.strip()] or [type(error).__name__]
     return lines[-1] if lines[0].startswith("Validation error") or lines[0].endswith(":") else lines[0]
 

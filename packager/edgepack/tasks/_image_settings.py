@@ -62,7 +62,7 @@ class Settings:
                 )
         self._values = {"rescale_factor": 1 / 255, **_KNOWN[name], **given}
 
-    def wrong(self, key: str, why: str, hint: str = "") -> ModelError:
+    def wrong(self, key: str, why: str, hint: str = "copy the file from the model's repository") -> ModelError:
         """Return the error for a value that cannot be followed."""
         return ModelError(f'{self.file}: "{key}" is {_short(self._values.get(key))}: {why}', hint=hint)
 

@@ -17,13 +17,17 @@ _PARTS = ("unet", "transformer", "vae")  # of these a pipeline has one or two
 DIFFUSERS_WHOLE = "diffusion_pytorch_model.safetensors"  # as diffusers calls a component's
 _FILES = ((WHOLE, INDEX), (DIFFUSERS_WHOLE, f"{DIFFUSERS_WHOLE}.index.json"))
 ADAPTER = "adapter_config.json"
+_OPENVINO = "*openvino*.xml"  # beside which weights lie in a .bin of their own
+_LEFT = ("training_args.bin", "optimizer.*", "scheduler.*", "scaler.pt", "rng_state*")  # by a trainer
 PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 # which transformers 5 no longer opens, and what transformers 4 opened them by
 _OTHERS = {
-    "*.h5": ("TensorFlow's", "from_tf=True"), "*.keras": ("Keras'", ""), "*.ckpt.index": ("TensorFlow 1's", ""),
+    "*.weights.h5": ("Keras'", ""), "*.keras": ("Keras'", ""), "*.h5": ("TensorFlow's", "from_tf=True"),
+    "*.ckpt.index": ("TensorFlow 1's", ""),
     "*.msgpack": ("Flax's", "from_flax=True"), "*.pdparams": ("PaddlePaddle's", ""), "*.ot": ("tch's (Rust)", ""),
 }  # fmt: skip
-_EXPORTS = {"*.onnx": "ONNX", "*.mlpackage": "Core ML", "*.mlpackage/*": "Core ML", "*.tflite": "TensorFlow Lite"}
+_EXPORTS = {"*.onnx": "ONNX", "*.mlpackage": "Core ML", "*.mlpackage/*": "Core ML", "*.tflite": "TensorFlow Lite",
+            _OPENVINO: "OpenVINO"}  # fmt: skip
 _AGAIN = "download or copy the file again"
 _SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
 _VARIANT = re.compile(r"(diffusion_pytorch_)?model(-\d{5}-of-\d{5})?\.(?P<name>\w+)(-\d{5}-of-\d{5})?\.safetensors")
@@ -68,6 +72,8 @@ def without_safetensors(place: str, names: Sequence[str]) -> ModelError | None:
     GGUF, MLX's archives, pickled weights, other frameworks' and exported models, the first of these.
     """
 
+    names = [name for name in names if not any(fnmatchcase(name.split("/")[-1], pattern) for pattern in _LEFT)]
+
     def first(*patterns: str) -> str | None:
         return next((name for pattern in patterns for name in names if fnmatchcase(name, pattern)), None)
 
@@ -81,7 +87,7 @@ def without_safetensors(place: str, names: Sequence[str]) -> ModelError | None:
             f"{place} holds {found}, MLX's or NumPy's archive, and no safetensors",
             hint="start from the original model's safetensors",
         )
-    if found := first(*PICKLED):
+    if (found := first(*PICKLED)) and not first(_OPENVINO):
         return UnsafeModel(
             f"{place} has only pickled weights ({found}), which run code when they are loaded",
             hint="take a revision with safetensors, such as the hub's own @refs/pr/… conversion, or convert them where "
@@ -180,6 +186,14 @@ def _variant(folder: Path) -> None:
             )
 
 
+def _open_clip(folder: Path) -> None:
+    if (folder / "open_clip_config.json").is_file() and not (folder / "config.json").is_file():
+        raise UnsupportedModel(
+            f"{folder.name} is an open_clip checkpoint",
+            hint="take the model's transformers port: see docs/supported-models.md",
+        )
+
+
 def _misnamed(folder: Path) -> None:
     found = sorted(folder.glob("*.safetensors"))
     if len(found) == 1:
@@ -210,5 +224,5 @@ def _pipeline(folder: Path) -> None:
 
 
 _REFUSALS: tuple[Callable[[Path], None], ...] = (
-    _adapter, _pipeline, _unindexed, _variant, _consolidated, _misnamed, _in_another_form,
+    _adapter, _pipeline, _unindexed, _variant, _consolidated, _open_clip, _misnamed, _in_another_form,
 )  # fmt: skip

@@ -83,6 +83,8 @@ def test_a_config_of_defaults_is_described() -> None:
         ({"head_dim": 10**9}, "head_dim is 1,000,000,000; at most"),
         ({"num_hidden_layers": 10**9}, "num_hidden_layers is 1,000,000,000; at most"),
         ({"rope_theta": 0}, "rope_theta is 0"),
+        ({"rope_theta": None}, "rope_theta is null"),
+        ({"rope_parameters": {"rope_theta": None}}, "rope_theta is null"),
         ({"rope_parameters": [1]}, "rope_parameters is not an object"),
         ({"rope_scaling": {"rope_type": "linear"}}, "rope_scaling.factor"),
         ({"rope_scaling": {"rope_type": "linear", "factor": 2.0}, "rope_parameters": {"rope_theta": 1e4}}, "both"),

@@ -85,6 +85,16 @@ def test_labels_of_images_that_have_no_numbers(tiny: Tiny, tmp_path: Path, value
         pipeline.plan(pipeline.Request(model=str(folder), targets=("rpi",)))
 
 
+def test_a_null_among_numbers_is_told(tiny: Tiny, tmp_path: Path) -> None:
+    """Python says of it: unsupported operand type(s) for ** or pow(): 'NoneType' and 'Tensor'."""
+    shutil.copytree(tiny("text-embedding"), tmp_path / "model")
+    config = transformers.NomicBertConfig(vocab_size=200, hidden_size=32, num_hidden_layers=1, num_attention_heads=2)
+    stated = {**config.to_dict(), "architectures": ["NomicBertModel"], "rope_parameters": None, "rope_theta": None}
+    (tmp_path / "model" / "config.json").write_text(json.dumps(stated))
+    with pytest.raises(ModelError, match=r"rope_theta is null, which .* refuses: .* such as null for a number"):
+        resolve.resolve(str(tmp_path / "model"))
+
+
 def test_an_unknown_family(tiny: Tiny, tmp_path: Path) -> None:
     with pytest.raises(UnsupportedModel, match="model_type 'bertha'"):
         configs.opened(changed(tiny("text-classification"), tmp_path / "model", model_type="bertha"))

@@ -112,6 +112,16 @@ REFUSED: dict[str, tuple[Callable[[Path], object], type[EdgepackError], str]] = 
     "pickled": (pickle, UnsafeModel, "run code"),
     "TensorFlow": (lambda f: (f / "tf_model.h5").write_bytes(b"x"), UnsupportedModel, "only TensorFlow's weights"),
     "Flax": (lambda f: (f / "flax_model.msgpack").write_bytes(b"x"), UnsupportedModel, "only Flax's weights"),
+    "Keras": (lambda f: (f / "model.weights.h5").write_bytes(b"x"), UnsupportedModel, "only Keras' weights"),
+    "OpenVINO": (
+        lambda f: [(f / f"openvino_model.{end}").write_bytes(b"x") for end in ("bin", "xml")], UnsupportedModel,
+        "exported to OpenVINO",
+    ),
+    "a trainer's": (lambda f: (f / "training_args.bin").write_bytes(b"x"), ModelError, r"has no model\.safetensors"),
+    "open_clip": (
+        lambda f: (save(f, "open_clip_model.safetensors"), (f / "open_clip_config.json").write_text("{}")),
+        UnsupportedModel, "open_clip checkpoint",
+    ),
     "a named file that is not there": (lambda f: asked(f, "x.safetensors"), ModelError, "x.safetensors"),
     "a named file of another kind": (lambda f: (pickle(f), asked(f, "pytorch_model.bin")), ModelError, "pytorch_model"),
 }  # fmt: skip
