@@ -308,5 +308,5 @@ def filled() -> UnsupportedModel:
     """Return the refusal of linear attention, whose states what fills a text up would enter."""
     return UnsupportedModel(
         "Core ML packages fill texts up to fixed lengths, which layers of linear attention would take for text",
-        hint="targets with the layout flat (rpi, android, desktop) take the model",
+        hint="--target rpi takes the model",
     )

@@ -115,7 +115,7 @@ def check(plan: Plan) -> None:
         raise UnsupportedModel(
             f"{plan.source.name}: its layers keep caches of several shapes, which graphs of a "
             f"{plan.config['model_type']} for transformers.js are not written with",
-            hint="targets with the layout flat (rpi, android, desktop) take it",
+            hint="targets with the layout flat take it, for example --target rpi",
         )
 
 
