@@ -23,7 +23,7 @@ def front(decoder: Decoder) -> int:
 
 
 class Entered:
-    """What entered the convolutions, float16 [layers, 1, front + slots, hidden]."""
+    """The inputs of the convolutions, float16 [layers, 1, front + slots, hidden]."""
 
     def __init__(self, state: Var, decoder: Decoder) -> None:
         self._state, self._hidden, self._front = state, decoder.hidden, front(decoder)
