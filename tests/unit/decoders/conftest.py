@@ -278,7 +278,7 @@ def make(name: str, folder: Path) -> tuple[Path, Any]:
         for weight in model.parameters():  # louder than usual, so that every part is heard in the logits
             weight.normal_(0, 0.25).add_(0.5 if weight.ndim == 1 else 0)
         for buffer in saved_buffers(model):
-            buffer.normal_(0.7, 0.2)
+            buffer.normal_(1, 0.1)
     model.save_pretrained(folder)
     return folder, model
 
