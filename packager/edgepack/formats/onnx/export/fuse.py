@@ -27,6 +27,7 @@ from edgepack.formats.onnx.export import aside, attention_nodes, eager
 from edgepack.formats.onnx.export.quiet import quiet
 
 logging.getLogger("onnxruntime.transformers").setLevel(logging.ERROR)
+logging.getLogger("symbolic_shape_infer").setLevel(logging.ERROR)  # of lengths rounded up, which it cannot compare
 for _name in ("fusion_base", "fusion_skiplayernorm", "fusion_skip_group_norm"):
     logging.getLogger(_name).setLevel(logging.ERROR)
 
