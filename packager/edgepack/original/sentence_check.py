@@ -32,6 +32,7 @@ from edgepack.tasks._sentence_settings import CROSS_ENCODER, SPARSE_ENCODER
 
 METRIC = "sentence_transformers_max_error"
 TOLERANCE = 1e-4  # of the largest number: float32 in another order of operations stays far below
+_LEAST = 0.1  # of the largest number of all: one score, or a sparse vector, may happen to be near 0
 _LIBRARY = "sentence-transformers"
 _SAMPLE = 8  # texts
 _LONG = 8  # times all of them, beside each other
@@ -178,13 +179,17 @@ def _pairs(examples: Sequence[Text]) -> list[Text]:
 
 
 def _compare(texts: Sequence[Text], ours: Array, theirs: Array, what: str) -> float:
-    """Return the largest difference, relative to the largest number of its vector. Raises PreprocessingDiffers."""
+    """Return the largest difference, relative to the largest number of its vector, at least _LEAST of all numbers'.
+
+    Raises PreprocessingDiffers.
+    """
     if ours.shape != theirs.shape:
         raise PreprocessingDiffers(
             f"{_LIBRARY} gives {what}s of {theirs.shape[-1]:,} numbers for this model, edgepack of {ours.shape[-1]:,}",
             hint="check the modules in modules.json",
         )
-    wrong = np.abs(ours - theirs).max(axis=1) / np.abs(theirs).max(axis=1).clip(min=1e-30)
+    largest = np.abs(theirs).max(axis=1)
+    wrong = np.abs(ours - theirs).max(axis=1) / largest.clip(min=max(_LEAST * float(largest.max()), 1e-30))
     worst = int(wrong.argmax())
     if not wrong[worst] <= TOLERANCE:
         scale = float(np.linalg.norm(ours[worst]) * np.linalg.norm(theirs[worst]))

@@ -114,3 +114,13 @@ def test_not_measured_where_it_cannot_be(sentences: Path, tmp_path: Path, monkey
     missing = difference(ours.source, ours.processing, ["x"], vectors)
     assert isinstance(missing, NotMeasured)
     assert "not installed" in missing.reason
+
+
+@pytest.mark.parametrize(("scores", "alike"), [([4.00001, 2e-5], True), ([4.0, 1e-3], False), ([4.01, 1e-5], False)])
+def test_a_score_that_happens_to_be_near_0(scores: list[float], alike: bool) -> None:
+    ours, theirs = np.array(scores)[:, None], np.array([[4.0], [1e-5]])
+    if alike:
+        assert sentence_check._compare(("a", "b"), ours, theirs, "score") <= sentence_check.TOLERANCE
+    else:
+        with pytest.raises(PreprocessingDiffers, match="another score for"):
+            sentence_check._compare(("a", "b"), ours, theirs, "score")

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from edgepack.errors import ConversionError, UnsupportedModel
 from edgepack.formats.onnx import export
-from edgepack.formats.onnx.export import fuse, trace
+from edgepack.formats.onnx.export import fuse, trace, trial
 from edgepack.runtime.processing import Image, Processing, Size
 
 PIXELS = np.zeros((1, 3, 8, 8), np.float32)
@@ -42,6 +42,15 @@ def test_an_operator_that_cannot_be_exported_is_named(tmp_path: Path, capfd: pyt
             own_attention=False,
         )
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(("second", "said"), [(2e-5, ""), (2e-3, "a batch of 1 differs"), (np.nan, "differs"), (0, "")])
+def test_a_score_that_happens_to_be_near_0_is_compared_with_the_largest(second: float, said: str) -> None:
+    feeds = [{"input_ids": np.array([[row, row]])} for row in range(2)]
+    wanted = [{"logits": np.array([[score]], np.float32)} for score in (4, 1e-5)]
+    made = [wanted[0], {"logits": np.array([[second]], np.float32)}]
+    assert said in (found := trial.difference(lambda feed: made[feed["input_ids"][0, 0]], feeds, wanted))
+    assert bool(said) is bool(found)
 
 
 def _refused(path: Path) -> None:
