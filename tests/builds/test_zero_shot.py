@@ -191,8 +191,13 @@ def test_a_suite_names_the_submodel(plain: Bundle, folder: Path, tmp_path: Path)
 
 def test_what_cannot_be_used_is_told(plain: Bundle, build: Build, folder: Path, tmp_path: Path) -> None:
     model = edgepack.load(plain.path)
-    for labels in ([], [""], 3, [1]):
-        with pytest.raises(UsageError):
+    for labels, said in (
+        ([], "labels"),
+        (["a", ""], r"labels\[1\] is ''"),
+        (3, "labels is 3"),
+        ([1], r"labels\[0\] is 1"),
+    ):
+        with pytest.raises(UsageError, match=said):
             model.classify(np.zeros((9, 9, 3), np.uint8), labels)
     with pytest.raises(UsageError, match="no place for the label"):
         model.classify(np.zeros((9, 9, 3), np.uint8), ["a"], template="a photo")

@@ -147,6 +147,8 @@ class Decoder:
     reads: int | None = None  # the earlier layer whose keys and values are read, where a layer has none
     layer_width: int = 0  # of the vector that a layer takes beside the residual
     layer_rows: int = 0  # tokens that have some of their own, the others have the first one's; 0: all
+    strangers: tuple[int, ...] = ()  # tokens of images and sounds, each of which is read as if it were ``padding``
+    padding: int = 0
     altup: AltUp | None = None  # residuals beside each other
     laurel_rank: int = 0
     cutoff: float | None = None  # standard deviations over their mean below which gates are 0, and above it less that

@@ -99,7 +99,7 @@ class Reference:
 
     def embedded(self, ids: Array) -> Array:
         """Return what the first layer reads, float32 [batch, tokens, hidden]."""
-        x = _gather(self.checkpoint.embedding(), ids) * np.float32(self.decoder.embedding_scale)
+        x = _gather(self.checkpoint.embedding(), self._read_as(ids)) * np.float32(self.decoder.embedding_scale)
         project, positions = self.checkpoint.project_in(), self.checkpoint.positions()
         x = x if project is None else _product(x, project)
         x = x if positions is None else x + positions.rows(0, ids.shape[1])
@@ -114,9 +114,13 @@ class Reference:
             return None
         shape = (*ids.shape, d.layers, d.layer_width)
         made = _product(x, self.checkpoint.layer_inputs_projection()).reshape(shape)
+        ids = self._read_as(ids)
         known = np.where(ids < (d.layer_rows or d.vocabulary), ids, 0)
         found = _gather(self.checkpoint.layer_inputs(), known).reshape(shape)
         return self._norm(made, d.names.layer_inputs_norm, 0) + found
+
+    def _read_as(self, ids: Array) -> Array:
+        return np.where(np.isin(ids, self.decoder.strangers), self.decoder.padding, ids)
 
     def _norm(self, x: Array, path: str, layer: int) -> Array:
         return _Operations(self.checkpoint, lambda name, x: None, Beside()).norm(x, path, layer) if path else x

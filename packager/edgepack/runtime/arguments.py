@@ -13,6 +13,8 @@ from edgepack.arrays import Array
 from edgepack.documents import Json
 from edgepack.errors import BundleError, UsageError
 
+_TEXTS = "a text that is not empty, or a list of such"
+
 
 def whole(name: str, value: Json, least: int, range_: str = "") -> int:
     """Return ``value`` as an int, NumPy's too, of ``least`` or more. Raises UsageError."""
@@ -51,8 +53,11 @@ def text(name: str, value: Json) -> str:
 def texts(name: str, value: Json) -> tuple[str, ...]:
     """Return a str or a list of them, none of them empty. Raises UsageError."""
     given = (value,) if isinstance(value, str) else value
-    if not isinstance(given, list | tuple) or not all(isinstance(one, str) and one for one in given):
-        raise _wrong(name, value, "a text that is not empty, or a list of such")
+    if not isinstance(given, list | tuple):
+        raise _wrong(name, value, _TEXTS)
+    for index, one in enumerate(given):
+        if not isinstance(one, str) or not one:
+            raise _wrong(name if given is not value else f"{name}[{index}]", one, _TEXTS)
     return tuple(given)
 
 

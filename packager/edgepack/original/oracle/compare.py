@@ -207,6 +207,7 @@ def logits(decoder: Decoder, model: nn.Module, folder: Path) -> float:
     worst = 0.0
     for length in _lengths(decoder):
         ids = generator.integers(2, decoder.vocabulary, (1, length))
+        ids[0, length // 2 :][: len(decoder.strangers)] = decoder.strangers
         ours = reference.logits(ids)[0]
         for theirs in (_whole(model, ids), *([_parts(model, ids)] if _one_table(decoder, length) else [])):
             worst = max(worst, float(np.abs(ours - theirs).max() / np.abs(theirs).max()))

@@ -50,7 +50,7 @@ class Emitter:
             self._places = Places(
                 self._span(x, inputs), inputs[MASK], self.weights, self.context, self.slots, counted=self.d.turned_first
             )
-        ids = x
+        ids = self._read_as(x) if self.part.first else x
         x = self._embed(ids) if self.part.first else x
         self._inputs = self._layer_inputs(ids, x) if self.d.layer_width else ()
         x = self._altup.enter(x) if self.d.altup else x
@@ -75,6 +75,12 @@ class Emitter:
         if POSITION in inputs:
             return fixed(x, inputs[POSITION], self.slots)
         return ranged(x, inputs[MASK], next(iter(self._caches.values()))[0])
+
+    def _read_as(self, ids: Var) -> Var:
+        """Return ``ids``, with padding in the place of the tokens of images and sounds."""
+        for token in self.d.strangers:
+            ids = mb.select(cond=mb.equal(x=ids, y=np.int32(token)), a=np.int32(self.d.padding), b=ids)
+        return ids
 
     def _embed(self, ids: Var) -> Var:
         names, found = self.d.names, self.weights.gather(ids, self.checkpoint.embedding(), "embedding")

@@ -52,6 +52,7 @@ class Emitter:
     def emit(self) -> None:
         """Emit every layer, from ids to logits."""
         self._pasts = {layer: self._past(layer) for layer in self.d.caching}
+        self._ids = self._read_as(self.sequences.ids)
         x = _Sum(self._embed())
         self._inputs = self._layer_inputs(x.x) if self.d.layer_width else ()
         x = _Sum(self._altup.enter(x.x)) if self.d.altup else x
@@ -67,8 +68,16 @@ class Emitter:
         key, value = (self.g.input(f"past_key_values.{layer}.{part}", FLOAT, shape) for part in ("key", "value"))
         return key, value
 
+    def _read_as(self, ids: ir.Value) -> ir.Value:
+        """Return ``ids``, with padding in the place of the tokens of images and sounds."""
+        for token in self.d.strangers:
+            found = self.g.op("Equal", ids, self.g.constant(f"token_{token}", np.array(token)), name=f"is_{token}")
+            padding = self.g.constant("padding_id", np.array(self.d.padding))
+            ids = self.g.op("Where", found, padding, ids, name=f"ids_without_{token}")
+        return ids
+
     def _embed(self) -> ir.Value:
-        x = self.weights.gather(self.sequences.ids, self.checkpoint.embedding(), "embedding")
+        x = self.weights.gather(self._ids, self.checkpoint.embedding(), "embedding")
         if self.d.embedding_scale != 1.0:
             scale = self.g.constant("embedding_scale", np.array(self.d.embedding_scale, np.float32))
             x = self.g.op("Mul", x, scale, name="embedding_scaled")
@@ -95,7 +104,7 @@ class Emitter:
 
     def _ids_of_layers(self) -> ir.Value:
         """Return the ids that have vectors of layers; the first one in the place of any other."""
-        g, ids, rows = self.g, self.sequences.ids, self.d.layer_rows
+        g, ids, rows = self.g, self._ids, self.d.layer_rows
         if rows in (0, self.d.vocabulary):
             return ids
         known = g.op("Less", ids, g.constant("layer_rows", np.array(rows)), name="ids_known")

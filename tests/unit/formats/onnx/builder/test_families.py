@@ -11,7 +11,8 @@ import numpy as np
 import onnxruntime_genai as og
 import pytest
 import torch
-from tests.unit.decoders.conftest import EXPERTS, MORE, make
+import transformers
+from tests.unit.decoders.conftest import ALL, EXPERTS, MORE, make
 
 from edgepack import targets
 from edgepack.errors import InputError, UnsupportedModel
@@ -57,6 +58,20 @@ def test_floats(name: str, model: Made, write: Write) -> None:
     assert np.abs(decoding.prefill(list(map(int, ids[0, :_PROMPT]))) - wanted[0, _PROMPT - 1]).max() <= near
     for place in range(_PROMPT, _TOKENS):
         assert np.abs(decoding.step(int(ids[0, place])) - wanted[0, place]).max() <= near
+
+
+def test_tokens_of_images_and_sounds_are_read_as_padding(tmp_path: Path, write: Write) -> None:
+    text = transformers.Gemma4TextConfig(**ALL["gemma4_text"][1])
+    tokens = {"image_token_id": 5, "video_token_id": 6, "audio_token_id": 7}
+    config = transformers.Gemma4Config(text_config=text, vision_config=None, audio_config=None, **tokens)
+    torch.manual_seed(7)
+    original = transformers.Gemma4ForConditionalGeneration(config).eval()
+    original.save_pretrained(tmp_path)
+    ids = ids_of(1, _PROMPT)
+    ids[0, 2:5] = list(tokens.values())
+    with torch.no_grad():
+        wanted = original(torch.from_numpy(ids)).logits.numpy()
+    assert np.abs(write(tmp_path, recipe("fp32")).logits(ids) - wanted).max() <= _CLOSE * np.abs(wanted).max()
 
 
 @pytest.mark.parametrize("name", ["lfm2", "qwen3_5_text"])
