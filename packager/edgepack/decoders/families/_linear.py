@@ -17,11 +17,12 @@ DEFAULTS = {
     "num_attention_heads": 16, "hidden_act": "silu", "max_position_embeddings": 32_768, "rms_norm_eps": 1e-6,
     "tie_word_embeddings": False, "attention_bias": False, "head_dim": 256, "linear_conv_kernel_dim": 4,
     "linear_key_head_dim": 128, "linear_value_head_dim": 128, "linear_num_key_heads": 16,
-    "linear_num_value_heads": 32, "layer_types": None, "full_attention_interval": 4,
+    "linear_num_value_heads": 32, "layer_types": None,
 }  # fmt: skip
 # Published files say them of the heads that guess several tokens at once, which transformers leaves out (mtp.…).
 IRRELEVANT = ("mtp_num_hidden_layers", "mtp_use_dedicated_embeddings", "mamba_ssm_dtype")
 NEUTRAL = {"attn_output_gate": True}
+_INTERVAL = 4  # full_attention_interval, which is no field of transformers' classes
 _SHARE = ("partial_rotary_factor", 0.25)
 NAMES = replace(QWEN3, beside=("mtp.", "model.visual."))
 _MODULE = "layers.{i}.linear_attn"
@@ -92,7 +93,7 @@ def _places(config: Config) -> tuple[bool, ...]:
     """
     layers, kinds = config.integer("num_hidden_layers"), config.get("layer_types")
     if kinds is None:
-        interval = config.integer("full_attention_interval")
+        interval = config.integer("full_attention_interval") if "full_attention_interval" in config else _INTERVAL
         if interval < 1:
             raise ModelError(f"config.json: full_attention_interval is {interval}; it must be at least 1", hint=CORRECT)
         return tuple((layer + 1) % interval > 0 for layer in range(layers))
