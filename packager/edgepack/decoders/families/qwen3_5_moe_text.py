@@ -11,9 +11,8 @@ from edgepack.decoders.families.qwen3_moe import FORMS
 DEFAULTS = {
     **_linear.DEFAULTS, "vocab_size": 248_320, "hidden_size": 2048, "num_hidden_layers": 40, "num_key_value_heads": 2,
     "moe_intermediate_size": 512, "shared_expert_intermediate_size": 512, "num_experts_per_tok": 8, "num_experts": 256,
-    "intermediate_size": 512,  # of no layer
 }  # fmt: skip
-IRRELEVANT = (*qwen3_5_text.IRRELEVANT, *_experts.IRRELEVANT)
+IRRELEVANT = (*qwen3_5_text.IRRELEVANT, *_experts.IRRELEVANT, "intermediate_size")  # of a layer that no model has
 NEUTRAL = _linear.NEUTRAL
 
 
@@ -24,11 +23,12 @@ def describe(config: Config) -> Decoder:
 
 def changed(config: Config, **changes: Change) -> Decoder:
     """Return the description with ``changes``."""
+    width = config.integer("moe_intermediate_size")
     experts = Experts(
         count=config.integer("num_experts"),
         chosen=config.integer("num_experts_per_tok"),
-        width=config.integer("moe_intermediate_size"),
+        width=width,
         names=FORMS,
         shared=_experts.shared(config.integer("shared_expert_intermediate_size")),
     )
-    return qwen3_5_text.changed(config, experts=experts, **changes)
+    return qwen3_5_text.changed(config, experts=experts, intermediate=width, **changes)
