@@ -22,7 +22,7 @@ check: .venv/ready
 docs: .venv/ready
 	$(RUN)/python docs/make_commands.py
 	$(RUN)/python docs/make_bundle_schema.py
-	$(RUN)/python docs/make_supported_models.py
+	$(RUN)/python docs/make_supported.py
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -1,4 +1,4 @@
-"""Every architecture that docs/supported-models.md lists is built from a small random model and compared."""
+"""Every architecture that docs/supported.md lists is built from a small random model and compared."""
 
 from __future__ import annotations
 

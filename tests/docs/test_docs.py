@@ -179,11 +179,11 @@ def test_the_command_reference_is_the_commands_own(tmp_path: Path) -> None:
 
 
 def test_the_table_of_supported_models_is_the_code_s_own(tmp_path: Path) -> None:
-    for name in ("make_supported_models.py", "popular_models.py", "popular-models.toml"):
+    for name in ("make_supported.py", "popular_models.py", "popular-models.toml"):
         shutil.copy(ROOT / "docs" / name, tmp_path)
-    subprocess.run([sys.executable, tmp_path / "make_supported_models.py"], check=True)
-    page = ROOT / "docs" / "supported-models.md"
-    assert (tmp_path / "supported-models.md").read_text() == page.read_text(), "make docs"
+    subprocess.run([sys.executable, tmp_path / "make_supported.py"], check=True)
+    page = ROOT / "docs" / "supported.md"
+    assert (tmp_path / "supported.md").read_text() == page.read_text(), "make docs"
 
 
 @pytest.mark.parametrize(

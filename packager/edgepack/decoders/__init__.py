@@ -281,7 +281,7 @@ def read(config: JsonObject) -> Reading:
     if kind not in model_types():
         raise UnsupportedModel(
             f"edgepack has no language model family {kind!r}",
-            hint=f"it supports {', '.join(model_types())}; see docs/supported-models.md",
+            hint=f"it supports {', '.join(model_types())}; see docs/supported.md",
         )
     _check_causal(config)
     family = plugins.load("decoders.families", kind.replace("_", "-"))

@@ -14,7 +14,7 @@ from edgepack.documents import Json, JsonDict, JsonObject
 from edgepack.errors import ModelError
 
 CORRECT = "correct config.json in a copy of the folder: take what the model's authors published"
-SUPPORTED = "see docs/supported-models.md for the families and forms that it knows"
+SUPPORTED = "see docs/supported.md for the families and forms that it knows"
 # Of every family: none of these changes the logits of a causal language model.
 _METADATA = """
     _name_or_path name_or_path _commit_hash architectures auto_map model_type transformers_version dtype torch_dtype

@@ -38,7 +38,7 @@ def opened(folder: Path, kind: PretrainedConfig = None) -> PretrainedConfig:
     if kind is None and family not in CONFIG_MAPPING:
         raise UnsupportedModel(
             f"{folder.name}: model_type {family!r} is not one that transformers {transformers.__version__} knows",
-            hint="see docs/supported-models.md",
+            hint="see docs/supported.md",
         )
     kind = kind or CONFIG_MAPPING[family]
     try:

@@ -137,7 +137,7 @@ def run(module: nn.Module, feeds: Mapping[str, np.ndarray], names: tuple[str, ..
     if missing:
         raise UnsupportedModel(
             f"{library}' {kind} does not return {missing[0]}, which the task needs",
-            hint="choose another --task, or see docs/supported-models.md",
+            hint="choose another --task, or see docs/supported.md",
         )
     return {name: outputs[name].float().numpy() for name in names}
 

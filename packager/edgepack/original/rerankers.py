@@ -33,7 +33,7 @@ class Reranker(nn.Module):
 
 def _cut(head: nn.Module | None, rows: Sequence[int], kind: str) -> nn.Linear:
     if not isinstance(head, nn.Linear):
-        raise UnsupportedModel(f"{kind} has no head that scores words", hint="see docs/supported-models.md")
+        raise UnsupportedModel(f"{kind} has no head that scores words", hint="see docs/supported.md")
     made = nn.Linear(head.in_features, len(rows), bias=head.bias is not None)
     with torch.no_grad():
         made.weight.copy_(head.weight[list(rows)])

@@ -70,7 +70,7 @@ def _stated(tokenizer: PretrainedTokenizer, root: Path, task: AnyTask) -> JsonDi
     if beside:
         raise UnsupportedModel(
             f"{kind.__name__} takes {beside}, which its tokenizer makes of texts beside tokens and a bundle does not",
-            hint="see docs/supported-models.md for what each task takes",
+            hint="see docs/supported.md for what each task takes",
         )
     inputs = [name for name in _INPUTS if name in tokenizer.model_input_names and name in taken]
     whole = config.model_type in _PADDED_ALWAYS  # so that its texts are of one length without a mask
@@ -107,7 +107,7 @@ def _model(root: Path, task: AnyTask) -> tuple[PretrainedConfig, PretrainedModel
     if type(config) not in classes:
         raise UnsupportedModel(
             f"{root.name} cannot be opened as {task.AUTO_CLASS}: it is a {config.model_type} model",
-            hint="see docs/supported-models.md for what each task takes",
+            hint="see docs/supported.md for what each task takes",
         )
     found = classes[type(config)]
     return config, found[0] if isinstance(found, tuple) else found

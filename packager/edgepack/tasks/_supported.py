@@ -1,4 +1,4 @@
-"""The supported models: for each task the architectures of config.json by model type; see docs/supported-models.md.
+"""The supported models: for each task the architectures of config.json by model type; see docs/supported.md.
 
 Every entry is built and compared with transformers in the tests; one that is not is not listed.
 """
@@ -12,7 +12,7 @@ from edgepack import plugins
 from edgepack.errors import nearest
 from edgepack.tasks import _timm
 
-PAGE = "docs/supported-models.md"
+PAGE = "docs/supported.md"
 
 # model type -> the stem of its classes' names
 _ENCODERS = {

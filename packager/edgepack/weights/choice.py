@@ -190,7 +190,7 @@ def _open_clip(folder: Path) -> None:
     if (folder / "open_clip_config.json").is_file() and not (folder / "config.json").is_file():
         raise UnsupportedModel(
             f"{folder.name} is an open_clip checkpoint",
-            hint="take the model's transformers port: see docs/supported-models.md",
+            hint="take the model's transformers port: see docs/supported.md",
         )
 
 

@@ -68,7 +68,7 @@ def test_models_are_refused_for_what_they_are(
     with pytest.raises(UnsupportedModel, match=said) as raised:
         _recognition.find(tmp_path, {"architectures": [architecture], "model_type": model_type})
     assert hint in raised.value.hint
-    assert "docs/supported-models.md" in raised.value.hint
+    assert "docs/supported.md" in raised.value.hint
 
 
 @pytest.mark.parametrize("table", [name for name in dir(modeling_auto) if name.endswith("MAPPING_NAMES")])

@@ -30,7 +30,7 @@ _MODEL = "model.onnx"
 # its code writes it out, ONNX Runtime's patterns).
 _WAYS = ((True, True, True), (False, True, True), (False, False, True), (False, False, False))
 _REASON = 240  # characters of onnxruntime's
-_ELSEWHERE = "docs/supported-models.md lists what works"
+_ELSEWHERE = "docs/supported.md lists what works"
 
 
 @dataclass(frozen=True)

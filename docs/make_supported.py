@@ -1,4 +1,4 @@
-"""Write docs/supported-models.md from the table that the code goes by: python docs/make_supported_models.py"""
+"""Write docs/supported.md from the table that the code goes by: python docs/make_supported.py"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ import popular_models
 from edgepack import plugins
 from edgepack.tasks import _supported
 
-PAGE = Path(__file__).parent / "supported-models.md"
+PAGE = Path(__file__).parent / "supported.md"
 HEAD = """# Supported models
 
 Generated from the code: what `config.json` may say under `architectures`, by task and `model_type`. Each entry is built
