@@ -205,7 +205,7 @@ def dinov3(folder: Path) -> None:
 def other_processors_stay_on_pillow(folder: Path) -> None:
     facts = {"image_processor_type": "ViTImageProcessor", "size": 30}
     (folder / "preprocessor_config.json").write_text(json.dumps(facts))
-    assert type(inputs._processor(folder)).__name__ == "ViTImageProcessorPil"
+    assert type(inputs._processor(folder, "")).__name__ == "ViTImageProcessorPil"
     image: ImageRecord = _image_processor.read(folder, {"model_type": "resnet"})
     assert image.alpha == "refuse"
 

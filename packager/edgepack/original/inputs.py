@@ -54,29 +54,33 @@ def _prepared(source: Source, images: Sequence[Image.Image]) -> Feeds:
     if source.model_type == _timm.MODEL_TYPE:
         imports.import_timm()
         return {"pixel_values": plugins.load_module("edgepack.original.timm_models").prepared(source.path, images)}
-    made = _processor(source.origin)(images=images, return_tensors="np")
+    made = _processor(source.origin, source.sha256)(images=images, return_tensors="np")
     return {name: np.asarray(value, np.float32) for name, value in made.items()}
 
 
 def _heard(source: Source, audio: Audio, examples: Sequence[Example]) -> Feeds:
     """Return what the feature extractor makes, its attention mask too where it gives one."""
     reader, rate = AudioInput(audio), audio.sampling_rate
-    made = _extractor(source.origin)([reader.samples(one) for one in examples], sampling_rate=rate, return_tensors="np")
+    made = _extractor(source.origin, source.sha256)(
+        [reader.samples(one) for one in examples], sampling_rate=rate, return_tensors="np"
+    )
     return {name: np.asarray(made[name]) for name in made}
 
 
 @lru_cache(maxsize=1)
-def _extractor(folder: Path) -> transformers.FeatureExtractionMixin:
+def _extractor(folder: Path, sha256: str) -> transformers.FeatureExtractionMixin:
+    """Return the feature extractor of ``folder``; another model may come to lie there, of another ``sha256``."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of bands that are narrower than the spectrum's, as AST's are
         return transformers.AutoFeatureExtractor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
 @lru_cache(maxsize=1)
-def _processor(folder: Path) -> transformers.BaseImageProcessor:
+def _processor(folder: Path, sha256: str) -> transformers.BaseImageProcessor:
     """Return the image processor on its Pillow backend, whether or not torchvision is installed; else on what it has.
 
-    Raises MissingExtra and UnsupportedModel where it needs torchvision.
+    Another model may come to lie in ``folder``, of another ``sha256``. Raises MissingExtra and UnsupportedModel where
+    it needs torchvision.
     """
     if _image_settings.needs_torchvision(folder):
         imports.check_torchvision()
