@@ -9,7 +9,7 @@ demo: .venv/ready
 
 # the checks use one processor for a minute: they run beside the tests
 test: .venv/ready
-	$(MAKE) --no-print-directory check & checks=$$!; \
+	make --no-print-directory check & checks=$$!; \
 	$(RUN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder; tests=$$?; \
 	wait $$checks && exit $$tests
 
