@@ -31,14 +31,10 @@ def cut_off(x: Var, cutoff: float) -> Var:
 
 
 def _xielu(x: Var, *, alpha_p: float, alpha_n: float, beta: float, eps: float) -> Var:
-    """Return xIELU (Huang & Schlag 2024), in float32: float16 has no room for large squares.
-
-    The part of x > 0 and the other one are each 0 where the other counts.
-    """
+    """Return xIELU (Huang & Schlag 2024), in float32: float16 has no room for large squares."""
     above, below = np.float32(np.logaddexp(0, alpha_p)), np.float32(beta + np.logaddexp(0, alpha_n))
     x = mb.cast(x=x, dtype="fp32")
-    positive = mb.mul(x=mb.square(x=mb.relu(x=x)), y=above)
-    least = mb.minimum(x=x, y=np.float32(0))
-    rest = mb.sub(x=mb.sub(x=mb.exp(x=mb.minimum(x=x, y=np.float32(eps))), y=np.float32(1)), y=least)
-    curve = mb.add(x=positive, y=mb.mul(x=rest, y=below))
+    positive = mb.mul(x=mb.square(x=x), y=above)
+    rest = mb.sub(x=mb.sub(x=mb.exp(x=mb.minimum(x=x, y=np.float32(eps))), y=np.float32(1)), y=x)
+    curve = mb.select(cond=mb.greater(x=x, y=np.float32(0)), a=positive, b=mb.mul(x=rest, y=below))
     return mb.cast(x=mb.add(x=curve, y=mb.mul(x=x, y=np.float32(beta))), dtype="fp16")
