@@ -77,7 +77,7 @@ def test_an_embedding_of_another_width_is_projected() -> None:
     weights = []
     for width in (64, 48):
         decoder = describe({**facts, "word_embed_proj_dim": width})
-        weights.append(fit._decoder(decoder, recipe("fp32"), 32).weights)
+        weights.append(fit._decoder(decoder, recipe("fp32"), 32, "onnx").weights)
     assert weights[1] - weights[0] == 4 * (2 * 48 * 64 - 16 * 96)
 
 
