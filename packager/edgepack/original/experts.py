@@ -53,7 +53,7 @@ def routed(experts: Experts, scores: Array, correction: Array | None = None) -> 
     if experts.routing == "sparsemixer":
         return _sparsemixer(scores, experts.jitter)
     if experts.routing == "sigmoid":
-        return _sigmoid(experts, 0.5 * (1 + np.tanh(np.float32(0.5) * scores)), correction)
+        return _sigmoid(experts, sigmoid(scores), correction)
     places = _largest(scores, experts.chosen)
     if experts.routing == "all":
         return places, np.take_along_axis(softmax(scores, np.float32), places, axis=-1)

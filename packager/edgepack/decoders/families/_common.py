@@ -118,23 +118,29 @@ def window(config: Config) -> int | None:
     return width
 
 
+def places(config: Config, layers: int, kind: str) -> tuple[bool, ...]:
+    """Return whether each layer is of ``kind`` by layer_types; the others have full attention.
+
+    Raises UnsupportedModel for other kinds of layers, ModelError where not each layer has one.
+    """
+    kinds = config.get("layer_types")
+    if not isinstance(kinds, list) or len(kinds) != layers:
+        raise ModelError(f"config.json: layer_types does not have {layers} entries, one per layer", hint=CORRECT)
+    strange = next((each for each in kinds if each not in ("full_attention", kind)), None)
+    if strange is not None:
+        raise UnsupportedModel(
+            f"layers of the kind {strange!r} are not supported (config.json's layer_types)", hint=SUPPORTED
+        )
+    return tuple(each == kind for each in kinds)
+
+
 def windows(config: Config, layers: int, width: int | None, usual: tuple[bool, ...]) -> tuple[int, ...]:
     """Return the window of each layer: ``width`` where layer_types says so, or ``usual`` where it says nothing; 0: all.
 
     Raises UnsupportedModel for other kinds of layers, ModelError where a window has no width.
     """
-    kinds = config.get("layer_types")
-    if kinds is None:
-        sliding = usual
-    elif not isinstance(kinds, list) or len(kinds) != layers:
-        raise ModelError(f"config.json: layer_types does not have {layers} entries, one per layer", hint=CORRECT)
-    else:
-        strange = next((kind for kind in kinds if kind not in ("full_attention", "sliding_attention")), None)
-        if strange is not None:
-            raise UnsupportedModel(
-                f"layers of the kind {strange!r} are not supported (config.json's layer_types)", hint=SUPPORTED
-            )
-        sliding = tuple(kind == "sliding_attention" for kind in kinds)
+    stated = config.get("layer_types") is not None
+    sliding = places(config, layers, "sliding_attention") if stated else usual
     if any(sliding) and width is None:
         raise ModelError(
             "config.json: layer_types has sliding_attention, and no sliding_window applies",

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from edgepack.decoders import Decoder, Norm
 from edgepack.decoders._rope import rotary
-from edgepack.decoders.families._common import Change, Config, activation, attention_biases, llama_like
+from edgepack.decoders.families._common import Change, Config, activation, attention_biases, llama_like, places
 from edgepack.decoders.families.qwen3 import NAMES as QWEN3
 from edgepack.decoders.linear import Linear, LinearNames
 from edgepack.decoders.settings import CORRECT, SUPPORTED
@@ -91,18 +91,11 @@ def _places(config: Config) -> tuple[bool, ...]:
     """Return whether each layer is one of linear attention: by layer_types, or all but every full_attention_interval-th
     where there are none.
     """
-    layers, kinds = config.integer("num_hidden_layers"), config.get("layer_types")
-    if kinds is None:
+    layers = config.integer("num_hidden_layers")
+    if config.get("layer_types") is None:
         interval = config.integer("full_attention_interval") if "full_attention_interval" in config else _INTERVAL
         if interval < 1:
             raise ModelError(f"config.json: full_attention_interval is {interval}; it must be at least 1", hint=CORRECT)
         return tuple((layer + 1) % interval > 0 for layer in range(layers))
     config.ignore("full_attention_interval")
-    if not isinstance(kinds, list) or len(kinds) != layers:
-        raise ModelError(f"config.json: layer_types does not have {layers} entries, one per layer", hint=CORRECT)
-    strange = next((kind for kind in kinds if kind not in ("full_attention", "linear_attention")), None)
-    if strange is not None:
-        raise UnsupportedModel(
-            f"layers of the kind {strange!r} are not supported (config.json's layer_types)", hint=SUPPORTED
-        )
-    return tuple(kind == "linear_attention" for kind in kinds)
+    return places(config, layers, "linear_attention")

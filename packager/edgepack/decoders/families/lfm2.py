@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from edgepack.decoders import Decoder, Names, Norm
-from edgepack.decoders.families._common import Change, Config, biases, llama_like
-from edgepack.decoders.settings import CORRECT, SUPPORTED
+from edgepack.decoders.families._common import Change, Config, biases, llama_like, places
+from edgepack.decoders.settings import CORRECT
 from edgepack.documents import JsonDict
-from edgepack.errors import ModelError, UnsupportedModel
+from edgepack.errors import ModelError
 
 DEFAULTS = {
     "vocab_size": 65_536, "hidden_size": 2560, "intermediate_size": 12_288, "num_hidden_layers": 32,
@@ -46,8 +46,8 @@ def describe(config: Config) -> Decoder:
     return mixed(config, _convolutions(config), intermediate=_inner(config))
 
 
-def mixed(config: Config, places: tuple[bool, ...], **changes: Change) -> Decoder:
-    """Return LFM2 with convolutions at ``places``, and ``changes``. Raises ModelError."""
+def mixed(config: Config, convolving: tuple[bool, ...], **changes: Change) -> Decoder:
+    """Return LFM2 with convolutions at ``convolving``, and ``changes``. Raises ModelError."""
     kernel = config.integer("conv_L_cache")
     if kernel < 1:
         raise ModelError(f"config.json: conv_L_cache is {kernel}; it must be at least 1", hint=CORRECT)
@@ -59,7 +59,7 @@ def mixed(config: Config, places: tuple[bool, ...], **changes: Change) -> Decode
         norm=Norm(kind="rms", epsilon=config.real("norm_eps")),
         activation="silu",
         biases=biases(conv=config.flag("conv_bias")),
-        own=tuple(own if place else {} for place in places) if any(places) else (),
+        own=tuple(own if here else {} for here in convolving) if any(convolving) else (),
         **changes,
     )
 
@@ -86,12 +86,4 @@ def _convolutions(config: Config) -> tuple[bool, ...]:
 
 def stated(config: Config) -> tuple[bool, ...]:
     """Return whether each layer is a convolution by layer_types. Raises UnsupportedModel for other kinds."""
-    layers, kinds = config.integer("num_hidden_layers"), config.get("layer_types")
-    if not isinstance(kinds, list) or len(kinds) != layers:
-        raise ModelError(f"config.json: layer_types does not have {layers} entries, one per layer", hint=CORRECT)
-    strange = next((kind for kind in kinds if kind not in ("full_attention", "conv")), None)
-    if strange is not None:
-        raise UnsupportedModel(
-            f"layers of the kind {strange!r} are not supported (config.json's layer_types)", hint=SUPPORTED
-        )
-    return tuple(kind == "conv" for kind in kinds)
+    return places(config, config.integer("num_hidden_layers"), "conv")

@@ -13,13 +13,13 @@ from edgepack.decoders import Decoder
 from edgepack.formats.coreml._mil import Var
 from edgepack.formats.coreml.builder.attention import Span, joined
 
-_WHOLE = 32  # sides of a state that the Neural Engine takes are multiples of it
+WHOLE = 32  # sides of a state that the Neural Engine takes are multiples of it
 
 
 def front(decoder: Decoder) -> int:
     """Return how many empty slots lie before the first token's, which it and the next ones look back at."""
     longest = max((decoder.at(layer).convolution for layer in decoder.convolving), default=0)
-    return -(-longest // _WHOLE) * _WHOLE
+    return -(-longest // WHOLE) * WHOLE
 
 
 class Entered:

@@ -15,7 +15,7 @@ import numpy as np
 from edgepack.coreml.text import ENTERED, HIDDEN, IDS, KEYS, LOGITS, MASK, NEXT, POSITION, VALUES
 from edgepack.decoders import Decoder
 from edgepack.errors import UsageError
-from edgepack.formats.coreml.builder.convolution import front
+from edgepack.formats.coreml.builder.convolution import WHOLE, front
 from edgepack.formats.coreml.builder.parts import Part
 from edgepack.records import TensorSpec
 
@@ -32,7 +32,6 @@ WORDS = {
     f"{VALUES}2": "the values of the tokens so far, of the layers whose heads have another shape",
     ENTERED: "what the tokens so far brought to the short convolutions",
 }
-_WHOLE = 32  # sides of a state that the Neural Engine takes are multiples of it
 
 
 @dataclass(frozen=True)
@@ -45,15 +44,15 @@ class Signature:
 
 def slots(context: int, lengths: Sequence[int]) -> int:
     """Return the cache's slots for ``context`` tokens: for fixed shapes filled up to what the Neural Engine takes."""
-    return -(-context // _WHOLE) * _WHOLE if lengths else context
+    return -(-context // WHOLE) * WHOLE if lengths else context
 
 
 def odd(decoder: Decoder) -> str:
     """Return what keeps the caches off the Neural Engine, where something does; else nothing."""
     heads = (("head_dim", decoder.at(layer).head_dim) for layer in decoder.caching)
     widths = [("hidden_size", decoder.hidden)] if decoder.convolving else []
-    name, odd = next(((name, side) for name, side in (*heads, *widths) if side % _WHOLE), ("", 0))
-    return f"{name} {odd} is not a multiple of {_WHOLE}" if odd else ""
+    name, odd = next(((name, side) for name, side in (*heads, *widths) if side % WHOLE), ("", 0))
+    return f"{name} {odd} is not a multiple of {WHOLE}" if odd else ""
 
 
 def check(lengths: Sequence[int]) -> None:
