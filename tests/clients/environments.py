@@ -35,7 +35,7 @@ def python(name: str) -> Path:
     def make(folder: Path) -> None:
         venv.create(folder, with_pip=True)
         pip = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        run([*pip, "--no-compile", "--no-deps", "--requirement", wanted])
+        run([*pip, "--no-deps", "--requirement", wanted])
 
     return kept(name, [wanted], sys.version, make) / "bin" / "python"
 
