@@ -113,7 +113,8 @@ def test_sounds_that_are_prepared_otherwise_than_by_transformers_stop_a_build(
     torchaudio: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     transformers.Wav2Vec2FeatureExtractor().save_pretrained(tmp_path)
-    audio, source = _feature_extractor.read(tmp_path, WAVES), SimpleNamespace(origin=tmp_path, name="a model")
+    audio = _feature_extractor.read(tmp_path, WAVES)
+    source = SimpleNamespace(origin=tmp_path, name="a model", sha256="")
     sound = [np.random.default_rng(0).normal(size=800).astype(np.float32)]
     other = replace(audio, features=replace(audio.features, normalize=False))
     monkeypatch.setattr(inputs, "is_speech_available", lambda: torchaudio)

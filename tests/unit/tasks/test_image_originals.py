@@ -33,7 +33,7 @@ SETTINGS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 def _apart(folder: Path, image: ImageRecord, examples: list[Any]) -> float:
     """How far ours are from transformers' pixels, in levels of 255."""
     ours = ImageInput(image).feeds(examples)
-    source: Any = SimpleNamespace(origin=folder, name="x", model_type="")
+    source: Any = SimpleNamespace(origin=folder, name="x", model_type="", sha256=str(folder))
     return inputs.match(source, image_classification, Processing(image=image), examples, ours)[1]
 
 
