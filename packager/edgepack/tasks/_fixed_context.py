@@ -73,14 +73,17 @@ def batches(model: TaskModel, examples: Sequence[Example], *, use: str = "") -> 
     """Return the feeds of ``examples`` in batches, made by the shipping pre-processing; texts of like length together.
 
     For "agreement" batches of one, two and three come first, short texts beside long ones: a graph may hold the size of
-    the batch that it was traced with, or take padding for text.
+    the batch that it was traced with, or take padding for text. Their texts come once more, padded otherwise; images,
+    which make the same inputs in any batch, do not.
     """
     texts = all(isinstance(example, str | tuple) for example in examples)
     ordered = sorted(examples, key=text_length) if texts else list(examples)
-    spread = ordered[:: max(len(ordered) // _MIXED, 1)] if use == "agreement" else []
-    mixed = [spread[:1], spread[-2:], spread[1:4]] if len(spread) >= _MIXED else []
-    likes = [ordered[start : start + BATCH] for start in range(0, len(ordered), BATCH)]
-    return [model.feeds(batch) for batch in (*mixed, *likes)]
+    places = range(len(ordered))[:: max(len(ordered) // _MIXED, 1)] if use == "agreement" else range(0)
+    mixed = [places[:1], places[-2:], places[1:4]] if len(places) >= _MIXED else []
+    done = set() if texts else {place for batch in mixed for place in batch}
+    rest = [place for place in range(len(ordered)) if place not in done]
+    likes = [rest[start : start + BATCH] for start in range(0, len(rest), BATCH)]
+    return [model.feeds([ordered[place] for place in batch]) for batch in (*mixed, *likes)]
 
 
 def golden(model: TaskModel, examples: Sequence[Example]) -> list[tuple[Example, Feeds]]:
