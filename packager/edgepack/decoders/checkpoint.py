@@ -80,7 +80,9 @@ class Checkpoint:
     def check(self) -> None:
         """Look at the name and shape of every weight, and read the small ones. Raises DamagedWeights."""
         d = self.decoder
-        self.embedding(), self.positions(), self.head(), self.norm(d.names.final)
+        self.embedding(), self.positions(), self.head()
+        if d.names.final:
+            self.norm(d.names.final)
         for layer in range(d.layers):
             linear = self.linear(layer)
             if linear:

@@ -115,8 +115,11 @@ class Settings(JsonObject):
         return None if self.get(key) is None else self.integer(key)
 
     def real(self, key: str) -> float:
-        """Return a number. Raises ModelError for anything else."""
-        return float(self._typed(key, (int, float), "a number"))
+        """Return a number. Raises ModelError for anything else, and for an epsilon below 0."""
+        value = float(self._typed(key, (int, float), "a number"))
+        if value < 0 and key.endswith(("eps", "epsilon")):
+            raise ModelError(f"config.json: {self._path}{key} is {value}, which is below 0", hint=CORRECT)
+        return value
 
     def flag(self, key: str) -> bool:
         """Return true or false. Raises ModelError for anything else, null too."""

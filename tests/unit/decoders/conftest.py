@@ -139,6 +139,7 @@ MORE: dict[str, tuple[str, dict[str, Any]]] = {
     "hunyuan_v1_dense": ("HunYuanDenseV1", {**_SMALL, "head_dim": 16}),
     "apertus": ("Apertus", _SMALL),
     "nanochat": ("NanoChat", _SMALL),
+    "nanochat:yarn": ("NanoChat", {**_SMALL, "rope_parameters": {"rope_type": "yarn", "factor": 4.0}}),
     "codegen": ("CodeGen", {**_GPT2, "rotary_dim": 8}),
     "opt": ("OPT", {**_BASE, "ffn_dim": 96, "max_position_embeddings": 64}),
     "opt:sums": (

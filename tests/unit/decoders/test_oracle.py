@@ -441,3 +441,8 @@ def test_a_process_that_breaks_down_is_told(llama: Path, monkeypatch: pytest.Mon
         (llama / "config.json").write_text("{}")
         with pytest.raises(ModelError, match="failed"):
             checked.finish()
+
+
+def test_an_epsilon_below_zero() -> None:
+    with pytest.raises(ModelError, match=r"rms_norm_eps is -1\.0, which is below 0"):
+        decoders.read({**LLAMA, "rms_norm_eps": -1.0})

@@ -26,5 +26,7 @@ def test_logits(name: str, family: Callable[[str], tuple[Path, Any]]) -> None:
     ids = np.random.default_rng(3).integers(3, 160, (2, _TOKENS))
     with torch.no_grad():
         wanted = model(torch.from_numpy(ids)).logits.numpy()
-    made = Reference(Checkpoint(folder, describe(config_of(folder)))).logits(ids)
+    checkpoint = Checkpoint(folder, describe(config_of(folder)))
+    checkpoint.check()  # as --dry-run does
+    made = Reference(checkpoint).logits(ids)
     assert np.abs(made - wanted).max() <= _CLOSE * np.abs(wanted).max()

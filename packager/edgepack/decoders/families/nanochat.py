@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from edgepack.decoders import Decoder, Norm
 from edgepack.decoders.families._common import LLAMA, Config, attention_biases, cap, llama_like
+from edgepack.decoders.rotary import attention_factor
 
 DEFAULTS = {
     "vocab_size": 50_304, "hidden_size": 768, "intermediate_size": 8192, "num_hidden_layers": 12,
@@ -25,9 +26,10 @@ _NAMES = replace(
 def describe(config: Config) -> Decoder:
     """Describe nanochat: pairs turn backwards, which is the halves of a head the other way round.
 
-    The class turns before it norms: without weights that is the same.
+    The class turns before it norms: without weights that is the same, unless a scaling multiplies cos and sin, which
+    the norm divides out.
     """
-    return llama_like(
+    described = llama_like(
         config,
         names=_NAMES,
         norm=Norm(kind="rms", epsilon=config.real("rms_norm_eps"), plain=True),
@@ -36,3 +38,6 @@ def describe(config: Config) -> Decoder:
         logits_cap=cap(config, "final_logit_softcapping"),
         biases=attention_biases(config),
     )
+    rotary = described.rotary
+    scaled = rotary is not None and attention_factor(rotary, rotary.longest) != 1.0
+    return replace(described, turned_first=True) if scaled else described
