@@ -23,6 +23,7 @@ _FLAGS = {
 }
 _DIMENSIONS = {"embedding_dimension", "word_embedding_dimension"}
 _AGAIN = "a bundle would leave out what it says: choose a model without it, or save one with sentence-transformers"
+_WHOLE = "get the folder again: sentence-transformers does not open it without"
 # torch's classes that have no settings of their own: sentence-transformers stores the class alone
 ACTIVATIONS = ("Identity", "Tanh", "ReLU", "GELU", "Sigmoid", "SiLU", "Mish", "LeakyReLU", "ELU", "Softplus")
 
@@ -70,6 +71,8 @@ def splade(folder: Path, entries: Rows) -> tuple[Layer, ...]:
 def _read(folder: Path, entry: JsonObject) -> list[Layer]:
     kind, where = str(entry["type"]).rsplit(".", 1)[-1], folder / entry["path"]
     if kind == "Pooling":
+        if not (where / "config.json").is_file():
+            raise ModelError(f"{where}/config.json is missing, which says how tokens are pooled", hint=_WHOLE)
         return [_pooling(read_config(where / "config.json"), where)]
     if kind == "Normalize":
         return [{"kind": "normalize"}]

@@ -204,6 +204,11 @@ def test_families_as_transformers_saves_them(name: str, family: Family) -> None:
     assert not reading.unread
 
 
+def test_experts_of_an_odd_width(family: Family) -> None:
+    stated = json.loads((family("qwen3_moe:unnormed")[0] / "config.json").read_text())
+    assert check.reading({**stated, "moe_intermediate_size": 33}) < 1e-5
+
+
 def test_sizes_shrink_and_meaning_stays() -> None:
     small = shrink(GEMMA, models.configuration(GEMMA).get_text_config())["text_config"]
     assert small["num_hidden_layers"] == 6  # the first layer that sees everything is the sixth

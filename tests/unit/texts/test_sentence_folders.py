@@ -213,6 +213,12 @@ def test_lower_case_of_a_tokenizer_that_keeps_it(folder: Path) -> None:
     check(folder)
 
 
+def test_a_pooling_without_its_config(folder: Path) -> None:
+    (folder / "1_Pooling" / "config.json").unlink()
+    with pytest.raises(ModelError, match=r"1_Pooling/config\.json is missing"):
+        read(folder)
+
+
 def test_a_transformer_in_a_subfolder(bert: Path, tmp_path: Path) -> None:
     shutil.copytree(bert, tmp_path / "0_Transformer")
     pooled(tmp_path)

@@ -145,7 +145,8 @@ def attention(config: PretrainedConfig) -> str:
 
 def _of(kind: PretrainedModel, config: PretrainedConfig) -> PretrainedModel:
     try:
-        return kind._from_config(config, attn_implementation=attention(config))
+        # eager: the experts' grouped product takes no widths that are no multiple of 4
+        return kind._from_config(config, attn_implementation=attention(config), experts_implementation="eager")
     except Exception as error:  # whatever a model's constructor runs into
         raise _refused(error) from error
 
